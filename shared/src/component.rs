@@ -1,0 +1,82 @@
+//! How every part of the platform checks itself.
+//!
+//! The same code runs in three places: `stage-NN test` on the command line, `POST /self-test`, and
+//! `cargo test`. A check looks at the live part, never at a stand-in.
+
+use std::time::{Duration, Instant};
+
+use crate::BoxFuture;
+
+/// What a check saw (`Ok`), or what was wrong and what to do about it (`Err`).
+pub type Finding = Result<String, String>;
+
+/// One named check of a component.
+pub struct TestCase<'a> {
+    /// What is claimed, such as `the network is off`.
+    pub name: &'static str,
+    /// The check itself.
+    pub run: BoxFuture<'a, Finding>,
+}
+
+impl<'a> TestCase<'a> {
+    /// A check called `name`.
+    pub fn new(
+        name: &'static str,
+        run: impl Future<Output = Finding> + Send + 'a,
+    ) -> TestCase<'a> {
+        TestCase { name, run: Box::pin(run) }
+    }
+}
+
+/// The result of one check.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Check {
+    /// The component that was checked.
+    pub component: String,
+    /// What was claimed.
+    pub name: String,
+    /// Whether it holds.
+    pub passed: bool,
+    /// What was seen, or what was wrong.
+    pub detail: String,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+}
+
+/// A part that can verify itself while it is in use.
+pub trait TestableComponent: Send + Sync {
+    /// The component's name, as it stands in reports.
+    fn name(&self) -> &'static str;
+
+    /// A quick diagnostic of the live component: is it fit for work now?
+    fn self_test(&self) -> BoxFuture<'_, Finding>;
+
+    /// Everything the component promises, as a list of checks to be run one by one.
+    fn test_suite(&self) -> Vec<TestCase<'_>>;
+}
+
+/// How long one check may take before it counts as failed.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Runs the self test and then the whole suite of `component`, telling `each` result as it comes.
+///
+/// Returns true when all passed.
+pub async fn verify(component: &dyn TestableComponent, mut each: impl FnMut(Check)) -> bool {
+    let mut all_passed = true;
+    let self_test = TestCase { name: "self test", run: component.self_test() };
+    for case in std::iter::once(self_test).chain(component.test_suite()) {
+        let begun = Instant::now();
+        let finding = tokio::time::timeout(DEADLINE, case.run).await.unwrap_or_else(|_| {
+            Err(format!("no answer within {} s: the component hangs", DEADLINE.as_secs()))
+        });
+        all_passed &= finding.is_ok();
+        each(Check {
+            component: component.name().to_owned(),
+            name: case.name.to_owned(),
+            passed: finding.is_ok(),
+            detail: finding.unwrap_or_else(|fault| fault),
+            millis: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+    }
+    all_passed
+}

@@ -1,0 +1,311 @@
+//! One run of one submitted program, and everything that can be said about it.
+//!
+//! Three things are kept apart, because mixing them is what makes other systems ambiguous: the
+//! [`Status`] (where the evaluation is), the [`Outcome`] (how it ended) and the [`Evidence`] (what
+//! decided it). Exit code 137, say, is what the kernel's out-of-memory killer leaves behind, but it
+//! is also what `os._exit(137)` leaves behind; only the evidence tells them apart.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Where an evaluation is. Only the last three are final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Accepted, and waiting for a worker.
+    Queued,
+    /// A worker has it.
+    Running,
+    /// The program ended by itself, well or badly.
+    Completed,
+    /// A limit or a fault of the platform ended it.
+    Failed,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+impl Status {
+    /// True when nothing about the evaluation can change any more.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// How an evaluation ended. Each outcome belongs to exactly one final [`Status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The program ended with an exit code of its own.
+    Exited,
+    /// The program died of a signal that was not ours.
+    Signaled,
+    /// It was still there when its wall-clock time was over.
+    WallTimeExceeded,
+    /// It used up its processor time.
+    CpuTimeExceeded,
+    /// It asked for more memory than it may have.
+    MemoryExceeded,
+    /// It asked for more processes or threads than it may have.
+    PidsExceeded,
+    /// It wrote more output than is kept.
+    OutputExceeded,
+    /// It wrote more to disk than it may.
+    DiskExceeded,
+    /// The engine could not run it, or lost it. Never the program's fault.
+    EngineError,
+    /// The worker that had it is gone. Never the program's fault.
+    WorkerLost,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+impl Outcome {
+    /// The final status this outcome belongs to.
+    pub fn status(self) -> Status {
+        match self {
+            Self::Exited | Self::Signaled => Status::Completed,
+            Self::Cancelled => Status::Cancelled,
+            _ => Status::Failed,
+        }
+    }
+
+    /// True when a limit on a resource ended the program.
+    pub fn is_limit(self) -> bool {
+        self.status() == Status::Failed && !matches!(self, Self::EngineError | Self::WorkerLost)
+    }
+
+    /// The name used in JSON, in metrics and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exited => "exited",
+            Self::Signaled => "signaled",
+            Self::WallTimeExceeded => "wall_time_exceeded",
+            Self::CpuTimeExceeded => "cpu_time_exceeded",
+            Self::MemoryExceeded => "memory_exceeded",
+            Self::PidsExceeded => "pids_exceeded",
+            Self::OutputExceeded => "output_exceeded",
+            Self::DiskExceeded => "disk_exceeded",
+            Self::EngineError => "engine_error",
+            Self::WorkerLost => "worker_lost",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What decided the outcome: the name of the counter or event, and the counters that were read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The counter or event that decided, such as `exit_status`, `wall_clock` or `pids.events`.
+    pub decided_by: String,
+    /// Every counter the engine read, by name, whether or not it decided.
+    #[serde(flatten)]
+    pub counters: BTreeMap<String, serde_json::Value>,
+}
+
+impl Evidence {
+    /// Evidence that names what decided, with no counters yet.
+    pub fn new(decided_by: impl Into<String>) -> Self {
+        Self { decided_by: decided_by.into(), counters: BTreeMap::new() }
+    }
+
+    /// The same evidence with one more counter.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.counters.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+/// What a program wrote to one of its two streams, as far as it was kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// The kept bytes, in the given encoding.
+    pub text: String,
+    /// How `text` stands for the bytes.
+    pub encoding: Encoding,
+    /// Bytes that were read from the program, kept or not.
+    pub bytes_total: u64,
+    /// True when the program wrote more than is kept here.
+    pub truncated: bool,
+}
+
+/// How [`Output::text`] stands for the bytes the program wrote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// The bytes were valid UTF-8 and stand there as they were.
+    #[default]
+    Utf8,
+    /// The bytes were not valid UTF-8, so nothing is lost by guessing: standard base64.
+    Base64,
+}
+
+impl Encoding {
+    /// The text that stands for `bytes`, and its encoding. No byte is ever lost.
+    pub fn encode(bytes: &[u8]) -> (String, Self) {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => (text.to_owned(), Self::Utf8),
+            Err(_) => (base64::engine::general_purpose::STANDARD.encode(bytes), Self::Base64),
+        }
+    }
+}
+
+impl Output {
+    /// The output for `kept` bytes out of `bytes_total` that the program wrote.
+    ///
+    /// A cut in the middle of a UTF-8 character would turn a text into base64, so up to three
+    /// bytes of a torn last character are dropped from a truncated output.
+    pub fn new(kept: &[u8], bytes_total: u64) -> Self {
+        let truncated = bytes_total > kept.len() as u64;
+        let kept = match std::str::from_utf8(kept) {
+            Err(fault) if truncated && fault.error_len().is_none() => &kept[..fault.valid_up_to()],
+            _ => kept,
+        };
+        let (text, encoding) = Encoding::encode(kept);
+        Self { text, encoding, bytes_total, truncated }
+    }
+}
+
+/// What the run cost. A field is absent when the engine cannot know it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Wall-clock time from the start of the program to its end, in milliseconds.
+    pub wall_ms: u64,
+    /// Processor time, user and system together, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cpu_ms: Option<u64>,
+    /// The most memory in use at one moment, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub memory_peak_bytes: Option<u64>,
+    /// The most processes and threads alive at one moment.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pids_peak: Option<u64>,
+}
+
+/// The limits in force for one evaluation. Always numbers: nothing here can mean "unlimited".
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Wall-clock time in seconds.
+    pub timeout_seconds: f64,
+    /// Processor time in seconds, over all processes of the program.
+    pub cpu_seconds: f64,
+    /// Memory in bytes; swap is not added to it.
+    pub memory_bytes: u64,
+    /// Processes and threads at one moment.
+    pub pids: u64,
+    /// Bytes kept of each of the two output streams; one more ends the program.
+    pub output_bytes: u64,
+    /// Bytes in all that the program may have on its scratch space.
+    pub disk_bytes: u64,
+    /// Open files for each process.
+    pub open_files: u64,
+}
+
+/// Where the program ran: what stood between it and the machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// The engine: `subprocess`, `docker`, `gvisor`.
+    pub engine: String,
+    /// The container runtime, such as `runc` or `runsc`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub runtime: Option<String>,
+    /// The runtime's own version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub runtime_version: Option<String>,
+    /// The content hash of the image that was the program's root.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub image_digest: Option<String>,
+}
+
+/// When things happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// When the submission was accepted.
+    pub submitted_at: Timestamp,
+    /// When a worker took it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_at: Option<Timestamp>,
+    /// When its outcome was decided.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub finished_at: Option<Timestamp>,
+    /// How long it waited for a worker, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub queue_wait_ms: Option<u64>,
+}
+
+/// One run of one submitted program.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// A `UUIDv7`, made by the platform: ids sort by the time of submission.
+    pub id: Uuid,
+    /// Where it is.
+    pub status: Status,
+    /// How it ended; null until it did.
+    pub outcome: Option<Outcome>,
+    /// The program's own exit code, when it had one.
+    pub exit_code: Option<i32>,
+    /// The name of the signal the program died of, such as `SIGSEGV`, when it did.
+    pub signal: Option<String>,
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error.
+    pub stderr: Output,
+    /// What it cost.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub usage: Option<Usage>,
+    /// The limits in force.
+    pub limits: Limits,
+    /// What decided the outcome.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub evidence: Option<Evidence>,
+    /// Where it ran.
+    pub sandbox: Sandbox,
+    /// When things happened.
+    pub timing: Timing,
+    /// 1 for the first try. A retried evaluation says so.
+    pub attempt: u32,
+    /// The submitter's own marks.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub labels: BTreeMap<String, String>,
+    /// What went wrong inside the platform; never anything the program did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_has_one_final_status() {
+        for (outcome, status) in [
+            (Outcome::Exited, Status::Completed),
+            (Outcome::Signaled, Status::Completed),
+            (Outcome::PidsExceeded, Status::Failed),
+            (Outcome::WorkerLost, Status::Failed),
+            (Outcome::Cancelled, Status::Cancelled),
+        ] {
+            assert_eq!(outcome.status(), status);
+            assert!(status.is_final());
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
+        }
+    }
+
+    #[test]
+    fn output_that_is_not_utf8_loses_no_byte() {
+        let output = Output::new(b"\xff\x00", 2);
+        assert_eq!((output.text.as_str(), output.encoding), ("/wA=", Encoding::Base64));
+        assert!(!output.truncated);
+    }
+
+    #[test]
+    fn a_cut_inside_a_character_stays_text() {
+        let output = Output::new(&"aé".as_bytes()[..2], 3);
+        assert_eq!((output.text.as_str(), output.encoding), ("a", Encoding::Utf8));
+        assert!(output.truncated);
+    }
+}

@@ -1,0 +1,96 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use problem_details::ProblemDetails;
+use serde::Serialize;
+
+use super::{Response, bytes};
+use crate::evaluations::{NotCancelled, Refused};
+use crate::submission::{Fault, Rejected};
+
+/// An error, as a client sees it: what is wrong and what to change, never anything internal.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    body: ProblemDetails<Errors>,
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// The member `errors`: each single fault with a JSON Pointer to it.
+#[derive(Debug, Clone, Default, Serialize)]
+struct Errors {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Fault>,
+}
+
+impl Problem {
+    /// A problem of this status. `detail` says what to change.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let body = ProblemDetails::from_status_code(status)
+            .with_detail(detail)
+            .with_extensions(Errors::default());
+        Self { body, status, headers: Vec::new() }
+    }
+
+    /// A fault of the platform. The cause goes to the log, not to the client.
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "answered 500");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the platform failed; its log has the cause")
+    }
+
+    /// The problem of an id that no evaluation has.
+    pub fn unknown_evaluation() -> Self {
+        let detail = "there is no evaluation with this id, or it is too old to be kept";
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// The same problem with a header on the response.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The response.
+    pub fn into_response(self) -> Response {
+        let text = serde_json::to_vec(&self.body).unwrap_or_default();
+        let mut response = bytes(self.status, "application/problem+json", text);
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+impl From<Rejected> for Problem {
+    fn from(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::Malformed(message) => Self::new(StatusCode::BAD_REQUEST, message),
+            Rejected::Invalid(errors) => {
+                let detail = "change the fields named in errors";
+                let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
+                problem.body.extensions = Errors { errors };
+                problem
+            }
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let (detail, seconds) = match refused {
+            Refused::QueueFull { retry_after } => ("the queue is full; try again", retry_after),
+            Refused::ShuttingDown => ("the platform is shutting down and takes no more work", 30),
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(header::RETRY_AFTER, seconds)
+    }
+}
+
+impl From<NotCancelled> for Problem {
+    fn from(reason: NotCancelled) -> Self {
+        match reason {
+            NotCancelled::Unknown => Self::unknown_evaluation(),
+            NotCancelled::Ended(_) => {
+                Self::new(StatusCode::CONFLICT, "the evaluation has already ended")
+            }
+        }
+    }
+}

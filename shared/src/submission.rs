@@ -1,0 +1,314 @@
+//! What a stranger may ask for, and within which bounds.
+//!
+//! A submission is parsed once, at the edge, into a type that cannot be wrong. No field of it can
+//! mean "unlimited", and none can choose an image, a mount, a user or a network.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use serde::{Deserialize, Serialize};
+
+use crate::Limits;
+
+/// The limits a submission gets when it asks for nothing, and the most it may ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// In force when the submission does not say otherwise.
+    pub default: Limits,
+    /// The longest wall-clock time a submission may ask for, in seconds.
+    pub max_timeout_seconds: f64,
+    /// The most memory a submission may ask for, in bytes.
+    pub max_memory_bytes: u64,
+}
+
+/// The least memory a submission may ask for: with less, no interpreter starts in any engine.
+pub const MIN_MEMORY_BYTES: u64 = 32 << 20;
+/// The shortest wall-clock time a submission may ask for, in seconds.
+pub const MIN_TIMEOUT_SECONDS: f64 = 0.1;
+/// The most files a submission may bring beside its code.
+pub const MAX_FILES: usize = 64;
+/// The name under which the code itself lies in the program's working directory.
+pub const MAIN_FILE: &str = "main.py";
+
+/// A file that is put into the program's working directory before it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Relative, with `/` between its parts, and without `..`.
+    pub path: String,
+    /// The file's content.
+    pub bytes: Vec<u8>,
+}
+
+/// A program and what it is to be run with. All fields are valid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    /// Python source. Has no NUL in it.
+    pub code: String,
+    /// What the program finds on its standard input.
+    pub stdin: Vec<u8>,
+    /// Files beside the code.
+    pub files: Vec<File>,
+    /// The limits in force.
+    pub limits: Limits,
+    /// The submitter's own marks.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One thing that is wrong with a submission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// A JSON Pointer (RFC 6901) to the field.
+    pub pointer: String,
+    /// What to change.
+    pub detail: String,
+}
+
+/// Why a submission was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejected {
+    /// It is not JSON of the right shape: the message says where.
+    Malformed(String),
+    /// It is, but its values are out of bounds.
+    Invalid(Vec<Fault>),
+}
+
+/// The request body as it is on the wire.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    code: String,
+    stdin: Option<Content>,
+    files: Option<BTreeMap<String, Content>>,
+    timeout_seconds: Option<f64>,
+    memory_bytes: Option<u64>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a string, or {\"base64\": \"...\"} for bytes")]
+enum Content {
+    Text(String),
+    Bytes(Base64),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Base64 {
+    base64: String,
+}
+
+impl Submission {
+    /// A submission of `code` alone, with the default limits. NULs are not checked for.
+    pub fn new(code: impl Into<String>, limits: Limits) -> Self {
+        let labels = BTreeMap::new();
+        Self { code: code.into(), stdin: Vec::new(), files: Vec::new(), limits, labels }
+    }
+
+    /// Parses a JSON request body.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`], with every fault of the values at once.
+    pub fn parse(body: &[u8], bounds: &Bounds) -> Result<Self, Rejected> {
+        let wire: Wire = serde_json::from_slice(body).map_err(|fault| {
+            // serde quotes the offending value, which may be a megabyte long.
+            Rejected::Malformed(fault.to_string().chars().take(300).collect())
+        })?;
+        let mut faults = Faults(Vec::new());
+        if wire.code.contains('\0') {
+            faults.add("/code", "take the NUL characters out: Python source cannot have any");
+        }
+        let mut limits = bounds.default;
+        if let Some(seconds) = wire.timeout_seconds {
+            let max = bounds.max_timeout_seconds;
+            if !(MIN_TIMEOUT_SECONDS..=max).contains(&seconds) {
+                let range = format!("give a number of seconds from {MIN_TIMEOUT_SECONDS} to {max}");
+                faults.add("/timeout_seconds", range);
+            }
+            limits.timeout_seconds = seconds;
+        }
+        if let Some(bytes) = wire.memory_bytes {
+            let max = bounds.max_memory_bytes;
+            if !(MIN_MEMORY_BYTES..=max).contains(&bytes) {
+                let range = format!("give a number of bytes from {MIN_MEMORY_BYTES} to {max}");
+                faults.add("/memory_bytes", range);
+            }
+            limits.memory_bytes = bytes;
+        }
+        let stdin = wire.stdin.map_or_else(Vec::new, |content| faults.bytes("/stdin", content));
+        let files = faults.files(wire.files.unwrap_or_default());
+        let labels = wire.labels.unwrap_or_default();
+        faults.check_labels(&labels);
+        if faults.0.is_empty() {
+            Ok(Self { code: wire.code, stdin, files, limits, labels })
+        } else {
+            Err(Rejected::Invalid(faults.0))
+        }
+    }
+}
+
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
+        self.0.push(Fault { pointer: pointer.into(), detail: detail.into() });
+    }
+
+    fn bytes(&mut self, pointer: &str, content: Content) -> Vec<u8> {
+        match content {
+            Content::Text(text) => text.into_bytes(),
+            Content::Bytes(Base64 { base64 }) => {
+                base64::engine::general_purpose::STANDARD.decode(base64).unwrap_or_else(|fault| {
+                    self.add(format!("{pointer}/base64"), format!("not standard base64: {fault}"));
+                    Vec::new()
+                })
+            }
+        }
+    }
+
+    fn files(&mut self, files: BTreeMap<String, Content>) -> Vec<File> {
+        if files.len() > MAX_FILES {
+            self.add("/files", format!("bring at most {MAX_FILES} files"));
+            return Vec::new();
+        }
+        let paths: Vec<String> = files.keys().cloned().collect();
+        let mut kept = Vec::with_capacity(files.len());
+        for (path, content) in files {
+            let pointer = format!("/files/{}", path.replace('~', "~0").replace('/', "~1"));
+            if let Some(fault) = path_fault(&path) {
+                self.add(&pointer, fault);
+            }
+            let within = format!("{path}/");
+            if paths.iter().any(|other| other.starts_with(&within)) {
+                self.add(&pointer, "cannot be a file and a folder at once");
+            }
+            let bytes = self.bytes(&pointer, content);
+            kept.push(File { path, bytes });
+        }
+        kept
+    }
+
+    fn check_labels(&mut self, labels: &BTreeMap<String, String>) {
+        let plain = |text: &str, max| text.len() <= max && !text.chars().any(char::is_control);
+        if labels.len() > 16 {
+            self.add("/labels", "give at most 16 labels");
+        }
+        if !labels.iter().all(|(key, value)| plain(key, 64) && plain(value, 256)) {
+            let rule = "keys of at most 64 bytes, values of at most 256, no control characters";
+            self.add("/labels", rule);
+        }
+    }
+}
+
+/// What is wrong with a path, if anything is. Only a plain relative path can be right.
+fn path_fault(path: &str) -> Option<&'static str> {
+    if path.len() > 200 {
+        Some("use a path of at most 200 bytes")
+    } else if path.chars().any(|c| c.is_control() || c == '\\') {
+        Some("use a path without control characters and backslashes")
+    } else if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+        Some("use a relative path without empty parts, `.` and `..`")
+    } else if path == MAIN_FILE || path.starts_with("main.py/") {
+        Some("choose another name: main.py is the code itself")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        default: Limits {
+            timeout_seconds: 30.0,
+            cpu_seconds: 30.0,
+            memory_bytes: 256 << 20,
+            pids: 64,
+            output_bytes: 1 << 20,
+            disk_bytes: 16 << 20,
+            open_files: 64,
+        },
+        max_timeout_seconds: 300.0,
+        max_memory_bytes: 1 << 30,
+    };
+
+    fn parse(body: &str) -> Result<Submission, Rejected> {
+        Submission::parse(body.as_bytes(), &BOUNDS)
+    }
+
+    fn faults(body: &str) -> Vec<String> {
+        match parse(body) {
+            Err(Rejected::Invalid(faults)) => faults.into_iter().map(|f| f.pointer).collect(),
+            other => panic!("expected faults in the values, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn everything_can_be_given() {
+        let submission = parse(
+            r#"{"code": "print(1)", "stdin": "in", "files": {"a/b.bin": {"base64": "/w=="}},
+                "timeout_seconds": 2, "memory_bytes": 67108864, "labels": {"model": "m-1"}}"#,
+        )
+        .unwrap();
+        assert_eq!(submission.stdin, b"in");
+        assert_eq!(submission.files, [File { path: "a/b.bin".into(), bytes: vec![0xff] }]);
+        assert_eq!((submission.limits.timeout_seconds, submission.limits.pids), (2.0, 64));
+    }
+
+    #[test]
+    fn malformed_bodies_are_refused_with_the_place() {
+        for body in [
+            "",
+            "{",
+            "[]",
+            "{}",
+            r#"{"code": 1}"#,
+            r#"{"code": "", "code": ""}"#,
+            r#"{"code": "", "image": "evil"}"#,
+            r#"{"code": "", "timeout_seconds": NaN}"#,
+            r#"{"code": "", "timeout_seconds": 1e999}"#,
+            r#"{"code": "", "memory_bytes": -1}"#,
+            r#"{"code": "", "memory_bytes": 1.5}"#,
+            r#"{"code": "\ud800"}"#,
+            r#"{"code": "", "files": {"a": 1}}"#,
+        ] {
+            match parse(body) {
+                Err(Rejected::Malformed(message)) => assert!(!message.is_empty(), "{body}"),
+                other => panic!("{body} gave {other:?}"),
+            }
+        }
+        let deep = format!(r#"{{"code": {}"#, "[".repeat(100_000));
+        assert!(matches!(parse(&deep), Err(Rejected::Malformed(_))));
+    }
+
+    #[test]
+    fn no_value_means_unlimited() {
+        for value in ["0", "-1", "0.01", "1e300", "301"] {
+            let body = format!(r#"{{"code": "", "timeout_seconds": {value}}}"#);
+            assert_eq!(faults(&body), ["/timeout_seconds"], "{value}");
+        }
+        for value in ["0", "1", "18446744073709551615"] {
+            let body = format!(r#"{{"code": "", "memory_bytes": {value}}}"#);
+            assert_eq!(faults(&body), ["/memory_bytes"], "{value}");
+        }
+    }
+
+    #[test]
+    fn paths_cannot_leave_the_working_directory() {
+        for path in ["../a", "/etc/passwd", "a//b", "a/./b", "", ".", "a\\u0000", "main.py", "a\\\\b"]
+        {
+            let body = format!(r#"{{"code": "", "files": {{"{path}": ""}}}}"#);
+            assert_eq!(faults(&body).len(), 1, "{path}");
+        }
+        assert_eq!(faults(r#"{"code": "", "files": {"a": "", "a/b": ""}}"#), ["/files/a"]);
+    }
+
+    #[test]
+    fn all_faults_come_at_once() {
+        let body = r#"{"code": "\u0000", "timeout_seconds": 0, "memory_bytes": 0,
+                       "stdin": {"base64": "?"}, "labels": {"a": "\u001b"}}"#;
+        let all = ["/code", "/timeout_seconds", "/memory_bytes", "/stdin/base64", "/labels"];
+        assert_eq!(faults(body), all);
+    }
+}

@@ -1,0 +1,2 @@
+//! A stub that the stage replaces.
+fn main() {}
