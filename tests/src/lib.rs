@@ -1,0 +1,28 @@
+//! The ladder: where the stages are held against each other.
+//!
+//! Everything here talks to a stage as a stranger would, through the HTTP API of its real binary.
+//! Nothing lists the stages by hand, and nothing stands in for an engine.
+//!
+//! Read in this order:
+//!
+//! 1. [`workspace`] and [`stages`]: which stages there are, and their binaries;
+//! 2. [`server`] and [`client`]: a running stage, and how to talk to it; [`target`] puts both behind
+//!    `--stage` and `--url`;
+//! 3. [`percentile`], [`progress`] and [`report`]: numbers, bars and tables;
+//! 4. one module for each command: [`humaneval`].
+
+pub mod workspace;
+
+pub mod stages;
+
+pub mod server;
+
+pub mod client;
+pub mod target;
+
+pub mod percentile;
+pub mod progress;
+pub mod report;
+
+pub mod humaneval;
+pub mod tasks;

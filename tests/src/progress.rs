@@ -1,0 +1,14 @@
+//! Progress, for a person who waits.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar on standard error, and nothing at all when that is not a terminal.
+pub fn bar(length: usize, what: &str) -> ProgressBar {
+    let template = "{prefix:<24} [{bar:32}] {pos}/{len}  {msg}";
+    let style = ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
+    let length = u64::try_from(length).unwrap_or(u64::MAX);
+    // indicatif draws to standard error, and only when that is a terminal.
+    ProgressBar::new(length).with_style(style).with_prefix(what.to_owned())
+}
