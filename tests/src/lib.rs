@@ -9,9 +9,12 @@
 //! 2. [`server`] and [`client`]: a running stage, and how to talk to it; [`target`] puts both behind
 //!    `--stage` and `--url`;
 //! 3. [`percentile`], [`progress`] and [`report`]: numbers, bars and tables;
-//! 4. one module for each command: [`humaneval`].
+//! 4. one module for each command: [`humaneval`], with its [`tasks`];
+//! 5. [`rules`]: what the architecture tests look for.
 
 pub mod workspace;
+
+pub mod rules;
 
 pub mod stages;
 

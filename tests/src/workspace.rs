@@ -42,8 +42,6 @@ pub struct Dependency {
     pub name: String,
     /// None for a normal dependency, else `dev` or `build`.
     pub kind: Option<String>,
-    /// The folder, when it is a member of this workspace.
-    pub path: Option<PathBuf>,
 }
 
 impl Package {
