@@ -38,6 +38,7 @@ pub struct Capture {
 struct Kept {
     bytes: Vec<u8>,
     total: u64,
+    closed: bool,
 }
 
 impl Capture {
@@ -47,13 +48,17 @@ impl Capture {
         Self { limit, tap, stdout: Mutex::default(), stderr: Mutex::default() }
     }
 
+    // ANCHOR: push
     /// Takes one chunk.
     ///
     /// # Errors
     ///
-    /// [`Full`] when the stream has now more bytes than the limit.
+    /// [`Full`] when the stream has now more bytes than the limit, or the capture is closed.
     pub fn push(&self, stream: Stream, chunk: &[u8]) -> Result<(), Full> {
         let mut kept = self.kept(stream);
+        if kept.closed {
+            return Err(Full);
+        }
         let offset = kept.bytes.len();
         let room = (self.limit - offset).min(chunk.len());
         kept.total += chunk.len() as u64;
@@ -64,6 +69,14 @@ impl Capture {
         }
         if kept.total > self.limit as u64 { Err(Full) } else { Ok(()) }
     }
+
+    /// Takes nothing more: what is pushed from now on comes after the end, and nobody is told of it.
+    pub fn close(&self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            self.kept(stream).closed = true;
+        }
+    }
+    // ANCHOR_END: push
 
     /// What was kept of a stream so far.
     pub fn output(&self, stream: Stream) -> Output {
@@ -94,6 +107,14 @@ mod tests {
         let output = capture.output(Stream::Stdout);
         assert_eq!((output.text.as_str(), output.bytes_total), ("12345", 8));
         assert!(output.truncated);
+    }
+
+    #[test]
+    fn nothing_comes_after_the_end() {
+        let capture = Capture::new(5, Box::new(|_, _, _| {}));
+        capture.close();
+        assert_eq!(capture.push(Stream::Stdout, b"late"), Err(Full));
+        assert_eq!(capture.output(Stream::Stdout).bytes_total, 0);
     }
 
     #[test]

@@ -260,7 +260,7 @@ fn fail(error: &dyn std::error::Error, exit: Exit) -> ExitCode {
     let mut text = format!("error: {error}");
     let mut cause = error.source();
     while let Some(inner) = cause {
-        text.push_str(&format!("\n  caused by: {inner}"));
+        text = format!("{text}\n  caused by: {inner}");
         cause = inner.source();
     }
     say(&text);

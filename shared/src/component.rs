@@ -20,10 +20,7 @@ pub struct TestCase<'a> {
 
 impl<'a> TestCase<'a> {
     /// A check called `name`.
-    pub fn new(
-        name: &'static str,
-        run: impl Future<Output = Finding> + Send + 'a,
-    ) -> TestCase<'a> {
+    pub fn new(name: &'static str, run: impl Future<Output = Finding> + Send + 'a) -> TestCase<'a> {
         TestCase { name, run: Box::pin(run) }
     }
 }
@@ -56,7 +53,7 @@ pub trait TestableComponent: Send + Sync {
 }
 
 /// How long one check may take before it counts as failed.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Runs the self test and then the whole suite of `component`, telling `each` result as it comes.
 ///

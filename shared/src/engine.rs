@@ -50,6 +50,7 @@ impl Verdict {
     }
 }
 
+// ANCHOR: engine
 /// Something that runs one program at a time for each call, within limits, and says how it ended.
 ///
 /// An engine answers every call with a [`Verdict`]: what goes wrong inside it is
@@ -76,3 +77,4 @@ pub trait Engine: TestableComponent {
         Box::pin(async {})
     }
 }
+// ANCHOR_END: engine

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+// ANCHOR: status
 /// Where an evaluation is. Only the last three are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,6 +28,7 @@ pub enum Status {
     /// Somebody cancelled it.
     Cancelled,
 }
+// ANCHOR_END: status
 
 impl Status {
     /// True when nothing about the evaluation can change any more.

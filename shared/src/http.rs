@@ -83,11 +83,7 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 }
 
 /// A response of `bytes` with this content type.
-pub fn bytes(
-    status: StatusCode,
-    content_type: &'static str,
-    bytes: impl Into<Bytes>,
-) -> Response {
+pub fn bytes(status: StatusCode, content_type: &'static str, bytes: impl Into<Bytes>) -> Response {
     let mut response = Response::new(full(bytes));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -102,10 +98,7 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
     }
 }
 
-/// A page of HTML that may load and run nothing but what stands in it under `nonce_policy`.
-///
-/// Attack: a program prints `<script>` and the page shows it → the policy names the page's own
-/// script and style by hash or nonce, so an injected one does not run.
+/// A page of HTML under a Content-Security-Policy, which decides what it may load and run.
 pub fn page(html: impl Into<Bytes>, policy: &'static str) -> Response {
     let mut response = bytes(StatusCode::OK, "text/html; charset=utf-8", html);
     let headers = response.headers_mut();

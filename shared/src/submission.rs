@@ -296,7 +296,8 @@ mod tests {
 
     #[test]
     fn paths_cannot_leave_the_working_directory() {
-        for path in ["../a", "/etc/passwd", "a//b", "a/./b", "", ".", "a\\u0000", "main.py", "a\\\\b"]
+        for path in
+            ["../a", "/etc/passwd", "a//b", "a/./b", "", ".", "a\\u0000", "main.py", "a\\\\b"]
         {
             let body = format!(r#"{{"code": "", "files": {{"{path}": ""}}}}"#);
             assert_eq!(faults(&body).len(), 1, "{path}");

@@ -12,11 +12,7 @@ use super::{App, BuildError, Exit, Program, Settings, fail, say};
 use crate::http::Server;
 use crate::{Event, EventType};
 
-pub(super) async fn serve<P: Program>(
-    settings: &Settings,
-    args: &P::Args,
-    port: u16,
-) -> ExitCode {
+pub(super) async fn serve<P: Program>(settings: &Settings, args: &P::Args, port: u16) -> ExitCode {
     let address = settings.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, port).into());
     match try_serve::<P>(settings, args, address).await {
         Ok(exit) => exit.into(),

@@ -11,7 +11,8 @@ use crate::submission::{Fault, Rejected};
 /// An error, as a client sees it: what is wrong and what to change, never anything internal.
 #[derive(Debug, Clone)]
 pub struct Problem {
-    body: ProblemDetails<Errors>,
+    // Boxed, because every handler's result has room for one.
+    body: Box<ProblemDetails<Errors>>,
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -29,7 +30,7 @@ impl Problem {
         let body = ProblemDetails::from_status_code(status)
             .with_detail(detail)
             .with_extensions(Errors::default());
-        Self { body, status, headers: Vec::new() }
+        Self { body: Box::new(body), status, headers: Vec::new() }
     }
 
     /// A fault of the platform. The cause goes to the log, not to the client.

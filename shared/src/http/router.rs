@@ -62,9 +62,10 @@ impl Router {
     }
 
     async fn dispatch(&self, request: Request) -> Result<Response, Problem> {
-        let found = self.paths.at(request.uri().path()).map_err(|_| {
-            Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path")
-        })?;
+        let found = self
+            .paths
+            .at(request.uri().path())
+            .map_err(|_| Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))?;
         let handlers = self.handlers.get(found.value).map(Vec::as_slice).unwrap_or_default();
         // HEAD is GET without the body, which the server leaves out by itself.
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
@@ -105,12 +106,16 @@ mod tests {
 
     #[tokio::test]
     async fn merged_routes_replace_and_add() {
-        let first = Router::new()
-            .route(Method::GET, "/", says("old page"))
-            .route(Method::GET, "/eval/{id}", says("one"));
-        let second = Router::new()
-            .route(Method::GET, "/", says("new page"))
-            .route(Method::DELETE, "/eval/{id}", says("gone"));
+        let first = Router::new().route(Method::GET, "/", says("old page")).route(
+            Method::GET,
+            "/eval/{id}",
+            says("one"),
+        );
+        let second = Router::new().route(Method::GET, "/", says("new page")).route(
+            Method::DELETE,
+            "/eval/{id}",
+            says("gone"),
+        );
         let router = first.merge(second);
         assert_eq!(ask(&router, Method::GET, "/").await.1, "new page");
         assert_eq!(ask(&router, Method::HEAD, "/eval/7").await.1, "one");

@@ -1,0 +1,206 @@
+//! The queue: bounded, first come first served, N workers.
+//!
+//! Task tree: `TaskQueue::start` spawns the workers into a `TaskTracker`; each worker spawns one
+//! task for each evaluation and waits for it, so that an engine that panics loses one evaluation
+//! (`worker_lost`) and not the worker. `shutdown` waits for all of them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+use shared::capture::Tap;
+use shared::{
+    BoxFuture, Engine, Evaluation, Evaluations, Event, EventSink, EventType, Evidence,
+    NotCancelled, Outcome, Overview, Page, Query, Refused, Submission, Verdict,
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::table::{Table, Work};
+
+/// How long an engine may go on after a program's time is over before the queue gives it up. An
+/// engine has deadlines of its own; this is for one that breaks its word.
+const GIVE_UP: Duration = Duration::from_mins(1);
+
+/// The size of a queue.
+#[derive(Debug, Clone)]
+pub struct QueueOptions {
+    /// Evaluations that run at the same time.
+    pub workers: usize,
+    /// Evaluations that may wait.
+    pub capacity: usize,
+    /// Limits for the programs of the queue's own tests.
+    pub limits: shared::Limits,
+}
+
+impl From<&shared::cli::Settings> for QueueOptions {
+    fn from(settings: &shared::cli::Settings) -> Self {
+        Self {
+            workers: settings.workers.into(),
+            capacity: usize::try_from(settings.queue_capacity).unwrap_or(usize::MAX),
+            limits: settings.bounds().default,
+        }
+    }
+}
+
+/// Accepts submissions while there is room, and runs them on an engine in the order they came.
+pub struct TaskQueue {
+    table: Mutex<Table>,
+    /// Notified once for each accepted submission, and for all at the shutdown.
+    work: Notify,
+    pub(crate) engine: Arc<dyn Engine>,
+    events: Arc<dyn EventSink>,
+    pub(crate) options: QueueOptions,
+    workers: TaskTracker,
+}
+
+impl TaskQueue {
+    /// A queue on `engine` whose workers are up. Everything that happens is told to `events`.
+    pub fn start(
+        engine: Arc<dyn Engine>,
+        events: Arc<dyn EventSink>,
+        options: QueueOptions,
+    ) -> Arc<Self> {
+        let table = Mutex::new(Table::new(Arc::clone(&events)));
+        let (work, workers) = (Notify::new(), TaskTracker::new());
+        let queue = Arc::new(Self { table, work, engine, events, options, workers });
+        for number in 1..=queue.options.workers {
+            queue.workers.spawn(Arc::clone(&queue).worker(number));
+        }
+        queue.workers.close();
+        queue
+    }
+
+    // ANCHOR: worker
+    async fn worker(self: Arc<Self>, number: usize) {
+        self.tell(EventType::WorkerStarted, number);
+        while let Some(work) = self.next().await {
+            let id = work.job.id;
+            let verdict = self.evaluate(work).await;
+            self.table().finish(id, verdict);
+        }
+        self.tell(EventType::WorkerStopped, number);
+    }
+
+    /// Waits for the next evaluation. None when the queue is closed and empty.
+    async fn next(&self) -> Option<Work> {
+        loop {
+            let notified = self.work.notified();
+            {
+                let mut table = self.table();
+                if let Some(work) = table.start_next() {
+                    return Some(work);
+                } else if table.closed {
+                    return None;
+                }
+            }
+            notified.await;
+        }
+    }
+    // ANCHOR_END: worker
+
+    // ANCHOR: evaluate
+    /// Runs one evaluation in a task of its own: whatever becomes of it, the worker stays.
+    async fn evaluate(&self, work: Work) -> Verdict {
+        let Work { job, capture, cancel } = work;
+        let patience = Duration::from_secs_f64(job.submission.limits.timeout_seconds) + GIVE_UP;
+        let engine = Arc::clone(&self.engine);
+        let mut run = tokio::spawn(async move { engine.evaluate(&job, &capture, cancel).await });
+        let lost = |why: String| Verdict {
+            error: Some(why),
+            ..Verdict::new(Outcome::WorkerLost, Evidence::new("worker"))
+        };
+        match tokio::time::timeout(patience, &mut run).await {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(fault)) => lost(format!("the engine broke off: {fault}")),
+            Err(_) => {
+                run.abort();
+                lost(format!("the engine did not answer within {} s", patience.as_secs()))
+            }
+        }
+    }
+    // ANCHOR_END: evaluate
+
+    fn tell(&self, kind: EventType, worker: usize) {
+        self.events.emit(Event::now(kind, None, json!({ "worker": worker })));
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // No code panics while it holds the lock; if it ever did, the table would still be whole.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Evaluations for TaskQueue {
+    // ANCHOR: backpressure
+    fn submit(&self, submission: Submission, tap: Option<Tap>) -> Result<Evaluation, Refused> {
+        let mut table = self.table();
+        if table.closed {
+            return Err(Refused::ShuttingDown);
+        }
+        if table.waiting.len() >= self.options.capacity {
+            // With every worker busy for the default time at worst, one place comes free in:
+            let turn = Duration::from_secs_f64(self.options.limits.timeout_seconds)
+                .div_f64(f64::from(u32::try_from(self.options.workers).unwrap_or(u32::MAX)));
+            return Err(Refused::QueueFull { retry_after: turn.as_secs().clamp(1, 60) });
+        }
+        let accepted = table.submit(submission, self.engine.sandbox(), tap);
+        drop(table);
+        self.work.notify_one();
+        Ok(accepted)
+    }
+    // ANCHOR_END: backpressure
+
+    fn get(&self, id: Uuid) -> Option<Evaluation> {
+        self.table().get(id)
+    }
+
+    fn finished(&self, id: Uuid) -> Option<CancellationToken> {
+        self.table().finished(id)
+    }
+
+    fn list(&self, query: Query) -> Page {
+        self.table().list(query)
+    }
+
+    fn cancel(&self, id: Uuid) -> Result<Evaluation, NotCancelled> {
+        self.table().cancel(id)
+    }
+
+    fn overview(&self) -> Overview {
+        let table = self.table();
+        let oldest = table.oldest_waiting().map_or(Duration::ZERO, |since| since.elapsed());
+        Overview {
+            depth: table.waiting.len(),
+            capacity: self.options.capacity,
+            workers: self.options.workers,
+            workers_busy: table.running,
+            oldest_wait_ms: u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    // ANCHOR: shutdown
+    fn shutdown(&self, now: CancellationToken) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            {
+                let mut table = self.table();
+                table.closed = true;
+                // What has not started will not start: its submitter is told, not left waiting.
+                for id in table.waiting.clone() {
+                    let _cancelled = table.cancel(id);
+                }
+            }
+            self.work.notify_waiters();
+            let all_ended = self.workers.wait();
+            tokio::pin!(all_ended);
+            tokio::select! {
+                () = &mut all_ended => return,
+                () = now.cancelled() => self.table().cancel_running(),
+            }
+            all_ended.await;
+        })
+    }
+    // ANCHOR_END: shutdown
+}

@@ -1,0 +1,108 @@
+//! The engine verifies itself: each promise checked with a real program on this machine.
+
+use std::time::{Duration, Instant};
+
+use shared::component::Finding;
+use shared::{
+    BoxFuture, Capture, Engine, Job, Limits, Outcome, Stream, Submission, TestCase,
+    TestableComponent, Verdict,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::SubprocessEngine;
+
+/// Small enough that each check takes a second at most.
+const LIMITS: Limits = Limits {
+    timeout_seconds: 10.0,
+    cpu_seconds: 10.0,
+    memory_bytes: 128 << 20,
+    pids: 64,
+    output_bytes: 64 << 10,
+    disk_bytes: 1 << 20,
+    open_files: 64,
+};
+
+impl TestableComponent for SubprocessEngine {
+    fn name(&self) -> &'static str {
+        "subprocess engine"
+    }
+
+    fn self_test(&self) -> BoxFuture<'_, Finding> {
+        Box::pin(async {
+            let (verdict, output) = self.try_out("print(6 * 7)", LIMITS).await;
+            expect(&verdict, Outcome::Exited, output == "42\n")?;
+            Ok(format!("{} printed 42; nothing stands between it and the host", self.python()))
+        })
+    }
+
+    fn test_suite(&self) -> Vec<TestCase<'_>> {
+        let case = |name, code, limits, outcome| {
+            TestCase::new(name, async move {
+                let (verdict, _) = self.try_out(code, limits).await;
+                expect(&verdict, outcome, true)?;
+                Ok(format!("decided by {}", verdict.evidence.decided_by))
+            })
+        };
+        let short = Limits { timeout_seconds: 0.5, ..LIMITS };
+        let little = Limits { cpu_seconds: 1.0, ..LIMITS };
+        vec![
+            case("an endless program is ended", "while 1: pass", short, Outcome::WallTimeExceeded),
+            case("processor time is limited", "while 1: pass", little, Outcome::CpuTimeExceeded),
+            case("endless output is ended", "while 1: print(9)", LIMITS, Outcome::OutputExceeded),
+            case("a crash is seen", "import os; os.abort()", LIMITS, Outcome::Signaled),
+            TestCase::new("memory is limited", self.refuses("bytearray(1 << 30)", "MemoryError")),
+            TestCase::new(
+                "file size is limited",
+                self.refuses("open('f', 'wb').write(bytes(2 << 20))", "File too large"),
+            ),
+            TestCase::new("the whole process group is ended", self.ends_the_group()),
+        ]
+    }
+}
+
+impl SubprocessEngine {
+    fn python(&self) -> std::path::Display<'_> {
+        self.python.display()
+    }
+
+    /// Runs `code` and gives the verdict and what it wrote.
+    async fn try_out(&self, code: &str, limits: Limits) -> (Verdict, String) {
+        let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
+        let capture = Capture::new(limits.output_bytes, Box::new(|_, _, _| {}));
+        let verdict = self.evaluate(&job, &capture, CancellationToken::new()).await;
+        let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(|it| capture.output(it).text);
+        (verdict, stdout + &stderr)
+    }
+
+    /// Checks that `code` ends with Python's `error`.
+    async fn refuses(&self, code: &'static str, error: &'static str) -> Finding {
+        let (verdict, output) = self.try_out(code, LIMITS).await;
+        expect(&verdict, Outcome::Exited, verdict.exit_code == Some(1) && output.contains(error))?;
+        Ok(format!("Python was refused: {error}"))
+    }
+
+    async fn ends_the_group(&self) -> Finding {
+        let code = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid)";
+        let begun = Instant::now();
+        let (verdict, output) = self.try_out(code, LIMITS).await;
+        expect(&verdict, Outcome::Exited, begun.elapsed() < Duration::from_secs(5))?;
+        // A killed process takes a moment to be gone, and a zombie runs nothing any more.
+        for _ in 0..100 {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", output.trim()));
+            if stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z ")) {
+                return Ok("the child ended with its parent".to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(format!("the child {} goes on", output.trim()))
+    }
+}
+
+fn expect(verdict: &Verdict, outcome: Outcome, also: bool) -> Result<(), String> {
+    if verdict.outcome == outcome && also {
+        Ok(())
+    } else {
+        Err(format!("expected {}, got {verdict:?}", outcome.as_str()))
+    }
+}
