@@ -69,6 +69,7 @@ impl Capture {
         }
         if kept.total > self.limit as u64 { Err(Full) } else { Ok(()) }
     }
+    // ANCHOR_END: push
 
     /// Takes nothing more: what is pushed from now on comes after the end, and nobody is told of it.
     pub fn close(&self) {
@@ -76,7 +77,6 @@ impl Capture {
             self.kept(stream).closed = true;
         }
     }
-    // ANCHOR_END: push
 
     /// What was kept of a stream so far.
     pub fn output(&self, stream: Stream) -> Output {

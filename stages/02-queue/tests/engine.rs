@@ -56,7 +56,7 @@ async fn the_queue_verifies_itself() {
 #[tokio::test]
 async fn the_whole_group_is_killed() {
     let code = "import os\nfor _ in range(3):\n  if os.fork() == 0: break\n\
-                os.write(1, b"%d\\n" % os.getpid())\nwhile True: pass";
+                os.write(1, b'%d\\n' % os.getpid())\nwhile True: pass";
     let (verdict, output) = run(code, Limits { timeout_seconds: 1.0, ..LIMITS }).await;
     assert_eq!(verdict.outcome, Outcome::WallTimeExceeded);
     let pids: Vec<_> = output.lines().collect();

@@ -276,7 +276,7 @@ async fn what_a_killed_stage_leaves_the_next_one_takes_away() {
     let (_, running) = server.submit(json!({"code": code})).await;
     let path = format!("/eval/{}", id(&running));
     let mut output = String::new();
-    while output.is_empty() {
+    while !output.ends_with('\n') {
         output = server.get(&path).await.1["stdout"]["text"].as_str().unwrap().to_owned();
     }
     let (pid, directory) = output.trim().split_once(' ').unwrap();
