@@ -1,2 +1,47 @@
-//! stub
-fn main() {}
+//! `crucible-book build` and `crucible-book serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use crucible_book::{book_root, render, serve, workspace_root};
+
+#[derive(Parser)]
+#[command(about = "Build the book, or read it in a browser while you write it")]
+struct Cli {
+    /// Folder to put the built book in [default: target/book]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    into: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the book
+    Build,
+    /// Serve the book on this machine, and build it again whenever one of its sources changes
+    Serve {
+        /// Address to listen on; only this machine's own are allowed
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+        listen: SocketAddr,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let into = cli.into.unwrap_or_else(|| workspace_root().join("target/book"));
+    let done = match cli.command {
+        Command::Build => render::checked(&book_root(), &into)
+            .inspect(|()| println!("built {}", into.join("index.html").display())),
+        Command::Serve { listen } => serve::serve(listen, &book_root(), &into),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("error: {fault:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The stages' binaries that the book's commands run.
+//!
+//! They lie beside the binary of the test that asks. One that is missing or older than a source is
+//! built; a book that shows the output of yesterday's binary would be wrong and pass.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use anyhow::{Context, ensure};
+
+use crate::pages::files_below;
+use crate::workspace_root;
+
+/// The packages that a text runs: each `NAME` of `cargo run ... -p NAME`.
+pub fn named_in(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace().skip_while(|word| *word != "cargo");
+        while let Some(word) = words.next() {
+            if word == "-p" {
+                names.extend(words.next().map(str::to_owned));
+            }
+        }
+    }
+    names
+}
+
+/// The folder of binaries that `own`, a binary of this workspace, lies in; every package of
+/// `packages` has a fresh binary there afterwards.
+///
+/// # Errors
+///
+/// When a package cannot be built.
+pub fn ready(own: &Path, packages: &BTreeSet<String>) -> anyhow::Result<PathBuf> {
+    let folder = own.parent().context("a binary lies in a folder")?.to_path_buf();
+    let changed = newest_source()?;
+    let is_fresh = |package: &String| {
+        let built = folder.join(package).metadata().and_then(|about| about.modified());
+        built.is_ok_and(|built| built >= changed)
+    };
+    let stale: Vec<&String> = packages.iter().filter(|package| !is_fresh(package)).collect();
+    if !stale.is_empty() {
+        build(&folder, &stale)?;
+    }
+    for package in packages {
+        let binary = folder.join(package);
+        ensure!(binary.exists(), "cargo built no {}", binary.display());
+    }
+    Ok(folder)
+}
+
+fn build(folder: &Path, packages: &[&String]) -> anyhow::Result<()> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace_root()).args(["build", "--quiet", "--bins"]);
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    if let Some(target) = folder.parent() {
+        cargo.arg("--target-dir").arg(target);
+    }
+    for package in packages {
+        cargo.args(["-p", package]);
+    }
+    let done = cargo.output().context("cannot start cargo")?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "cannot build {packages:?} for the book:\n{said}");
+    Ok(())
+}
+
+/// When the youngest source of the stages was changed.
+fn newest_source() -> anyhow::Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for folder in ["shared", "stages"] {
+        for file in files_below(&workspace_root().join(folder))? {
+            newest = newest.max(file.metadata()?.modified()?);
+        }
+    }
+    Ok(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_found_in_commands() {
+        let text = "$ cargo run -q -p stage-02-queue -- run x.py\n$ cp -p a b\n\
+                    $ cargo run -p stage-01-extreme-mvp &";
+        let names: Vec<String> = named_in(text).into_iter().collect();
+        assert_eq!(names, ["stage-01-extreme-mvp", "stage-02-queue"]);
+    }
+
+    #[test]
+    fn a_package_that_is_not_there_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("debug/own");
+        let packages = ["stage-99-nothing".to_owned()].into();
+        let fault = ready(&own, &packages).unwrap_err();
+        assert!(fault.to_string().contains("stage-99-nothing"), "{fault:#}");
+    }
+}

@@ -1,0 +1,139 @@
+//! Every `{{#include}}` names a file that is there, and an anchor that is closed and not empty.
+//!
+//! Lines are included by named anchor only: a line number silently shows something else as soon as
+//! somebody adds a line above.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+#[allow(clippy::expect_used, reason = "a constant pattern, compiled by the first test")]
+static DIRECTIVE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\{\{\s*#(\w+)\s*([^}]*?)\s*\}\}").expect("a valid pattern"));
+
+/// One `{{#include file:anchor}}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Include {
+    /// The file, as written: relative to the page.
+    pub file: PathBuf,
+    /// The anchor, when one is named.
+    pub anchor: Option<String>,
+}
+
+/// The includes of a text, in order. Other directives are left out.
+pub fn find(text: &str) -> Vec<Include> {
+    let includes = DIRECTIVE.captures_iter(text).filter(|found| &found[1] == "include");
+    includes.map(|found| parse(&found[2])).collect()
+}
+
+fn parse(target: &str) -> Include {
+    match target.split_once(':') {
+        None => Include { file: target.into(), anchor: None },
+        Some((file, anchor)) => Include { file: file.into(), anchor: Some(anchor.to_owned()) },
+    }
+}
+
+/// What is wrong with the directives of one page. `source` is the folder that `page` is in.
+pub fn faults(page: &Path, text: &str, source: &Path) -> Vec<String> {
+    let mut faults = Vec::new();
+    let folder = source.join(page);
+    let folder = folder.parent().unwrap_or(source);
+    for found in DIRECTIVE.captures_iter(text) {
+        let fault = match &found[1] {
+            "include" => fault_of(&parse(&found[2]), folder),
+            other => Some(format!("#{other} is not used in this book: only #include is checked")),
+        };
+        if let Some(fault) = fault {
+            faults.push(format!("{}: {}: {fault}", page.display(), &found[0]));
+        }
+    }
+    if text.matches("{{#").count() > DIRECTIVE.find_iter(text).count() {
+        faults.push(format!("{}: a directive is not closed", page.display()));
+    }
+    faults
+}
+
+fn fault_of(include: &Include, folder: &Path) -> Option<String> {
+    let file = folder.join(&include.file);
+    let Ok(text) = std::fs::read_to_string(&file) else {
+        return Some("there is no such file".to_owned());
+    };
+    match &include.anchor {
+        None if text.trim().is_empty() => Some("the file is empty".to_owned()),
+        None => None,
+        Some(anchor) => anchor_fault(&text, anchor),
+    }
+}
+
+fn anchor_fault(text: &str, anchor: &str) -> Option<String> {
+    if anchor.starts_with(|first: char| first.is_ascii_digit() || first == ':') {
+        return Some("include by a named anchor, not by line numbers".to_owned());
+    }
+    let marks = |mark: &str| -> Vec<usize> {
+        let is_mark = |line: &str| {
+            let rest = line.split_once(mark).map(|(_, rest)| rest.trim());
+            rest.is_some_and(|rest| rest.split_whitespace().next() == Some(anchor))
+        };
+        text.lines().enumerate().filter(|(_, line)| is_mark(line)).map(|(at, _)| at).collect()
+    };
+    let (begins, ends) = (marks("ANCHOR:"), marks("ANCHOR_END:"));
+    match (&begins[..], &ends[..]) {
+        ([], _) => Some("there is no such anchor".to_owned()),
+        ([_], []) => Some("the anchor is not closed".to_owned()),
+        ([begin], [end]) if begin < end => {
+            let between = text.lines().skip(begin + 1).take(end - begin - 1);
+            let content =
+                between.filter(|line| !line.contains("ANCHOR")).any(|l| !l.trim().is_empty());
+            (!content).then(|| "there is nothing between the anchor and its end".to_owned())
+        }
+        ([_], [_]) => Some("the anchor ends before it begins".to_owned()),
+        _ => Some("the anchor is there more than once".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The faults of a page that includes `target` from a file with this content.
+    fn faults_of(target: &str, content: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("code.rs"), content).unwrap();
+        let text = format!("{{{{#include {target}}}}}");
+        faults(Path::new("page.md"), &text, folder.path())
+    }
+
+    #[test]
+    fn a_good_include_has_no_fault() {
+        let content = "// ANCHOR: a\nlet a;\n// ANCHOR_END: a\n";
+        assert_eq!(faults_of("code.rs:a", content), [""; 0]);
+        assert_eq!(faults_of("code.rs", content), [""; 0]);
+    }
+
+    #[test]
+    fn each_bad_include_has_a_fault() {
+        for (target, content, expected) in [
+            ("other.rs", "", "no such file"),
+            ("code.rs", "\n", "file is empty"),
+            ("code.rs:a", "let a;", "no such anchor"),
+            ("code.rs:a", "// ANCHOR: ab\nlet a;\n// ANCHOR_END: ab", "no such anchor"),
+            ("code.rs:a", "// ANCHOR: a\nlet a;\n", "not closed"),
+            ("code.rs:a", "// ANCHOR: a\n\n// ANCHOR_END: a", "nothing between"),
+            ("code.rs:a", "// ANCHOR_END: a\n// ANCHOR: a", "ends before"),
+            ("code.rs:a", "// ANCHOR: a\nx\n// ANCHOR_END: a\n// ANCHOR: a", "more than once"),
+            ("code.rs:3:7", "let a;", "not by line numbers"),
+        ] {
+            let faults = faults_of(target, content);
+            assert_eq!(faults.len(), 1, "{target} of {content:?}: {faults:?}");
+            assert!(faults[0].contains(expected), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn other_and_open_directives_are_faults() {
+        let all = |text| faults(Path::new("page.md"), text, Path::new("/nowhere"));
+        assert!(all("{{#rustdoc_include a.rs:b}}")[0].contains("#rustdoc_include"));
+        assert!(all("{{#include a.rs:b")[0].contains("not closed"));
+    }
+}

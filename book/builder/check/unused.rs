@@ -1,0 +1,54 @@
+//! Every transcript, program and picture is shown somewhere.
+//!
+//! A transcript that no page includes is still executed for nothing, and a program that no
+//! transcript runs is a claim without a proof.
+
+use crate::pages::{Pages, files_below};
+
+/// The files of `transcripts/`, `programs/` and `src/img/` that nothing names.
+///
+/// # Errors
+///
+/// When a folder or a file cannot be read.
+pub fn faults(pages: &Pages) -> anyhow::Result<Vec<String>> {
+    let mut users: Vec<String> = pages.texts.values().cloned().collect();
+    let transcripts = files_below(&pages.book.join("transcripts"))?;
+    for transcript in &transcripts {
+        users.push(std::fs::read_to_string(transcript)?);
+    }
+    let mut files = transcripts;
+    files.extend(files_below(&pages.book.join("programs"))?);
+    files.extend(files_below(&pages.book.join("src/img"))?);
+    let mut faults = Vec::new();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !users.iter().any(|text| text.contains(&name)) {
+            faults.push(format!("nothing shows or uses {}", file.display()));
+        }
+    }
+    Ok(faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_nothing_names_is_a_fault() {
+        let book = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            ("src/page.md", "{{#include ../transcripts/a.console}} ![x](img/x.svg)"),
+            ("src/img/x.svg", "<svg/>"),
+            ("src/img/y.svg", "<svg/>"),
+            ("transcripts/a.console", "$ python3 book/programs/p.py"),
+            ("programs/p.py", "print(1)"),
+        ] {
+            let path = book.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let faults = faults(&Pages::read(book.path()).unwrap()).unwrap();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].ends_with("src/img/y.svg"), "{faults:?}");
+    }
+}

@@ -1,0 +1,69 @@
+//! What may differ between two runs of the same commands.
+//!
+//! A transcript shows what one real run printed, ids and times included. Two runs are the same when
+//! they are the same after [`settled`] has put one mark for each thing that is new every time.
+//! Every rule here is something that a transcript does not prove, so there are few.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Pattern and mark. `$1` keeps what stands before the value.
+const RULES: [(&str, &str); 9] = [
+    // Digests first: their digits would look like other things.
+    (r"sha256:[0-9a-f]{64}", "<digest>"),
+    (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
+    (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>"),
+    // HTTP's own form of a date, in a header.
+    (r"(?m)^(date: ).*$", "${1}<time>"),
+    (r#"("\w+_ms": ?)\d+"#, "${1}<n>"),
+    (r#"("(?:memory_peak_bytes|pids_peak)": ?)\d+"#, "${1}<n>"),
+    (r"\b\d+ ms\b", "<n> ms"),
+    (r"\b(pid )\d+\b", "${1}<n>"),
+    (r#"("runtime_version": ?)"[^"]*""#, "${1}<version>"),
+];
+
+#[allow(clippy::expect_used, reason = "constant patterns, compiled by the first test")]
+static COMPILED: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    let compile = |(pattern, mark)| (Regex::new(pattern).expect("a valid pattern"), mark);
+    RULES.into_iter().map(compile).collect()
+});
+
+/// `text` without what is new in every run.
+pub fn settled(text: &str) -> String {
+    COMPILED.iter().fold(text.to_owned(), |text, (pattern, mark)| {
+        pattern.replace_all(&text, *mark).into_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_new_in_every_run_is_marked() {
+        for (one, other) in [
+            ("0198c1e0-7a52-7cc1-8a3e-0123456789ab", "0198c1e0-7a52-7cc1-8a3e-ba9876543210"),
+            ("2026-11-22T10:00:00Z", "2026-11-23T11:30:01.123456Z"),
+            (r#"{"wall_ms":12,"cpu_ms": 3}"#, r#"{"wall_ms":9,"cpu_ms": 41}"#),
+            ("[exited 0, in 41 ms]", "[exited 0, in 1042 ms]"),
+            ("left pid 41 behind", "left pid 31337 behind"),
+            ("date: Sun, 22 Nov 2026 10:00:00 GMT\n", "date: Mon, 23 Nov 2026 11:00:00 GMT\n"),
+        ] {
+            assert_eq!(settled(one), settled(other));
+        }
+    }
+
+    #[test]
+    fn what_matters_is_kept() {
+        for (one, other) in [
+            (r#"{"exit_code":0}"#, r#"{"exit_code":1}"#),
+            (r#""outcome":"exited""#, r#""outcome":"signaled""#),
+            ("retry-after: 1", "retry-after: 2"),
+            (r#""bytes_total":10"#, r#""bytes_total":11"#),
+            ("canary-1f0c", "canary-2f0c"),
+        ] {
+            assert_ne!(settled(one), settled(other));
+        }
+    }
+}
