@@ -1,0 +1,64 @@
+# The container engine: installed when there is none, started when nothing else does. Sourced.
+# shellcheck shell=bash
+
+DOCKERD_LOG=/var/log/dockerd.log
+
+docker_answers() { dock version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+
+# The process id of a running dockerd, or nothing. A pid file that outlived its process may name
+# somebody else's by now, so the process has to be called dockerd.
+dockerd_pid() {
+  local pid
+  pid=$(cat /var/run/docker.pid 2>/dev/null) || return 0
+  if [[ $(cat "/proc/$pid/comm" 2>/dev/null) == dockerd ]]; then echo "$pid"; fi
+}
+
+docker_plan() {
+  if docker_answers; then return; fi
+  # A dockerd that was installed a moment ago, with or without systemd, is started the same way.
+  if [[ -n $(dockerd_pid) ]]; then
+    die "dockerd (pid $(dockerd_pid)) runs but does not answer; see ${DOCKERD_LOG} or 'journalctl -u docker', then stop it and try again"
+  fi
+  echo "start dockerd"
+}
+
+docker_do() {
+  docker_answers || start_dockerd
+}
+
+start_dockerd() {
+  say "starting dockerd"
+  if [[ -d /run/systemd/system ]]; then
+    as_root systemctl start docker || true # what is wrong is said below
+  else
+    if [[ -z $(dockerd_pid) ]]; then as_root rm -f /var/run/docker.pid; fi
+    # In a session of its own and with none of our streams: whoever called this script (CI, a pipe)
+    # waits until the last holder of its output is gone. Without our environment: it may hold secrets.
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    as_root env -i PATH="$PATH" HOME=/root HTTP_PROXY="${HTTP_PROXY-}" HTTPS_PROXY="${HTTPS_PROXY-}" NO_PROXY="${NO_PROXY-}" \
+      bash -c 'cd /
+        for fd in /proc/self/fd/*; do fd=${fd##*/}; if ((fd > 2)); then eval "exec $fd>&-"; fi; done
+        exec setsid --fork dockerd </dev/null >>"$0" 2>&1' "$DOCKERD_LOG"
+  fi
+  wait_for_docker
+}
+
+wait_for_docker() {
+  local tries
+  for ((tries = 0; tries < 150; tries++)); do
+    if docker_answers; then return; fi
+    sleep 0.2
+  done
+  if [[ -d /run/systemd/system ]]; then as_root journalctl --unit docker --lines 10 --no-pager >&2
+  else as_root tail -n 10 "$DOCKERD_LOG" >&2; fi
+  die "dockerd did not come up within 30 seconds; its last words are above"
+}
+
+# Has dockerd read its configuration again, without disturbing what it runs.
+reload_dockerd() {
+  local pid
+  pid=$(dockerd_pid)
+  if [[ -n $pid ]]; then as_root kill -HUP "$pid"
+  elif [[ -d /run/systemd/system ]]; then as_root systemctl reload docker
+  else die "cannot find the running dockerd's process to reload it: restart Docker, then run this again"; fi
+}

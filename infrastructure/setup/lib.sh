@@ -1,0 +1,76 @@
+# Small words the other scripts are written in. Sourced, never run.
+# shellcheck shell=bash
+
+# A command that fails without a word is named: nobody should have to guess where a script ended.
+set -o errtrace
+trap 'printf "set-up: error: %s, line %s: failed: %s\n" "${BASH_SOURCE[0]##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
+
+# Docker is always the machine's own daemon: a context or DOCKER_HOST that points elsewhere would
+# have us register a runtime here and run programs there.
+export DOCKER_HOST=unix:///var/run/docker.sock
+
+# Our own tools, so that they never depend on (or disturb) what the machine's Python has installed.
+TOOLS=/opt/crucible
+export PATH="$TOOLS/bin:$PATH:${HOME:-/root}/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin"
+
+# The Debian release the sandbox image is made of, on every host: one Python for all readers.
+DEBIAN_SUITE=bookworm
+
+# What set-up tells goes to standard error: standard output is for data.
+say()  { printf 'set-up: %s\n' "$*" >&2; }
+die()  { printf 'set-up: error: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Runs a command as root. The scripts run as you and ask for root only where it is needed.
+as_root() {
+  if ((EUID == 0)); then "$@"
+  elif have sudo; then sudo -- "$@"
+  else die "this needs root: run it as root, or install sudo"; fi
+}
+
+# Runs a command as you, but able to reach Docker's socket. Being in the group `docker` is the same
+# as being root, so set-up does not put anyone in it: sudo lends the group to this one command.
+with_docker() {
+  if ((EUID == 0)) || [[ -w ${DOCKER_HOST#unix://} ]] || ! have sudo; then "$@"
+  else sudo --preserve-env --group=docker -- env "PATH=$PATH" "$@"; fi
+}
+
+# The docker client, with a deadline: a daemon that hangs must not hang us.
+dock() { with_docker timeout 60 docker "$@"; }
+
+apt_install() {
+  as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+    apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -qq "$@" >&2
+}
+
+# Whether the distribution offers a package (its lists must have been fetched).
+apt_offers() { [[ -n $(apt-cache madison "$1" 2>/dev/null) ]]; }
+
+# Where Debian's packages come from: the mirror a Debian host has configured, else the public one.
+# Security updates are always part of it. Every line names the only keyring that may sign.
+debian_sources() {
+  local indexes main security key=/usr/share/keyrings/debian-archive-keyring.gpg
+  # shellcheck disable=SC2016 # apt's placeholders, not the shell's
+  indexes=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null || true)
+  main=$(awk '$1 == "Debian" && $2 ~ /^https?:/ { print $2; exit }' <<<"$indexes")
+  security=$(awk '$1 == "Debian-Security" && $2 ~ /^https?:/ { print $2; exit }' <<<"$indexes")
+  main=${main:-http://deb.debian.org/debian}
+  printf 'deb [signed-by=%s] %s %s main\n' "$key" "$main" "$DEBIAN_SUITE"
+  printf 'deb [signed-by=%s] %s %s-updates main\n' "$key" "$main" "$DEBIAN_SUITE"
+  printf 'deb [signed-by=%s] %s %s-security main\n' "$key" \
+    "${security:-http://deb.debian.org/debian-security}" "$DEBIAN_SUITE"
+}
+
+# extract_debian DIRECTORY PACKAGE...
+# Unpacks packages and what they depend on, without running any of their installation scripts.
+extract_debian() {
+  local directory=$1 work
+  shift
+  work=$(mktemp -d)
+  debian_sources >"$work/sources.list"
+  # The host's proxy, if apt uses one, is ours too.
+  apt-config dump Acquire::http Acquire::https Acquire::Check-Valid-Until >"$work/apt.conf"
+  as_root mmdebstrap --quiet --variant=extract --aptopt="$work/apt.conf" \
+    --include="$(IFS=,; echo "$*")" "$DEBIAN_SUITE" "$directory" "$work/sources.list" >&2
+  rm -rf "$work"
+}

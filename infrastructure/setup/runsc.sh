@@ -1,0 +1,86 @@
+# gVisor: the program runsc, and its entry in Docker's configuration. Sourced.
+# shellcheck shell=bash
+
+: "${SETUP:?}" "${PLATFORM?}" # set by setup.sh
+DAEMON_JSON=/etc/docker/daemon.json
+
+# The path an entry should have; the empty word while runsc is not installed.
+runsc_path() { command -v runsc || true; }
+
+# Whether Docker's configuration holds the entry we want: 0 yes, 1 no, 2 cannot be read.
+runtime_is_configured() {
+  python3 "$SETUP/daemon_json.py" check "$DAEMON_JSON" --platform "$PLATFORM"
+}
+
+docker_knows_runsc() { [[ $(dock info --format '{{json .Runtimes}}' 2>/dev/null) == *'"runsc"'* ]]; }
+
+runsc_plan() {
+  if ! have python3; then
+    echo "register runsc as a Docker runtime in $DAEMON_JSON"
+    return
+  fi
+  local status=0
+  runtime_is_configured || status=$?
+  case $status in
+    0) if docker_answers && ! docker_knows_runsc; then echo "have dockerd read $DAEMON_JSON again"; fi ;;
+    1) if [[ -e $DAEMON_JSON ]]; then echo "add the runtime runsc to $DAEMON_JSON, keeping a copy of the file"
+       else echo "write $DAEMON_JSON with the runtime runsc"; fi ;;
+    *) exit 1 ;; # daemon_json.py has said why
+  esac
+}
+
+runsc_do() {
+  have runsc || install_runsc_from_debian
+  if ! runtime_is_configured; then
+    local platform
+    platform=$(find_platform)
+    say "gVisor's platform on this machine: $platform"
+    as_root python3 "$SETUP/daemon_json.py" merge "$DAEMON_JSON" --platform "$platform" --path "$(runsc_path)"
+  fi
+  # Before dockerd runs, there is nothing to tell it: it reads the file when it starts.
+  if docker_answers && ! docker_knows_runsc; then
+    say "having dockerd read $DAEMON_JSON again"
+    reload_dockerd
+    local tries
+    for ((tries = 0; tries < 25; tries++)); do
+      if docker_knows_runsc; then return; fi
+      sleep 0.2
+    done
+    die "dockerd does not take the runtime from $DAEMON_JSON: restart Docker, then run this again"
+  fi
+}
+
+# Some distributions have no package of runsc. Debian's is one static program, so it runs anywhere.
+install_runsc_from_debian() {
+  say "this distribution has no runsc: taking Debian's"
+  local tree
+  tree=$(as_root mktemp -d /var/tmp/crucible-runsc.XXXXXX)
+  extract_debian "$tree" runsc
+  as_root install -m 0755 "$tree/usr/bin/runsc" /usr/local/bin/runsc
+  as_root rm -rf "$tree"
+}
+
+# The first platform that works. systrap is the newer and usual one, ptrace the one that works
+# everywhere; kvm only on request: on a virtual machine it may hang, or take the machine with it.
+find_platform() {
+  local platform
+  for platform in ${PLATFORM:-systrap ptrace}; do
+    if platform_works "$platform"; then
+      echo "$platform"
+      return
+    fi
+  done
+  die "runsc runs nothing with the platform ${PLATFORM:-systrap or ptrace}: try 'runsc --platform=${PLATFORM:-ptrace} --network=none do true' as root"
+}
+
+# One `true` in a sandbox, with ten seconds to do it. runsc puts its processes in sessions of their
+# own, where a killed process group does not reach them, and a platform that hangs would leave them
+# behind: so they live in a process namespace, which dies as a whole.
+platform_works() {
+  local state status=0
+  state=$(as_root mktemp -d /tmp/crucible-probe.XXXXXX)
+  { as_root timeout --signal=KILL 10 unshare --pid --fork --kill-child --mount-proc \
+    runsc --root "$state" --platform="$1" --network=none "do" true </dev/null >/dev/null; } 2>/dev/null || status=$?
+  as_root rm -rf "$state"
+  return "$status"
+}

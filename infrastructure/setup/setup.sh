@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Installs what Crucible needs and this machine does not have yet; see usage below.
+set -euo pipefail
+shopt -s inherit_errexit
+
+usage() {
+  cat <<'EOF'
+Usage: setup.sh [--check] [--with-tests] [--platform P]
+
+Installs what Crucible needs: a container engine, gVisor's runsc and its entry in
+Docker's configuration, the sandbox image, and `just`. Says what it will do before
+it does it, changes nothing that is already right, and is safe to run again.
+
+  --check       only say what would be done; exit 1 if anything
+  --with-tests  also what the tests and the linter need
+  --platform P  have gVisor use the platform P (systrap, ptrace, kvm) instead of
+                the first of systrap and ptrace that works
+  --help        show this
+
+Environment:
+  CRUCIBLE_IMAGE  a sandbox image to pull, as name@sha256:..., built by these scripts;
+                  without it the image is built here, from Debian's packages
+EOF
+}
+
+SETUP=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+REPOSITORY=$(cd "$SETUP/../.." && pwd)
+CHECK=0 WITH_TESTS=0 PLATFORM=
+while (($#)); do
+  case $1 in
+    --check) CHECK=1 ;;
+    --with-tests) WITH_TESTS=1 ;;
+    --platform) PLATFORM=${2:?--platform needs a name} && shift ;;
+    --help | -h) usage && exit 0 ;;
+    *) echo "setup.sh: unknown argument '$1'; try --help" >&2 && exit 2 ;;
+  esac
+  shift
+done
+case $PLATFORM in '' | systrap | ptrace | kvm) ;; *) echo "setup.sh: no such platform: '$PLATFORM'" >&2 && exit 2 ;; esac
+
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$SETUP/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=tools.sh
+source "$SETUP/tools.sh"
+# shellcheck source-path=SCRIPTDIR source=docker.sh
+source "$SETUP/docker.sh"
+# shellcheck source-path=SCRIPTDIR source=runsc.sh
+source "$SETUP/runsc.sh"
+# shellcheck source-path=SCRIPTDIR source=image.sh
+source "$SETUP/image.sh"
+
+plan=$(tools_plan && runsc_plan && docker_plan && image_plan)
+if [[ -z $plan ]]; then
+  say "nothing is missing"
+  exit 0
+fi
+say "this will:"
+printf '  - %s\n' "${plan//$'\n'/$'\n'  - }" >&2
+if ((CHECK)); then exit 1; fi
+
+# In the order in which they need each other. Docker is started after its configuration is written,
+# so that a new dockerd has to be told nothing twice.
+packages_do
+runsc_do
+docker_do
+image_do
+tools_do
+say "done"

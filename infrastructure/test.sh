@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Passes all the tests, after setting up what they need. Fails if any of them fails.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+bash infrastructure/setup/setup.sh --with-tests
+# shellcheck source-path=SCRIPTDIR source=setup/lib.sh
+source infrastructure/setup/lib.sh
+
+# The tests start the real programs, so those are built first.
+cargo build --workspace --bins --locked
+with_docker cargo nextest run --workspace --locked
+cargo test --doc --workspace --locked
