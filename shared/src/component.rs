@@ -77,3 +77,38 @@ pub async fn verify(component: &dyn TestableComponent, mut each: impl FnMut(Chec
     }
     all_passed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Part;
+
+    impl TestableComponent for Part {
+        fn name(&self) -> &'static str {
+            "part"
+        }
+
+        fn self_test(&self) -> BoxFuture<'_, Finding> {
+            Box::pin(async { Ok("well".to_owned()) })
+        }
+
+        fn test_suite(&self) -> Vec<TestCase<'_>> {
+            vec![
+                TestCase::new("it breaks", async { Err("broken".to_owned()) }),
+                TestCase::new("it hangs", std::future::pending()),
+                TestCase::new("it goes on", async { Ok("fine".to_owned()) }),
+            ]
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_breaks_or_hangs_fails_and_the_next_one_runs() {
+        let mut seen = Vec::new();
+        let all = verify(&Part, |check| seen.push((check.name, check.passed))).await;
+        assert!(!all);
+        let expected =
+            [("self test", true), ("it breaks", false), ("it hangs", false), ("it goes on", true)];
+        assert_eq!(seen, expected.map(|(name, passed)| (name.to_owned(), passed)));
+    }
+}

@@ -116,3 +116,30 @@ pub trait EventSink: Send + Sync {
 impl EventSink for () {
     fn emit(&self, _event: Event) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_of_a_name_are_one() {
+        for kind in [
+            EventType::EvaluationQueued,
+            EventType::EvaluationStarted,
+            EventType::EvaluationProgress,
+            EventType::EvaluationCompleted,
+            EventType::EvaluationFailed,
+            EventType::EvaluationCancelled,
+            EventType::PlatformReady,
+            EventType::PlatformShutdown,
+            EventType::SecurityViolation,
+            EventType::ResourceLimitExceeded,
+            EventType::StorageSaved,
+            EventType::StorageDeleted,
+            EventType::WorkerStarted,
+            EventType::WorkerStopped,
+        ] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+}

@@ -95,3 +95,39 @@ impl From<NotCancelled> for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_problem_names_each_fault_and_nothing_internal() {
+        let fault = Fault { pointer: "/code".to_owned(), detail: "shorter".to_owned() };
+        let response = Problem::from(Rejected::Invalid(vec![fault])).into_response();
+        assert_eq!(response.status(), 422);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let expected = serde_json::json!({
+            "status": 422,
+            "title": "Unprocessable Entity",
+            "detail": "change the fields named in errors",
+            "errors": [{"pointer": "/code", "detail": "shorter"}],
+        });
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).unwrap(), expected);
+
+        let internal = Problem::internal(&"password is hunter2").into_response();
+        let body = internal.into_body().collect().await.unwrap().to_bytes();
+        assert!(!String::from_utf8_lossy(&body).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_full_queue_says_when_to_come_back() {
+        let response = Problem::from(Refused::QueueFull { retry_after: 7 }).into_response();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (503, &HeaderValue::from(7))
+        );
+    }
+}
