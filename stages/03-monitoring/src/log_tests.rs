@@ -1,0 +1,189 @@
+//! What the history keeps, lets go of, and says about it.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+const ROOMY: Retention = Retention {
+    evaluation_events: 1000,
+    evaluation_bytes: 1 << 30,
+    total_bytes: 1 << 30,
+    feed_events: 1000,
+    feed_bytes: 1 << 30,
+};
+
+fn log(retention: Retention) -> EventLog {
+    EventLog::new(retention, 1)
+}
+
+fn emit(log: &EventLog, kind: EventType, id: Uuid) {
+    log.append(Event::now(kind, Some(id), json!({ "text": "x".repeat(100) })));
+}
+
+/// A whole evaluation with so many events of progress.
+fn evaluation(log: &EventLog, progress: usize) -> Uuid {
+    let id = Uuid::now_v7();
+    emit(log, EventType::EvaluationQueued, id);
+    emit(log, EventType::EvaluationStarted, id);
+    for _ in 0..progress {
+        emit(log, EventType::EvaluationProgress, id);
+    }
+    emit(log, EventType::EvaluationCompleted, id);
+    id
+}
+
+/// Reads as a subscription does, until there is nothing more.
+fn read(log: &EventLog, filter: Filter, last: &mut u64) -> Vec<Result<u64, Gap>> {
+    let mut read = Vec::new();
+    loop {
+        match log.after(filter, *last) {
+            Some(Next::Event(event)) => {
+                *last = event.number;
+                read.push(Ok(event.number));
+            }
+            Some(Next::Gap(gap)) => {
+                *last = gap.to;
+                read.push(Err(gap));
+            }
+            Some(Next::Nothing | Next::End) | None => return read,
+        }
+    }
+}
+
+#[test]
+fn each_evaluation_has_its_own_events_in_the_order_of_emission() {
+    let log = log(ROOMY);
+    let (one, other) = (Uuid::now_v7(), Uuid::now_v7());
+    emit(&log, EventType::EvaluationQueued, one);
+    emit(&log, EventType::EvaluationQueued, other);
+    emit(&log, EventType::EvaluationStarted, other);
+    emit(&log, EventType::EvaluationStarted, one);
+    assert_eq!(read(&log, Filter::Evaluation(one), &mut 0), [Ok(1), Ok(4)]);
+    assert_eq!(read(&log, Filter::Evaluation(other), &mut 0), [Ok(2), Ok(3)]);
+    assert_eq!(read(&log, Filter::Everything, &mut 0), [Ok(1), Ok(2), Ok(3), Ok(4)]);
+}
+
+#[test]
+fn one_evaluation_is_held_to_its_share() {
+    let log = log(Retention { evaluation_events: 10, ..ROOMY });
+    let id = evaluation(&log, 100);
+    let events = read(&log, Filter::Evaluation(id), &mut 0);
+    assert_eq!(events[0], Err(Gap { from: 1, to: 93 }));
+    assert_eq!(events[1..], (94..=103).map(Ok).collect::<Vec<_>>());
+    assert_eq!(log.held().evicted, 93);
+    assert_eq!(log.held().gaps, 1);
+
+    let bytes = Retention { evaluation_bytes: 10_000, ..ROOMY };
+    let log = EventLog::new(bytes, 1);
+    evaluation(&log, 100);
+    let held = log.audit().unwrap();
+    assert!((5_000..11_000).contains(&held.bytes), "{held:?}");
+}
+
+#[test]
+fn the_evaluation_that_ended_first_goes_first() {
+    let log = log(Retention { total_bytes: 10_000, ..ROOMY });
+    let waiting = Uuid::now_v7();
+    emit(&log, EventType::EvaluationQueued, waiting);
+    let ended: Vec<_> = (0..20).map(|_| evaluation(&log, 2)).collect();
+    let held = log.audit().unwrap();
+    assert!(held.bytes <= 10_000, "{held:?}");
+    assert!(held.evaluations > 2, "{held:?}");
+    let kept = |id: &Uuid| log.history(*id, 0).is_some();
+    assert!(kept(&waiting), "an evaluation that has not ended is never forgotten");
+    let first_kept = ended.iter().position(kept).unwrap();
+    assert_eq!(first_kept, 20 - (held.evaluations - 1));
+    assert!(ended[first_kept..].iter().all(kept));
+}
+
+#[test]
+fn the_evaluation_that_floods_pays_for_it() {
+    let log = log(Retention { total_bytes: 10_000, ..ROOMY });
+    let (quiet, loud) = (Uuid::now_v7(), Uuid::now_v7());
+    emit(&log, EventType::EvaluationQueued, quiet);
+    emit(&log, EventType::EvaluationQueued, loud);
+    for _ in 0..1000 {
+        emit(&log, EventType::EvaluationProgress, loud);
+    }
+    emit(&log, EventType::EvaluationCompleted, loud);
+    let held = log.audit().unwrap();
+    assert!(held.bytes <= 10_000, "{held:?}");
+    assert_eq!(read(&log, Filter::Evaluation(quiet), &mut 0), [Ok(1)]);
+    let loud = log.history(loud, 0).unwrap();
+    assert!(loud.0.is_some());
+    assert!(loud.1.last().unwrap().event.kind.is_final());
+}
+
+#[test]
+fn nothing_follows_the_end_and_stragglers_open_nothing() {
+    let log = log(ROOMY);
+    let id = evaluation(&log, 0);
+    emit(&log, EventType::EvaluationProgress, id);
+    assert_eq!(read(&log, Filter::Evaluation(id), &mut 0), [Ok(1), Ok(2), Ok(3)]);
+    for kind in [EventType::EvaluationProgress, EventType::StorageDeleted] {
+        emit(&log, kind, Uuid::now_v7());
+    }
+    assert_eq!(log.audit().unwrap().evaluations, 1);
+    assert_eq!(read(&log, Filter::Everything, &mut 3), [Ok(4), Ok(5), Ok(6)]);
+}
+
+#[test]
+fn ten_thousand_evaluations_are_held_within_the_bounds() {
+    let retention = Retention { total_bytes: 1 << 20, feed_events: 100, ..ROOMY };
+    let log = log(retention);
+    for _ in 0..10_000 {
+        evaluation(&log, 3);
+    }
+    let held = log.audit().unwrap();
+    assert!(held.bytes <= 1 << 20, "{held:?}");
+    assert_eq!(held.evicted + held.events as u64, 60_000);
+    assert_eq!(read(&log, Filter::Everything, &mut 59_900).len(), 100);
+}
+
+#[test]
+fn a_reader_with_a_number_from_before_a_restart_is_told() {
+    let log = EventLog::new(ROOMY, 5_000);
+    emit(&log, EventType::EvaluationQueued, Uuid::now_v7());
+    let (mut last, _) = log.follow(Filter::Everything, Some(4_000)).unwrap();
+    let gap = Gap { from: 4_001, to: 4_999 };
+    assert_eq!(read(&log, Filter::Everything, &mut last), [Err(gap), Ok(5_000)]);
+    // Who asks from the beginning has missed nothing.
+    let (mut last, _) = log.follow(Filter::Everything, Some(0)).unwrap();
+    assert_eq!(read(&log, Filter::Everything, &mut last), [Ok(5_000)]);
+    let early = log.follow(Filter::Everything, Some(5_001)).map(|_| ());
+    assert_eq!(early, Err(NoStream::NotYet { newest: 5_000 }));
+}
+
+proptest! {
+    /// Whatever is emitted, dropped and read in whatever order: a reader gets each event of its
+    /// evaluation once and in order, or as part of one gap.
+    #[test]
+    fn no_gap_is_silent_and_no_event_comes_twice(
+        steps in prop::collection::vec((0..3_usize, prop::bool::weighted(0.2)), 1..200),
+        evaluation_events in 1..8_usize,
+        total_bytes in 1_000..8_000_usize,
+    ) {
+        let log = log(Retention { evaluation_events, total_bytes, ..ROOMY });
+        let ids = [Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7()];
+        let mut emitted = Vec::new();
+        let mut accounted = Vec::new();
+        let mut last = 0;
+        for (number, (which, reads)) in (1..).zip(&steps) {
+            emit(&log, EventType::EvaluationStarted, ids[*which]);
+            if *which == 0 {
+                emitted.push(number);
+            }
+            if *reads {
+                accounted.extend(read(&log, Filter::Evaluation(ids[0]), &mut last));
+            }
+            prop_assert!(log.audit().is_ok());
+        }
+        accounted.extend(read(&log, Filter::Evaluation(ids[0]), &mut last));
+        let mut told = accounted.iter().flat_map(|one| match one {
+            Ok(number) => vec![*number],
+            Err(gap) => emitted.iter().copied().filter(|it| (gap.from..=gap.to).contains(it)).collect(),
+        });
+        prop_assert!(emitted.iter().copied().eq(told.by_ref()), "{accounted:?}");
+    }
+}

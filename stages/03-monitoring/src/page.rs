@@ -1,0 +1,63 @@
+//! The page of this stage, and of the next two: they give it their own name.
+//!
+//! | attack | defence | test |
+//! |---|---|---|
+//! | a program prints `<script>` or `<img onerror=…>` | output is only ever set as text, and the policy lets nothing run but `/page.js` | `the_page_can_run_nothing_but_its_own_file` |
+//! | a program prints terminal escapes, or characters that turn the direction of text round | the page shows each of them by its number | by eye: the example *hostile output* |
+
+use http::{Method, StatusCode};
+use shared::http::{Router, bytes, page};
+
+/// How a stage shows itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Stage {
+    /// The name of its package; `source` of its events as well.
+    pub name: &'static str,
+    /// One line on what stands between a program and the machine.
+    pub walls: &'static str,
+}
+
+const POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'self'; \
+                      style-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+pub(crate) fn routes(stage: Stage) -> Router {
+    let html = include_str!("page.html");
+    let html = html.replace("{{name}}", stage.name).replace("{{walls}}", stage.walls);
+    let file = |content_type, text: &'static str| {
+        move |_| async move { Ok(bytes(StatusCode::OK, content_type, text)) }
+    };
+    Router::new()
+        .route(Method::GET, "/", move |_| {
+            let html = html.clone();
+            async move { Ok(page(html, POLICY)) }
+        })
+        .route(Method::GET, "/page.js", file("text/javascript", include_str!("page.js")))
+        .route(Method::GET, "/page.css", file("text/css", include_str!("page.css")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_can_run_nothing_but_its_own_file() {
+        assert!(!POLICY.contains("unsafe"));
+        let html = include_str!("page.html");
+        assert!(!html.contains("<style"), "the policy would ignore it");
+        for (at, _) in html.match_indices("<script") {
+            assert!(html[at..].starts_with("<script src=\"/page.js\" defer></script>"));
+        }
+        for handler in ["onclick", "onerror", "onload", "style=", "http://", "https://"] {
+            assert!(!html.contains(handler), "{handler}");
+        }
+    }
+
+    #[test]
+    fn output_is_never_read_as_html() {
+        let script = include_str!("page.js");
+        for door in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            assert!(!script.contains(door), "{door}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Readers that race with what they read, stall, come back, and go.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use shared::{Event, EventSink, EventType};
+use tokio::time::timeout;
+
+use super::*;
+use crate::log::Retention;
+use crate::memory::{InMemoryMonitor, MonitorOptions};
+use crate::service::MonitoringService;
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn monitor(retention: Retention, max_streams: usize) -> Arc<InMemoryMonitor> {
+    Arc::new(InMemoryMonitor::new(MonitorOptions { retention, max_streams }))
+}
+
+fn emit(monitor: &InMemoryMonitor, kind: EventType, id: Uuid, n: usize) {
+    monitor.emit(Event::now(kind, Some(id), json!({ "n": n })));
+}
+
+/// Reads to the end: the `n` of each event, or the gap.
+async fn drain(mut stream: Subscription) -> Vec<Result<u64, Gap>> {
+    let mut read = Vec::new();
+    while let Some(delivery) = timeout(SOON, stream.next()).await.expect("the stream hangs") {
+        read.push(match delivery {
+            Delivery::Event(event) => Ok(event.event.data["n"].as_u64().unwrap()),
+            Delivery::Missed(gap) => Err(gap),
+        });
+    }
+    read
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn readers_that_race_with_the_events_get_each_of_them_once() {
+    const EVENTS: usize = 500;
+    let monitor = monitor(Retention::default(), 256);
+    let ids: Vec<_> = (0..20).map(|_| Uuid::now_v7()).collect();
+    let mut readers = Vec::new();
+    for id in &ids {
+        emit(&monitor, EventType::EvaluationQueued, *id, 0);
+        for _ in 0..5 {
+            let stream = monitor.subscribe(Filter::Evaluation(*id), None).unwrap();
+            readers.push(tokio::spawn(drain(stream)));
+        }
+    }
+    let emitters = ids.into_iter().map(|id| {
+        let monitor = Arc::clone(&monitor);
+        std::thread::spawn(move || {
+            for n in 1..EVENTS {
+                emit(&monitor, EventType::EvaluationProgress, id, n);
+            }
+            emit(&monitor, EventType::EvaluationCompleted, id, EVENTS);
+        })
+    });
+    for emitter in emitters.collect::<Vec<_>>() {
+        emitter.join().unwrap();
+    }
+    let expected: Vec<_> = (0..=EVENTS as u64).map(Ok).collect();
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_stalls_holds_nobody_up_and_is_told_what_it_missed() {
+    let retention = Retention { evaluation_events: 100, ..Retention::default() };
+    let (monitor, id) = (monitor(retention, 256), Uuid::now_v7());
+    emit(&monitor, EventType::EvaluationQueued, id, 0);
+    let mut stalled = monitor.subscribe(Filter::Evaluation(id), None).unwrap();
+    assert!(matches!(stalled.next().await, Some(Delivery::Event(_))));
+    let begun = Instant::now();
+    for n in 1..10_000 {
+        emit(&monitor, EventType::EvaluationProgress, id, n);
+    }
+    emit(&monitor, EventType::EvaluationCompleted, id, 10_000);
+    // The whole flood, on a machine under load; a single wait for the reader would never end.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(monitor.held().events, 100);
+    let read = drain(stalled).await;
+    let Err(gap) = read[0] else { panic!("the first thing it hears is what it missed: {read:?}") };
+    assert_eq!(gap.to - gap.from + 1, 9_900);
+    assert_eq!(read[1..], (9_901..=10_000).map(Ok).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_reader_of_an_evaluation_that_is_evicted_is_told_and_let_go() {
+    let retention = Retention { total_bytes: 5_000, ..Retention::default() };
+    let (monitor, id) = (monitor(retention, 256), Uuid::now_v7());
+    emit(&monitor, EventType::EvaluationQueued, id, 0);
+    let asleep = monitor.subscribe(Filter::Evaluation(id), None).unwrap();
+    emit(&monitor, EventType::EvaluationCancelled, id, 1);
+    let kept = monitor.history(id, None).unwrap().events;
+    for _ in 0..100 {
+        let other = Uuid::now_v7();
+        emit(&monitor, EventType::EvaluationQueued, other, 0);
+        emit(&monitor, EventType::EvaluationCancelled, other, 1);
+    }
+    assert_eq!(monitor.history(id, None), None);
+    let gap = Gap { from: kept[0].number, to: kept[1].number };
+    assert_eq!(drain(asleep).await, [Err(gap)]);
+    let late = monitor.subscribe(Filter::Evaluation(id), None).err();
+    assert_eq!(late, Some(NoStream::Unknown));
+}
+
+#[tokio::test]
+async fn a_reader_comes_back_where_it_was() {
+    let (monitor, id) = (monitor(Retention::default(), 256), Uuid::now_v7());
+    emit(&monitor, EventType::EvaluationQueued, id, 0);
+    for n in 1..10 {
+        // Events of others in between must not matter.
+        emit(&monitor, EventType::EvaluationQueued, Uuid::now_v7(), n);
+        emit(&monitor, EventType::EvaluationProgress, id, n);
+    }
+    emit(&monitor, EventType::EvaluationFailed, id, 10);
+    let events = monitor.history(id, None).unwrap().events;
+    for (at, event) in events.iter().enumerate().take(10) {
+        let stream = monitor.subscribe(Filter::Evaluation(id), Some(event.number)).unwrap();
+        let rest: Vec<_> = (at as u64 + 1..=10).map(Ok).collect();
+        assert_eq!(drain(stream).await, rest);
+        let history = monitor.history(id, Some(event.number)).unwrap();
+        assert_eq!(history.events, events[at + 1..]);
+    }
+    let last = events.last().unwrap().number;
+    let again = monitor.subscribe(Filter::Evaluation(id), Some(last)).err();
+    assert_eq!(again, Some(NoStream::Ended));
+}
+
+#[tokio::test]
+async fn everything_is_followed_from_now_on_or_from_the_beginning() {
+    let monitor = monitor(Retention::default(), 256);
+    emit(&monitor, EventType::EvaluationQueued, Uuid::now_v7(), 1);
+    let mut now = monitor.subscribe(Filter::Everything, None).unwrap();
+    let mut beginning = monitor.subscribe(Filter::Everything, Some(0)).unwrap();
+    emit(&monitor, EventType::EvaluationCompleted, Uuid::now_v7(), 2);
+    let next = async |stream: &mut Subscription| match timeout(SOON, stream.next()).await {
+        Ok(Some(Delivery::Event(event))) => event.event.data["n"].as_u64(),
+        other => panic!("expected an event, got {other:?}"),
+    };
+    assert_eq!(next(&mut now).await, Some(2));
+    assert_eq!(next(&mut beginning).await, Some(1));
+    assert_eq!(next(&mut beginning).await, Some(2));
+    // An evaluation's end does not end a stream of everything.
+    let waits = timeout(Duration::from_millis(20), beginning.next()).await;
+    assert!(waits.is_err(), "{waits:?}");
+}
+
+#[tokio::test]
+async fn places_are_counted_and_given_back() {
+    let monitor = monitor(Retention::default(), 2);
+    let one = monitor.subscribe(Filter::Everything, None).unwrap();
+    let two = monitor.subscribe(Filter::Everything, None).unwrap();
+    assert_eq!(monitor.subscribe(Filter::Everything, None).err(), Some(NoStream::TooMany));
+    assert_eq!(monitor.open_streams(), 2);
+    drop(one);
+    let three = monitor.subscribe(Filter::Everything, None).unwrap();
+    drop((two, three));
+    assert_eq!(monitor.open_streams(), 0);
+    // A reader that is refused for another reason takes no place.
+    let unknown = monitor.subscribe(Filter::Evaluation(Uuid::now_v7()), None).err();
+    assert_eq!(unknown, Some(NoStream::Unknown));
+    assert_eq!(monitor.open_streams(), 0);
+}
