@@ -6,11 +6,11 @@ DOCKERD_LOG=/var/log/dockerd.log
 docker_answers() { dock version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
 # The process id of a running dockerd, or nothing. A pid file that outlived its process may name
-# somebody else's by now, so the process has to be called dockerd.
+# somebody else's by now, so the process has to be called dockerd, and not be dead and unburied.
 dockerd_pid() {
   local pid
   pid=$(cat /var/run/docker.pid 2>/dev/null) || return 0
-  if [[ $(cat "/proc/$pid/comm" 2>/dev/null) == dockerd ]]; then echo "$pid"; fi
+  if [[ $(sed 's/ [0-9].*//' "/proc/$pid/stat" 2>/dev/null) == "$pid (dockerd) "[!ZX] ]]; then echo "$pid"; fi
 }
 
 docker_plan() {
@@ -33,9 +33,10 @@ start_dockerd() {
   else
     if [[ -z $(dockerd_pid) ]]; then as_root rm -f /var/run/docker.pid; fi
     # In a session of its own and with none of our streams: whoever called this script (CI, a pipe)
-    # waits until the last holder of its output is gone. Without our environment: it may hold secrets.
+    # waits until the last holder of its output is gone. Without our environment: it may hold secrets,
+    # and a daemon of root's looks for its helpers in the system's folders, not in ours.
     # shellcheck disable=SC2016 # expanded by the inner shell
-    as_root env -i PATH="$PATH" HOME=/root HTTP_PROXY="${HTTP_PROXY-}" HTTPS_PROXY="${HTTPS_PROXY-}" NO_PROXY="${NO_PROXY-}" \
+    as_root env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root HTTP_PROXY="${HTTP_PROXY-}" HTTPS_PROXY="${HTTPS_PROXY-}" NO_PROXY="${NO_PROXY-}" \
       bash -c 'cd /
         for fd in /proc/self/fd/*; do fd=${fd##*/}; if ((fd > 2)); then eval "exec $fd>&-"; fi; done
         exec setsid --fork dockerd </dev/null >>"$0" 2>&1' "$DOCKERD_LOG"

@@ -22,7 +22,8 @@ image_is_there() {
 
 image_plan() {
   if ! docker_answers; then
-    [[ -s $PINS/image ]] || echo "build the sandbox image crucible/python:local and pin it in $PINS/image"
+    # Which images there are, only a running dockerd can tell.
+    echo "build the sandbox images, if dockerd does not have those pinned in $PINS"
     return
   fi
   image_is_there image "${IMAGE_PACKAGES[@]}" ||

@@ -2,8 +2,9 @@
 # shellcheck shell=bash
 
 # A command that fails without a word is named: nobody should have to guess where a script ended.
+# Status 9 is that of `die`, which has said it already.
 set -o errtrace
-trap 'printf "set-up: error: %s, line %s: failed: %s\n" "${BASH_SOURCE[0]##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
+trap '(($? == 9)) || printf "set-up: error: %s, line %s: failed: %s\n" "${BASH_SOURCE[0]##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
 # Docker is always the machine's own daemon: a context or DOCKER_HOST that points elsewhere would
 # have us register a runtime here and run programs there.
@@ -18,7 +19,7 @@ DEBIAN_SUITE=bookworm
 
 # What set-up tells goes to standard error: standard output is for data.
 say()  { printf 'set-up: %s\n' "$*" >&2; }
-die()  { printf 'set-up: error: %s\n' "$*" >&2; exit 1; }
+die()  { printf 'set-up: error: %s\n' "$*" >&2; exit 9; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # Runs a command as root. The scripts run as you and ask for root only where it is needed.

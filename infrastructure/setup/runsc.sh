@@ -25,23 +25,23 @@ runsc_plan() {
     0) if docker_answers && ! docker_knows_runsc; then echo "have dockerd read $DAEMON_JSON again"; fi ;;
     1) if [[ -e $DAEMON_JSON ]]; then echo "add the runtime runsc to $DAEMON_JSON, keeping a copy of the file"
        else echo "write $DAEMON_JSON with the runtime runsc"; fi ;;
-    *) exit 1 ;; # daemon_json.py has said why
+    *) exit 9 ;; # daemon_json.py has said why
   esac
 }
 
 runsc_do() {
+  local platform tries changed=0
   have runsc || install_runsc_from_debian
   if ! runtime_is_configured; then
-    local platform
     platform=$(find_platform)
     say "gVisor's platform on this machine: $platform"
     as_root python3 "$SETUP/daemon_json.py" merge "$DAEMON_JSON" --platform "$platform" --path "$(runsc_path)"
+    changed=1
   fi
   # Before dockerd runs, there is nothing to tell it: it reads the file when it starts.
-  if docker_answers && ! docker_knows_runsc; then
+  if docker_answers && { ((changed)) || ! docker_knows_runsc; }; then
     say "having dockerd read $DAEMON_JSON again"
     reload_dockerd
-    local tries
     for ((tries = 0; tries < 25; tries++)); do
       if docker_knows_runsc; then return; fi
       sleep 0.2
@@ -70,7 +70,7 @@ find_platform() {
       return
     fi
   done
-  die "runsc runs nothing with the platform ${PLATFORM:-systrap or ptrace}: try 'runsc --platform=${PLATFORM:-ptrace} --network=none do true' as root"
+  die "runsc does not run on this machine with the platform ${PLATFORM:-systrap or ptrace} (each had ten seconds)"
 }
 
 # One `true` in a sandbox, with ten seconds to do it. runsc puts its processes in sessions of their

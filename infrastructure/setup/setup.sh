@@ -58,11 +58,12 @@ say "this will:"
 printf '  - %s\n' "${plan//$'\n'/$'\n'  - }" >&2
 if ((CHECK)); then exit 1; fi
 
-# In the order in which they need each other. Docker is started after its configuration is written,
+# In the order in which they need each other: Docker is started after its configuration is written,
 # so that a new dockerd has to be told nothing twice.
 packages_do
 runsc_do
 docker_do
 image_do
 tools_do
+rust_do
 say "done"

@@ -71,8 +71,11 @@ packages_do() {
   apt_install "${wanted[@]}"
 }
 
-tools_do() {
+rust_do() {
   [[ -z $(rust_is_wanting) ]] || install_rust
+}
+
+tools_do() {
   local file tools
   tools=$(missing_tools)
   [[ -n $tools ]] || return 0
