@@ -144,33 +144,61 @@ impl Client {
     /// When the server cannot be reached, refuses the program or does not keep to its API. How the
     /// program itself ends is never an error.
     pub async fn evaluate(&self, program: &Program) -> Result<Answer> {
+        if self.stage == 1 {
+            let request = self.request(Method::POST, "/eval").json(program);
+            return Ok(Answer::Plain(send(request).await?));
+        }
+        let evaluation = self.submit(program, PREFER_WAIT).await?;
+        Ok(Answer::Evaluation(Box::new(self.finished(evaluation).await?)))
+    }
+
+    /// Submits `program` and asks the server to wait at most so many seconds for its end. A full
+    /// queue is tried again.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::evaluate`].
+    pub async fn submit(&self, program: &Program, wait: u64) -> Result<Evaluation> {
         let begun = Instant::now();
         loop {
             let mut request = self.request(Method::POST, "/eval").json(program);
-            if self.stage > 1 {
-                request = request.header("Prefer", format!("wait={PREFER_WAIT}"));
+            if wait > 0 {
+                request = request.header("Prefer", format!("wait={wait}"));
             }
             let response = request.send().await.context("the server did not answer")?;
             if response.status() != StatusCode::SERVICE_UNAVAILABLE || begun.elapsed() > PATIENCE {
-                return self.finish(response).await;
+                return parse(response).await;
             }
             sleep(retry_after(&response)).await;
         }
     }
 
-    async fn finish(&self, response: Response) -> Result<Answer> {
-        if self.stage == 1 {
-            return Ok(Answer::Plain(parse(response).await?));
-        }
-        let mut evaluation: Evaluation = parse(response).await?;
+    /// Cancels `evaluation`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::evaluate`], and when it has ended already.
+    pub async fn cancel(&self, evaluation: &Evaluation) -> Result<Evaluation> {
+        send(self.request(Method::DELETE, &format!("/eval/{}", evaluation.id))).await
+    }
+
+    /// Waits until `evaluation` has ended.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::evaluate`].
+    pub async fn finished(&self, mut evaluation: Evaluation) -> Result<Evaluation> {
         while !evaluation.status.is_final() {
             sleep(POLL).await;
             let path = format!("/eval/{}", evaluation.id);
-            let response = self.request(Method::GET, &path).send().await;
-            evaluation = parse(response.context("the server did not answer")?).await?;
+            evaluation = send(self.request(Method::GET, &path)).await?;
         }
-        Ok(Answer::Evaluation(Box::new(evaluation)))
+        Ok(evaluation)
     }
+}
+
+async fn send<T: for<'de> Deserialize<'de>>(request: RequestBuilder) -> Result<T> {
+    parse(request.send().await.context("the server did not answer")?).await
 }
 
 fn retry_after(response: &Response) -> Duration {

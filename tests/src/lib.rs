@@ -9,7 +9,8 @@
 //! 2. [`server`] and [`client`]: a running stage, and how to talk to it; [`target`] puts both behind
 //!    `--stage` and `--url`;
 //! 3. [`percentile`], [`progress`] and [`report`]: numbers, bars and tables;
-//! 4. one module for each command: [`humaneval`], with its [`tasks`];
+//! 4. one module for each command: [`humaneval`], with its [`tasks`], and [`soak`], with its
+//!    [`workload`] and the [`footprint`] of a server;
 //! 5. [`rules`]: what the architecture tests look for.
 
 pub mod workspace;
@@ -29,3 +30,7 @@ pub mod report;
 
 pub mod humaneval;
 pub mod tasks;
+
+pub mod footprint;
+pub mod soak;
+pub mod workload;

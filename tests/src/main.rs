@@ -6,8 +6,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ladder::humaneval;
 use ladder::report::Ending;
+use ladder::{humaneval, soak};
 
 /// Hold the stages of Crucible against each other
 #[derive(Parser)]
@@ -21,12 +21,15 @@ struct Cli {
 enum Command {
     /// Send HumanEval's programs through a stage: right programs must pass, broken ones must fail
     Humaneval(humaneval::Options),
+    /// Send thousands of programs through a stage: memory stays flat, and nothing is left over
+    Soak(soak::Options),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let ending = match Cli::parse().command {
         Command::Humaneval(options) => humaneval::run(options).await,
+        Command::Soak(options) => soak::run(options).await,
     };
     match ending {
         Ok(Ending::Kept) => ExitCode::SUCCESS,

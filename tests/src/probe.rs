@@ -1,0 +1,114 @@
+//! A probe: one small hostile program, and what has to be known about it to judge it.
+//!
+//! A probe is `tests/probes/GROUP/NAME.py`. It begins with a [`header`] of comment lines, which is
+//! read strictly: a field that is missing, unknown, repeated or empty is an error that names file
+//! and line, because a probe that is silently left out looks like one that is contained.
+//! `tests/probes/README.md` tells how to write one.
+
+pub mod header;
+pub mod program;
+pub mod report;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+pub use header::{Control, Evidence, Group, Header, Host, Resource};
+
+/// What lies below `tests/probes` and is no probe.
+const NO_PROBES: [&str; 1] = ["prelude.py"];
+
+/// One program and its header.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probe {
+    /// What the harness has to know.
+    pub header: Header,
+    /// Python source, header and all.
+    pub code: String,
+}
+
+/// Where the probes lie.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("probes")
+}
+
+/// All probes below `folder`, in the order of their ids.
+///
+/// # Errors
+///
+/// When a file cannot be read, is in no group, or has a header that is not as it should be.
+pub fn load(folder: &Path) -> Result<Vec<Probe>> {
+    let mut probes = Vec::new();
+    for path in python_files(folder)? {
+        let code = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let header = Header::parse(&code, &path).map_err(|fault| anyhow!("{fault}"))?;
+        let inside = path.strip_prefix(folder)?.with_extension("");
+        if Path::new(&header.id) != inside {
+            bail!("{}: id is {:?}, not {:?}", path.display(), header.id, inside.display());
+        }
+        probes.push(Probe { header, code });
+    }
+    if probes.is_empty() {
+        bail!("{} has no probes in it", folder.display());
+    }
+    probes.sort_by(|a, b| a.header.id.cmp(&b.header.id));
+    Ok(probes)
+}
+
+fn python_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let listed = |folder: &Path| {
+        std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))
+    };
+    for entry in listed(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            for entry in listed(&path)? {
+                found.push(entry?.path());
+            }
+        } else if path.extension().is_some_and(|it| it == "py")
+            && !NO_PROBES.iter().any(|name| path.ends_with(name))
+        {
+            bail!("{}: a probe lies in the folder of its group", path.display());
+        }
+    }
+    found.retain(|path| path.extension().is_some_and(|it| it == "py"));
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_probe_of_this_repository_can_be_read() {
+        let probes = load(&folder()).unwrap();
+        for group in Group::ALL {
+            let ids = probes.iter().filter(|probe| probe.header.group() == group);
+            // The platform group has its probes in Rust too.
+            assert!(group == Group::Platform || ids.count() > 0, "{group} has no probe");
+        }
+    }
+
+    #[test]
+    fn a_probe_that_is_not_where_its_id_says_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let group = root.path().join("network");
+        std::fs::create_dir(&group).unwrap();
+        let code = header::tests::EXAMPLE;
+        std::fs::write(group.join("other.py"), code).unwrap();
+        let error = load(root.path()).unwrap_err().to_string();
+        assert!(error.contains("other.py: id is \"network/tcp\""), "{error}");
+        std::fs::rename(group.join("other.py"), group.join("tcp.py")).unwrap();
+        assert_eq!(load(root.path()).unwrap().len(), 1);
+        std::fs::write(root.path().join("stray.py"), code).unwrap();
+        assert!(load(root.path()).unwrap_err().to_string().contains("folder of its group"));
+    }
+
+    #[test]
+    fn no_probes_at_all_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(load(root.path()).unwrap_err().to_string().contains("no probes"));
+    }
+}
