@@ -14,6 +14,10 @@ dockerd_pid() {
 }
 
 docker_plan() {
+  local socket=${DOCKER_HOST#unix://}
+  if [[ -S $socket && ! -w $socket ]] && ! have sudo; then
+    die "you may not use Docker ($socket): run this as root, or install sudo"
+  fi
   if docker_answers; then return; fi
   # A dockerd that was installed a moment ago, with or without systemd, is started the same way.
   if [[ -n $(dockerd_pid) ]]; then

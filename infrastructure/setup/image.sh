@@ -21,6 +21,9 @@ image_is_there() {
 }
 
 image_plan() {
+  if [[ -n ${CRUCIBLE_IMAGE-} && $CRUCIBLE_IMAGE != *@sha256:* ]]; then
+    die "CRUCIBLE_IMAGE must name its digest, as in name@sha256:..."
+  fi
   if ! docker_answers; then
     # Which images there are, only a running dockerd can tell.
     echo "build the sandbox images, if dockerd does not have those pinned in $PINS"
@@ -49,7 +52,6 @@ image_do() {
 # shell, a package manager and setuid programs.
 pull_image() {
   [[ -n ${CRUCIBLE_IMAGE-} ]] || return 1
-  [[ $CRUCIBLE_IMAGE == *@sha256:* ]] || die "CRUCIBLE_IMAGE must name its digest, as in name@sha256:..."
   say "pulling $CRUCIBLE_IMAGE"
   if dock pull --quiet "$CRUCIBLE_IMAGE" >/dev/null; then dock tag "$CRUCIBLE_IMAGE" crucible/python:local
   else

@@ -39,9 +39,14 @@ with_docker() {
 # The docker client, with a deadline: a daemon that hangs must not hang us.
 dock() { with_docker timeout 60 docker "$@"; }
 
+# Installs packages; apt's pages of talk are shown only when it fails.
 apt_install() {
+  local words
+  words=$(mktemp)
   as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
-    apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -qq "$@" >&2
+    apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -qq "$@" >"$words" 2>&1 ||
+    { cat "$words" >&2; die "apt could not install $*"; }
+  rm -f "$words"
 }
 
 # Whether the distribution offers a package (its lists must have been fetched).

