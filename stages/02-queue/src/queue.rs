@@ -4,6 +4,7 @@
 //! task for each evaluation and waits for it, so that an engine that panics loses one evaluation
 //! (`worker_lost`) and not the worker. `shutdown` waits for all of them.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -87,7 +88,10 @@ impl TaskQueue {
     /// Waits for the next evaluation. None when the queue is closed and empty.
     async fn next(&self) -> Option<Work> {
         loop {
-            let notified = self.work.notified();
+            // Registered before the look: what is submitted after it wakes this worker. `Notify`
+            // stores a single wake-up for those who are not registered, however many it gave.
+            let mut notified = pin!(self.work.notified());
+            notified.as_mut().enable();
             {
                 let mut table = self.table();
                 if let Some(work) = table.start_next() {
