@@ -28,8 +28,12 @@ use crate::transcript::Step;
 const PATIENCE: Duration = Duration::from_mins(2);
 /// A server has printed its banner when it is quiet for so long.
 const QUIET: Duration = Duration::from_millis(300);
+/// A server may take so long to end: its evaluations have ten seconds to do so.
+const FAREWELL: Duration = Duration::from_secs(15);
 /// The stages there will be; each gets a port.
 const STAGES: std::ops::RangeInclusive<u16> = 1..=10;
+/// Where programs are found. Not the caller's: another Python there would show other paths.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The home directory as a transcript shows it.
 const HOME: &str = "/home/you";
 /// The variable that marks the processes of a session.
@@ -58,14 +62,13 @@ impl Session {
         let ports = free_ports()?;
         // The home's name is new each time, so it can mark the processes too.
         let mark = home.path().display().to_string();
-        let path = std::env::var("PATH").unwrap_or_default();
         let (reader, writer) = std::io::pipe()?;
         let mut command = Command::new("bash");
         command
             .args(["--norc", "--noprofile"])
             .current_dir(root)
             .env_clear()
-            .env("PATH", format!("{}:{path}", root.join("book/shims").display()))
+            .env("PATH", format!("{}:{PATH}", root.join("book/shims").display()))
             .env("HOME", home.path())
             .env("TMPDIR", home.path())
             .env("LANG", "C.UTF-8")
@@ -180,7 +183,7 @@ impl Drop for Session {
                 let _gone = rustix::process::kill_process(process, signal);
             }
             let begun = Instant::now();
-            while !self.processes().is_empty() && begun.elapsed() < Duration::from_secs(3) {
+            while !self.processes().is_empty() && begun.elapsed() < FAREWELL {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }

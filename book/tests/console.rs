@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crucible_book::pages::Pages;
+use crucible_book::session::PATH;
 use crucible_book::{binaries, book_root, workspace_root};
 
 #[test]
@@ -19,8 +20,9 @@ fn the_console_blocks_of_the_pages() {
     std::env::set_current_dir(workspace_root()).unwrap();
     trycmd::TestCases::new()
         .register_bin("cargo", workspace_root().join("book/shims/cargo"))
+        .env("PATH", PATH)
         .env("CRUCIBLE_BOOK_BINARIES", binaries.display().to_string())
-        .timeout(Duration::from_secs(120))
+        .timeout(Duration::from_mins(2))
         .case("book/src/*.md")
         .run();
 }

@@ -62,6 +62,11 @@ fn chapter_01() {
 }
 
 #[test]
+fn chapter_02() {
+    check("02-");
+}
+
+#[test]
 fn every_transcript_belongs_to_a_chapter_above() {
     let source = include_str!("transcripts.rs");
     for file in transcripts("") {
