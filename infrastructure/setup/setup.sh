@@ -49,7 +49,7 @@ source "$SETUP/runsc.sh"
 # shellcheck source-path=SCRIPTDIR source=image.sh
 source "$SETUP/image.sh"
 
-plan=$(docker_plan; tools_plan; runsc_plan; image_plan)
+plan=$(tools_plan; docker_plan; runsc_plan; image_plan)
 if [[ -z $plan ]]; then
   say "nothing is missing"
   exit 0
