@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash infrastructure/setup/setup.sh --with-tests
 # shellcheck source-path=SCRIPTDIR source=setup/lib.sh
 source infrastructure/setup/lib.sh
+trap - ERR # cargo says itself what failed
 
 # The tests start the real programs, so those are built first.
 cargo build --workspace --bins --locked
