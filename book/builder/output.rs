@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Pattern and mark. `$1` keeps what stands before the value.
-const RULES: [(&str, &str); 9] = [
+const RULES: [(&str, &str); 12] = [
     // Digests first: their digits would look like other things.
     (r"sha256:[0-9a-f]{64}", "<digest>"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
@@ -20,6 +20,10 @@ const RULES: [(&str, &str); 9] = [
     (r#"("(?:memory_peak_bytes|pids_peak)": ?)\d+"#, "${1}<n>"),
     (r"\b\d+ ms\b", "<n> ms"),
     (r"\b(pid )\d+\b", "${1}<n>"),
+    (r"\babout \d+ bytes", "about <n> bytes"),
+    // The number of an event of stage 03, which begins with the time of the server's start.
+    (r"(?m)^(id: )\d+$", "${1}<n>"),
+    (r#"("id":")\d{10,}""#, "${1}<n>\""),
     (r#"("runtime_version": ?)"[^"]*""#, "${1}<version>"),
 ];
 
@@ -47,6 +51,7 @@ mod tests {
             ("2026-11-22T10:00:00Z", "2026-11-23T11:30:01.123456Z"),
             (r#"{"wall_ms":12,"cpu_ms": 3}"#, r#"{"wall_ms":9,"cpu_ms": 41}"#),
             ("[exited 0, in 41 ms]", "[exited 0, in 1042 ms]"),
+            ("id: 1795345213046536\n", "id: 1795345299999999\n"),
             ("left pid 41 behind", "left pid 31337 behind"),
             ("date: Sun, 22 Nov 2026 10:00:00 GMT\n", "date: Mon, 23 Nov 2026 11:00:00 GMT\n"),
         ] {
