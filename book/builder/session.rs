@@ -49,6 +49,7 @@ pub struct Session {
     home: TempDir,
     mark: String,
     ports: BTreeMap<u16, u16>,
+    farewell: Duration,
 }
 
 impl Session {
@@ -83,7 +84,7 @@ impl Session {
         let mut bash = command.spawn().context("cannot start bash: install it")?;
         let input = bash.stdin.take().context("bash has no standard input")?;
         drop(command); // and with it our ends of the pipe
-        Ok(Self { bash, input, output: listen(reader), home, mark, ports })
+        Ok(Self { bash, input, output: listen(reader), home, mark, ports, farewell: FAREWELL })
     }
 
     /// Executes one command and returns what it printed.
@@ -183,7 +184,7 @@ impl Drop for Session {
                 let _gone = rustix::process::kill_process(process, signal);
             }
             let begun = Instant::now();
-            while !self.processes().is_empty() && begun.elapsed() < FAREWELL {
+            while !self.processes().is_empty() && begun.elapsed() < self.farewell {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
@@ -254,6 +255,7 @@ mod tests {
     #[test]
     fn nothing_outlives_a_session() {
         let mut session = session();
+        session.farewell = Duration::from_millis(200);
         session
             .execute(&step("setsid sh -c 'trap \"\" TERM; sleep 100' >/dev/null 2>&1 &"))
             .unwrap();
