@@ -1,2 +1,46 @@
-//! A stub that the stage replaces.
-fn main() {}
+//! Stage 4: the wiring of a queue and a monitor round a container engine.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use shared::cli::{App, BuildError, Diagnosis, Program, Settings};
+use stage_02_queue::{QueueOptions, TaskQueue};
+use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions, Stage};
+use stage_04_docker::{DockerArgs, DockerEngine, RUNC, diagnose};
+
+// ANCHOR: wiring
+struct Docker;
+
+impl Program for Docker {
+    const NUMBER: u16 = 4;
+    const NAME: &'static str = "stage-04-docker";
+    const WALLS: &'static str = "runs each program in a container, on this host's own kernel";
+    const HOST_IS_OPEN: bool = false;
+    type Args = DockerArgs;
+
+    async fn build(settings: &Settings, args: &DockerArgs) -> Result<App, BuildError> {
+        let engine = Arc::new(DockerEngine::start(args, RUNC).await?);
+        let history = InMemoryMonitor::new(MonitorOptions::default());
+        let monitor = Arc::new(AdvancedMonitor::new(history));
+        let queue = TaskQueue::start(engine.clone(), monitor.clone(), QueueOptions::from(settings));
+        let stage = Stage { name: Self::NAME, walls: Self::WALLS };
+        let router = stage_02_queue::routes(queue.clone(), settings.bounds())
+            .merge(stage_03_monitoring::routes(monitor.clone(), queue.clone(), stage));
+        Ok(App {
+            router,
+            evaluations: queue.clone(),
+            events: monitor.clone(),
+            engine: engine.clone(),
+            components: vec![engine, queue, monitor],
+        })
+    }
+
+    async fn doctor(args: &DockerArgs) -> Vec<Diagnosis> {
+        diagnose(args, RUNC).await
+    }
+}
+
+fn main() -> ExitCode {
+    shared::cli::main::<Docker>()
+}
+// ANCHOR_END: wiring

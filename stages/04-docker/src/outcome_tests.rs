@@ -1,0 +1,129 @@
+//! The table of how evaluations end.
+
+use super::*;
+
+const LIMITS: Limits = Limits {
+    timeout_seconds: 30.0,
+    cpu_seconds: 2.0,
+    memory_bytes: 256 << 20,
+    pids: 64,
+    output_bytes: 1 << 20,
+    disk_bytes: 64 << 20,
+    open_files: 256,
+};
+
+fn facts(stop: Stop) -> Facts {
+    Facts {
+        stop,
+        wall: Some(Duration::from_millis(20)),
+        before: Reading { cpu: Some(Duration::from_millis(50)), ..Reading::default() },
+        after: Reading { cpu: Some(Duration::from_millis(60)), ..Reading::default() },
+        pids_seen: Some(2),
+        remains: None,
+        init_is_mortal: false,
+        pids_are_the_programs: true,
+    }
+}
+
+fn decided(facts: &Facts) -> (Outcome, String, Option<i32>) {
+    let verdict = decide(facts, &LIMITS);
+    (verdict.outcome, verdict.evidence.decided_by, verdict.exit_code)
+}
+
+#[test]
+fn a_programs_own_end_is_its_own() {
+    for code in [0, 1, 2, 137, 139] {
+        let seen = decided(&facts(Stop::Reported(Report::Exited(code))));
+        assert_eq!(seen, (Outcome::Exited, "exit_status".to_owned(), Some(code)));
+    }
+    let killed = decide(&facts(Stop::Reported(Report::Signaled(9))), &LIMITS);
+    assert_eq!((killed.outcome, killed.signal.as_deref()), (Outcome::Signaled, Some("SIGKILL")));
+    assert_eq!(killed.exit_code, None);
+}
+
+#[test]
+fn what_the_engine_ended_is_named_by_why() {
+    for (stop, outcome, counter) in [
+        (Stop::Cancelled, Outcome::Cancelled, "cancelled"),
+        (Stop::OutputFull, Outcome::OutputExceeded, "output_bytes"),
+        (Stop::OutOfCpu, Outcome::CpuTimeExceeded, "cpuacct.usage"),
+        (Stop::OutOfTime, Outcome::WallTimeExceeded, "wall_clock"),
+        (Stop::Fault("gone".to_owned()), Outcome::EngineError, "engine"),
+    ] {
+        let mut facts = facts(stop);
+        facts.after.oom_kills = Some(1);
+        assert_eq!(decided(&facts), (outcome, counter.to_owned(), None));
+    }
+}
+
+#[test]
+fn a_limit_is_named_only_when_it_ended_the_program() {
+    for (code, outcome) in [(0, Outcome::Exited), (1, Outcome::PidsExceeded)] {
+        let mut facts = facts(Stop::Reported(Report::Exited(code)));
+        facts.after.pids_refused = Some(3);
+        let verdict = decide(&facts, &LIMITS);
+        assert_eq!((verdict.outcome, verdict.exit_code), (outcome, Some(code)));
+        assert_eq!(verdict.evidence.counters["pids.events"], 3);
+    }
+    let mut oom = facts(Stop::Reported(Report::Signaled(9)));
+    oom.after.oom_kills = Some(1);
+    assert_eq!(decided(&oom).0, Outcome::MemoryExceeded);
+    assert_eq!(decide(&oom, &LIMITS).signal.as_deref(), Some("SIGKILL"));
+}
+
+#[test]
+fn a_silent_end_is_judged_by_counters() {
+    let silent = |exit_code, after: Reading, oom_killed| {
+        let remains = Some(Remains { exit_code: Some(exit_code), oom_killed });
+        Facts { after, remains, init_is_mortal: true, ..facts(Stop::Vanished) }
+    };
+    let none = Reading::default();
+    let refused = Reading { pids_refused: Some(1), ..none };
+    let killed = Reading { oom_kills: Some(1), ..none };
+    for (facts, outcome, counter) in [
+        (silent(2, refused, false), Outcome::PidsExceeded, "pids.events"),
+        (silent(137, killed, false), Outcome::MemoryExceeded, "memory.oom_kill"),
+        (silent(137, none, true), Outcome::MemoryExceeded, "docker.oom_killed"),
+        (silent(2, none, false), Outcome::EngineError, "container.exit_code"),
+        (silent(137, none, false), Outcome::Signaled, "container.exit_code"),
+    ] {
+        assert_eq!(decided(&facts), (outcome, counter.to_owned(), None), "{facts:?}");
+    }
+    let outside = Facts { init_is_mortal: false, ..silent(137, none, false) };
+    assert_eq!(decided(&outside).0, Outcome::EngineError, "only somebody outside can do that");
+}
+
+#[test]
+fn a_forged_signal_is_no_limit() {
+    let xcpu = Stop::Reported(Report::Signaled(24));
+    assert_eq!(decided(&facts(xcpu.clone())).0, Outcome::Signaled);
+    let mut used_up = facts(xcpu);
+    used_up.after.cpu = Some(Duration::from_millis(2050));
+    assert_eq!(decided(&used_up).0, Outcome::CpuTimeExceeded);
+}
+
+#[test]
+fn usage_is_the_programs_own_and_absent_when_unknown() {
+    let facts = facts(Stop::Reported(Report::Exited(0)));
+    let usage = decide(&facts, &LIMITS).usage.unwrap();
+    assert_eq!((usage.wall_ms, usage.cpu_ms, usage.pids_peak), (20, Some(10), Some(1)));
+    let gvisor = Facts { pids_are_the_programs: false, ..facts.clone() };
+    assert_eq!(decide(&gvisor, &LIMITS).usage.unwrap().pids_peak, None);
+    let never_began = Facts { wall: None, ..facts };
+    assert_eq!(decide(&never_began, &LIMITS).usage, None);
+}
+
+#[test]
+fn tampering_is_a_fault_and_says_so() {
+    let verdict = decide(&facts(Stop::Reported(Report::Nonsense("x".into()))), &LIMITS);
+    assert_eq!(verdict.outcome, Outcome::EngineError);
+    assert!(verdict.error.unwrap().contains("tampered"));
+}
+
+#[test]
+fn only_what_came_before_the_program_can_say_that_its_files_do_not_fit() {
+    let full = Stop::Reported(Report::Refused("[Errno 28] No space left on device".into()));
+    let before = Facts { wall: None, ..facts(full.clone()) };
+    assert_eq!(decided(&before), (Outcome::DiskExceeded, "submission_bytes".to_owned(), None));
+    assert_eq!(decided(&facts(full)).0, Outcome::EngineError, "the program has forged it");
+}

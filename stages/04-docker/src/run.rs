@@ -1,0 +1,178 @@
+//! One evaluation in one container, from its creation to the moment that its end is known.
+//!
+//! ```text
+//! create ─ attach ─┬─ start ───────────────┐
+//!                  ├─ send program, input ─┤      the counters, every 20 ms
+//!                  └─ read ─────── begin ──┴─ … ── end ─ read them once more ─ verdict
+//! ```
+//!
+//! The rule it keeps: it waits for nothing without a deadline, and for nothing that it need not wait
+//! for. The container is not waited for at all: init has said how the program ended, everything in
+//! the container but init is dead, and its counters have been read; taking it away is the reaper's.
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use futures_util::future::FusedFuture as _;
+use shared::{Capture, Job, Limits};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::counters::{Counters, Reading};
+use crate::daemon::DaemonError;
+use crate::delivery;
+use crate::engine::DockerEngine;
+use crate::outcome::{Facts, Remains, Stop};
+use crate::reaper::Container;
+use crate::report::Secret;
+use crate::stdio::{Event, Stdio};
+
+/// From the order to start a container to the first moment of its program.
+const STARTS: Duration = Duration::from_secs(40);
+/// How often the counters are read. Short, because a sandbox that dies takes its counters along
+/// some 30 ms later; cheap, because each reading costs some 50 µs.
+const SAMPLING: Duration = Duration::from_millis(20);
+
+/// Runs `job`; none when it was cancelled before there was a container.
+///
+/// Cancel safe: a dropped future leaves the container to the reaper.
+pub(crate) async fn run(
+    engine: &DockerEngine,
+    job: &Job,
+    capture: &Capture,
+    cancel: CancellationToken,
+) -> Result<Option<(Facts, Container)>, DaemonError> {
+    let limits = &job.submission.limits;
+    let container = tokio::select! {
+        made = engine.reaper.create(engine.specification(limits)) => made?,
+        () = cancel.cancelled() => return Ok(None),
+    };
+    let mut watch = Watch::new(engine, &container.id, limits);
+    let stop = match attend(engine, &container.id, &mut watch, job, capture, &cancel).await {
+        Ok(stop) => stop,
+        Err(fault) => Stop::Fault(fault.to_string()),
+    };
+    let wall = watch.began.map(|began| began.elapsed());
+    watch.sample();
+    let (stop, remains) = match stop {
+        Stop::Vanished => match engine.daemon.ended(&container.id).await {
+            Ok(state) => {
+                let oom_killed = state.oom_killed == Some(true);
+                (stop, Some(Remains { exit_code: state.exit_code, oom_killed }))
+            }
+            Err(fault) => (Stop::Fault(fault.to_string()), None),
+        },
+        stop => (stop, None),
+    };
+    let facts = Facts {
+        stop,
+        wall,
+        before: watch.before,
+        after: watch.after,
+        pids_seen: watch.pids_seen,
+        remains,
+        init_is_mortal: engine.runtime.init_is_mortal,
+        pids_are_the_programs: engine.runtime.pids_are_the_programs,
+    };
+    Ok(Some((facts, container)))
+}
+
+// ANCHOR: attend
+/// Starts the container, feeds it, reads it and watches it until something ends it.
+async fn attend(
+    engine: &DockerEngine,
+    id: &str,
+    watch: &mut Watch<'_>,
+    job: &Job,
+    capture: &Capture,
+    cancel: &CancellationToken,
+) -> Result<Stop, DaemonError> {
+    let secret = Secret::new();
+    let attached = engine.daemon.attach(id).await?;
+    let mut stdio = Stdio::new(attached.output, capture, &secret);
+    let mut sending = pin!(delivery::send(attached.input, job, &secret).fuse());
+    let mut starting = pin!(engine.daemon.start(id).fuse());
+    let mut deadline = pin!(tokio::time::sleep(STARTS));
+    let mut sampling = tokio::time::interval(SAMPLING);
+    sampling.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(Stop::Cancelled),
+            event = stdio.next() => match event {
+                Event::Began => {
+                    watch.begin();
+                    let time = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
+                    deadline.as_mut().reset(tokio::time::Instant::now() + time);
+                }
+                Event::Ended(report) => return Ok(Stop::Reported(report)),
+                Event::Full => return Ok(Stop::OutputFull),
+                // A container that does not start closes its streams before it says why.
+                Event::Closed if !starting.is_terminated() => {
+                    starting.as_mut().await?;
+                    return Ok(Stop::Vanished);
+                }
+                Event::Closed => return Ok(Stop::Vanished),
+                Event::Broken(fault) => {
+                    return Ok(Stop::Fault(format!("lost the container's output: {fault}")));
+                }
+            },
+            started = &mut starting, if !starting.is_terminated() => started?,
+            // A program need not read what it is given; that is nobody's fault.
+            _unread = &mut sending, if !sending.is_terminated() => {}
+            () = &mut deadline => return Ok(watch.out_of_time()),
+            _ = sampling.tick() => if watch.sample() { return Ok(Stop::OutOfCpu) },
+        }
+    }
+}
+// ANCHOR_END: attend
+
+/// What is known of a container while it runs.
+struct Watch<'a> {
+    counters: Option<Counters>,
+    limits: &'a Limits,
+    began: Option<Instant>,
+    before: Reading,
+    after: Reading,
+    pids_seen: Option<u64>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(engine: &DockerEngine, id: &str, limits: &'a Limits) -> Self {
+        Self {
+            counters: engine.layout.as_ref().map(|layout| layout.of(id)),
+            limits,
+            began: None,
+            before: Reading::default(),
+            after: Reading::default(),
+            pids_seen: None,
+        }
+    }
+
+    fn begin(&mut self) {
+        self.sample();
+        self.before = self.after;
+        self.pids_seen = self.after.pids;
+        self.began = Some(Instant::now());
+    }
+
+    /// Reads the counters. These are files of the kernel's, which never wait for a disk. True when
+    /// the program's processor time is over.
+    fn sample(&mut self) -> bool {
+        if let Some(reading) = self.counters.as_ref().and_then(Counters::read) {
+            self.after = reading.or_earlier(self.after);
+            self.pids_seen = self.pids_seen.max(reading.pids);
+        }
+        let used = self.after.cpu.zip(self.before.cpu).map(|(now, then)| now.saturating_sub(then));
+        let limit = Duration::from_secs_f64(self.limits.cpu_seconds);
+        self.began.is_some() && used.is_some_and(|used| used >= limit)
+    }
+
+    fn out_of_time(&self) -> Stop {
+        if self.began.is_some() {
+            return Stop::OutOfTime;
+        }
+        let seconds = STARTS.as_secs();
+        Stop::Fault(format!("the sandbox did not start within {seconds} s"))
+    }
+}

@@ -1,0 +1,222 @@
+//! The system calls a program may make: a list of what is allowed, everything else is refused.
+//!
+//! The rule it keeps: a call that nobody thought of, because the kernel learned it yesterday, is
+//! refused. Docker's own list, in the release that Debian 12 has, lets `io_uring`, `ptrace`,
+//! `AF_VSOCK`, `modify_ldt` and `memfd_secret` through; this one was written from the other end, by
+//! what Python and its standard library need. No other architecture is in it, so that the 32-bit
+//! entry of the same kernel is closed as well.
+//!
+//! | left out | why |
+//! |---|---|
+//! | `io_uring_*`, `io_setup` and family | a second way into the kernel that no filter sees; the most exploited one of late |
+//! | `ptrace`, `process_vm_*`, `process_madvise`, `pidfd_getfd`, `kcmp` | reach into other processes |
+//! | `unshare`, `setns`, `clone` and `clone3` with new namespaces | root in a namespace of one's own opens most of the kernel |
+//! | `mount`, `umount2`, `pivot_root`, `chroot`, `fsopen`, `open_tree`, `move_mount`, ... | file systems are the platform's |
+//! | `keyctl`, `add_key`, `request_key` | keys are not namespaced: they outlive the program |
+//! | `bpf`, `perf_event_open`, `userfaultfd` | code in the kernel, its timing, its races held open |
+//! | `modify_ldt`, `vm86`, `iopl`, `ioperm` | old processor features with old faults |
+//! | `memfd_create`, `memfd_secret`, `execveat` | a file on no file system goes round `noexec` and hides from the host |
+//! | `splice`, `tee`, `vmsplice` | pages shared by reference: how Dirty Pipe wrote to read-only files |
+//! | `inotify_*`, `fanotify_*`, `mq_*`, `shm*`, `sem*`, `msg*` | counted per user, and all programs are one user: one could starve the others |
+//! | `sysinfo`, `syslog` | numbers of the host: its load is a way to talk to another program |
+//! | `sync`, `syncfs` | wait for the host's disks, and make everybody wait |
+//! | `open_by_handle_at`, `name_to_handle_at` | open files by number, round every path |
+//! | `init_module`, `kexec_load`, `reboot`, `swapon`, `acct`, `settimeofday`, ... | the machine's own |
+//! | `seccomp` | a filter that asks another process may stall the kernel |
+//!
+//! What it does not protect against: a fault in one of the calls that are allowed. The kernel is
+//! shared. And runsc never reads this profile: a program in gVisor talks to gVisor's own kernel.
+
+use serde_json::{Value, json};
+
+// ANCHOR: allowed
+/// What Python and its standard library need, in groups.
+const ALLOWED: [(&str, &str); 9] = [
+    (
+        "files",
+        "access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat \
+         faccessat2 fadvise64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl \
+         fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr fstat fstatfs fsync ftruncate \
+         futimesat getcwd getdents getdents64 getxattr ioctl lchown lgetxattr link linkat listxattr \
+         llistxattr lremovexattr lseek lsetxattr lstat mkdir mkdirat mknod mknodat newfstatat open \
+         openat openat2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink \
+         readlinkat readv removexattr rename renameat renameat2 rmdir sendfile setxattr stat statfs \
+         statx symlink symlinkat sync_file_range truncate umask unlink unlinkat utime utimensat \
+         utimes write writev",
+    ),
+    (
+        "memory",
+        "brk madvise membarrier mlock mmap mprotect mremap msync munlock munmap \
+         map_shadow_stack mseal",
+    ),
+    (
+        "processes and threads",
+        "arch_prctl execve exit exit_group fork futex futex_requeue futex_wait futex_waitv \
+         futex_wake gettid kill pidfd_open pidfd_send_signal prctl rseq sched_yield \
+         set_robust_list set_tid_address tgkill tkill vfork wait4 waitid",
+    ),
+    (
+        "signals",
+        "pause restart_syscall rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo \
+         rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo sigaltstack signalfd \
+         signalfd4",
+    ),
+    (
+        "who and where one is",
+        "capget getegid geteuid getgid getgroups getpgid getpgrp getpid getppid getresgid \
+         getresuid getsid getuid setpgid setsid uname",
+    ),
+    (
+        "time",
+        "alarm clock_getres clock_gettime clock_nanosleep getitimer gettimeofday nanosleep \
+         setitimer time timer_create timer_delete timer_getoverrun timer_gettime timer_settime \
+         timerfd_create timerfd_gettime timerfd_settime times",
+    ),
+    (
+        "waiting for several things",
+        "epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 \
+         pipe pipe2 poll ppoll pselect6 select",
+    ),
+    (
+        "limits and shares",
+        "getcpu getpriority getrandom getrlimit getrusage ioprio_get prlimit64 \
+         sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr \
+         sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity \
+         sched_setparam sched_setscheduler setpriority setrlimit",
+    ),
+    (
+        "sockets, once `socket` has given one",
+        "accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg \
+         recvmsg sendmmsg sendmsg sendto setsockopt shutdown",
+    ),
+];
+// ANCHOR_END: allowed
+
+/// Every flag of `clone` that makes a namespace: mount, cgroup, UTS, IPC, user, PID and network.
+const NEW_NAMESPACES: u64 = 0x7E02_0000;
+const ENOSYS: u32 = 38;
+const EAFNOSUPPORT: u32 = 97;
+
+const AF_UNIX: u64 = 1;
+const AF_INET: u64 = 2;
+const AF_INET6: u64 = 10;
+/// The protocol a family takes by itself, TCP and UDP. Asking for another would have the kernel load
+/// the module for it, for anybody who asks.
+const PROTOCOLS: [u64; 3] = [0, 6, 17];
+/// `personality` as it is, and the question which it is.
+const PERSONALITIES: [u64; 2] = [0, 0xFFFF_FFFF];
+
+/// The profile, as Docker takes it.
+pub(crate) fn profile() -> Value {
+    let names: Vec<&str> = ALLOWED.iter().flat_map(|(_, names)| names.split(' ')).collect();
+    let mut rules = vec![json!({ "names": names, "action": "SCMP_ACT_ALLOW" })];
+    // ANCHOR: clone
+    // A thread or a process yes, a namespace no. `clone3` has its flags in memory, where no filter
+    // can look: "there is no such call" makes the C library use `clone`.
+    rules.push(allow("clone", &[masked(0, NEW_NAMESPACES, 0)]));
+    rules.push(refuse(&["clone3"], ENOSYS));
+    // ANCHOR_END: clone
+    rules.extend(PERSONALITIES.map(|value| allow("personality", &[equal(0, value)])));
+    rules.push(allow("socket", &[equal(0, AF_UNIX)]));
+    for family in [AF_INET, AF_INET6] {
+        rules.extend(
+            PROTOCOLS.map(|protocol| allow("socket", &[equal(0, family), equal(2, protocol)])),
+        );
+    }
+    rules.push(allow("socketpair", &[equal(0, AF_UNIX)]));
+    rules.push(json!({
+        "names": ["socket", "socketpair"],
+        "action": "SCMP_ACT_ERRNO",
+        "errnoRet": EAFNOSUPPORT,
+        "args": [above(0, AF_INET6)],
+    }));
+    // No error number is given for the rest: that means "operation not permitted".
+    json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules })
+}
+
+fn allow(name: &str, arguments: &[Value]) -> Value {
+    json!({ "names": [name], "action": "SCMP_ACT_ALLOW", "args": arguments })
+}
+
+fn refuse(names: &[&str], error: u32) -> Value {
+    json!({ "names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": error })
+}
+
+fn equal(index: u32, value: u64) -> Value {
+    json!({ "index": index, "value": value, "op": "SCMP_CMP_EQ" })
+}
+
+fn above(index: u32, value: u64) -> Value {
+    json!({ "index": index, "value": value, "op": "SCMP_CMP_GT" })
+}
+
+fn masked(index: u32, mask: u64, value: u64) -> Value {
+    json!({ "index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed() -> Vec<&'static str> {
+        ALLOWED.iter().flat_map(|(_, names)| names.split(' ')).collect()
+    }
+
+    #[test]
+    fn no_call_is_named_twice_or_misspelt_by_a_line_break() {
+        let mut names = allowed();
+        assert!(names.iter().all(|name| !name.is_empty() && !name.contains(char::is_whitespace)));
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn what_the_table_leaves_out_is_left_out() {
+        for name in [
+            "io_uring_setup",
+            "io_setup",
+            "ptrace",
+            "process_vm_readv",
+            "kcmp",
+            "unshare",
+            "setns",
+            "clone3",
+            "mount",
+            "chroot",
+            "fsopen",
+            "keyctl",
+            "add_key",
+            "bpf",
+            "perf_event_open",
+            "userfaultfd",
+            "modify_ldt",
+            "iopl",
+            "memfd_create",
+            "memfd_secret",
+            "execveat",
+            "splice",
+            "vmsplice",
+            "inotify_init1",
+            "fanotify_init",
+            "mq_open",
+            "shmget",
+            "sysinfo",
+            "syslog",
+            "sync",
+            "open_by_handle_at",
+            "name_to_handle_at",
+            "init_module",
+            "kexec_load",
+            "reboot",
+            "seccomp",
+            "socket",
+            "socketpair",
+            "clone",
+            "personality",
+        ] {
+            assert!(!allowed().contains(&name), "{name} is allowed without a condition");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The container engine of stage 4 on gVisor.
+//!
+//! The rule it keeps: fail closed. There is one runtime, and it is proven before the first program;
+//! where it is missing or not in force the engine does not start. It holds no other to fall back to.
+
+use shared::{BoxFuture, Capture, Engine, Job, Sandbox, Verdict};
+use stage_04_docker::{DockerArgs, DockerEngine, EngineError};
+use tokio_util::sync::CancellationToken;
+
+use crate::runtime::RUNSC;
+
+// ANCHOR: engine
+/// Runs each program in a container with a kernel of its own.
+pub struct GVisorEngine {
+    pub(crate) inner: DockerEngine,
+}
+
+impl GVisorEngine {
+    /// The container engine on gVisor, proven to be in force.
+    ///
+    /// # Errors
+    ///
+    /// When Docker, runsc or the image is missing, or a container does not run under gVisor.
+    pub async fn prove(args: &DockerArgs) -> Result<Self, EngineError> {
+        Ok(Self { inner: DockerEngine::start(args, RUNSC).await? })
+    }
+
+    /// The engine below.
+    pub fn docker(&self) -> &DockerEngine {
+        &self.inner
+    }
+}
+
+impl Engine for GVisorEngine {
+    fn sandbox(&self) -> Sandbox {
+        self.inner.sandbox()
+    }
+
+    fn evaluate<'a>(
+        &'a self,
+        job: &'a Job,
+        capture: &'a Capture,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, Verdict> {
+        self.inner.evaluate(job, capture, cancel)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.inner.close()
+    }
+}
+// ANCHOR_END: engine
