@@ -10,8 +10,10 @@
 //!    `--stage` and `--url`;
 //! 3. [`percentile`], [`progress`] and [`report`]: numbers, bars and tables;
 //! 4. one module for each command: [`humaneval`], with its [`tasks`], and [`soak`], with its
-//!    [`workload`] and the [`footprint`] of a server;
-//! 5. [`rules`]: what the architecture tests look for.
+//!    [`workload`] and the [`footprint`] of a server, and [`cpython`];
+//! 5. [`probe`], [`range`], [`evidence`], [`verdict`] and [`promise`]: one attack on one stage;
+//!    [`volley`] and [`attack`]: all of them;
+//! 6. [`rules`]: what the architecture tests look for.
 
 pub mod workspace;
 
@@ -31,6 +33,18 @@ pub mod report;
 pub mod humaneval;
 pub mod tasks;
 
+pub mod cpython;
+
 pub mod footprint;
 pub mod soak;
 pub mod workload;
+
+pub mod probe;
+pub mod promise;
+pub mod verdict;
+
+pub mod evidence;
+pub mod range;
+
+pub mod attack;
+pub mod volley;

@@ -6,8 +6,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ladder::range::cell;
 use ladder::report::Ending;
-use ladder::{humaneval, soak};
+use ladder::{attack, cpython, humaneval, soak};
 
 /// Hold the stages of Crucible against each other
 #[derive(Parser)]
@@ -19,17 +20,34 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Fire hostile programs at a stage, and see what escapes
+    Attack(attack::Options),
     /// Send HumanEval's programs through a stage: right programs must pass, broken ones must fail
     Humaneval(humaneval::Options),
+    /// Run CPython's own tests in a sandbox and on the host, and compare their verdicts
+    Cpython(cpython::Options),
     /// Send thousands of programs through a stage: memory stays flat, and nothing is left over
     Soak(soak::Options),
+    /// A part of the walls that the ladder puts round a stage that has none
+    #[command(hide = true, subcommand)]
+    Cell(cell::Part),
+    /// A process with a secret on its command line, which does nothing
+    #[command(hide = true)]
+    Decoy {
+        /// The secret
+        secret: String,
+    },
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let ending = match Cli::parse().command {
+        Command::Attack(options) => attack::run(options).await,
         Command::Humaneval(options) => humaneval::run(options).await,
+        Command::Cpython(options) => cpython::run(options).await,
         Command::Soak(options) => soak::run(options).await,
+        Command::Cell(part) => return part.run(),
+        Command::Decoy { secret: _ } => std::future::pending().await,
     };
     match ending {
         Ok(Ending::Kept) => ExitCode::SUCCESS,

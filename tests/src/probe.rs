@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-pub use header::{Control, Evidence, Group, Header, Host, Resource};
+pub use header::{Class, Evidence, Fact, Group, Header, Host, Net, Order, Resource};
 
 /// What lies below `tests/probes` and is no probe.
 const NO_PROBES: [&str; 1] = ["prelude.py"];
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn every_probe_of_this_repository_can_be_read() {
         let probes = load(&folder()).unwrap();
-        for group in Group::ALL {
+        for group in Group::ALL.iter().copied() {
             let ids = probes.iter().filter(|probe| probe.header.group() == group);
             // The platform group has its probes in Rust too.
             assert!(group == Group::Platform || ids.count() > 0, "{group} has no probe");

@@ -2,8 +2,12 @@
 //! standard output, and whether all is as promised.
 
 use anyhow::{Context as _, Result};
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle,
+};
 use serde::Serialize;
+
+use crate::verdict::Verdict;
 
 /// How a command ended that did its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,29 @@ pub fn table<const N: usize>(header: [&str; N]) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// A table of words, which all stand to the left.
+pub fn words<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = table(header);
+    for column in table.column_iter_mut() {
+        column.set_cell_alignment(CellAlignment::Left);
+    }
+    table
+}
+
+/// The text of a cell, in a colour that says it once more where a person looks at it.
+pub fn painted(text: &str, verdict: &Verdict) -> Cell {
+    let cell = Cell::new(text);
+    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        return cell;
+    }
+    match verdict {
+        Verdict::Escaped => cell.fg(Color::Red).add_attribute(Attribute::Bold),
+        Verdict::Contained(_) => cell.fg(Color::Green),
+        Verdict::NotApplicable(_) => cell.fg(Color::DarkGrey),
+        Verdict::Error(_) => cell.fg(Color::Yellow).add_attribute(Attribute::Bold),
+    }
 }
 
 /// Prints `report` as JSON.

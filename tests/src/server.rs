@@ -31,6 +31,7 @@ const TAIL: usize = 8 << 10;
 #[derive(Debug, Clone)]
 pub struct Launch {
     stage: Stage,
+    prefix: Vec<OsString>,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
 }
@@ -38,7 +39,16 @@ pub struct Launch {
 impl Launch {
     /// `stage` with its defaults, on a free port of the loopback.
     pub fn new(stage: &Stage) -> Self {
-        Self { stage: stage.clone(), arguments: Vec::new(), environment: Vec::new() }
+        let (prefix, arguments, environment) = Default::default();
+        Self { stage: stage.clone(), prefix, arguments, environment }
+    }
+
+    /// Starts it by way of another program, which gets the stage's command line after its own
+    /// arguments. [`Server::pid`] is then that program's.
+    #[must_use]
+    pub fn by_way_of(mut self, prefix: Vec<OsString>) -> Self {
+        self.prefix = prefix;
+        self
     }
 
     /// One more command-line argument.
@@ -62,12 +72,14 @@ impl Launch {
     /// When it cannot be built or started, ends at once, or says nothing in time; the message has
     /// the end of its standard error.
     pub async fn start(self) -> Result<Server> {
-        let Self { stage, arguments, environment } = self;
+        let Self { stage, mut prefix, arguments, environment } = self;
         let (name, number) = (stage.name.clone(), stage.number);
         // Building may take a minute, and must not hold up other tasks.
         let binary =
             tokio::task::spawn_blocking(move || stage.binary().map(ToOwned::to_owned)).await??;
-        let mut child = Command::new(&binary)
+        prefix.push(binary.clone().into());
+        let mut child = Command::new(&prefix[0])
+            .args(&prefix[1..])
             .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
             .envs(environment)

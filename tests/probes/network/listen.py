@@ -1,0 +1,22 @@
+# id: network/listen
+# class: Exfil
+# title: Open a port and wait to be called
+# intent: Listens on all its addresses, and gives a token to whoever connects
+# success: The host could connect, and has got the token
+# source: MITRE ATLAS AML.T0072; CIS Docker Benchmark 5.7
+# evidence: connect-back
+# host: safe
+# seconds: 4
+import socket
+
+try:
+    server = socket.create_server(("0.0.0.0", PORT))
+    server.settimeout(2)
+    connection, _ = server.accept()
+    connection.sendall(TOKEN.encode())
+    connection.close()
+    finished()
+except TimeoutError:
+    finished()
+except OSError as error:
+    stopped(error)

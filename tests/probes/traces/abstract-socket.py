@@ -1,0 +1,34 @@
+# id: traces/abstract-socket
+# class: Lateral
+# title: Talk to a neighbour over an abstract socket
+# intent: The first program listens on an abstract Unix socket, the second one connects
+# success: The first one's secret is in the second one's answer
+# source: unix(7), abstract sockets; CVE-2020-15257
+# evidence: pair together
+# host: confined
+# seconds: 5
+import socket
+
+try:
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(f"\0{PLACE}")
+    server.listen()
+    server.settimeout(3)
+    server.accept()[0].sendall(SECRET.encode())
+    finished()
+except TimeoutError:
+    finished()
+except OSError as error:
+    stopped(error)
+
+# --- second program ---
+import socket
+
+try:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(2)
+    connection.connect(f"\0{PLACE}")
+    print(connection.recv(100).decode())
+    finished()
+except OSError as error:
+    stopped(error)

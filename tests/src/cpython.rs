@@ -1,0 +1,316 @@
+//! `ladder cpython`: CPython's own tests, in a sandbox and on the host, test by test.
+//!
+//! A sandbox that is not quite Linux shows here first. Both sides run the same files of the same
+//! image with the same harness (`tests/cpython/verdicts.py`), so a difference is the sandbox's.
+//!
+//! What this does not show: whether a difference matters. Each one that is known stands in
+//! [`EXPLAINED`] with its reason; any other breaks the promise.
+
+mod host;
+mod told;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::client::{Client, Program};
+use crate::progress;
+use crate::report::{self, Ending};
+use crate::target::Target;
+
+use host::Host;
+use told::{Told, Verdict};
+
+/// Where the set-up writes the id of the image with CPython's tests in it.
+const PIN: &str = "/etc/crucible/image-testsuite";
+/// The modules whose tests are compared.
+const MODULES: [&str; 5] = [
+    "test.test_json",
+    "test.test_re",
+    "test.test_datetime",
+    "test.test_collections",
+    "test.test_asyncio.test_events",
+];
+/// The first stage whose programs run in an image.
+const FIRST_WITH_IMAGES: u16 = 4;
+/// How long one test may take, in seconds. The slowest takes about three.
+const TEST_DEADLINE: u64 = 60;
+/// How long one module may take, in seconds.
+const MODULE_DEADLINE: u64 = 900;
+/// Tests of one module that may hang or crash before the module is given up.
+const MOST_LOST: usize = 10;
+/// A test suite is no stranger's program: it may have more of everything.
+const LIMITS: &str = "--timeout-seconds=900 --max-timeout-seconds=900 --cpu-seconds=900 \
+    --memory-bytes=1073741824 --pids=256 --output-bytes=33554432 --disk-bytes=268435456 \
+    --open-files=1024 --workers=1";
+
+/// Differences that are known: how the test's name ends, and why its verdict differs.
+const EXPLAINED: [(&str, &str); 0] = [];
+
+/// Options of `ladder cpython`.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    #[command(flatten)]
+    target: Target,
+    /// Image with CPython's tests in it [default: the id in /etc/crucible/image-testsuite]
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+    /// Compare only this module (can be repeated) [default: the five of the course]
+    #[arg(long, value_name = "MODULE", value_parser = module_name)]
+    module: Vec<String>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The name of a module goes into a program, so it is held to be a name.
+fn module_name(text: &str) -> Result<String, String> {
+    let plain = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    if text.split('.').all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("give a Python module, such as test.test_json".to_owned())
+    }
+}
+
+/// What came of all modules.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The stage's package.
+    pub stage: String,
+    /// The image on both sides.
+    pub image: String,
+    /// One entry for each module.
+    pub modules: Vec<Module>,
+}
+
+/// What came of one module.
+#[derive(Debug, Clone, Serialize)]
+pub struct Module {
+    /// Its name.
+    pub name: String,
+    /// The version of Python, on both sides.
+    pub python: String,
+    /// How many tests of the host ended how.
+    pub host: BTreeMap<String, usize>,
+    /// The same of the sandbox.
+    pub sandbox: BTreeMap<String, usize>,
+    /// Tests whose verdicts differ.
+    pub differences: Vec<Difference>,
+}
+
+/// A test whose verdicts differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Its name.
+    pub test: String,
+    /// What it said on the host. None when it did not run there.
+    pub host: Option<Verdict>,
+    /// What it said in the sandbox. None when it did not run there.
+    pub sandbox: Option<Verdict>,
+    /// Why, when that is known.
+    pub why: Option<&'static str>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When the stage, the image or the host's side cannot be had, or a module does not come to its end.
+pub async fn run(options: Options) -> Result<Ending> {
+    let Target { stage, url } = &options.target;
+    if *stage < FIRST_WITH_IMAGES {
+        bail!("stage {stage} runs programs on the host, not in an image; give --stage 4 or later");
+    }
+    if url.is_some() {
+        bail!("this needs a server with limits and an image of its own; leave --url out");
+    }
+    let image = options.image.clone().map_or_else(pinned, Ok)?;
+    let host = Host::prepare(&image).await?;
+    let image_flag = format!("--image={image}");
+    let arguments: Vec<_> = LIMITS.split_whitespace().chain([image_flag.as_str()]).collect();
+    let session = options.target.open(&arguments).await?;
+    let names = match options.module.as_slice() {
+        [] => MODULES.map(str::to_owned).to_vec(),
+        some => some.to_vec(),
+    };
+    let bar = progress::bar(names.len() * 2, "CPython's tests");
+    let mut modules = Vec::new();
+    for name in names {
+        bar.set_message(name.clone());
+        let on_host = collect(&name, &Side::Host(&host)).await?;
+        bar.inc(1);
+        let inside = collect(&name, &Side::Stage(&session.client)).await?;
+        bar.inc(1);
+        modules.push(compare(name, &on_host, &inside)?);
+    }
+    bar.finish_and_clear();
+    let report = Report { stage: session.name.clone(), image, modules };
+    session.close().await?;
+    if options.json {
+        report::json(&report)?;
+    } else {
+        print(&report);
+    }
+    let all = report.modules.iter().flat_map(|module| &module.differences);
+    Ok(Ending::of(all.into_iter().all(|difference| difference.why.is_some())))
+}
+
+fn pinned() -> Result<String> {
+    let pin = std::fs::read_to_string(PIN).with_context(|| {
+        format!("cannot read {PIN}; run `bash infrastructure/setup/setup.sh --with-tests`")
+    })?;
+    Ok(pin.trim().to_owned())
+}
+
+/// Where a program runs.
+enum Side<'a> {
+    Host(&'a Host),
+    Stage(&'a Client),
+}
+
+impl Side<'_> {
+    /// Runs `code`. Gives what it printed, and how it ended.
+    async fn run(&self, code: String) -> Result<(String, String)> {
+        match self {
+            Self::Host(host) => host.run(&code, MODULE_DEADLINE).await,
+            Self::Stage(client) => {
+                let answer = client.evaluate(&Program::new(code)).await?;
+                Ok((answer.stdout().to_owned(), answer.summary()))
+            }
+        }
+    }
+}
+
+/// Runs a module until it comes to its end. A test that hangs or takes the process down is left out
+/// the next time.
+async fn collect(module: &str, side: &Side<'_>) -> Result<Told> {
+    let mut lost = BTreeMap::new();
+    loop {
+        let mark = format!("verdict-{} ", Uuid::now_v7().simple());
+        let (stdout, how) = side.run(program(module, &mark, &lost)).await?;
+        let mut told = Told::parse(&stdout, &mark)?;
+        let Some(test) = told.unfinished.take() else {
+            if told.python.is_none() {
+                bail!("{module} ended before its tests began: {how}");
+            }
+            told.verdicts.extend(lost);
+            return Ok(told);
+        };
+        lost.insert(test, Verdict { verdict: "did not end".to_owned(), said: how });
+        if lost.len() > MOST_LOST {
+            bail!("{module}: more than {MOST_LOST} tests hang or crash: {lost:?}");
+        }
+    }
+}
+
+/// The harness with its assignments in front.
+fn program(module: &str, mark: &str, leave_out: &BTreeMap<String, Verdict>) -> String {
+    let mut code = "import os\nos.chdir('/tmp')\n".to_owned();
+    let mut assign = |name: &str, value: serde_json::Value| {
+        // JSON's strings, numbers and lists are Python's, too.
+        let _never_fails = writeln!(code, "{name} = {value}");
+    };
+    assign("MODULE", module.into());
+    assign("MARK", mark.into());
+    assign("DEADLINE", TEST_DEADLINE.into());
+    assign("LEAVE_OUT", leave_out.keys().cloned().collect());
+    code + include_str!("../cpython/verdicts.py")
+}
+
+fn compare(name: String, host: &Told, sandbox: &Told) -> Result<Module> {
+    if host.python != sandbox.python {
+        bail!("{name} ran on {:?} on the host and {:?} inside", host.python, sandbox.python);
+    }
+    let mut tests: Vec<_> = host.verdicts.keys().chain(sandbox.verdicts.keys()).collect();
+    tests.sort();
+    tests.dedup();
+    let word = |verdict: Option<&Verdict>| verdict.map(|verdict| verdict.verdict.clone());
+    let differences = tests
+        .into_iter()
+        .map(|test| (test, host.verdicts.get(test), sandbox.verdicts.get(test)))
+        .filter(|(_, host, sandbox)| word(*host) != word(*sandbox))
+        .map(|(test, host, sandbox)| Difference {
+            test: test.clone(),
+            host: host.cloned(),
+            sandbox: sandbox.cloned(),
+            why: EXPLAINED.iter().find(|(end, _)| test.ends_with(end)).map(|(_, why)| *why),
+        })
+        .collect();
+    let python = host.python.clone().unwrap_or_default();
+    Ok(Module { name, python, host: host.counts(), sandbox: sandbox.counts(), differences })
+}
+
+fn print(report: &Report) {
+    let mut table = report::words(["module", "on the host", "in the sandbox", "differ"]);
+    let words = |counts: &BTreeMap<String, usize>| {
+        let words: Vec<_> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+        words.join(", ")
+    };
+    for module in &report.modules {
+        let differ = module.differences.len().to_string();
+        let name = module.name.trim_start_matches("test.").to_owned();
+        table.add_row([name, words(&module.host), words(&module.sandbox), differ]);
+    }
+    let python = report.modules.first().map_or("", |module| &module.python);
+    println!("CPython {python}'s own tests on {}\n{table}", report.stage);
+    for difference in report.modules.iter().flat_map(|module| &module.differences) {
+        let Difference { test, host, sandbox, why } = difference;
+        println!("\n{test}");
+        for (side, verdict) in [("host", host), ("sandbox", sandbox)] {
+            match verdict {
+                Some(Verdict { verdict, said }) => println!("  {side}: {verdict}: {said}"),
+                None => println!("  {side}: did not run"),
+            }
+        }
+        println!("  why: {}", why.unwrap_or("UNEXPLAINED"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(verdicts: &[(&str, &str)], python: &str) -> Told {
+        let verdict = |(test, word): &(&str, &str)| {
+            (test.to_string(), Verdict { verdict: word.to_string(), said: String::new() })
+        };
+        let verdicts = verdicts.iter().map(verdict).collect();
+        Told { verdicts, unfinished: None, python: Some(python.to_owned()) }
+    }
+
+    #[test]
+    fn each_kind_of_difference_is_found() {
+        let host = told(&[("a", "passed"), ("b", "passed"), ("only", "skipped")], "3.11.2");
+        assert_eq!(compare("m".into(), &host, &host).unwrap().differences, []);
+        let inside = told(&[("a", "passed"), ("b", "failed"), ("new", "passed")], "3.11.2");
+        let found = compare("m".into(), &host, &inside).unwrap();
+        let tests: Vec<_> = found.differences.iter().map(|it| it.test.as_str()).collect();
+        assert_eq!(tests, ["b", "new", "only"]);
+        assert_eq!(found.differences[2].sandbox, None);
+        assert_eq!(found.host["passed"], 2);
+        assert!(compare("m".into(), &host, &told(&[], "3.12.0")).is_err());
+    }
+
+    #[test]
+    fn a_module_is_a_name_and_nothing_else() {
+        assert!(module_name("test.test_asyncio.test_events").is_ok());
+        for bad in ["", "a..b", "os; x", "a.b'", "1a", "a b", "a/b"] {
+            assert!(module_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_python() {
+        let lost = [("a.b (x='\"')".to_owned(), Verdict::default())].into();
+        let code = program("test.test_json", "mark ", &lost);
+        assert!(code.contains("\nLEAVE_OUT = [\"a.b (x='\\\"')\"]\n"), "{code}");
+    }
+}

@@ -1,0 +1,117 @@
+//! Secrets that only a leak can bring into the output.
+//!
+//! Each is fresh for its run (that of the server's environment: for its server), has 128 random bits
+//! and is never in the submitted code.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::listener::{bind_tcp, texts};
+use crate::probe::program::{Values, canary};
+use crate::probe::report::Run;
+use crate::probe::{Fact, Probe};
+use crate::range::{Range, SECRET_NAME, facts};
+use crate::verdict::{By, Verdict};
+
+/// The secret is in the output, or something kept it from there.
+fn judge(run: &Run, secrets: &[String], unstopped: By) -> Verdict {
+    if secrets.iter().any(|secret| run.shows(secret)) {
+        return Verdict::Escaped;
+    }
+    run.contained(unstopped)
+}
+
+/// A file that everybody on the ground can read.
+pub(super) async fn file(probe: &Probe, range: &Range) -> Result<Verdict> {
+    let secret = canary();
+    let path = range.ground.folder().join(format!("secret-{}", canary()));
+    let outside = range.ground.outside(&path);
+    std::fs::write(&outside, format!("{secret}\n"))
+        .with_context(|| format!("cannot plant {}", outside.display()))?;
+    let values = Values::default().with("HOST_FILE", path.display().to_string());
+    let run = range.fire(&probe.code, &values, probe.header.seconds).await;
+    // A probe may have taken it away.
+    let _gone = std::fs::remove_file(&outside);
+    Ok(judge(&run?, &[secret], By::OwnFiles))
+}
+
+/// The environment that the server was started with.
+pub(super) async fn environment(probe: &Probe, range: &Range) -> Result<Verdict> {
+    let Some(secret) = &range.secret else {
+        return Ok(Verdict::NotApplicable("the server was started by somebody else"));
+    };
+    let values = Values::default().with("SECRET_NAME", SECRET_NAME);
+    let run = range.fire(&probe.code, &values, probe.header.seconds).await?;
+    Ok(judge(&run, std::slice::from_ref(secret), By::CleanEnvironment))
+}
+
+/// The command line and the environment of another process.
+pub(super) async fn process(probe: &Probe, range: &Range) -> Result<Verdict> {
+    let run = range.fire(&probe.code, &Values::default(), probe.header.seconds).await?;
+    Ok(judge(&run, std::slice::from_ref(&range.ground.decoy), By::OwnProcesses))
+}
+
+/// A service that hands it out to whoever asks, as a cloud's metadata service does.
+pub(super) async fn service(probe: &Probe, range: &Range) -> Result<Verdict> {
+    let secret = canary();
+    let addresses = range.ground.metadata_addresses();
+    let (listeners, port) = bind_tcp(range, &addresses).await?;
+    let mut serving = tokio::task::JoinSet::new();
+    for listener in listeners {
+        serving.spawn(hand_out(listener, secret.clone()));
+    }
+    let values = Values::default().with("ADDRESSES", texts(&addresses)).with("PORT", port);
+    let run = range.fire(&probe.code, &values, probe.header.seconds).await?;
+    Ok(judge(&run, &[secret], By::OwnNetwork))
+}
+
+async fn hand_out(listener: TcpListener, secret: String) {
+    while let Ok((mut socket, _)) = listener.accept().await {
+        let mut request = [0; 4096];
+        let answer = format!(
+            "HTTP/1.0 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{secret}",
+            secret.len()
+        );
+        // Whoever hangs up has not got it.
+        if socket.read(&mut request).await.is_ok() {
+            let _gone = socket.write_all(answer.as_bytes()).await;
+        }
+    }
+}
+
+/// A name or number of the machine itself.
+pub(super) async fn fact(probe: &Probe, range: &Range, fact: Fact) -> Result<Verdict> {
+    let known = facts::known(range, fact).await?;
+    if known.is_empty() {
+        return Ok(Verdict::NotApplicable("this machine has none"));
+    }
+    let values = Values::default().with("ADDRESS", SocketAddr::to_string(&range.address));
+    let run = range.fire(&probe.code, &values, probe.header.seconds).await?;
+    Ok(judge(&run, &known, By::OwnNames))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Answer, Plain};
+
+    #[test]
+    fn only_the_secret_itself_is_a_leak() {
+        let secret = [canary()];
+        let run = |output: String| {
+            let plain = Plain { output, error: String::new() };
+            Run::new(Answer::Plain(plain), "@m")
+        };
+        let leaked = run(format!("I am root\n{}\n", secret[0]));
+        assert_eq!(judge(&leaked, &secret, By::OwnFiles), Verdict::Escaped);
+        let boast = run("PWNED, I am root\n@m finished -\n".to_owned());
+        assert_eq!(judge(&boast, &secret, By::OwnFiles), Verdict::Contained(By::OwnFiles));
+        let half = run(format!("{}\n@m stopped ENOENT\n", &secret[0][..31]));
+        assert_eq!(judge(&half, &secret, By::OwnNames), Verdict::Contained(By::OwnFiles));
+        let nothing = judge(&run(String::new()), &secret, By::OwnFiles);
+        assert!(matches!(nothing, Verdict::Error(_)), "{nothing:?}");
+    }
+}

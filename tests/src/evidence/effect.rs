@@ -1,0 +1,99 @@
+//! What a program did to the ground, seen from the ground.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::time::{sleep, timeout};
+
+use crate::client::Program;
+use crate::probe::Probe;
+use crate::probe::program::{Values, assemble, canary};
+use crate::probe::report::Run;
+use crate::range::Range;
+use crate::verdict::{By, Verdict};
+
+/// After an evaluation has ended, its processes have this long to be gone.
+const GRACE: Duration = Duration::from_millis(700);
+/// A server that does not run `print(1)` within so long is down.
+const ALIVE_WITHIN: Duration = Duration::from_secs(45);
+
+fn judge(run: &Run, happened: bool, unstopped: By) -> Verdict {
+    if happened { Verdict::Escaped } else { run.contained(unstopped) }
+}
+
+/// A file of this name is in the ground's folder afterwards.
+pub(super) async fn file_appears(probe: &Probe, range: &Range) -> Result<Verdict> {
+    let path = range.ground.folder().join(format!("planted-{}", canary()));
+    let values = Values::default().with("HOST_PATH", path.display().to_string());
+    let run = range.fire(&probe.code, &values, probe.header.seconds).await?;
+    let outside = range.ground.outside(&path);
+    let happened = outside.symlink_metadata().is_ok();
+    if happened {
+        std::fs::remove_file(&outside).context("cannot take away what a probe planted")?;
+    }
+    Ok(judge(&run, happened, By::OwnFiles))
+}
+
+/// A file of the ground has other content afterwards, or is gone.
+pub(super) async fn file_changed(probe: &Probe, range: &Range) -> Result<Verdict> {
+    let path = range.ground.folder().join(format!("victim-{}", canary()));
+    let outside = range.ground.outside(&path);
+    let before = canary();
+    std::fs::write(&outside, &before).context("cannot plant a file")?;
+    open_to_all(&outside)?;
+    let values = Values::default().with("HOST_FILE", path.display().to_string());
+    let run = range.fire(&probe.code, &values, probe.header.seconds).await?;
+    let after = std::fs::read_to_string(&outside).unwrap_or_default();
+    let _gone = std::fs::remove_file(&outside);
+    Ok(judge(&run, after != before, By::OwnFiles))
+}
+
+fn open_to_all(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?)
+}
+
+/// A process that gave itself this name is still there when the evaluation is over.
+pub(super) async fn survivor(probe: &Probe, range: &Range) -> Result<Verdict> {
+    let name = canary()[..15].to_owned();
+    let values = Values::default().with("NAME", name.clone());
+    let run = range.fire(&probe.code, &values, probe.header.seconds).await?;
+    sleep(GRACE).await;
+    let happened = range.ground.processes().iter().any(|process| process.name == name);
+    range.ground.kill(&name);
+    Ok(judge(&run, happened, By::NothingLeft))
+}
+
+/// The server answers no more.
+pub(super) async fn server_dies(probe: &Probe, range: &Range) -> Result<Verdict> {
+    let Ok(pid) = range.server_process() else {
+        return Ok(Verdict::NotApplicable("the server was started by somebody else"));
+    };
+    let values = Values::default().with("SERVER_PID", pid);
+    let assembled = assemble(&probe.code, &values);
+    let mut program = Program::new(assembled.code);
+    program.timeout_seconds = Some(f64::from(probe.header.seconds));
+    let answer = range.client.evaluate(&program).await;
+    let alive = timeout(ALIVE_WITHIN, range.client.evaluate(&Program::new("print(1)"))).await;
+    let alive = matches!(alive, Ok(Ok(answer)) if answer.stdout() == "1\n");
+    match answer {
+        Ok(answer) => Ok(judge(&Run::new(answer, &assembled.mark), !alive, By::OwnProcesses)),
+        Err(_) if !alive => Ok(Verdict::Escaped),
+        Err(fault) => Err(fault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Answer, Plain};
+
+    #[test]
+    fn what_happened_decides() {
+        let plain = Plain { output: "@m stopped EROFS\n".to_owned(), error: String::new() };
+        let run = Run::new(Answer::Plain(plain), "@m");
+        assert_eq!(judge(&run, true, By::OwnFiles), Verdict::Escaped);
+        assert_eq!(judge(&run, false, By::OwnFiles), Verdict::Contained(By::ReadOnlyRoot));
+    }
+}

@@ -1,0 +1,148 @@
+//! What a program took, by the host's own counters.
+//!
+//! A counter inside proves nothing: gVisor's kernel was seen to report three seconds of processor
+//! time where the host had given one. The host's is that of the control group that the program's
+//! processes are in: the cell's, or that of the stage's containers.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::sampler::while_running;
+use crate::probe::program::{Values, canary};
+use crate::probe::report::Run;
+use crate::probe::{Probe, Resource};
+use crate::range::Range;
+use crate::range::cgroup::Counters;
+use crate::verdict::{By, Verdict};
+
+/// How often the counters are read.
+const EVERY: Duration = Duration::from_millis(40);
+/// Processor time is measured over so long: over less, one tick of a scheduler shows.
+const WINDOW: Duration = Duration::from_millis(800);
+
+pub(super) async fn grows(
+    probe: &Probe,
+    range: &Range,
+    resource: Resource,
+    limit: u64,
+) -> Result<Verdict> {
+    let name = format!("grows-{}", canary());
+    let path = range.ground.folder().join(&name);
+    let values = Values::default()
+        .with("AMOUNT", limit + limit / 2)
+        .with("FILE_NAME", name)
+        .with("HOST_PATH", path.display().to_string());
+    let mut meter = Meter::start(range, resource)?;
+    let work = range.fire(&probe.code, &values, probe.header.seconds);
+    let run = while_running(work, EVERY, async || meter.look(range).await).await?;
+    // A file of this size is not left to the next probe.
+    let _gone = std::fs::remove_file(range.ground.outside(&path));
+    let Some(most) = meter.most else { bail!("no counter could be read while the probe ran") };
+    Ok(judge(&run, most, limit, resource))
+}
+
+fn judge(run: &Run, most: u64, limit: u64, resource: Resource) -> Verdict {
+    if most > limit {
+        return Verdict::Escaped;
+    }
+    run.contained(match resource {
+        Resource::Cpu => By::CpuShare,
+        _ => By::Bounded,
+    })
+}
+
+/// The most that was seen, in the unit of the resource.
+struct Meter {
+    resource: Resource,
+    baseline: u64,
+    window: Option<(Instant, Duration)>,
+    most: Option<u64>,
+}
+
+impl Meter {
+    fn start(range: &Range, resource: Resource) -> Result<Self> {
+        let mut meter = Self { resource, baseline: 0, window: None, most: None };
+        if let Some(cell) = range.ground.as_cell() {
+            meter.baseline = match resource {
+                Resource::Disk => free(&range.ground.outside(Path::new("/tmp")))?,
+                _ => meter.amount(&cell.cgroup.group().counters()?).unwrap_or(0),
+            };
+        }
+        Ok(meter)
+    }
+
+    async fn look(&mut self, range: &Range) {
+        let amount = match (range.ground.as_cell(), self.resource) {
+            (Some(_), Resource::Disk) => free(&range.ground.outside(Path::new("/tmp")))
+                .ok()
+                .map(|now| self.baseline.saturating_sub(now)),
+            (Some(cell), _) => {
+                let counters = cell.cgroup.group().counters().ok();
+                counters.and_then(|it| Some(self.amount(&it)?.saturating_sub(self.baseline)))
+            }
+            (None, _) => {
+                let counters = range.containers().await.ok().flatten();
+                counters.and_then(|it| self.amount(&it))
+            }
+        };
+        self.most = self.most.max(amount);
+    }
+
+    /// The counter that counts, in the unit of the resource. None for a rate until it is known.
+    fn amount(&mut self, counters: &Counters) -> Option<u64> {
+        match self.resource {
+            // What a container writes to its tmpfs is memory of its control group.
+            Resource::Memory | Resource::Disk => Some(counters.memory >> 20),
+            Resource::Processes => Some(counters.processes),
+            Resource::Cpu => {
+                let now = (Instant::now(), counters.cpu);
+                let (then, before) = *self.window.get_or_insert(now);
+                let passed = now.0 - then;
+                if passed < WINDOW {
+                    // Known to be measured, and nothing yet.
+                    return Some(0);
+                }
+                self.window = Some(now);
+                let used = now.1.saturating_sub(before).as_micros() * 100;
+                u64::try_from(used / passed.as_micros().max(1)).ok()
+            }
+        }
+    }
+}
+
+/// Free space of a file system, in MiB.
+fn free(path: &Path) -> Result<u64> {
+    let stat =
+        rustix::fs::statvfs(path).with_context(|| format!("cannot measure {}", path.display()))?;
+    Ok((stat.f_bfree * stat.f_frsize) >> 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Answer, Plain};
+
+    #[test]
+    fn the_hosts_counter_decides() {
+        let plain = Plain { output: "@m finished -\n".to_owned(), error: String::new() };
+        let run = Run::new(Answer::Plain(plain), "@m");
+        assert_eq!(judge(&run, 401, 400, Resource::Memory), Verdict::Escaped);
+        let bounded = judge(&run, 400, 400, Resource::Memory);
+        assert_eq!(bounded, Verdict::Contained(By::Bounded));
+        assert_eq!(judge(&run, 100, 130, Resource::Cpu), Verdict::Contained(By::CpuShare));
+    }
+
+    #[test]
+    fn processor_time_is_a_rate() {
+        let (resource, now) = (Resource::Cpu, Instant::now());
+        let mut meter = Meter { resource, baseline: 0, window: None, most: None };
+        let counters =
+            |millis| Counters { memory: 0, processes: 0, cpu: Duration::from_millis(millis) };
+        assert_eq!(meter.amount(&counters(500)), Some(0));
+        meter.window = now.checked_sub(Duration::from_secs(1)).map(|then| (then, Duration::ZERO));
+        let rate = meter.amount(&counters(2000)).unwrap();
+        assert!((190..=200).contains(&rate), "{rate}");
+    }
+}

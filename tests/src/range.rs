@@ -1,0 +1,202 @@
+//! The range: one stage under attack, and the ground around it that the attacks are after.
+//!
+//! The ground of a stage that leaves the host open is a [`cell`]; that of every other stage is the
+//! host itself, because there the stage promises to be the wall, and needs Docker's socket.
+
+pub mod cell;
+pub mod cgroup;
+pub mod containers;
+pub mod facts;
+pub mod ground;
+pub mod network;
+mod witness;
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::sync::OnceCell;
+
+use crate::client::{Client, Program};
+use crate::probe::header::FIRST_WALLED;
+use crate::probe::program::{Values, assemble, canary};
+use crate::probe::report::Run;
+use crate::server::{Launch, Server};
+use crate::stages::Stage;
+
+use cell::Plan;
+use cgroup::Counters;
+use ground::Ground;
+use network::Relay;
+
+/// The name of the variable in the server's environment that has a secret in it.
+pub const SECRET_NAME: &str = "LADDER_SECRET";
+
+/// One stage under attack.
+#[derive(Debug)]
+pub struct Range {
+    /// The stage's number.
+    pub stage: u16,
+    /// Speaks the stage's API.
+    pub client: Client,
+    /// What is around it.
+    pub ground: Ground,
+    /// What is in the server's environment, if it was the harness that started it.
+    pub secret: Option<String>,
+    /// Where the server listens, seen from the ground.
+    pub address: SocketAddr,
+    host_kernel: OnceCell<bool>,
+    // In this order they are dropped: first the relay, then the server, then the ground.
+    _relay: Option<Relay>,
+    server: Option<Server>,
+}
+
+impl Range {
+    /// Starts `stage` on a ground that suits it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start, or its cell cannot be made.
+    pub async fn open(stage: &Stage) -> Result<Self> {
+        let secret = canary();
+        let launch = Launch::new(stage).env(SECRET_NAME, &secret).env("CRUCIBLE_LOG", "off");
+        let mut range = if stage.number < FIRST_WALLED {
+            Self::in_cell(stage, launch).await?
+        } else {
+            let server = launch.start().await?;
+            let address = address_of(server.url())?;
+            let client = Client::new(stage.number, server.url())?;
+            let ground = Ground::host()?;
+            let (secret, server) = (None, Some(server));
+            Self {
+                stage: stage.number,
+                client,
+                ground,
+                secret,
+                address,
+                host_kernel: OnceCell::new(),
+                _relay: None,
+                server,
+            }
+        };
+        range.secret = Some(secret);
+        Ok(range)
+    }
+
+    async fn in_cell(stage: &Stage, launch: Launch) -> Result<Self> {
+        let decoy = canary();
+        let plan = Plan::new(canary(), decoy.clone())?;
+        let server = launch.by_way_of(plan.prefix()?).start().await?;
+        let cell = plan.built(server.pid().context("the cell has ended")?)?;
+        let ground = Ground::cell(cell, decoy);
+        let address = address_of(server.url())?;
+        let relay = Relay::start(ground.network(), address).await?;
+        let client = Client::new(stage.number, relay.url())?;
+        let (secret, relay, server) = (None, Some(relay), Some(server));
+        Ok(Self {
+            stage: stage.number,
+            client,
+            ground,
+            secret,
+            address,
+            host_kernel: OnceCell::new(),
+            _relay: relay,
+            server,
+        })
+    }
+
+    /// A stage that already runs, at `url`. Its ground is this host.
+    ///
+    /// # Errors
+    ///
+    /// When the URL is none, or the host's facts cannot be read.
+    pub fn at(stage: u16, url: &str) -> Result<Self> {
+        let (client, ground) = (Client::new(stage, url)?, Ground::host()?);
+        let address = address_of(url)?;
+        Ok(Self {
+            stage,
+            client,
+            ground,
+            secret: None,
+            address,
+            host_kernel: OnceCell::new(),
+            _relay: None,
+            server: None,
+        })
+    }
+
+    /// Submits a probe with these constants, and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not do its part.
+    pub async fn fire(&self, code: &str, values: &Values, seconds: u16) -> Result<Run> {
+        let assembled = assemble(code, values);
+        let mut program = Program::new(assembled.code);
+        program.timeout_seconds = Some(f64::from(seconds));
+        let answer = self.client.evaluate(&program).await?;
+        Ok(Run::new(answer, &assembled.mark))
+    }
+
+    /// The server's own process, as the ground numbers it.
+    ///
+    /// # Errors
+    ///
+    /// When it was started by somebody else, or has ended.
+    pub fn server_process(&self) -> Result<u32> {
+        let outer = self.server.as_ref().and_then(Server::pid);
+        match self.ground.as_cell() {
+            Some(cell) => cell.stage(),
+            None => outer.context("the server was started by somebody else"),
+        }
+    }
+
+    /// What the stage's containers use together. None while there are none.
+    ///
+    /// # Errors
+    ///
+    /// When Docker does not answer.
+    pub async fn containers(&self) -> Result<Option<Counters>> {
+        containers::counters(self.server.as_ref().and_then(Server::pid)).await
+    }
+
+    /// Whether the kernel of this host is the one that the stage's programs talk to. Found out once,
+    /// by a program that gives itself a name: a process of that name is there, or it is not.
+    ///
+    /// # Errors
+    ///
+    /// When that program does not run.
+    pub async fn host_kernel_runs_it(&self) -> Result<bool> {
+        self.host_kernel.get_or_try_init(|| witness::seen(self)).await.copied()
+    }
+
+    /// The end of what the server wrote to standard error, when it is ours.
+    pub fn stderr_tail(&self) -> String {
+        self.server.as_ref().map(Server::stderr_tail).unwrap_or_default()
+    }
+
+    /// Takes the stage down.
+    ///
+    /// # Errors
+    ///
+    /// When a stage that is not in a cell does not end in order: then it may have left something.
+    pub async fn close(self) -> Result<()> {
+        let Self { client, ground, server, .. } = self;
+        // Idle connections would keep the server waiting.
+        drop(client);
+        match server {
+            // A cell ends as a whole, whatever is in it.
+            Some(server) if ground.is_cell() => drop(server),
+            Some(server) => server.stop().await?,
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+fn address_of(url: &str) -> Result<SocketAddr> {
+    let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    match address.parse() {
+        Ok(address) => Ok(address),
+        Err(_) => bail!("{url:?} is not http://ADDRESS:PORT"),
+    }
+}

@@ -1,0 +1,342 @@
+//! A cell: what is "the host" for a stage that leaves the host open.
+//!
+//! Stages 1 to 3 run every program with all the rights of whoever started them. So that a probe may
+//! do its worst there and the machine survives, the stage itself is started inside walls that the
+//! harness makes:
+//!
+//! | a probe could | wall |
+//! |---|---|
+//! | write to the host's files | the root is an overlay whose upper half is a throw-away tmpfs |
+//! | read what is private | /root, /home, /run and /tmp are empty; `/dev` has six harmless nodes |
+//! | talk to the machine's services, or to others | a network name space with a loopback alone |
+//! | kill processes | a PID name space; all end when its first process does |
+//! | take all memory, processes, disk | a control group, and the size of the tmpfs |
+//! | use Docker | its socket is not there |
+//!
+//! What it does not protect against: root inside the cell is the kernel's root, with its
+//! capabilities. The cell keeps mistakes and the probes of this repository in, not strangers.
+//!
+//! Three processes make a cell: `ladder cell enter` joins the control group and becomes `unshare`,
+//! which makes the name spaces and waits; inside them `ladder cell init` is process 1, builds the
+//! root, starts the stage and reaps orphans.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
+use rustix::process::{WaitOptions, chdir, pivot_root, wait};
+
+use super::cgroup::Own;
+
+/// Where a link-local metadata service would be in a cloud. The cell has it on its loopback.
+pub const METADATA: &str = "169.254.169.254";
+/// A made-up network interface of the cell, whose hardware address nobody can guess.
+const INTERFACE: &str = "ladder0";
+/// Size of the cell's own file system.
+const ROOT_SIZE: &str = "size=1g";
+/// Where the two binaries are, inside.
+const BINARIES: &str = "run/crucible-ladder";
+/// The device nodes that are there.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// What only runs as a part of a cell.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Part {
+    /// Join the control groups and make the name spaces
+    Enter(Enter),
+    /// Build the root and start the stage, as process 1
+    Init(Init),
+}
+
+/// Arguments of `cell enter`.
+#[derive(Debug, Clone, Args)]
+pub struct Enter {
+    /// Folder of a control group to join
+    #[arg(long)]
+    cgroup: Vec<PathBuf>,
+    #[command(flatten)]
+    init: Init,
+}
+
+/// Arguments of `cell init`.
+#[derive(Debug, Clone, Args)]
+pub struct Init {
+    /// Empty folder to build the root in
+    #[arg(long)]
+    folder: PathBuf,
+    /// Name of the cell's machine
+    #[arg(long)]
+    hostname: String,
+    /// What the decoy process has on its command line
+    #[arg(long)]
+    decoy: String,
+    /// The stage's binary and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// A cell that is made for one server.
+#[derive(Debug)]
+pub struct Cell {
+    /// The process that is number 1 inside, by its number outside.
+    pub init: u32,
+    /// The cell's control group.
+    pub cgroup: Own,
+    /// What its machine is called.
+    pub hostname: String,
+    folder: tempfile::TempDir,
+}
+
+impl Cell {
+    /// The stage's process, by its number inside.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn stage(&self) -> Result<u32> {
+        for child in children(self.init)? {
+            let field = |name: &str| status(child, name);
+            if field("Name:").as_deref() == Some("stage") {
+                let inside = field("NSpid:").unwrap_or_default();
+                let inside = inside.split_ascii_whitespace().next_back();
+                return inside.and_then(|pid| pid.parse().ok()).context("no number inside");
+            }
+        }
+        bail!("the stage has ended")
+    }
+
+    /// Where its root was built: a folder of the host, which is empty seen from there.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A cell to be.
+#[derive(Debug)]
+pub struct Plan {
+    cgroup: Own,
+    folder: tempfile::TempDir,
+    hostname: String,
+    decoy: String,
+}
+
+impl Plan {
+    /// Makes the control group and the folder.
+    ///
+    /// # Errors
+    ///
+    /// When this user may not; the message says what it takes.
+    pub fn new(hostname: String, decoy: String) -> Result<Self> {
+        if !rustix::process::geteuid().is_root() {
+            bail!(
+                "this stage leaves the host open, and only root can build the walls that probes \
+                 run in there; start the ladder as root"
+            );
+        }
+        let folder = tempfile::Builder::new().prefix("crucible-ladder-").tempdir()?;
+        Ok(Self { cgroup: Own::create(&hostname)?, folder, hostname, decoy })
+    }
+
+    /// What has to stand in front of the stage's command line.
+    ///
+    /// # Errors
+    ///
+    /// When the ladder's own binary is not where it should be.
+    pub fn prefix(&self) -> Result<Vec<OsString>> {
+        let mut prefix: Vec<OsString> = vec![own_binary()?.into(), "cell".into(), "enter".into()];
+        for folder in self.cgroup.folders() {
+            prefix.extend(["--cgroup".into(), folder.into()]);
+        }
+        prefix.extend(["--folder".into(), self.folder.path().into()]);
+        prefix.extend(["--hostname".into(), self.hostname.clone().into()]);
+        prefix.extend(["--decoy".into(), self.decoy.clone().into()]);
+        prefix.push("--".into());
+        Ok(prefix)
+    }
+
+    /// The cell, once the process `outer` runs.
+    ///
+    /// # Errors
+    ///
+    /// When `outer` has no child: then it is not a cell.
+    pub fn built(self, outer: u32) -> Result<Cell> {
+        let init = children(outer)?.first().copied().context("the cell has no first process")?;
+        let Self { cgroup, folder, hostname, .. } = self;
+        Ok(Cell { init, cgroup, hostname, folder })
+    }
+}
+
+fn children(pid: u32) -> Result<Vec<u32>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    Ok(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+}
+
+fn status(pid: u32, field: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    text.lines().find_map(|line| Some(line.strip_prefix(field)?.trim().to_owned()))
+}
+
+/// The `ladder` binary: this very program, or the one beside this test.
+pub(crate) fn own_binary() -> Result<PathBuf> {
+    let exe = std::env::current_exe()?;
+    if exe.file_name().is_some_and(|name| name == "ladder") {
+        return Ok(exe);
+    }
+    let folder = exe.ancestors().nth(2).context("this program lies nowhere")?;
+    let binary = folder.join("ladder");
+    if !binary.is_file() {
+        bail!("{} is not there; build it with `cargo build -p ladder`", binary.display());
+    }
+    Ok(binary)
+}
+
+impl Part {
+    /// Runs this part: `enter` only comes back when it cannot, and `init` when the stage has ended.
+    pub fn run(self) -> ExitCode {
+        let ended = match self {
+            Self::Enter(enter) => Err(enter.run()),
+            Self::Init(init) => init.run(),
+        };
+        match ended {
+            Ok(code) => u8::try_from(code).unwrap_or(1).into(),
+            Err(fault) => {
+                eprintln!("error: {fault:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl Enter {
+    fn run(self) -> anyhow::Error {
+        for folder in &self.cgroup {
+            let file = folder.join("cgroup.procs");
+            if let Err(fault) = fs::write(&file, std::process::id().to_string()) {
+                return anyhow::Error::new(fault)
+                    .context(format!("cannot join {}", file.display()));
+            }
+        }
+        let own = match std::env::current_exe() {
+            Ok(own) => own,
+            Err(fault) => return fault.into(),
+        };
+        let fault = Command::new("unshare")
+            .args(["--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child", "--"])
+            .arg(own)
+            .args(["cell", "init", "--hostname", &self.init.hostname])
+            .args(["--decoy", &self.init.decoy])
+            .arg("--folder")
+            .arg(&self.init.folder)
+            .arg("--")
+            .args(&self.init.command)
+            .exec();
+        anyhow::Error::new(fault).context("cannot run unshare, which is in util-linux")
+    }
+}
+
+impl Init {
+    fn run(self) -> Result<i32> {
+        if std::process::id() != 1 {
+            bail!("`cell init` is for the inside of a cell only; it would take this machine apart");
+        }
+        rustix::system::sethostname(self.hostname.as_bytes()).context("cannot set the name")?;
+        network()?;
+        let (program, arguments) = self.command.split_first().context("no command")?;
+        root(&self.folder, Path::new(program), &self.hostname)?;
+        let inside = |name: &str| Path::new("/").join(BINARIES).join(name);
+        // It stands for any other process of the host.
+        let _decoy = Command::new(inside("ladder"))
+            .args(["decoy", &self.decoy])
+            .env("LADDER_DECOY", &self.decoy)
+            .spawn()
+            .context("cannot start the decoy")?;
+        let stage = Command::new(inside("stage"))
+            .args(arguments)
+            .spawn()
+            .context("cannot start the stage")?;
+        reap(stage.id())
+    }
+}
+
+/// Waits for every child, own or orphaned, until the stage ends.
+fn reap(stage: u32) -> Result<i32> {
+    loop {
+        let ended = wait(WaitOptions::empty()).context("cannot wait for the stage")?;
+        if let Some((pid, status)) = ended
+            && pid.as_raw_nonzero().get().unsigned_abs() == stage
+        {
+            return Ok(status.exit_status().unwrap_or(1));
+        }
+    }
+}
+
+fn network() -> Result<()> {
+    for words in [
+        "link set lo up".to_owned(),
+        format!("address add {METADATA}/32 dev lo"),
+        format!("link add {INTERFACE} type veth peer name {INTERFACE}-peer"),
+    ] {
+        let output = Command::new("ip").args(words.split(' ')).output();
+        let output = output.context("cannot run ip, which is in iproute2")?;
+        if !output.status.success() {
+            bail!("ip {words}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+    }
+    Ok(())
+}
+
+/// Builds a root below `folder`, and makes it this process's.
+fn root(folder: &Path, stage: &Path, hostname: &str) -> Result<()> {
+    let none = MountFlags::empty();
+    let tmpfs = |target: &Path, options: &str| {
+        let options = std::ffi::CString::new(options).unwrap_or_default();
+        fs::create_dir_all(target)?;
+        mount("tmpfs", target, "tmpfs", none, options.as_c_str())
+            .with_context(|| format!("cannot mount a tmpfs on {}", target.display()))
+    };
+    tmpfs(folder, ROOT_SIZE)?;
+    let [upper, work, root] = ["upper", "work", "root"].map(|name| folder.join(name));
+    for folder in [&upper, &work, &root] {
+        fs::create_dir(folder)?;
+    }
+    let layers = format!("lowerdir=/,upperdir={},workdir={}", upper.display(), work.display());
+    let layers = std::ffi::CString::new(layers)?;
+    mount("overlay", &root, "overlay", none, layers.as_c_str())
+        .context("cannot lay a throw-away file system over the root")?;
+    mount("proc", root.join("proc"), "proc", none, None)?;
+    mount("sysfs", root.join("sys"), "sysfs", MountFlags::RDONLY, None)?;
+    tmpfs(&root.join("dev"), "size=64k,mode=755")?;
+    for name in DEVICES {
+        fs::write(root.join("dev").join(name), "")?;
+        mount_bind(Path::new("/dev").join(name), root.join("dev").join(name))?;
+    }
+    for (name, options) in [
+        ("dev/shm", "size=512m,mode=1777"),
+        ("run", "size=16m,mode=755"),
+        ("root", "size=64m,mode=700"),
+        ("home", "size=64m,mode=755"),
+        ("tmp", "size=512m,mode=1777"),
+    ] {
+        tmpfs(&root.join(name), options)?;
+    }
+    // Debian's /var/run is a link to /run.
+    fs::write(root.join("etc/machine-id"), format!("{hostname}\n"))?;
+    fs::write(root.join("etc/resolv.conf"), format!("# {hostname}\nnameserver 127.0.0.1\n"))?;
+    let binaries = root.join(BINARIES);
+    fs::create_dir_all(&binaries)?;
+    for (name, binary) in [("stage", stage), ("ladder", &std::env::current_exe()?)] {
+        fs::write(binaries.join(name), "")?;
+        mount_bind(binary, binaries.join(name))
+            .with_context(|| format!("cannot show {} inside", binary.display()))?;
+    }
+    chdir(&root)?;
+    // Both at once: the old root lies on top of the new one, and is taken off.
+    pivot_root(".", ".").context("cannot change the root")?;
+    unmount(".", UnmountFlags::DETACH).context("cannot take the old root away")?;
+    chdir("/").context("cannot go to the new root")
+}

@@ -1,0 +1,41 @@
+//! The counters of a stage's containers.
+
+use anyhow::{Context as _, Result};
+use bollard::Docker;
+use bollard::query_parameters::ListContainersOptionsBuilder;
+
+use super::cgroup::{Cgroup, Counters};
+
+/// The label that names the stage's process in each of its containers.
+const OWNER: &str = "crucible.owner";
+
+/// What the containers of the stage with this process use together, or those of any stage. None
+/// while there are none.
+pub(super) async fn counters(server: Option<u32>) -> Result<Option<Counters>> {
+    let docker = Docker::connect_with_defaults().context("cannot find Docker")?;
+    let filters = [("label".to_owned(), vec![OWNER.to_owned()])].into();
+    let options = ListContainersOptionsBuilder::default().filters(&filters).build();
+    let mut sum: Option<Counters> = None;
+    for container in docker.list_containers(Some(options)).await? {
+        let owner = container.labels.unwrap_or_default().remove(OWNER).unwrap_or_default();
+        let owner = owner.split('-').next().and_then(|pid| pid.parse().ok());
+        if server.is_some() && owner != server {
+            continue;
+        }
+        // One that has just ended counts for nothing.
+        let Ok(state) = docker.inspect_container(&container.id.unwrap_or_default(), None).await
+        else {
+            continue;
+        };
+        let pid = state.state.and_then(|state| state.pid).unwrap_or(0);
+        let Some(pid) = u32::try_from(pid).ok().filter(|pid| *pid > 0) else { continue };
+        let Ok(one) = Cgroup::of_process(pid).and_then(|group| group.counters()) else { continue };
+        let before = sum.unwrap_or_default();
+        sum = Some(Counters {
+            memory: before.memory + one.memory,
+            processes: before.processes + one.processes,
+            cpu: before.cpu + one.cpu,
+        });
+    }
+    Ok(sum)
+}
