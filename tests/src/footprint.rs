@@ -16,6 +16,8 @@ pub struct Footprint {
     pub descriptors: usize,
     /// Processes below it, at any depth, zombies included.
     pub processes: usize,
+    /// Containers, which only somebody who asks Docker can count: 0 until then.
+    pub containers: usize,
 }
 
 impl Footprint {
@@ -34,6 +36,7 @@ impl Footprint {
             threads: count("task")?,
             descriptors: count("fd")?,
             processes: descendants(pid).len(),
+            containers: 0,
         })
     }
 
@@ -42,6 +45,7 @@ impl Footprint {
         self.threads <= before.threads
             && self.descriptors <= before.descriptors
             && self.processes <= before.processes
+            && self.containers <= before.containers
     }
 }
 

@@ -36,6 +36,7 @@ pub mod tasks;
 pub mod cpython;
 
 pub mod footprint;
+pub mod labelled;
 pub mod soak;
 pub mod workload;
 

@@ -19,6 +19,7 @@ use tokio::time::sleep;
 
 use crate::client::Client;
 use crate::footprint::{Footprint, Process, descendants};
+use crate::labelled;
 use crate::percentile::per_second;
 use crate::progress;
 use crate::report::{self, Ending};
@@ -31,6 +32,8 @@ use crate::workload::Work;
 const GROWTH_BYTES: u64 = 4 << 20;
 /// A stage keeps the last 1,000 evaluations. Before they are full, memory grows as it should.
 const WARM_UP: usize = 1200;
+/// The first stage that runs programs in containers.
+const FIRST_WITH_CONTAINERS: u16 = 4;
 /// Threads of a pool, idle connections and dying children have so long to go.
 const SETTLE: Duration = Duration::from_secs(20);
 
@@ -81,6 +84,8 @@ pub struct Left {
     pub processes: Vec<Process>,
     /// Names in its directory for temporary files.
     pub files: Vec<String>,
+    /// Names of its containers.
+    pub containers: Vec<String>,
 }
 
 /// Runs the command.
@@ -112,23 +117,24 @@ pub async fn soak(number: u16, count: usize, clients: usize) -> Result<Report> {
     let stage = stages::find(number)?;
     let scratch = tempfile::tempdir().context("cannot make a folder for temporary files")?;
     let server = Launch::new(&stage).env("TMPDIR", scratch.path()).start().await?;
+    let pid = server.pid().context("the server has ended")?;
 
     evaluate(number, &server, (count / 5).min(WARM_UP), clients, "warm-up").await?;
-    let before = settled(&server, None).await?;
+    let before = settled(number, pid, None).await?;
     let (begun, mut rss_bytes) = (Instant::now(), vec![before.rss_bytes]);
     for part in 0..10 {
         let share = count * (part + 1) / 10 - count * part / 10;
         evaluate(number, &server, share, clients, &format!("soaking {}/10", part + 1)).await?;
-        rss_bytes.push(footprint(&server)?.rss_bytes);
+        rss_bytes.push(Footprint::of(pid)?.rss_bytes);
     }
     let per_second = per_second(count, begun.elapsed());
-    let after = settled(&server, Some(&before)).await?;
+    let after = settled(number, pid, Some(&before)).await?;
 
     let mut faults = growth_faults(&before, &after);
     if let Err(fault) = server.stop().await {
         faults.push(format!("{fault:#}"));
     }
-    let left = left_behind(scratch.path()).await?;
+    let left = left_behind(scratch.path(), number, pid).await?;
     faults.extend(left.faults());
     let stage = stage.name;
     Ok(Report { stage, evaluations: count, per_second, before, after, rss_bytes, left, faults })
@@ -161,18 +167,26 @@ async fn evaluate(
     done.with_context(|| format!("the stage's standard error ends with: {}", server.stderr_tail()))
 }
 
-fn footprint(server: &Server) -> Result<Footprint> {
-    Footprint::of(server.pid().context("the server has ended")?)
+async fn footprint(number: u16, server: u32) -> Result<Footprint> {
+    let containers = containers(number, server).await?.len();
+    Ok(Footprint { containers, ..Footprint::of(server)? })
+}
+
+async fn containers(number: u16, server: u32) -> Result<Vec<String>> {
+    if number < FIRST_WITH_CONTAINERS {
+        return Ok(Vec::new());
+    }
+    labelled::of_process(server).await
 }
 
 /// The server's footprint once it has come to rest: when it does not shrink any more, or has no more
 /// than `goal`.
-async fn settled(server: &Server, goal: Option<&Footprint>) -> Result<Footprint> {
+async fn settled(number: u16, server: u32, goal: Option<&Footprint>) -> Result<Footprint> {
     let begun = Instant::now();
-    let mut last = footprint(server)?;
+    let mut last = footprint(number, server).await?;
     loop {
         sleep(SETTLE / 10).await;
-        let now = footprint(server)?;
+        let now = footprint(number, server).await?;
         let rests = goal.map_or(last.has_no_more_than(&now), |goal| now.has_no_more_than(goal));
         if rests || begun.elapsed() > SETTLE {
             return Ok(now);
@@ -195,6 +209,7 @@ fn growth_faults(before: &Footprint, after: &Footprint) -> Vec<String> {
         ("threads", before.threads, after.threads),
         ("descriptors", before.descriptors, after.descriptors),
         ("processes", before.processes, after.processes),
+        ("containers", before.containers, after.containers),
     ] {
         if after > before {
             faults.push(format!("{after} {what} after the soak, {before} before"));
@@ -204,10 +219,11 @@ fn growth_faults(before: &Footprint, after: &Footprint) -> Vec<String> {
 }
 
 /// Looks until nothing is left, and no longer than [`SETTLE`]. Then ends the processes that are.
-async fn left_behind(scratch: &Path) -> Result<Left> {
+async fn left_behind(scratch: &Path, number: u16, server: u32) -> Result<Left> {
     let begun = Instant::now();
     loop {
-        let left = Left::now(scratch)?;
+        let mut left = Left::now(scratch)?;
+        left.containers = containers(number, server).await?;
         if left == Left::default() || begun.elapsed() > SETTLE {
             left.end_processes();
             return Ok(left);
@@ -223,7 +239,7 @@ impl Left {
         let entries = std::fs::read_dir(scratch).context("cannot look for temporary files")?;
         let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
         let files = names.collect::<std::io::Result<_>>()?;
-        Ok(Self { processes, files })
+        Ok(Self { processes, files, containers: Vec::new() })
     }
 
     /// They are descendants of ours, so their numbers cannot be those of anybody else.
@@ -241,7 +257,9 @@ impl Left {
         let processes =
             processes.map(|it| format!("process {} ({}) is left over", it.pid, it.name));
         let files = self.files.iter().map(|name| format!("the temporary file {name} is left over"));
-        processes.chain(files).collect()
+        let containers = self.containers.iter();
+        let containers = containers.map(|name| format!("the container {name} is left over"));
+        processes.chain(files).chain(containers).collect()
     }
 }
 
@@ -254,6 +272,7 @@ fn print(report: &Report) {
         ("threads", before.threads, after.threads),
         ("descriptors", before.descriptors, after.descriptors),
         ("processes below it", before.processes, after.processes),
+        ("containers", before.containers, after.containers),
     ] {
         table.add_row([what.to_owned(), before.to_string(), after.to_string()]);
     }
@@ -271,7 +290,7 @@ mod tests {
     use super::*;
 
     const IDLE: Footprint =
-        Footprint { rss_bytes: 20 << 20, threads: 4, descriptors: 12, processes: 0 };
+        Footprint { rss_bytes: 20 << 20, threads: 4, descriptors: 12, processes: 0, containers: 0 };
 
     #[test]
     fn growth_of_each_kind_is_a_fault() {
@@ -283,6 +302,7 @@ mod tests {
             Footprint { threads: 5, ..IDLE },
             Footprint { descriptors: 13, ..IDLE },
             Footprint { processes: 1, ..IDLE },
+            Footprint { containers: 1, ..IDLE },
         ] {
             assert_eq!(growth_faults(&IDLE, &worse).len(), 1, "{worse:?}");
         }

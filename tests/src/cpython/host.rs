@@ -6,6 +6,7 @@
 //! Attack: none. These are CPython's own tests, from an image that the set-up made. This must never
 //! be given a stranger's program: nothing here contains anything.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -55,6 +56,8 @@ impl Host {
             std::fs::create_dir_all(&folder)?;
             let fresh = tempfile::tempdir_in(&folder)?.keep();
             unpack(&docker, image, &fresh).await?;
+            // It becomes the root of nobody's world.
+            std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755))?;
             // In one step, so that a half-unpacked image is never taken for whole.
             std::fs::rename(&fresh, &root).context("cannot keep the unpacked image")?;
         }
@@ -86,7 +89,11 @@ impl Host {
 
 /// Writes the files of `image` below `folder`.
 async fn unpack(docker: &Docker, image: &str, folder: &Path) -> Result<()> {
-    let body = ContainerCreateBody { image: Some(image.to_owned()), ..Default::default() };
+    let body = ContainerCreateBody {
+        image: Some(image.to_owned()),
+        cmd: Some(vec!["none".to_owned()]), // Docker asks for one, though nothing is run
+        ..Default::default()
+    };
     let made = docker.create_container(None, body).await.context("cannot unpack the image")?;
     let exported = save(docker, &made.id, folder).await;
     // The container never ran; it stands for its files alone.

@@ -80,7 +80,9 @@ mod tests {
 
     #[test]
     fn only_marked_lines_count() {
-        let told = parse(&format!("noise {PASSED}{BEGUN}{PASSED}M {{\"kind\": \"end\", \"python\": \"3\"}}"));
+        let told = parse(&format!(
+            "noise {PASSED}{BEGUN}{PASSED}M {{\"kind\": \"end\", \"python\": \"3\"}}"
+        ));
         assert_eq!(told.counts(), [("passed".to_owned(), 1)].into());
         assert_eq!((told.unfinished, told.python.as_deref()), (None, Some("3")));
     }
