@@ -16,9 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use crate::http::{Router, ServerOptions};
-use crate::{Bounds, Engine, Evaluations, EventSink, Limits, TestableComponent};
+use crate::http::{Router, Server, ServerOptions};
+use crate::submission::MIN_MEMORY_BYTES;
+use crate::{Bounds, BoxFuture, Engine, Evaluations, EventSink, Limits, TestableComponent};
 
 /// What can go wrong while a stage is put together; the message says what to do.
 pub type BuildError = Box<dyn std::error::Error + Send + Sync>;
@@ -36,6 +39,10 @@ pub struct App {
     /// Everything that can verify itself.
     pub components: Vec<Arc<dyn TestableComponent>>,
 }
+
+/// A server for the routes of an app: answers on the listener until the token fires.
+pub type Front =
+    Box<dyn FnOnce(TcpListener, ServerOptions, CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
 /// One stage: its name and its wiring.
 pub trait Program {
@@ -58,6 +65,36 @@ pub trait Program {
 
     /// Says what is missing on this machine, and how to put it right.
     fn doctor(args: &Self::Args) -> impl Future<Output = Vec<Diagnosis>> + Send;
+
+    /// Constructs the parts and what serves them, for a stage that brings a server of its own.
+    fn open(
+        settings: &Settings,
+        args: &Self::Args,
+    ) -> impl Future<Output = Result<(App, Front), BuildError>> + Send {
+        async {
+            let app = Self::build(settings, args).await?;
+            let router = app.router.clone();
+            let front: Front = Box::new(|listener, options, stop| {
+                Box::pin(Server::new(router, options, stop).run(listener))
+            });
+            Ok((app, front))
+        }
+    }
+
+    /// Changes the command line before it is read: a stage with a configuration file makes what is
+    /// in it the default of each flag.
+    ///
+    /// # Errors
+    ///
+    /// When what is configured is wrong.
+    fn configure(command: clap::Command) -> Result<clap::Command, BuildError> {
+        Ok(command)
+    }
+
+    /// [`Self::WALLS`] and [`Self::HOST_IS_OPEN`], for a stage where they depend on its arguments.
+    fn walls(_args: &Self::Args) -> (&'static str, bool) {
+        (Self::WALLS, Self::HOST_IS_OPEN)
+    }
 }
 
 /// For a stage without settings of its own.
@@ -72,10 +109,16 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Listen on an address that other machines can reach, although anybody there may then run
     /// programs here
-    #[arg(long, global = true)]
+    #[arg(long, global = true, env = "CRUCIBLE_ALLOW_REMOTE")]
     pub allow_remote: bool,
     /// Host name that clients may call this server by (can be repeated)
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "CRUCIBLE_ALLOW_HOST",
+        value_delimiter = ','
+    )]
     pub allow_host: Vec<String>,
     /// Evaluations that run at the same time
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_WORKERS", default_value_t = 4,
@@ -86,44 +129,47 @@ pub struct Settings {
           default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub queue_capacity: u32,
     /// Wall-clock time of an evaluation that asks for none, in seconds
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30.0,
-          value_parser = seconds)]
+    #[arg(long, global = true, value_name = "SECONDS", env = "CRUCIBLE_TIMEOUT_SECONDS",
+          default_value_t = 30.0, value_parser = seconds)]
     pub timeout_seconds: f64,
     /// Longest wall-clock time an evaluation may ask for, in seconds
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 300.0,
-          value_parser = seconds)]
+    #[arg(long, global = true, value_name = "SECONDS", env = "CRUCIBLE_MAX_TIMEOUT_SECONDS",
+          default_value_t = 300.0, value_parser = seconds)]
     pub max_timeout_seconds: f64,
     /// Processor time of an evaluation, over all its processes, in seconds
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30.0,
-          value_parser = seconds)]
+    #[arg(long, global = true, value_name = "SECONDS", env = "CRUCIBLE_CPU_SECONDS",
+          default_value_t = 30.0, value_parser = seconds)]
     pub cpu_seconds: f64,
     /// Memory of an evaluation that asks for none, in bytes
-    #[arg(long, global = true, value_name = "BYTES", default_value_t = 256 << 20,
-          value_parser = clap::value_parser!(u64).range(crate::submission::MIN_MEMORY_BYTES..=1 << 40))]
+    #[arg(long, global = true, value_name = "BYTES", env = "CRUCIBLE_MEMORY_BYTES",
+          default_value_t = 256 << 20,
+          value_parser = clap::value_parser!(u64).range(MIN_MEMORY_BYTES..=1 << 40))]
     pub memory_bytes: u64,
     /// Most memory an evaluation may ask for, in bytes
-    #[arg(long, global = true, value_name = "BYTES", default_value_t = 1 << 30,
-          value_parser = clap::value_parser!(u64).range(crate::submission::MIN_MEMORY_BYTES..=1 << 40))]
+    #[arg(long, global = true, value_name = "BYTES", env = "CRUCIBLE_MAX_MEMORY_BYTES",
+          default_value_t = 1 << 30,
+          value_parser = clap::value_parser!(u64).range(MIN_MEMORY_BYTES..=1 << 40))]
     pub max_memory_bytes: u64,
     /// Processes and threads of an evaluation
-    #[arg(long, global = true, value_name = "N", default_value_t = 64,
-          value_parser = clap::value_parser!(u64).range(1..=32_768))]
+    #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_PIDS",
+          default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=32_768))]
     pub pids: u64,
     /// Bytes kept of each output stream; a program that writes more is ended
-    #[arg(long, global = true, value_name = "BYTES", default_value_t = 1 << 20,
-          value_parser = clap::value_parser!(u64).range(1..=64 << 20))]
+    #[arg(long, global = true, value_name = "BYTES", env = "CRUCIBLE_OUTPUT_BYTES",
+          default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(1..=64 << 20))]
     pub output_bytes: u64,
     /// Scratch space of an evaluation, in bytes
-    #[arg(long, global = true, value_name = "BYTES", default_value_t = 64 << 20,
+    #[arg(long, global = true, value_name = "BYTES", env = "CRUCIBLE_DISK_BYTES",
+          default_value_t = 64 << 20,
           value_parser = clap::value_parser!(u64).range(1 << 20..=1 << 40))]
     pub disk_bytes: u64,
     /// Open files of each process
-    #[arg(long, global = true, value_name = "N", default_value_t = 256,
-          value_parser = clap::value_parser!(u64).range(16..=65_536))]
+    #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_OPEN_FILES",
+          default_value_t = 256, value_parser = clap::value_parser!(u64).range(16..=65_536))]
     pub open_files: u64,
     /// How long running evaluations may go on after Ctrl-C or SIGTERM, in seconds
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10.0,
-          value_parser = seconds)]
+    #[arg(long, global = true, value_name = "SECONDS", env = "CRUCIBLE_DRAIN_SECONDS",
+          default_value_t = 10.0, value_parser = seconds)]
     pub drain_seconds: f64,
 }
 
@@ -229,7 +275,10 @@ impl From<Exit> for ExitCode {
 /// Parses the command line and does what it says. The whole of a stage's `main`.
 pub fn main<P: Program>() -> ExitCode {
     let port = 8000 + P::NUMBER;
-    let command = Cli::<P::Args>::command().name(P::NAME).about(P::WALLS);
+    let command = match P::configure(Cli::<P::Args>::command().name(P::NAME).about(P::WALLS)) {
+        Ok(command) => command,
+        Err(fault) => return fail(fault.as_ref(), Exit::Usage),
+    };
     let cli = match Cli::<P::Args>::from_arg_matches(&command.get_matches()) {
         Ok(cli) => cli,
         Err(fault) => fault.exit(),

@@ -59,23 +59,35 @@ const DEADLINE: Duration = Duration::from_mins(1);
 ///
 /// Returns true when all passed.
 pub async fn verify(component: &dyn TestableComponent, mut each: impl FnMut(Check)) -> bool {
-    let mut all_passed = true;
-    let self_test = TestCase { name: "self test", run: component.self_test() };
-    for case in std::iter::once(self_test).chain(component.test_suite()) {
-        let begun = Instant::now();
-        let finding = tokio::time::timeout(DEADLINE, case.run).await.unwrap_or_else(|_| {
-            Err(format!("no answer within {} s: the component hangs", DEADLINE.as_secs()))
-        });
-        all_passed &= finding.is_ok();
-        each(Check {
-            component: component.name().to_owned(),
-            name: case.name.to_owned(),
-            passed: finding.is_ok(),
-            detail: finding.unwrap_or_else(|fault| fault),
-            millis: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        });
+    let own = self_test(component).await;
+    let mut all_passed = own.passed;
+    each(own);
+    for case in component.test_suite() {
+        let check = check(component, case).await;
+        all_passed &= check.passed;
+        each(check);
     }
     all_passed
+}
+
+/// Runs the self test of `component`.
+pub async fn self_test(component: &dyn TestableComponent) -> Check {
+    check(component, TestCase { name: "self test", run: component.self_test() }).await
+}
+
+/// Runs one check of `component`, with a deadline.
+pub async fn check(component: &dyn TestableComponent, case: TestCase<'_>) -> Check {
+    let begun = Instant::now();
+    let finding = tokio::time::timeout(DEADLINE, case.run).await.unwrap_or_else(|_| {
+        Err(format!("no answer within {} s: the component hangs", DEADLINE.as_secs()))
+    });
+    Check {
+        component: component.name().to_owned(),
+        name: case.name.to_owned(),
+        passed: finding.is_ok(),
+        detail: finding.unwrap_or_else(|fault| fault),
+        millis: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::capture::Tap;
-use crate::{BoxFuture, Evaluation, Status, Submission};
+use crate::{BoxFuture, Evaluation, Outcome, Status, Submission};
 
 /// Why a submission was not accepted. Nothing of it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,14 +32,30 @@ pub enum NotCancelled {
 }
 
 /// Which evaluations to list.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Query {
     /// Only those with this status.
     pub status: Option<Status>,
+    /// Only those that ended so.
+    pub outcome: Option<Outcome>,
+    /// Only those with this label, by its key and value.
+    pub label: Option<(String, String)>,
     /// At most so many.
     pub limit: usize,
     /// Only those older than this one.
     pub cursor: Option<Uuid>,
+}
+
+impl Query {
+    /// Whether an evaluation has all that is asked for. The limit and the cursor are not looked at.
+    pub fn wants(&self, evaluation: &Evaluation) -> bool {
+        self.status.is_none_or(|status| status == evaluation.status)
+            && self.outcome.is_none_or(|outcome| Some(outcome) == evaluation.outcome)
+            && self
+                .label
+                .as_ref()
+                .is_none_or(|(key, value)| evaluation.labels.get(key) == Some(value))
+    }
 }
 
 /// One page of a list, newest first.

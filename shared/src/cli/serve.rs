@@ -9,7 +9,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{App, BuildError, Exit, Program, Settings, fail, say};
-use crate::http::Server;
 use crate::{Event, EventType};
 
 pub(super) async fn serve<P: Program>(settings: &Settings, args: &P::Args, port: u16) -> ExitCode {
@@ -25,19 +24,19 @@ async fn try_serve<P: Program>(
     args: &P::Args,
     address: SocketAddr,
 ) -> Result<Exit, BuildError> {
-    refuse_strangers::<P>(settings, address)?;
+    let (walls, host_is_open) = P::walls(args);
+    refuse_strangers(settings, address, host_is_open)?;
     let listener = TcpListener::bind(address).await.map_err(|fault| {
         format!("cannot listen on {address}: {fault}\n  hint: choose another with --listen")
     })?;
     let address = listener.local_addr()?;
     // Before the parts are built: what a signal finds half built is still taken down in order.
     let signals = Signals::listen()?;
-    let app = P::build(settings, args).await?;
+    let (app, front) = P::open(settings, args).await?;
     let stop = CancellationToken::new();
-    let server = Server::new(app.router.clone(), settings.server_options(), stop.clone());
-    let serving = tokio::spawn(server.run(listener));
+    let serving = tokio::spawn(front(listener, settings.server_options(), stop.clone()));
     println!("listening on http://{address}");
-    say(&format!("{}: {}", P::NAME, P::WALLS));
+    say(&format!("{}: {walls}", P::NAME));
     say(&format!(
         "try: curl -s http://{address}/eval -H 'Content-Type: application/json' \
          -H 'Prefer: wait=10' -d '{{\"code\": \"print(6 * 7)\"}}'"
@@ -50,13 +49,14 @@ async fn try_serve<P: Program>(
 }
 
 /// Attack: the server is bound to 0.0.0.0 "just for a moment" → the whole network may run programs.
-fn refuse_strangers<P: Program>(
+fn refuse_strangers(
     settings: &Settings,
     address: SocketAddr,
+    host_is_open: bool,
 ) -> Result<(), BuildError> {
     if address.ip().is_loopback() {
         Ok(())
-    } else if P::HOST_IS_OPEN {
+    } else if host_is_open {
         Err(format!(
             "{address} can be reached from other machines, and nothing stands between a program \
              and this one\n  hint: listen on 127.0.0.1, or go on to a later stage"

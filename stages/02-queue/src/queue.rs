@@ -4,6 +4,7 @@
 //! task for each evaluation and waits for it, so that an engine that panics loses one evaluation
 //! (`worker_lost`) and not the worker. `shutdown` waits for all of them.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::archive::{Archive, Recent, Retention, page};
 use crate::table::{Table, Work};
 
 /// How long an engine may go on after a program's time is over before the queue gives it up. An
@@ -53,20 +55,32 @@ pub struct TaskQueue {
     work: Notify,
     pub(crate) engine: Arc<dyn Engine>,
     events: Arc<dyn EventSink>,
+    archive: Arc<dyn Archive>,
     pub(crate) options: QueueOptions,
     workers: TaskTracker,
 }
 
 impl TaskQueue {
-    /// A queue on `engine` whose workers are up. Everything that happens is told to `events`.
+    /// A queue on `engine` whose workers are up. Everything that happens is told to `events`. The
+    /// evaluations that ended last are kept in memory.
     pub fn start(
         engine: Arc<dyn Engine>,
         events: Arc<dyn EventSink>,
         options: QueueOptions,
     ) -> Arc<Self> {
-        let table = Mutex::new(Table::new(Arc::clone(&events)));
+        Self::with_archive(engine, events, options, Arc::new(Recent::new(Retention::default())))
+    }
+
+    /// The same, with an archive that takes over what has ended.
+    pub fn with_archive(
+        engine: Arc<dyn Engine>,
+        events: Arc<dyn EventSink>,
+        options: QueueOptions,
+        archive: Arc<dyn Archive>,
+    ) -> Arc<Self> {
+        let table = Mutex::new(Table::new(Arc::clone(&events), Arc::clone(&archive)));
         let (work, workers) = (Notify::new(), TaskTracker::new());
-        let queue = Arc::new(Self { table, work, engine, events, options, workers });
+        let queue = Arc::new(Self { table, work, engine, events, archive, options, workers });
         for number in 1..=queue.options.workers {
             queue.workers.spawn(Arc::clone(&queue).worker(number));
         }
@@ -157,20 +171,43 @@ impl Evaluations for TaskQueue {
     }
     // ANCHOR_END: backpressure
 
+    // What has ended between the two looks is found by the second: the archive has it before the
+    // table lets go of it. The archive is asked when the table is not locked any more.
     fn get(&self, id: Uuid) -> Option<Evaluation> {
-        self.table().get(id)
+        let live = self.table().get(id);
+        live.or_else(|| self.archive.get(id))
     }
 
     fn finished(&self, id: Uuid) -> Option<CancellationToken> {
-        self.table().finished(id)
+        let live = self.table().finished(id);
+        live.or_else(|| {
+            let fired = CancellationToken::new();
+            fired.cancel();
+            self.archive.get(id).map(|_ended| fired)
+        })
     }
 
     fn list(&self, query: Query) -> Page {
-        self.table().list(query)
+        let live = self.table().list(&query);
+        let ended = self.archive.list(&query);
+        let rest = live.next_cursor.or(ended.next_cursor).is_some();
+        // By their ids; what has ended between the two looks stands there once, as ended.
+        let all = live.items.into_iter().chain(ended.items).map(|one| (one.id, one));
+        let all: BTreeMap<_, _> = all.collect();
+        let mut merged = page(all.into_values().rev(), query.limit, |one| one);
+        if rest {
+            merged.next_cursor = merged.items.last().map(|last| last.id);
+        }
+        merged
     }
 
     fn cancel(&self, id: Uuid) -> Result<Evaluation, NotCancelled> {
-        self.table().cancel(id)
+        let cancelled = self.table().cancel(id);
+        match self.get(id) {
+            Some(evaluation) if cancelled => Ok(evaluation),
+            Some(ended) => Err(NotCancelled::Ended(ended.status)),
+            None => Err(NotCancelled::Unknown),
+        }
     }
 
     fn overview(&self) -> Overview {

@@ -108,21 +108,7 @@ impl Api {
 
     async fn list(self, call: Call) -> Answer {
         let [status, limit, cursor] = call.query(["status", "limit", "cursor"])?;
-        let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, detail);
-        let status = status.map(|text| {
-            serde_json::from_value::<Status>(text.into())
-                .map_err(|_| bad("status is one of: queued, running, completed, failed, cancelled"))
-        });
-        let limit = limit.map_or(Ok(PAGE.0), |text| {
-            let number = text.parse().ok().filter(|number| (1..=PAGE.1).contains(number));
-            number.ok_or_else(|| bad("limit is a number from 1 to 100"))
-        });
-        let cursor = cursor.map(|text| {
-            text.parse::<Uuid>().map_err(|_| bad("cursor is the next_cursor of the page before"))
-        });
-        let query =
-            Query { status: status.transpose()?, limit: limit?, cursor: cursor.transpose()? };
-        Ok(json(StatusCode::OK, &self.evaluations.list(query)))
+        Ok(json(StatusCode::OK, &self.evaluations.list(list_query(status, limit, cursor)?)))
     }
 
     async fn cancel(self, call: Call) -> Answer {
@@ -139,6 +125,32 @@ impl Api {
         let [] = call.query([])?;
         Ok(json(StatusCode::OK, &self.evaluations.overview()))
     }
+}
+
+/// What `GET /eval` asks for, by the texts of its query parameters.
+///
+/// # Errors
+///
+/// 400 when one of them is not what it should be.
+pub fn list_query(
+    status: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+) -> Result<Query, Problem> {
+    let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, detail);
+    let status = status.map(|text| {
+        serde_json::from_value::<Status>(text.into())
+            .map_err(|_| bad("status is one of: queued, running, completed, failed, cancelled"))
+    });
+    let limit = limit.map_or(Ok(PAGE.0), |text| {
+        let number = text.parse().ok().filter(|number| (1..=PAGE.1).contains(number));
+        number.ok_or_else(|| bad("limit is a number from 1 to 100"))
+    });
+    let cursor = cursor.map(|text| {
+        text.parse::<Uuid>().map_err(|_| bad("cursor is the next_cursor of the page before"))
+    });
+    let (status, limit, cursor) = (status.transpose()?, limit?, cursor.transpose()?);
+    Ok(Query { status, limit, cursor, ..Query::default() })
 }
 
 /// A page of another site can post a form or plain text here without asking; JSON it cannot.

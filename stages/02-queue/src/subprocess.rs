@@ -32,6 +32,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
+use crate::Owner;
 use group::Group;
 pub use verdict::signal_name;
 use verdict::{Ended, verdict};
@@ -63,7 +64,7 @@ pub enum SubprocessError {
 pub struct SubprocessEngine {
     python: PathBuf,
     scratch: PathBuf,
-    owner: leftovers::Owner,
+    owner: Owner,
 }
 
 impl SubprocessEngine {
@@ -74,9 +75,9 @@ impl SubprocessEngine {
     /// When there is no Python 3, or no place for the programs' files.
     pub async fn new() -> Result<Self, SubprocessError> {
         let python = real_python().await?;
-        let owner = leftovers::Owner::this_process();
+        let owner = Owner::this_process();
         leftovers::reap_leftovers(&std::env::temp_dir());
-        let scratch = owner.scratch(&std::env::temp_dir());
+        let scratch = leftovers::scratch(&owner, &std::env::temp_dir());
         std::fs::create_dir_all(&scratch)
             .map_err(|source| SubprocessError::Scratch { path: scratch.clone(), source })?;
         Ok(Self { python, scratch, owner })
@@ -252,7 +253,7 @@ impl Engine for SubprocessEngine {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            leftovers::kill_labelled(|owner| owner == self.owner);
+            leftovers::kill_labelled(|owner| *owner == self.owner);
             // Each program's own directory is gone already; a fault here leaves an empty one.
             let _empty = std::fs::remove_dir_all(&self.scratch);
         })

@@ -1,4 +1,4 @@
-//! Everything the queue knows, and the only place where it changes.
+//! Everything the queue knows of what waits and what runs, and the only place where it changes.
 //!
 //! Each change of an evaluation emits its event here, while the table is locked. That is what makes
 //! the order queued → started → completed certain: there is no moment in which a fast program could
@@ -12,25 +12,21 @@ use jiff::Timestamp;
 use serde_json::json;
 use shared::capture::Tap;
 use shared::{
-    Capture, Evaluation, Event, EventSink, EventType, Job, NotCancelled, Outcome, Page, Query,
-    Sandbox, Status, Stream, Submission, Verdict,
+    Capture, Evaluation, Event, EventSink, EventType, Job, Outcome, Page, Query, Sandbox, Status,
+    Stream, Submission, Verdict,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Finished evaluations that are kept; the oldest makes room for the newest.
-const KEPT: usize = 1000;
-/// Bytes of output that the finished evaluations may hold together.
-const KEPT_BYTES: usize = 64 << 20;
+use crate::archive::{Archive, older_than, page};
 
 pub(crate) struct Table {
     events: Arc<dyn EventSink>,
+    archive: Arc<dyn Archive>,
+    /// What has not ended.
     entries: BTreeMap<Uuid, Entry>,
     /// Ids of queued evaluations, first come first.
     pub(crate) waiting: VecDeque<Uuid>,
-    /// Ids of finished evaluations that are kept, oldest first.
-    finished: VecDeque<Uuid>,
-    finished_bytes: usize,
     pub(crate) running: usize,
     /// True when no more submissions are taken.
     pub(crate) closed: bool,
@@ -55,13 +51,12 @@ pub(crate) struct Work {
 }
 
 impl Table {
-    pub(crate) fn new(events: Arc<dyn EventSink>) -> Self {
+    pub(crate) fn new(events: Arc<dyn EventSink>, archive: Arc<dyn Archive>) -> Self {
         Self {
             events,
+            archive,
             entries: BTreeMap::new(),
             waiting: VecDeque::new(),
-            finished: VecDeque::new(),
-            finished_bytes: 0,
             running: 0,
             closed: false,
         }
@@ -159,9 +154,10 @@ impl Table {
     }
 
     fn end(&mut self, id: Uuid, verdict: Verdict) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        entry.capture.close();
-        let evaluation = &mut entry.evaluation;
+        let Some(Entry { mut evaluation, capture, finished, .. }) = self.entries.remove(&id) else {
+            return;
+        };
+        capture.close();
         evaluation.status = verdict.status();
         evaluation.outcome = Some(verdict.outcome);
         evaluation.timing.finished_at = Some(Timestamp::now());
@@ -179,55 +175,34 @@ impl Table {
         evaluation.usage = verdict.usage;
         evaluation.evidence = Some(verdict.evidence);
         evaluation.error = verdict.error;
-        evaluation.stdout = entry.capture.output(Stream::Stdout);
-        evaluation.stderr = entry.capture.output(Stream::Stderr);
+        evaluation.stdout = capture.output(Stream::Stdout);
+        evaluation.stderr = capture.output(Stream::Stderr);
         let kind = match evaluation.status {
             Status::Completed => EventType::EvaluationCompleted,
             Status::Cancelled => EventType::EvaluationCancelled,
             _ => EventType::EvaluationFailed,
         };
-        // The output is in the evaluation now; the capture would hold it a second time.
-        entry.capture = Arc::new(Capture::new(0, Box::new(|_, _, _| {})));
-        let bytes = evaluation.stdout.text.len() + evaluation.stderr.text.len();
-        let finished = entry.finished.clone();
         if verdict.outcome.is_limit() {
             self.emit(EventType::ResourceLimitExceeded, id, data.clone());
         }
         self.emit(kind, id, data);
+        self.archive.keep(evaluation);
         finished.cancel();
-        self.keep(id, bytes);
-    }
-
-    /// Keeps a finished evaluation, and forgets the oldest ones beyond the bounds.
-    fn keep(&mut self, id: Uuid, bytes: usize) {
-        self.finished.push_back(id);
-        self.finished_bytes += bytes;
-        while self.finished.len() > KEPT || self.finished_bytes > KEPT_BYTES {
-            // The one that has just ended stays, however large: somebody waits for it.
-            if self.finished.len() == 1 {
-                break;
-            }
-            let Some(oldest) = self.finished.pop_front() else { break };
-            if let Some(Entry { evaluation, .. }) = self.entries.remove(&oldest) {
-                self.finished_bytes -= evaluation.stdout.text.len() + evaluation.stderr.text.len();
-            }
-        }
     }
 
     // ANCHOR: cancel
-    /// Takes a waiting evaluation out, or tells the worker of a running one to end it.
-    pub(crate) fn cancel(&mut self, id: Uuid) -> Result<Evaluation, NotCancelled> {
-        let entry = self.entries.get(&id).ok_or(NotCancelled::Unknown)?;
-        match entry.evaluation.status {
-            Status::Queued => {
-                self.waiting.retain(|other| *other != id);
-                let evidence = shared::Evidence::new("cancelled_before_start");
-                self.end(id, Verdict::new(Outcome::Cancelled, evidence));
-            }
-            Status::Running => entry.cancel.cancel(),
-            ended => return Err(NotCancelled::Ended(ended)),
+    /// Takes a waiting evaluation out, or tells the worker of a running one to end it. False when
+    /// neither waits nor runs one of this id.
+    pub(crate) fn cancel(&mut self, id: Uuid) -> bool {
+        let Some(entry) = self.entries.get(&id) else { return false };
+        if entry.evaluation.status == Status::Queued {
+            self.waiting.retain(|other| *other != id);
+            let evidence = shared::Evidence::new("cancelled_before_start");
+            self.end(id, Verdict::new(Outcome::Cancelled, evidence));
+        } else {
+            entry.cancel.cancel();
         }
-        self.get(id).ok_or(NotCancelled::Unknown)
+        true
     }
     // ANCHOR_END: cancel
 
@@ -239,16 +214,9 @@ impl Table {
         self.entries.get(&id).map(|entry| entry.finished.clone())
     }
 
-    pub(crate) fn list(&self, query: Query) -> Page {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let below = query.cursor.map_or(Unbounded, Excluded);
-        let wanted = |entry: &&Entry| query.status.is_none_or(|it| it == entry.evaluation.status);
-        let mut found = self.entries.range((Unbounded, below)).rev().map(|(_, entry)| entry);
-        let mut found = found.by_ref().filter(wanted);
-        let items: Vec<_> = found.by_ref().take(query.limit).map(Entry::snapshot).collect();
-        let more = found.next().is_some();
-        let next_cursor = items.last().filter(|_| more).map(|last| last.id);
-        Page { items, next_cursor }
+    pub(crate) fn list(&self, query: &Query) -> Page {
+        let below = self.entries.range(older_than(query)).rev().map(|(_, entry)| entry);
+        page(below.filter(|entry| query.wants(&entry.evaluation)), query.limit, Entry::snapshot)
     }
 
     /// When the oldest waiting evaluation was submitted.
@@ -271,10 +239,8 @@ impl Entry {
     /// The evaluation as it is now, with its output so far.
     fn snapshot(&self) -> Evaluation {
         let mut evaluation = self.evaluation.clone();
-        if !evaluation.status.is_final() {
-            evaluation.stdout = self.capture.output(Stream::Stdout);
-            evaluation.stderr = self.capture.output(Stream::Stderr);
-        }
+        evaluation.stdout = self.capture.output(Stream::Stdout);
+        evaluation.stderr = self.capture.output(Stream::Stderr);
         evaluation
     }
 }

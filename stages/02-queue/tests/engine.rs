@@ -9,7 +9,7 @@ use shared::{
     Capture, Engine, Evidence, Job, Limits, Outcome, Sandbox, Stream, Submission, TestCase,
     TestableComponent, Verdict,
 };
-use stage_02_queue::{QueueOptions, SubprocessEngine, TaskQueue};
+use stage_02_queue::{Archive, QueueOptions, Recent, Retention, SubprocessEngine, TaskQueue};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -178,4 +178,32 @@ async fn an_engine_that_panics_loses_one_evaluation_and_no_worker() {
         outcomes.push(queue.get(id).unwrap().outcome.unwrap());
     }
     assert_eq!(outcomes, [Outcome::WorkerLost, Outcome::Exited]);
+}
+
+#[tokio::test]
+async fn an_archive_takes_over_what_has_ended_and_the_list_has_both() {
+    use shared::Evaluations as _;
+    let archive = Arc::new(Recent::new(Retention { entries: 2, bytes: 1 << 20 }));
+    let options = QueueOptions { workers: 1, capacity: 10, limits: LIMITS };
+    let engine = Arc::new(SubprocessEngine::new().await.unwrap());
+    let queue = TaskQueue::with_archive(engine, Arc::new(()), options, archive.clone());
+    let submit = |code: &str| queue.submit(Submission::new(code, LIMITS), None).unwrap().id;
+    let ended = ["print(1)", "print(2)", "print(3)"].map(submit);
+    for id in ended {
+        queue.finished(id).unwrap().cancelled().await;
+    }
+    assert_eq!(queue.get(ended[0]), None, "two places, and two ended after it");
+    assert_eq!(queue.get(ended[2]), archive.get(ended[2]));
+    assert!(queue.finished(ended[2]).unwrap().is_cancelled());
+    let slow = submit("import time; time.sleep(60)");
+    let query = shared::Query { limit: 2, ..shared::Query::default() };
+    let first = queue.list(query.clone());
+    let ids = |page: &shared::Page| page.items.iter().map(|one| one.id).collect::<Vec<_>>();
+    assert_eq!((ids(&first), first.next_cursor), (vec![slow, ended[2]], Some(ended[2])));
+    let last = queue.list(shared::Query { cursor: first.next_cursor, ..query });
+    assert_eq!((ids(&last), last.next_cursor), (vec![ended[1]], None));
+    assert!(queue.cancel(slow).is_ok());
+    queue.finished(slow).unwrap().cancelled().await;
+    let again = queue.cancel(slow).unwrap_err();
+    assert_eq!(again, shared::NotCancelled::Ended(shared::Status::Cancelled));
 }
