@@ -1,0 +1,42 @@
+# id: traces/file-lock
+# class: Lateral
+# title: Signal to a neighbour by locking a file
+# intent: The first program locks bytes of a file of the system, one for each bit; the second one asks which are locked
+# success: The first one's secret is in the second one's answer
+# source: isolate 2.5; fcntl(2), F_GETLK
+# evidence: pair together
+# host: confined
+# seconds: 10
+import fcntl
+import struct
+import time
+
+bits = "".join(f"{byte:08b}" for byte in SECRET.encode())
+try:
+    file = open("/usr/bin/python3", "rb")
+    for at, bit in enumerate(bits):
+        if bit == "1":
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 1 << 20 | at)
+    time.sleep(4)
+    finished()
+except OSError as error:
+    stopped(error)
+
+# --- second program ---
+import fcntl
+import struct
+import time
+
+time.sleep(1.5)
+file = open("/usr/bin/python3", "rb")
+bits = ""
+try:
+    for at in range(64 * 8):
+        asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 1 << 20 | at, 1, 0)
+        kind = struct.unpack("hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, asked))[0]
+        bits += "0" if kind == fcntl.F_UNLCK else "1"
+    told = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
+    print(told.rstrip(b"\0").decode(errors="replace"))
+    finished()
+except OSError as error:
+    stopped(error)
