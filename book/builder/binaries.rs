@@ -35,10 +35,9 @@ pub fn named_in(text: &str) -> BTreeSet<String> {
 /// When a package cannot be built.
 pub fn ready(own: &Path, packages: &BTreeSet<String>) -> anyhow::Result<PathBuf> {
     let folder = own.parent().context("a binary lies in a folder")?.to_path_buf();
-    let changed = newest_source()?;
     let is_fresh = |package: &String| {
         let built = folder.join(package).metadata().and_then(|about| about.modified());
-        built.is_ok_and(|built| built >= changed)
+        built.is_ok_and(|built| newest_source(package).is_ok_and(|changed| built >= changed))
     };
     let stale: Vec<&String> = packages.iter().filter(|package| !is_fresh(package)).collect();
     if !stale.is_empty() {
@@ -69,13 +68,22 @@ fn build(folder: &Path, packages: &[&String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// When the youngest source of the stages was changed.
-fn newest_source() -> anyhow::Result<SystemTime> {
+/// When the youngest source of a stage was changed: its own, `shared`'s, or a lower stage's.
+fn newest_source(package: &str) -> anyhow::Result<SystemTime> {
+    let name = package.trim_start_matches("stage-");
+    let mut folders = vec![workspace_root().join("shared")];
+    for stage in std::fs::read_dir(workspace_root().join("stages"))? {
+        let stage = stage?;
+        if stage.file_name().to_string_lossy().as_ref() <= name {
+            folders.push(stage.path());
+        }
+    }
     let mut newest = SystemTime::UNIX_EPOCH;
-    for folder in ["shared", "stages"] {
-        for file in files_below(&workspace_root().join(folder))? {
+    for folder in folders {
+        for file in files_below(&folder.join("src"))? {
             newest = newest.max(file.metadata()?.modified()?);
         }
+        newest = newest.max(folder.join("Cargo.toml").metadata()?.modified()?);
     }
     Ok(newest)
 }

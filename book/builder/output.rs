@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Pattern and mark. `$1` keeps what stands before the value.
-const RULES: [(&str, &str); 12] = [
+const RULES: [(&str, &str); 14] = [
     // Digests first: their digits would look like other things.
     (r"sha256:[0-9a-f]{64}", "<digest>"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
@@ -17,7 +17,10 @@ const RULES: [(&str, &str); 12] = [
     // HTTP's own form of a date, in a header.
     (r"(?m)^(date: ).*$", "${1}<time>"),
     (r#"("\w+_ms": ?)\d+"#, "${1}<n>"),
-    (r#"("(?:memory_peak_bytes|pids_peak)": ?)\d+"#, "${1}<n>"),
+    (r#"("\w+\.\w+_us": ?)\d+"#, "${1}<n>"),
+    // Older kernels do not count these at all.
+    (r#"\s*"(?:memory\.peak_bytes|memory_peak_bytes)": ?\d+,"#, ""),
+    (r#",\s*"(?:pids\.peak|pids_peak)": ?\d+"#, ""),
     (r"\b\d+ ms\b", "<n> ms"),
     (r"\b(pid )\d+\b", "${1}<n>"),
     (r"\babout \d+ bytes", "about <n> bytes"),
@@ -52,6 +55,7 @@ mod tests {
             (r#"{"wall_ms":12,"cpu_ms": 3}"#, r#"{"wall_ms":9,"cpu_ms": 41}"#),
             ("[exited 0, in 41 ms]", "[exited 0, in 1042 ms]"),
             ("id: 1795345213046536\n", "id: 1795345299999999\n"),
+            (r#"{"a": 1, "pids.peak": 7}"#, r#"{"a": 1}"#),
             ("left pid 41 behind", "left pid 31337 behind"),
             ("date: Sun, 22 Nov 2026 10:00:00 GMT\n", "date: Mon, 23 Nov 2026 11:00:00 GMT\n"),
         ] {

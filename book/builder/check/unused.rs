@@ -3,6 +3,8 @@
 //! A transcript that no page includes is still executed for nothing, and a program that no
 //! transcript runs is a claim without a proof.
 
+use std::ffi::OsStr;
+
 use crate::pages::{Pages, files_below};
 
 /// The files of `transcripts/`, `programs/` and `src/img/` that nothing names.
@@ -21,8 +23,12 @@ pub fn faults(pages: &Pages) -> anyhow::Result<Vec<String>> {
     files.extend(files_below(&pages.book.join("src/img"))?);
     let mut faults = Vec::new();
     for file in files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !users.iter().any(|text| text.contains(&name)) {
+        let name = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+        // A loop in a transcript says the name without its ending.
+        let (whole, stem) = (name(file.file_name()), name(file.file_stem()));
+        let says_stem = |text: &String| text.split([' ', ';']).any(|word| word == stem);
+        let is_program = file.parent().is_some_and(|folder| folder.ends_with("programs"));
+        if !users.iter().any(|text| text.contains(&whole) || (is_program && says_stem(text))) {
             faults.push(format!("nothing shows or uses {}", file.display()));
         }
     }
@@ -40,8 +46,9 @@ mod tests {
             ("src/page.md", "{{#include ../transcripts/a.console}} ![x](img/x.svg)"),
             ("src/img/x.svg", "<svg/>"),
             ("src/img/y.svg", "<svg/>"),
-            ("transcripts/a.console", "$ python3 book/programs/p.py"),
+            ("transcripts/a.console", "$ python3 book/programs/p.py; for it in q; do"),
             ("programs/p.py", "print(1)"),
+            ("programs/q.py", "print(1)"),
         ] {
             let path = book.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
