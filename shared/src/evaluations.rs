@@ -18,6 +18,8 @@ pub enum Refused {
         /// Seconds after which a place is likely to be free.
         retry_after: u64,
     },
+    /// A part of the platform fails its own test, so that nothing is run until it passes again.
+    NotReady,
     /// The platform is shutting down.
     ShuttingDown,
 }

@@ -79,6 +79,9 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let (detail, seconds) = match refused {
             Refused::QueueFull { retry_after } => ("the queue is full; try again", retry_after),
+            Refused::NotReady => {
+                ("a part of the platform fails its test; GET /status says which", 5)
+            }
             Refused::ShuttingDown => ("the platform is shutting down and takes no more work", 30),
         };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(header::RETRY_AFTER, seconds)

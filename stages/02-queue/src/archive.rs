@@ -247,7 +247,9 @@ mod tests {
     fn pages_are_newest_first_and_hold_what_was_asked_for() {
         let recent = Recent::new(Retention::default());
         let all = ["a", "b", "a", "a"].map(|label| ended(0, label));
-        all.iter().for_each(|one| recent.keep(one.clone()));
+        for one in &all {
+            recent.keep(one.clone());
+        }
         let label = Some(("run".to_owned(), "a".to_owned()));
         let query = Query { label, limit: 2, ..Query::default() };
         let first = recent.list(&query);
