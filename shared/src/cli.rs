@@ -192,7 +192,8 @@ impl Settings {
         }
     }
 
-    fn server_options(&self) -> ServerOptions {
+    /// What the server is held to.
+    pub fn server_options(&self) -> ServerOptions {
         ServerOptions { allowed_hosts: self.allow_host.clone(), ..ServerOptions::default() }
     }
 

@@ -5,13 +5,15 @@
 //! [`Problem`]. Nothing in these types belongs to a web server, so a later stage can put another
 //! one underneath.
 
+mod guard;
 mod problem;
 mod router;
 mod server;
 
+pub use guard::{ServerOptions, seal, until};
 pub use problem::Problem;
 pub use router::Router;
-pub use server::{Server, ServerOptions};
+pub use server::{Server, accept};
 
 use std::convert::Infallible;
 use std::str::FromStr;
@@ -21,12 +23,20 @@ use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 
+use crate::BoxFuture;
+
 /// A request whose body has been read within its limit and deadline.
 pub type Request = http::Request<Bytes>;
 /// A response body: bytes, or a stream of them.
 pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
 /// What a handler answers.
 pub type Response = http::Response<Body>;
+
+/// What answers requests: the routes of a stage, or whatever stands in their place.
+pub trait Service: Send + Sync {
+    /// Answers one request.
+    fn call(&self, request: Request) -> BoxFuture<'_, Response>;
+}
 
 /// One request that a route has matched.
 pub struct Call {

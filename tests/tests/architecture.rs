@@ -18,7 +18,7 @@ const STAGE_ONE_USES: [&str; 6] =
     ["bytes", "http-body-util", "hyper", "hyper-util", "serde_json", "tokio"];
 /// Code in `shared`, without comments, blanks and tests. Everybody has to read it before anything
 /// else makes sense, so that it grows only when three stages need the same thing.
-const SHARED_CODE_LINES: usize = 1600;
+const SHARED_CODE_LINES: usize = 1650;
 /// Longer, and a file holds more than one idea.
 const FILE_LINES: usize = 350;
 /// Files that are longer all the same, each with the reason.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, header};
 
-use super::{Call, Problem, Request, Response};
+use super::{Call, Problem, Request, Response, Service};
 use crate::BoxFuture;
 
 type Handler = Arc<dyn Fn(Call) -> BoxFuture<'static, Result<Response, Problem>> + Send + Sync>;
@@ -81,6 +81,12 @@ impl Router {
         let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         let params = found.params.iter().map(own).collect();
         handler(Call { request, params }).await
+    }
+}
+
+impl Service for Router {
+    fn call(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(self.handle(request))
     }
 }
 
