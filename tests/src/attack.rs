@@ -4,6 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 
 use anyhow::{Result, bail};
 use clap::Args;
+use comfy_table::ColumnConstraint;
 use serde::Serialize;
 
 use crate::probe::header::FIRST_WALLED;
@@ -73,7 +74,7 @@ pub async fn run(options: Options) -> Result<Ending> {
 fn chosen(options: &Options) -> Result<Vec<Probe>> {
     let group = options.group.as_deref().map(Group::parse).transpose();
     let group = group.map_err(|fault| anyhow::anyhow!("--group {fault}"))?;
-    let mut probes = probe::load(&probe::folder())?;
+    let mut probes = probe::all()?;
     probes.retain(|probe| {
         let header = &probe.header;
         group.is_none_or(|group| header.group() == group)
@@ -142,24 +143,23 @@ fn tell(options: &Options, probes: &[Probe], verdicts: &Verdicts) -> Result<Endi
 }
 
 fn table(lines: &[Line<'_>]) {
-    let mut table = report::words(["probe", "verdict", "by", ""]);
-    for line in lines {
-        let broken = match line.verdict {
-            Verdict::Escaped if line.promised => "BROKEN PROMISE",
-            _ => "",
-        };
-        let detail = line.verdict.detail().unwrap_or_default();
-        let word = line.verdict.word();
-        table.add_row([
-            line.probe.into(),
-            report::painted(word, line.verdict),
-            detail.into(),
-            broken.into(),
-        ]);
+    let mut table = report::words(["probe", "verdict", "by"]);
+    if let Some(ids) = table.column_mut(0) {
+        ids.set_constraint(ColumnConstraint::ContentWidth);
     }
-    println!("{table}");
+    let broken = |line: &Line<'_>| line.promised && *line.verdict == Verdict::Escaped;
+    for line in lines {
+        let mark = if broken(line) { " (!)" } else { "" };
+        let word = format!("{}{mark}", line.verdict.word());
+        let detail = line.verdict.detail().unwrap_or_default();
+        table.add_row([line.probe.into(), report::painted(&word, line.verdict), detail.into()]);
+    }
+    println!("{table}\n");
+    if lines.iter().any(broken) {
+        println!("(!) this stage promises to contain it");
+    }
     let count = |word| lines.iter().filter(|line| line.verdict.word() == word).count();
     let counts =
         ["escaped", "contained", "n/a", "error"].map(|word| format!("{} {word}", count(word)));
-    println!("\n{} probes: {}", lines.len(), counts.join(", "));
+    println!("{} probes: {}", lines.len(), counts.join(", "));
 }

@@ -15,11 +15,18 @@ mod pair;
 mod result;
 mod sampler;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use crate::probe::{Evidence, Probe};
+use crate::probe::{Body, Evidence, Probe};
 use crate::range::Range;
 use crate::verdict::Verdict;
+
+/// A program to fire, and the wall-clock time that it asks for, in seconds.
+#[derive(Debug, Clone, Copy)]
+struct Shot<'a> {
+    code: &'a str,
+    seconds: u16,
+}
 
 /// Fires `probe` at the stage on this range, and judges.
 ///
@@ -27,22 +34,29 @@ use crate::verdict::Verdict;
 ///
 /// When the harness or the server could not do its part. That is never a verdict on the stage.
 pub async fn fire(probe: &Probe, range: &Range) -> Result<Verdict> {
+    let code = match &probe.body {
+        Body::Program(code) => code,
+        Body::Http(attack) => return attack(range).await,
+    };
+    let shot = Shot { code, seconds: probe.header.seconds };
     match &probe.header.evidence {
-        Evidence::CanaryFile => canary::file(probe, range).await,
-        Evidence::CanaryEnv => canary::environment(probe, range).await,
-        Evidence::CanaryProcess => canary::process(probe, range).await,
-        Evidence::CanaryService => canary::service(probe, range).await,
-        Evidence::CanaryFact(fact) => canary::fact(probe, range, *fact).await,
-        Evidence::Listener(net) => listener::reached(probe, range, *net).await,
-        Evidence::ConnectBack => listener::connect_back(probe, range).await,
-        Evidence::FileAppears => effect::file_appears(probe, range).await,
-        Evidence::FileChanged => effect::file_changed(probe, range).await,
-        Evidence::Survivor => effect::survivor(probe, range).await,
-        Evidence::ServerDies => effect::server_dies(probe, range).await,
-        Evidence::Grows(resource, amount) => growth::grows(probe, range, *resource, *amount).await,
-        Evidence::Kernel => kernel::answered(probe, range).await,
-        Evidence::Pair(order) => pair::passed(probe, range, *order).await,
-        Evidence::Result { field, value } => result::says(probe, range, field, value).await,
-        Evidence::Grade => grade::deceived(probe, range).await,
+        Evidence::CanaryFile => canary::file(shot, range).await,
+        Evidence::CanaryEnv => canary::environment(shot, range).await,
+        Evidence::CanaryProcess => canary::process(shot, range).await,
+        Evidence::CanaryService => canary::service(shot, range).await,
+        Evidence::CanaryFact(fact) => canary::fact(shot, range, *fact).await,
+        Evidence::Listener(net) => listener::reached(shot, range, *net).await,
+        Evidence::ConnectBack => listener::connect_back(shot, range).await,
+        Evidence::FileAppears => effect::file_appears(shot, range).await,
+        Evidence::FileChanged => effect::file_changed(shot, range).await,
+        Evidence::Survivor => effect::survivor(shot, range).await,
+        Evidence::ServerDies => effect::server_dies(shot, range).await,
+        Evidence::Grows(resource, amount) => growth::grows(shot, range, *resource, *amount).await,
+        Evidence::Kernel => kernel::answered(shot, range).await,
+        Evidence::Pair(order) => pair::passed(shot, range, *order).await,
+        Evidence::Result { field, value } => result::says(shot, range, field, value).await,
+        Evidence::Grade => grade::deceived(shot, range).await,
+        Evidence::Resubmits => effect::resubmits(shot, range).await,
+        Evidence::Http => bail!("evidence `http` is for the probes in tests/src/platform"),
     }
 }

@@ -10,9 +10,9 @@
 //!    `--stage` and `--url`;
 //! 3. [`percentile`], [`progress`] and [`report`]: numbers, bars and tables;
 //! 4. one module for each command: [`humaneval`], with its [`tasks`], and [`soak`], with its
-//!    [`workload`] and the [`footprint`] of a server, and [`cpython`];
+//!    [`workload`] and the [`footprint`] of a server, [`cpython`];
 //! 5. [`probe`], [`range`], [`evidence`], [`verdict`] and [`promise`]: one attack on one stage;
-//!    [`volley`] and [`attack`]: all of them;
+//!    [`volley`], [`attack`] and [`matrix`]: all of them, on all stages;
 //! 6. [`rules`]: what the architecture tests look for.
 
 pub mod workspace;
@@ -33,6 +33,7 @@ pub mod report;
 pub mod humaneval;
 pub mod tasks;
 
+
 pub mod cpython;
 
 pub mod footprint;
@@ -40,6 +41,7 @@ pub mod labelled;
 pub mod soak;
 pub mod workload;
 
+pub mod platform;
 pub mod probe;
 pub mod promise;
 pub mod verdict;
@@ -48,4 +50,5 @@ pub mod evidence;
 pub mod range;
 
 pub mod attack;
+pub mod matrix;
 pub mod volley;

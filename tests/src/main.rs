@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ladder::range::cell;
 use ladder::report::Ending;
-use ladder::{attack, cpython, humaneval, soak};
+use ladder::{attack, cpython, humaneval, matrix, soak};
 
 /// Hold the stages of Crucible against each other
 #[derive(Parser)]
@@ -22,6 +22,10 @@ struct Cli {
 enum Command {
     /// Fire hostile programs at a stage, and see what escapes
     Attack(attack::Options),
+    /// Fire every probe at every stage, and see what each of them contains
+    Matrix(matrix::Options),
+    /// Fire every probe at two stages, and see where they differ
+    Compare(matrix::Compare),
     /// Send HumanEval's programs through a stage: right programs must pass, broken ones must fail
     Humaneval(humaneval::Options),
     /// Run CPython's own tests in a sandbox and on the host, and compare their verdicts
@@ -43,6 +47,8 @@ enum Command {
 async fn main() -> ExitCode {
     let ending = match Cli::parse().command {
         Command::Attack(options) => attack::run(options).await,
+        Command::Matrix(options) => matrix::run(options).await,
+        Command::Compare(options) => matrix::compare(options).await,
         Command::Humaneval(options) => humaneval::run(options).await,
         Command::Cpython(options) => cpython::run(options).await,
         Command::Soak(options) => soak::run(options).await,

@@ -12,19 +12,50 @@ pub mod report;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use shared::BoxFuture;
+
+use crate::range::Range;
+use crate::verdict::Verdict;
 
 pub use header::{Class, Evidence, Fact, Group, Header, Host, Net, Order, Resource};
 
 /// What lies below `tests/probes` and is no probe.
 const NO_PROBES: [&str; 1] = ["prelude.py"];
 
-/// One program and its header.
-#[derive(Debug, Clone, PartialEq)]
+/// One attack and its header.
+#[derive(Debug, Clone)]
 pub struct Probe {
     /// What the harness has to know.
     pub header: Header,
-    /// Python source, header and all.
-    pub code: String,
+    /// What is done.
+    pub body: Body,
+}
+
+/// What a probe does.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// Submits this Python program, header and all.
+    Program(String),
+    /// Speaks HTTP with the server, and judges for itself.
+    Http(Attack),
+}
+
+/// An attack on the server rather than on its sandbox.
+pub type Attack = for<'a> fn(&'a Range) -> BoxFuture<'a, Result<Verdict>>;
+
+/// All probes: those that are programs, and those of [`crate::platform`].
+///
+/// # Errors
+///
+/// When one of them has a header that is not as it should be, or two have the same id.
+pub fn all() -> Result<Vec<Probe>> {
+    let mut probes = load(&folder())?;
+    probes.extend(crate::platform::probes()?);
+    probes.sort_by(|a, b| a.header.id.cmp(&b.header.id));
+    if let Some(twice) = probes.windows(2).find(|two| two[0].header.id == two[1].header.id) {
+        bail!("{} is there twice", twice[0].header.id);
+    }
+    Ok(probes)
 }
 
 /// Where the probes lie.
@@ -32,7 +63,7 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("probes")
 }
 
-/// All probes below `folder`, in the order of their ids.
+/// All programs below `folder`, in the order of their ids.
 ///
 /// # Errors
 ///
@@ -47,7 +78,7 @@ pub fn load(folder: &Path) -> Result<Vec<Probe>> {
         if Path::new(&header.id) != inside {
             bail!("{}: id is {:?}, not {:?}", path.display(), header.id, inside.display());
         }
-        probes.push(Probe { header, code });
+        probes.push(Probe { header, body: Body::Program(code) });
     }
     if probes.is_empty() {
         bail!("{} has no probes in it", folder.display());
@@ -83,11 +114,10 @@ mod tests {
 
     #[test]
     fn every_probe_of_this_repository_can_be_read() {
-        let probes = load(&folder()).unwrap();
+        let probes = all().unwrap();
         for group in Group::ALL.iter().copied() {
             let ids = probes.iter().filter(|probe| probe.header.group() == group);
-            // The platform group has its probes in Rust too.
-            assert!(group == Group::Platform || ids.count() > 0, "{group} has no probe");
+            assert!(ids.count() > 0, "{group} has no probe");
         }
     }
 

@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn every_exception_is_about_a_probe_and_has_a_reason() {
         let promises = Promises::load().unwrap();
-        let probes = probe::load(&probe::folder()).unwrap();
+        let probes = probe::all().unwrap();
         let entries = promises.residuals.iter().map(|it| (&it.probe, &it.reason));
         for (id, reason) in
             entries.chain(promises.controls.iter().map(|it| (&it.probe, &it.reason)))

@@ -34,6 +34,9 @@ pub const SECRET_NAME: &str = "LADDER_SECRET";
 /// One stage under attack.
 #[derive(Debug)]
 pub struct Range {
+    // Fields are dropped in their order: first the relay, then the server, and then the ground.
+    relay: Option<Relay>,
+    server: Option<Server>,
     /// The stage's number.
     pub stage: u16,
     /// Speaks the stage's API.
@@ -44,10 +47,9 @@ pub struct Range {
     pub secret: Option<String>,
     /// Where the server listens, seen from the ground.
     pub address: SocketAddr,
+    /// Where it is reached from here.
+    pub door: SocketAddr,
     host_kernel: OnceCell<bool>,
-    // In this order they are dropped: first the relay, then the server, then the ground.
-    _relay: Option<Relay>,
-    server: Option<Server>,
 }
 
 impl Range {
@@ -57,71 +59,48 @@ impl Range {
     ///
     /// When it does not start, or its cell cannot be made.
     pub async fn open(stage: &Stage) -> Result<Self> {
-        let secret = canary();
-        let launch = Launch::new(stage).env(SECRET_NAME, &secret).env("CRUCIBLE_LOG", "off");
-        let mut range = if stage.number < FIRST_WALLED {
-            Self::in_cell(stage, launch).await?
-        } else {
-            let server = launch.start().await?;
-            let address = address_of(server.url())?;
-            let client = Client::new(stage.number, server.url())?;
-            let ground = Ground::host()?;
-            let (secret, server) = (None, Some(server));
-            Self {
-                stage: stage.number,
-                client,
-                ground,
-                secret,
-                address,
-                host_kernel: OnceCell::new(),
-                _relay: None,
-                server,
-            }
-        };
-        range.secret = Some(secret);
+        if stage.number >= FIRST_WALLED {
+            return Self::on_host(stage, Launch::new(stage)).await;
+        }
+        let (secret, decoy) = (canary(), canary());
+        let plan = Plan::new(canary(), decoy.clone())?;
+        let launch = armed(Launch::new(stage), &secret).by_way_of(plan.prefix()?);
+        let server = launch.start().await?;
+        let cell = plan.built(server.pid().context("the cell has ended")?)?;
+        let ground = Ground::cell(cell, decoy);
+        let relay = Relay::start(ground.network(), address_of(server.url())?).await?;
+        let mut range = Self::new(stage.number, ground, relay.url())?;
+        range.address = address_of(server.url())?;
+        (range.relay, range.server, range.secret) = (Some(relay), Some(server), Some(secret));
         Ok(range)
     }
 
-    async fn in_cell(stage: &Stage, launch: Launch) -> Result<Self> {
-        let decoy = canary();
-        let plan = Plan::new(canary(), decoy.clone())?;
-        let server = launch.by_way_of(plan.prefix()?).start().await?;
-        let cell = plan.built(server.pid().context("the cell has ended")?)?;
-        let ground = Ground::cell(cell, decoy);
-        let address = address_of(server.url())?;
-        let relay = Relay::start(ground.network(), address).await?;
-        let client = Client::new(stage.number, relay.url())?;
-        let (secret, relay, server) = (None, Some(relay), Some(server));
-        Ok(Self {
-            stage: stage.number,
-            client,
-            ground,
-            secret,
-            address,
-            host_kernel: OnceCell::new(),
-            _relay: relay,
-            server,
-        })
+    /// Starts a stage that has walls of its own, on this host, in the way that `launch` says.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn on_host(stage: &Stage, launch: Launch) -> Result<Self> {
+        let secret = canary();
+        let server = armed(launch, &secret).start().await?;
+        let mut range = Self::new(stage.number, Ground::host()?, server.url())?;
+        (range.server, range.secret) = (Some(server), Some(secret));
+        Ok(range)
     }
 
     /// A stage that already runs, at `url`. Its ground is this host.
     ///
     /// # Errors
     ///
-    /// When the URL is none, or the host's facts cannot be read.
+    /// When the URL is none, or the ground cannot be prepared.
     pub fn at(stage: u16, url: &str) -> Result<Self> {
-        let (client, ground) = (Client::new(stage, url)?, Ground::host()?);
-        let address = address_of(url)?;
-        Ok(Self {
-            stage,
-            client,
-            ground,
-            secret: None,
-            address,
-            host_kernel: OnceCell::new(),
-            _relay: None,
-            server: None,
-        })
+        Self::new(stage, Ground::host()?, url)
+    }
+
+    fn new(stage: u16, ground: Ground, url: &str) -> Result<Self> {
+        let (client, door) = (Client::new(stage, url)?, address_of(url)?);
+        let (relay, server, secret, host_kernel) = (None, None, None, OnceCell::new());
+        Ok(Self { relay, server, stage, client, ground, secret, address: door, door, host_kernel })
     }
 
     /// Submits a probe with these constants, and waits for its end.
@@ -180,9 +159,9 @@ impl Range {
     ///
     /// When a stage that is not in a cell does not end in order: then it may have left something.
     pub async fn close(self) -> Result<()> {
-        let Self { client, ground, server, .. } = self;
+        let Self { client, ground, server, relay, .. } = self;
         // Idle connections would keep the server waiting.
-        drop(client);
+        drop((client, relay));
         match server {
             // A cell ends as a whole, whatever is in it.
             Some(server) if ground.is_cell() => drop(server),
@@ -191,6 +170,11 @@ impl Range {
         }
         Ok(())
     }
+}
+
+/// With a secret to find, and with all that it could log.
+fn armed(launch: Launch, secret: &str) -> Launch {
+    launch.env(SECRET_NAME, secret).env("CRUCIBLE_LOG", "debug")
 }
 
 fn address_of(url: &str) -> Result<SocketAddr> {

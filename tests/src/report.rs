@@ -53,6 +53,13 @@ pub fn words<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
+/// A table of short words, with a row of names in front.
+pub fn grid(header: Vec<String>) -> Table {
+    let mut table = Table::new();
+    table.load_style(STYLE).set_header(header);
+    table
+}
+
 /// The text of a cell, in a colour that says it once more where a person looks at it.
 pub fn painted(text: &str, verdict: &Verdict) -> Cell {
     let cell = Cell::new(text);

@@ -71,6 +71,8 @@ pub enum By {
     Validation,
     /// The platform cut the connection off.
     Deadline,
+    /// The platform took no more than it can do.
+    BackPressure,
     /// What it sent was shown as what it is: text.
     Escaping,
     /// The grader is out of its reach.
@@ -107,6 +109,7 @@ impl By {
             Self::Evidence => "evidence",
             Self::Validation => "validation",
             Self::Deadline => "deadline",
+            Self::BackPressure => "back-pressure",
             Self::Escaping => "escaping",
             Self::Nonce => "nonce",
             Self::Bounded => "bounded",

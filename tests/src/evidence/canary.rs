@@ -9,10 +9,11 @@ use anyhow::{Context as _, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use super::Shot;
 use super::listener::{bind_tcp, texts};
+use crate::probe::Fact;
 use crate::probe::program::{Values, canary};
 use crate::probe::report::Run;
-use crate::probe::{Fact, Probe};
 use crate::range::{Range, SECRET_NAME, facts};
 use crate::verdict::{By, Verdict};
 
@@ -25,37 +26,37 @@ fn judge(run: &Run, secrets: &[String], unstopped: By) -> Verdict {
 }
 
 /// A file that everybody on the ground can read.
-pub(super) async fn file(probe: &Probe, range: &Range) -> Result<Verdict> {
+pub(super) async fn file(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
     let secret = canary();
     let path = range.ground.folder().join(format!("secret-{}", canary()));
     let outside = range.ground.outside(&path);
     std::fs::write(&outside, format!("{secret}\n"))
         .with_context(|| format!("cannot plant {}", outside.display()))?;
     let values = Values::default().with("HOST_FILE", path.display().to_string());
-    let run = range.fire(&probe.code, &values, probe.header.seconds).await;
+    let run = range.fire(shot.code, &values, shot.seconds).await;
     // A probe may have taken it away.
     let _gone = std::fs::remove_file(&outside);
     Ok(judge(&run?, &[secret], By::OwnFiles))
 }
 
 /// The environment that the server was started with.
-pub(super) async fn environment(probe: &Probe, range: &Range) -> Result<Verdict> {
+pub(super) async fn environment(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
     let Some(secret) = &range.secret else {
         return Ok(Verdict::NotApplicable("the server was started by somebody else"));
     };
     let values = Values::default().with("SECRET_NAME", SECRET_NAME);
-    let run = range.fire(&probe.code, &values, probe.header.seconds).await?;
+    let run = range.fire(shot.code, &values, shot.seconds).await?;
     Ok(judge(&run, std::slice::from_ref(secret), By::CleanEnvironment))
 }
 
 /// The command line and the environment of another process.
-pub(super) async fn process(probe: &Probe, range: &Range) -> Result<Verdict> {
-    let run = range.fire(&probe.code, &Values::default(), probe.header.seconds).await?;
+pub(super) async fn process(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
+    let run = range.fire(shot.code, &Values::default(), shot.seconds).await?;
     Ok(judge(&run, std::slice::from_ref(&range.ground.decoy), By::OwnProcesses))
 }
 
 /// A service that hands it out to whoever asks, as a cloud's metadata service does.
-pub(super) async fn service(probe: &Probe, range: &Range) -> Result<Verdict> {
+pub(super) async fn service(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
     let secret = canary();
     let addresses = range.ground.metadata_addresses();
     let (listeners, port) = bind_tcp(range, &addresses).await?;
@@ -64,7 +65,7 @@ pub(super) async fn service(probe: &Probe, range: &Range) -> Result<Verdict> {
         serving.spawn(hand_out(listener, secret.clone()));
     }
     let values = Values::default().with("ADDRESSES", texts(&addresses)).with("PORT", port);
-    let run = range.fire(&probe.code, &values, probe.header.seconds).await?;
+    let run = range.fire(shot.code, &values, shot.seconds).await?;
     Ok(judge(&run, &[secret], By::OwnNetwork))
 }
 
@@ -83,13 +84,13 @@ async fn hand_out(listener: TcpListener, secret: String) {
 }
 
 /// A name or number of the machine itself.
-pub(super) async fn fact(probe: &Probe, range: &Range, fact: Fact) -> Result<Verdict> {
+pub(super) async fn fact(shot: Shot<'_>, range: &Range, fact: Fact) -> Result<Verdict> {
     let known = facts::known(range, fact).await?;
     if known.is_empty() {
         return Ok(Verdict::NotApplicable("this machine has none"));
     }
     let values = Values::default().with("ADDRESS", SocketAddr::to_string(&range.address));
-    let run = range.fire(&probe.code, &values, probe.header.seconds).await?;
+    let run = range.fire(shot.code, &values, shot.seconds).await?;
     Ok(judge(&run, &known, By::OwnNames))
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::time::{sleep, timeout};
 
+use super::Shot;
 use crate::client::Program;
-use crate::probe::Probe;
 use crate::probe::program::{Values, assemble, canary};
 use crate::probe::report::Run;
 use crate::range::Range;
@@ -23,10 +23,10 @@ fn judge(run: &Run, happened: bool, unstopped: By) -> Verdict {
 }
 
 /// A file of this name is in the ground's folder afterwards.
-pub(super) async fn file_appears(probe: &Probe, range: &Range) -> Result<Verdict> {
+pub(super) async fn file_appears(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
     let path = range.ground.folder().join(format!("planted-{}", canary()));
     let values = Values::default().with("HOST_PATH", path.display().to_string());
-    let run = range.fire(&probe.code, &values, probe.header.seconds).await?;
+    let run = range.fire(shot.code, &values, shot.seconds).await?;
     let outside = range.ground.outside(&path);
     let happened = outside.symlink_metadata().is_ok();
     if happened {
@@ -36,14 +36,14 @@ pub(super) async fn file_appears(probe: &Probe, range: &Range) -> Result<Verdict
 }
 
 /// A file of the ground has other content afterwards, or is gone.
-pub(super) async fn file_changed(probe: &Probe, range: &Range) -> Result<Verdict> {
+pub(super) async fn file_changed(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
     let path = range.ground.folder().join(format!("victim-{}", canary()));
     let outside = range.ground.outside(&path);
     let before = canary();
     std::fs::write(&outside, &before).context("cannot plant a file")?;
     open_to_all(&outside)?;
     let values = Values::default().with("HOST_FILE", path.display().to_string());
-    let run = range.fire(&probe.code, &values, probe.header.seconds).await?;
+    let run = range.fire(shot.code, &values, shot.seconds).await?;
     let after = std::fs::read_to_string(&outside).unwrap_or_default();
     let _gone = std::fs::remove_file(&outside);
     Ok(judge(&run, after != before, By::OwnFiles))
@@ -55,25 +55,41 @@ fn open_to_all(path: &Path) -> Result<()> {
 }
 
 /// A process that gave itself this name is still there when the evaluation is over.
-pub(super) async fn survivor(probe: &Probe, range: &Range) -> Result<Verdict> {
+pub(super) async fn survivor(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
     let name = canary()[..15].to_owned();
     let values = Values::default().with("NAME", name.clone());
-    let run = range.fire(&probe.code, &values, probe.header.seconds).await?;
+    let run = range.fire(shot.code, &values, shot.seconds).await?;
     sleep(GRACE).await;
     let happened = range.ground.processes().iter().any(|process| process.name == name);
     range.ground.kill(&name);
     Ok(judge(&run, happened, By::NothingLeft))
 }
 
+/// The platform has an evaluation that nobody but the program can have submitted.
+pub(super) async fn resubmits(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
+    if range.stage == 1 {
+        return Ok(Verdict::NotApplicable("this stage runs one program at a time"));
+    }
+    let token = canary();
+    let values = Values::default()
+        .with("ADDRESS", range.address.ip().to_string())
+        .with("PORT", range.address.port())
+        .with("TOKEN", token.clone());
+    let run = range.fire(shot.code, &values, shot.seconds).await?;
+    let list = range.client.request(reqwest::Method::GET, "/eval?limit=100").send().await?;
+    let happened = list.text().await?.contains(&token);
+    Ok(judge(&run, happened, By::OwnNetwork))
+}
+
 /// The server answers no more.
-pub(super) async fn server_dies(probe: &Probe, range: &Range) -> Result<Verdict> {
+pub(super) async fn server_dies(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
     let Ok(pid) = range.server_process() else {
         return Ok(Verdict::NotApplicable("the server was started by somebody else"));
     };
     let values = Values::default().with("SERVER_PID", pid);
-    let assembled = assemble(&probe.code, &values);
+    let assembled = assemble(shot.code, &values);
     let mut program = Program::new(assembled.code);
-    program.timeout_seconds = Some(f64::from(probe.header.seconds));
+    program.timeout_seconds = Some(f64::from(shot.seconds));
     let answer = range.client.evaluate(&program).await;
     let alive = timeout(ALIVE_WITHIN, range.client.evaluate(&Program::new("print(1)"))).await;
     let alive = matches!(alive, Ok(Ok(answer)) if answer.stdout() == "1\n");

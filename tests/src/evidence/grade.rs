@@ -6,8 +6,8 @@
 
 use anyhow::{Context as _, Result};
 
+use super::Shot;
 use crate::client::{Answer, Program};
-use crate::probe::Probe;
 use crate::probe::program::{canary, halves};
 use crate::range::Range;
 use crate::verdict::{By, Verdict};
@@ -15,13 +15,13 @@ use crate::verdict::{By, Verdict};
 /// What a solution prints first, so that one that did not run is not taken for one that failed.
 const TRYING: &str = "trying";
 
-pub(super) async fn deceived(probe: &Probe, range: &Range) -> Result<Verdict> {
+pub(super) async fn deceived(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
     let (solution, tests) =
-        halves(&probe.code).context("a graded probe has a line `# --- second program ---`")?;
+        halves(shot.code).context("a graded probe has a line `# --- second program ---`")?;
     let nonce = canary();
     let code = format!("{solution}\n{tests}\nprint(\"{nonce}\")\n");
     let mut program = Program::new(code);
-    program.timeout_seconds = Some(f64::from(probe.header.seconds));
+    program.timeout_seconds = Some(f64::from(shot.seconds));
     let answer = range.client.evaluate(&program).await?;
     Ok(judge(&answer, &nonce))
 }

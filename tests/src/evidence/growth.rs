@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::Shot;
 use super::sampler::while_running;
+use crate::probe::Resource;
 use crate::probe::program::{Values, canary};
 use crate::probe::report::Run;
-use crate::probe::{Probe, Resource};
 use crate::range::Range;
 use crate::range::cgroup::Counters;
 use crate::verdict::{By, Verdict};
@@ -23,7 +24,7 @@ const EVERY: Duration = Duration::from_millis(40);
 const WINDOW: Duration = Duration::from_millis(800);
 
 pub(super) async fn grows(
-    probe: &Probe,
+    shot: Shot<'_>,
     range: &Range,
     resource: Resource,
     limit: u64,
@@ -35,11 +36,13 @@ pub(super) async fn grows(
         .with("FILE_NAME", name)
         .with("HOST_PATH", path.display().to_string());
     let mut meter = Meter::start(range, resource)?;
-    let work = range.fire(&probe.code, &values, probe.header.seconds);
+    let work = range.fire(shot.code, &values, shot.seconds);
     let run = while_running(work, EVERY, async || meter.look(range).await).await?;
     // A file of this size is not left to the next probe.
     let _gone = std::fs::remove_file(range.ground.outside(&path));
-    let Some(most) = meter.most else { bail!("no counter could be read while the probe ran") };
+    let Some(most) = meter.most else {
+        bail!("no counter could be read while the probe ran: {}", meter.fault)
+    };
     Ok(judge(&run, most, limit, resource))
 }
 
@@ -59,11 +62,14 @@ struct Meter {
     baseline: u64,
     window: Option<(Instant, Duration)>,
     most: Option<u64>,
+    /// Why a counter could not be read, the last time that it could not.
+    fault: String,
 }
 
 impl Meter {
     fn start(range: &Range, resource: Resource) -> Result<Self> {
-        let mut meter = Self { resource, baseline: 0, window: None, most: None };
+        let mut meter =
+            Self { resource, baseline: 0, window: None, most: None, fault: String::new() };
         if let Some(cell) = range.ground.as_cell() {
             meter.baseline = match resource {
                 Resource::Disk => free(&range.ground.outside(Path::new("/tmp")))?,
@@ -83,7 +89,10 @@ impl Meter {
                 counters.and_then(|it| Some(self.amount(&it)?.saturating_sub(self.baseline)))
             }
             (None, _) => {
-                let counters = range.containers().await.ok().flatten();
+                let counters = range.containers().await.unwrap_or_else(|fault| {
+                    self.fault = format!("{fault:#}");
+                    None
+                });
                 counters.and_then(|it| self.amount(&it))
             }
         };
@@ -137,7 +146,8 @@ mod tests {
     #[test]
     fn processor_time_is_a_rate() {
         let (resource, now) = (Resource::Cpu, Instant::now());
-        let mut meter = Meter { resource, baseline: 0, window: None, most: None };
+        let mut meter =
+            Meter { resource, baseline: 0, window: None, most: None, fault: String::new() };
         let counters =
             |millis| Counters { memory: 0, processes: 0, cpu: Duration::from_millis(millis) };
         assert_eq!(meter.amount(&counters(500)), Some(0));

@@ -7,7 +7,7 @@
 
 use anyhow::Result;
 
-use crate::probe::Probe;
+use super::Shot;
 use crate::probe::program::Values;
 use crate::probe::report::{Account, Run, stopped_by};
 use crate::range::Range;
@@ -17,9 +17,9 @@ use crate::verdict::{By, Verdict};
 const REFUSALS: [&str; 6] =
     ["EPERM", "EACCES", "ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT"];
 
-pub(super) async fn answered(probe: &Probe, range: &Range) -> Result<Verdict> {
+pub(super) async fn answered(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
     let of_the_host = range.host_kernel_runs_it().await?;
-    let run = range.fire(&probe.code, &Values::default(), probe.header.seconds).await?;
+    let run = range.fire(shot.code, &Values::default(), shot.seconds).await?;
     Ok(judge(&run, of_the_host))
 }
 

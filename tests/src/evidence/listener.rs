@@ -17,10 +17,11 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::Shot;
 use super::sampler::while_running;
+use crate::probe::Net;
 use crate::probe::program::{Values, canary};
 use crate::probe::report::Run;
-use crate::probe::{Net, Probe};
 use crate::range::Range;
 use crate::verdict::{By, Verdict};
 
@@ -59,13 +60,13 @@ pub(super) fn texts(addresses: &[IpAddr]) -> Vec<String> {
 }
 
 /// Whether the token comes to a listener of the ground.
-pub(super) async fn reached(probe: &Probe, range: &Range, net: Net) -> Result<Verdict> {
+pub(super) async fn reached(shot: Shot<'_>, range: &Range, net: Net) -> Result<Verdict> {
     let token = canary();
     let arrived = Arc::new(AtomicBool::new(false));
     let mut post =
         Post { token: token.clone(), arrived: Arc::clone(&arrived), tasks: JoinSet::new() };
     let values = post.open(range, net).await?.with("TOKEN", token);
-    let run = range.fire(&probe.code, &values, probe.header.seconds).await?;
+    let run = range.fire(shot.code, &values, shot.seconds).await?;
     // What was sent in the last moment is on its way.
     tokio::time::sleep(Duration::from_millis(50)).await;
     Ok(judge(&run, arrived.load(Ordering::SeqCst)))
@@ -192,7 +193,7 @@ fn contains(bytes: &[u8], token: &str) -> bool {
 }
 
 /// Whether the ground can connect to a port that the probe opens, and gets the token there.
-pub(super) async fn connect_back(probe: &Probe, range: &Range) -> Result<Verdict> {
+pub(super) async fn connect_back(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
     let token = canary();
     let addresses = range.ground.addresses();
     // Free a moment ago, and nobody else knows the number.
@@ -208,7 +209,7 @@ pub(super) async fn connect_back(probe: &Probe, range: &Range) -> Result<Verdict
             }
         }
     };
-    let work = range.fire(&probe.code, &values, probe.header.seconds);
+    let work = range.fire(shot.code, &values, shot.seconds);
     let run = while_running(work, Duration::from_millis(100), look).await?;
     Ok(judge(&run, arrived.load(Ordering::SeqCst)))
 }

@@ -8,18 +8,19 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use tokio::time::sleep;
 
+use super::Shot;
+use crate::probe::Order;
 use crate::probe::program::{Values, canary, halves};
 use crate::probe::report::Run;
-use crate::probe::{Order, Probe};
 use crate::range::Range;
 use crate::verdict::{By, Verdict};
 
 /// How long the first program of two that run together is ahead.
 const AHEAD: Duration = Duration::from_millis(700);
 
-pub(super) async fn passed(probe: &Probe, range: &Range, order: Order) -> Result<Verdict> {
+pub(super) async fn passed(shot: Shot<'_>, range: &Range, order: Order) -> Result<Verdict> {
     let (sender, receiver) =
-        halves(&probe.code).context("a pair has a line `# --- second program ---`")?;
+        halves(shot.code).context("a pair has a line `# --- second program ---`")?;
     if order == Order::Together && range.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage runs one program at a time"));
     }
@@ -29,7 +30,7 @@ pub(super) async fn passed(probe: &Probe, range: &Range, order: Order) -> Result
     let number = u32::from_str_radix(&place[..7], 16)?;
     let values = Values::default().with("PLACE", place).with("NUMBER", number);
     let knowing = values.clone().with("SECRET", secret.clone());
-    let seconds = probe.header.seconds;
+    let seconds = shot.seconds;
     let first = range.fire(sender, &knowing, seconds);
     let (first, second) = match order {
         Order::After => {

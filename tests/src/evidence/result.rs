@@ -6,18 +6,18 @@
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
+use super::Shot;
 use crate::client::Answer;
-use crate::probe::Probe;
 use crate::probe::program::Values;
 use crate::probe::report::Run;
 use crate::range::Range;
 use crate::verdict::{By, Verdict};
 
-pub(super) async fn says(probe: &Probe, range: &Range, field: &str, lie: &str) -> Result<Verdict> {
+pub(super) async fn says(shot: Shot<'_>, range: &Range, field: &str, lie: &str) -> Result<Verdict> {
     if range.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage says nothing but the output"));
     }
-    let run = range.fire(&probe.code, &Values::default(), probe.header.seconds).await?;
+    let run = range.fire(shot.code, &Values::default(), shot.seconds).await?;
     judge(&run, field, lie)
 }
 

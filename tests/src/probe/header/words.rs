@@ -196,10 +196,14 @@ pub enum Evidence {
     },
     /// A grader in the same process was deceived.
     Grade,
+    /// The platform's list has an evaluation that a program submitted.
+    Resubmits,
+    /// The server was attacked over HTTP, by a function of the harness that also judges.
+    Http,
 }
 
 /// The kinds of evidence, and what stands behind each in a header.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 18] = [
     "canary-file",
     "canary-env",
     "canary-process",
@@ -216,6 +220,8 @@ const KINDS: [&str; 16] = [
     "pair",
     "result",
     "grade",
+    "resubmits",
+    "http",
 ];
 
 impl Evidence {
@@ -238,6 +244,8 @@ impl Evidence {
             "server-dies" => Self::ServerDies,
             "kernel" => Self::Kernel,
             "grade" => Self::Grade,
+            "resubmits" => Self::Resubmits,
+            "http" => Self::Http,
             _ => return Err(format!("{kind:?} is not one of: {}", KINDS.join(", "))),
         };
         if rest.is_empty() { Ok(evidence) } else { Err(format!("{kind} takes nothing more")) }

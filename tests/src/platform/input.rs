@@ -1,0 +1,354 @@
+//! Requests that no well-behaved client sends: too large, too deep, ambiguous, or asking for more
+//! than anybody may have.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Result;
+use tokio::io::AsyncWriteExt as _;
+
+use super::wire::Reply;
+use super::{Listed, listed, wire};
+use crate::probe::program::canary;
+use crate::range::Range;
+use crate::verdict::{By, Verdict};
+
+pub(super) const LIST: &[Listed] = &[
+    listed!(
+        huge_body,
+        "id: platform/huge-body"
+        "class: PeerDoS"
+        "title: Send a body of 48 MiB"
+        "intent: Announces and sends a program of 48 MiB"
+        "success: The server reads all of it"
+        "source: CWE-770; OWASP API4:2023"
+        "host: safe"
+        "promised: 2"
+    ),
+    listed!(
+        endless_body,
+        "id: platform/endless-body"
+        "class: PeerDoS"
+        "title: Send a body that has no announced end"
+        "intent: Sends 48 MiB in chunks, so that no header says how much it will be"
+        "success: The server reads all of it"
+        "source: CWE-770; RFC 9112, 7.1"
+        "host: safe"
+        "promised: 2"
+    ),
+    listed!(
+        deep_json,
+        "id: platform/deep-json"
+        "class: HostDoS"
+        "title: Send JSON that is nested 100,000 deep"
+        "intent: Makes a recursive parser use up its stack"
+        "success: The server does not refuse it, or is down"
+        "source: CWE-674; CVE-2020-10735 in kind"
+        "host: safe"
+        "promised: 2"
+    ),
+    listed!(
+        ambiguous_json,
+        "id: platform/ambiguous-json"
+        "class: Integrity"
+        "title: Send JSON that means two things"
+        "intent: Gives the code twice, numbers that are none, and half of a surrogate pair"
+        "success: The server takes one of them"
+        "source: CWE-436; RFC 8259, 4 and 8.2"
+        "host: safe"
+        "promised: 2"
+    ),
+    listed!(
+        boundless,
+        "id: platform/boundless-limits"
+        "class: PeerDoS"
+        "title: Ask for limits that are none"
+        "intent: Asks for time and memory of zero, less than zero and more than there is"
+        "success: The server takes one of them"
+        "source: Judge0 1.13.0, limits of 0; CWE-1284"
+        "host: safe"
+        "promised: 2"
+    ),
+    listed!(
+        other_walls,
+        "id: platform/choose-the-walls"
+        "class: Escape"
+        "title: Choose image, user, mounts or network"
+        "intent: Sends fields that would weaken the sandbox if anybody believed them"
+        "success: The server takes a request with such a field"
+        "source: gVisor security policy, SandboxSpec; CVE-2024-29021"
+        "host: safe"
+        "promised: 2"
+    ),
+    listed!(
+        file_names,
+        "id: platform/file-names"
+        "class: Escape"
+        "title: Bring files with paths that lead out"
+        "intent: Names files `../x`, absolute, with NUL and with a backslash"
+        "success: The server takes one, or a file of that name is on the host"
+        "source: CWE-22; Judge0 CVE-2024-28185"
+        "host: confined"
+        "promised: 2"
+    ),
+    listed!(
+        traversal,
+        "id: platform/path-traversal"
+        "class: HostLeak"
+        "title: Leave the server's paths"
+        "intent: Asks for /etc/passwd by dots, by escapes, by NUL and by backslashes"
+        "success: The server answers with a file, or with anything but a refusal"
+        "source: CWE-22; OWASP Path Traversal"
+        "host: safe"
+        "promised: 1"
+    ),
+    listed!(
+        smuggling,
+        "id: platform/request-smuggling"
+        "class: Integrity"
+        "title: Send a request inside a request"
+        "intent: Gives two lengths, or a length and chunks, and hides a second request behind"
+        "success: The server answers the hidden request"
+        "source: CWE-444; RFC 9112, 6.3"
+        "host: safe"
+        "promised: 1"
+    ),
+    listed!(
+        error_pages,
+        "id: platform/telling-errors"
+        "class: HostLeak"
+        "title: Make the server tell of itself"
+        "intent: Sends a dozen kinds of nonsense and reads the errors"
+        "success: An error names a source file, a backtrace or a path of the host"
+        "source: CWE-209; OWASP Error Handling Cheat Sheet"
+        "host: safe"
+        "promised: 1"
+    ),
+];
+
+/// More than any program of a person, and far more than the server's limit of 2 MiB.
+const HUGE: usize = 48 << 20;
+
+fn refused(all: bool) -> Verdict {
+    if all { Verdict::Contained(By::Validation) } else { Verdict::Escaped }
+}
+
+/// Sends `head`, and then pieces of `piece` until there are [`HUGE`] bytes or nobody takes more.
+async fn pour(range: &Range, head: &str, piece: &[u8], end: &[u8]) -> Result<Verdict> {
+    let socket = wire::connect(range).await?;
+    let (mut reading, mut writing) = socket.into_split();
+    let pouring = async {
+        writing.write_all(head.as_bytes()).await?;
+        for _ in 0..HUGE / piece.len() {
+            writing.write_all(piece).await?;
+        }
+        writing.write_all(end).await
+    };
+    let answered = async {
+        use tokio::io::AsyncReadExt as _;
+        let mut answer = [0; 64];
+        let length = reading.read(&mut answer).await.unwrap_or(0);
+        answer[..length].starts_with(b"HTTP/1.1 4") || length == 0
+    };
+    tokio::pin!(answered);
+    Ok(tokio::select! {
+        // In the middle of it all: it has counted.
+        refusal = &mut answered => refused(refusal),
+        poured = pouring => match poured {
+            Ok(()) => Verdict::Escaped,
+            Err(_) => Verdict::Contained(By::Validation),
+        },
+    })
+}
+
+async fn huge_body(range: &Range) -> Result<Verdict> {
+    let head = format!(
+        "POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{{\"code\": \"",
+        HUGE + 12
+    );
+    pour(range, &head, &vec![b'#'; 64 << 10], b"\"}").await
+}
+
+async fn endless_body(range: &Range) -> Result<Verdict> {
+    let head = "POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                Transfer-Encoding: chunked\r\n\r\na\r\n{\"code\": \"\r\n";
+    let mut piece = b"10000\r\n".to_vec();
+    piece.extend(vec![b'#'; 64 << 10]);
+    piece.extend(b"\r\n");
+    pour(range, head, &piece, b"2\r\n\"}\r\n0\r\n\r\n").await
+}
+
+async fn deep_json(range: &Range) -> Result<Verdict> {
+    let deep = format!("{{\"code\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let reply = wire::post(range, &deep).await?;
+    Ok(refused(reply.refused() && wire::works(range).await))
+}
+
+async fn all_refused(range: &Range, bodies: &[String]) -> Result<Verdict> {
+    for body in bodies {
+        if !wire::post(range, body).await?.refused() {
+            return Ok(Verdict::Escaped);
+        }
+    }
+    Ok(refused(wire::works(range).await))
+}
+
+async fn ambiguous_json(range: &Range) -> Result<Verdict> {
+    let bodies = [
+        r#"{"code": "print(1)", "code": "print(2)"}"#,
+        r#"{"code": "print('\ud800')"}"#,
+        r#"{"code": "print(1)"} {"code": "print(2)"}"#,
+        r#"{"code": "print(1)", "timeout_seconds": NaN}"#,
+        r#"{"code": "print(1)", "timeout_seconds": 1e400}"#,
+    ];
+    all_refused(range, &bodies.map(str::to_owned)).await
+}
+
+async fn boundless(range: &Range) -> Result<Verdict> {
+    if range.stage == 1 {
+        return Ok(Verdict::NotApplicable("this stage takes no limits"));
+    }
+    let mut bodies = Vec::new();
+    for (field, values) in [
+        ("timeout_seconds", ["0", "-1", "1e9", "null", "\"unlimited\""]),
+        ("memory_bytes", ["0", "-1", "18446744073709551615", "1.5", "\"unlimited\""]),
+    ] {
+        for value in values.into_iter().filter(|value| *value != "null") {
+            bodies.push(format!(r#"{{"code": "print(1)", "{field}": {value}}}"#));
+        }
+    }
+    all_refused(range, &bodies).await
+}
+
+async fn other_walls(range: &Range) -> Result<Verdict> {
+    if range.stage == 1 {
+        return Ok(Verdict::NotApplicable("this stage has no walls to choose"));
+    }
+    let fields = [
+        r#""image": "evil""#,
+        r#""runtime": "runc""#,
+        r#""engine": "subprocess""#,
+        r#""network": "host""#,
+        r#""enable_network": true"#,
+        r#""user": "root""#,
+        r#""privileged": true"#,
+        r#""mounts": ["/:/host"]"#,
+        r#""env": {"LD_PRELOAD": "/tmp/x.so"}"#,
+        r#""pids": 100000"#,
+    ];
+    let bodies = fields.map(|field| format!(r#"{{"code": "print(1)", {field}}}"#));
+    all_refused(range, &bodies).await
+}
+
+async fn file_names(range: &Range) -> Result<Verdict> {
+    if range.stage == 1 {
+        return Ok(Verdict::NotApplicable("this stage takes no files"));
+    }
+    let name = format!("planted-{}", canary());
+    let folder = range.ground.folder().to_owned();
+    let folder = folder.to_string_lossy();
+    let up = "../".repeat(12);
+    let mut bodies = Vec::new();
+    for path in [
+        format!("../{name}"),
+        format!("{folder}/{name}"),
+        format!("{up}{}/{name}", folder.trim_start_matches('/')),
+        format!("a/../../{name}"),
+        format!("{name}\\u0000.txt"),
+        format!("..\\\\{name}"),
+        "main.py".to_owned(),
+        String::new(),
+        ".".to_owned(),
+    ] {
+        bodies.push(format!(r#"{{"code": "print(1)", "files": {{"{path}": "x"}}}}"#));
+    }
+    let verdict = all_refused(range, &bodies).await?;
+    let planted = range.ground.outside(&Path::new(&*folder).join(&name));
+    Ok(if planted.symlink_metadata().is_ok() { Verdict::Escaped } else { verdict })
+}
+
+async fn traversal(range: &Range) -> Result<Verdict> {
+    let up = "../".repeat(12);
+    let mut escaped = String::new();
+    for _ in 0..12 {
+        let _infallible = write!(escaped, "%2e%2e%2f");
+    }
+    for path in [
+        format!("/eval/{up}etc/passwd"),
+        format!("/{up}etc/passwd"),
+        format!("/eval/{escaped}etc%2fpasswd"),
+        "/eval/%00".to_owned(),
+        "/eval/00000000-0000-7000-8000-000000000000%00".to_owned(),
+        "/eval//etc/passwd".to_owned(),
+        "/eval/..%5c..%5cetc%5cpasswd".to_owned(),
+        "/eval/'%20OR%201=1--".to_owned(),
+        format!("/eval/{}", "a".repeat(4000)),
+    ] {
+        let reply =
+            wire::send(range, &wire::request(range, &format!("GET {path}"), "", "")).await?;
+        if !reply.refused() || reply.text.contains("root:") {
+            return Ok(Verdict::Escaped);
+        }
+    }
+    Ok(Verdict::Contained(By::Validation))
+}
+
+async fn smuggling(range: &Range) -> Result<Verdict> {
+    let hidden = "GET /hidden-request HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let head = "POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let length = hidden.len() + 5;
+    for request in [
+        format!(
+            "{head}Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"
+        ),
+        format!("{head}Content-Length: 0\r\nContent-Length: {length}\r\n\r\n{hidden}"),
+        format!("{head}Transfer-Encoding: xchunked\r\nContent-Length: 0\r\n\r\n{hidden}"),
+        format!("{head}Content-Length: +0\r\n\r\n{hidden}"),
+    ] {
+        let reply = wire::send(range, request.as_bytes()).await?;
+        if answered_both(&reply) {
+            return Ok(Verdict::Escaped);
+        }
+    }
+    Ok(Verdict::Contained(By::Validation))
+}
+
+/// Two answers where an intermediary would have seen one request.
+fn answered_both(reply: &Reply) -> bool {
+    reply.text.matches("HTTP/1.1 ").count() > 1
+}
+
+async fn error_pages(range: &Range) -> Result<Verdict> {
+    const TELLING: [&str; 9] = [
+        "/root/",
+        "/home/",
+        "/usr/src",
+        "src/",
+        ".rs:",
+        "panicked",
+        "RUST_BACKTRACE",
+        "stack backtrace",
+        "/tmp/",
+    ];
+    let json = "Content-Type: application/json\r\n";
+    for request in [
+        wire::request(range, "POST /eval", json, "{"),
+        wire::request(range, "POST /eval", json, "\u{feff}[]"),
+        wire::request(range, "POST /eval", json, r#"{"code": 7}"#),
+        wire::request(range, "POST /eval", json, r#"{"code": "print(1)", "files": 7}"#),
+        wire::request(range, "POST /eval", "Content-Type: text/plain\r\n", "x"),
+        wire::request(range, "PATCH /eval", json, "{}"),
+        wire::request(range, "DELETE /eval/x", "", ""),
+        wire::request(range, "GET /eval?limit=x&limit=y&status=%ff", "", ""),
+        wire::request(range, "GET /eval/x/events", "Last-Event-ID: x\r\n", ""),
+        b"GET / HTTP/9.9\r\n\r\n".to_vec(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
+    ] {
+        let reply = wire::send(range, &request).await?;
+        if TELLING.iter().any(|word| reply.text.contains(word)) {
+            return Ok(Verdict::Escaped);
+        }
+    }
+    Ok(refused(wire::works(range).await))
+}
