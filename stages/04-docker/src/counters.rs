@@ -18,7 +18,7 @@ const ID: &str = "{id}";
 
 /// Where the control groups of this machine's containers lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Layout {
+pub enum Layout {
     /// A folder for each controller.
     V1 {
         /// Processor time.
@@ -55,7 +55,7 @@ impl Layout {
     /// # Errors
     ///
     /// What could not be found, and what that means.
-    pub(crate) fn learn(process: i64, id: &str) -> Result<Self, String> {
+    pub fn learn(process: i64, id: &str) -> Result<Self, String> {
         let read = |path: String| {
             std::fs::read_to_string(&path).map_err(|fault| {
                 format!(
@@ -92,7 +92,7 @@ impl Layout {
     }
 
     /// The counters of one container.
-    pub(crate) fn of(&self, id: &str) -> Counters {
+    pub fn of(&self, id: &str) -> Counters {
         let path = |template: &String| PathBuf::from(template.replace(ID, id));
         match self {
             Self::V1 { cpuacct, memory, pids } => {
@@ -103,7 +103,7 @@ impl Layout {
     }
 
     /// 1 or 2.
-    pub(crate) fn version(&self) -> u8 {
+    pub fn version(&self) -> u8 {
         match self {
             Self::V1 { .. } => 1,
             Self::V2(_) => 2,
@@ -127,14 +127,23 @@ fn mount_of<'a>(line: &'a str, controller: &str) -> Option<(&'a str, &'a str)> {
 // ANCHOR: read
 /// The folders of one container's counters.
 #[derive(Debug, Clone)]
-pub(crate) enum Counters {
-    V1 { cpuacct: PathBuf, memory: PathBuf, pids: PathBuf },
+pub enum Counters {
+    /// A folder for each controller.
+    V1 {
+        /// Processor time.
+        cpuacct: PathBuf,
+        /// Memory.
+        memory: PathBuf,
+        /// Processes and threads.
+        pids: PathBuf,
+    },
+    /// One folder for all.
     V2(PathBuf),
 }
 
 impl Counters {
     /// Reads them; None when the group is not there, not yet or no more.
-    pub(crate) fn read(&self) -> Option<Reading> {
+    pub fn read(&self) -> Option<Reading> {
         let reading = match self {
             Self::V1 { cpuacct, memory, pids } => Reading {
                 cpu: number(cpuacct, "cpuacct.usage").map(Duration::from_nanos),

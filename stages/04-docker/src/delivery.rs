@@ -3,7 +3,6 @@
 //! The rule it keeps: nothing of a program is on a command line or in a file of the host, so that
 //! there is no limit of length and nothing to clean up. `loader.py` is the other end.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use shared::Job;
@@ -21,8 +20,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// When the container does not take it, which happens when it has ended.
-pub(crate) async fn send(
-    mut input: Pin<Box<dyn AsyncWrite + Send>>,
+pub async fn send(
+    mut input: impl AsyncWrite + Unpin,
     job: &Job,
     secret: &Secret,
 ) -> std::io::Result<()> {
@@ -71,9 +70,9 @@ mod tests {
         submission.stdin = b"in".to_vec();
         submission.files = vec![File { path: "d/f".into(), bytes: vec![0xff] }];
         let job = Job { id: uuid::Uuid::nil(), submission };
-        let secret = Secret::new();
+        let secret = Secret::random();
         let (ours, mut theirs) = tokio::io::duplex(1 << 10);
-        send(Box::pin(ours), &job, &secret).await.unwrap();
+        send(ours, &job, &secret).await.unwrap();
         let mut sent = Vec::new();
         theirs.read_to_end(&mut sent).await.unwrap();
         let mut expected = secret.as_bytes().to_vec();

@@ -35,7 +35,7 @@ pub async fn diagnose(args: &DockerArgs, runtime: Runtime) -> Vec<Diagnosis> {
         seccomp(&info),
         image(args, &daemon).await,
     ];
-    findings.push(match DockerEngine::start(args, runtime).await {
+    findings.push(match Box::pin(DockerEngine::start(args, runtime)).await {
         Ok(engine) => {
             use shared::Engine as _;
             let version = engine.layout.as_ref().map_or(0, crate::counters::Layout::version);

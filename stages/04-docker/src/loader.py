@@ -128,7 +128,3 @@ def start():
     if child:
         stay(child, secret, seconds)
     posix.setsid()  # a program that signals its process group does not mean us
-
-
-start()
-program()

@@ -18,7 +18,7 @@ use crate::report::Report;
 
 /// Why the engine stopped watching.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub enum Stop {
     /// Init said how the program ended.
     Reported(Report),
     /// The sandbox ended without a word.
@@ -37,28 +37,32 @@ pub(crate) enum Stop {
 
 /// What Docker says about a container that has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Remains {
-    pub(crate) exit_code: Option<i64>,
-    pub(crate) oom_killed: bool,
+pub struct Remains {
+    /// What its first process ended with.
+    pub exit_code: Option<i64>,
+    /// Whether the runtime says that it was killed for want of memory.
+    pub oom_killed: bool,
 }
 
 /// Everything that was seen of one evaluation.
 #[derive(Debug, Clone)]
-pub(crate) struct Facts {
-    pub(crate) stop: Stop,
+pub struct Facts {
+    /// Why the engine stopped watching.
+    pub stop: Stop,
     /// From the program's first moment to the stop; none when it never began.
-    pub(crate) wall: Option<Duration>,
+    pub wall: Option<Duration>,
     /// The counters when the program began.
-    pub(crate) before: Reading,
+    pub before: Reading,
     /// The counters at the end, or the last that could be read.
-    pub(crate) after: Reading,
+    pub after: Reading,
     /// The most processes and threads that were seen at once.
-    pub(crate) pids_seen: Option<u64>,
-    pub(crate) remains: Option<Remains>,
+    pub pids_seen: Option<u64>,
+    /// What was left of the sandbox, when it ended without a word.
+    pub remains: Option<Remains>,
     /// Whether a program can kill the container's init: under gVisor it can.
-    pub(crate) init_is_mortal: bool,
+    pub init_is_mortal: bool,
     /// Whether the counted processes are the program's, and not the runtime's as well.
-    pub(crate) pids_are_the_programs: bool,
+    pub pids_are_the_programs: bool,
 }
 
 impl Facts {
@@ -113,7 +117,7 @@ impl Facts {
 
 // ANCHOR: decide
 /// How the evaluation ended.
-pub(crate) fn decide(facts: &Facts, limits: &Limits) -> Verdict {
+pub fn decide(facts: &Facts, limits: &Limits) -> Verdict {
     let by = |outcome, decided_by: &str| Verdict::new(outcome, facts.evidence(decided_by));
     let verdict = match &facts.stop {
         Stop::Cancelled => by(Outcome::Cancelled, "cancelled"),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bollard::models::ContainerCreateBody;
+use stage_02_queue::Owner;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -17,8 +18,11 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::daemon::{Daemon, DaemonError};
-use crate::owner::{LABEL, Owner};
 
+/// The label that names the owner.
+const LABEL: &str = "crucible.owner";
+/// The label that tells two engines of one process apart.
+const ENGINE: &str = "crucible.engine";
 /// Containers that may wait to be taken away before answers have to wait for them: an engine that
 /// makes them faster than Docker removes them would fill the machine.
 const WAITING: usize = 8;
@@ -31,6 +35,7 @@ const CLOSING: Duration = Duration::from_secs(20);
 pub(crate) struct Reaper {
     daemon: Daemon,
     owner: Owner,
+    engine: String,
     tasks: TaskTracker,
     closing: CancellationToken,
     waiting: Arc<Semaphore>,
@@ -73,6 +78,7 @@ impl Reaper {
         Arc::new(Self {
             daemon,
             owner: Owner::this_process(),
+            engine: Uuid::new_v4().simple().to_string(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             waiting: Arc::new(Semaphore::new(WAITING)),
@@ -82,7 +88,9 @@ impl Reaper {
 
     /// The labels of a new container.
     pub(crate) fn labels(&self) -> HashMap<String, String> {
-        [(LABEL.to_owned(), self.owner.to_string())].into()
+        [(LABEL, self.owner.to_string()), (ENGINE, self.engine.clone())]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into()
     }
 
     // ANCHOR: create
@@ -160,9 +168,9 @@ impl Reaper {
         Ok(reaped)
     }
 
-    /// How many containers of this process there are.
+    /// How many containers of this engine there are.
     pub(crate) async fn remaining(&self) -> Result<usize, DaemonError> {
-        Ok(self.daemon.labelled(&format!("{LABEL}={}", self.owner)).await?.len())
+        Ok(self.daemon.labelled(&format!("{ENGINE}={}", self.engine)).await?.len())
     }
 
     /// Waits until nothing is left, but not for ever.

@@ -13,21 +13,23 @@ const LONGEST: usize = 300;
 
 /// 122 random bits, as 32 letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Secret(String);
+pub struct Secret(String);
 
 impl Secret {
-    pub(crate) fn new() -> Self {
+    /// A new one.
+    pub fn random() -> Self {
         Self(Uuid::new_v4().simple().to_string())
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    /// Its 32 letters.
+    pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
 
 /// One line of init's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Report {
+pub enum Report {
     /// The program starts now.
     Began,
     /// The program ended with an exit code.
@@ -43,7 +45,8 @@ pub(crate) enum Report {
 }
 
 impl Report {
-    fn parse(line: &str) -> Self {
+    /// What a line says, without its secret.
+    pub fn parse(line: &str) -> Self {
         let number = |text: &str| text.parse().ok().filter(|number| (0..256).contains(number));
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let report = match word {
@@ -145,7 +148,7 @@ mod tests {
 
     #[test]
     fn reports_are_found_however_the_stream_is_cut() {
-        let secret = Secret::new();
+        let secret = Secret::random();
         let s = &secret.0;
         let stream = format!("{s} begin\nhel{}lo\n{s} signal 9\n", &s[..31]);
         for size in 1..stream.len() {
@@ -169,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_init_never_says_is_nonsense() {
-        let secret = Secret::new();
+        let secret = Secret::random();
         for line in ["exit 256", "exit", "exit -1", "signal x", "", "hello"] {
             let stream = format!("{} {line}\n", secret.0);
             let (_, reports) = split(stream.as_bytes(), &secret, 7);
@@ -182,8 +185,8 @@ mod tests {
 
     #[test]
     fn another_secret_is_only_output() {
-        let stream = format!("{} exit 0\n", Secret::new().0);
-        let (output, reports) = split(stream.as_bytes(), &Secret::new(), 5);
+        let stream = format!("{} exit 0\n", Secret::random().0);
+        let (output, reports) = split(stream.as_bytes(), &Secret::random(), 5);
         assert_eq!((output.as_slice(), reports.len()), (stream.as_bytes(), 0));
     }
 }

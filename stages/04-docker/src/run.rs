@@ -11,15 +11,14 @@
 //! the container but init is dead, and its counters have been read; taking it away is the reaper's.
 
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
-use shared::{Capture, Job, Limits};
+use shared::{Capture, Job};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::counters::{Counters, Reading};
 use crate::daemon::DaemonError;
 use crate::delivery;
 use crate::engine::DockerEngine;
@@ -27,12 +26,10 @@ use crate::outcome::{Facts, Remains, Stop};
 use crate::reaper::Container;
 use crate::report::Secret;
 use crate::stdio::{Event, Stdio};
+use crate::watch::{SAMPLING, Watch};
 
 /// From the order to start a container to the first moment of its program.
 const STARTS: Duration = Duration::from_secs(40);
-/// How often the counters are read. Short, because a sandbox that dies takes its counters along
-/// some 30 ms later; cheap, because each reading costs some 50 µs.
-const SAMPLING: Duration = Duration::from_millis(20);
 
 /// Runs `job`; none when it was cancelled before there was a container.
 ///
@@ -48,7 +45,8 @@ pub(crate) async fn run(
         made = engine.reaper.create(engine.specification(limits)) => made?,
         () = cancel.cancelled() => return Ok(None),
     };
-    let mut watch = Watch::new(engine, &container.id, limits);
+    let mut watch =
+        Watch::new(engine.layout.as_ref().map(|layout| layout.of(&container.id)), limits);
     let stop = match attend(engine, &container.id, &mut watch, job, capture, &cancel).await {
         Ok(stop) => stop,
         Err(fault) => Stop::Fault(fault.to_string()),
@@ -88,7 +86,7 @@ async fn attend(
     capture: &Capture,
     cancel: &CancellationToken,
 ) -> Result<Stop, DaemonError> {
-    let secret = Secret::new();
+    let secret = Secret::random();
     let attached = engine.daemon.attach(id).await?;
     let mut stdio = Stdio::new(attached.output, capture, &secret);
     let mut sending = pin!(delivery::send(attached.input, job, &secret).fuse());
@@ -120,59 +118,9 @@ async fn attend(
             started = &mut starting, if !starting.is_terminated() => started?,
             // A program need not read what it is given; that is nobody's fault.
             _unread = &mut sending, if !sending.is_terminated() => {}
-            () = &mut deadline => return Ok(watch.out_of_time()),
+            () = &mut deadline => return Ok(watch.out_of_time(STARTS)),
             _ = sampling.tick() => if watch.sample() { return Ok(Stop::OutOfCpu) },
         }
     }
 }
 // ANCHOR_END: attend
-
-/// What is known of a container while it runs.
-struct Watch<'a> {
-    counters: Option<Counters>,
-    limits: &'a Limits,
-    began: Option<Instant>,
-    before: Reading,
-    after: Reading,
-    pids_seen: Option<u64>,
-}
-
-impl<'a> Watch<'a> {
-    fn new(engine: &DockerEngine, id: &str, limits: &'a Limits) -> Self {
-        Self {
-            counters: engine.layout.as_ref().map(|layout| layout.of(id)),
-            limits,
-            began: None,
-            before: Reading::default(),
-            after: Reading::default(),
-            pids_seen: None,
-        }
-    }
-
-    fn begin(&mut self) {
-        self.sample();
-        self.before = self.after;
-        self.pids_seen = self.after.pids;
-        self.began = Some(Instant::now());
-    }
-
-    /// Reads the counters. These are files of the kernel's, which never wait for a disk. True when
-    /// the program's processor time is over.
-    fn sample(&mut self) -> bool {
-        if let Some(reading) = self.counters.as_ref().and_then(Counters::read) {
-            self.after = reading.or_earlier(self.after);
-            self.pids_seen = self.pids_seen.max(reading.pids);
-        }
-        let used = self.after.cpu.zip(self.before.cpu).map(|(now, then)| now.saturating_sub(then));
-        let limit = Duration::from_secs_f64(self.limits.cpu_seconds);
-        self.began.is_some() && used.is_some_and(|used| used >= limit)
-    }
-
-    fn out_of_time(&self) -> Stop {
-        if self.began.is_some() {
-            return Stop::OutOfTime;
-        }
-        let seconds = STARTS.as_secs();
-        Stop::Fault(format!("the sandbox did not start within {seconds} s"))
-    }
-}

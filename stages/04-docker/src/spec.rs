@@ -18,10 +18,13 @@ use bollard::models::{
 };
 use shared::Limits;
 
-/// What runs inside, first of all.
-const LOADER: &str = include_str!("loader.py");
+/// The functions that what runs inside is made of, first of all. Whoever has an init of another kind
+/// calls others of them.
+pub const LOADER_FUNCTIONS: &str = include_str!("loader.py");
+/// What runs inside, first of all: init, and the program as its child.
+const LOADER: &str = concat!(include_str!("loader.py"), "\n\nstart()\nprogram()\n");
 /// Neither root nor anybody else who owns a file: `nobody`.
-pub(crate) const USER: u32 = 65534;
+pub const USER: u32 = 65534;
 /// Shared memory for `multiprocessing`'s locks, in bytes, beside the program's own scratch space.
 const SHARED_MEMORY: u64 = 1 << 20;
 

@@ -159,7 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_has_ended_when_both_streams_have() {
-        let secret = Secret::new();
+        let secret = Secret::random();
         let line =
             |words: &str| format!("{} {words}\n", String::from_utf8_lossy(secret.as_bytes()));
         let ended = Event::Ended(Report::Exited(3));
@@ -183,7 +183,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_much_is_told_at_once() {
         let flood = vec![(Stream::Stderr, "x".repeat(11))];
-        let (seen, capture) = events(flood, &Secret::new()).await;
+        let (seen, capture) = events(flood, &Secret::random()).await;
         assert_eq!(seen, [Event::Full, Event::Closed]);
         assert_eq!(capture.output(Stream::Stderr).text.len(), 10);
     }

@@ -155,14 +155,7 @@ impl TestableComponent for DockerEngine {
 impl DockerEngine {
     /// The checks of what every container engine promises, whatever its runtime.
     pub fn common_suite(&self) -> Vec<TestCase<'_>> {
-        let mut cases: Vec<_> = PROMISES
-            .iter()
-            .map(|promise| self.promise(promise.0, promise.1, promise.2, promise.3))
-            .collect();
-        cases.push(TestCase::new("one long write arrives whole", self.long_write()));
-        cases.push(TestCase::new("the next program finds nothing", self.nothing_is_left()));
-        cases.push(TestCase::new("a cancelled program ends at once", self.cancels()));
-        cases
+        common_suite(self)
     }
 
     /// Looks at the walls of a live container from outside.
@@ -176,15 +169,7 @@ impl DockerEngine {
 
     /// Runs `code` and gives the verdict and what it wrote, standard output first.
     pub async fn try_out(&self, code: &str, limits: Limits) -> (Verdict, String) {
-        self.until(code, limits, CancellationToken::new()).await
-    }
-
-    async fn until(&self, code: &str, limits: Limits, end: CancellationToken) -> (Verdict, String) {
-        let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
-        let capture = Capture::new(limits.output_bytes, Box::new(|_, _, _| {}));
-        let verdict = self.evaluate(&job, &capture, end).await;
-        let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(|it| capture.output(it).text);
-        (verdict, stdout + &stderr)
+        try_out(self, code, limits).await
     }
 
     /// The check that `code` ends as it should.
@@ -195,58 +180,99 @@ impl DockerEngine {
         limits: Limits,
         ends: Ends,
     ) -> TestCase<'_> {
-        TestCase::new(name, async move {
-            let (verdict, said) = self.try_out(code, limits).await;
-            let kept = match ends {
-                Printing(text) => verdict.exit_code == Some(0) && said.trim_end() == text,
-                With(code) => verdict.outcome == Outcome::Exited && verdict.exit_code == Some(code),
-                As(outcome) => verdict.outcome == outcome,
-            };
-            if kept {
-                Ok(format!("decided by {}", verdict.evidence.decided_by))
-            } else {
-                let said: String = said.chars().take(400).collect();
-                Err(format!("expected {ends:?}, got {verdict:?}\n{said}"))
-            }
-        })
+        promise(self, name, code, limits, ends)
     }
+}
 
-    async fn long_write(&self) -> Finding {
-        let limits = Limits { output_bytes: 1 << 20, ..PROBE };
-        let (verdict, said) = self.try_out("print('x' * 200_000)", limits).await;
-        if said.len() == 200_001 && verdict.exit_code == Some(0) {
-            Ok("200,001 bytes".to_owned())
+/// The checks of what every engine with a sandbox promises.
+pub fn common_suite(engine: &dyn Engine) -> Vec<TestCase<'_>> {
+    let mut cases: Vec<_> = PROMISES
+        .iter()
+        .map(|&(name, code, limits, ends)| promise(engine, name, code, limits, ends))
+        .collect();
+    cases.push(TestCase::new("one long write arrives whole", long_write(engine)));
+    cases.push(TestCase::new("the next program finds nothing", nothing_is_left(engine)));
+    cases.push(TestCase::new("a cancelled program ends at once", cancels(engine)));
+    cases
+}
+
+/// The check that `code` ends as it should.
+pub fn promise<'a>(
+    engine: &'a dyn Engine,
+    name: &'static str,
+    code: &'static str,
+    limits: Limits,
+    ends: Ends,
+) -> TestCase<'a> {
+    TestCase::new(name, async move {
+        let (verdict, said) = try_out(engine, code, limits).await;
+        let kept = match ends {
+            Printing(text) => verdict.exit_code == Some(0) && said.trim_end() == text,
+            With(code) => verdict.outcome == Outcome::Exited && verdict.exit_code == Some(code),
+            As(outcome) => verdict.outcome == outcome,
+        };
+        if kept {
+            Ok(format!("decided by {}", verdict.evidence.decided_by))
         } else {
-            Err(format!("{} bytes of 200,001 arrived: {verdict:?}", said.len()))
+            let said: String = said.chars().take(400).collect();
+            Err(format!("expected {ends:?}, got {verdict:?}\n{said}"))
+        }
+    })
+}
+
+/// Runs `code` and gives the verdict and what it wrote, standard output first.
+pub async fn try_out(engine: &dyn Engine, code: &str, limits: Limits) -> (Verdict, String) {
+    until(engine, code, limits, CancellationToken::new()).await
+}
+
+async fn until(
+    engine: &dyn Engine,
+    code: &str,
+    limits: Limits,
+    end: CancellationToken,
+) -> (Verdict, String) {
+    let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
+    let capture = Capture::new(limits.output_bytes, Box::new(|_, _, _| {}));
+    let verdict = engine.evaluate(&job, &capture, end).await;
+    let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(|it| capture.output(it).text);
+    (verdict, stdout + &stderr)
+}
+
+async fn long_write(engine: &dyn Engine) -> Finding {
+    let limits = Limits { output_bytes: 1 << 20, ..PROBE };
+    let (verdict, said) = try_out(engine, "print('x' * 200_000)", limits).await;
+    if said.len() == 200_001 && verdict.exit_code == Some(0) {
+        Ok("200,001 bytes".to_owned())
+    } else {
+        Err(format!("{} bytes of 200,001 arrived: {verdict:?}", said.len()))
+    }
+}
+
+async fn nothing_is_left(engine: &dyn Engine) -> Finding {
+    let code = "import os; print(sorted(os.listdir('/tmp') + os.listdir('/dev/shm')))\n\
+                open('/tmp/left', 'w'); open('/dev/shm/left', 'w')";
+    for _ in 0..2 {
+        let (verdict, said) = try_out(engine, code, PROBE).await;
+        if said.trim_end() != "['main.py']" {
+            return Err(format!("a fresh sandbox has {said}: {verdict:?}"));
         }
     }
+    Ok("the second program did not see what the first had written".to_owned())
+}
 
-    async fn nothing_is_left(&self) -> Finding {
-        let code = "import os; print(sorted(os.listdir('/tmp') + os.listdir('/dev/shm')))\n\
-                    open('/tmp/left', 'w'); open('/dev/shm/left', 'w')";
-        for _ in 0..2 {
-            let (verdict, said) = self.try_out(code, PROBE).await;
-            if said.trim_end() != "['main.py']" {
-                return Err(format!("a fresh sandbox has {said}: {verdict:?}"));
-            }
-        }
-        Ok("the second program did not see what the first had written".to_owned())
-    }
-
-    async fn cancels(&self) -> Finding {
-        let end = CancellationToken::new();
-        let soon = end.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            soon.cancel();
-        });
-        let begun = Instant::now();
-        let (verdict, _) = self.until("while 1: pass", PROBE, end).await;
-        let took = begun.elapsed();
-        if verdict.outcome == Outcome::Cancelled && took < Duration::from_secs(5) {
-            Ok(format!("after {} ms, told after 1,000", took.as_millis()))
-        } else {
-            Err(format!("after {} ms: {verdict:?}", took.as_millis()))
-        }
+async fn cancels(engine: &dyn Engine) -> Finding {
+    let end = CancellationToken::new();
+    let soon = end.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        soon.cancel();
+    });
+    let begun = Instant::now();
+    let (verdict, _) = until(engine, "while 1: pass", PROBE, end).await;
+    let took = begun.elapsed();
+    if verdict.outcome == Outcome::Cancelled && took < Duration::from_secs(5) {
+        Ok(format!("after {} ms, told after 1,000", took.as_millis()))
+    } else {
+        Err(format!("after {} ms: {verdict:?}", took.as_millis()))
     }
 }

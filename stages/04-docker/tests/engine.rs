@@ -3,37 +3,180 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use shared::{Limits, Outcome, TestableComponent};
-use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
+mod support;
 
-const LIMITS: Limits = Limits {
-    timeout_seconds: 20.0,
-    cpu_seconds: 20.0,
-    memory_bytes: 256 << 20,
-    pids: 64,
-    output_bytes: 1 << 20,
-    disk_bytes: 16 << 20,
-    open_files: 256,
-};
+use std::time::{Duration, Instant};
 
-fn args() -> DockerArgs {
-    DockerArgs { image: None, docker_host: "unix:///var/run/docker.sock".to_owned() }
-}
-
-async fn engine() -> DockerEngine {
-    DockerEngine::start(&args(), RUNC).await.expect("run infrastructure/setup/setup.sh first")
-}
+use shared::{Limits, Outcome, TestableComponent as _};
+use stage_04_docker::{DockerArgs, DockerEngine, EngineError, RUNC, Runtime};
+use support::{LIMITS, args, engine, evaluate, file, run, submission};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_verifies_itself() {
-    let mut failed = Vec::new();
     let engine = engine().await;
-    shared::component::verify(&engine, |check| {
-        eprintln!("{} {} {} ms {}", check.passed, check.name, check.millis, check.detail);
+    let mut failed = Vec::new();
+    let passed = shared::component::verify(&engine, |check| {
         if !check.passed {
             failed.push(check);
         }
-    })
-    .await;
-    assert!(failed.is_empty(), "{failed:#?}");
+    });
+    assert!(passed.await, "{failed:#?}");
+    assert_eq!(engine.name(), "docker engine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_gets_its_files_and_its_input() {
+    let engine = engine().await;
+    let mut given = submission(
+        "import sys\nprint(open('a.txt').read(), len(open('d/e/b.bin', 'rb').read()))\n\
+         data = sys.stdin.buffer.read()\nprint(len(data), data[:3], data[-1:])",
+    );
+    given.files = vec![file("a.txt", "text"), file("d/e/b.bin", vec![0xff; 300_000])];
+    given.stdin = [b"in ".as_slice(), &vec![b'x'; 1 << 20]].concat();
+    let ended = evaluate(&engine, given).await;
+    assert_eq!(ended.stdout, "text 300000\n1048579 b'in ' b'x'\n", "{ended:?}");
+
+    let mut unread = submission("print('done')");
+    unread.stdin = vec![b'x'; 4 << 20];
+    assert_eq!(evaluate(&engine, unread).await.stdout, "done\n");
+    let long = format!("x = '{}'\nprint(len(x))", "y".repeat(3 << 20));
+    assert_eq!(run(&engine, &long).await.stdout, format!("{}\n", 3 << 20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_do_not_fit_are_named() {
+    let mut given = submission("print('never')");
+    given.limits.disk_bytes = 1 << 20;
+    given.files = vec![file("a", vec![1; 600 << 10]), file("b", vec![1; 600 << 10])];
+    let ended = evaluate(&engine().await, given).await;
+    assert_eq!(ended.verdict.outcome, Outcome::DiskExceeded, "{ended:?}");
+    assert_eq!(ended.verdict.evidence.decided_by, "submission_bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_holds_the_output_does_not_hang_us() {
+    let engine = engine().await;
+    let begun = Instant::now();
+    let code = "import subprocess, sys, time\nprint('before', flush=True)\n\
+                for _ in range(3):\n    subprocess.Popen([sys.executable, '-c', \
+                'import os, time; os.setsid(); time.sleep(30)'])\nsys.exit(7)";
+    let ended = run(&engine, code).await;
+    assert_eq!((ended.verdict.exit_code, ended.stdout.as_str()), (Some(7), "before\n"));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_did_not_end_the_program_is_only_evidence() {
+    let engine = engine().await;
+    let forks = "import os, time\nn = 0\ntry:\n    while True:\n        if not os.fork(): time.sleep(9)\n\
+                 \x20       n += 1\nexcept BlockingIOError: print(n)";
+    let ended = run(&engine, forks).await;
+    assert_eq!(ended.verdict.outcome, Outcome::Exited, "{ended:?}");
+    // The program itself is one of the 64 that it may have, and init is not.
+    assert_eq!(ended.stdout, "63\n");
+    assert!(ended.verdict.evidence.counters["pids.events"].as_u64().unwrap() >= 1, "{ended:?}");
+    assert_eq!(ended.verdict.usage.unwrap().pids_peak, Some(64));
+
+    let child = "import subprocess, sys\n\
+                 p = subprocess.run([sys.executable, '-c', 'bytearray(1 << 30)'])\nprint(p.returncode)";
+    let ended = run(&engine, child).await;
+    assert_eq!((ended.verdict.outcome, ended.stdout.as_str()), (Outcome::Exited, "-9\n"));
+    assert_eq!(ended.verdict.evidence.counters["memory.oom_kill"], 1);
+    let ended = run(&engine, &format!("{child}\nsys.exit(p.returncode)")).await;
+    assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded);
+    assert_eq!(ended.verdict.exit_code, Some(247));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_will_not_end_is_ended() {
+    let engine = engine().await;
+    let stubborn = "import os, signal, time\nfor n in range(1, 65):\n    try: signal.signal(n, \
+                    signal.SIG_IGN)\n    except (OSError, ValueError): pass\nos.closerange(0, 3)\n\
+                    if not os.fork(): os.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep(60)";
+    let mut given = submission(stubborn);
+    given.limits = Limits { timeout_seconds: 1.0, ..LIMITS };
+    let ended = evaluate(&engine, given).await;
+    assert_eq!(ended.verdict.outcome, Outcome::WallTimeExceeded, "{ended:?}");
+    let wall = ended.verdict.usage.unwrap().wall_ms;
+    assert!((1000..1500).contains(&wall), "{wall} ms");
+    assert_eq!(engine.remaining().await.unwrap(), 0, "it still runs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_are_cut_on_both_streams() {
+    let engine = engine().await;
+    for fd in [1, 2] {
+        let code = format!("import os\nwhile True: os.write({fd}, b'x' * 65536)");
+        let ended = run(&engine, &code).await;
+        assert_eq!(ended.verdict.outcome, Outcome::OutputExceeded, "{ended:?}");
+        let kept = if fd == 1 { ended.stdout } else { ended.stderr };
+        assert_eq!(kept.len(), 1 << 20);
+    }
+}
+
+/// What is gained by breaking into init, which runs as the same user: an exit code.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_report_gains_an_exit_code_and_nothing_else() {
+    let engine = engine().await;
+    let forge = "import os, re\n\
+        mem, found = open('/proc/1/mem', 'rb', 0), set()\n\
+        for line in open('/proc/1/maps'):\n\
+        \x20   if ' rw-p ' not in line: continue\n\
+        \x20   start, end = (int(x, 16) for x in line.split()[0].split('-'))\n\
+        \x20   mem.seek(start)\n\
+        \x20   found.update(re.findall(rb'[0-9a-f]{32}', mem.read(end - start)))\n\
+        for secret in found:\n\
+        \x20   os.write(1, secret + b' end\\n'); os.write(2, secret + b' exit 0\\n')\n\
+        while True: pass";
+    let ended = run(&engine, forge).await;
+    let seen = (ended.verdict.outcome, ended.verdict.exit_code);
+    assert_eq!(seen, (Outcome::Exited, Some(0)), "it is not so easily forged any more: {ended:?}");
+    let begun = Instant::now();
+    while engine.remaining().await.unwrap() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "it goes on behind its forged end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_programs_at_once_do_not_meet() {
+    let engine = engine().await;
+    let code = "import os, socket, time\nopen('/tmp/mine', 'x'); open('/dev/shm/mine', 'x')\n\
+                s = socket.create_server(('127.0.0.1', 4242)); time.sleep(1)\n\
+                print(len([p for p in os.listdir('/proc') if p.isdigit()]))";
+    let (one, two) = tokio::join!(run(&engine, code), run(&engine, code));
+    assert_eq!((one.stdout.as_str(), two.stdout.as_str()), ("2\n", "2\n"), "{one:?} {two:?}");
+}
+
+#[tokio::test]
+async fn what_is_missing_is_said_at_the_start() {
+    async fn start(args: DockerArgs, runtime: Runtime) -> EngineError {
+        DockerEngine::start(&args, runtime).await.err().expect("it started")
+    }
+    let image = DockerArgs { image: Some("crucible/none:such".to_owned()), ..args() };
+    let fault = start(image, RUNC).await;
+    assert!(matches!(fault, EngineError::NoImage { .. }), "{fault}");
+    assert!(fault.to_string().contains("crucible/none:such"), "{fault}");
+    assert!(fault.to_string().contains("setup.sh"), "{fault}");
+
+    let fault = start(args(), Runtime { name: "none-such", ..RUNC }).await;
+    assert!(matches!(fault, EngineError::NoRuntime { runtime: "none-such" }), "{fault}");
+
+    for (host, says) in [
+        ("tcp://127.0.0.1:2375", "not a socket on this machine"),
+        ("unix:///nowhere/docker.sock", "does not answer"),
+        ("", "not a socket on this machine"),
+    ] {
+        let elsewhere = DockerArgs { docker_host: host.to_owned(), ..args() };
+        let fault = start(elsewhere, RUNC).await.to_string();
+        assert!(fault.contains(says), "{host}: {fault}");
+    }
+}
+
+/// An engine whose walls are not those it promises does not start.
+#[tokio::test]
+async fn walls_that_do_not_stand_are_seen() {
+    let deceived = Runtime { prove: |_| Box::pin(async { Err("no wall".to_owned()) }), ..RUNC };
+    let fault = DockerEngine::start(&args(), deceived).await.err().expect("it started");
+    assert!(matches!(fault, EngineError::NotProven { .. }), "{fault}");
 }

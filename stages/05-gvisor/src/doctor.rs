@@ -9,7 +9,7 @@ const SET_UP: &str = "run infrastructure/setup/setup.sh: it finds a platform tha
 
 /// Looks at Docker, at runsc and its platform, and starts a sandbox, all with deadlines.
 pub async fn diagnose(args: &DockerArgs) -> Vec<Diagnosis> {
-    let mut findings = Box::pin(stage_04_docker::diagnose(args, RUNSC)).await;
+    let mut findings = stage_04_docker::diagnose(args, RUNSC).await;
     let at = findings.iter().position(|it| it.subject == "runtime").map_or(0, |at| at + 1);
     let Ok(daemon) = Daemon::connect(&args.docker_host).await else { return findings };
     let Ok(info) = daemon.info().await else { return findings };
