@@ -30,13 +30,13 @@ pub mod metrics;
 
 mod checks;
 
-pub mod routes;
+mod routes;
 
 mod page;
 mod sse;
 
 pub use advanced::AdvancedMonitor;
-pub use log::Retention;
+pub use log::{Held, Retention};
 pub use memory::{InMemoryMonitor, MonitorOptions};
 pub use recorded::Recorded;
 pub use routes::{Stage, routes};

@@ -78,7 +78,8 @@ async function end(status, { outcome, exit_code, signal, usage, error }) {
   $("cancel").disabled = true;
   const wall = usage && `${usage.wall_ms} ms`;
   const how = exit_code == null ? outcome : `${outcome} with code ${exit_code}`;
-  state([status, how, signal, wall, error].filter(Boolean).join(", "));
+  const facts = new Set([status, how, signal, wall, error].filter(Boolean));
+  state([...facts].join(", "));
   look().catch(complain);
   if (!view.missed) return;
   // The stream could not give all of the output any more; the evaluation has it.

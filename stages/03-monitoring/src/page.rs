@@ -18,7 +18,7 @@ pub struct Stage {
 }
 
 const POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'self'; \
-                      style-src 'self'; base-uri 'none'; form-action 'none'; \
+                      style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
 pub(crate) fn routes(stage: Stage) -> Router {

@@ -64,6 +64,32 @@ async fn readers_that_race_with_the_events_get_each_of_them_once() {
     }
 }
 
+/// The last event may come at any moment while its reader goes to sleep, and nothing follows that
+/// could wake the reader a second time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_reader_sleeps_through_the_last_event() {
+    let monitor = monitor(Retention::default(), 256);
+    let (sender, ids) = std::sync::mpsc::channel::<(Uuid, u32)>();
+    let emitter = {
+        let monitor = Arc::clone(&monitor);
+        std::thread::spawn(move || {
+            for (id, moment) in ids {
+                (0..moment).for_each(|_| std::hint::spin_loop());
+                emit(&monitor, EventType::EvaluationCompleted, id, 1);
+            }
+        })
+    };
+    for round in 0..30_000 {
+        let id = Uuid::now_v7();
+        emit(&monitor, EventType::EvaluationQueued, id, 0);
+        let stream = monitor.subscribe(Filter::Evaluation(id), None).unwrap();
+        sender.send((id, round % 100)).unwrap();
+        assert_eq!(drain(stream).await, [Ok(0), Ok(1)]);
+    }
+    drop(sender);
+    emitter.join().unwrap();
+}
+
 #[tokio::test]
 async fn a_reader_that_stalls_holds_nobody_up_and_is_told_what_it_missed() {
     let retention = Retention { evaluation_events: 100, ..Retention::default() };
