@@ -55,7 +55,7 @@ pub struct Held {
     /// Evaluations of which events are kept.
     pub evaluations: usize,
     /// Events of evaluations.
-    pub events: usize,
+    pub events: u64,
     /// About how many bytes those take.
     pub bytes: usize,
     /// Events of evaluations that were let go since the start.
@@ -82,6 +82,8 @@ struct State {
     /// Evaluations that have ended and are still kept, the first to end first.
     ended: VecDeque<Uuid>,
     bytes: usize,
+    /// Events that ever went into the ring of an evaluation.
+    appended: u64,
     evicted: u64,
     gaps: u64,
 }
@@ -96,6 +98,7 @@ impl EventLog {
             evaluations: HashMap::new(),
             ended: VecDeque::new(),
             bytes: 0,
+            appended: 0,
             evicted: 0,
             gaps: 0,
         };
@@ -175,29 +178,26 @@ impl EventLog {
     }
 
     pub(crate) fn held(&self) -> Held {
-        let state = self.lock();
-        Held {
-            evaluations: state.evaluations.len(),
-            events: state.evaluations.values().map(Ring::len).sum(),
-            bytes: state.bytes,
-            evicted: state.evicted,
-            gaps: state.gaps,
-        }
+        self.lock().held()
     }
 
     /// Counts again what is held, and compares it with what was counted on the way.
     pub(crate) fn audit(&self) -> Result<Held, String> {
-        let held = self.held();
         let state = self.lock();
+        let held = state.held();
         let counted: usize = state.evaluations.values().map(|ring| ring.bytes() + RING_BYTES).sum();
         if state.bytes != counted {
             return Err(format!("{} bytes are on the books, {counted} are held", state.bytes));
+        }
+        let events: usize = state.evaluations.values().map(Ring::len).sum();
+        if held.events != events as u64 {
+            return Err(format!("{} events are on the books, {events} are held", held.events));
         }
         let open = state.evaluations.values().filter(|ring| !ring.is_closed()).count();
         if open + state.ended.len() != state.evaluations.len() {
             return Err("an evaluation that has ended is not due for eviction".to_owned());
         }
-        if state.bytes > self.retention.total_bytes && !state.ended.is_empty() {
+        if state.bytes > self.retention.total_bytes && state.ended.len() > 1 {
             return Err(format!("{} bytes are held, above the bound", state.bytes));
         }
         Ok(held)
@@ -209,6 +209,16 @@ impl EventLog {
 }
 
 impl State {
+    fn held(&self) -> Held {
+        Held {
+            evaluations: self.evaluations.len(),
+            events: self.appended - self.evicted,
+            bytes: self.bytes,
+            evicted: self.evicted,
+            gaps: self.gaps,
+        }
+    }
+
     fn ring(&self, filter: Filter) -> Option<&Ring> {
         match filter {
             Filter::Everything => Some(&self.feed),
@@ -231,6 +241,7 @@ impl State {
         }
         let before = ring.bytes();
         ring.push(recorded);
+        self.appended += 1;
         while ring.len() > retention.evaluation_events || ring.bytes() > retention.evaluation_bytes
         {
             if !ring.drop_oldest() {

@@ -137,7 +137,7 @@ fn ten_thousand_evaluations_are_held_within_the_bounds() {
     }
     let held = log.audit().unwrap();
     assert!(held.bytes <= 1 << 20, "{held:?}");
-    assert_eq!(held.evicted + held.events as u64, 60_000);
+    assert_eq!(held.evicted + held.events, 60_000);
     assert_eq!(read(&log, Filter::Everything, &mut 59_900).len(), 100);
 }
 

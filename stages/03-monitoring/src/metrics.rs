@@ -203,7 +203,7 @@ impl Metrics {
             (&gauges.busy, queue.workers_busy),
             (&gauges.running, running),
             (&gauges.streams, streams),
-            (&gauges.kept, held.events),
+            (&gauges.kept, usize::try_from(held.events).unwrap_or(usize::MAX)),
             (&gauges.kept_bytes, held.bytes),
         ] {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

@@ -1,0 +1,80 @@
+//! The routes over a monitor that is set up as no command line can: almost no room, or no metrics.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test, a panic is the report of a failure"
+)]
+
+use std::sync::Arc;
+
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use shared::http::Router;
+use shared::{Evaluations, Limits, Submission};
+use stage_02_queue::{QueueOptions, SubprocessEngine, TaskQueue};
+use stage_03_monitoring::{InMemoryMonitor, MonitorOptions, Retention, Stage, routes};
+
+const LIMITS: Limits = Limits {
+    timeout_seconds: 30.0,
+    cpu_seconds: 30.0,
+    memory_bytes: 256 << 20,
+    pids: 64,
+    output_bytes: 1 << 20,
+    disk_bytes: 16 << 20,
+    open_files: 64,
+};
+
+async fn stage(retention: Retention) -> (Router, Arc<TaskQueue>) {
+    let engine = Arc::new(SubprocessEngine::new().await.unwrap());
+    let monitor =
+        Arc::new(InMemoryMonitor::new(MonitorOptions { retention, ..MonitorOptions::default() }));
+    let options = QueueOptions { workers: 1, capacity: 10, limits: LIMITS };
+    let queue = TaskQueue::start(engine, monitor.clone(), options);
+    let stage = Stage { name: "stage-under-test", walls: "stands alone" };
+    (routes(monitor, queue.clone(), stage), queue)
+}
+
+async fn get(router: &Router, path: &str) -> (StatusCode, String) {
+    let request = Request::get(path).body(bytes::Bytes::new()).unwrap();
+    let response = router.handle(request).await;
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.into()).unwrap())
+}
+
+#[tokio::test]
+async fn events_that_are_gone_are_told_from_an_evaluation_that_never_was() {
+    let room_for_one = Retention { total_bytes: 4_000, ..Retention::default() };
+    let (router, queue) = stage(room_for_one).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let id = queue.submit(Submission::new("print(1)", LIMITS), None).unwrap().id;
+        queue.finished(id).unwrap().cancelled().await;
+        ids.push(id);
+    }
+    let (status, body) = get(&router, &format!("/eval/{}/events", ids[0])).await;
+    assert_eq!(status, StatusCode::GONE, "{body}");
+    assert!(body.contains("not kept any more"), "{body}");
+    let (status, body) = get(&router, &format!("/eval/{}/events", ids[2])).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert!(body.contains("event: evaluation.completed\n"), "{body}");
+    let (status, _) = get(&router, "/eval/018f0000-0000-7000-8000-000000000000/events").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_monitor_that_does_not_count_has_no_metrics_and_says_so() {
+    let (router, _queue) = stage(Retention::default()).await;
+    let (status, body) = get(&router, "/metrics").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(body.contains("does not count"), "{body}");
+}
+
+#[tokio::test]
+async fn the_page_has_the_name_of_its_stage() {
+    let (router, _queue) = stage(Retention::default()).await;
+    let (status, body) = get(&router, "/").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body.contains("<h1>stage-under-test</h1>\n  <p>stands alone</p>"), "{body}");
+}
