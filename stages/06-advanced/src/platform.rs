@@ -6,7 +6,7 @@
 //! Task tree: `Platform::new` spawns the watch, which verifies the parts from time to time; it ends
 //! with the platform. The queue has tasks of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -66,6 +66,8 @@ pub struct Platform {
     pub(crate) parts: Parts,
     pub(crate) options: PlatformOptions,
     pub(crate) health: Health,
+    /// What is built on top and verified with the rest. It holds the platform, so this is weak.
+    above: Mutex<Vec<Weak<dyn TestableComponent>>>,
     /// What the engine said at the start that its walls are.
     pub(crate) sandbox: Sandbox,
     pub(crate) started: (Timestamp, Instant),
@@ -108,6 +110,7 @@ impl Platform {
             parts,
             options,
             health: Health::default(),
+            above: Mutex::default(),
             sandbox,
             started: (Timestamp::now(), Instant::now()),
             _watch: stop.clone().drop_guard(),
@@ -118,10 +121,20 @@ impl Platform {
     }
     // ANCHOR_END: start
 
-    /// Everything that can verify itself, the platform last.
+    /// Verifies `part` with the rest from now on, as long as it is there: what is built on top of a
+    /// platform is a component as well.
+    pub fn also_verify(&self, part: Weak<dyn TestableComponent>) {
+        self.above.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+    }
+
+    /// Everything that can verify itself, from the engine upwards.
     pub fn components(self: &Arc<Self>) -> Vec<Arc<dyn TestableComponent>> {
         let Parts { engine, queue, monitor, storage } = self.parts.clone();
-        vec![engine, queue, monitor, storage, self.clone()]
+        let mut all: Vec<Arc<dyn TestableComponent>> =
+            vec![engine, queue, monitor, storage, self.clone()];
+        let above = self.above.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(above.iter().filter_map(Weak::upgrade));
+        all
     }
 
     // ANCHOR: router
