@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use shared::Engine;
 use shared::cli::{BuildError, Diagnosis};
+use shared::{Engine, Limits};
 use stage_02_queue::SubprocessEngine;
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
 use stage_05_gvisor::GVisorEngine;
+
+use crate::runsc::{RunscEngine, RunscOptions, diagnose_runsc};
 
 /// The engines that there are, the strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -55,6 +57,9 @@ pub struct EngineArgs {
     /// For the engines by way of Docker.
     #[command(flatten)]
     pub docker: DockerArgs,
+    /// For the engine that drives runsc itself.
+    #[command(flatten)]
+    pub runsc: RunscOptions,
 }
 
 /// Why no engine was started.
@@ -70,16 +75,16 @@ pub enum ChoiceError {
 
 impl EngineArgs {
     // ANCHOR: choice
-    /// The chosen engine, proven, or an error.
+    /// The chosen engine, proven, or an error. Sandboxes that are started beforehand are made for
+    /// programs within `limits`.
     ///
     /// # Errors
     ///
     /// When it cannot start. There is no other to fall back to.
-    pub async fn start(&self) -> Result<Arc<dyn Engine>, BuildError> {
+    pub async fn start(&self, limits: Limits) -> Result<Arc<dyn Engine>, BuildError> {
         Ok(match self.engine {
-            EngineChoice::Gvisor | EngineChoice::GvisorDocker => {
-                Arc::new(GVisorEngine::prove(&self.docker).await?)
-            }
+            EngineChoice::Gvisor => Arc::new(RunscEngine::start(&self.runsc, limits).await?),
+            EngineChoice::GvisorDocker => Arc::new(GVisorEngine::prove(&self.docker).await?),
             EngineChoice::Docker => Arc::new(DockerEngine::start(&self.docker, RUNC).await?),
             EngineChoice::Subprocess if self.allow_unsafe => {
                 Arc::new(SubprocessEngine::new().await?)
@@ -92,9 +97,8 @@ impl EngineArgs {
     /// Says what the chosen engine lacks on this machine.
     pub async fn diagnose(&self) -> Vec<Diagnosis> {
         match self.engine {
-            EngineChoice::Gvisor | EngineChoice::GvisorDocker => {
-                stage_05_gvisor::diagnose(&self.docker).await
-            }
+            EngineChoice::Gvisor => diagnose_runsc(&self.runsc).await,
+            EngineChoice::GvisorDocker => stage_05_gvisor::diagnose(&self.docker).await,
             EngineChoice::Docker => stage_04_docker::diagnose(&self.docker, RUNC).await,
             EngineChoice::Subprocess => stage_02_queue::diagnose().await,
         }

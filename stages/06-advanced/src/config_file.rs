@@ -119,7 +119,9 @@ fn texts(arg: &Arg, value: &Value) -> Result<Vec<String>, String> {
             let each = values.iter().map(|value| value.as_str().map(str::to_owned));
             each.collect::<Option<_>>().ok_or_else(|| "give a list of strings".to_owned())
         }
-        other => Err(format!("give a number or a string, not a {}", other.type_str())),
+        other => {
+            Err(format!("give a number or a string; this is of the type {}", other.type_str()))
+        }
     }
 }
 
@@ -144,3 +146,7 @@ fn nearest(command: &Command, key: &str) -> Option<String> {
     let best = scored.max_by(|one, other| one.0.total_cmp(&other.0));
     best.filter(|(likeness, _)| *likeness > 0.8).map(|(_, name)| name)
 }
+
+#[cfg(test)]
+#[path = "config_file_tests.rs"]
+mod tests;

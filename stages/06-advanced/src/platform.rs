@@ -88,7 +88,7 @@ impl Platform {
         settings: &Settings,
         args: &PlatformArgs,
     ) -> Result<Arc<Self>, BuildError> {
-        let engine = args.engine.start().await?;
+        let engine = args.engine.start(settings.bounds().default).await?;
         let monitor = Arc::new(AdvancedMonitor::new(InMemoryMonitor::new(args.monitor())));
         let storage = Arc::new(InMemoryStorage::new(args.retention(), monitor.clone()));
         let queue = TaskQueue::with_archive(

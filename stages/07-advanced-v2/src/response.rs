@@ -57,7 +57,7 @@ impl ApiResponse {
 
     /// What answers `HEAD`: everything but the body.
     #[must_use]
-    pub(crate) fn without_body(mut self) -> Self {
+    pub fn without_body(mut self) -> Self {
         if let ApiBody::Bytes(bytes) = &self.body {
             self.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
         }
