@@ -1,8 +1,8 @@
 """Runs one module of CPython's own tests and tells the verdict of every test, one line of JSON each.
 
 The harness puts four assignments before this file: MODULE, the module's name; MARK, a word that it
-has just drawn; DEADLINE, the seconds one test may take; and LEAVE_OUT, the tests that are not to be
-run. What we say are the lines that begin with MARK: whatever the tests print themselves, they
+has just drawn; DEADLINE, the seconds one test may take; and LEAVE_OUT, the tests that an earlier run has
+told of. What we say are the lines that begin with MARK: whatever the tests print themselves, they
 cannot be mistaken for them. A test that has begun and has no verdict is the one that hung.
 """
 

@@ -4,8 +4,9 @@
 //! image with the same harness (`tests/cpython/verdicts.py`), so a difference is the sandbox's.
 //!
 //! What this does not show: whether a difference matters. Each one that is known stands in
-//! [`EXPLAINED`] with its reason; any other breaks the promise.
+//! `differences.rs` with its reason; any other breaks the promise.
 
+mod differences;
 mod host;
 mod told;
 
@@ -22,6 +23,7 @@ use crate::progress;
 use crate::report::{self, Ending};
 use crate::target::Target;
 
+use differences::{Difference, Module, compare};
 use host::Host;
 use told::{Told, Verdict};
 
@@ -38,7 +40,7 @@ const MODULES: [&str; 5] = [
 /// The first stage whose programs run in an image.
 const FIRST_WITH_IMAGES: u16 = 4;
 /// How long one test may take, in seconds. The slowest takes about three.
-const TEST_DEADLINE: u64 = 60;
+const TEST_DEADLINE: u64 = 30;
 /// How long one module may take, in seconds.
 const MODULE_DEADLINE: u64 = 900;
 /// Tests of one module that may hang or crash before the module is given up.
@@ -47,9 +49,6 @@ const MOST_LOST: usize = 10;
 const LIMITS: &str = "--timeout-seconds=900 --max-timeout-seconds=900 --cpu-seconds=900 \
     --memory-bytes=1073741824 --pids=256 --output-bytes=33554432 --disk-bytes=268435456 \
     --open-files=1024 --workers=1";
-
-/// Differences that are known: how the test's name ends, and why its verdict differs.
-const EXPLAINED: [(&str, &str); 0] = [];
 
 /// Options of `ladder cpython`.
 #[derive(Debug, Clone, Args)]
@@ -89,34 +88,6 @@ pub struct Report {
     pub image: String,
     /// One entry for each module.
     pub modules: Vec<Module>,
-}
-
-/// What came of one module.
-#[derive(Debug, Clone, Serialize)]
-pub struct Module {
-    /// Its name.
-    pub name: String,
-    /// The version of Python, on both sides.
-    pub python: String,
-    /// How many tests of the host ended how.
-    pub host: BTreeMap<String, usize>,
-    /// The same of the sandbox.
-    pub sandbox: BTreeMap<String, usize>,
-    /// Tests whose verdicts differ.
-    pub differences: Vec<Difference>,
-}
-
-/// A test whose verdicts differ.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// Its name.
-    pub test: String,
-    /// What it said on the host. None when it did not run there.
-    pub host: Option<Verdict>,
-    /// What it said in the sandbox. None when it did not run there.
-    pub sandbox: Option<Verdict>,
-    /// Why, when that is known.
-    pub why: Option<&'static str>,
 }
 
 /// Runs the command.
@@ -189,30 +160,32 @@ impl Side<'_> {
     }
 }
 
-/// Runs a module until it comes to its end. A test that hangs or takes the process down is left out
-/// the next time.
+/// Runs a module until it comes to its end. When a test hangs or takes the process down, the next run
+/// goes on with what is left.
 async fn collect(module: &str, side: &Side<'_>) -> Result<Told> {
-    let mut lost = BTreeMap::new();
+    let (mut all, mut lost) = (Told::default(), 0);
     loop {
         let mark = format!("verdict-{} ", Uuid::now_v7().simple());
-        let (stdout, how) = side.run(program(module, &mark, &lost)).await?;
-        let mut told = Told::parse(&stdout, &mark)?;
-        let Some(test) = told.unfinished.take() else {
+        let (stdout, how) = side.run(program(module, &mark, &all)).await?;
+        let told = Told::parse(&stdout, &mark)?;
+        all.verdicts.extend(told.verdicts);
+        let Some(test) = told.unfinished else {
             if told.python.is_none() {
-                bail!("{module} ended before its tests began: {how}");
+                bail!("{module} ended before its tests did: {how}");
             }
-            told.verdicts.extend(lost);
-            return Ok(told);
+            return Ok(Told { python: told.python, ..all });
         };
-        lost.insert(test, Verdict { verdict: "did not end".to_owned(), said: how });
-        if lost.len() > MOST_LOST {
-            bail!("{module}: more than {MOST_LOST} tests hang or crash: {lost:?}");
+        lost += 1;
+        if lost > MOST_LOST {
+            bail!("{module}: more than {MOST_LOST} tests hang or crash; the last one was {test}");
         }
+        let said = format!("within {TEST_DEADLINE} s, or the process did before it ({how})");
+        all.verdicts.insert(test, Verdict { verdict: "did not end".to_owned(), said });
     }
 }
 
 /// The harness with its assignments in front.
-fn program(module: &str, mark: &str, leave_out: &BTreeMap<String, Verdict>) -> String {
+fn program(module: &str, mark: &str, done: &Told) -> String {
     let mut code = "import os\nos.chdir('/tmp')\n".to_owned();
     let mut assign = |name: &str, value: serde_json::Value| {
         // JSON's strings, numbers and lists are Python's, too.
@@ -221,31 +194,8 @@ fn program(module: &str, mark: &str, leave_out: &BTreeMap<String, Verdict>) -> S
     assign("MODULE", module.into());
     assign("MARK", mark.into());
     assign("DEADLINE", TEST_DEADLINE.into());
-    assign("LEAVE_OUT", leave_out.keys().cloned().collect());
+    assign("LEAVE_OUT", done.verdicts.keys().cloned().collect());
     code + include_str!("../cpython/verdicts.py")
-}
-
-fn compare(name: String, host: &Told, sandbox: &Told) -> Result<Module> {
-    if host.python != sandbox.python {
-        bail!("{name} ran on {:?} on the host and {:?} inside", host.python, sandbox.python);
-    }
-    let mut tests: Vec<_> = host.verdicts.keys().chain(sandbox.verdicts.keys()).collect();
-    tests.sort();
-    tests.dedup();
-    let word = |verdict: Option<&Verdict>| verdict.map(|verdict| verdict.verdict.clone());
-    let differences = tests
-        .into_iter()
-        .map(|test| (test, host.verdicts.get(test), sandbox.verdicts.get(test)))
-        .filter(|(_, host, sandbox)| word(*host) != word(*sandbox))
-        .map(|(test, host, sandbox)| Difference {
-            test: test.clone(),
-            host: host.cloned(),
-            sandbox: sandbox.cloned(),
-            why: EXPLAINED.iter().find(|(end, _)| test.ends_with(end)).map(|(_, why)| *why),
-        })
-        .collect();
-    let python = host.python.clone().unwrap_or_default();
-    Ok(Module { name, python, host: host.counts(), sandbox: sandbox.counts(), differences })
 }
 
 fn print(report: &Report) {
@@ -278,27 +228,6 @@ fn print(report: &Report) {
 mod tests {
     use super::*;
 
-    fn told(verdicts: &[(&str, &str)], python: &str) -> Told {
-        let verdict = |(test, word): &(&str, &str)| {
-            (test.to_string(), Verdict { verdict: word.to_string(), said: String::new() })
-        };
-        let verdicts = verdicts.iter().map(verdict).collect();
-        Told { verdicts, unfinished: None, python: Some(python.to_owned()) }
-    }
-
-    #[test]
-    fn each_kind_of_difference_is_found() {
-        let host = told(&[("a", "passed"), ("b", "passed"), ("only", "skipped")], "3.11.2");
-        assert_eq!(compare("m".into(), &host, &host).unwrap().differences, []);
-        let inside = told(&[("a", "passed"), ("b", "failed"), ("new", "passed")], "3.11.2");
-        let found = compare("m".into(), &host, &inside).unwrap();
-        let tests: Vec<_> = found.differences.iter().map(|it| it.test.as_str()).collect();
-        assert_eq!(tests, ["b", "new", "only"]);
-        assert_eq!(found.differences[2].sandbox, None);
-        assert_eq!(found.host["passed"], 2);
-        assert!(compare("m".into(), &host, &told(&[], "3.12.0")).is_err());
-    }
-
     #[test]
     fn a_module_is_a_name_and_nothing_else() {
         assert!(module_name("test.test_asyncio.test_events").is_ok());
@@ -309,8 +238,9 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_python() {
-        let lost = [("a.b (x='\"')".to_owned(), Verdict::default())].into();
-        let code = program("test.test_json", "mark ", &lost);
+        let test = "a.b (x='\"')".to_owned();
+        let done = Told { verdicts: [(test, Verdict::default())].into(), ..Told::default() };
+        let code = program("test.test_json", "mark ", &done);
         assert!(code.contains("\nLEAVE_OUT = [\"a.b (x='\\\"')\"]\n"), "{code}");
     }
 }

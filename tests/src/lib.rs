@@ -10,7 +10,8 @@
 //!    `--stage` and `--url`;
 //! 3. [`percentile`], [`progress`] and [`report`]: numbers, bars and tables;
 //! 4. one module for each command: [`humaneval`], with its [`tasks`], and [`soak`], with its
-//!    [`workload`] and the [`footprint`] of a server, [`cpython`];
+//!    [`workload`] and the [`footprint`] of a server, [`cpython`], and
+//!    [`bench`];
 //! 5. [`probe`], [`range`], [`evidence`], [`verdict`] and [`promise`]: one attack on one stage;
 //!    [`volley`], [`attack`] and [`matrix`]: all of them, on all stages;
 //! 6. [`rules`]: what the architecture tests look for.
@@ -33,6 +34,7 @@ pub mod report;
 pub mod humaneval;
 pub mod tasks;
 
+pub mod bench;
 
 pub mod cpython;
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ladder::range::cell;
 use ladder::report::Ending;
-use ladder::{attack, cpython, humaneval, matrix, soak};
+use ladder::{attack, bench, cpython, humaneval, matrix, soak};
 
 /// Hold the stages of Crucible against each other
 #[derive(Parser)]
@@ -28,6 +28,8 @@ enum Command {
     Compare(matrix::Compare),
     /// Send HumanEval's programs through a stage: right programs must pass, broken ones must fail
     Humaneval(humaneval::Options),
+    /// Measure what each stage costs beside what it stands on
+    Bench(bench::Options),
     /// Run CPython's own tests in a sandbox and on the host, and compare their verdicts
     Cpython(cpython::Options),
     /// Send thousands of programs through a stage: memory stays flat, and nothing is left over
@@ -50,6 +52,7 @@ async fn main() -> ExitCode {
         Command::Matrix(options) => matrix::run(options).await,
         Command::Compare(options) => matrix::compare(options).await,
         Command::Humaneval(options) => humaneval::run(options).await,
+        Command::Bench(options) => bench::run(options).await,
         Command::Cpython(options) => cpython::run(options).await,
         Command::Soak(options) => soak::run(options).await,
         Command::Cell(part) => return part.run(),

@@ -1,7 +1,7 @@
 //! The image's files on the host itself: its Python on the host's kernel, with no sandbox around it.
 //!
 //! The files are unpacked once below the target folder. A run gets a mount namespace of its own with
-//! the host's `/dev`, a `/proc` and an empty `/tmp`, and runs there as nobody, as it does inside.
+//! the host's `/dev` and names, a `/proc` and an empty `/tmp`, and runs there as nobody, as it does inside.
 //!
 //! Attack: none. These are CPython's own tests, from an image that the set-up made. This must never
 //! be given a stranger's program: nothing here contains anything.
@@ -23,7 +23,8 @@ use crate::workspace::Workspace;
 
 /// Makes the image's root usable, and runs Python in it with nothing in its environment.
 const ENTER: &str = r#"
-mount --bind /dev "$1/dev"
+mount --rbind /dev "$1/dev"
+mount --bind /etc/hosts "$1/etc/hosts"
 mount -t proc proc "$1/proc"
 mount -t tmpfs -o mode=1777 tmpfs "$1/tmp"
 exec env -i /usr/sbin/chroot --userspec=65534:65534 "$1" /usr/bin/python3 -

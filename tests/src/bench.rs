@@ -1,0 +1,261 @@
+//! `ladder bench`: what a stage costs beside what it stands on, measured in the same run.
+//!
+//! For each stage three things take turns, so that whatever else the machine does falls on all of
+//! them alike: the **anchor** (the same program with none of our code: a bare `python3`, or the same
+//! container driven by hand over a kept-alive Docker socket), the **engine** (called directly, in
+//! this process), and the **stage** (over HTTP, with `Prefer: wait`). Then four clients at once.
+//!
+//! What this does not measure: cold starts of the server, large programs, and machines that are
+//! busy with something else. Figures of a debug build are not worth quoting, and say so.
+
+mod anchor;
+mod engines;
+mod targets;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde::Serialize;
+use shared::{Evaluation, Outcome};
+use tokio::time::sleep;
+
+use crate::client::{Answer, Client, Program};
+use crate::percentile::{Latency, millis, per_second};
+use crate::progress;
+use crate::report::{self, Ending};
+use crate::server::Launch;
+use crate::stages;
+
+use anchor::Anchor;
+use engines::Direct;
+use targets::Target;
+
+/// What everybody runs.
+const CODE: &str = "print(1)";
+/// The stages that are measured when none is named: those with an engine of their own.
+const STAGES: [u16; 3] = [2, 4, 5];
+/// A container that has answered is still being taken away. The next run waits for that, or it would
+/// pay for the one before.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Clients at once, in the second half.
+const CLIENTS: usize = 4;
+
+/// Options of `ladder bench`.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Measure only this stage (can be repeated) [default: 2, 4 and 5]
+    #[arg(long, value_name = "N")]
+    stage: Vec<u16>,
+    /// How often each of the three takes its turn
+    #[arg(long, value_name = "COUNT", default_value_t = 40,
+          value_parser = clap::value_parser!(u16).range(3..=10_000))]
+    rounds: u16,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// `release`, or `debug`, whose figures mean little.
+    pub build: &'static str,
+    /// Processors of the machine.
+    pub processors: usize,
+    /// Load of the machine before the first run, over the last minute.
+    pub load: String,
+    /// One entry for each stage.
+    pub stages: Vec<Measured>,
+    /// What was promised, and whether it is kept.
+    pub targets: Vec<Target>,
+}
+
+/// What was measured of one stage.
+#[derive(Debug, Clone, Serialize)]
+pub struct Measured {
+    /// The stage's number.
+    pub stage: u16,
+    /// The stage's package.
+    pub name: String,
+    /// What the anchor is.
+    pub anchor: String,
+    /// The anchor's latency, in milliseconds.
+    pub anchor_ms: Latency,
+    /// The engine's, called directly, in milliseconds.
+    pub engine_ms: Latency,
+    /// The stage's, over HTTP with one client, in milliseconds.
+    pub stage_ms: Latency,
+    /// How much longer than the engine the stage takes at the median, in milliseconds.
+    pub overhead_ms: f64,
+    /// How much of the stage's latency lies outside of its own engine, by its own clock, at the
+    /// median, in milliseconds. Noise that falls on the engine falls out of this one.
+    pub around_engine_ms: f64,
+    /// Evaluations in a second with four clients.
+    pub four_clients_per_second: f64,
+    /// The same of the anchor, driven by four at once.
+    pub anchor_four_per_second: f64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When a stage or an engine does not start, or a run does not print what it should.
+pub async fn run(options: Options) -> Result<Ending> {
+    let rounds = usize::from(options.rounds);
+    let numbers = if options.stage.is_empty() { &STAGES[..] } else { &options.stage };
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default().to_owned();
+    let mut stages = Vec::new();
+    for number in numbers {
+        stages.push(measure(*number, rounds).await?);
+    }
+    let targets = stages.iter().flat_map(targets::of).collect();
+    let report = Report {
+        build: if cfg!(debug_assertions) { "debug" } else { "release" },
+        processors: std::thread::available_parallelism().map_or(0, usize::from),
+        load,
+        stages,
+        targets,
+    };
+    if options.json {
+        report::json(&report)?;
+    } else {
+        print(&report);
+    }
+    Ok(Ending::of(report.targets.iter().all(|target| target.met)))
+}
+
+async fn measure(number: u16, rounds: usize) -> Result<Measured> {
+    let stage = stages::find(number)?;
+    let server = Launch::new(&stage).start().await?;
+    let client = Client::new(number, server.url())?;
+    // The first evaluation says what limits the stage sets, and warms everything up.
+    let limits = over_http(&client).await?.limits;
+    let direct = Direct::start(number).await?;
+    let anchor = Anchor::beside(&direct, &limits).await?;
+    direct.run(CODE, limits).await?;
+    anchor.run().await?;
+
+    let mut samples = Samples::default();
+    let bar = progress::bar(rounds, &stage.name);
+    for round in 0..rounds {
+        for turn in 0..3 {
+            // Each goes first, second and last equally often.
+            match (round + turn) % 3 {
+                0 => samples.anchor.push(anchor.run().await?),
+                1 => samples.engine.push(direct.run(CODE, limits).await?),
+                _ => samples.add(timed(over_http(&client)).await)?,
+            }
+            sleep(PAUSE).await;
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let crowd = rounds.max(CLIENTS * 5);
+    let anchor_four_per_second = four_at_once(crowd, || anchor.run()).await?;
+    sleep(PAUSE * 4).await;
+    let four_clients_per_second = four_at_once(crowd, || over_http(&client)).await?;
+    let named = anchor.name().to_owned();
+    direct.close().await;
+    drop(client);
+    server.stop().await?;
+    let latency = |samples: Vec<Duration>| Latency::of(samples).context("there were no rounds");
+    let (engine_ms, stage_ms) = (latency(samples.engine)?, latency(samples.stage)?);
+    Ok(Measured {
+        stage: number,
+        name: stage.name,
+        anchor: named,
+        anchor_ms: latency(samples.anchor)?,
+        overhead_ms: ((stage_ms.p50 - engine_ms.p50) * 100.0).round() / 100.0,
+        around_engine_ms: latency(samples.around_engine)?.p50,
+        engine_ms,
+        stage_ms,
+        four_clients_per_second,
+        anchor_four_per_second,
+    })
+}
+
+/// What the three took, each time.
+#[derive(Default)]
+struct Samples {
+    anchor: Vec<Duration>,
+    engine: Vec<Duration>,
+    stage: Vec<Duration>,
+    around_engine: Vec<Duration>,
+}
+
+impl Samples {
+    fn add(&mut self, (ended, took): (Result<Evaluation>, Duration)) -> Result<()> {
+        let timing = ended?.timing;
+        let began = timing.started_at.context("an evaluation that never started")?;
+        let ended = timing.finished_at.context("an evaluation that never ended")?;
+        let inside = Duration::try_from(ended.duration_since(began)).unwrap_or_default();
+        self.stage.push(took);
+        self.around_engine.push(took.saturating_sub(inside));
+        Ok(())
+    }
+}
+
+async fn over_http(client: &Client) -> Result<Evaluation> {
+    let Answer::Evaluation(evaluation) = client.evaluate(&Program::new(CODE)).await? else {
+        bail!("this stage answers without an evaluation, so that there is nothing to compare");
+    };
+    if (evaluation.outcome, evaluation.stdout.text.as_str()) != (Some(Outcome::Exited), "1\n") {
+        bail!("`{CODE}` ended as {evaluation:?}");
+    }
+    Ok(*evaluation)
+}
+
+/// How many of `count` runs end in a second, four at a time.
+async fn four_at_once<T, F>(count: usize, run: impl Fn() -> F) -> Result<f64>
+where
+    F: Future<Output = Result<T>>,
+{
+    let begun = Instant::now();
+    let runs = stream::iter(0..count).map(|_| run()).buffer_unordered(CLIENTS);
+    runs.try_for_each(|_| async { Ok(()) }).await?;
+    Ok(per_second(count, begun.elapsed()))
+}
+
+fn print(report: &Report) {
+    let Report { build, processors, load, stages, targets } = report;
+    println!("`{CODE}` on {processors} processors, load {load} before, {build} build");
+    let mut table = report::table(["", "p50 ms", "p95 ms", "4 at once /s"]);
+    for it in stages {
+        for (what, latency, four) in [
+            (it.anchor.clone(), it.anchor_ms, Some(it.anchor_four_per_second)),
+            (format!("{}: its engine, called directly", it.name), it.engine_ms, None),
+            (format!("{}: over HTTP", it.name), it.stage_ms, Some(it.four_clients_per_second)),
+        ] {
+            let four = four.map_or_else(String::new, |rate| format!("{rate:.1}"));
+            let (p50, p95) = (format!("{:.1}", latency.p50), format!("{:.1}", latency.p95));
+            table.add_row([what, p50, p95, four]);
+        }
+    }
+    println!("{table}");
+    for it in stages {
+        println!("{}: {:.1} ms lie outside of its engine", it.name, it.around_engine_ms);
+    }
+    println!();
+    for Target { promise, measured, met } in targets {
+        println!("{}  {promise}: {measured}", if *met { "met   " } else { "MISSED" });
+    }
+    if *build == "debug" {
+        println!("\nThis is a debug build: for figures worth quoting, `just bench`.");
+    }
+}
+
+/// How long `work` takes.
+async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let begun = Instant::now();
+    let done = work.await;
+    (done, begun.elapsed())
+}
+
+/// A ratio of two medians, for a sentence.
+fn ratio(one: f64, other: f64) -> f64 {
+    millis(Duration::from_secs_f64(one / other.max(f64::EPSILON) / 1000.0))
+}

@@ -1,0 +1,114 @@
+//! What a stage is held against: the same program with none of our code around it.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use bollard::Docker;
+use bollard::container::{AttachContainerResults, LogOutput};
+use bollard::errors::Error;
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::{AttachContainerOptions, RemoveContainerOptions};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use shared::Limits;
+use tokio::process::Command;
+
+use super::CODE;
+use super::engines::Direct;
+
+/// One way to run [`CODE`] by hand.
+pub(super) enum Anchor {
+    /// A bare process of the host.
+    Process(std::path::PathBuf),
+    /// The engine's own container, but for what runs in it, over one kept-alive socket.
+    Container { docker: Docker, body: Box<ContainerCreateBody>, name: String },
+}
+
+impl Anchor {
+    /// What stands beside this engine with these limits.
+    pub(super) async fn beside(direct: &Direct, limits: &Limits) -> Result<Self> {
+        let Some(engine) = direct.docker() else {
+            return Ok(Self::Process(interpreter().await?));
+        };
+        let mut body = engine.specification(limits);
+        // No loader, and so nothing to send to it: the container does the program and nothing else.
+        body.cmd = Some(vec!["-c".to_owned(), CODE.to_owned()]);
+        (body.attach_stdin, body.open_stdin, body.stdin_once) = (None, None, None);
+        let runtime = body.host_config.as_ref().and_then(|host| host.runtime.clone());
+        let name = format!("the same container on {}, by hand", runtime.unwrap_or_default());
+        let docker = Docker::connect_with_defaults().context("cannot find Docker")?;
+        let docker = docker.negotiate_version().await.context("Docker does not answer")?;
+        Ok(Self::Container { docker, body: Box::new(body), name })
+    }
+
+    /// What it is, for the report.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Process(_) => "a bare python3 -c",
+            Self::Container { name, .. } => name,
+        }
+    }
+
+    /// Runs the program and says how long it took until its output and its exit code were known.
+    pub(super) async fn run(&self) -> Result<Duration> {
+        match self {
+            Self::Process(python) => process(python).await,
+            Self::Container { docker, body, .. } => container(docker, body).await,
+        }
+    }
+}
+
+/// The interpreter that the engine of stage 2 finds, not a version manager's shim for it.
+async fn interpreter() -> Result<std::path::PathBuf> {
+    let mut ask = Command::new("python3");
+    let said = ask.args(["-I", "-c", "import sys; print(sys.executable)"]).output().await;
+    let said = said.context("cannot run python3")?.stdout;
+    Ok(String::from_utf8_lossy(&said).trim().into())
+}
+
+async fn process(python: &std::path::Path) -> Result<Duration> {
+    let begun = Instant::now();
+    let mut command = Command::new(python);
+    let output = command.args(["-c", CODE]).stdin(Stdio::null()).output().await?;
+    let took = begun.elapsed();
+    if !output.status.success() || output.stdout != b"1\n" {
+        bail!("a bare python3 said {output:?}");
+    }
+    Ok(took)
+}
+
+/// Creates, attaches, starts, reads to the end and waits; taking it away is not counted, as a stage
+/// answers before it does that.
+async fn container(docker: &Docker, body: &ContainerCreateBody) -> Result<Duration> {
+    let begun = Instant::now();
+    let id = docker.create_container(None, body.clone()).await?.id;
+    let ran = attended(docker, &id).await;
+    let took = begun.elapsed();
+    let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
+    docker.remove_container(&id, Some(options)).await?;
+    let (output, code) = ran?;
+    if (output.as_slice(), code) != (&b"1\n"[..], 0) {
+        bail!("by hand, the container ended with {code} and printed {output:?}");
+    }
+    Ok(took)
+}
+
+async fn attended(docker: &Docker, id: &str) -> Result<(Vec<u8>, i64)> {
+    let options =
+        AttachContainerOptions { stream: true, stdout: true, stderr: true, ..Default::default() };
+    let AttachContainerResults { output, .. } = docker.attach_container(id, Some(options)).await?;
+    docker.start_container(id, None).await?;
+    let append = |mut all: Vec<u8>, chunk: LogOutput| async move {
+        all.extend_from_slice(chunk.as_ref());
+        Ok(all)
+    };
+    let output = output.try_fold(Vec::new(), append).await?;
+    let code = match docker.wait_container(id, None).next().await {
+        Some(Ok(ended)) => ended.status_code,
+        // That is how bollard says that an exit code is not 0.
+        Some(Err(Error::DockerContainerWaitError { code, .. })) => code,
+        Some(Err(fault)) => return Err(fault.into()),
+        None => bail!("Docker did not say how the container ended"),
+    };
+    Ok((output, code))
+}

@@ -1,0 +1,77 @@
+//! A stage's engine without its stage: called directly, in this process.
+//!
+//! This is the one place that knows which stage has which engine, because an engine is a type.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use shared::{Capture, Engine, Job, Limits, Outcome, Stream, Submission};
+use stage_02_queue::SubprocessEngine;
+use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
+use stage_05_gvisor::GVisorEngine;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::timed;
+
+/// An engine that runs here.
+pub(super) enum Direct {
+    Subprocess(SubprocessEngine),
+    Docker(DockerEngine),
+    GVisor(GVisorEngine),
+}
+
+/// The settings a stage starts with when it is given none.
+#[derive(Parser)]
+struct Defaults {
+    #[command(flatten)]
+    docker: DockerArgs,
+}
+
+impl Direct {
+    /// The engine of stage `number`, with its defaults.
+    pub(super) async fn start(number: u16) -> Result<Self> {
+        let docker = || Ok::<_, clap::Error>(Defaults::try_parse_from(["bench"])?.docker);
+        Ok(match number {
+            2 | 3 => Self::Subprocess(SubprocessEngine::new().await?),
+            4 => Self::Docker(DockerEngine::start(&docker()?, RUNC).await?),
+            5 => Self::GVisor(GVisorEngine::prove(&docker()?).await?),
+            _ => bail!("no engine to compare stage {number} with; give 2, 3, 4 or 5"),
+        })
+    }
+
+    /// The container engine below, if there is one.
+    pub(super) fn docker(&self) -> Option<&DockerEngine> {
+        match self {
+            Self::Subprocess(_) => None,
+            Self::Docker(engine) => Some(engine),
+            Self::GVisor(engine) => Some(engine.docker()),
+        }
+    }
+
+    fn engine(&self) -> &dyn Engine {
+        match self {
+            Self::Subprocess(engine) => engine,
+            Self::Docker(engine) => engine,
+            Self::GVisor(engine) => engine,
+        }
+    }
+
+    /// Runs `code` and says how long that took.
+    pub(super) async fn run(&self, code: &str, limits: Limits) -> Result<Duration> {
+        let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
+        let capture = Capture::new(limits.output_bytes, Box::new(|_, _, _| {}));
+        let run = self.engine().evaluate(&job, &capture, CancellationToken::new());
+        let (verdict, took) = timed(run).await;
+        let printed = capture.output(Stream::Stdout).text;
+        if (verdict.outcome, printed.as_str()) != (Outcome::Exited, "1\n") {
+            bail!("the engine, called directly, ended as {verdict:?}, and printed {printed:?}");
+        }
+        Ok(took)
+    }
+
+    pub(super) async fn close(self) {
+        self.engine().close().await;
+    }
+}

@@ -1,0 +1,90 @@
+//! The first speed mark: what was promised of each stage.
+
+use serde::Serialize;
+
+use super::{Measured, ratio};
+
+/// How much longer than its engine any stage may take at the median, in milliseconds.
+const OVERHEAD_MS: f64 = 5.0;
+/// How many times as long as the same container driven by hand a stage may take at the median.
+const BESIDE_ANCHOR: f64 = 1.2;
+/// Evaluations in a second with four clients on two processors: the stage's number, and how many.
+const FOUR_CLIENTS: [(u16, f64); 2] = [(4, 15.0), (5, 7.0)];
+/// The first stage whose anchor is a container. Beside a bare process there is no such promise.
+const FIRST_IN_CONTAINERS: u16 = 4;
+
+/// One promise.
+#[derive(Debug, Clone, Serialize)]
+pub struct Target {
+    /// What was promised.
+    pub promise: String,
+    /// What was measured.
+    pub measured: String,
+    /// Whether it is kept.
+    pub met: bool,
+}
+
+/// Everything that was promised of this stage.
+pub(super) fn of(it: &Measured) -> Vec<Target> {
+    let name = &it.name;
+    let mut targets = vec![Target {
+        promise: format!("{name} adds at most {OVERHEAD_MS} ms to its engine"),
+        measured: format!("{:.1} ms", it.overhead_ms),
+        met: it.overhead_ms <= OVERHEAD_MS,
+    }];
+    if it.stage >= FIRST_IN_CONTAINERS {
+        let times = ratio(it.stage_ms.p50, it.anchor_ms.p50);
+        targets.push(Target {
+            promise: format!("{name} takes at most {BESIDE_ANCHOR} x the container by hand"),
+            measured: format!("{times:.2} x"),
+            met: times <= BESIDE_ANCHOR,
+        });
+    }
+    if let Some((_, least)) = FOUR_CLIENTS.iter().find(|(stage, _)| *stage == it.stage) {
+        targets.push(Target {
+            promise: format!("{name} ends at least {least} a second with four clients"),
+            measured: format!("{:.1} /s", it.four_clients_per_second),
+            met: it.four_clients_per_second >= *least,
+        });
+    }
+    targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::percentile::Latency;
+
+    fn at(p50: f64) -> Latency {
+        Latency { p50, p90: p50, p95: p50, p99: p50, max: p50 }
+    }
+
+    fn measured(stage: u16, stage_ms: f64, overhead_ms: f64, rate: f64) -> Measured {
+        Measured {
+            stage,
+            name: "stage".to_owned(),
+            anchor: "by hand".to_owned(),
+            anchor_ms: at(100.0),
+            engine_ms: at(stage_ms - overhead_ms),
+            stage_ms: at(stage_ms),
+            overhead_ms,
+            around_engine_ms: 1.0,
+            four_clients_per_second: rate,
+            anchor_four_per_second: 20.0,
+        }
+    }
+
+    fn missed(it: &Measured) -> Vec<bool> {
+        of(it).iter().map(|target| !target.met).collect()
+    }
+
+    #[test]
+    fn each_promise_can_be_broken() {
+        assert_eq!(missed(&measured(4, 120.0, 5.0, 15.0)), [false, false, false]);
+        assert_eq!(missed(&measured(4, 120.0, 5.1, 15.0)), [true, false, false]);
+        assert_eq!(missed(&measured(4, 121.0, 5.0, 15.0)), [false, true, false]);
+        assert_eq!(missed(&measured(4, 120.0, 5.0, 14.9)), [false, false, true]);
+        assert_eq!(missed(&measured(5, 120.0, 5.0, 7.0)), [false, false, false]);
+        assert_eq!(missed(&measured(2, 900.0, 1.0, 1.0)), [false]);
+    }
+}
