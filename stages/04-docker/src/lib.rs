@@ -10,7 +10,23 @@
 //! 6. `proof`: how the walls are seen from outside, and [`DockerEngine`], which puts it together.
 //!
 //! What this stage does not protect: the kernel is the host's, and shared. Whoever finds a fault in
-//! it that can be reached through the calls which are left is out.
+//! it that can be reached through the calls which are left is out. And this much still shows or is
+//! still shared, each with a line of Python that shows it:
+//!
+//! | what | how to see it |
+//! |---|---|
+//! | the host's kernel, its version and its builder | `open('/proc/version').read()` |
+//! | paths of Docker's on the host, the container's id | `open('/proc/self/mountinfo').read()` |
+//! | users have the host's numbers | `open('/proc/self/uid_map').read()` |
+//! | memory of all sockets of the host: a way to talk to another program | `open('/proc/net/sockstat').read()` |
+//! | processors: their model, their caches, a clock of 60 ns | `open('/proc/cpuinfo').read()` |
+//! | pages of pipes and pending signals are counted per user, and all programs are one | `fcntl.fcntl(fd, 1031, 1 << 20)` on many pipes |
+//! | machine code needs no file that can be run | `ctypes` with `mmap(-1, 4096, prot=7)` |
+//! | init, which runs as the same user: who breaks in gains an exit code | `open('/proc/1/mem', 'r+b')` |
+//!
+//! And this is different from a Python outside: below a program's own frame there are two of the
+//! loader's (`sys._getframe(1)`), output is written line by line, and since `sysinfo` is refused,
+//! `os.sysconf('SC_PHYS_PAGES')` is nonsense.
 
 mod args;
 mod counters;

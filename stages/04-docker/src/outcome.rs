@@ -92,8 +92,10 @@ impl Facts {
 
     fn usage(&self) -> Usage {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        // Init is not the program's.
-        let pids_peak = self.pids_seen.map(|pids| pids.saturating_sub(1).max(1));
+        // The kernel's own peak, once the program has had more than the runtime at the start of the
+        // container; until then the most that was seen. Init is not the program's.
+        let own_peak = self.after.pids_peak.filter(|peak| Some(*peak) > self.before.pids_peak);
+        let pids_peak = own_peak.or(self.pids_seen).map(|pids| pids.saturating_sub(1).max(1));
         Usage {
             wall_ms: self.wall.map_or(0, millis),
             cpu_ms: self.cpu().map(millis),

@@ -107,6 +107,11 @@ fn usage_is_the_programs_own_and_absent_when_unknown() {
     let facts = facts(Stop::Reported(Report::Exited(0)));
     let usage = decide(&facts, &LIMITS).usage.unwrap();
     assert_eq!((usage.wall_ms, usage.cpu_ms, usage.pids_peak), (20, Some(10), Some(1)));
+    let mut many = facts.clone();
+    (many.before.pids_peak, many.after.pids_peak) = (Some(6), Some(40));
+    assert_eq!(decide(&many, &LIMITS).usage.unwrap().pids_peak, Some(39));
+    many.after.pids_peak = Some(6);
+    assert_eq!(decide(&many, &LIMITS).usage.unwrap().pids_peak, Some(1), "six were the runtime's");
     let gvisor = Facts { pids_are_the_programs: false, ..facts.clone() };
     assert_eq!(decide(&gvisor, &LIMITS).usage.unwrap().pids_peak, None);
     let never_began = Facts { wall: None, ..facts };

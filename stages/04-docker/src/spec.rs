@@ -114,7 +114,8 @@ fn walls(seccomp: &str, limits: &Limits) -> HostConfig {
             maximum_retry_count: None,
         }),
         masked_paths: Some(MASKED.split(' ').map(str::to_owned).collect()),
-        readonly_paths: Some(vec!["/proc/sys".to_owned()]),
+        // All that Docker would make read-only is masked.
+        readonly_paths: Some(Vec::new()),
         ..HostConfig::default()
     }
 }
@@ -122,7 +123,7 @@ fn walls(seccomp: &str, limits: &Limits) -> HostConfig {
 
 // ANCHOR: masked
 /// Attack: recognise the host, count its processes, read its boot command line; make its load go up
-/// and down to talk to another program → all of `/sys`, and every file in `/proc` that is about the
+/// and down to talk to another program → all of `/sys`, and everything in `/proc` that is about the
 /// machine, is empty. Under gVisor none of these files is the host's to begin with.
 const MASKED: &str = "/sys /proc/acpi /proc/asound /proc/buddyinfo /proc/bus /proc/cgroups \
     /proc/cmdline /proc/config.gz /proc/consoles /proc/crypto /proc/devices /proc/diskstats \
@@ -131,9 +132,9 @@ const MASKED: &str = "/sys /proc/acpi /proc/asound /proc/buddyinfo /proc/bus /pr
     /proc/kpagecgroup /proc/kpagecount /proc/kpageflags /proc/latency_stats /proc/loadavg \
     /proc/locks /proc/mdstat /proc/meminfo /proc/misc /proc/modules /proc/mtrr \
     /proc/pagetypeinfo /proc/partitions /proc/pressure /proc/sched_debug /proc/schedstat \
-    /proc/scsi /proc/slabinfo /proc/softirqs /proc/stat /proc/swaps \
-    /proc/sys/kernel/random/boot_id /proc/sysrq-trigger /proc/sysvipc /proc/timer_list \
-    /proc/timer_stats /proc/tty /proc/uptime /proc/vmallocinfo /proc/vmstat /proc/zoneinfo";
+    /proc/scsi /proc/slabinfo /proc/softirqs /proc/stat /proc/swaps /proc/sys /proc/sysrq-trigger \
+    /proc/sysvipc /proc/timer_list /proc/timer_stats /proc/tty /proc/uptime /proc/vmallocinfo \
+    /proc/vmstat /proc/zoneinfo";
 // ANCHOR_END: masked
 
 /// Limits that each process has for itself.
