@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Pattern and mark. `$1` keeps what stands before the value.
-const RULES: [(&str, &str); 17] = [
+const RULES: [(&str, &str); 20] = [
     // Digests first: their digits would look like other things.
     (r"sha256:[0-9a-f]{64}", "<digest>"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
@@ -25,8 +25,11 @@ const RULES: [(&str, &str); 17] = [
     (r"\b(pid )\d+\b", "${1}<n>"),
     (r"\bprocess \d+\b", "process <n>"),
     (r"\bLinux version [^\n]*", "Linux version <version>"),
-    // Of Docker and of gVisor.
-    (r"\b(docker|runsc): \d[\w.~+-]*", "${1}: <version>"),
+    // What `doctor` says about the Docker and the gVisor of this machine.
+    (r"(?m)^(ok +(?:docker|runsc|platform)): .*$", "${1}: <version>"),
+    (r"\b(Docker knows ).*", "${1}<runtimes>"),
+    (r"is \S+/runsc's sandbox", "is <path>/runsc's sandbox"),
+    (r"\bcontrol groups v[12]", "control groups v<n>"),
     (r"\babout \d+ bytes", "about <n> bytes"),
     // The number of an event of stage 03, which begins with the time of the server's start.
     (r"(?m)^(id: )\d+$", "${1}<n>"),

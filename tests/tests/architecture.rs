@@ -9,6 +9,7 @@ use ladder::rules;
 use ladder::stages::{self, number_of};
 use ladder::workspace::Workspace;
 
+// ANCHOR: budgets
 /// The wiring of a stage fits one screen: what does not is a layer, and belongs in a module.
 const MAIN_LINES: usize = 60;
 /// What a newcomer reads from top to bottom before anything else.
@@ -21,6 +22,7 @@ const STAGE_ONE_USES: [&str; 6] =
 const SHARED_CODE_LINES: usize = 1650;
 /// Longer, and a file holds more than one idea.
 const FILE_LINES: usize = 350;
+// ANCHOR_END: budgets
 /// Files that are longer all the same, each with the reason.
 const LONG_FILES: [(&str, &str); 0] = [];
 
