@@ -64,8 +64,9 @@ async fn resume(monitor: &dyn MonitoringService) -> Finding {
         let mut stream = monitor.subscribe(Filter::Evaluation(id), after).map_err(refused)?;
         for expected in &events[at + 1..] {
             let next = timeout(DEADLINE, stream.next()).await.map_err(|_| hangs())?;
-            if next != Some(Delivery::Event(Arc::clone(expected))) {
-                return Err(format!("expected event {}, got {next:?}", expected.number));
+            match next {
+                Some(Delivery::Event(event)) if event.number == expected.number => {}
+                other => return Err(format!("expected event {}, got {other:?}", expected.number)),
             }
         }
         let end = timeout(DEADLINE, stream.next()).await.map_err(|_| hangs())?;

@@ -38,7 +38,7 @@ mod sse;
 pub use advanced::AdvancedMonitor;
 pub use log::{Held, Retention};
 pub use memory::{InMemoryMonitor, MonitorOptions};
-pub use recorded::Recorded;
+pub use recorded::{KeptEvent, Recorded};
 pub use routes::{Stage, routes};
 pub use service::MonitoringService;
 pub use subscription::{Delivery, Filter, Gap, NoStream, Subscription};

@@ -17,18 +17,21 @@ use shared::{Event, EventType};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::recorded::Recorded;
+use crate::recorded::{KeptEvent, Recorded};
 use crate::ring::{Next, Ring};
 use crate::subscription::{Filter, Gap, NoStream};
 
-/// How much is kept. Sizes are of memory and approximate; each event costs about half a kilobyte
-/// beside the output in it.
+/// How much is kept. Sizes are of memory and approximate; an event costs about 300 bytes beside the
+/// output in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     /// Events of one evaluation.
     pub evaluation_events: usize,
-    /// Bytes of one evaluation. The default holds the output of a program that fills both streams.
+    /// Bytes of one evaluation. The default holds a program's text that fills both streams.
     pub evaluation_bytes: usize,
+    /// Evaluations that have ended. As many as the queue remembers: the events of one that it has
+    /// forgotten say nothing to anybody.
+    pub ended_evaluations: usize,
     /// Bytes of all evaluations together.
     pub total_bytes: usize,
     /// Events of the feed.
@@ -42,6 +45,7 @@ impl Default for Retention {
         Self {
             evaluation_events: 4096,
             evaluation_bytes: 4 << 20,
+            ended_evaluations: 1000,
             total_bytes: 64 << 20,
             feed_events: 4096,
             feed_bytes: 8 << 20,
@@ -111,6 +115,7 @@ impl EventLog {
     /// whoever emits is not held up.
     // ANCHOR: append
     pub(crate) fn append(&self, event: Event) {
+        let event = KeptEvent::from(event);
         let mut state = self.lock();
         let recorded = Arc::new(Recorded { number: state.next, event });
         state.next += 1;
@@ -155,7 +160,7 @@ impl EventLog {
             (_, Some(last)) if last > newest => return Err(NoStream::NotYet { newest }),
             (_, Some(last)) => last,
         };
-        if ring.after(last) == Next::End {
+        if matches!(ring.after(last), Next::End) {
             return Err(NoStream::Ended);
         }
         Ok((last, ring.watch()))
@@ -254,12 +259,12 @@ impl State {
             ring.close();
             self.ended.push_back(id);
         }
-        self.make_room(id, retention.total_bytes);
+        self.make_room(id, retention);
     }
 
     /// Lets go of what is beyond the bound, for the sake of `emitter`.
-    fn make_room(&mut self, emitter: Uuid, bound: usize) {
-        while self.bytes > bound {
+    fn make_room(&mut self, emitter: Uuid, retention: &Retention) {
+        while self.bytes > retention.total_bytes || self.ended.len() > retention.ended_evaluations {
             if let Some(oldest) = self.ended.pop_front_if(|ended| *ended != emitter)
                 && let Some(ring) = self.evaluations.remove(&oldest)
             {

@@ -8,6 +8,7 @@ use super::*;
 const ROOMY: Retention = Retention {
     evaluation_events: 1000,
     evaluation_bytes: 1 << 30,
+    ended_evaluations: 100_000,
     total_bytes: 1 << 30,
     feed_events: 1000,
     feed_bytes: 1 << 30,

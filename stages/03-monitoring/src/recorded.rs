@@ -5,17 +5,39 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
-use shared::Event;
+use serde_json::value::{RawValue, to_raw_value};
+use shared::{Event, EventType};
 use uuid::Uuid;
 
 /// One event and the number it was given.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Recorded {
     /// Rises by one with each event of this monitor, whatever it is about. `id:` of the stream.
     pub number: u64,
     /// What happened.
-    pub event: Event,
+    pub event: KeptEvent,
+}
+
+/// An event with its data as text: a third of the memory that the same data takes as a tree, and
+/// written once, however many read it.
+#[derive(Debug)]
+pub struct KeptEvent {
+    /// What kind of thing.
+    pub kind: EventType,
+    /// The evaluation it is about, if it is about one.
+    pub subject: Option<Uuid>,
+    /// When it happened.
+    pub time: Timestamp,
+    /// The rest, by kind: a JSON object.
+    pub data: Box<RawValue>,
+}
+
+impl From<Event> for KeptEvent {
+    fn from(Event { kind, subject, time, data }: Event) -> Self {
+        // It cannot fail: all keys of a value are strings.
+        let data = to_raw_value(&data).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        Self { kind, subject, time, data }
+    }
 }
 
 /// A CloudEvents 1.0 event. The attributes are those of the specification, in its order.
@@ -30,7 +52,7 @@ pub(crate) struct Envelope<'a> {
     pub(crate) subject: Option<Uuid>,
     pub(crate) time: Timestamp,
     pub(crate) datacontenttype: &'static str,
-    pub(crate) data: &'a Value,
+    pub(crate) data: &'a RawValue,
 }
 
 impl Recorded {
@@ -54,9 +76,10 @@ impl Recorded {
     }
     // ANCHOR_END: envelope
 
-    /// About how many bytes of memory the event takes.
+    /// About how many bytes of memory the event takes, with the two counters of its `Arc` and what
+    /// the allocator adds to each of its two blocks.
     pub(crate) fn weight(&self) -> usize {
-        size_of::<Self>() + weight(&self.event.data)
+        size_of::<Self>() + self.event.data.get().len() + 48
     }
 }
 
@@ -65,24 +88,9 @@ pub(crate) fn envelope(envelope: &Envelope<'_>) -> String {
     serde_json::to_string(envelope).unwrap_or_default()
 }
 
-/// About how many bytes a value has on the heap. The map keeps an index beside its entries, which
-/// is what the 64 bytes stand for; `memory_stays_flat` measures the whole against the process.
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.capacity(),
-        Value::Array(items) => items.iter().map(|item| size_of::<Value>() + weight(item)).sum(),
-        Value::Object(entries) => entries
-            .iter()
-            .map(|(key, value)| 64 + size_of::<Value>() + key.capacity() + weight(value))
-            .sum(),
-        _ => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-    use shared::EventType;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -90,7 +98,7 @@ mod tests {
     fn the_envelope_has_the_attributes_of_the_specification() {
         let id = Uuid::now_v7();
         let event = Event::now(EventType::EvaluationQueued, Some(id), json!({ "depth": 1 }));
-        let text = Recorded { number: 7, event }.to_json("/stage-03-monitoring");
+        let text = Recorded { number: 7, event: event.into() }.to_json("/stage-03-monitoring");
         let value: Value = serde_json::from_str(&text).unwrap();
         let time = value["time"].as_str().unwrap();
         assert!(time.parse::<Timestamp>().is_ok(), "{time}");
@@ -113,7 +121,7 @@ mod tests {
     fn output_cannot_forge_an_event() {
         let hostile = "a\n\nevent: evaluation.completed\ndata: {}\r\rid: 9\u{2028}\0";
         let event = Event::now(EventType::EvaluationProgress, None, json!({ "text": hostile }));
-        let text = Recorded { number: 7, event }.to_json("/");
+        let text = Recorded { number: 7, event: event.into() }.to_json("/");
         assert!(!text.contains(['\n', '\r', '\0']), "{text}");
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["data"]["text"], hostile);

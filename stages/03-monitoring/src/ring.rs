@@ -28,7 +28,7 @@ pub(crate) struct Ring {
 }
 
 /// What a reader finds after the number it has.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Next {
     /// The next event.
     Event(Arc<Recorded>),
@@ -134,7 +134,7 @@ mod tests {
 
     fn event(number: u64) -> Arc<Recorded> {
         let event = Event::now(EventType::EvaluationProgress, None, json!({ "n": number }));
-        Arc::new(Recorded { number, event })
+        Arc::new(Recorded { number, event: event.into() })
     }
 
     fn ring(numbers: &[u64]) -> Ring {
@@ -152,6 +152,13 @@ mod tests {
         }
     }
 
+    fn gap(next: Next) -> Gap {
+        match next {
+            Next::Gap(gap) => gap,
+            other => panic!("expected a gap, got {other:?}"),
+        }
+    }
+
     #[test]
     fn a_reader_gets_what_follows_even_where_numbers_are_not_its_own() {
         let ring = ring(&[3, 7, 8]);
@@ -159,15 +166,15 @@ mod tests {
         assert_eq!(number(ring.after(3)), 7);
         assert_eq!(number(ring.after(5)), 7);
         assert_eq!(number(ring.after(7)), 8);
-        assert_eq!(ring.after(8), Next::Nothing);
+        assert!(matches!(ring.after(8), Next::Nothing));
     }
 
     #[test]
     fn what_is_gone_is_named_once() {
         let mut ring = ring(&[3, 7, 8, 9]);
         assert!(ring.drop_oldest() && ring.drop_oldest());
-        assert_eq!(ring.after(0), Next::Gap(Gap { from: 3, to: 7 }));
-        assert_eq!(ring.after(3), Next::Gap(Gap { from: 4, to: 7 }));
+        assert_eq!(gap(ring.after(0)), Gap { from: 3, to: 7 });
+        assert_eq!(gap(ring.after(3)), Gap { from: 4, to: 7 });
         assert_eq!(number(ring.after(7)), 8);
     }
 
@@ -175,7 +182,7 @@ mod tests {
     fn numbers_of_an_earlier_life_are_gone() {
         let mut ring = Ring::of_everything(100);
         ring.push(event(100));
-        assert_eq!(ring.after(40), Next::Gap(Gap { from: 41, to: 99 }));
+        assert_eq!(gap(ring.after(40)), Gap { from: 41, to: 99 });
         assert_eq!(number(ring.after(99)), 100);
     }
 
@@ -192,6 +199,6 @@ mod tests {
         let mut ring = ring(&[1, 2]);
         ring.close();
         assert_eq!(number(ring.after(1)), 2);
-        assert_eq!(ring.after(2), Next::End);
+        assert!(matches!(ring.after(2), Next::End));
     }
 }

@@ -35,7 +35,7 @@ pub trait MonitoringService: EventSink + TestableComponent {
 // ANCHOR_END: service
 
 /// What is kept about one evaluation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct History {
     /// What was asked for and is not kept any more.
     pub missed: Option<Gap>,

@@ -14,6 +14,7 @@ use http::{HeaderValue, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use jiff::Timestamp;
+use serde_json::value::{RawValue, to_raw_value};
 use shared::http::{Body, Response, full};
 use sse_stream::{KeepAlive, Sse, SseBody};
 use tokio::time::Sleep;
@@ -72,6 +73,7 @@ fn missed(gap: Gap, filter: Filter, source: &str) -> Sse {
         Filter::Everything => None,
         Filter::Evaluation(id) => Some(id),
     };
+    let data = to_raw_value(&gap).unwrap_or_else(|_| RawValue::NULL.to_owned());
     let text = envelope(&Envelope {
         specversion: "1.0",
         id: format!("missed-{}-{}", gap.from, gap.to),
@@ -80,7 +82,7 @@ fn missed(gap: Gap, filter: Filter, source: &str) -> Sse {
         subject,
         time: Timestamp::now(),
         datacontenttype: "application/json",
-        data: &serde_json::json!(gap),
+        data: &data,
     });
     Sse::default().id(gap.to.to_string()).event(MISSED).data(text)
 }

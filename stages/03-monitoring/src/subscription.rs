@@ -23,7 +23,7 @@ pub enum Filter {
 }
 
 /// What a subscription gives out.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Delivery {
     /// The next event.
     Event(Arc<Recorded>),

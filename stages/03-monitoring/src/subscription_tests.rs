@@ -21,12 +21,18 @@ fn emit(monitor: &InMemoryMonitor, kind: EventType, id: Uuid, n: usize) {
     monitor.emit(Event::now(kind, Some(id), json!({ "n": n })));
 }
 
+/// The `n` that was emitted.
+fn n(event: &Recorded) -> u64 {
+    let data: serde_json::Value = serde_json::from_str(event.event.data.get()).unwrap();
+    data["n"].as_u64().unwrap()
+}
+
 /// Reads to the end: the `n` of each event, or the gap.
 async fn drain(mut stream: Subscription) -> Vec<Result<u64, Gap>> {
     let mut read = Vec::new();
     while let Some(delivery) = timeout(SOON, stream.next()).await.expect("the stream hangs") {
         read.push(match delivery {
-            Delivery::Event(event) => Ok(event.event.data["n"].as_u64().unwrap()),
+            Delivery::Event(event) => Ok(n(&event)),
             Delivery::Missed(gap) => Err(gap),
         });
     }
@@ -124,7 +130,7 @@ async fn a_reader_of_an_evaluation_that_is_evicted_is_told_and_let_go() {
         emit(&monitor, EventType::EvaluationQueued, other, 0);
         emit(&monitor, EventType::EvaluationCancelled, other, 1);
     }
-    assert_eq!(monitor.history(id, None), None);
+    assert!(monitor.history(id, None).is_none());
     let gap = Gap { from: kept[0].number, to: kept[1].number };
     assert_eq!(drain(asleep).await, [Err(gap)]);
     let late = monitor.subscribe(Filter::Evaluation(id), None).err();
@@ -147,7 +153,13 @@ async fn a_reader_comes_back_where_it_was() {
         let rest: Vec<_> = (at as u64 + 1..=10).map(Ok).collect();
         assert_eq!(drain(stream).await, rest);
         let history = monitor.history(id, Some(event.number)).unwrap();
-        assert_eq!(history.events, events[at + 1..]);
+        assert!(
+            history
+                .events
+                .iter()
+                .map(|it| it.number)
+                .eq(events[at + 1..].iter().map(|it| it.number))
+        );
     }
     let last = events.last().unwrap().number;
     let again = monitor.subscribe(Filter::Evaluation(id), Some(last)).err();
@@ -162,7 +174,7 @@ async fn everything_is_followed_from_now_on_or_from_the_beginning() {
     let mut beginning = monitor.subscribe(Filter::Everything, Some(0)).unwrap();
     emit(&monitor, EventType::EvaluationCompleted, Uuid::now_v7(), 2);
     let next = async |stream: &mut Subscription| match timeout(SOON, stream.next()).await {
-        Ok(Some(Delivery::Event(event))) => event.event.data["n"].as_u64(),
+        Ok(Some(Delivery::Event(event))) => Some(n(&event)),
         other => panic!("expected an event, got {other:?}"),
     };
     assert_eq!(next(&mut now).await, Some(2));

@@ -12,7 +12,9 @@ use std::hint::black_box;
 
 use serde_json::json;
 use shared::{Event, EventType};
-use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions, MonitoringService};
+use stage_03_monitoring::{
+    AdvancedMonitor, InMemoryMonitor, MonitorOptions, MonitoringService, Retention,
+};
 use uuid::Uuid;
 
 /// Resident memory of this process, in bytes.
@@ -22,9 +24,9 @@ fn resident() -> usize {
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
 }
 
-/// Emits evaluations as the queue does, each with 16 KiB of output in 8 chunks.
-fn evaluate(monitor: &dyn MonitoringService, count: usize) {
-    let text = "x".repeat(2048);
+/// Emits evaluations as the queue does, each with its output in 8 chunks of `chunk` bytes.
+fn evaluate(monitor: &dyn MonitoringService, count: usize, chunk: usize) {
+    let text = "x".repeat(chunk);
     for _ in 0..count {
         let id = Uuid::now_v7();
         let emit = |kind, data| monitor.emit(Event::now(kind, Some(id), data));
@@ -32,8 +34,8 @@ fn evaluate(monitor: &dyn MonitoringService, count: usize) {
         let sandbox = json!({ "engine": "subprocess" });
         let started = json!({ "attempt": 1, "queue_wait_ms": 0, "sandbox": sandbox });
         emit(EventType::EvaluationStarted, started);
-        for chunk in 0..8 {
-            let offset = chunk * text.len();
+        for number in 0..8 {
+            let offset = number * text.len();
             let data =
                 json!({ "stream": "stdout", "offset": offset, "text": text, "encoding": "utf8" });
             emit(EventType::EvaluationProgress, data);
@@ -48,17 +50,23 @@ fn evaluate(monitor: &dyn MonitoringService, count: usize) {
 
 #[test]
 fn memory_stays_flat() {
+    // A quarter of the usual room, which is filled in a quarter of the time.
+    let retention =
+        Retention { total_bytes: 16 << 20, feed_bytes: 2 << 20, ..Retention::default() };
+    let options = MonitorOptions { retention, ..MonitorOptions::default() };
     let begin = resident();
-    let monitor = AdvancedMonitor::new(InMemoryMonitor::new(MonitorOptions::default()));
-    evaluate(&monitor, 6_000);
-    let full = resident();
-    evaluate(&monitor, 10_000);
-    let later = resident();
+    let monitor = AdvancedMonitor::new(InMemoryMonitor::new(options));
+    let mut seen = Vec::new();
+    // Small ones, of which the number decides what is kept, then large ones, of which the bytes do.
+    for (count, chunk) in [(1_000, 8), (3_000, 8), (3_000, 8), (150, 16 << 10), (100, 16 << 10)] {
+        evaluate(&monitor, count, chunk);
+        seen.push(resident().saturating_sub(begin) >> 20);
+    }
     black_box(&monitor);
-    let mib = |bytes: usize| bytes >> 20;
-    println!("{} MiB, full {} MiB, later {} MiB", mib(begin), mib(full), mib(later));
-    // The bounds are 64 MiB of evaluations and 8 MiB of feed.
-    assert!(full - begin > 48 << 20, "{} MiB: the history was never full", mib(full - begin));
-    assert!(full - begin < 90 << 20, "{} MiB: the sizes are estimated too low", mib(full - begin));
-    assert!(later < full + (4 << 20), "it grew from {} to {} MiB", mib(full), mib(later));
+    println!("grown by so many MiB: {seen:?}");
+    assert!(seen[0] < 10, "a thousand small evaluations take {} MiB", seen[0]);
+    assert!(seen[2] <= seen[1] + 2, "it grows with each evaluation: {seen:?}");
+    assert!(seen[3] > 12, "the history was never full: {seen:?}");
+    assert!(seen[4] < 28, "18 MiB are counted, and much more is taken: {seen:?}");
+    assert!(seen[4] <= seen[3] + 4, "it grows with each evaluation: {seen:?}");
 }

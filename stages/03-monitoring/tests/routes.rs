@@ -45,7 +45,7 @@ async fn get(router: &Router, path: &str) -> (StatusCode, String) {
 
 #[tokio::test]
 async fn events_that_are_gone_are_told_from_an_evaluation_that_never_was() {
-    let room_for_one = Retention { total_bytes: 4_000, ..Retention::default() };
+    let room_for_one = Retention { ended_evaluations: 1, ..Retention::default() };
     let (router, queue) = stage(room_for_one).await;
     let mut ids = Vec::new();
     for _ in 0..3 {
