@@ -20,14 +20,15 @@ use crate::render;
 /// How often the sources are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 /// The folders of a workspace that a book may include from, as far as they are there.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "book/src",
     "book/theme",
     "book/transcripts",
     "book/programs",
+    "book/deltas",
     "shared/src",
     "stages",
-    "tests/src",
+    "tests/tests",
     "infrastructure",
 ];
 
