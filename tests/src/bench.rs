@@ -22,7 +22,7 @@ use shared::{Evaluation, Outcome};
 use tokio::time::sleep;
 
 use crate::client::{Answer, Client, Program};
-use crate::percentile::{Latency, millis, per_second};
+use crate::percentile::{Latency, column, millis, per_second};
 use crate::progress;
 use crate::report::{self, Ending};
 use crate::server::Launch;
@@ -231,7 +231,7 @@ fn print(report: &Report) {
             (format!("{}: over HTTP", it.name), it.stage_ms, Some(it.four_clients_per_second)),
         ] {
             let four = four.map_or_else(String::new, |rate| format!("{rate:.1}"));
-            let (p50, p95) = (format!("{:.1}", latency.p50), format!("{:.1}", latency.p95));
+            let (p50, p95) = (column(latency.p50), column(latency.p95));
             table.add_row([what, p50, p95, four]);
         }
     }

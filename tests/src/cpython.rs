@@ -179,7 +179,7 @@ async fn collect(module: &str, side: &Side<'_>) -> Result<Told> {
         if lost > MOST_LOST {
             bail!("{module}: more than {MOST_LOST} tests hang or crash; the last one was {test}");
         }
-        let said = format!("within {TEST_DEADLINE} s, or the process did before it ({how})");
+        let said = format!("within {TEST_DEADLINE} s, or the process ended first ({how})");
         all.verdicts.insert(test, Verdict { verdict: "did not end".to_owned(), said });
     }
 }
@@ -211,16 +211,27 @@ fn print(report: &Report) {
     }
     let python = report.modules.first().map_or("", |module| &module.python);
     println!("CPython {python}'s own tests on {}\n{table}", report.stage);
-    for difference in report.modules.iter().flat_map(|module| &module.differences) {
-        let Difference { test, host, sandbox, why } = difference;
-        println!("\n{test}");
-        for (side, verdict) in [("host", host), ("sandbox", sandbox)] {
-            match verdict {
-                Some(Verdict { verdict, said }) => println!("  {side}: {verdict}: {said}"),
-                None => println!("  {side}: did not run"),
-            }
+    let all: Vec<_> = report.modules.iter().flat_map(|module| &module.differences).collect();
+    let mut reasons: Vec<_> = all.iter().map(|difference| difference.why).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    for reason in reasons {
+        println!("\n{}", reason.unwrap_or("UNEXPLAINED:"));
+        for Difference { test, host, sandbox, .. } in all.iter().filter(|it| it.why == reason) {
+            println!(
+                "  {test}\n    host: {}\n    sandbox: {}",
+                sentence(host.as_ref()),
+                sentence(sandbox.as_ref())
+            );
         }
-        println!("  why: {}", why.unwrap_or("UNEXPLAINED"));
+    }
+}
+
+fn sentence(verdict: Option<&Verdict>) -> String {
+    match verdict {
+        Some(Verdict { verdict, said }) if said.is_empty() => verdict.clone(),
+        Some(Verdict { verdict, said }) => format!("{verdict}: {said}"),
+        None => "did not run".to_owned(),
     }
 }
 

@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 
 use crate::client::{Client, Program};
-use crate::percentile::{Latency, per_second};
+use crate::percentile::{Latency, column, per_second};
 use crate::progress;
 use crate::report::{self, Ending};
 use crate::target::Target;
@@ -155,9 +155,7 @@ fn print(report: &Report) {
     let mut table = report::table(header);
     for (name, set) in [("canonical", &report.canonical), ("broken", &report.broken)] {
         let ms = |pick: fn(&Latency) -> f64| {
-            set.latency_ms
-                .as_ref()
-                .map_or_else(String::new, |latency| format!("{:.1}", pick(latency)))
+            set.latency_ms.as_ref().map_or_else(String::new, |latency| column(pick(latency)))
         };
         table.add_row([
             name.to_owned(),

@@ -42,6 +42,11 @@ pub fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 100_000.0).round() / 100.0
 }
 
+/// Milliseconds for a column of a table: a tenth is told only where it can mean something.
+pub fn column(millis: f64) -> String {
+    if millis < 1000.0 { format!("{millis:.1}") } else { format!("{millis:.0}") }
+}
+
 /// How many of `count` there were in a second, with one digit behind the point.
 pub fn per_second(count: usize, elapsed: Duration) -> f64 {
     let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
@@ -69,6 +74,11 @@ mod tests {
         let wanted = Latency { p50: 7.0, p90: 7.0, p95: 7.0, p99: 7.0, max: 7.0 };
         assert_eq!(latency, wanted);
         assert_eq!(of(0..0), None);
+    }
+
+    #[test]
+    fn a_column_stays_narrow() {
+        assert_eq!([column(9.94), column(999.9), column(10_127.2)], ["9.9", "999.9", "10127"]);
     }
 
     #[test]

@@ -37,6 +37,11 @@ fn humaneval_is_told_right_from_wrong_on_stage_2() {
 }
 
 #[test]
+fn humaneval_is_told_right_from_wrong_on_stage_5() {
+    humaneval_sample("5");
+}
+
+#[test]
 fn a_wrong_solution_breaks_the_promise() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = folder.path().join("wrong.jsonl");
