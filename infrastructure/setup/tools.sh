@@ -20,7 +20,12 @@ missing_packages() {
   [[ -x $TOOLS/venv/bin/pip ]] || /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
   [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
   have cc || missing+=(gcc libc6-dev)
-  if ((WITH_TESTS)); then have shellcheck || missing+=(shellcheck); fi
+  if ((WITH_TESTS)); then
+    have shellcheck || missing+=(shellcheck)
+    # The book's sessions are typed into a shell, as a reader would.
+    have curl || missing+=(curl)
+    have ps || missing+=(procps)
+  fi
   echo "${missing[*]}"
 }
 
