@@ -25,6 +25,7 @@ missing_packages() {
     # The book's sessions are typed into a shell, as a reader would.
     have curl || missing+=(curl)
     have ps || missing+=(procps)
+    have ip || missing+=(iproute2) # for the network of a cell that stages 1 to 3 are attacked in
   fi
   echo "${missing[*]}"
 }
