@@ -142,6 +142,13 @@ pub enum Counters {
 }
 
 impl Counters {
+    /// The processes in the group, by the host's numbers.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        let (Self::V1 { pids: group, .. } | Self::V2(group)) = self;
+        let listed = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+        listed.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
     /// Reads them; None when the group is not there, not yet or no more.
     pub fn read(&self) -> Option<Reading> {
         let reading = match self {

@@ -15,6 +15,7 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     AttachContainerOptions, CreateContainerOptions, ListContainersOptions, RemoveContainerOptions,
+    WaitContainerOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt as _;
@@ -153,6 +154,15 @@ impl Daemon {
     /// When it does not answer, or there is no such container.
     pub async fn inspect(&self, id: &str) -> Result<ContainerInspectResponse, DaemonError> {
         within("look at a container", QUESTION, self.docker.inspect_container(id, None)).await
+    }
+
+    /// Waits until a container that has been killed is known to have ended. That it is not known in
+    /// time is no fault: taking it away will show.
+    pub(crate) async fn wait(&self, id: &str) {
+        let options = None::<WaitContainerOptions>;
+        let mut ended = self.docker.wait_container(id, options);
+        // A container that did not exit with 0 is an error to bollard; it is as good.
+        let _ended = tokio::time::timeout(QUESTION, ended.next()).await;
     }
 
     /// The state of a container that is about to end, once it has ended.

@@ -6,7 +6,7 @@
 //! 2. `loader.py`: what runs inside, and how the program gets there (`delivery`);
 //! 3. `run`: one evaluation, from creation to its end, with `report` and `stdio` for what comes out;
 //! 4. `counters` and `outcome`: what the kernel counted, and what follows from it;
-//! 5. `reaper`: how everything is taken away again, whatever happens;
+//! 5. `reaper` and `kill`: how everything is taken away again, whatever happens;
 //! 6. `proof`: how the walls are seen from outside, and [`DockerEngine`], which puts it together.
 //!
 //! What this stage does not protect: the kernel is the host's, and shared. Whoever finds a fault in
@@ -34,6 +34,7 @@ mod daemon;
 mod delivery;
 mod doctor;
 mod engine;
+mod kill;
 mod outcome;
 mod proof;
 mod reaper;

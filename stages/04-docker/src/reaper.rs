@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::counters::Counters;
 use crate::daemon::{Daemon, DaemonError};
+use crate::kill::kill_all;
 
 /// The label that names the owner.
 const LABEL: &str = "crucible.owner";
@@ -45,6 +47,8 @@ pub(crate) struct Reaper {
 /// A container that exists. It is taken away when this is dropped.
 pub(crate) struct Container {
     pub(crate) id: String,
+    /// Its control group, when it is known where that is.
+    pub(crate) counters: Option<Counters>,
     reaper: Arc<Reaper>,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -52,7 +56,7 @@ pub(crate) struct Container {
 impl Container {
     /// Ends it and takes it away before it returns; what fails is tried again in the background.
     pub(crate) async fn end(mut self) {
-        if self.reaper.daemon.remove(&self.id).await.is_ok() {
+        if self.reaper.end(&self.id, self.counters.as_ref()).await.is_ok() {
             self.id.clear();
         }
     }
@@ -67,7 +71,7 @@ impl Drop for Container {
     fn drop(&mut self) {
         let (id, permit) = (std::mem::take(&mut self.id), self.permit.take());
         if !id.is_empty() {
-            self.reaper.take_away(id, Duration::ZERO, permit);
+            self.reaper.take_away(id, self.counters.take(), Duration::ZERO, permit);
         }
     }
 }
@@ -105,10 +109,10 @@ impl Reaper {
             async move {
                 let name = format!("crucible-{}", Uuid::new_v4().simple());
                 match reaper.daemon.create(&name, body).await {
-                    Ok(id) => Ok(Container { id, reaper, permit: None }),
+                    Ok(id) => Ok(Container { id, counters: None, reaper, permit: None }),
                     Err(fault @ (DaemonError::Away { .. } | DaemonError::Late { .. })) => {
                         // There may be one all the same, now or in a moment.
-                        reaper.take_away(name, APPEARS, None);
+                        reaper.take_away(name, None, APPEARS, None);
                         Err(fault)
                     }
                     Err(fault) => Err(fault),
@@ -122,11 +126,20 @@ impl Reaper {
     }
     // ANCHOR_END: create
 
+    /// Ends a container, the short way if there is one, and takes it away.
+    async fn end(&self, id: &str, counters: Option<&Counters>) -> Result<(), DaemonError> {
+        if counters.is_some_and(kill_all) {
+            self.daemon.wait(id).await;
+        }
+        self.daemon.remove(id).await
+    }
+
     /// Takes a container away in the background, trying again until it is gone or the engine closes.
     /// One that is not there yet may still appear for as long as `appears`.
     fn take_away(
         self: &Arc<Self>,
         id: String,
+        counters: Option<Counters>,
         appears: Duration,
         permit: Option<OwnedSemaphorePermit>,
     ) {
@@ -135,7 +148,7 @@ impl Reaper {
             let begun = Instant::now();
             let mut pause = Duration::from_millis(100);
             loop {
-                match reaper.daemon.remove(&id).await {
+                match reaper.end(&id, counters.as_ref()).await {
                     Ok(()) => break,
                     Err(DaemonError::Unknown { .. }) if begun.elapsed() >= appears => break,
                     Err(fault) if reaper.closing.is_cancelled() => {
@@ -161,7 +174,7 @@ impl Reaper {
         for (id, labels) in self.daemon.labelled(LABEL).await? {
             let owner = labels.get(LABEL).and_then(|label| Owner::parse(label));
             if owner.is_none_or(|owner| owner.is_gone(&self.owner)) {
-                self.take_away(id, Duration::ZERO, None);
+                self.take_away(id, None, Duration::ZERO, None);
                 reaped += 1;
             }
         }

@@ -41,12 +41,12 @@ pub(crate) async fn run(
     cancel: CancellationToken,
 ) -> Result<Option<(Facts, Container)>, DaemonError> {
     let limits = &job.submission.limits;
-    let container = tokio::select! {
+    let mut container = tokio::select! {
         made = engine.reaper.create(engine.specification(limits)) => made?,
         () = cancel.cancelled() => return Ok(None),
     };
-    let mut watch =
-        Watch::new(engine.layout.as_ref().map(|layout| layout.of(&container.id)), limits);
+    container.counters = engine.layout.as_ref().map(|layout| layout.of(&container.id));
+    let mut watch = Watch::new(container.counters.clone(), limits);
     let stop = match attend(engine, &container.id, &mut watch, job, capture, &cancel).await {
         Ok(stop) => stop,
         Err(fault) => Stop::Fault(fault.to_string()),

@@ -7,7 +7,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use shared::{Limits, Outcome, TestableComponent as _};
+use shared::{Engine as _, Limits, Outcome, TestableComponent as _};
 use stage_04_docker::{DockerArgs, DockerEngine, EngineError, RUNC, Runtime};
 use support::{LIMITS, args, engine, evaluate, file, run, submission};
 
@@ -22,6 +22,7 @@ async fn the_engine_verifies_itself() {
     });
     assert!(passed.await, "{failed:#?}");
     assert_eq!(engine.name(), "docker engine");
+    engine.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,6 +42,7 @@ async fn a_program_gets_its_files_and_its_input() {
     assert_eq!(evaluate(&engine, unread).await.stdout, "done\n");
     let long = format!("x = '{}'\nprint(len(x))", "y".repeat(3 << 20));
     assert_eq!(run(&engine, &long).await.stdout, format!("{}\n", 3 << 20));
+    engine.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +50,9 @@ async fn files_that_do_not_fit_are_named() {
     let mut given = submission("print('never')");
     given.limits.disk_bytes = 1 << 20;
     given.files = vec![file("a", vec![1; 600 << 10]), file("b", vec![1; 600 << 10])];
-    let ended = evaluate(&engine().await, given).await;
+    let engine = engine().await;
+    let ended = evaluate(&engine, given).await;
+    engine.close().await;
     assert_eq!(ended.verdict.outcome, Outcome::DiskExceeded, "{ended:?}");
     assert_eq!(ended.verdict.evidence.decided_by, "submission_bytes");
 }
@@ -63,6 +67,7 @@ async fn a_child_that_holds_the_output_does_not_hang_us() {
     let ended = run(&engine, code).await;
     assert_eq!((ended.verdict.exit_code, ended.stdout.as_str()), (Some(7), "before\n"));
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    engine.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,6 +90,7 @@ async fn a_limit_that_did_not_end_the_program_is_only_evidence() {
     let ended = run(&engine, &format!("{child}\nsys.exit(p.returncode)")).await;
     assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded);
     assert_eq!(ended.verdict.exit_code, Some(247));
+    engine.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,6 +106,7 @@ async fn a_program_that_will_not_end_is_ended() {
     let wall = ended.verdict.usage.unwrap().wall_ms;
     assert!((1000..1500).contains(&wall), "{wall} ms");
     assert_eq!(engine.remaining().await.unwrap(), 0, "it still runs");
+    engine.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,6 +119,7 @@ async fn floods_are_cut_on_both_streams() {
         let kept = if fd == 1 { ended.stdout } else { ended.stderr };
         assert_eq!(kept.len(), 1 << 20);
     }
+    engine.close().await;
 }
 
 /// What is gained by breaking into init, which runs as the same user: an exit code.
@@ -136,6 +144,7 @@ async fn a_forged_report_gains_an_exit_code_and_nothing_else() {
         assert!(begun.elapsed() < Duration::from_secs(5), "it goes on behind its forged end");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    engine.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,6 +155,7 @@ async fn two_programs_at_once_do_not_meet() {
                 print(len([p for p in os.listdir('/proc') if p.isdigit()]))";
     let (one, two) = tokio::join!(run(&engine, code), run(&engine, code));
     assert_eq!((one.stdout.as_str(), two.stdout.as_str()), ("2\n", "2\n"), "{one:?} {two:?}");
+    engine.close().await;
 }
 
 #[tokio::test]

@@ -58,6 +58,7 @@ async fn cancelling_ends_it_at_any_moment() {
         assert_eq!(verdict.outcome, Outcome::Cancelled, "after {millis} ms: {verdict:?}");
     }
     until_none_is_left(&engine).await;
+    engine.close().await;
 }
 
 /// Docker's socket, behind a door that can be shut.
@@ -127,6 +128,7 @@ async fn a_docker_that_dies_in_the_middle_is_a_fault_of_the_engine() {
         assert_eq!(again.stdout, "1\n", "after {millis} ms: {again:?}");
     }
     until_none_is_left(&engine).await;
+    engine.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@
 mod support;
 
 use futures_util::StreamExt as _;
-use shared::Outcome;
+use shared::{Engine as _, Outcome};
 use support::{Ended, engine, evaluate, file, submission};
 
 const CASES: [&str; 36] = [
@@ -82,6 +82,7 @@ async fn a_program_runs_as_python_itself_would_run_it() {
         }
     }
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n\n"));
+    engine.close().await;
 }
 
 /// As Python's `subprocess` gives it: an exit code, or a signal below zero.

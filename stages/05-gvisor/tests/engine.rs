@@ -48,6 +48,7 @@ async fn the_engine_verifies_itself() {
     let sandbox = engine.sandbox();
     assert_eq!((sandbox.engine.as_str(), sandbox.runtime.as_deref()), ("gvisor", Some("runsc")));
     assert!(!sandbox.runtime_version.unwrap().is_empty());
+    engine.close().await;
 }
 
 /// Nothing falls back: whatever else is offered as gVisor is seen through.
@@ -77,6 +78,7 @@ async fn the_specification_is_that_of_stage_four() {
         ".SecurityOpt[1]" => "THE PROFILE OF STAGE 4",
         ".MaskedPaths" => "THOSE OF STAGE 4",
     });
+    engine.close().await;
 }
 
 /// With and without output, in many forms, again and again: it never looks like an exit code.
@@ -102,6 +104,7 @@ async fn a_fork_bomb_never_looks_like_an_exit_code() {
             );
         }
     }
+    engine.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,6 +119,7 @@ async fn an_exit_code_two_is_the_programs_own() {
         let (verdict, ..) = run(&engine, code, LIMITS).await;
         assert_eq!((verdict.outcome, verdict.exit_code), (Outcome::Exited, Some(2)), "{verdict:?}");
     }
+    engine.close().await;
 }
 
 /// A program that stays within its own number of processes never meets the host's.
@@ -130,6 +134,7 @@ async fn as_many_processes_as_are_allowed_can_run() {
         let (verdict, stdout, stderr) = run(&engine, &code, limits).await;
         assert_eq!(stdout, format!("{}\n", pids - 1), "{verdict:?} {stderr}");
     }
+    engine.close().await;
 }
 
 /// Under gVisor a program can kill the container's first process, and with it everything.
@@ -140,6 +145,7 @@ async fn a_program_that_kills_init_has_ended_itself() {
     assert_eq!(verdict.outcome, Outcome::Signaled, "{verdict:?}");
     assert_eq!(verdict.signal.as_deref(), Some("SIGKILL"));
     assert_eq!(verdict.evidence.decided_by, "container.exit_code");
+    engine.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,4 +156,5 @@ async fn the_least_memory_there_can_be_is_enough_to_start() {
     assert_eq!(stdout, "1\n", "{verdict:?} {stderr}");
     let (verdict, ..) = run(&engine, "x = bytearray(64 << 20)", limits).await;
     assert_eq!(verdict.outcome, Outcome::MemoryExceeded, "{verdict:?}");
+    engine.close().await;
 }

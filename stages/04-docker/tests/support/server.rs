@@ -79,9 +79,18 @@ impl Server {
 }
 
 impl Drop for Server {
+    /// In an orderly way, so that no test leaves a container behind.
     fn drop(&mut self) {
-        // It may have ended, as the test wanted.
-        let _ended = self.child.kill();
-        self.child.wait().unwrap();
+        if self.child.try_wait().unwrap().is_none() {
+            self.signal(Signal::CONT);
+            self.signal(Signal::TERM); // once: a second one would end it at once
+        }
+        let begun = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > Duration::from_secs(15) {
+                self.child.kill().unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
