@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use indicatif::ProgressBar;
 use serde::Serialize;
-use shared::{Evaluation, Outcome};
+use shared::{Evaluation, Limits, Outcome};
 use tokio::time::sleep;
 
 use crate::client::{Answer, Client, Program};
-use crate::percentile::{Latency, column, millis, per_second};
+use crate::percentile::{Latency, column, hundredths, per_second};
 use crate::progress;
 use crate::report::{self, Ending};
 use crate::server::Launch;
@@ -136,46 +137,72 @@ async fn measure(number: u16, rounds: usize) -> Result<Measured> {
     let limits = over_http(&client).await?.limits;
     let direct = Direct::start(number).await?;
     let anchor = Anchor::beside(&direct, &limits).await?;
-    direct.run(CODE, limits).await?;
-    anchor.run().await?;
-
-    let mut samples = Samples::default();
+    let bench = Bench { direct, anchor, client, limits };
     let bar = progress::bar(rounds, &stage.name);
-    for round in 0..rounds {
-        for turn in 0..3 {
-            // Each goes first, second and last equally often.
-            match (round + turn) % 3 {
-                0 => samples.anchor.push(anchor.run().await?),
-                1 => samples.engine.push(direct.run(CODE, limits).await?),
-                _ => samples.add(timed(over_http(&client)).await)?,
-            }
-            sleep(PAUSE).await;
-        }
-        bar.inc(1);
-    }
+    let samples = bench.take_turns(rounds, &bar).await?;
     bar.finish_and_clear();
-    let crowd = rounds.max(CLIENTS * 5);
-    let anchor_four_per_second = four_at_once(crowd, || anchor.run()).await?;
-    sleep(PAUSE * 4).await;
-    let four_clients_per_second = four_at_once(crowd, || over_http(&client)).await?;
-    let named = anchor.name().to_owned();
+    let [anchor_four_per_second, four_clients_per_second] =
+        bench.four_at_once(rounds.max(CLIENTS * 5)).await?;
+    let Bench { direct, anchor, client, .. } = bench;
     direct.close().await;
     drop(client);
     server.stop().await?;
-    let latency = |samples: Vec<Duration>| Latency::of(samples).context("there were no rounds");
-    let (engine_ms, stage_ms) = (latency(samples.engine)?, latency(samples.stage)?);
+    let [anchor_ms, engine_ms, stage_ms, around_engine_ms] = samples.latencies()?;
     Ok(Measured {
         stage: number,
         name: stage.name,
-        anchor: named,
-        anchor_ms: latency(samples.anchor)?,
-        overhead_ms: ((stage_ms.p50 - engine_ms.p50) * 100.0).round() / 100.0,
-        around_engine_ms: latency(samples.around_engine)?.p50,
+        anchor: anchor.name().to_owned(),
+        anchor_ms,
         engine_ms,
         stage_ms,
+        overhead_ms: hundredths(stage_ms.p50 - engine_ms.p50),
+        around_engine_ms: around_engine_ms.p50,
         four_clients_per_second,
         anchor_four_per_second,
     })
+}
+
+/// The three that take turns.
+struct Bench {
+    direct: Direct,
+    anchor: Anchor,
+    client: Client,
+    limits: Limits,
+}
+
+impl Bench {
+    async fn take_turns(&self, rounds: usize, bar: &ProgressBar) -> Result<Samples> {
+        self.direct.run(CODE, self.limits).await?;
+        self.anchor.run().await?;
+        let mut samples = Samples::default();
+        for round in 0..rounds {
+            for turn in 0..3 {
+                sleep(PAUSE).await;
+                // Each goes first, second and last equally often.
+                match (round + turn) % 3 {
+                    0 => samples.anchor.push(self.anchor.run().await?),
+                    1 => samples.engine.push(self.direct.run(CODE, self.limits).await?),
+                    _ => samples.add(timed(over_http(&self.client)).await)?,
+                }
+            }
+            bar.inc(1);
+        }
+        Ok(samples)
+    }
+
+    /// How many runs of the anchor, and how many of the stage, end in a second with four clients.
+    /// Each has `count` of them in two halves, in turns.
+    async fn four_at_once(&self, count: usize) -> Result<[f64; 2]> {
+        let half = count.div_ceil(2);
+        let mut took = [Duration::ZERO; 2];
+        for _ in 0..2 {
+            sleep(PAUSE * 4).await;
+            took[0] += crowd(half, || self.anchor.run()).await?;
+            sleep(PAUSE * 4).await;
+            took[1] += crowd(half, || over_http(&self.client)).await?;
+        }
+        Ok(took.map(|took| per_second(half * 2, took)))
+    }
 }
 
 /// What the three took, each time.
@@ -197,6 +224,12 @@ impl Samples {
         self.around_engine.push(took.saturating_sub(inside));
         Ok(())
     }
+
+    fn latencies(self) -> Result<[Latency; 4]> {
+        let of = |samples| Latency::of(samples).context("there were no rounds");
+        let Self { anchor, engine, stage, around_engine } = self;
+        Ok([of(anchor)?, of(engine)?, of(stage)?, of(around_engine)?])
+    }
 }
 
 async fn over_http(client: &Client) -> Result<Evaluation> {
@@ -209,15 +242,15 @@ async fn over_http(client: &Client) -> Result<Evaluation> {
     Ok(*evaluation)
 }
 
-/// How many of `count` runs end in a second, four at a time.
-async fn four_at_once<T, F>(count: usize, run: impl Fn() -> F) -> Result<f64>
+/// How long `count` runs take, four at a time.
+async fn crowd<T, F>(count: usize, run: impl Fn() -> F) -> Result<Duration>
 where
     F: Future<Output = Result<T>>,
 {
     let begun = Instant::now();
     let runs = stream::iter(0..count).map(|_| run()).buffer_unordered(CLIENTS);
     runs.try_for_each(|_| async { Ok(()) }).await?;
-    Ok(per_second(count, begun.elapsed()))
+    Ok(begun.elapsed())
 }
 
 fn print(report: &Report) {
@@ -253,9 +286,4 @@ async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let begun = Instant::now();
     let done = work.await;
     (done, begun.elapsed())
-}
-
-/// A ratio of two medians, for a sentence.
-fn ratio(one: f64, other: f64) -> f64 {
-    millis(Duration::from_secs_f64(one / other.max(f64::EPSILON) / 1000.0))
 }

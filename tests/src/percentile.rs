@@ -39,7 +39,12 @@ fn nearest_rank(sorted: &[Duration], percent: usize) -> Duration {
 
 /// Milliseconds with two digits behind the point: more would be noise.
 pub fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 100_000.0).round() / 100.0
+    hundredths(duration.as_secs_f64() * 1000.0)
+}
+
+/// The number with two digits behind the point.
+pub fn hundredths(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
 }
 
 /// Milliseconds for a column of a table: a tenth is told only where it can mean something.

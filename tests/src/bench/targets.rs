@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Measured, ratio};
+use super::Measured;
+use crate::percentile::hundredths;
 
 /// How much longer than its engine any stage may take at the median, in milliseconds.
 const OVERHEAD_MS: f64 = 5.0;
@@ -33,7 +34,7 @@ pub(super) fn of(it: &Measured) -> Vec<Target> {
         met: it.overhead_ms <= OVERHEAD_MS,
     }];
     if it.stage >= FIRST_IN_CONTAINERS {
-        let times = ratio(it.stage_ms.p50, it.anchor_ms.p50);
+        let times = hundredths(it.stage_ms.p50 / it.anchor_ms.p50.max(f64::EPSILON));
         targets.push(Target {
             promise: format!("{name} takes at most {BESIDE_ANCHOR} x the container by hand"),
             measured: format!("{times:.2} x"),
