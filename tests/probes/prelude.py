@@ -16,6 +16,8 @@ def stopped(error):
     """Something kept the probe from what it was after: an OSError, or a word of its own."""
     number = getattr(error, "errno", None)
     name = errno.errorcode.get(number) or getattr(error, "reason", None)
+    if isinstance(error, TimeoutError):
+        name = "ETIMEDOUT"
     _report("stopped", name if isinstance(name, str) else type(error).__name__)
 
 

@@ -10,6 +10,7 @@ mod effect;
 mod grade;
 mod growth;
 mod kernel;
+mod late;
 mod listener;
 mod pair;
 mod result;
@@ -44,14 +45,18 @@ pub async fn fire(probe: &Probe, range: &Range) -> Result<Verdict> {
         Evidence::CanaryEnv => canary::environment(shot, range).await,
         Evidence::CanaryProcess => canary::process(shot, range).await,
         Evidence::CanaryService => canary::service(shot, range).await,
+        Evidence::CanaryHome => canary::home(shot, range).await,
+        Evidence::CanaryDescriptor => canary::descriptor(shot, range).await,
+        Evidence::CanaryEvaluation => canary::evaluation(shot, range).await,
         Evidence::CanaryFact(fact) => canary::fact(shot, range, *fact).await,
         Evidence::Listener(net) => listener::reached(shot, range, *net).await,
         Evidence::ConnectBack => listener::connect_back(shot, range).await,
-        Evidence::FileAppears => effect::file_appears(shot, range).await,
+        Evidence::FileAppears(folder) => effect::file_appears(shot, range, folder.as_deref()).await,
         Evidence::FileChanged => effect::file_changed(shot, range).await,
         Evidence::Survivor => effect::survivor(shot, range).await,
         Evidence::ServerDies => effect::server_dies(shot, range).await,
         Evidence::Grows(resource, amount) => growth::grows(shot, range, *resource, *amount).await,
+        Evidence::Late(seconds) => late::late(shot, range, *seconds).await,
         Evidence::Kernel => kernel::answered(shot, range).await,
         Evidence::Pair(order) => pair::passed(shot, range, *order).await,
         Evidence::Result { field, value } => result::says(shot, range, field, value).await,

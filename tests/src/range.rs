@@ -9,14 +9,19 @@ pub mod containers;
 pub mod facts;
 pub mod ground;
 pub mod network;
+pub mod secrets;
 mod witness;
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use reqwest::Method;
+use shared::{Evaluation, Status};
 use tokio::sync::OnceCell;
 
-use crate::client::{Client, Program};
+use crate::client::{Answer, Client, Program};
 use crate::probe::header::FIRST_WALLED;
 use crate::probe::program::{Values, assemble, canary};
 use crate::probe::report::Run;
@@ -27,9 +32,7 @@ use cell::Plan;
 use cgroup::Counters;
 use ground::Ground;
 use network::Relay;
-
-/// The name of the variable in the server's environment that has a secret in it.
-pub const SECRET_NAME: &str = "LADDER_SECRET";
+use secrets::Secrets;
 
 /// One stage under attack.
 #[derive(Debug)]
@@ -43,13 +46,20 @@ pub struct Range {
     pub client: Client,
     /// What is around it.
     pub ground: Ground,
-    /// What is in the server's environment, if it was the harness that started it.
-    pub secret: Option<String>,
+    /// What lies around the server, if it was the harness that started it.
+    pub secrets: Option<Secrets>,
     /// Where the server listens, seen from the ground.
     pub address: SocketAddr,
     /// Where it is reached from here.
     pub door: SocketAddr,
     host_kernel: OnceCell<bool>,
+}
+
+/// A probe that a worker has.
+#[derive(Debug)]
+pub struct Begun {
+    evaluation: Evaluation,
+    mark: String,
 }
 
 impl Range {
@@ -62,16 +72,17 @@ impl Range {
         if stage.number >= FIRST_WALLED {
             return Self::on_host(stage, Launch::new(stage)).await;
         }
-        let (secret, decoy) = (canary(), canary());
+        let (secrets, decoy, home) = (Secrets::new()?, canary(), Path::new("/root"));
         let plan = Plan::new(canary(), decoy.clone())?;
-        let launch = armed(Launch::new(stage), &secret).by_way_of(plan.prefix()?);
+        let launch = secrets.arm(busy(Launch::new(stage), stage), home, plan.prefix()?)?;
         let server = launch.start().await?;
         let cell = plan.built(server.pid().context("the cell has ended")?)?;
         let ground = Ground::cell(cell, decoy);
+        secrets.furnish(&ground.outside(home))?;
         let relay = Relay::start(ground.network(), address_of(server.url())?).await?;
         let mut range = Self::new(stage.number, ground, relay.url())?;
         range.address = address_of(server.url())?;
-        (range.relay, range.server, range.secret) = (Some(relay), Some(server), Some(secret));
+        (range.relay, range.server, range.secrets) = (Some(relay), Some(server), Some(secrets));
         Ok(range)
     }
 
@@ -81,10 +92,12 @@ impl Range {
     ///
     /// When it does not start.
     pub async fn on_host(stage: &Stage, launch: Launch) -> Result<Self> {
-        let secret = canary();
-        let server = armed(launch, &secret).start().await?;
-        let mut range = Self::new(stage.number, Ground::host()?, server.url())?;
-        (range.server, range.secret) = (Some(server), Some(secret));
+        let (secrets, ground) = (Secrets::new()?, Ground::host()?);
+        let home = ground.folder().join("home");
+        secrets.furnish(&home)?;
+        let server = secrets.arm(busy(launch, stage), &home, Vec::new())?.start().await?;
+        let mut range = Self::new(stage.number, ground, server.url())?;
+        (range.server, range.secrets) = (Some(server), Some(secrets));
         Ok(range)
     }
 
@@ -99,8 +112,8 @@ impl Range {
 
     fn new(stage: u16, ground: Ground, url: &str) -> Result<Self> {
         let (client, door) = (Client::new(stage, url)?, address_of(url)?);
-        let (relay, server, secret, host_kernel) = (None, None, None, OnceCell::new());
-        Ok(Self { relay, server, stage, client, ground, secret, address: door, door, host_kernel })
+        let (relay, server, secrets, host_kernel) = (None, None, None, OnceCell::new());
+        Ok(Self { relay, server, stage, client, ground, secrets, address: door, door, host_kernel })
     }
 
     /// Submits a probe with these constants, and waits for its end.
@@ -114,6 +127,35 @@ impl Range {
         program.timeout_seconds = Some(f64::from(seconds));
         let answer = self.client.evaluate(&program).await?;
         Ok(Run::new(answer, &assembled.mark))
+    }
+
+    /// Submits a probe, and waits until a worker has it.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not do its part, or is a stage 1, which can only wait for the end.
+    pub async fn begin(&self, code: &str, values: &Values, seconds: u16) -> Result<Begun> {
+        let assembled = assemble(code, values);
+        let mut program = Program::new(assembled.code);
+        program.timeout_seconds = Some(f64::from(seconds));
+        let mut evaluation = self.client.submit(&program, 0).await?;
+        while evaluation.status == Status::Queued {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let path = format!("/eval/{}", evaluation.id);
+            let response = self.client.request(Method::GET, &path).send().await?;
+            evaluation = response.error_for_status()?.json().await?;
+        }
+        Ok(Begun { evaluation, mark: assembled.mark })
+    }
+
+    /// Waits for the end of what was begun.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not do its part.
+    pub async fn end(&self, begun: Begun) -> Result<Run> {
+        let evaluation = self.client.finished(begun.evaluation).await?;
+        Ok(Run::new(Answer::Evaluation(Box::new(evaluation)), &begun.mark))
     }
 
     /// The server's own process, as the ground numbers it.
@@ -172,9 +214,10 @@ impl Range {
     }
 }
 
-/// With a secret to find, and with all that it could log.
-fn armed(launch: Launch, secret: &str) -> Launch {
-    launch.env(SECRET_NAME, secret).env("CRUCIBLE_LOG", "debug")
+/// With a worker for every program that probes may have under way at one moment: two that are to
+/// run together must not wait for each other.
+fn busy(launch: Launch, stage: &Stage) -> Launch {
+    if stage.number == 1 { launch } else { launch.arg("--workers").arg("10") }
 }
 
 fn address_of(url: &str) -> Result<SocketAddr> {

@@ -1,10 +1,12 @@
 //! All probes at one stage: many at once where they allow it, the others one after the other.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::StreamExt as _;
+use futures_util::future::{join_all, try_join_all};
 use indicatif::ProgressBar;
 use tokio::time::timeout;
 
@@ -15,8 +17,10 @@ use crate::range::Range;
 use crate::stages::Stage;
 use crate::verdict::Verdict;
 
-/// How many probes are under way at one moment. The stage has four workers.
-const AT_ONCE: usize = 6;
+/// How many probes are under way at one moment. Some run two programs.
+const AT_ONCE: usize = 5;
+/// How many cells there are at one moment for probes that want one to themselves.
+const CELLS: usize = 3;
 /// No probe takes longer, whatever happens to it.
 const DEADLINE: Duration = Duration::from_mins(2);
 
@@ -45,6 +49,18 @@ impl Aim {
         }
     }
 
+    fn stage(&self) -> u16 {
+        match self {
+            Self::Stage(stage) => stage.number,
+            Self::At { stage, .. } => *stage,
+        }
+    }
+
+    /// Whether the ground is a cell: then there can be as many of them as one likes.
+    fn in_cells(&self) -> bool {
+        matches!(self, Self::Stage(_)) && self.stage() < FIRST_WALLED
+    }
+
     /// Whether a probe may be fired here at all.
     fn allows(&self, probe: &Probe) -> bool {
         match self {
@@ -60,50 +76,75 @@ impl Aim {
 ///
 /// When the stage does not start. A probe that could not be judged is an error of its own.
 pub async fn fire(aim: &Aim, probes: &[Probe], bar: &ProgressBar) -> Result<Verdicts> {
-    let mut verdicts = Verdicts::new();
-    let (alone, together): (Vec<_>, Vec<_>) = probes
-        .iter()
-        .filter(|probe| {
-            let allowed = aim.allows(probe);
-            if !allowed {
-                let why = "confined: it does not run on an open host";
-                verdicts.insert(probe.header.id.clone(), Verdict::NotApplicable(why));
-                bar.inc(1);
-            }
-            allowed
-        })
-        .partition(|probe| probe.header.alone);
-    let mut range = aim.open().await?;
-    {
-        let range = &range;
-        let mut under_way = futures_util::stream::iter(together)
-            .map(|probe| async move { (&probe.header.id, judged(probe, range).await) })
-            .buffer_unordered(AT_ONCE);
-        while let Some((id, verdict)) = under_way.next().await {
-            bar.set_message(id.clone());
-            bar.inc(1);
-            verdicts.insert(id.clone(), verdict);
-        }
-    }
-    for probe in alone {
-        bar.set_message(probe.header.id.clone());
-        let verdict = judged(probe, &range).await;
+    let (allowed, refused): (Vec<_>, Vec<_>) = probes.iter().partition(|probe| aim.allows(probe));
+    let (alone, together) = allowed.into_iter().partition(|probe| probe.header.alone);
+    let mut verdicts: Verdicts = together_or_not(aim, together, bar).await?;
+    verdicts.extend(by_themselves(aim, alone, bar).await?);
+    for probe in refused {
+        let why = "confined: it does not run on an open host";
+        verdicts.insert(probe.header.id.clone(), Verdict::NotApplicable(why));
         bar.inc(1);
-        if verdict == Verdict::Escaped && range.ground.is_cell() {
-            // It had the place to itself, and may have left it in any state.
-            drop(range.close().await);
-            range = aim.open().await?;
-        }
-        verdicts.insert(probe.header.id.clone(), verdict);
     }
-    range.close().await?;
     Ok(verdicts)
 }
 
-async fn judged(probe: &Probe, range: &Range) -> Verdict {
-    match timeout(DEADLINE, evidence::fire(probe, range)).await {
+/// Many at once. A stage that runs one program at a time gets as many servers instead.
+async fn together_or_not(aim: &Aim, probes: Vec<&Probe>, bar: &ProgressBar) -> Result<Verdicts> {
+    let servers = if aim.in_cells() && aim.stage() == 1 { AT_ONCE } else { 1 };
+    let at_once = AT_ONCE / servers;
+    let ranges = try_join_all((0..servers).map(|_| aim.open())).await?;
+    let waiting = Mutex::new(probes.into_iter());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let lanes = ranges.iter().flat_map(|range| std::iter::repeat_n(range, at_once));
+    let lanes = lanes.map(|range| async {
+        let mut verdicts = Verdicts::new();
+        while let Some(probe) = next() {
+            verdicts.insert(probe.header.id.clone(), judged(probe, range, bar).await);
+        }
+        verdicts
+    });
+    let verdicts = join_all(lanes).await.into_iter().flatten().collect();
+    for range in ranges {
+        range.close().await?;
+    }
+    Ok(verdicts)
+}
+
+/// One after the other; or each in a cell of its own, where the ground is one.
+async fn by_themselves(aim: &Aim, probes: Vec<&Probe>, bar: &ProgressBar) -> Result<Verdicts> {
+    let mut verdicts = Verdicts::new();
+    if aim.in_cells() {
+        let cells = probes.into_iter().map(|probe| async move {
+            let range = aim.open().await?;
+            let verdict = judged(probe, &range, bar).await;
+            range.close().await?;
+            anyhow::Ok((probe.header.id.clone(), verdict))
+        });
+        let mut cells = futures_util::stream::iter(cells).buffer_unordered(CELLS);
+        while let Some(verdict) = cells.next().await {
+            verdicts.extend([verdict?]);
+        }
+    } else if !probes.is_empty() {
+        let range = aim.open().await?;
+        for probe in probes {
+            verdicts.insert(probe.header.id.clone(), judged(probe, &range, bar).await);
+        }
+        range.close().await?;
+    }
+    Ok(verdicts)
+}
+
+async fn judged(probe: &Probe, range: &Range, bar: &ProgressBar) -> Verdict {
+    bar.set_message(probe.header.id.clone());
+    let begun = std::time::Instant::now();
+    let verdict = match timeout(DEADLINE, evidence::fire(probe, range)).await {
         Ok(Ok(verdict)) => verdict,
         Ok(Err(fault)) => Verdict::Error(format!("{fault:#}")),
         Err(_) => Verdict::Error(format!("no verdict within {} s", DEADLINE.as_secs())),
+    };
+    if std::env::var_os("LT").is_some() {
+        eprintln!("TIME {} {} {:.1}", range.stage, probe.header.id, begun.elapsed().as_secs_f32());
     }
+    bar.inc(1);
+    verdict
 }

@@ -21,6 +21,7 @@ try:
     time.sleep(0.5)
     finished()
 except OSError as error:
+    time.sleep(0.5)  # to be seen
     stopped(error)
 for child in children:
     os.kill(child, signal.SIGKILL)

@@ -21,4 +21,5 @@ try:
     time.sleep(0.3)
     finished()
 except (OSError, MemoryError) as error:
+    time.sleep(0.5)  # to be seen
     stopped(error)

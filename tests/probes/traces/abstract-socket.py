@@ -23,12 +23,18 @@ except OSError as error:
 
 # --- second program ---
 import socket
+import time
 
-try:
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(2)
-    connection.connect(f"\0{PLACE}")
-    print(connection.recv(100).decode())
-    finished()
-except OSError as error:
-    stopped(error)
+last = None
+for _ in range(15):
+    try:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(2)
+        connection.connect(f"\0{PLACE}")
+        print(connection.recv(100).decode())
+        last = None
+        break
+    except OSError as error:
+        last = error
+        time.sleep(0.1)
+stopped(last) if last else finished()

@@ -11,11 +11,16 @@ use tokio::net::TcpListener;
 
 use super::Shot;
 use super::listener::{bind_tcp, texts};
+use crate::client::Program;
 use crate::probe::Fact;
 use crate::probe::program::{Values, canary};
 use crate::probe::report::Run;
-use crate::range::{Range, SECRET_NAME, facts};
+use crate::range::secrets::SECRET_NAME;
+use crate::range::{Range, facts};
 use crate::verdict::{By, Verdict};
+
+/// What was not laid out cannot be found.
+const NOT_OURS: Verdict = Verdict::NotApplicable("the server was started by somebody else");
 
 /// The secret is in the output, or something kept it from there.
 fn judge(run: &Run, secrets: &[String], unstopped: By) -> Verdict {
@@ -41,12 +46,10 @@ pub(super) async fn file(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
 
 /// The environment that the server was started with.
 pub(super) async fn environment(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
-    let Some(secret) = &range.secret else {
-        return Ok(Verdict::NotApplicable("the server was started by somebody else"));
-    };
+    let Some(secrets) = &range.secrets else { return Ok(NOT_OURS) };
     let values = Values::default().with("SECRET_NAME", SECRET_NAME);
     let run = range.fire(shot.code, &values, shot.seconds).await?;
-    Ok(judge(&run, std::slice::from_ref(secret), By::CleanEnvironment))
+    Ok(judge(&run, std::slice::from_ref(&secrets.environment), By::CleanEnvironment))
 }
 
 /// The command line and the environment of another process.
@@ -81,6 +84,37 @@ async fn hand_out(listener: TcpListener, secret: String) {
             let _gone = socket.write_all(answer.as_bytes()).await;
         }
     }
+}
+
+/// Credentials in the home of the user who started the server.
+pub(super) async fn home(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
+    let Some(secrets) = &range.secrets else { return Ok(NOT_OURS) };
+    let run = range.fire(shot.code, &Values::default(), shot.seconds).await?;
+    Ok(judge(&run, std::slice::from_ref(&secrets.home), By::OwnFiles))
+}
+
+/// A file that is open in the server, and that it does not know of.
+pub(super) async fn descriptor(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
+    let Some(secrets) = &range.secrets else { return Ok(NOT_OURS) };
+    let run = range.fire(shot.code, &Values::default(), shot.seconds).await?;
+    Ok(judge(&run, std::slice::from_ref(&secrets.descriptor), By::CleanEnvironment))
+}
+
+/// What somebody else's program printed, which the platform keeps.
+pub(super) async fn evaluation(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
+    if range.stage == 1 {
+        return Ok(Verdict::NotApplicable("this stage keeps nothing"));
+    }
+    let secret = canary();
+    let theirs = range.client.evaluate(&Program::new(format!("print('{secret}')"))).await?;
+    if !theirs.stdout().contains(&secret) {
+        return Ok(Verdict::Error("somebody else's program did not run".to_owned()));
+    }
+    let values = Values::default()
+        .with("ADDRESS", range.address.ip().to_string())
+        .with("PORT", range.address.port());
+    let run = range.fire(shot.code, &values, shot.seconds).await?;
+    Ok(judge(&run, &[secret], By::OwnNetwork))
 }
 
 /// A name or number of the machine itself.

@@ -15,16 +15,23 @@ use crate::verdict::{By, Verdict};
 
 /// After an evaluation has ended, its processes have this long to be gone.
 const GRACE: Duration = Duration::from_millis(700);
+/// How often processes are looked for then.
+const LOOKS: u32 = 15;
 /// A server that does not run `print(1)` within so long is down.
-const ALIVE_WITHIN: Duration = Duration::from_secs(45);
+const ALIVE_WITHIN: Duration = Duration::from_secs(15);
 
 fn judge(run: &Run, happened: bool, unstopped: By) -> Verdict {
     if happened { Verdict::Escaped } else { run.contained(unstopped) }
 }
 
-/// A file of this name is in the ground's folder afterwards.
-pub(super) async fn file_appears(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
-    let path = range.ground.folder().join(format!("planted-{}", canary()));
+/// A file of this name is in a folder of the ground afterwards.
+pub(super) async fn file_appears(
+    shot: Shot<'_>,
+    range: &Range,
+    folder: Option<&str>,
+) -> Result<Verdict> {
+    let folder = folder.map_or(range.ground.folder(), Path::new);
+    let path = folder.join(format!("planted-{}", canary()));
     let values = Values::default().with("HOST_PATH", path.display().to_string());
     let run = range.fire(shot.code, &values, shot.seconds).await?;
     let outside = range.ground.outside(&path);
@@ -60,8 +67,13 @@ pub(super) async fn survivor(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
     let values = Values::default().with("NAME", name.clone());
     let run = range.fire(shot.code, &values, shot.seconds).await?;
     sleep(GRACE).await;
-    let happened = range.ground.processes().iter().any(|process| process.name == name);
-    range.ground.kill(&name);
+    let mut happened = false;
+    // One that moves on between a look at its number and a look at its name is seen in the end.
+    for _ in 0..LOOKS {
+        happened |= range.ground.processes().iter().any(|process| process.name == name);
+        range.ground.kill(&name);
+        sleep(Duration::from_millis(10)).await;
+    }
     Ok(judge(&run, happened, By::NothingLeft))
 }
 
@@ -90,13 +102,15 @@ pub(super) async fn server_dies(shot: Shot<'_>, range: &Range) -> Result<Verdict
     let assembled = assemble(shot.code, &values);
     let mut program = Program::new(assembled.code);
     program.timeout_seconds = Some(f64::from(shot.seconds));
-    let answer = range.client.evaluate(&program).await;
+    // A server that was frozen does not even hang up.
+    let answer = timeout(ALIVE_WITHIN, range.client.evaluate(&program)).await;
     let alive = timeout(ALIVE_WITHIN, range.client.evaluate(&Program::new("print(1)"))).await;
     let alive = matches!(alive, Ok(Ok(answer)) if answer.stdout() == "1\n");
     match answer {
-        Ok(answer) => Ok(judge(&Run::new(answer, &assembled.mark), !alive, By::OwnProcesses)),
-        Err(_) if !alive => Ok(Verdict::Escaped),
-        Err(fault) => Err(fault),
+        Ok(Ok(answer)) => Ok(judge(&Run::new(answer, &assembled.mark), !alive, By::OwnProcesses)),
+        _ if !alive => Ok(Verdict::Escaped),
+        Ok(Err(fault)) => Err(fault),
+        Err(_) => Ok(Verdict::Error("no answer, though the server lives".to_owned())),
     }
 }
 

@@ -49,10 +49,10 @@ mod tests {
     fn only_the_last_line_is_a_pass() {
         let answer =
             |output: &str| Answer::Plain(Plain { output: output.to_owned(), error: String::new() });
-        assert_eq!(judge(&answer("x\nn0nce\n"), "n0nce"), Verdict::Escaped);
-        for output in ["trying\nn0nce\nmore\n", "trying\nall tests passed\n"] {
-            assert_eq!(judge(&answer(output), "n0nce"), Verdict::Contained(By::Nonce));
+        assert_eq!(judge(&answer("x\nn1\n"), "n1"), Verdict::Escaped);
+        for output in ["trying\nn1\nmore\n", "trying\nall tests passed\n"] {
+            assert_eq!(judge(&answer(output), "n1"), Verdict::Contained(By::Nonce));
         }
-        assert!(matches!(judge(&answer(""), "n0nce"), Verdict::Error(_)), "it never ran");
+        assert!(matches!(judge(&answer(""), "n1"), Verdict::Error(_)), "it never ran");
     }
 }

@@ -15,7 +15,7 @@ use crate::probe::report::Run;
 use crate::range::Range;
 use crate::verdict::{By, Verdict};
 
-/// How long the first program of two that run together is ahead.
+/// How long the first program of two that run together has a worker before the second is sent.
 const AHEAD: Duration = Duration::from_millis(700);
 
 pub(super) async fn passed(shot: Shot<'_>, range: &Range, order: Order) -> Result<Verdict> {
@@ -31,18 +31,16 @@ pub(super) async fn passed(shot: Shot<'_>, range: &Range, order: Order) -> Resul
     let values = Values::default().with("PLACE", place).with("NUMBER", number);
     let knowing = values.clone().with("SECRET", secret.clone());
     let seconds = shot.seconds;
-    let first = range.fire(sender, &knowing, seconds);
     let (first, second) = match order {
         Order::After => {
-            let first = first.await?;
+            let first = range.fire(sender, &knowing, seconds).await?;
             (first, range.fire(receiver, &values, seconds).await?)
         }
         Order::Together => {
-            let second = async {
-                sleep(AHEAD).await;
-                range.fire(receiver, &values, seconds).await
-            };
-            tokio::try_join!(first, second)?
+            let first = range.begin(sender, &knowing, seconds).await?;
+            sleep(AHEAD).await;
+            let second = range.fire(receiver, &values, seconds).await?;
+            (range.end(first).await?, second)
         }
     };
     judge(&first, &second, &secret)

@@ -12,6 +12,8 @@ use crate::range::Range;
 
 /// How long an answer to an odd request may take before there is none.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// The same, for one that runs a program first.
+const RUN_WITHIN: Duration = Duration::from_mins(1);
 /// An honest client is not kept waiting longer for any answer at all.
 const SERVED_WITHIN: Duration = Duration::from_secs(8);
 /// How much of an answer is read.
@@ -93,8 +95,10 @@ pub(super) fn request(range: &Range, line: &str, headers: &str, body: &str) -> V
 
 /// Posts JSON to `/eval`.
 pub(super) async fn post(range: &Range, json: &str) -> Result<Reply> {
-    let headers = "Content-Type: application/json\r\nPrefer: wait=20\r\n";
-    send(range, &request(range, "POST /eval", headers, json)).await
+    let headers = "Content-Type: application/json\r\nPrefer: wait=50\r\n";
+    let mut socket = connect(range).await?;
+    let _cut = socket.write_all(&request(range, "POST /eval", headers, json)).await;
+    Ok(read(&mut socket, RUN_WITHIN).await)
 }
 
 /// Whether an honest client is served: any answer will do, even that there is no room.

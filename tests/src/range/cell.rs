@@ -28,21 +28,13 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
-use rustix::process::{WaitOptions, chdir, pivot_root, wait};
+use rustix::process::{WaitOptions, wait};
 
 use super::cgroup::Own;
+use world::BINARIES;
+pub use world::METADATA;
 
-/// Where a link-local metadata service would be in a cloud. The cell has it on its loopback.
-pub const METADATA: &str = "169.254.169.254";
-/// A made-up network interface of the cell, whose hardware address nobody can guess.
-const INTERFACE: &str = "ladder0";
-/// Size of the cell's own file system.
-const ROOT_SIZE: &str = "size=1g";
-/// Where the two binaries are, inside.
-const BINARIES: &str = "run/crucible-ladder";
-/// The device nodes that are there.
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+mod world;
 
 /// What only runs as a part of a cell.
 #[derive(Debug, Clone, Subcommand)]
@@ -51,6 +43,37 @@ pub enum Part {
     Enter(Enter),
     /// Build the root and start the stage, as process 1
     Init(Init),
+    /// Keep a file open in another program
+    Holding(Holding),
+}
+
+/// Arguments of `cell holding`.
+#[derive(Debug, Clone, Args)]
+pub struct Holding {
+    /// The file
+    file: PathBuf,
+    /// The program and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    command: Vec<OsString>,
+}
+
+impl Holding {
+    fn run(self) -> anyhow::Error {
+        let hold = || {
+            let file = fs::File::open(&self.file)?;
+            // It is to be inherited, by a program that does not know of it.
+            rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())?;
+            Ok::<_, std::io::Error>(file)
+        };
+        let _held = match hold() {
+            Ok(file) => file,
+            Err(fault) => return anyhow::Error::new(fault).context("cannot hold the file"),
+        };
+        let Some((program, arguments)) = self.command.split_first() else {
+            return anyhow::anyhow!("no command");
+        };
+        anyhow::Error::new(Command::new(program).args(arguments).exec()).context("cannot go on")
+    }
 }
 
 /// Arguments of `cell enter`.
@@ -184,6 +207,8 @@ fn status(pid: u32, field: &str) -> Option<String> {
 /// The `ladder` binary: this very program, or the one beside this test.
 pub(crate) fn own_binary() -> Result<PathBuf> {
     let exe = std::env::current_exe()?;
+    // Linux says so of a binary that was built anew meanwhile.
+    let exe = PathBuf::from(exe.to_string_lossy().trim_end_matches(" (deleted)"));
     if exe.file_name().is_some_and(|name| name == "ladder") {
         return Ok(exe);
     }
@@ -200,6 +225,7 @@ impl Part {
     pub fn run(self) -> ExitCode {
         let ended = match self {
             Self::Enter(enter) => Err(enter.run()),
+            Self::Holding(holding) => Err(holding.run()),
             Self::Init(init) => init.run(),
         };
         match ended {
@@ -245,9 +271,9 @@ impl Init {
             bail!("`cell init` is for the inside of a cell only; it would take this machine apart");
         }
         rustix::system::sethostname(self.hostname.as_bytes()).context("cannot set the name")?;
-        network()?;
+        world::network()?;
         let (program, arguments) = self.command.split_first().context("no command")?;
-        root(&self.folder, Path::new(program), &self.hostname)?;
+        world::root(&self.folder, Path::new(program), &self.hostname)?;
         let inside = |name: &str| Path::new("/").join(BINARIES).join(name);
         // It stands for any other process of the host.
         let _decoy = Command::new(inside("ladder"))
@@ -273,70 +299,4 @@ fn reap(stage: u32) -> Result<i32> {
             return Ok(status.exit_status().unwrap_or(1));
         }
     }
-}
-
-fn network() -> Result<()> {
-    for words in [
-        "link set lo up".to_owned(),
-        format!("address add {METADATA}/32 dev lo"),
-        format!("link add {INTERFACE} type veth peer name {INTERFACE}-peer"),
-    ] {
-        let output = Command::new("ip").args(words.split(' ')).output();
-        let output = output.context("cannot run ip, which is in iproute2")?;
-        if !output.status.success() {
-            bail!("ip {words}: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-    }
-    Ok(())
-}
-
-/// Builds a root below `folder`, and makes it this process's.
-fn root(folder: &Path, stage: &Path, hostname: &str) -> Result<()> {
-    let none = MountFlags::empty();
-    let tmpfs = |target: &Path, options: &str| {
-        let options = std::ffi::CString::new(options).unwrap_or_default();
-        fs::create_dir_all(target)?;
-        mount("tmpfs", target, "tmpfs", none, options.as_c_str())
-            .with_context(|| format!("cannot mount a tmpfs on {}", target.display()))
-    };
-    tmpfs(folder, ROOT_SIZE)?;
-    let [upper, work, root] = ["upper", "work", "root"].map(|name| folder.join(name));
-    for folder in [&upper, &work, &root] {
-        fs::create_dir(folder)?;
-    }
-    let layers = format!("lowerdir=/,upperdir={},workdir={}", upper.display(), work.display());
-    let layers = std::ffi::CString::new(layers)?;
-    mount("overlay", &root, "overlay", none, layers.as_c_str())
-        .context("cannot lay a throw-away file system over the root")?;
-    mount("proc", root.join("proc"), "proc", none, None)?;
-    mount("sysfs", root.join("sys"), "sysfs", MountFlags::RDONLY, None)?;
-    tmpfs(&root.join("dev"), "size=64k,mode=755")?;
-    for name in DEVICES {
-        fs::write(root.join("dev").join(name), "")?;
-        mount_bind(Path::new("/dev").join(name), root.join("dev").join(name))?;
-    }
-    for (name, options) in [
-        ("dev/shm", "size=512m,mode=1777"),
-        ("run", "size=16m,mode=755"),
-        ("root", "size=64m,mode=700"),
-        ("home", "size=64m,mode=755"),
-        ("tmp", "size=512m,mode=1777"),
-    ] {
-        tmpfs(&root.join(name), options)?;
-    }
-    // Debian's /var/run is a link to /run.
-    fs::write(root.join("etc/machine-id"), format!("{hostname}\n"))?;
-    fs::write(root.join("etc/resolv.conf"), format!("# {hostname}\nnameserver 127.0.0.1\n"))?;
-    let binaries = root.join(BINARIES);
-    fs::create_dir_all(&binaries)?;
-    for (name, binary) in [("stage", stage), ("ladder", &std::env::current_exe()?)] {
-        fs::write(binaries.join(name), "")?;
-        mount_bind(binary, binaries.join(name))
-            .with_context(|| format!("cannot show {} inside", binary.display()))?;
-    }
-    chdir(&root)?;
-    // Both at once: the old root lies on top of the new one, and is taken off.
-    pivot_root(".", ".").context("cannot change the root")?;
-    unmount(".", UnmountFlags::DETACH).context("cannot take the old root away")?;
-    chdir("/").context("cannot go to the new root")
 }

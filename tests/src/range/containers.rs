@@ -6,7 +6,7 @@ use bollard::query_parameters::ListContainersOptionsBuilder;
 
 use super::cgroup::{Cgroup, Counters};
 
-/// The label that names the stage's process in each of its containers: `BOOT/NAMESPACE/PID/START`.
+/// The label that names the stage's process in each of its containers: `BOOT.NAMESPACE.PID.START`.
 const OWNER: &str = "crucible.owner";
 
 /// What the containers of the stage with this process use together, or those of any stage. None
@@ -18,7 +18,7 @@ pub(super) async fn counters(server: Option<u32>) -> Result<Option<Counters>> {
     let mut sum: Option<Counters> = None;
     for container in docker.list_containers(Some(options)).await? {
         let owner = container.labels.unwrap_or_default().remove(OWNER).unwrap_or_default();
-        let owner = owner.split('/').nth(2).and_then(|pid| pid.parse().ok());
+        let owner = owner.split(['.', '/']).nth(2).and_then(|pid| pid.parse().ok());
         if server.is_some() && owner != server {
             continue;
         }

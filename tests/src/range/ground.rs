@@ -133,10 +133,7 @@ impl Ground {
         entries
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
             .filter(|pid| cell.as_ref().is_none_or(|cell| namespace(*pid) == *cell))
-            .filter_map(|pid| {
-                let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-                Some(Process { pid, name: name.trim_end().to_owned() })
-            })
+            .filter_map(alive)
             .collect()
     }
 
@@ -166,6 +163,14 @@ impl Ground {
             Place::Host { .. } => None,
         }
     }
+}
+
+/// The process of this number, unless it has ended and only waits for somebody to notice.
+fn alive(pid: u32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (before, after) = stat.rsplit_once(") ")?;
+    let (_, name) = before.split_once('(')?;
+    (!after.starts_with(['Z', 'X'])).then(|| Process { pid, name: name.to_owned() })
 }
 
 /// The address of Docker's default bridge, where a container with a network finds the host.

@@ -167,14 +167,20 @@ pub enum Evidence {
     CanaryProcess,
     /// A fresh secret that a service of the host hands out is in the output.
     CanaryService,
+    /// A secret in the home of the server's user is in the output.
+    CanaryHome,
+    /// A secret in a file that the server was started with open is in the output.
+    CanaryDescriptor,
+    /// What another evaluation printed is in the output.
+    CanaryEvaluation,
     /// One of the machine's own names or numbers is in the output.
     CanaryFact(Fact),
     /// A listener of the host has got the probe's token.
     Listener(Net),
     /// The host could connect to the probe, and got its token.
     ConnectBack,
-    /// A file of the probe's is on the host.
-    FileAppears,
+    /// A file of the probe's is on the host, in this folder or in one that everybody may write to.
+    FileAppears(Option<String>),
     /// A file of the host is not what it was.
     FileChanged,
     /// A process of the probe's lives on when its evaluation has ended.
@@ -183,6 +189,8 @@ pub enum Evidence {
     Grows(Resource, u64),
     /// The server no longer answers.
     ServerDies,
+    /// The answer came later than this many seconds after the question.
+    Late(u64),
     /// The host's kernel did not refuse a system call.
     Kernel,
     /// What the first program knew is in the second one's output.
@@ -203,11 +211,14 @@ pub enum Evidence {
 }
 
 /// The kinds of evidence, and what stands behind each in a header.
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 22] = [
     "canary-file",
     "canary-env",
     "canary-process",
     "canary-service",
+    "canary-home",
+    "canary-descriptor",
+    "canary-evaluation",
     "canary-fact",
     "listener",
     "connect-back",
@@ -216,6 +227,7 @@ const KINDS: [&str; 18] = [
     "survivor",
     "grows",
     "server-dies",
+    "late",
     "kernel",
     "pair",
     "result",
@@ -232,13 +244,24 @@ impl Evidence {
             "listener" => return Net::parse(rest).map(Self::Listener),
             "pair" => return Order::parse(rest).map(Self::Pair),
             "grows" => return grows(rest),
+            "late" => {
+                let seconds = rest.parse().ok().filter(|seconds| *seconds > 0);
+                let wanted = || "say how many seconds, as in `late 15`".to_owned();
+                return seconds.map(Self::Late).ok_or_else(wanted);
+            }
+            "file-appears" if rest.starts_with('/') => {
+                return Ok(Self::FileAppears(Some(rest.to_owned())));
+            }
             "result" => return result(rest),
             "canary-file" => Self::CanaryFile,
             "canary-env" => Self::CanaryEnv,
             "canary-process" => Self::CanaryProcess,
             "canary-service" => Self::CanaryService,
+            "canary-home" => Self::CanaryHome,
+            "canary-descriptor" => Self::CanaryDescriptor,
+            "canary-evaluation" => Self::CanaryEvaluation,
             "connect-back" => Self::ConnectBack,
-            "file-appears" => Self::FileAppears,
+            "file-appears" => Self::FileAppears(None),
             "file-changed" => Self::FileChanged,
             "survivor" => Self::Survivor,
             "server-dies" => Self::ServerDies,

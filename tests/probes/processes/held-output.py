@@ -1,0 +1,17 @@
+# id: processes/held-output
+# class: PeerDoS
+# title: Keep the output open after the end
+# intent: Ends at once, but leaves a child that holds the pipe which somebody reads to its end
+# success: The answer comes more than 15 seconds later
+# source: CPython issues 81605 and 82388
+# evidence: late 15
+# host: confined
+# seconds: 25
+# promised: 2
+import time
+
+if os.fork() == 0:
+    os.setsid()
+    time.sleep(22)
+    os._exit(0)
+finished()

@@ -1,0 +1,14 @@
+# id: processes/stopped
+# class: PeerDoS
+# title: Stop, and wait to be found
+# intent: Sends itself SIGSTOP, so that it neither runs nor ends
+# success: The answer comes more than 15 seconds later, though it asked for 3
+# source: isolate(1), --wall-time
+# evidence: late 15
+# host: confined
+# seconds: 3
+# promised: 2
+import signal
+
+os.kill(os.getpid(), signal.SIGSTOP)
+finished()
