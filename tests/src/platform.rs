@@ -9,6 +9,7 @@ mod identity;
 mod input;
 mod load;
 mod output;
+mod reach;
 mod slow;
 mod streams;
 mod wire;
@@ -47,6 +48,7 @@ pub fn probes() -> Result<Vec<Probe>> {
     let lists = [
         slow::LIST,
         input::LIST,
+        reach::LIST,
         load::LIST,
         output::LIST,
         streams::LIST,
