@@ -48,8 +48,10 @@ source "$SETUP/docker.sh"
 source "$SETUP/runsc.sh"
 # shellcheck source-path=SCRIPTDIR source=image.sh
 source "$SETUP/image.sh"
+# shellcheck source-path=SCRIPTDIR source=contract.sh
+source "$SETUP/contract.sh"
 
-plan=$(tools_plan; docker_plan; runsc_plan; image_plan)
+plan=$(tools_plan; docker_plan; runsc_plan; image_plan; contract_plan)
 if [[ -z $plan ]]; then
   say "nothing is missing"
   exit 0
@@ -65,5 +67,6 @@ runsc_do
 docker_do
 image_do
 tools_do
+contract_do
 rust_do
 say "done"

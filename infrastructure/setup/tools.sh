@@ -25,6 +25,9 @@ missing_packages() {
     # The book's sessions are typed into a shell, as a reader would.
     have curl || missing+=(curl)
     have ps || missing+=(procps)
+    have node || missing+=(nodejs)
+    have npm || missing+=(npm)
+    have chromium || missing+=(chromium) # the pages are looked at in a browser
     have ip || missing+=(iproute2) # for the network of a cell that stages 1 to 3 are attacked in
   fi
   echo "${missing[*]}"

@@ -91,6 +91,11 @@ pub trait Program {
         Ok(command)
     }
 
+    /// Does what the arguments ask for instead of any command, if they ask for such a thing.
+    fn instead(_settings: &Settings, _args: &Self::Args) -> Option<Result<(), BuildError>> {
+        None
+    }
+
     /// [`Self::WALLS`] and [`Self::HOST_IS_OPEN`], for a stage where they depend on its arguments.
     fn walls(_args: &Self::Args) -> (&'static str, bool) {
         (Self::WALLS, Self::HOST_IS_OPEN)
@@ -292,6 +297,11 @@ pub fn main<P: Program>() -> ExitCode {
         Err(fault) => return fail(&fault, Exit::Failure),
     };
     let Cli { settings, args, command } = cli;
+    match P::instead(&settings, &args) {
+        Some(Ok(())) => return Exit::Success.into(),
+        Some(Err(fault)) => return fail(fault.as_ref(), Exit::Failure),
+        None => {}
+    }
     let exit = runtime.block_on(async {
         match command.unwrap_or(Command::Serve) {
             Command::Serve => serve::serve::<P>(&settings, &args, port).await,

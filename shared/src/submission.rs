@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Limits;
 
@@ -80,6 +81,7 @@ struct Wire {
     stdin: Option<Content>,
     files: Option<BTreeMap<String, Content>>,
     timeout_seconds: Option<f64>,
+    #[serde(default, deserialize_with = "whole_number")]
     memory_bytes: Option<u64>,
     labels: Option<BTreeMap<String, String>>,
 }
@@ -95,6 +97,14 @@ enum Content {
 #[serde(deny_unknown_fields)]
 struct Base64 {
     base64: String,
+}
+
+/// A number without a fraction, however it is written: to JSON, 64.0 is 64.
+fn whole_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(input)? else { return Ok(None) };
+    let written = number.as_f64().and_then(|float| float.to_string().parse().ok());
+    let whole = number.as_u64().or(written);
+    whole.map(Some).ok_or_else(|| D::Error::custom("expected a whole number that is not negative"))
 }
 
 impl Submission {
@@ -254,6 +264,18 @@ mod tests {
         assert_eq!(submission.stdin, b"in");
         assert_eq!(submission.files, [File { path: "a/b.bin".into(), bytes: vec![0xff] }]);
         assert_eq!((submission.limits.timeout_seconds, submission.limits.pids), (2.0, 64));
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        let bytes = |number: &str| {
+            let body = format!(r#"{{"code": "", "memory_bytes": {number}}}"#);
+            parse(&body).unwrap().limits.memory_bytes
+        };
+        for number in ["67108864", "67108864.0", "6.7108864e7"] {
+            assert_eq!(bytes(number), 64 << 20, "{number}");
+        }
+        assert_eq!(bytes("null"), BOUNDS.default.memory_bytes);
     }
 
     #[test]
