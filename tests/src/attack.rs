@@ -11,6 +11,7 @@ use crate::probe::header::FIRST_WALLED;
 use crate::probe::{self, Group, Probe};
 use crate::promise::Promises;
 use crate::report::{self, Ending};
+use crate::sabotage::Wall;
 use crate::verdict::Verdict;
 use crate::volley::{self, Aim, Verdicts};
 use crate::{progress, stages};
@@ -24,6 +25,9 @@ pub struct Options {
     /// Attack this server, which must be that stage, instead of starting one
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// Take this wall of the stage's containers down, to see what it was good for
+    #[arg(long, value_name = "WALL", value_enum, conflicts_with = "url")]
+    without: Option<Wall>,
     /// Only the probes of this group
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
@@ -60,9 +64,10 @@ pub async fn run(options: Options) -> Result<Ending> {
         agree(&options, probes.len())?;
     }
     let name = stage.name.clone();
-    let aim = match &options.url {
-        Some(url) => Aim::At { stage: stage.number, url: url.clone() },
-        None => Aim::Stage(stage),
+    let aim = match (&options.url, options.without) {
+        (Some(url), _) => Aim::At { stage: stage.number, url: url.clone() },
+        (None, Some(wall)) => Aim::Without { stage, wall },
+        (None, None) => Aim::Stage(stage),
     };
     let bar = progress::bar(probes.len(), &name);
     let verdicts = volley::fire(&aim, &probes, &bar).await;

@@ -13,7 +13,8 @@
 //!    [`workload`] and the [`footprint`] of a server, [`cpython`], and
 //!    [`bench`];
 //! 5. [`probe`], [`range`], [`evidence`], [`verdict`] and [`promise`]: one attack on one stage;
-//!    [`volley`], [`attack`] and [`matrix`]: all of them, on all stages;
+//!    [`volley`], [`attack`] and [`matrix`]: all of them, on all stages; [`sabotage`]: the same with
+//!    a wall taken down, to see that the matrix can turn red;
 //! 6. [`rules`]: what the architecture tests look for.
 
 pub mod workspace;
@@ -50,6 +51,7 @@ pub mod verdict;
 
 pub mod evidence;
 pub mod range;
+pub mod sabotage;
 
 pub mod attack;
 pub mod matrix;

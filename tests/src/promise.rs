@@ -26,10 +26,24 @@ pub struct Promises {
 pub struct Residual {
     /// The probe's id.
     pub probe: String,
-    /// The stages where it does.
-    pub stages: Vec<u16>,
+    /// The first stage where it does.
+    pub from: u16,
+    /// The last one, when a later stage does contain it.
+    #[serde(default = "always")]
+    pub until: u16,
     /// Why that is left so.
     pub reason: String,
+}
+
+fn always() -> u16 {
+    u16::MAX
+}
+
+impl Residual {
+    /// Whether this is about that stage.
+    pub fn on(&self, stage: u16) -> bool {
+        (self.from..=self.until).contains(&stage)
+    }
 }
 
 /// A probe that no open stage proves able to escape.
@@ -71,7 +85,7 @@ impl Promises {
 
     /// Whether `stage` promises to contain the probe.
     pub fn contains(&self, header: &Header, stage: u16) -> bool {
-        let excepted = |it: &Residual| it.probe == header.id && it.stages.contains(&stage);
+        let excepted = |it: &Residual| it.probe == header.id && it.on(stage);
         stage >= header.promised && !self.residuals.iter().any(excepted)
     }
 }
@@ -104,7 +118,7 @@ mod tests {
         let code = probe::header::tests::EXAMPLE;
         let header = Header::parse(code, Path::new("x")).unwrap();
         let (probe, reason) = ("network/tcp".to_owned(), String::new());
-        let residuals = vec![Residual { probe, stages: vec![4], reason }];
+        let residuals = vec![Residual { probe, from: 4, until: 4, reason }];
         let promises = Promises { residuals, controls: Vec::new() };
         let kept = [2, 4, 5].map(|stage| promises.contains(&header, stage));
         assert_eq!(kept, [false, false, true]);

@@ -25,6 +25,7 @@ use crate::client::{Answer, Client, Program};
 use crate::probe::header::FIRST_WALLED;
 use crate::probe::program::{Values, assemble, canary};
 use crate::probe::report::Run;
+use crate::sabotage::{Saboteur, Wall};
 use crate::server::{Launch, Server};
 use crate::stages::Stage;
 
@@ -40,6 +41,7 @@ pub struct Range {
     // Fields are dropped in their order: first the relay, then the server, and then the ground.
     relay: Option<Relay>,
     server: Option<Server>,
+    saboteur: Option<Saboteur>,
     /// The stage's number.
     pub stage: u16,
     /// Speaks the stage's API.
@@ -101,6 +103,22 @@ impl Range {
         Ok(range)
     }
 
+    /// Starts a stage that has walls of its own, and takes one of them down as soon as it runs.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start, or has no such walls.
+    pub async fn without(stage: &Stage, wall: Wall) -> Result<Self> {
+        if stage.number < FIRST_WALLED {
+            bail!("{} has no walls to take down", stage.name);
+        }
+        let saboteur = Saboteur::start()?;
+        let mut range = Self::on_host(stage, saboteur.between(Launch::new(stage))).await?;
+        saboteur.take_down(wall);
+        range.saboteur = Some(saboteur);
+        Ok(range)
+    }
+
     /// A stage that already runs, at `url`. Its ground is this host.
     ///
     /// # Errors
@@ -112,8 +130,18 @@ impl Range {
 
     fn new(stage: u16, ground: Ground, url: &str) -> Result<Self> {
         let (client, door) = (Client::new(stage, url)?, address_of(url)?);
-        let (relay, server, secrets, host_kernel) = (None, None, None, OnceCell::new());
-        Ok(Self { relay, server, stage, client, ground, secrets, address: door, door, host_kernel })
+        Ok(Self {
+            relay: None,
+            server: None,
+            saboteur: None,
+            stage,
+            client,
+            ground,
+            secrets: None,
+            address: door,
+            door,
+            host_kernel: OnceCell::new(),
+        })
     }
 
     /// Submits a probe with these constants, and waits for its end.
@@ -180,6 +208,16 @@ impl Range {
         containers::counters(self.server.as_ref().and_then(Server::pid)).await
     }
 
+    /// What the stage's programs have written outside of their scratch space, in MiB. None while there
+    /// is nobody who could.
+    ///
+    /// # Errors
+    ///
+    /// When Docker does not answer.
+    pub async fn written(&self) -> Result<Option<u64>> {
+        containers::written(self.server.as_ref().and_then(Server::pid)).await
+    }
+
     /// Whether the kernel of this host is the one that the stage's programs talk to. Found out once,
     /// by a program that gives itself a name: a process of that name is there, or it is not.
     ///
@@ -200,8 +238,9 @@ impl Range {
     /// # Errors
     ///
     /// When a stage that is not in a cell does not end in order: then it may have left something.
+    /// When a wall was to be down, and none was: then nothing that was seen means what it seems to.
     pub async fn close(self) -> Result<()> {
-        let Self { client, ground, server, relay, .. } = self;
+        let Self { client, ground, server, relay, saboteur, .. } = self;
         // Idle connections would keep the server waiting.
         drop((client, relay));
         match server {
@@ -209,6 +248,9 @@ impl Range {
             Some(server) if ground.is_cell() => drop(server),
             Some(server) => server.stop().await?,
             None => {}
+        }
+        if saboteur.is_some_and(|saboteur| saboteur.altered() == 0) {
+            bail!("the stage ordered no container from Docker, so that no wall was taken down");
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::evidence;
 use crate::probe::header::FIRST_WALLED;
 use crate::probe::{Host, Probe};
 use crate::range::Range;
+use crate::sabotage::Wall;
 use crate::stages::Stage;
 use crate::verdict::Verdict;
 
@@ -32,6 +33,13 @@ pub type Verdicts = BTreeMap<String, Verdict>;
 pub enum Aim {
     /// A stage that is started for this.
     Stage(Stage),
+    /// The same, with a wall of its containers taken down once it runs.
+    Without {
+        /// The stage.
+        stage: Stage,
+        /// The wall.
+        wall: Wall,
+    },
     /// One that runs already.
     At {
         /// Its number.
@@ -45,13 +53,14 @@ impl Aim {
     async fn open(&self) -> Result<Range> {
         match self {
             Self::Stage(stage) => Range::open(stage).await,
+            Self::Without { stage, wall } => Range::without(stage, *wall).await,
             Self::At { stage, url } => Range::at(*stage, url),
         }
     }
 
     fn stage(&self) -> u16 {
         match self {
-            Self::Stage(stage) => stage.number,
+            Self::Stage(stage) | Self::Without { stage, .. } => stage.number,
             Self::At { stage, .. } => *stage,
         }
     }
@@ -64,7 +73,7 @@ impl Aim {
     /// Whether a probe may be fired here at all.
     fn allows(&self, probe: &Probe) -> bool {
         match self {
-            Self::Stage(_) => true,
+            Self::Stage(_) | Self::Without { .. } => true,
             Self::At { stage, .. } => *stage >= FIRST_WALLED || probe.header.host == Host::Safe,
         }
     }
@@ -136,15 +145,11 @@ async fn by_themselves(aim: &Aim, probes: Vec<&Probe>, bar: &ProgressBar) -> Res
 
 async fn judged(probe: &Probe, range: &Range, bar: &ProgressBar) -> Verdict {
     bar.set_message(probe.header.id.clone());
-    let begun = std::time::Instant::now();
     let verdict = match timeout(DEADLINE, evidence::fire(probe, range)).await {
         Ok(Ok(verdict)) => verdict,
         Ok(Err(fault)) => Verdict::Error(format!("{fault:#}")),
         Err(_) => Verdict::Error(format!("no verdict within {} s", DEADLINE.as_secs())),
     };
-    if std::env::var_os("LT").is_some() {
-        eprintln!("TIME {} {} {:.1}", range.stage, probe.header.id, begun.elapsed().as_secs_f32());
-    }
     bar.inc(1);
     verdict
 }

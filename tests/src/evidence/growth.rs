@@ -73,6 +73,7 @@ impl Meter {
         if let Some(cell) = range.ground.as_cell() {
             meter.baseline = match resource {
                 Resource::Disk => free(&range.ground.outside(Path::new("/tmp")))?,
+                Resource::Root => free(&range.ground.outside(Path::new("/")))?,
                 _ => meter.amount(&cell.cgroup.group().counters()?).unwrap_or(0),
             };
         }
@@ -80,23 +81,32 @@ impl Meter {
     }
 
     async fn look(&mut self, range: &Range) {
+        let less = |path: &str| {
+            let now = free(&range.ground.outside(Path::new(path))).ok();
+            now.map(|now| self.baseline.saturating_sub(now))
+        };
         let amount = match (range.ground.as_cell(), self.resource) {
-            (Some(_), Resource::Disk) => free(&range.ground.outside(Path::new("/tmp")))
-                .ok()
-                .map(|now| self.baseline.saturating_sub(now)),
+            (Some(_), Resource::Disk) => less("/tmp"),
+            (Some(_), Resource::Root) => less("/"),
+            (None, Resource::Root) => self.known(range.written().await),
             (Some(cell), _) => {
                 let counters = cell.cgroup.group().counters().ok();
                 counters.and_then(|it| Some(self.amount(&it)?.saturating_sub(self.baseline)))
             }
             (None, _) => {
-                let counters = range.containers().await.unwrap_or_else(|fault| {
-                    self.fault = format!("{fault:#}");
-                    None
-                });
+                let counters = self.known(range.containers().await);
                 counters.and_then(|it| self.amount(&it))
             }
         };
         self.most = self.most.max(amount);
+    }
+
+    /// What was read, if it could be; why not is kept for the message.
+    fn known<T>(&mut self, read: Result<Option<T>>) -> Option<T> {
+        read.unwrap_or_else(|fault| {
+            self.fault = format!("{fault:#}");
+            None
+        })
     }
 
     /// The counter that counts, in the unit of the resource. None for a rate until it is known.
@@ -104,6 +114,8 @@ impl Meter {
         match self.resource {
             // What a container writes to its tmpfs is memory of its control group.
             Resource::Memory | Resource::Disk => Some(counters.memory >> 20),
+            // No control group counts that.
+            Resource::Root => None,
             Resource::Processes => Some(counters.processes),
             Resource::Cpu => {
                 let now = (Instant::now(), counters.cpu);

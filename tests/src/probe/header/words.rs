@@ -139,6 +139,8 @@ words! {
         Memory = "memory",
         /// Space on a file system of the host, in MiB.
         Disk = "disk",
+        /// What is written outside of the scratch space, in MiB.
+        Root = "root",
         /// Processes and threads.
         Processes = "processes",
         /// Processor time for each second that passes, in hundredths of one processor.

@@ -1,0 +1,41 @@
+# id: resources/root-disk
+# class: HostDoS
+# title: Fill the host's disk through the root
+# intent: Writes files of 16 MiB to every folder outside of its scratch space until somebody stops it
+# success: The files of the container, or of the host, have grown by far more than the limit
+# source: CIS Docker Benchmark 5.13; NIST SP 800-190, 4.4.4
+# evidence: grows root 100
+# host: confined
+# alone: yes
+import time
+
+SCRATCH = ("/tmp", "/dev", "/proc", "/sys")
+block = b"x" * (1 << 20)
+written = 0
+names = []
+refusal = None
+for folder, folders, _ in os.walk("/"):
+    folders[:] = [it for it in folders if not os.path.join(folder, it).startswith(SCRATCH)]
+    try:
+        while written < AMOUNT:
+            names.append(f"{folder}/{FILE_NAME}-{written}")
+            with open(names[-1], "wb") as file:
+                for _ in range(16):
+                    file.write(block)
+                    written += 1
+    except OSError as error:
+        # Of many refusals, that of a file system without writes says the most.
+        if refusal is None or error.errno == errno.EROFS:
+            refusal = error
+    if written >= AMOUNT:
+        break
+time.sleep(0.5)  # to be seen
+if written < AMOUNT and refusal is not None:
+    stopped(refusal)
+else:
+    finished()
+for name in names:
+    try:
+        os.unlink(name)
+    except OSError:
+        pass

@@ -1,0 +1,107 @@
+//! The walls are taken down one by one, and the matrix has to turn red.
+//!
+//! A matrix that stays green with the walls down proves nothing. Each test leaves one wall out of the
+//! containers that a real stage orders from real Docker (`ladder::sabotage`), and names the probes
+//! that have to get through then: probes that this stage promises to contain, and that the matrix
+//! shows as contained. A wall whose absence no probe notices would be one that nobody knows to stand.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+use indicatif::ProgressBar;
+use ladder::probe::{self, Probe};
+use ladder::promise::Promises;
+use ladder::range::Range;
+use ladder::sabotage::{Saboteur, Wall};
+use ladder::server::Launch;
+use ladder::stages;
+use ladder::verdict::Verdict;
+use ladder::volley::{self, Aim};
+
+/// Fires these probes at `stage` without `wall`; every one of them has to escape.
+async fn all_escape(stage: u16, wall: Wall, ids: &[&str]) {
+    let promises = Promises::load().unwrap();
+    let mut probes = probe::all().unwrap();
+    probes.retain(|probe| ids.contains(&probe.header.id.as_str()));
+    assert_eq!(probes.len(), ids.len(), "a probe of these is not there: {ids:?}");
+    let promised = |probe: &Probe| promises.contains(&probe.header, stage);
+    assert!(probes.iter().all(promised), "stage {stage} does not promise all of {ids:?}");
+    let aim = Aim::Without { stage: stages::find(stage).unwrap(), wall };
+    let verdicts = volley::fire(&aim, &probes, &ProgressBar::hidden()).await.unwrap();
+    let stopped: Vec<_> = verdicts.iter().filter(|(_, it)| **it != Verdict::Escaped).collect();
+    assert!(stopped.is_empty(), "stage {stage} without {wall:?}: {stopped:?}");
+}
+
+/// Starts `stage` with `wall` down from the beginning; it has to refuse, and to say why.
+async fn does_not_start(stage: u16, wall: Wall, because: &str) {
+    let saboteur = Saboteur::start_without(wall).unwrap();
+    let launch = Launch::new(&stages::find(stage).unwrap());
+    let fault = saboteur.between(launch).start().await.unwrap_err();
+    let fault = format!("{fault:#}");
+    assert!(fault.contains(because), "stage {stage} without {wall:?} said {fault}");
+    assert!(saboteur.altered() > 0, "the wall was not taken down");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_without_the_network_namespace() {
+    let ids = ["network/tcp-out", "network/udp-out", "secrets/metadata-service"];
+    all_escape(4, Wall::Network, &ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_with_a_root_that_takes_writes() {
+    all_escape(4, Wall::ReadOnlyRoot, &["resources/root-disk"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_without_the_filter_of_system_calls() {
+    let ids = ["kernel/io-uring", "kernel/keyrings", "kernel/ptrace", "kernel/vsock"];
+    all_escape(4, Wall::Seccomp, &ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_without_a_limit_of_processes() {
+    all_escape(4, Wall::Pids, &["resources/fork-bomb", "resources/threads"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_without_a_limit_of_memory() {
+    all_escape(4, Wall::Memory, &["resources/memory", "resources/unnamed-memory"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_with_all_processors() {
+    all_escape(4, Wall::Processors, &["resources/processors"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_without_a_bound_of_the_scratch_space() {
+    all_escape(4, Wall::Disk, &["resources/disk"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_with_nothing_masked() {
+    all_escape(4, Wall::Masks, &["secrets/boot-id", "secrets/total-memory"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_with_the_hosts_own_ipc() {
+    all_escape(4, Wall::Ipc, &["traces/posix-queue"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_with_runc_in_the_place_of_runsc() {
+    all_escape(5, Wall::Runtime, &["secrets/kernel-version", "secrets/mount-table"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_a_stage_that_sees_a_wall_missing_does_not_start() {
+    does_not_start(4, Wall::Seccomp, "no seccomp filter").await;
+    does_not_start(5, Wall::Runtime, "runc").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_a_wall_that_was_not_taken_down_is_no_result() {
+    // Nothing is ordered after the start, so that no order can be altered.
+    let range = Range::without(&stages::find(4).unwrap(), Wall::Network).await.unwrap();
+    let fault = range.close().await.unwrap_err().to_string();
+    assert!(fault.contains("no wall was taken down"), "{fault}");
+}
