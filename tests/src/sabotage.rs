@@ -42,8 +42,6 @@ pub enum Wall {
     Disk,
     /// Nothing of /proc and /sys is hidden
     Masks,
-    /// It shares the host's System V memory and queues
-    Ipc,
     /// runc runs it, whatever runtime was ordered
     Runtime,
 }
@@ -75,7 +73,6 @@ impl Wall {
                 }
             }
             Self::Masks => host["MaskedPaths"] = json!([]),
-            Self::Ipc => host["IpcMode"] = json!("host"),
             Self::Runtime => host["Runtime"] = json!("runc"),
         }
     }
@@ -162,7 +159,7 @@ mod tests {
     fn every_wall_that_is_taken_down_changes_the_order() {
         let order = json!({ "HostConfig": {
             "NetworkMode": "none", "ReadonlyRootfs": true, "PidsLimit": 64, "Memory": 1,
-            "SecurityOpt": ["no-new-privileges", "seccomp={}"], "NanoCpus": 1, "IpcMode": "none",
+            "SecurityOpt": ["no-new-privileges", "seccomp={}"], "NanoCpus": 1,
             "Tmpfs": { "/tmp": "size=1" }, "MaskedPaths": ["/sys"], "Runtime": "runsc",
             "Ulimits": [{ "Name": "fsize", "Soft": 1 }, { "Name": "core", "Soft": 0 }],
         }});

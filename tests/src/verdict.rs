@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+// ANCHOR: verdict
 /// What became of one probe on one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -19,6 +20,7 @@ pub enum Verdict {
     /// Nothing is known: it did not run, or did not say so. Never taken for contained.
     Error(String),
 }
+// ANCHOR_END: verdict
 
 /// What kept a probe from what it was after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,11 +8,12 @@ use anyhow::Result;
 use futures_util::StreamExt as _;
 use futures_util::future::{join_all, try_join_all};
 use indicatif::ProgressBar;
+use tokio::sync::RwLock;
 use tokio::time::timeout;
 
 use crate::evidence;
 use crate::probe::header::FIRST_WALLED;
-use crate::probe::{Host, Probe};
+use crate::probe::{Evidence, Host, Probe, Resource};
 use crate::range::Range;
 use crate::sabotage::Wall;
 use crate::stages::Stage;
@@ -86,8 +87,10 @@ impl Aim {
 /// When the stage does not start. A probe that could not be judged is an error of its own.
 pub async fn fire(aim: &Aim, probes: &[Probe], bar: &ProgressBar) -> Result<Verdicts> {
     let (allowed, refused): (Vec<_>, Vec<_>) = probes.iter().partition(|probe| aim.allows(probe));
+    let (measured, allowed): (Vec<_>, Vec<_>) = allowed.into_iter().partition(|it| all_idle(it));
     let (alone, together) = allowed.into_iter().partition(|probe| probe.header.alone);
-    let mut verdicts: Verdicts = together_or_not(aim, together, bar).await?;
+    let mut verdicts: Verdicts = by_themselves(aim, measured, bar).await?;
+    verdicts.extend(together_or_not(aim, together, bar).await?);
     verdicts.extend(by_themselves(aim, alone, bar).await?);
     for probe in refused {
         let why = "confined: it does not run on an open host";
@@ -99,6 +102,9 @@ pub async fn fire(aim: &Aim, probes: &[Probe], bar: &ProgressBar) -> Result<Verd
 
 /// Many at once. A stage that runs one program at a time gets as many servers instead.
 async fn together_or_not(aim: &Aim, probes: Vec<&Probe>, bar: &ProgressBar) -> Result<Verdicts> {
+    if probes.is_empty() {
+        return Ok(Verdicts::new());
+    }
     let servers = if aim.in_cells() && aim.stage() == 1 { AT_ONCE } else { 1 };
     let at_once = AT_ONCE / servers;
     let ranges = try_join_all((0..servers).map(|_| aim.open())).await?;
@@ -143,7 +149,22 @@ async fn by_themselves(aim: &Aim, probes: Vec<&Probe>, bar: &ProgressBar) -> Res
     Ok(verdicts)
 }
 
+/// Whether a probe needs processors that nobody else uses, on whichever stage: who gets no more than
+/// one because the machine is busy looks contained.
+fn all_idle(probe: &Probe) -> bool {
+    matches!(probe.header.evidence, Evidence::Grows(Resource::Cpu, _))
+}
+
+/// Held by all who use the machine, and by nobody else while somebody needs all of it.
+static MACHINE: RwLock<()> = RwLock::const_new(());
+
 async fn judged(probe: &Probe, range: &Range, bar: &ProgressBar) -> Verdict {
+    let (mut _shared, mut _whole) = (None, None);
+    if all_idle(probe) {
+        _whole = Some(MACHINE.write().await);
+    } else {
+        _shared = Some(MACHINE.read().await);
+    }
     bar.set_message(probe.header.id.clone());
     let verdict = match timeout(DEADLINE, evidence::fire(probe, range)).await {
         Ok(Ok(verdict)) => verdict,

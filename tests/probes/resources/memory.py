@@ -7,6 +7,7 @@
 # evidence: grows memory 400
 # host: confined
 # alone: yes
+# seconds: 25
 import mmap
 import time
 

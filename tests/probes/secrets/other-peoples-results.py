@@ -10,7 +10,7 @@ import http.client
 
 try:
     platform = http.client.HTTPConnection(ADDRESS, PORT, timeout=8)
-    platform.request("GET", "/eval?limit=5")
+    platform.request("GET", "/eval?limit=100")
     print(platform.getresponse().read())
     finished()
 except OSError as error:

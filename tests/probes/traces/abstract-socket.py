@@ -6,14 +6,14 @@
 # source: unix(7), abstract sockets; CVE-2020-15257
 # evidence: pair together
 # host: confined
-# seconds: 5
+# seconds: 20
 import socket
 
 try:
     server = socket.socket(socket.AF_UNIX)
     server.bind(f"\0{PLACE}")
     server.listen()
-    server.settimeout(3)
+    server.settimeout(7)
     server.accept()[0].sendall(SECRET.encode())
     finished()
 except TimeoutError:
@@ -26,7 +26,7 @@ import socket
 import time
 
 last = None
-for _ in range(15):
+for _ in range(50):
     try:
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(2)

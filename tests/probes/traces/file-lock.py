@@ -6,7 +6,7 @@
 # source: isolate 2.5; fcntl(2), F_GETLK
 # evidence: pair together
 # host: confined
-# seconds: 10
+# seconds: 20
 import fcntl
 import struct
 import time
@@ -17,7 +17,7 @@ try:
     for at, bit in enumerate(bits):
         if bit == "1":
             fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 1 << 20 | at)
-    time.sleep(4)
+    time.sleep(7)
     finished()
 except OSError as error:
     stopped(error)
@@ -27,14 +27,17 @@ import fcntl
 import struct
 import time
 
-time.sleep(1.5)
 file = open("/usr/bin/python3", "rb")
 bits = ""
+end = time.monotonic() + 5
 try:
-    for at in range(64 * 8):
-        asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 1 << 20 | at, 1, 0)
-        kind = struct.unpack("hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, asked))[0]
-        bits += "0" if kind == fcntl.F_UNLCK else "1"
+    while "1" not in bits and time.monotonic() < end:
+        time.sleep(0.5)
+        bits = ""
+        for at in range(64 * 8):
+            asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 1 << 20 | at, 1, 0)
+            kind = struct.unpack("hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, asked))[0]
+            bits += "0" if kind == fcntl.F_UNLCK else "1"
     told = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
     print(told.rstrip(b"\0").decode(errors="replace"))
     finished()

@@ -6,14 +6,14 @@
 # source: CIS Docker Benchmark 5.10; SandboxBench, lateral movement
 # evidence: pair together
 # host: confined
-# seconds: 8
+# seconds: 20
 import socket
 
 try:
     server = socket.socket()
     server.bind(("127.0.0.1", 20000 + NUMBER % 20000))
     server.listen()
-    server.settimeout(3)
+    server.settimeout(7)
     server.accept()[0].sendall(SECRET.encode())
     finished()
 except TimeoutError:
@@ -25,7 +25,7 @@ except OSError as error:
 import socket
 import time
 
-for _ in range(20):
+for _ in range(50):
     try:
         connection = socket.create_connection(("127.0.0.1", 20000 + NUMBER % 20000), 2)
         print(connection.recv(100).decode())

@@ -6,22 +6,26 @@
 # source: MITRE ATT&CK T1057; proc(5)
 # evidence: pair together
 # host: confined
-# seconds: 10
+# seconds: 20
 import time
 
 keep = SECRET
 open(f"{PLACE}", "w").write(SECRET)
-time.sleep(4)
+time.sleep(7)
 finished()
 
 # --- second program ---
 import glob
 import time
 
-time.sleep(1.5)
-for folder in glob.glob("/proc/[0-9]*/cwd/"):
-    try:
-        print(open(folder + PLACE).read())
-    except OSError:
-        pass
+found = []
+end = time.monotonic() + 5
+while not found and time.monotonic() < end:
+    for folder in glob.glob("/proc/[0-9]*/cwd/"):
+        try:
+            found.append(open(folder + PLACE).read())
+        except OSError:
+            pass
+    time.sleep(0.2)
+print(*found)
 finished()

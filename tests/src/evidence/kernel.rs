@@ -23,6 +23,7 @@ pub(super) async fn answered(shot: Shot<'_>, range: &Range) -> Result<Verdict> {
     Ok(judge(&run, of_the_host))
 }
 
+// ANCHOR: judge
 fn judge(run: &Run, of_the_host: bool) -> Verdict {
     let Some(Account::Answered(answers)) = &run.account else {
         return match run.contained(By::Refused) {
@@ -40,6 +41,7 @@ fn judge(run: &Run, of_the_host: bool) -> Verdict {
         }
     }
 }
+// ANCHOR_END: judge
 
 #[cfg(test)]
 mod tests {

@@ -8,11 +8,12 @@ use super::Range;
 use crate::probe::program::{Values, canary};
 use crate::probe::report::Account;
 
-/// Gives itself a name, and is there for a moment. A name has 15 bytes.
+/// Gives itself a name, and is there for some time: a busy machine must not look like gVisor. A name
+/// has 15 bytes.
 const PROGRAM: &str = "\
 import time
 _LIBC.prctl(15, NAME.encode(), 0, 0, 0)
-time.sleep(1)
+time.sleep(4)
 finished()
 ";
 
@@ -20,7 +21,7 @@ finished()
 pub(super) async fn seen(range: &Range) -> Result<bool> {
     let name = canary()[..15].to_owned();
     let values = Values::default().with("NAME", name.clone());
-    let running = range.fire(PROGRAM, &values, 10);
+    let running = range.fire(PROGRAM, &values, 20);
     tokio::pin!(running);
     let mut seen = false;
     let run = loop {

@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_head_gets_another_length_and_keeps_the_rest() {
-        let text = "POST /containers/create?name=a HTTP/1.1\r\nHost: d\r\nContent-Length: 7\r\n\r\n";
+        let text =
+            "POST /containers/create?name=a HTTP/1.1\r\nHost: d\r\nContent-Length: 7\r\n\r\n";
         let mut head = Head(text.to_owned());
         assert_eq!(head.field("content-LENGTH"), Some("7"));
         head.set_content_length(12);
