@@ -75,6 +75,8 @@ impl Session {
             .env("LANG", "C.UTF-8")
             .env("CRUCIBLE_BOOK_BINARIES", binaries)
             .env(MARK, &mark)
+            // The ladder asks it which stages there are; on the PATH is only what stands in for it.
+            .env("CARGO", std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .stdin(Stdio::piped())
             .stdout(writer.try_clone()?)
             .stderr(writer);
