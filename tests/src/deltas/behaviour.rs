@@ -80,7 +80,7 @@ fn lines(differing: &[(&Played, &Played)]) -> String {
         let step = step_lines(one, other, &mut seen);
         if step.iter().any(|line| line.starts_with(['+', '-']) && !is_count(line)) {
             shown.push(format!("@@ {name} @@"));
-            shown.push(format!(" > {}", one.request.first().map_or("", String::as_str)));
+            shown.extend(one.request.iter().map(|line| format!(" > {line}")));
             shown.extend(step);
         } else {
             again.push(format!(" {name}"));

@@ -59,7 +59,8 @@ impl Facts {
         };
         let contained = |cell: &Cell| matches!(cell, Cell::Contained(_));
         let closed = only(|was, is| *was == Cell::Escaped && *is != Cell::Escaped);
-        let opened = only(|was, is| *was != Cell::Escaped && *is == Cell::Escaped);
+        let opened = only(|was, is| matches!(was, Cell::Contained(_)) && *is == Cell::Escaped);
+        let new = only(|was, is| *was == Cell::NotApplicable && *is == Cell::Escaped);
         let others: Vec<_> = all
             .iter()
             .copied()
@@ -73,14 +74,40 @@ impl Facts {
             closed.len(),
             if closed.is_empty() { "." } else { ":" },
         )?;
-        text += &self.table(&closed, &[one, other])?;
-        if !opened.is_empty() {
-            writeln!(text, "\n{} escape that did not before:", opened.len())?;
-            text += &self.table(&opened, &[one, other])?;
+        text += &self.walls(&closed, other)?;
+        for (rows, what) in [
+            (&opened, "Contained before, and escaping now"),
+            (&new, "Without sense on the stage before, and escaping now"),
+        ] {
+            if !rows.is_empty() {
+                writeln!(text, "\n{what} ({}):", rows.len())?;
+                text += &self.table(rows, &[one, other])?;
+            }
         }
         if !others.is_empty() {
             let summary = format!("{} are contained by something else than before", others.len());
             text += &markdown::folded(&summary, &self.table(&others, &[one, other])?);
+        }
+        Ok(text)
+    }
+
+    /// Probes by what contains them on `stage`, within their groups.
+    fn walls(&self, rows: &[(&str, &Cell, &Cell)], stage: u16) -> Result<String> {
+        let mut text = String::new();
+        if rows.is_empty() {
+            return Ok(text);
+        }
+        writeln!(text, "\n| | what contains it in stage {stage:02} | what it is |\n|---|---|---|")?;
+        for (group, rows) in self.grouped(rows, |row| row.0)? {
+            let mut walls: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            for (id, _, is) in rows {
+                walls.entry(shown(is)).or_default().push(self.title(id)?);
+            }
+            let mut name = format!("**{group}**");
+            for (wall, titles) in walls {
+                writeln!(text, "| {name} | {wall} | {} |", titles.join(" · "))?;
+                name.clear();
+            }
         }
         Ok(text)
     }
@@ -152,7 +179,12 @@ impl Facts {
                 let mut name = format!("**{group}**");
                 for id in ids {
                     let reason = self.reason(id, stage).unwrap_or_default();
-                    writeln!(text, "| {name} | {} | {} |", self.title(id)?, plain(reason))?;
+                    writeln!(
+                        text,
+                        "| {name} | {} | {} |",
+                        self.title(id)?,
+                        reason.replace('|', "\\|")
+                    )?;
                     name.clear();
                 }
             }
@@ -216,29 +248,33 @@ mod tests {
             probe: "kernel/b".to_owned(),
             from: 4,
             until: 4,
-            reason: "Nobody can help it.".to_owned(),
+            reason: "Nobody can help `it`.".to_owned(),
         };
         let promises = Promises { residuals: vec![residual], controls: Vec::new() };
         Facts::new(Cells::parse(&text(rows)).unwrap(), headers.collect(), promises).unwrap()
     }
 
-    const ROWS: [(&str, &str, &str); 4] = [
+    const ROWS: [(&str, &str, &str); 5] = [
         ("host-files/a", "ESCAPED", "own files"),
         ("kernel/b", "ESCAPED", "ESCAPED"),
         ("kernel/c", "refused", "ESCAPED"),
         ("kernel/d", "refused", "sentry"),
+        ("traces/e", "n/a", "ESCAPED"),
     ];
 
     #[test]
     fn each_kind_of_turn_is_told_apart() {
         let text = facts(&ROWS).turned(3, 4).unwrap();
-        assert!(text.contains("Of 4 probes, 1 that escaped from stage 03 do not"), "{text}");
-        let row =
-            "| **host-files** | host-files/a a service of the host | **escaped** | own files |";
+        assert!(text.contains("Of 5 probes, 1 that escaped from stage 03 do not"), "{text}");
+        let row = "| **host-files** | own files | host-files/a a service of the host |";
         assert!(text.contains(row), "{text}");
-        assert!(text.contains("\n1 escape that did not before:\n"), "{text}");
+        assert!(text.contains("\nContained before, and escaping now (1):\n"), "{text}");
         assert!(
             text.contains("| **kernel** | kernel/c a service of the host | refused |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\nWithout sense on the stage before, and escaping now (1):\n"),
             "{text}"
         );
         assert!(text.contains("1 are contained by something else than before"), "{text}");
@@ -248,11 +284,11 @@ mod tests {
     #[test]
     fn what_escapes_has_its_reason_where_there_is_one() {
         let text = facts(&ROWS).escaped(4).unwrap();
-        assert!(text.contains("Of 4 probes, 2 escape from stage 04."), "{text}");
-        let row = "| **kernel** | kernel/b a service of the host | Nobody can help it. |";
+        assert!(text.contains("Of 5 probes, 3 escape from stage 04."), "{text}");
+        let row = "| **kernel** | kernel/b a service of the host | Nobody can help `it`. |";
         assert!(text.contains(row), "{text}");
         assert!(text.contains("| **kernel** | kernel/c a service of the host |"), "{text}");
-        let text = facts(&ROWS[3..]).escaped(4).unwrap();
+        let text = facts(&ROWS[3..4]).escaped(4).unwrap();
         assert!(text.contains("None of the 1 probes"), "{text}");
     }
 
@@ -260,7 +296,7 @@ mod tests {
     fn sums_are_by_group_and_over_all() {
         let text = facts(&ROWS).sums(4).unwrap();
         assert!(text.contains("| kernel | 2 | 1 | 0 |"), "{text}");
-        assert!(text.contains("| **all** | **2** | **2** | **0** |"), "{text}");
+        assert!(text.contains("| **all** | **3** | **2** | **0** |"), "{text}");
     }
 
     #[test]

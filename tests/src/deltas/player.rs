@@ -111,7 +111,7 @@ impl Stand {
     async fn ask(&mut self, step: &Step) -> Result<Vec<String>> {
         let (method, path) = step.request()?;
         if let Some(name) = names_in(&path).find(|name| !self.knows(name)) {
-            return Ok(vec![format!("(not sent: no answer before had a {{{name}}})")]);
+            return Ok(vec![format!("(not sent: nothing gave a {{{name}}})")]);
         }
         let begun = Instant::now();
         loop {

@@ -56,6 +56,13 @@ pub(super) fn json(value: &mut Value) {
             if members.get("truncated") == Some(&Value::Bool(true)) {
                 members.insert("bytes_total".to_owned(), "<n>".into());
             }
+            // So is how far a program had got, by the time that somebody cancelled it.
+            if members.get("outcome") == Some(&"cancelled".into()) {
+                members.shift_remove("usage");
+                if let Some(Value::Object(evidence)) = members.get_mut("evidence") {
+                    evidence.retain(|name, _| name == "decided_by");
+                }
+            }
             members.retain(|name, value| {
                 let rule = MEMBER_RULES.iter().find(|(pattern, _)| pattern.is_match(name));
                 match rule {
@@ -116,6 +123,10 @@ mod tests {
             (
                 json!({"truncated": true, "bytes_total": 7}),
                 json!({"truncated": true, "bytes_total": 9}),
+            ),
+            (
+                json!({"outcome": "cancelled", "evidence": {"decided_by": "x", "pids.events": 0}}),
+                json!({"outcome": "cancelled", "evidence": {"decided_by": "x"}, "usage": {}}),
             ),
         ] {
             assert_eq!(redacted(one), redacted(other));

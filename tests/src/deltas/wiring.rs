@@ -68,7 +68,7 @@ pub fn between(one: &Wiring, other: &Wiring) -> Result<String> {
             other.path
         )?;
         let added: Vec<String> = other.text.lines().map(|line| format!("+{line}")).collect();
-        text += &markdown::fence("diff", &added.join("\n").replace("+\n", "+ \n"));
+        text += &markdown::fence("diff", &added.join("\n"));
         return Ok(text);
     }
     let [gone, come, same] = [ChangeTag::Delete, ChangeTag::Insert, ChangeTag::Equal].map(count);
@@ -114,7 +114,7 @@ mod tests {
     fn a_new_file_is_shown_whole() {
         let text = between(&wiring(1, "a\nb\nc\n"), &wiring(2, "x\n\ny\n")).unwrap();
         assert!(text.contains("Nothing is shared with the 3 lines of stage 01"), "{text}");
-        assert!(text.contains("+x\n+ \n+y\n"), "{text}");
+        assert!(text.contains("+x\n+\n+y\n"), "{text}");
     }
 
     #[test]
