@@ -1,6 +1,6 @@
 //! `deltas`: what changes from each stage to the next, written for the book to include.
 //!
-//! Three differences of each pair of neighbours, and two views of each stage's column in the matrix:
+//! Three differences of each pair of neighbours, and two views of each stage's column of the matrix:
 //!
 //! | file in `book/deltas` | made of | says |
 //! |---|---|---|

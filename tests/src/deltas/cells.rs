@@ -1,8 +1,8 @@
 //! The committed matrix, read back from its text.
 //!
-//! `Matrix::text` writes it: a line for each probe, whose id takes 36 columns and each of whose cells
-//! takes 18, and at the end the sums, which are checked here. It is read strictly, because a line that
-//! is skipped would be a probe that nobody misses.
+//! `Matrix::text` writes it: a line for each probe, whose id takes 36 columns and each of whose
+//! cells takes 18, and at the end the sums, which are checked here. It is read strictly, because a
+//! line that is skipped would be a probe that nobody misses.
 
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,11 @@ impl Cell {
             "n/a" => Ok(Self::NotApplicable),
             by => Ok(Self::Contained(by.to_owned())),
         }
+    }
+
+    /// Whether it was kept from what it was after.
+    pub fn is_contained(&self) -> bool {
+        matches!(self, Self::Contained(_))
     }
 
     /// Escaped, contained or not applicable, as in [`SUMS`].

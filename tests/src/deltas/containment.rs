@@ -1,4 +1,4 @@
-//! What the committed matrix says about a stage: which cells turned, what still escapes, and the sums.
+//! What the committed matrix says about a stage: which cells turned, what still escapes, the sums.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -57,27 +57,15 @@ impl Facts {
         let only = |wanted: fn(&Cell, &Cell) -> bool| -> Vec<_> {
             all.iter().copied().filter(|(_, was, is)| wanted(was, is)).collect()
         };
-        let contained = |cell: &Cell| matches!(cell, Cell::Contained(_));
         let closed = only(|was, is| *was == Cell::Escaped && *is != Cell::Escaped);
-        let opened = only(|was, is| matches!(was, Cell::Contained(_)) && *is == Cell::Escaped);
+        let opened = only(|was, is| was.is_contained() && *is == Cell::Escaped);
         let new = only(|was, is| *was == Cell::NotApplicable && *is == Cell::Escaped);
-        let others: Vec<_> = all
-            .iter()
-            .copied()
-            .filter(|(_, was, is)| was != is && contained(was) && contained(is))
-            .collect();
-        let mut text = markdown::opening();
-        writeln!(
-            text,
-            "Of {} probes, {} that escaped from stage {one:02} do not escape from stage {other:02}{}",
-            all.len(),
-            closed.len(),
-            if closed.is_empty() { "." } else { ":" },
-        )?;
+        let others = only(|was, is| was != is && was.is_contained() && is.is_contained());
+        let mut text = markdown::opening() + &closed_sentence(closed.len(), all.len(), one, other);
         text += &self.walls(&closed, other)?;
         for (rows, what) in [
             (&opened, "Contained before, and escaping now"),
-            (&new, "Without sense on the stage before, and escaping now"),
+            (&new, "Not applicable to the stage before, and escaping now"),
         ] {
             if !rows.is_empty() {
                 writeln!(text, "\n{what} ({}):", rows.len())?;
@@ -143,7 +131,7 @@ impl Facts {
         Ok(groups.into_iter().collect())
     }
 
-    /// The Markdown of what escapes from `stage`, with the reason where the stage should contain it.
+    /// The Markdown of what escapes from `stage`, with the reason where there is one.
     ///
     /// # Errors
     ///
@@ -222,6 +210,16 @@ impl Facts {
     }
 }
 
+fn closed_sentence(count: usize, total: usize, one: u16, other: u16) -> String {
+    let what = match count {
+        0 => format!("none that escaped from stage {one:02} is contained by stage {other:02}."),
+        _ => {
+            format!("{count} escaped from stage {one:02} and do not escape from stage {other:02}:")
+        }
+    };
+    format!("Of {total} probes, {what}\n")
+}
+
 fn shown(cell: &Cell) -> String {
     match cell {
         Cell::Escaped => "**escaped**".to_owned(),
@@ -265,7 +263,7 @@ mod tests {
     #[test]
     fn each_kind_of_turn_is_told_apart() {
         let text = facts(&ROWS).turned(3, 4).unwrap();
-        assert!(text.contains("Of 5 probes, 1 that escaped from stage 03 do not"), "{text}");
+        assert!(text.contains("Of 5 probes, 1 escaped from stage 03 and do not"), "{text}");
         let row = "| **host-files** | own files | host-files/a a service of the host |";
         assert!(text.contains(row), "{text}");
         assert!(text.contains("\nContained before, and escaping now (1):\n"), "{text}");
@@ -274,7 +272,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("\nWithout sense on the stage before, and escaping now (1):\n"),
+            text.contains("\nNot applicable to the stage before, and escaping now (1):\n"),
             "{text}"
         );
         assert!(text.contains("1 are contained by something else than before"), "{text}");

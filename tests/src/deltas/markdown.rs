@@ -28,7 +28,11 @@ pub(super) fn fence(language: &str, content: &str) -> String {
 
 /// Something that a reader opens when it is wanted.
 pub(super) fn folded(summary: &str, content: &str) -> String {
-    format!("\n<details><summary>{}</summary>\n\n{content}\n</details>\n", plain(summary))
+    format!(
+        "\n<details><summary>{}</summary>\n\n{}\n</details>\n",
+        plain(summary),
+        content.trim_start()
+    )
 }
 
 #[cfg(test)]

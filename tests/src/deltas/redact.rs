@@ -48,7 +48,7 @@ fn compiled<T, const N: usize>(rules: [(&str, T); N]) -> Vec<(Regex, T)> {
 /// Name and value of what the scenario has kept, in that order. The first name of a value is shown.
 pub(super) type Names = Vec<(String, String)>;
 
-/// Replaces the members of all objects in `value` that are new in every run, and folds what is long.
+/// Replaces the members of all objects in `value` that are new in every run, and folds long ones.
 pub(super) fn json(value: &mut Value) {
     match value {
         Value::Object(members) => {

@@ -1,7 +1,7 @@
 //! The scenario that is played against every stage: `tests/scenario.toml`, read strictly.
 //!
 //! A step that is silently left out, or asks for something that no step has kept, would look like
-//! behaviour that did not change; so a key that nobody knows and a name that nobody keeps are errors.
+//! behaviour that did not change; so an unknown key and a name that nobody keeps are errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -168,7 +168,7 @@ restart = true
     fn a_good_scenario_is_read() {
         let scenario = Scenario::parse(GOOD).unwrap();
         assert_eq!(scenario.acts[0].steps.len(), 3);
-        assert_eq!(scenario.acts[0].steps[1].patience(), Duration::from_secs(60));
+        assert_eq!(scenario.acts[0].steps[1].patience(), Duration::from_mins(1));
     }
 
     #[test]
