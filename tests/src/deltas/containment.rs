@@ -69,12 +69,12 @@ impl Facts {
         ] {
             if !rows.is_empty() {
                 writeln!(text, "\n{what} ({}):", rows.len())?;
-                text += &self.table(rows, &[one, other])?;
+                text += &self.table(rows, [one, other])?;
             }
         }
         if !others.is_empty() {
             let summary = format!("{} are contained by something else than before", others.len());
-            text += &markdown::folded(&summary, &self.table(&others, &[one, other])?);
+            text += &markdown::folded(&summary, &self.table(&others, [one, other])?);
         }
         Ok(text)
     }
@@ -100,7 +100,7 @@ impl Facts {
         Ok(text)
     }
 
-    fn table(&self, rows: &[(&str, &Cell, &Cell)], stages: &[u16; 2]) -> Result<String> {
+    fn table(&self, rows: &[(&str, &Cell, &Cell)], stages: [u16; 2]) -> Result<String> {
         let mut text = String::new();
         if rows.is_empty() {
             return Ok(text);

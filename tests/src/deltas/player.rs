@@ -33,8 +33,9 @@ const FAREWELL: Duration = Duration::from_millis(200);
 ///
 /// When a stage does not build, start, answer or stop.
 pub(super) async fn play(scenario: &Scenario, stages: &[Stage]) -> Result<Vec<Transcript>> {
-    for stage in stages.to_owned() {
+    for stage in stages {
         // Once, before several acts ask for the same binary.
+        let stage = stage.clone();
         tokio::task::spawn_blocking(move || stage.binary().map(drop)).await??;
     }
     let pairs = stages.iter().flat_map(|stage| scenario.acts.iter().map(move |act| (stage, act)));
