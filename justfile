@@ -36,6 +36,10 @@ lint:
 attack *ARGS:
     cargo run -p ladder -- attack --stage {{stage}} {{ARGS}}
 
+# Write what changes from each stage to the next, for the book (`just deltas --check` only tells)
+deltas *ARGS:
+    cargo run -p ladder -- deltas {{ARGS}}
+
 # Run OpenAI's HumanEval through one stage: `just stage=2 humaneval`
 humaneval *ARGS:
     bash tests/humaneval/fetch.sh >/dev/null

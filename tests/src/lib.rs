@@ -15,7 +15,8 @@
 //! 5. [`probe`], [`range`], [`evidence`], [`verdict`] and [`promise`]: one attack on one stage;
 //!    [`volley`], [`attack`] and [`matrix`]: all of them, on all stages; [`sabotage`]: the same with
 //!    a wall taken down, to see that the matrix can turn red;
-//! 6. [`rules`]: what the architecture tests look for.
+//! 6. [`deltas`]: what changes from each stage to the next, for the book;
+//! 7. [`rules`]: what the architecture tests look for.
 
 pub mod workspace;
 
@@ -54,5 +55,6 @@ pub mod range;
 pub mod sabotage;
 
 pub mod attack;
+pub mod deltas;
 pub mod matrix;
 pub mod volley;

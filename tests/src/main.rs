@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use ladder::range::cell;
 use ladder::report::Ending;
-use ladder::{attack, bench, cpython, humaneval, matrix, soak};
+use ladder::{attack, bench, cpython, deltas, humaneval, matrix, soak};
 
 /// Hold the stages of Crucible against each other
 #[derive(Parser)]
@@ -26,6 +26,8 @@ enum Command {
     Matrix(matrix::Options),
     /// Fire every probe at two stages, and see where they differ
     Compare(matrix::Compare),
+    /// Write what changes from each stage to the next, for the book to include
+    Deltas(deltas::Options),
     /// Send HumanEval's programs through a stage: right programs must pass, broken ones must fail
     Humaneval(humaneval::Options),
     /// Measure what each stage costs beside what it stands on
@@ -51,6 +53,7 @@ async fn main() -> ExitCode {
         Command::Attack(options) => attack::run(options).await,
         Command::Matrix(options) => matrix::run(options).await,
         Command::Compare(options) => matrix::compare(options).await,
+        Command::Deltas(options) => deltas::run(options).await,
         Command::Humaneval(options) => humaneval::run(options).await,
         Command::Bench(options) => bench::run(options).await,
         Command::Cpython(options) => cpython::run(options).await,

@@ -1,13 +1,14 @@
-//! Every transcript, program and picture is shown somewhere.
+//! Every transcript, program, picture and generated difference is shown somewhere.
 //!
 //! A transcript that no page includes is still executed for nothing, and a program that no
-//! transcript runs is a claim without a proof.
+//! transcript runs is a claim without a proof. A difference between two stages that no chapter includes
+//! is one that nobody reads.
 
 use std::ffi::OsStr;
 
 use crate::pages::{Pages, files_below};
 
-/// The files of `transcripts/`, `programs/` and `src/img/` that nothing names.
+/// The files of `transcripts/`, `programs/`, `deltas/` and `src/img/` that nothing names.
 ///
 /// # Errors
 ///
@@ -20,6 +21,7 @@ pub fn faults(pages: &Pages) -> anyhow::Result<Vec<String>> {
     }
     let mut files = transcripts;
     files.extend(files_below(&pages.book.join("programs"))?);
+    files.extend(files_below(&pages.book.join("deltas"))?);
     files.extend(files_below(&pages.book.join("src/img"))?);
     let mut faults = Vec::new();
     for file in files {
@@ -43,9 +45,14 @@ mod tests {
     fn a_file_that_nothing_names_is_a_fault() {
         let book = tempfile::tempdir().unwrap();
         for (path, text) in [
-            ("src/page.md", "{{#include ../transcripts/a.console}} ![x](img/x.svg)"),
+            (
+                "src/page.md",
+                "{{#include ../transcripts/a.console}} {{#include ../deltas/x.md}} ![x](img/x.svg)",
+            ),
             ("src/img/x.svg", "<svg/>"),
             ("src/img/y.svg", "<svg/>"),
+            ("deltas/x.md", "x"),
+            ("deltas/y.md", "y"),
             ("transcripts/a.console", "$ python3 book/programs/p.py; for it in q; do"),
             ("programs/p.py", "print(1)"),
             ("programs/q.py", "print(1)"),
@@ -55,7 +62,8 @@ mod tests {
             std::fs::write(path, text).unwrap();
         }
         let faults = faults(&Pages::read(book.path()).unwrap()).unwrap();
-        assert_eq!(faults.len(), 1, "{faults:?}");
-        assert!(faults[0].ends_with("src/img/y.svg"), "{faults:?}");
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(faults[0].ends_with("deltas/y.md"), "{faults:?}");
+        assert!(faults[1].ends_with("src/img/y.svg"), "{faults:?}");
     }
 }
