@@ -52,7 +52,6 @@ fn supervise() -> std::io::Result<()> {
         .args(arguments)
         .gid(NOBODY) // the standard library takes the other groups away as well
         .uid(NOBODY)
-        .process_group(0) // a program that signals its group does not mean us
         .stdin(Stdio::piped())
         .spawn()?;
     let input = child.stdin.take();

@@ -24,7 +24,7 @@ const BEGINS: Duration = Duration::from_secs(20);
 /// How long runsc has to end after its sandbox did.
 const ENDS: Duration = Duration::from_secs(2);
 /// How much longer than that a sandbox lives at most, when we hang and do not end it.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(2);
 /// The longest line that the supervisor says.
 const LINE: usize = 32;
 

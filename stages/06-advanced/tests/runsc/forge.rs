@@ -23,7 +23,7 @@ const REACH: &str = r"
 import ctypes, os, signal
 libc = ctypes.CDLL(None, use_errno=True)
 got = []
-for number in list(range(1, 65)):
+for number in range(1, 65):
     try:
         os.kill(1, number)
         got.append(f'signal {number}')
@@ -32,12 +32,13 @@ try: signal.pidfd_send_signal(os.pidfd_open(1), 9); got.append('pidfd')
 except (OSError, AttributeError): pass
 for request, name in (16, 'attach'), (0x4206, 'seize'):
     if libc.ptrace(request, 1, 0, 0) == 0: got.append(name)
-for path in 'mem', 'environ', 'fd/0', 'fd/1', 'fd/2', 'fd/3', 'fd/4', 'exe', 'root/etc/passwd', 'cwd/x':
+for path in 'mem', 'fd/0', 'fd/1', 'fd/2', 'fd/3', 'fd/4', 'exe', 'root/etc/passwd', 'cwd/x':
     for mode in 'rb', 'r+b':
         try: open(f'/proc/1/{path}', mode).read(1); got.append(f'{path} {mode}')
         except OSError: pass
-try: got += os.listdir('/proc/1/fd')
-except OSError: pass
+# gVisor lets everybody read this. runsc gives every process a HOME, and there is nothing else.
+names = [it.split('=')[0] for it in open('/proc/1/environ').read().split('\0') if it]
+if names != ['HOME']: got.append(names)
 class Part(ctypes.Structure): _fields_ = [('base', ctypes.c_void_p), ('length', ctypes.c_size_t)]
 buffer = ctypes.create_string_buffer(8)
 ours, theirs = Part(ctypes.addressof(buffer), 8), Part(0x400000, 8)

@@ -66,11 +66,13 @@ async fn a_stage_that_hangs_or_is_killed_leaves_nothing_for_long() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_ends_when_its_stage_hangs() {
     let hanging = Server::start();
-    let id = hanging.submit("import time; print('up'); time.sleep(299)", 1.0).await;
-    let all = processes(hanging.child.id());
+    let id = hanging.submit("import time; print('up'); time.sleep(299)", 8.0).await;
     hanging.until(&id, |it| it["stdout"]["text"] == "up\n").await;
+    // The pool has its own: nothing is to start any more.
+    tokio::time::sleep(Duration::from_secs(4)).await;
     hanging.signal(Signal::STOP);
-    // Its supervisor counts the start, its own time and ten seconds.
+    let all = processes(hanging.child.id());
+    // Its supervisor counts the time for its start, the program's own, and a little.
     until("its supervisor ends it", Duration::from_secs(60), || {
         processes(hanging.child.id()) < all
     });
