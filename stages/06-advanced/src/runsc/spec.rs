@@ -80,8 +80,9 @@ fn process(limits: &Limits) -> Result<Process, OciSpecError> {
     let loader = format!("{LOADER_FUNCTIONS}{START}");
     ProcessBuilder::default()
         .args([SUPERVISOR, "/usr/bin/python3", "-c", &loader].map(str::to_owned))
-        // Attack: find keys in the environment -> it is empty.
-        .env(Vec::new())
+        // Attack: find keys in the environment -> it is empty but for this, which runsc would else
+        // take from root's line in the image's list of users.
+        .env(["HOME=/tmp".to_owned()])
         .cwd("/tmp")
         // Attack: type into the operator's terminal -> there is none.
         .terminal(false)

@@ -36,7 +36,7 @@ for path in 'mem', 'fd/0', 'fd/1', 'fd/2', 'fd/3', 'fd/4', 'exe', 'root/etc/pass
     for mode in 'rb', 'r+b':
         try: open(f'/proc/1/{path}', mode).read(1); got.append(f'{path} {mode}')
         except OSError: pass
-# gVisor lets everybody read this. runsc gives every process a HOME, and there is nothing else.
+# gVisor lets everybody read this. There is nothing in it but a HOME.
 names = [it.split('=')[0] for it in open('/proc/1/environ').read().split('\0') if it]
 if names != ['HOME']: got.append(names)
 class Part(ctypes.Structure): _fields_ = [('base', ctypes.c_void_p), ('length', ctypes.c_size_t)]
