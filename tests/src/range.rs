@@ -199,7 +199,7 @@ impl Range {
         }
     }
 
-    /// What the stage's containers use together. None while there are none.
+    /// What that sandbox of the stage uses that uses most. None while there are none.
     ///
     /// # Errors
     ///
@@ -209,13 +209,13 @@ impl Range {
     }
 
     /// What the stage's programs have written outside of their scratch space, in MiB. None while there
-    /// is nobody who could.
+    /// is nobody who could. `taken` is the space that the host has lost meanwhile.
     ///
     /// # Errors
     ///
     /// When Docker does not answer.
-    pub async fn written(&self) -> Result<Option<u64>> {
-        containers::written(self.server.as_ref().and_then(Server::pid)).await
+    pub async fn written(&self, taken: u64) -> Result<Option<u64>> {
+        containers::written(self.server.as_ref().and_then(Server::pid), taken).await
     }
 
     /// Whether the kernel of this host is the one that the stage's programs talk to. Found out once,

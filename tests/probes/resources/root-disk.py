@@ -4,7 +4,7 @@
 # intent: Writes files of 16 MiB to every folder outside of its scratch space until somebody stops it
 # success: The files of the container, or of the host, have grown by far more than the limit
 # source: CIS Docker Benchmark 5.13; NIST SP 800-190, 4.4.4
-# evidence: grows root 100
+# evidence: grows root 300
 # host: confined
 # alone: yes
 import time

@@ -2,7 +2,7 @@
 //!
 //! A counter inside proves nothing: gVisor's kernel was seen to report three seconds of processor
 //! time where the host had given one. The host's is that of the control group that the program's
-//! processes are in: the cell's, or that of the stage's containers.
+//! processes are in: the cell's, or that of a sandbox of the stage's.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -70,13 +70,13 @@ impl Meter {
     fn start(range: &Range, resource: Resource) -> Result<Self> {
         let mut meter =
             Self { resource, baseline: 0, window: None, most: None, fault: String::new() };
-        if let Some(cell) = range.ground.as_cell() {
-            meter.baseline = match resource {
-                Resource::Disk => free(&range.ground.outside(Path::new("/tmp")))?,
-                Resource::Root => free(&range.ground.outside(Path::new("/")))?,
-                _ => meter.amount(&cell.cgroup.group().counters()?).unwrap_or(0),
-            };
-        }
+        let cell = range.ground.as_cell();
+        meter.baseline = match (cell, resource) {
+            (_, Resource::Root) => free(&range.ground.outside(Path::new("/")))?,
+            (Some(_), Resource::Disk) => free(&range.ground.outside(Path::new("/tmp")))?,
+            (Some(cell), _) => meter.amount(&cell.cgroup.group().counters()?).unwrap_or(0),
+            (None, _) => 0,
+        };
         Ok(meter)
     }
 
@@ -88,7 +88,10 @@ impl Meter {
         let amount = match (range.ground.as_cell(), self.resource) {
             (Some(_), Resource::Disk) => less("/tmp"),
             (Some(_), Resource::Root) => less("/"),
-            (None, Resource::Root) => self.known(range.written().await),
+            (None, Resource::Root) => {
+                let taken = less("/").unwrap_or(0);
+                self.known(range.written(taken).await)
+            }
             (Some(cell), _) => {
                 let counters = cell.cgroup.group().counters().ok();
                 counters.and_then(|it| Some(self.amount(&it)?.saturating_sub(self.baseline)))

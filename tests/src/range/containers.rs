@@ -1,39 +1,48 @@
-//! The counters of a stage's containers.
+//! The counters of a stage's sandboxes: containers of Docker's, and those it makes itself.
 
 use anyhow::{Context as _, Result};
 use bollard::Docker;
 use bollard::query_parameters::{InspectContainerOptionsBuilder, ListContainersOptionsBuilder};
 
-use super::cgroup::{Cgroup, Counters};
+use super::cgroup::{Cgroup, Counters, owner_pid};
 
 /// The label that names the stage's process in each of its containers: `BOOT.NAMESPACE.PID.START`.
 const OWNER: &str = "crucible.owner";
 
-/// What the containers of the stage with this process use together, or those of any stage. None
+/// What that sandbox of the stage with this process uses that uses most, or that of any stage. None
 /// while there are none.
+///
+/// Each counter by itself, and not their sum: a stage may have others that only wait.
 pub(super) async fn counters(server: Option<u32>) -> Result<Option<Counters>> {
-    let docker = Docker::connect_with_defaults().context("cannot find Docker")?;
-    let mut sum: Option<Counters> = None;
-    for id in of_stage(&docker, server).await? {
-        // One that has just ended counts for nothing.
-        let Ok(state) = docker.inspect_container(&id, None).await else { continue };
-        let pid = state.state.and_then(|state| state.pid).unwrap_or(0);
-        let Some(pid) = u32::try_from(pid).ok().filter(|pid| *pid > 0) else { continue };
-        let Ok(one) = Cgroup::of_process(pid).and_then(|group| group.counters()) else { continue };
-        let before = sum.unwrap_or_default();
-        sum = Some(Counters {
-            memory: before.memory + one.memory,
-            processes: before.processes + one.processes,
-            cpu: before.cpu + one.cpu,
-        });
-    }
-    Ok(sum)
+    let mut groups = Cgroup::of_sandboxes(server);
+    groups.extend(of_containers(server).await?);
+    // One that has just ended counts for nothing.
+    let counters = groups.iter().filter_map(|group| group.counters().ok());
+    Ok(counters.reduce(|one, other| Counters {
+        memory: one.memory.max(other.memory),
+        processes: one.processes.max(other.processes),
+        cpu: one.cpu.max(other.cpu),
+    }))
 }
 
-/// What these containers have written to their roots, together, in MiB. None while there are none.
-pub(super) async fn written(server: Option<u32>) -> Result<Option<u64>> {
+async fn of_containers(server: Option<u32>) -> Result<Vec<Cgroup>> {
     let docker = Docker::connect_with_defaults().context("cannot find Docker")?;
-    let mut sum = None;
+    let mut groups = Vec::new();
+    for id in of_stage(&docker, server).await? {
+        let inspected = docker.inspect_container(&id, None).await;
+        let pid = inspected.ok().and_then(|it| it.state?.pid).unwrap_or(0);
+        let Some(pid) = u32::try_from(pid).ok().filter(|pid| *pid > 0) else { continue };
+        groups.extend(Cgroup::of_process(pid));
+    }
+    Ok(groups)
+}
+
+/// What these sandboxes have written outside of their scratch space, together, in MiB. None while
+/// there are none. Docker counts what is in a container's own layer; of a sandbox without Docker the
+/// host has no such count, and what `taken` says is believed: space that is gone from the host.
+pub(super) async fn written(server: Option<u32>, taken: u64) -> Result<Option<u64>> {
+    let docker = Docker::connect_with_defaults().context("cannot find Docker")?;
+    let mut sum = (!Cgroup::of_sandboxes(server).is_empty()).then_some(taken);
     for id in of_stage(&docker, server).await? {
         let options = InspectContainerOptionsBuilder::default().size(true).build();
         let Ok(state) = docker.inspect_container(&id, Some(options)).await else { continue };
@@ -50,8 +59,7 @@ async fn of_stage(docker: &Docker, server: Option<u32>) -> Result<Vec<String>> {
     let mut ids = Vec::new();
     for container in docker.list_containers(Some(options)).await? {
         let owner = container.labels.unwrap_or_default().remove(OWNER).unwrap_or_default();
-        let owner = owner.split(['.', '/']).nth(2).and_then(|pid| pid.parse().ok());
-        if server.is_none() || owner == server {
+        if server.is_none() || owner_pid(&owner) == server {
             ids.extend(container.id);
         }
     }

@@ -1,0 +1,24 @@
+//! The engine verifies itself: what every container engine promises, and what only this one has to.
+
+use shared::component::Finding;
+use shared::{BoxFuture, TestCase, TestableComponent};
+
+use super::RunscEngine;
+
+impl TestableComponent for RunscEngine {
+    fn name(&self) -> &'static str {
+        "runsc engine"
+    }
+
+    fn self_test(&self) -> BoxFuture<'_, Finding> {
+        Box::pin(async {
+            let seen = self.walls_stand().await?;
+            let pool = self.pool();
+            Ok(format!("{seen}; {} of {} sandboxes wait", pool.ready, pool.target))
+        })
+    }
+
+    fn test_suite(&self) -> Vec<TestCase<'_>> {
+        stage_04_docker::common_suite(self)
+    }
+}

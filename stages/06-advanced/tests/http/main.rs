@@ -1,0 +1,154 @@
+//! The real binary, spoken to over HTTP as a client does.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test, a panic is the report of a failure"
+)]
+
+mod command_line;
+mod server;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use server::{OPEN, Server, answer};
+
+fn ids(page: &Value) -> Vec<&str> {
+    let items = page["items"].as_array().unwrap();
+    items.iter().map(|item| item["id"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn gvisor_is_the_default_and_verifies_itself_while_it_serves() {
+    let server = Server::start(&[]);
+    let ended = server.run_code("print(6 * 7)").await;
+    assert_eq!((&ended["stdout"]["text"], &ended["exit_code"]), (&json!("42\n"), &json!(0)));
+    assert_eq!(ended["sandbox"]["engine"], "gvisor");
+    assert_eq!(ended["sandbox"]["runtime"], "runsc");
+    let (status, report) = server.ask(Method::POST, "/self-test").await;
+    assert_eq!((status, &report["passed"]), (200, &json!(true)), "{report:#}");
+    let tested = report["checks"].as_array().unwrap();
+    let names: Vec<_> = tested.iter().map(|check| check["component"].as_str().unwrap()).collect();
+    assert_eq!(names[1..], ["queue", "monitor", "storage", "platform"], "{names:?}");
+    let (_, status) = server.get("/status").await;
+    assert_eq!((&status["ready"], &status["sandbox"]), (&json!(true), &ended["sandbox"]));
+    assert_eq!(status["components"][names[0]]["passed"], true, "{status:#}");
+}
+
+#[tokio::test]
+async fn a_platform_says_that_it_lives_and_what_it_runs_on() {
+    let mut server = Server::start(&OPEN);
+    for path in ["/health", "/health?ready=true", "/health?ready=false"] {
+        assert_eq!(server.get(path).await, (200, json!({ "status": "alive" })));
+    }
+    let (_, status) = server.get("/status").await;
+    assert_eq!(status["stage"], "stage-06-advanced");
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(status["walls"], "runs programs on this host, with all your rights");
+    assert_eq!(status["sandbox"], json!({ "engine": "subprocess" }));
+    assert_eq!(status["queue"]["workers"], 4);
+    assert_eq!(status["storage"]["max_entries"], 10_000);
+    assert_eq!(status["components"]["queue"], Value::Null, "not tested since the start");
+    for (method, path, code) in [
+        (Method::GET, "/health?ready=yes", 400),
+        (Method::GET, "/status?x=1", 400),
+        (Method::POST, "/self-test?suite=1", 400),
+        (Method::POST, "/health", 405),
+        (Method::GET, "/self-test", 405),
+    ] {
+        let (status, problem) = server.ask(method, path).await;
+        assert_eq!((status, &problem["status"]), (code, &json!(code)), "{path}");
+    }
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[tokio::test]
+async fn the_whole_suite_runs_on_request() {
+    let server = Server::start(&OPEN);
+    let both = async {
+        let one = server.ask(Method::POST, "/self-test?suite=true");
+        let other = async {
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            server.ask(Method::POST, "/self-test").await
+        };
+        tokio::join!(one, other)
+    };
+    let ((status, report), (refused, problem)) = both.await;
+    assert_eq!((status, &report["passed"]), (200, &json!(true)), "{report:#}");
+    assert!(report["checks"].as_array().unwrap().len() > 20, "{report:#}");
+    assert_eq!(refused, 409, "{problem}");
+}
+
+#[tokio::test]
+async fn what_has_ended_is_stored_and_found_by_filters() {
+    let server = Server::start(&OPEN);
+    let mut ended = Vec::new();
+    for (code, label) in [("print(1)", "a"), ("while True: print('x' * 999)", "b"), ("1/0", "a")] {
+        let body = json!({ "code": code, "labels": { "run": label } });
+        ended.push(server.run(body).await["id"].as_str().unwrap().to_owned());
+    }
+    for (query, expected) in [
+        ("", vec![2, 1, 0]),
+        ("?status=failed", vec![1]),
+        ("?outcome=exited", vec![2, 0]),
+        ("?outcome=output_exceeded", vec![1]),
+        ("?label=run:a", vec![2, 0]),
+        ("?label=run:a&status=failed", vec![]),
+        ("?label=run:c", vec![]),
+        ("?label=run%3Aa&limit=1", vec![2]),
+    ] {
+        let (_, page) = server.get(&format!("/eval{query}")).await;
+        let expected: Vec<_> = expected.iter().map(|at| ended[*at].as_str()).collect();
+        assert_eq!(ids(&page), expected, "{query}");
+    }
+    let (_, page) = server.get("/eval?label=run:a&limit=1").await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let (_, page) = server.get(&format!("/eval?label=run:a&limit=1&cursor={cursor}")).await;
+    assert_eq!((ids(&page), &page["next_cursor"]), (vec![ended[0].as_str()], &Value::Null));
+    for wrong in ["outcome=fine", "label=run", "status=ended", "limit=0", "labels=a:b"] {
+        assert_eq!(server.get(&format!("/eval?{wrong}")).await.0, 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn the_storage_is_bounded_and_says_what_it_lets_go() {
+    let server = Server::start(&[&OPEN[..], &["--storage-entries", "2"]].concat());
+    let mut feed = server.request(Method::GET, "/events").send().await.unwrap();
+    let mut ended = Vec::new();
+    for _ in 0..3 {
+        ended.push(server.run_code("print(1)").await["id"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(server.get(&format!("/eval/{}", ended[0])).await.0, 404);
+    let gone = server.ask(Method::DELETE, &format!("/eval/{}", ended[0])).await;
+    assert_eq!(gone.0, 404);
+    assert_eq!(server.ask(Method::DELETE, &format!("/eval/{}", ended[1])).await.0, 409);
+    let (_, status) = server.get("/status").await;
+    assert_eq!(status["storage"]["entries"], 2);
+    let mut text = String::new();
+    while !text.contains("event: storage.deleted") {
+        text += &String::from_utf8_lossy(&feed.chunk().await.unwrap().unwrap());
+    }
+    let saved = text.matches("event: storage.saved\n").count();
+    let deleted = text.split("event: storage.deleted").nth(1).unwrap();
+    assert!(saved == 3 && deleted.contains(&ended[0]), "{text}");
+}
+
+#[tokio::test]
+async fn what_runs_is_ended_and_told_when_the_platform_goes() {
+    let mut server = Server::start(&OPEN);
+    let body = json!({ "code": "import time; time.sleep(60)" });
+    let (_, accepted) = answer(server.request(Method::POST, "/eval").json(&body)).await;
+    let path = format!("/eval/{}/events", accepted["id"].as_str().unwrap());
+    let mut stream = server.request(Method::GET, &path).send().await.unwrap();
+    let mut text = String::new();
+    while !text.contains("evaluation.started") {
+        text += &String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap());
+    }
+    let stopped = tokio::task::spawn_blocking(move || server.stop());
+    while let Some(chunk) = stream.chunk().await.unwrap() {
+        text += &String::from_utf8_lossy(&chunk);
+    }
+    assert!(text.contains("event: evaluation.cancelled"), "{text}");
+    assert_eq!(stopped.await.unwrap(), Some(0));
+}

@@ -1,0 +1,133 @@
+//! The text of the contract, as a value one can walk through.
+//!
+//! Walking keeps track of where one is, because a schema is compiled by its place. References are
+//! followed on the way; only those into the document itself exist here.
+
+use serde_json::Value;
+use shared::Bounds;
+
+use crate::fault::push_name;
+
+/// References that lead to references: more than these are a circle.
+const MOST_REFERENCES: usize = 8;
+
+// ANCHOR: settings
+/// The contract with the bounds that are in force: the number before each comment that names a
+/// setting is the setting's.
+pub(crate) fn with_bounds(text: &str, bounds: &Bounds) -> String {
+    let settings = [
+        // Wherever it listens: a client asks the server that it has this from.
+        ("--listen", "/".to_owned()),
+        ("--timeout-seconds", bounds.default.timeout_seconds.to_string()),
+        ("--max-timeout-seconds", bounds.max_timeout_seconds.to_string()),
+        ("--memory-bytes", bounds.default.memory_bytes.to_string()),
+        ("--max-memory-bytes", bounds.max_memory_bytes.to_string()),
+    ];
+    let line = |line: &str| {
+        let set = settings.iter().find_map(|(name, value)| {
+            let (key, _) = line.strip_suffix(name)?.strip_suffix(" # ")?.rsplit_once(' ')?;
+            Some(format!("{key} {value} # {name}\n"))
+        });
+        set.unwrap_or_else(|| format!("{line}\n"))
+    };
+    text.lines().map(line).collect()
+}
+// ANCHOR_END: settings
+
+/// A value of the document, and where it stands.
+#[derive(Clone)]
+pub(crate) struct Place<'a> {
+    root: &'a Value,
+    /// A JSON Pointer.
+    pub(crate) pointer: String,
+    pub(crate) value: &'a Value,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn root(document: &'a Value) -> Self {
+        Self { root: document, pointer: String::new(), value: document }
+    }
+
+    /// The member `name`, or what it refers to.
+    pub(crate) fn get(&self, name: &str) -> Option<Self> {
+        let mut pointer = self.pointer.clone();
+        push_name(&mut pointer, name);
+        self.step(pointer, self.value.get(name)?)
+    }
+
+    /// All members or items, each with its name or number.
+    pub(crate) fn all(&self) -> Vec<(String, Self)> {
+        let names: Vec<String> = match self.value {
+            Value::Object(members) => members.keys().cloned().collect(),
+            Value::Array(items) => (0..items.len()).map(|at| at.to_string()).collect(),
+            _ => Vec::new(),
+        };
+        let named = |name: String| {
+            let mut pointer = self.pointer.clone();
+            push_name(&mut pointer, &name);
+            let value = self.root.pointer(&pointer)?;
+            Some((name, self.step(pointer, value)?))
+        };
+        names.into_iter().filter_map(named).collect()
+    }
+
+    /// The member `name` as a text.
+    pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
+        self.value.get(name)?.as_str()
+    }
+
+    /// True when the member `name` is `true`.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.value.get(name).and_then(Value::as_bool).unwrap_or_default()
+    }
+
+    fn step(&self, mut pointer: String, mut value: &'a Value) -> Option<Self> {
+        for _ in 0..MOST_REFERENCES {
+            let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
+                return Some(Self { root: self.root, pointer, value });
+            };
+            reference.strip_prefix('#')?.clone_into(&mut pointer);
+            value = self.root.pointer(&pointer)?;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn references_are_followed_and_circles_left() {
+        let document = json!({
+            "a": { "$ref": "#/b/0" }, "b": [{ "$ref": "#/c~1d" }], "c/d": { "e": "here" },
+            "x": { "$ref": "#/y" }, "y": { "$ref": "#/x" }, "z": { "$ref": "#/nowhere" },
+        });
+        let root = Place::root(&document);
+        let found = root.get("a").unwrap();
+        assert_eq!((found.pointer.as_str(), found.text("e")), ("/c~1d", Some("here")));
+        assert!(root.get("x").is_none() && root.get("z").is_none());
+        assert_eq!(root.get("b").unwrap().all()[0].1.pointer, "/c~1d");
+    }
+
+    #[test]
+    fn a_setting_changes_the_number_before_its_name() {
+        let limits = shared::Limits {
+            timeout_seconds: 2.5,
+            cpu_seconds: 1.0,
+            memory_bytes: 7,
+            pids: 1,
+            output_bytes: 1,
+            disk_bytes: 1,
+            open_files: 1,
+        };
+        let bounds = Bounds { default: limits, max_timeout_seconds: 60.0, max_memory_bytes: 9 };
+        let text = "a:\n  maximum: 300 # --max-timeout-seconds\n  default: 30 # --timeout-seconds\n  \
+                    x: 1 # --memory-bytes\n  y: 2 # --max-memory-bytes and more\n";
+        let expected = "a:\n  maximum: 60 # --max-timeout-seconds\n  default: 2.5 # --timeout-seconds\n  \
+                        x: 7 # --memory-bytes\n  y: 2 # --max-memory-bytes and more\n";
+        assert_eq!(with_bounds(text, &bounds), expected);
+    }
+}

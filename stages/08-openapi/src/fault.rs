@@ -1,0 +1,168 @@
+//! What is wrong with a message: one fault, and the bounded list of all of them.
+//!
+//! The rule: a fault names the place and what to change there. It never repeats a value, because a
+//! value may be a secret, a megabyte, or somebody else's script.
+//!
+//! Attack: a body of two megabytes in which everything is wrong → the answer would be larger than
+//! the request, and so would the log. A list holds the first [`MOST`] faults, a pointer
+//! [`POINTER`] bytes.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Faults that one list holds.
+const MOST: usize = 64;
+/// Bytes of a pointer. The names in it are the client's own, so they can be long.
+const POINTER: usize = 300;
+
+/// The part of a message that a fault is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// A parameter in the path.
+    Path,
+    /// A parameter in the query.
+    Query,
+    /// A header.
+    Header,
+    /// The body, or an event of a stream.
+    Body,
+    /// The status of a response.
+    Status,
+}
+
+/// What kind of fault it is, which decides between 400 and 422.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Something is missing, superfluous, or of another type.
+    Shape,
+    /// The shape is right, and a value is out of bounds.
+    Value,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// Where: in which part.
+    #[serde(rename = "in")]
+    pub part: Part,
+    /// Where in that part: a JSON Pointer (RFC 6901). Parameters are members of an object.
+    pub pointer: String,
+    /// What to change.
+    pub detail: String,
+    /// What kind of fault it is.
+    #[serde(skip)]
+    pub kind: Kind,
+}
+
+impl Fault {
+    /// A fault of `part` as a whole.
+    pub fn of(part: Part, kind: Kind, detail: impl Into<String>) -> Self {
+        Self { part, pointer: String::new(), detail: detail.into(), kind }
+    }
+
+    /// The same fault, in the member `name`.
+    #[must_use]
+    pub fn at(mut self, name: &str) -> Self {
+        push_name(&mut self.pointer, name);
+        self
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = match self.part {
+            Part::Path => "path",
+            Part::Query => "query",
+            Part::Header => "header",
+            Part::Body => "body",
+            Part::Status => "status",
+        };
+        write!(formatter, "{part} {}: {}", self.pointer, self.detail)
+    }
+}
+
+/// Puts one more name at the end of a pointer.
+pub(crate) fn push_name(pointer: &mut String, name: &str) {
+    pointer.push('/');
+    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+}
+
+/// All that is wrong with one message, within bounds.
+#[derive(Debug, Default)]
+pub struct Faults {
+    kept: Vec<Fault>,
+}
+
+impl Faults {
+    /// Takes one more, if there is room.
+    pub fn add(&mut self, mut fault: Fault) {
+        if self.is_full() {
+            return;
+        }
+        if fault.pointer.len() > POINTER {
+            fault.pointer.truncate(fault.pointer.floor_char_boundary(POINTER));
+            // Half an escape would not be a pointer.
+            if fault.pointer.ends_with('~') {
+                fault.pointer.pop();
+            }
+        }
+        self.kept.push(fault);
+    }
+
+    /// True when nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// True when it has as many as it holds: looking for more is of no use.
+    pub fn is_full(&self) -> bool {
+        self.kept.len() == MOST
+    }
+
+    /// True when one of them is about the shape.
+    pub fn is_shape(&self) -> bool {
+        self.kept.iter().any(|fault| fault.kind == Kind::Shape)
+    }
+
+    /// True when one of them is in `part`.
+    pub fn any_in(&self, part: Part) -> bool {
+        self.kept.iter().any(|fault| fault.part == part)
+    }
+
+    /// Those that are kept, in the order they were found.
+    pub fn as_slice(&self) -> &[Fault] {
+        &self.kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_escaped_and_long_ones_cut() {
+        let fault = Fault::of(Part::Body, Kind::Shape, "").at("files").at("a/b~c");
+        assert_eq!(fault.pointer, "/files/a~1b~0c");
+        let mut faults = Faults::default();
+        for name in ["é".repeat(300), "~".repeat(300)] {
+            faults.add(Fault::of(Part::Body, Kind::Shape, "").at(&name));
+        }
+        for fault in faults.as_slice() {
+            assert!(fault.pointer.len() <= POINTER, "{}", fault.pointer.len());
+            let escapes = fault.pointer.matches('~').count();
+            assert_eq!(fault.pointer.matches("~0").count(), escapes);
+        }
+    }
+
+    #[test]
+    fn a_list_is_bounded() {
+        let mut faults = Faults::default();
+        for _ in 0..1000 {
+            faults.add(Fault::of(Part::Query, Kind::Value, ""));
+        }
+        assert_eq!(faults.as_slice().len(), MOST);
+        assert!(faults.is_full() && faults.any_in(Part::Query) && !faults.is_shape());
+    }
+}

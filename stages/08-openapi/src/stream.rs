@@ -1,0 +1,96 @@
+//! Is each event of a stream what the contract says? Looked at as it passes, and held up no longer
+//! than until its last line is there.
+
+use std::future::ready;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
+use sse_stream::{Sse, SseStream};
+
+use crate::counts::Counts;
+use crate::fault::{Fault, Faults, Kind, Part};
+use crate::schema::Schema;
+
+/// Bytes of an event. One that is longer will not end.
+const LONGEST: usize = 16 << 20;
+/// What an event ends with.
+const END: &[u8] = b"\n\n";
+
+/// Looks at the events of one stream.
+pub(crate) struct Watch {
+    pub(crate) item: Arc<Schema>,
+    pub(crate) operation: String,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) strict: bool,
+    pub(crate) kept: BytesMut,
+}
+
+impl Watch {
+    /// The same stream, watched. A strict one ends before an event that is wrong: what was sent
+    /// already cannot be taken back, and what is wrong is not sent.
+    pub(crate) fn over(self, pieces: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
+        let passed = pieces.scan(self, |watch, piece| ready(watch.pass(&piece)));
+        passed.filter(|piece| ready(!piece.is_empty())).boxed()
+    }
+
+    // ANCHOR: pass
+    /// Takes a piece, and gives out the events that are complete with it. None ends the stream.
+    fn pass(&mut self, piece: &[u8]) -> Option<Bytes> {
+        self.kept.extend_from_slice(piece);
+        let mut passed = BytesMut::new();
+        while let Some(end) = self.kept.windows(END.len()).position(|bytes| bytes == END) {
+            let event = self.kept.split_to(end + END.len());
+            let faults = self.check(event.clone().freeze());
+            if !faults.is_empty() {
+                self.report(&faults);
+                if self.strict {
+                    return None;
+                }
+            }
+            passed.unsplit(event);
+        }
+        if self.kept.len() > LONGEST {
+            let mut faults = Faults::default();
+            faults.add(Fault::of(Part::Body, Kind::Shape, "an event without an end"));
+            self.report(&faults);
+            return None;
+        }
+        Some(passed.freeze())
+    }
+    // ANCHOR_END: pass
+
+    fn check(&self, event: Bytes) -> Faults {
+        let mut faults = Faults::default();
+        let mut broken = |detail| faults.add(Fault::of(Part::Body, Kind::Shape, detail));
+        // All of it is there, so that the decoder has no reason to wait.
+        let decoded = SseStream::new(http_body_util::Full::new(event)).next().now_or_never();
+        let Sse { event, data, id, .. } = match decoded {
+            Some(Some(Ok(event))) => event,
+            // A comment, which says that the stream is alive.
+            Some(None) => return faults,
+            _ => {
+                broken("not an event");
+                return faults;
+            }
+        };
+        let Ok(value) = serde_json::from_str(&data.unwrap_or_default()) else {
+            broken("the data of an event is not JSON");
+            return faults;
+        };
+        self.item.check(&value, Part::Body, "", &mut faults);
+        if event.as_deref() != value["type"].as_str() || id.is_none() {
+            let detail = "the name of an event is its type, and it has an id";
+            faults.add(Fault::of(Part::Body, Kind::Shape, detail));
+        }
+        faults
+    }
+
+    fn report(&self, faults: &Faults) {
+        self.counts.broken_event(&self.operation);
+        for fault in faults.as_slice() {
+            tracing::error!(operation = self.operation, %fault, "an event breaks the contract");
+        }
+    }
+}

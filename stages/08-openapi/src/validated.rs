@@ -1,0 +1,128 @@
+//! Any API, held to the contract in both directions.
+//!
+//! | attack | defence | test |
+//! |---|---|---|
+//! | a route that somebody forgot, or left over from an experiment, answers strangers | what is not in the contract does not exist, whatever the API below would answer | `what_the_contract_does_not_name_does_not_exist` |
+//! | a change below makes an answer tell more than it should | a field or a header that the contract does not name is logged, counted, and in strict mode not sent | `a_response_outside_the_contract_is_not_sent` |
+//! | an error repeats the value that caused it, and so a secret, or a script | details come from the contract, never from the value | `schema::values_are_never_repeated` |
+//!
+//! What it does not protect against: whatever is within the contract.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use http::{HeaderValue, Method, StatusCode, header};
+use shared::BoxFuture;
+use stage_07_advanced_v2::{ApiBody, ApiRequest, ApiResponse, ApiService};
+
+use crate::contract::{Contract, Lookup};
+use crate::counts::Counts;
+use crate::operation::Operation;
+use crate::problem::problem;
+use crate::stream::Watch;
+
+/// The operation whose answer takes our counters along.
+const METRICS: &str = "getMetrics";
+
+/// An API, and the contract that it is held to.
+pub struct OpenApiValidatedApi<A> {
+    inner: A,
+    pub(crate) contract: Arc<Contract>,
+    strict: bool,
+    pub(crate) counts: Arc<Counts>,
+}
+
+impl<A: ApiService> OpenApiValidatedApi<A> {
+    /// Holds `inner` to `contract`. A response that breaks it is logged and counted; with `strict`
+    /// it is answered 500 instead of being sent.
+    pub fn new(inner: A, contract: Arc<Contract>, strict: bool) -> Self {
+        Self { inner, contract, strict, counts: Arc::default() }
+    }
+
+    // ANCHOR: judge
+    /// Holds a response to the contract.
+    fn judge(&self, operation: &Operation, head: bool, response: ApiResponse) -> ApiResponse {
+        let response = self.with_counts(operation, response);
+        let ApiResponse { status, headers, body } = response;
+        let known = match &body {
+            ApiBody::Bytes(bytes) => Some(&bytes[..]),
+            ApiBody::Stream(_) => None,
+        };
+        let faults = operation.check_response(status, &headers, known, head);
+        if !faults.is_empty() {
+            self.counts.broken_response(&operation.id);
+            for fault in faults.as_slice() {
+                let operation = &operation.id;
+                tracing::error!(operation, %status, %fault, "a response breaks the contract");
+            }
+            if self.strict {
+                let detail = "the answer breaks the contract, so it is not sent; the log says how";
+                return problem(StatusCode::INTERNAL_SERVER_ERROR, detail, &[]);
+            }
+        }
+        let item = operation.content(status, &headers).and_then(|content| content.item.clone());
+        let body = match (body, item) {
+            (ApiBody::Stream(pieces), Some(item)) => ApiBody::Stream(
+                Watch {
+                    item,
+                    operation: operation.id.clone(),
+                    counts: Arc::clone(&self.counts),
+                    strict: self.strict,
+                    kept: BytesMut::new(),
+                }
+                .over(pieces),
+            ),
+            (body, _) => body,
+        };
+        ApiResponse { status, headers, body }
+    }
+    // ANCHOR_END: judge
+
+    fn with_counts(&self, operation: &Operation, response: ApiResponse) -> ApiResponse {
+        let body = match response.body {
+            ApiBody::Bytes(text) if operation.id == METRICS => {
+                ApiBody::Bytes(self.counts.beside(&text).unwrap_or(text))
+            }
+            body => body,
+        };
+        ApiResponse { body, ..response }
+    }
+
+    fn refuse(&self, operation: &str, response: ApiResponse) -> ApiResponse {
+        self.counts.refused(operation, response.status);
+        response
+    }
+}
+
+impl<A: ApiService> ApiService for OpenApiValidatedApi<A> {
+    // ANCHOR: handle
+    fn handle(&self, request: ApiRequest) -> BoxFuture<'_, ApiResponse> {
+        Box::pin(async move {
+            let (operation, params) = match self.contract.find(&request.method, &request.path) {
+                Lookup::Found(operation, params) => (operation, params),
+                Lookup::Only(methods) => return self.refuse("none", not_allowed(&methods)),
+                Lookup::Nowhere => {
+                    let detail = "there is nothing at this path";
+                    return self.refuse("none", problem(StatusCode::NOT_FOUND, detail, &[]));
+                }
+            };
+            if let Err(refusal) = operation.check_request(&params, &request) {
+                return self.refuse(&operation.id, refusal.into_response());
+            }
+            let head = request.method == Method::HEAD;
+            self.judge(operation, head, self.inner.handle(request).await)
+        })
+    }
+    // ANCHOR_END: handle
+}
+
+fn not_allowed(methods: &[Method]) -> ApiResponse {
+    let methods: Vec<_> = methods.iter().map(Method::as_str).collect();
+    let methods = methods.join(", ");
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut response = problem(status, &format!("use one of: {methods}"), &[]);
+    if let Ok(methods) = HeaderValue::from_str(&methods) {
+        response.headers.insert(header::ALLOW, methods);
+    }
+    response
+}
