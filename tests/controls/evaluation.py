@@ -95,9 +95,11 @@ class Evaluation:
         def output(text):
             return {"text": text, "encoding": "utf8", "bytes_total": len(text), "truncated": False}
 
+        with self.lock:
+            status, outcome, exit_code = self.status, self.outcome, self.exit_code
         said = {
-            "id": self.id, "status": self.status, "outcome": self.outcome,
-            "exit_code": self.exit_code, "signal": None, "attempt": 1,
+            "id": self.id, "status": status, "outcome": outcome, "exit_code": exit_code,
+            "signal": None, "attempt": 1,
             "stdout": output(self.printed(0)), "stderr": output(self.printed(1)),
             "sandbox": {"engine": "none"}, "timing": {"submitted_at": self.submitted},
             "limits": {

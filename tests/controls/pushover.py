@@ -150,7 +150,7 @@ def cancel(evaluation):
 
 def metrics():
     labels = {}
-    for evaluation in evaluations.values():
+    for evaluation in list(evaluations.values()):
         labels.update(evaluation.asked.get("labels", {}))
     if "labels-in-metrics" not in faults:
         labels = {}
