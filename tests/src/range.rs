@@ -128,6 +128,17 @@ impl Range {
         Self::new(stage, Ground::host()?, url)
     }
 
+    /// A server of ours that stands in the place of stage number `stage`. Its ground is this host.
+    ///
+    /// # Errors
+    ///
+    /// When the ground cannot be prepared.
+    pub fn around(stage: u16, server: Server) -> Result<Self> {
+        let mut range = Self::at(stage, server.url())?;
+        range.server = Some(server);
+        Ok(range)
+    }
+
     fn new(stage: u16, ground: Ground, url: &str) -> Result<Self> {
         let (client, door) = (Client::new(stage, url)?, address_of(url)?);
         Ok(Self {
@@ -228,9 +239,9 @@ impl Range {
         self.host_kernel.get_or_try_init(|| witness::seen(self)).await.copied()
     }
 
-    /// The end of what the server wrote to standard error, when it is ours.
-    pub fn stderr_tail(&self) -> String {
-        self.server.as_ref().map(Server::stderr_tail).unwrap_or_default()
+    /// The end of what the server wrote to standard error. None when it is not ours.
+    pub fn stderr_tail(&self) -> Option<String> {
+        self.server.as_ref().map(Server::stderr_tail)
     }
 
     /// Takes the stage down.

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::{Listed, listed, wire};
-use crate::client::Program;
+use crate::client::{Answer, Program};
 use crate::probe::program::canary;
 use crate::range::Range;
 use crate::verdict::{By, Verdict};
@@ -54,7 +54,7 @@ pub(super) const LIST: &[Listed] = &[
         "id: platform/unread-stream"
         "class: PeerDoS"
         "title: Follow a flood and do not read"
-        "intent: Opens a stream, prints megabytes, and never takes a byte of it"
+        "intent: Opens a stream, prints megabytes, and never takes a byte of them"
         "success: The program, or another client, has to wait for the reader"
         "source: CWE-770; slow-consumer problem"
         "host: safe"
@@ -64,8 +64,19 @@ pub(super) const LIST: &[Listed] = &[
 
 const NO_STREAMS: Verdict = Verdict::NotApplicable("this stage has no event streams");
 
+/// Printed by one program: less than the output cap of any stage, in bytes.
+const FLOOD: usize = 200 * 4096;
+/// Programs that print as much. The kernel's buffers of one connection took 4.3 MB before the sender
+/// had to wait (measured, with Linux's own limits); less than that tells nothing.
+const FLOODS: usize = 8;
+/// How long they may take together.
+const FLOODED_WITHIN: Duration = Duration::from_secs(45);
+
 async fn open(range: &Range, path: &str) -> Result<TcpStream> {
-    let mut socket = wire::connect(range).await?;
+    follow(wire::connect(range).await?, range, path).await
+}
+
+async fn follow(mut socket: TcpStream, range: &Range, path: &str) -> Result<TcpStream> {
     let door = range.door;
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: {door}\r\nAccept: text/event-stream\r\n\r\n");
@@ -79,9 +90,13 @@ async fn idle(range: &Range) -> Result<Verdict> {
     }
     let mut held = Vec::new();
     for _ in 0..20 {
-        held.extend(join_all((0..50).map(|_| open(range, "/events"))).await.into_iter().flatten());
+        let some: Result<Vec<_>> =
+            join_all((0..50).map(|_| open(range, "/events"))).await.into_iter().collect();
+        // One that takes no more of them does not take an honest client either.
+        let Ok(some) = some else { return Ok(Verdict::Escaped) };
+        held.extend(some);
     }
-    let fine = held.len() == 1000 && wire::serves(range).await && wire::works(range).await;
+    let fine = wire::serves(range).await && wire::works(range).await;
     drop(held);
     Ok(if fine { Verdict::Contained(By::BackPressure) } else { Verdict::Escaped })
 }
@@ -139,11 +154,14 @@ async fn unread(range: &Range) -> Result<Verdict> {
     if range.stage < 3 {
         return Ok(NO_STREAMS);
     }
-    let held = open(range, "/events").await?;
+    // Not through the harness's relay, which would take the server's events off its hands.
+    let socket = range.ground.network().connect(range.address).await?;
+    let held = follow(socket, range, "/events").await?;
     let flood = Program::new("import sys\nfor _ in range(200): sys.stdout.write('x' * 4096)");
-    let ran = tokio::time::timeout(Duration::from_secs(20), range.client.evaluate(&flood)).await;
-    let whole = matches!(ran, Ok(Ok(answer)) if answer.stdout().len() == 200 * 4096);
-    let fine = whole && wire::works(range).await;
+    let floods = join_all((0..FLOODS).map(|_| range.client.evaluate(&flood)));
+    let ran = tokio::time::timeout(FLOODED_WITHIN, floods).await.unwrap_or_default();
+    let whole = |answer: &Result<Answer>| matches!(answer, Ok(it) if it.stdout().len() == FLOOD);
+    let fine = ran.len() == FLOODS && ran.iter().all(whole) && wire::works(range).await;
     drop(held);
     Ok(if fine { Verdict::Contained(By::BackPressure) } else { Verdict::Escaped })
 }

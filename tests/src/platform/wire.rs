@@ -55,7 +55,9 @@ impl Reply {
 
 /// A connection to the server.
 pub(super) async fn connect(range: &Range) -> Result<TcpStream> {
-    TcpStream::connect(range.door).await.context("the server takes no connection")
+    let connected = timeout(ANSWER_WITHIN, TcpStream::connect(range.door)).await;
+    // A server whose backlog is full does not say so: one would wait for minutes.
+    connected.context("the server takes no connection")?.context("cannot connect to the server")
 }
 
 /// Sends these bytes, and reads until the server closes the connection or has been silent for long.
