@@ -111,8 +111,8 @@ async fn attend(
                 Ok(1..) if line.len() < LINE => {}
                 _ => break Stop::Vanished,
             },
-            read = stdout.read(&mut out), if output.stdout_is_open => output.stdout(&out, read),
-            read = stderr.read(&mut err), if output.stderr_is_open => output.stderr(&err, read),
+            read = stdout.read(&mut out), if output.stdout_is_open => output.stdout(&out, &read),
+            read = stderr.read(&mut err), if output.stderr_is_open => output.stderr(&err, &read),
             _gone = &mut sending, if !sending.is_terminated() => {}
             () = &mut deadline => return watch.out_of_time(BEGINS),
             _ = sampling.tick() => if watch.sample() { return Stop::OutOfCpu },

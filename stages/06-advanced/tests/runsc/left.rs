@@ -73,9 +73,7 @@ async fn a_program_ends_when_its_stage_hangs() {
     hanging.signal(Signal::STOP);
     let all = processes(hanging.child.id());
     // Its supervisor counts the time for its start, the program's own, and a little.
-    until("its supervisor ends it", Duration::from_secs(60), || {
-        processes(hanging.child.id()) < all
-    });
+    until("its supervisor ends it", Duration::from_mins(1), || processes(hanging.child.id()) < all);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,7 @@ async fn engine(warm: u16) -> RunscEngine {
     let options = RunscOptions { warm_sandboxes: warm, ..RunscOptions::default() };
     let engine = RunscEngine::start(&options, LIMITS).await;
     let engine = engine.expect("run infrastructure/setup/setup.sh first");
-    assert!(engine.is_warm(Duration::from_secs(60)).await, "{:?}", engine.pool());
+    assert!(engine.is_warm(Duration::from_mins(1)).await, "{:?}", engine.pool());
     engine
 }
 
