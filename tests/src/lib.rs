@@ -14,10 +14,11 @@
 //!    [`bench`];
 //! 5. [`probe`], [`range`], [`evidence`], [`verdict`] and [`promise`]: one attack on one stage;
 //!    [`volley`], [`attack`] and [`matrix`]: all of them, on all stages;
-//! 6. [`rules`]: what the architecture tests look for.
+//! 6. [`rules`]: what the architecture tests look for, and [`interface`]: what a stage exports.
 
 pub mod workspace;
 
+pub mod interface;
 pub mod rules;
 
 pub mod stages;
