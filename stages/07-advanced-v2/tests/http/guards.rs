@@ -74,7 +74,7 @@ async fn without_a_host_the_api_still_guards_itself() {
         (request.clone().with_body("12345678901"), 413),
         (request.clone().with_header("host", "evil.example"), 421),
         (request.clone().with_header("origin", "http://evil.example"), 403),
-        (ApiRequest { path: "eval".to_owned(), ..request.clone() }, 404),
+        (ApiRequest { path: "eval".to_owned(), ..request.clone() }, 400),
         (ApiRequest { path: "/eval?limit=1".to_owned(), ..request.clone() }, 400),
     ] {
         let said = format!("{request:?}");

@@ -106,7 +106,8 @@ impl<C: Client> Conversation<'_, C> {
 
     /// One that uses all that a submission can bring. Gives its id back.
     async fn one_evaluation(&mut self) -> String {
-        let code = "print(open('a.txt').read(), input())";
+        // In one write, so that it is one event, however quickly it is read.
+        let code = "import sys; sys.stdout.write(open('a.txt').read() + input())";
         let id = self
             .submit(&json!({ "code": code, "stdin": "in\n", "files": { "a.txt": "é" },
                              "timeout_seconds": 20, "labels": { "run": "a" } }))
@@ -128,7 +129,7 @@ impl<C: Client> Conversation<'_, C> {
     }
 
     async fn pages(&mut self) {
-        self.submit(&json!({ "code": "1/0", "labels": { "run": "b" } })).await;
+        self.submit(&json!({ "code": "raise SystemExit('no')", "labels": { "run": "b" } })).await;
         let first = self.get("/eval?limit=1").await;
         let page: Value = serde_json::from_slice(&first.body).unwrap();
         let cursor = page["next_cursor"].as_str().unwrap();
