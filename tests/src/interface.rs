@@ -108,7 +108,8 @@ fn leaves(tree: &UseTree) -> Vec<(String, String)> {
 fn find(path: &str, module: &str, modules: &Modules) -> Option<Item> {
     let path = path.strip_prefix("crate::").unwrap_or(path);
     let (of, name) = path.rsplit_once("::").unwrap_or(("", path));
-    let home = if modules.contains_key(&joined(module, of)) { joined(module, of) } else { of.into() };
+    let home =
+        if modules.contains_key(&joined(module, of)) { joined(module, of) } else { of.into() };
     for item in modules.get(&home)? {
         match item {
             Item::Use(import) => {

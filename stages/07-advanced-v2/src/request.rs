@@ -109,8 +109,7 @@ mod tests {
     #[test]
     fn a_path_that_cannot_be_one_is_a_problem() {
         for path in ["/a b", "/a\r\nx: y", "/\0", "/eval?limit=1", "/eval#x"] {
-            let request =
-                ApiRequest { path: path.to_owned(), ..ApiRequest::new(Method::GET, "/") };
+            let request = ApiRequest { path: path.to_owned(), ..ApiRequest::new(Method::GET, "/") };
             let problem = shared::http::Request::try_from(request).unwrap_err();
             assert_eq!(problem.into_response().status(), 400, "{path:?}");
         }

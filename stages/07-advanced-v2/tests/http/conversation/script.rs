@@ -49,7 +49,9 @@ impl<C: Client> Conversation<'_, C> {
     }
 
     async fn about_itself(&mut self) {
-        for target in ["/health", "/health?ready=true", "/health?ready=perhaps", "/queue", "/status"] {
+        for target in
+            ["/health", "/health?ready=true", "/health?ready=perhaps", "/queue", "/status"]
+        {
             self.get(target).await;
         }
         for target in ["/health", "/", "/eval", "/nowhere"] {
@@ -85,14 +87,15 @@ impl<C: Client> Conversation<'_, C> {
         for body in ["", "{", "[]", "7", r#"{"code": 7}"#, r#"{"code": "", "image": "mine"}"#] {
             self.ask(Asked::submit(body)).await;
         }
-        self.ask(Asked::submit(b"{\"code\": \"\xff\x00\"}")).await;
         let many = json!({ "code": "\u{0}", "timeout_seconds": 0, "memory_bytes": 1,
                            "files": { "../x": "" } });
         self.ask(Asked::submit(many.to_string())).await;
         self.ask(Asked::submit(vec![b' '; TOO_LARGE])).await;
         let plain = Asked { body: b"{}".to_vec(), ..Asked::new(Method::POST, "/eval") };
         self.ask(plain.clone()).await;
-        self.ask(plain.with("content-type", "text/plain")).await;
+        self.ask(plain.clone().with("content-type", "text/plain")).await;
+        let bytes = Asked { body: b"\xff\x00".to_vec(), ..plain };
+        self.ask(bytes.with("content-type", "application/octet-stream")).await;
         let other = Asked::submit(r#"{"code": ""}"#).with("origin", "http://evil.example");
         self.ask(other).await;
         self.ask(Asked::submit(r#"{"code": ""}"#).with("prefer", "wait=soon")).await;

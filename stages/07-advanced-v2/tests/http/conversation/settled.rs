@@ -80,6 +80,8 @@ fn document(text: &str) -> String {
 fn settle(value: &mut Value) {
     match value {
         Value::Object(members) => {
+            // An engine that ended a program before it began has nothing to say here.
+            members.shift_remove("usage");
             for (name, member) in members.iter_mut() {
                 settle_member(name, member);
             }
@@ -97,7 +99,7 @@ fn settle_member(name: &str, member: &mut Value) {
         "timeout_seconds" | "cpu_seconds" => {}
         "time" | "millis" | "bytes" | "tested_at" => *member = json!("<new>"),
         _ if is_new => *member = json!("<new>"),
-        "sandbox" | "usage" | "engine" | "walls" => *member = json!("<of the engine>"),
+        "sandbox" | "engine" | "walls" => *member = json!("<of the engine>"),
         "evidence" => *member = json!({ "decided_by": member["decided_by"] }),
         // What a check saw; that it passed stands beside it.
         "checks" => {
@@ -115,7 +117,8 @@ fn settle_member(name: &str, member: &mut Value) {
 
 /// The component that is called by the engine's name.
 fn renamed(members: Map<String, Value>) -> Map<String, Value> {
-    let rename = |name: String| if name.ends_with(" engine") { "<engine>".to_owned() } else { name };
+    let rename =
+        |name: String| if name.ends_with(" engine") { "<engine>".to_owned() } else { name };
     let mut named: Vec<_> = members.into_iter().map(|(name, it)| (rename(name), it)).collect();
     if named.iter().any(|(name, _)| name == "<engine>") {
         named.sort_by(|one, other| one.0.cmp(&other.0)); // by its own name it stood elsewhere
