@@ -97,6 +97,23 @@ async fn without_a_host_the_api_still_guards_itself() {
     api.stop().await;
 }
 
+/// The length is a header of the host's, so that the conversation says nothing about it.
+#[tokio::test]
+async fn head_tells_the_length_of_what_get_brings() {
+    for name in SERVERS {
+        let server = Server::open(name);
+        let client = Reqwest::new();
+        for path in ["/health", "/", "/nowhere"] {
+            let url = format!("{}{path}", server.url);
+            let head = client.head(&url).send().await.unwrap();
+            let length = head.headers()["content-length"].to_str().unwrap().to_owned();
+            assert!(head.bytes().await.unwrap().is_empty());
+            let whole = client.get(&url).send().await.unwrap().bytes().await.unwrap();
+            assert_eq!(length, whole.len().to_string(), "{name}: {path}");
+        }
+    }
+}
+
 async fn submit(url: &str, code: &str) -> String {
     let request = Reqwest::new().post(format!("{url}/eval")).json(&json!({ "code": code }));
     let accepted: Value = request.send().await.unwrap().json().await.unwrap();
@@ -113,11 +130,12 @@ async fn until(stream: &mut reqwest::Response, event: &str) -> String {
 }
 
 #[tokio::test]
-async fn events_come_while_the_program_runs_and_a_reader_that_leaves_frees_its_place() {
+async fn a_reader_that_leaves_frees_its_place() {
     for name in SERVERS {
         let server = Server::open(name);
         let events = submit(&server.url, "import time; time.sleep(60)").await;
         let mut stream = reqwest::get(&events).await.unwrap();
+        // It has an answer while the program runs: events come one by one.
         let text = until(&mut stream, "event: evaluation.started").await;
         assert!(!text.contains("evaluation.completed"), "{name}: {text}");
         let open = async || {
