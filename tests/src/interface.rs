@@ -1,8 +1,8 @@
 //! What a stage exports, as one text that can be compared: the names in its `lib.rs`, each with its
 //! signature, without bodies and without what is private.
 //!
-//! It reads syntax and resolves nothing but the stage's own modules: a name that comes from another
-//! crate is listed by its path.
+//! It reads syntax and resolves nothing but the stage's own modules: a type of another crate stands
+//! there as the source has it, and what is implemented for such a type is not listed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
