@@ -186,7 +186,7 @@ fn implementations(name: &str, modules: &Modules) -> Vec<Item> {
     for item in modules.values().flatten() {
         let Item::Impl(it) = item else { continue };
         let syn::Type::Path(own) = &*it.self_ty else { continue };
-        if !own.path.segments.last().is_some_and(|segment| segment.ident == name) {
+        if own.path.segments.last().is_none_or(|segment| segment.ident != name) {
             continue;
         }
         let mut it = it.clone();

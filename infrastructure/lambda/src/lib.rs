@@ -12,7 +12,7 @@
 //! | deadlines for header and body, number of connections | Amazon's front, which hands on whole requests, one at a time for each process |
 //! | `Host` | Amazon's front, which knows the names; so the API is told not to look ([`any_host`]) |
 //! | `Origin` | the API |
-//! | an orderly end | the wiring hears SIGTERM. Amazon sends it only to functions with an extension |
+//! | an orderly end | at a signal the platform drains and the event in hand is answered. Amazon sends one only to functions with an extension |
 //!
 //! What this host cannot do:
 //!
@@ -33,25 +33,44 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Body, Error, Request, RequestExt, Response};
 use stage_07_advanced_v2::{ApiBody, ApiRequest, ApiResponse, ApiService};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How long a stream is gathered. API Gateway waits 30 s for a function.
 pub const GATHER: Duration = Duration::from_secs(20);
 /// How much of a stream is gathered, in bytes. Lambda takes an answer of at most 6 MB, and JSON's
 /// escapes make more of it.
 const GATHER_BYTES: usize = 4 << 20;
+/// How long the runtime may take to hand the last answer on, which cannot be seen from here.
+const HAND_ON: Duration = Duration::from_millis(200);
 
 // ANCHOR: host
-/// Answers events by `api`, until Lambda ends the process.
+/// Answers events by `api` until `stop` fires, then returns when the event in hand is answered.
 ///
 /// # Errors
 ///
 /// When Lambda's own interface cannot be reached or breaks off.
-pub async fn serve(api: Arc<dyn ApiService>) -> Result<(), Error> {
-    lambda_http::run(lambda_http::service_fn(move |event| {
-        let api = Arc::clone(&api);
-        async move { Ok::<_, Error>(answer(api.handle(request(event)).await, GATHER).await) }
-    }))
-    .await
+pub async fn serve(api: Arc<dyn ApiService>, stop: CancellationToken) -> Result<(), Error> {
+    let in_hand = TaskTracker::new();
+    let (handled, stopped) = (in_hand.clone(), stop.clone());
+    let serving = lambda_http::run(lambda_http::service_fn(move |event| {
+        let (api, stop, handled) = (Arc::clone(&api), stopped.clone(), handled.token());
+        async move {
+            let answer = answer(api.handle(request(event)).await, GATHER, stop).await;
+            drop(handled);
+            Ok::<_, Error>(answer)
+        }
+    }));
+    let ending = async {
+        stop.cancelled().await;
+        in_hand.close();
+        in_hand.wait().await;
+        tokio::time::sleep(HAND_ON).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = ending => Ok(()),
+    }
 }
 
 /// An event as a request.
@@ -89,10 +108,15 @@ fn path(event: &Request) -> String {
 }
 
 /// A response as Lambda takes it: whole.
-async fn answer(response: ApiResponse, gather: Duration) -> Response<Body> {
+async fn answer(
+    response: ApiResponse,
+    gather: Duration,
+    stop: CancellationToken,
+) -> Response<Body> {
     let body = match response.body {
         ApiBody::Bytes(bytes) => bytes.to_vec(),
-        ApiBody::Stream(mut pieces) => {
+        ApiBody::Stream(pieces) => {
+            let mut pieces = pieces.take_until(Box::pin(stop.cancelled_owned()));
             let (mut whole, end) = (Vec::new(), Instant::now() + gather);
             while let Ok(Some(piece)) = timeout_at(end, pieces.next()).await {
                 whole.extend_from_slice(&piece);
@@ -198,21 +222,33 @@ mod tests {
     async fn a_stream_without_an_end_is_answered_with_what_came() {
         let pieces = futures_util::stream::iter([Bytes::from("id: 1\n"), Bytes::from("\n")]);
         let endless = pieces.chain(futures_util::stream::pending()).boxed();
-        let answer = answer(response(ApiBody::Stream(endless)), GATHER).await;
+        let answer =
+            answer(response(ApiBody::Stream(endless)), GATHER, CancellationToken::new()).await;
         assert!(matches!(answer.body(), Body::Text(text) if text == "id: 1\n\n"), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stream_without_an_end_does_not_keep_the_function_from_ending() {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let endless = ApiBody::Stream(futures_util::stream::pending().boxed());
+        let answered = answer(response(endless), Duration::from_hours(1), stop);
+        let answered = tokio::time::timeout(Duration::from_secs(10), answered).await.unwrap();
+        assert!(matches!(answered.body(), Body::Empty));
     }
 
     #[tokio::test]
     async fn a_flood_is_cut_before_it_is_too_large_to_answer() {
         let flood = futures_util::stream::repeat(Bytes::from(vec![b'x'; 1 << 20])).boxed();
-        let answer = answer(response(ApiBody::Stream(flood)), GATHER).await;
+        let answer =
+            answer(response(ApiBody::Stream(flood)), GATHER, CancellationToken::new()).await;
         assert!(matches!(answer.body(), Body::Text(text) if text.len() == GATHER_BYTES));
     }
 
     #[tokio::test]
     async fn an_answer_that_is_no_text_stays_what_it_is() {
         let bytes = ApiBody::Bytes(Bytes::from_static(b"\xff\x00"));
-        let answer = answer(response(bytes), GATHER).await;
+        let answer = answer(response(bytes), GATHER, CancellationToken::new()).await;
         assert!(matches!(answer.body(), Body::Binary(bytes) if bytes == b"\xff\x00"));
     }
 }

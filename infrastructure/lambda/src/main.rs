@@ -47,16 +47,21 @@ async fn run() -> Result<(), Error> {
     let options = ServerOptions { any_host: true, ..settings.server_options() };
     let api: Arc<_> = RestfulApi::new(&platform, options);
     let app = platform.app();
+    let stop = CancellationToken::new();
+    let serving = crucible_lambda::serve(api, stop.clone());
+    tokio::pin!(serving);
     tokio::select! {
-        served = crucible_lambda::serve(api) => {
-            let now = CancellationToken::new();
-            now.cancel();
-            app.evaluations.shutdown(now).await;
+        served = &mut serving => {
+            stop.cancel();
+            app.evaluations.shutdown(stop).await;
             app.engine.close().await;
             served
         }
-        // Events are answered until all that runs has ended.
-        _exit = signals.drain(&app, &settings) => Ok(()),
+        // Events are answered until all that runs has ended, and the last one is handed on.
+        _exit = signals.drain(&app, &settings) => {
+            stop.cancel();
+            serving.await
+        }
     }
 }
 // ANCHOR_END: wiring

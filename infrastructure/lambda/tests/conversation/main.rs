@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use conversation::{Asked, Client as _, HttpClient, hold};
 use emulator::{Emulator, Function, OPEN};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn the_function_holds_the_conversation_of_stage_seven() {
@@ -33,7 +33,7 @@ async fn the_function_holds_the_conversation_of_stage_seven() {
 }
 
 #[tokio::test]
-async fn what_runs_is_ended_before_the_function_goes() {
+async fn what_runs_is_ended_and_answered_before_the_function_goes() {
     let emulator = Emulator::start();
     let mut function = Function::start(&emulator, &OPEN);
     let client = HttpClient::new(emulator.url());
@@ -42,8 +42,8 @@ async fn what_runs_is_ended_before_the_function_goes() {
     let code = format!(
         "import os, time; open({file:?}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(60)"
     );
-    let accepted = client.ask(Asked::submit(json!({ "code": code }).to_string())).await;
-    assert_eq!(accepted.status, 202);
+    let asked = Asked::submit(json!({ "code": code }).to_string()).with("prefer", "wait=60");
+    let asking = tokio::spawn(async move { client.ask(asked).await });
     let process = async {
         loop {
             let written = std::fs::read_to_string(&file).unwrap_or_default();
@@ -57,6 +57,9 @@ async fn what_runs_is_ended_before_the_function_goes() {
     assert!(process.exists());
     assert_eq!(function.stop(), Some(0));
     assert!(!process.exists(), "the program outlived the function");
+    let answered = asking.await.unwrap();
+    let evaluation: Value = serde_json::from_slice(&answered.body).unwrap();
+    assert_eq!((answered.status.as_u16(), &evaluation["status"]), (200, &"cancelled".into()));
 }
 
 #[test]
