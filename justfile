@@ -55,7 +55,7 @@ bench *ARGS:
 
 # Serve stage 7's API as a Lambda function does, on http://127.0.0.1:9007 (the tools: `just setup --with-tests`)
 lambda *ARGS:
-    cd infrastructure/lambda && cargo lambda watch --ignore-changes --disable-cors \
+    cd infrastructure/lambda && cargo lambda watch --package crucible-lambda --ignore-changes --disable-cors \
       --invoke-address 127.0.0.1 --invoke-port 9007 {{ARGS}}
 
 # Build the book

@@ -12,7 +12,7 @@
 //! | deadlines for header and body, number of connections | Amazon's front, which hands on whole requests, one at a time for each process |
 //! | `Host` | Amazon's front, which knows the names; so the API is told not to look ([`any_host`]) |
 //! | `Origin` | the API |
-//! | an orderly end | at a signal the platform drains and the event in hand is answered. Amazon sends one only to functions with an extension |
+//! | an orderly end | at a signal the platform drains and the event in hand is answered. Amazon sends one only to functions with an extension, and `cargo lambda watch` kills: what is left behind then is taken away at the next start |
 //!
 //! What this host cannot do:
 //!

@@ -27,7 +27,8 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    // Whoever keeps Lambda's logs keeps text, and not the colours of a terminal.
+    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
