@@ -49,8 +49,7 @@ async fn run() -> Result<(), Error> {
     let api: Arc<_> = RestfulApi::new(&platform, options);
     let app = platform.app();
     let stop = CancellationToken::new();
-    let serving = crucible_lambda::serve(api, stop.clone());
-    tokio::pin!(serving);
+    let mut serving = Box::pin(crucible_lambda::serve(api, stop.clone()));
     tokio::select! {
         served = &mut serving => {
             stop.cancel();

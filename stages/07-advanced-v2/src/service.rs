@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | half a header or half a body, then silence | a deadline for each | `a_client_that_is_slow_or_led_astray_is_cut_off` |
 //! | a body of a gigabyte | counts while it reads, and stops | the same |
+//! | thousands of connections | lets so many in, and no more | `one_connection_too_many_waits` |
 //! | a reader of events that is gone | drops the stream, and with it the place | `a_reader_that_leaves_frees_its_place` |
 //! | a stream without an end keeps the server from ending | ends it when the server is told to stop | `what_runs_is_ended_and_told_before_the_server_goes` |
 //!

@@ -11,6 +11,7 @@ use shared::http::ServerOptions;
 use stage_07_advanced_v2::{ApiArgs, ApiRequest, ApiService as _, ServerChoice};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,29 @@ async fn exchange(address: &str, request: &str) -> String {
     answer
 }
 
+/// The API behind a server in this process, whose bounds a test can choose.
+struct Hosted {
+    address: String,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Hosted {
+    async fn start(choice: ServerChoice, api: &InProcess, options: ServerOptions) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let stop = CancellationToken::new();
+        let front = choice.front(api.api.clone());
+        let serving = tokio::spawn(front(listener, options, stop.clone()));
+        Self { address, stop, serving }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        timeout(SOON, self.serving).await.expect("the server never ended").unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_is_slow_or_led_astray_is_cut_off() {
     let options = ServerOptions {
@@ -40,11 +64,7 @@ async fn a_client_that_is_slow_or_led_astray_is_cut_off() {
     };
     let api = InProcess::start(options.clone()).await;
     for choice in ServerChoice::value_variants() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let stop = CancellationToken::new();
-        let front = choice.front(api.api.clone());
-        let serving = tokio::spawn(front(listener, options.clone(), stop.clone()));
+        let hosted = Hosted::start(*choice, &api, options.clone()).await;
         for (attack, answer) in [
             ("POST /eval HTTP/1.1\r\nHost: localhost\r\nX-", ""),
             ("POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab", "408"),
@@ -60,12 +80,34 @@ async fn a_client_that_is_slow_or_led_astray_is_cut_off() {
             ),
             ("nonsense\r\n\r\n", "400"),
         ] {
-            let said = exchange(&address, attack).await;
+            let said = exchange(&hosted.address, attack).await;
             let status = said.split(' ').nth(1).unwrap_or_default();
             assert_eq!(status, answer, "{choice:?}: {attack:?} was answered {said}");
         }
-        stop.cancel();
-        timeout(SOON, serving).await.expect("the server never ended").unwrap();
+        hosted.stop().await;
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_waits() {
+    let options = ServerOptions { max_connections: 1, ..ServerOptions::default() };
+    let api = InProcess::start(options.clone()).await;
+    for choice in ServerChoice::value_variants() {
+        let hosted = Hosted::start(*choice, &api, options.clone()).await;
+        let mut first = TcpStream::connect(&hosted.address).await.unwrap();
+        let mut second = TcpStream::connect(&hosted.address).await.unwrap();
+        let mut begin = [0; 12];
+        for socket in [&mut first, &mut second] {
+            socket.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        }
+        first.read_exact(&mut begin).await.unwrap();
+        assert_eq!(&begin, b"HTTP/1.1 200");
+        let waiting = timeout(SHORT, second.read_exact(&mut begin)).await;
+        assert!(waiting.is_err(), "{choice:?} answered two");
+        drop(first);
+        timeout(SOON, second.read_exact(&mut begin)).await.unwrap().unwrap();
+        hosted.stop().await;
     }
     api.stop().await;
 }
