@@ -57,6 +57,11 @@ soak *ARGS:
 bench *ARGS:
     cargo run --release -p ladder -- bench {{ARGS}}
 
+# Serve stage 7's API as a Lambda function does, on http://127.0.0.1:9007 (the tools: `just setup --with-tests`)
+lambda *ARGS:
+    cd infrastructure/lambda && cargo lambda watch --package crucible-lambda --ignore-changes --disable-cors \
+      --invoke-address 127.0.0.1 --invoke-port 9007 {{ARGS}}
+
 # Build the book
 book:
     cargo run -p crucible-book -- build

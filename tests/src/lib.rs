@@ -16,10 +16,11 @@
 //!    [`volley`], [`attack`] and [`matrix`]: all of them, on all stages; [`sabotage`]: the same with
 //!    a wall taken down, to see that the matrix can turn red;
 //! 6. [`deltas`]: what changes from each stage to the next, for the book;
-//! 7. [`rules`]: what the architecture tests look for.
+//! 7. [`rules`]: what the architecture tests look for, and [`interface`]: what a stage exports.
 
 pub mod workspace;
 
+pub mod interface;
 pub mod rules;
 
 pub mod stages;

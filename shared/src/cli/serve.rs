@@ -73,14 +73,19 @@ fn refuse_strangers(
     }
 }
 
-/// SIGINT and SIGTERM.
-pub(super) struct Signals {
+/// SIGINT and SIGTERM, for whatever serves.
+pub struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    pub(super) fn listen() -> std::io::Result<Self> {
+    /// From now on a signal does not end the process but is heard here.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no place for another handler.
+    pub fn listen() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -96,7 +101,7 @@ impl Signals {
 
     /// Waits for a signal, then takes the app down: nothing new, a deadline for what runs, and then
     /// nothing left. A second signal stops at once.
-    async fn drain(mut self, app: &App, settings: &Settings) -> Exit {
+    pub async fn drain(mut self, app: &App, settings: &Settings) -> Exit {
         self.next().await;
         let drain = settings.drain();
         say(&format!(

@@ -24,6 +24,9 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 /// A client has this long to send its body.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Connections at one moment.
+const MAX_CONNECTIONS: usize = 2048;
+
 /// What can be set about a server.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -33,6 +36,8 @@ pub struct ServerOptions {
     pub allowed_hosts: Vec<String>,
     /// Whether a client may use any: only where something in front looks at the name.
     pub any_host: bool,
+    /// Connections at one moment. More wait in the kernel's backlog.
+    pub max_connections: usize,
     /// How long a client may take for its header, and between two requests.
     pub header_deadline: Duration,
     /// How long a client may take for its body.
@@ -45,6 +50,7 @@ impl Default for ServerOptions {
             max_body_bytes: 2 << 20,
             allowed_hosts: Vec::new(),
             any_host: false,
+            max_connections: MAX_CONNECTIONS,
             header_deadline: HEADER_DEADLINE,
             body_deadline: BODY_DEADLINE,
         }

@@ -6,7 +6,7 @@
 //! | attack | defence | test |
 //! |---|---|---|
 //! | half a header, then silence | `header_deadline` | `half_a_header_is_cut_off` |
-//! | thousands of connections | [`MAX_CONNECTIONS`]; more wait in the kernel | by hand: the limit is a semaphore |
+//! | thousands of connections | `max_connections`; more wait in the kernel | `one_connection_too_many_waits` |
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,8 +27,6 @@ use super::{Response, ServerOptions, Service};
 
 /// Connections have this long to finish their answers after `stop`.
 const LINGER: Duration = Duration::from_secs(2);
-/// Connections at one moment. More wait in the kernel's backlog.
-const MAX_CONNECTIONS: usize = 2048;
 
 /// A service behind HTTP/1.
 pub struct Server<S> {
@@ -80,7 +78,7 @@ pub async fn accept<S, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(options.max_connections));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -198,6 +196,26 @@ mod tests {
         let own = "POST / HTTP/1.1\r\nHost: [::1]:8005\r\nOrigin: http://[::1]:8005\r\n\
                    Connection: close\r\nContent-Length: 2\r\n\r\nok";
         assert!(exchange(own).await.ends_with("\r\n\r\nok"));
+    }
+
+    #[tokio::test]
+    async fn one_connection_too_many_waits() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let options = ServerOptions { max_connections: 1, ..ServerOptions::default() };
+        tokio::spawn(Server::new(Router::new(), options, CancellationToken::new()).run(listener));
+        let mut begin = [0; 12];
+        let mut first = TcpStream::connect(address).await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        for socket in [&mut first, &mut second] {
+            socket.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        }
+        first.read_exact(&mut begin).await.unwrap();
+        assert_eq!(&begin, b"HTTP/1.1 404");
+        let waiting = timeout(Duration::from_millis(200), second.read_exact(&mut begin)).await;
+        assert!(waiting.is_err(), "it was answered: {begin:?}");
+        drop(first);
+        timeout(Duration::from_secs(5), second.read_exact(&mut begin)).await.unwrap().unwrap();
     }
 
     #[tokio::test]
