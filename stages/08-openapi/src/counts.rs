@@ -4,6 +4,8 @@
 //! takes them along. A label is the name of an operation of the contract, so that no stranger can
 //! make more of them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -31,11 +33,14 @@ pub(crate) struct Counts {
     refused: Family<Refused, Counter>,
     responses: Family<Broken, Counter>,
     events: Family<Broken, Counter>,
+    /// Both of the last two, over all operations.
+    total: AtomicU64,
 }
 
 impl Default for Counts {
     fn default() -> Self {
-        let (refused, responses, events) = (Family::default(), Family::default(), Family::default());
+        let (refused, responses, events) =
+            (Family::default(), Family::default(), Family::default());
         let mut registry = Registry::with_prefix("crucible_contract");
         let help = "Requests that are not what the contract says, by operation and answer";
         registry.register("requests_refused", help, Family::clone(&refused));
@@ -43,7 +48,7 @@ impl Default for Counts {
         registry.register("responses_broken", help, Family::clone(&responses));
         let help = "Events that are not what the contract says, by operation";
         registry.register("events_broken", help, Family::clone(&events));
-        Self { registry, refused, responses, events }
+        Self { registry, refused, responses, events, total: AtomicU64::default() }
     }
 }
 
@@ -54,11 +59,18 @@ impl Counts {
     }
 
     pub(crate) fn broken_response(&self, operation: &str) {
+        self.total.fetch_add(1, Ordering::Relaxed);
         self.responses.get_or_create(&Broken { operation: operation.to_owned() }).inc();
     }
 
     pub(crate) fn broken_event(&self, operation: &str) {
+        self.total.fetch_add(1, Ordering::Relaxed);
         self.events.get_or_create(&Broken { operation: operation.to_owned() }).inc();
+    }
+
+    /// Responses and events that were not what the contract says, so far.
+    pub(crate) fn broken(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
     }
 
     // ANCHOR: beside

@@ -220,9 +220,7 @@ fn types(kind: &TypeKind) -> String {
     };
     match kind {
         TypeKind::Single(one) => name(*one).to_owned(),
-        TypeKind::Multiple(several) => {
-            several.iter().map(name).collect::<Vec<_>>().join(" or ")
-        }
+        TypeKind::Multiple(several) => several.iter().map(name).collect::<Vec<_>>().join(" or "),
     }
 }
 
@@ -302,7 +300,8 @@ mod tests {
             },
         });
         let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
-        let mut value: Value = names.iter().map(|name| ((*name).to_owned(), json!(secret))).collect();
+        let mut value: Value =
+            names.iter().map(|name| ((*name).to_owned(), json!(secret))).collect();
         value["i"] = json!([secret]);
         value["j"] = json!([secret]);
         let seen = faults(rules, &value);
