@@ -17,7 +17,7 @@ async fn schemathesis_finds_nothing() {
     schemathesis
         .current_dir(work.path())
         .env("HOME", work.path())
-        .env("SCHEMATHESIS_HOOKS", folder().join("tests/http/streams.py"))
+        .env("SCHEMATHESIS_HOOKS", folder().join("tests/http/hooks.py"))
         .arg("--config-file")
         .arg(folder().join("tests/http/schemathesis.toml"))
         .args(["run", "--checks", "all", "--seed", SEED, "--max-time", SECONDS])

@@ -7,6 +7,7 @@
     reason = "in a test, a panic is the report of a failure"
 )]
 
+mod cost;
 mod requests;
 mod responses;
 
@@ -93,6 +94,22 @@ fn with_json(status: u16, value: &Value) -> ApiResponse {
 
 fn health(status: &str) -> ApiResponse {
     with_json(200, &json!({ "status": status }))
+}
+
+fn answer_to_a_submission() -> ApiResponse {
+    let output = json!({ "text": "", "encoding": "utf8", "bytes_total": 0, "truncated": false });
+    let mut response = with_json(
+        202,
+        &json!({
+            "id": ID, "status": "queued", "outcome": null, "exit_code": null, "signal": null,
+            "stdout": output, "stderr": output, "limits": BOUNDS.default,
+            "sandbox": { "engine": "gvisor" },
+            "timing": { "submitted_at": "2026-11-22T10:00:00Z" }, "attempt": 1,
+        }),
+    );
+    let path = HeaderValue::from_str(&format!("/eval/{ID}")).unwrap();
+    response.headers.insert("location", path);
+    response
 }
 
 async fn ask(api: &impl ApiService, request: ApiRequest) -> (u16, Value) {
