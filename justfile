@@ -53,6 +53,14 @@ soak *ARGS:
 bench *ARGS:
     cargo run --release -p ladder -- bench {{ARGS}}
 
+# Measure what the contract costs: a request of 64 KiB, held to it
+contract-cost:
+    cargo test --release -p stage-08-openapi --test validated -- alone_ --nocapture
+
+# Make a typed Python client out of the contract, in a new folder
+client FOLDER="target/client":
+    cargo run -q -p stage-08-openapi -- --generate-client python {{FOLDER}}
+
 # Build the book
 book:
     cargo run -p crucible-book -- build

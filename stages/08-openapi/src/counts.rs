@@ -13,6 +13,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use crate::operation::Operation;
+
 /// What an `OpenMetrics` text ends with.
 const END: &str = "# EOF\n";
 
@@ -37,8 +39,11 @@ pub(crate) struct Counts {
     total: AtomicU64,
 }
 
-impl Default for Counts {
-    fn default() -> Self {
+impl Counts {
+    // ANCHOR: new
+    /// Counters for these operations, all of them zero: an alarm on a counter that is not there yet
+    /// never goes off.
+    pub(crate) fn new(operations: &[Operation]) -> Self {
         let (refused, responses, events) =
             (Family::default(), Family::default(), Family::default());
         let mut registry = Registry::with_prefix("crucible_contract");
@@ -48,11 +53,18 @@ impl Default for Counts {
         registry.register("responses_broken", help, Family::clone(&responses));
         let help = "Events that are not what the contract says, by operation";
         registry.register("events_broken", help, Family::clone(&events));
-        Self { registry, refused, responses, events, total: AtomicU64::default() }
+        let counts = Self { registry, refused, responses, events, total: AtomicU64::default() };
+        for operation in operations {
+            let broken = Broken { operation: operation.id.clone() };
+            drop(counts.responses.get_or_create(&broken));
+            if operation.has_stream() {
+                drop(counts.events.get_or_create(&broken));
+            }
+        }
+        counts
     }
-}
+    // ANCHOR_END: new
 
-impl Counts {
     pub(crate) fn refused(&self, operation: &str, status: http::StatusCode) {
         let labels = Refused { operation: operation.to_owned(), status: status.as_u16() };
         self.refused.get_or_create(&labels).inc();
@@ -92,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_counters_stand_behind_those_of_the_layers_below() {
-        let counts = Counts::default();
+        let counts = Counts::new(&[]);
         counts.refused("submit", StatusCode::BAD_REQUEST);
         counts.broken_response("submit");
         counts.broken_response("submit");

@@ -108,6 +108,12 @@ impl Operation {
     }
     // ANCHOR_END: answer
 
+    /// Whether one of its answers is a stream.
+    pub(crate) fn has_stream(&self) -> bool {
+        let contents = self.answers.iter().flat_map(|(_, answer)| answer.content.values());
+        contents.into_iter().any(|content| content.item.is_some())
+    }
+
     /// The parameters in `part`.
     pub(crate) fn parameters_in(&self, part: Part) -> impl Iterator<Item = &Parameter> {
         self.parameters.iter().filter(move |parameter| parameter.part == part)

@@ -38,7 +38,8 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
     /// Holds `inner` to `contract`. A response that breaks it is logged and counted; with `strict`
     /// it is answered 500 instead of being sent.
     pub fn new(inner: A, contract: Arc<Contract>, strict: bool) -> Self {
-        Self { inner, contract, strict, counts: Arc::default() }
+        let counts = Arc::new(Counts::new(contract.operations()));
+        Self { inner, contract, strict, counts }
     }
 
     /// The same, verified together with `platform` from now on.

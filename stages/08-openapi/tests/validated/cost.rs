@@ -14,8 +14,8 @@ use crate::{Says, answer_to_a_submission, says};
 const SIZE: usize = 64 << 10;
 /// Requests that are measured.
 const TIMES: usize = 200;
-/// The most that the median may be.
-const BUDGET: Duration = Duration::from_millis(1);
+/// The most that the median may be. Without optimization everything takes some twenty times as long.
+const BUDGET: Duration = Duration::from_millis(if cfg!(debug_assertions) { 30 } else { 1 });
 
 /// A submission of [`SIZE`] bytes that uses everything a submission can have.
 fn submission() -> String {
