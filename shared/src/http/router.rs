@@ -133,9 +133,9 @@ mod tests {
         assert_eq!(ask(&router, Method::GET, "/").await.1, "new page");
         assert_eq!(ask(&router, Method::HEAD, "/eval/7").await.1, "one");
         assert_eq!(ask(&router, Method::DELETE, "/eval/7").await.1, "gone");
-        let routes: Vec<_> =
+        let all: Vec<_> =
             router.routes().map(|(method, path)| format!("{method} {path}")).collect();
-        assert_eq!(routes, ["GET /", "GET /eval/{id}", "DELETE /eval/{id}"]);
+        assert_eq!(all, ["GET /", "GET /eval/{id}", "DELETE /eval/{id}"]);
     }
 
     #[tokio::test]

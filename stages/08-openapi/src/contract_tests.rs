@@ -29,7 +29,9 @@ fn document() -> Arc<Value> {
 fn all<'a>(place: Place<'a>, found: &mut Vec<Place<'a>>) {
     let inner = place.written();
     found.push(place);
-    inner.into_iter().for_each(|place| all(place, found));
+    for place in inner {
+        all(place, found);
+    }
 }
 
 /// The examples at `place`, each with a name.
@@ -69,7 +71,9 @@ fn every_example_is_what_its_schema_says_and_nothing_is_without() {
             if let Some(item) = &item {
                 let events = events(value.as_str().unwrap());
                 assert!(!events.is_empty(), "{} {name} has no events", place.pointer);
-                events.iter().for_each(|event| item.check(event, Part::Body, "", &mut faults));
+                for event in &events {
+                    item.check(event, Part::Body, "", &mut faults);
+                }
             }
             wrong.extend(
                 faults.as_slice().iter().map(|it| format!("{} {name}: {it}", place.pointer)),

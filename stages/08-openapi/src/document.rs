@@ -60,13 +60,13 @@ impl<'a> Place<'a> {
             Value::Array(items) => (0..items.len()).map(|at| at.to_string()).collect(),
             _ => Vec::new(),
         };
-        let named = |name: String| {
+        let member = |name: String| {
             let mut pointer = self.pointer.clone();
             push_name(&mut pointer, &name);
             let value = self.root.pointer(&pointer)?;
             Some((name, self.step(pointer, value)?))
         };
-        names.into_iter().filter_map(named).collect()
+        names.into_iter().filter_map(member).collect()
     }
 
     /// All members or items as they are written, references not followed.

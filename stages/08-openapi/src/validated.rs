@@ -119,7 +119,7 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
 
     // ANCHOR: admit
     /// The operation that is asked for, if there is one and the request is what the contract says.
-    fn admit(&self, request: &ApiRequest) -> Result<&Operation, ApiResponse> {
+    fn admit(&self, request: &ApiRequest) -> Result<&Operation, Box<ApiResponse>> {
         let (operation, params) = match self.contract.find(&request.method, &request.path) {
             Lookup::Found(operation, params) => (operation, params),
             Lookup::Only(methods) => return Err(self.refuse("none", not_allowed(&methods))),
@@ -135,9 +135,9 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
     }
     // ANCHOR_END: admit
 
-    fn refuse(&self, operation: &str, response: ApiResponse) -> ApiResponse {
+    fn refuse(&self, operation: &str, response: ApiResponse) -> Box<ApiResponse> {
         self.counts.refused(operation, response.status);
-        response
+        Box::new(response)
     }
 }
 
@@ -148,7 +148,7 @@ impl<A: ApiService> ApiService for OpenApiValidatedApi<A> {
             let head = request.method == Method::HEAD;
             let mut response = match self.admit(&request) {
                 Ok(operation) => self.judge(operation, head, self.inner.handle(request).await),
-                Err(refused) => refused,
+                Err(refused) => *refused,
             };
             seal(&mut response.headers);
             // What is below answers HEAD without a body; what is said here has one.

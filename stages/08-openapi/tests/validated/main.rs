@@ -128,14 +128,14 @@ async fn the_contract_has_every_route_of_the_platform_and_no_other() {
     let platform = platform().await;
     let router = platform.router();
     let documents = PATHS.map(|path| ("GET".to_owned(), path.to_owned()));
-    let routes = router.routes().map(|(method, path)| (method.to_string(), path.to_owned()));
-    let routes: BTreeSet<_> = routes.chain(documents).collect();
+    let served = router.routes().map(|(method, path)| (method.to_string(), path.to_owned()));
+    let served: BTreeSet<_> = served.chain(documents).collect();
     let contract = contract();
     let operations = contract.operations().iter();
     let named: BTreeSet<_> =
         operations.map(|it| (it.method.to_string(), it.path.clone())).collect();
-    assert_eq!(routes, named);
-    assert!(routes.len() > 15, "{routes:?}");
+    assert_eq!(served, named);
+    assert!(served.len() > 15, "{served:?}");
     let api = DocumentedApi::new(RestfulApi::new(&platform, ServerOptions::default()), contract);
     for path in PATHS {
         let (status, _) = ask(&api, get(&path.replace("{file}", "docs.js"))).await;

@@ -80,9 +80,9 @@ async fn all_faults_of_a_request_are_told_at_once_each_with_its_place() {
 #[tokio::test]
 async fn a_body_of_another_kind_is_told_apart_from_a_wrong_one() {
     let (api, _platform) = served().await;
-    let body = |media, body: &'static str| {
+    let body = |media: &'static str, body: &'static str| {
         let request = ApiRequest::new(Method::POST, "/eval").with_body(body);
-        if media == "" { request } else { request.with_header("content-type", media) }
+        if media.is_empty() { request } else { request.with_header("content-type", media) }
     };
     for (request, status) in [
         (body("", r#"{"code": ""}"#), 415),

@@ -11,6 +11,9 @@ use stage_07_advanced_v2::{ApiBody, ApiResponse, ApiService};
 
 use crate::{answer, ask, get, health, says, with_json};
 
+/// Makes the answer that a test has chosen.
+type Answer = fn() -> ApiResponse;
+
 /// What was logged while the future ran.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -45,7 +48,7 @@ async fn a_response_outside_the_contract_is_not_sent() {
         response.headers.insert("x-powered-by", HeaderValue::from_static("hunter2"));
         response
     };
-    let answers: [(fn() -> ApiResponse, &str); 7] = [
+    let answers: [(Answer, &str); 7] = [
         (|| health("hunter2"), "body /status: give alive"),
         (|| with_json(200, &json!({ "status": "alive", "user": "hunter2" })), "body /user: take"),
         (|| with_json(201, &json!({ "status": "alive" })), "status : getHealth has no answer 201"),
@@ -138,7 +141,7 @@ async fn an_event_outside_the_contract_ends_a_strict_stream() {
 
 #[tokio::test]
 async fn what_is_no_event_is_told_as_well() {
-    let pieces: [fn() -> ApiResponse; 3] = [
+    let pieces: [Answer; 3] = [
         || stream_of(vec!["event: x\nid: 1\ndata: {\n\n".into()]),
         || stream_of(vec!["data: {}\n\n".into()]),
         || {
