@@ -250,9 +250,9 @@ mod tests {
         Schemas::new(Arc::new(document))?.at("/components/tested")
     }
 
-    fn faults(rules: Value, value: &Value) -> Vec<(String, String, Kind)> {
+    fn faults(rules: &Value, value: &Value) -> Vec<(String, String, Kind)> {
         let mut faults = Faults::default();
-        schema(&rules).unwrap().check(value, Part::Body, "/base", &mut faults);
+        schema(rules).unwrap().check(value, Part::Body, "/base", &mut faults);
         let seen = |fault: &Fault| (fault.pointer.clone(), fault.detail.clone(), fault.kind);
         faults.as_slice().iter().map(seen).collect()
     }
@@ -263,7 +263,7 @@ mod tests {
             "type": "object", "required": ["a"], "additionalProperties": false,
             "properties": { "a": {}, "b": { "type": ["string", "null"] }, "c/d": { "maximum": 3 } },
         });
-        let seen = faults(rules, &json!({ "b": 1, "c/d": 4, "e~": 1 }));
+        let seen = faults(&rules, &json!({ "b": 1, "c/d": 4, "e~": 1 }));
         let expected = [
             ("/base/a", "this is missing", Kind::Shape),
             ("/base/b", "give null or a string", Kind::Shape),
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn a_fault_inside_a_choice_is_named_where_it_is() {
         let rules = json!({ "$ref": "#/components/Pair" });
-        let one = |value| faults(rules.clone(), &value).remove(0);
+        let one = |value| faults(&rules, &value).remove(0);
         assert_eq!(one(json!({ "cats": 0 })).0, "/base/cats");
         assert_eq!(one(json!("long")).1, "at most 3 characters");
         let (pointer, detail, kind) = one(json!(7));
@@ -306,7 +306,7 @@ mod tests {
             names.iter().map(|name| ((*name).to_owned(), json!(secret))).collect();
         value["i"] = json!([secret]);
         value["j"] = json!([secret]);
-        let seen = faults(rules, &value);
+        let seen = faults(&rules, &value);
         assert!(seen.len() >= 12, "{seen:?}");
         assert!(!format!("{seen:?}").contains(secret), "{seen:?}");
     }
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn a_name_that_breaks_the_rules_is_pointed_at() {
         let rules = json!({ "propertyNames": { "maxLength": 3 } });
-        let (pointer, detail, _) = faults(rules, &json!({ "a/bc": 1 })).remove(0);
+        let (pointer, detail, _) = faults(&rules, &json!({ "a/bc": 1 })).remove(0);
         assert_eq!(pointer, "/base/a~1bc");
         assert_eq!(detail, "choose another name: at most 3 characters");
     }
