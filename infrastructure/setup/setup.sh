@@ -8,8 +8,9 @@ usage() {
 Usage: setup.sh [--check] [--with-tests] [--platform P]
 
 Installs what Crucible needs: a container engine, gVisor's runsc and its entry in
-Docker's configuration, the sandbox image, and `just`. Says what it will do before
-it does it, changes nothing that is already right, and is safe to run again.
+Docker's configuration, the sandbox image and a folder with its files, and `just`.
+Says what it will do before it does it, changes nothing that is already right, and
+is safe to run again.
 
   --check       only say what would be done; exit 1 if anything
   --with-tests  also what the tests and the linter need
@@ -48,10 +49,12 @@ source "$SETUP/docker.sh"
 source "$SETUP/runsc.sh"
 # shellcheck source-path=SCRIPTDIR source=image.sh
 source "$SETUP/image.sh"
+# shellcheck source-path=SCRIPTDIR source=rootfs.sh
+source "$SETUP/rootfs.sh"
 # shellcheck source-path=SCRIPTDIR source=contract.sh
 source "$SETUP/contract.sh"
 
-plan=$(tools_plan; docker_plan; runsc_plan; image_plan; contract_plan)
+plan=$(tools_plan; docker_plan; runsc_plan; image_plan; rootfs_plan; contract_plan)
 if [[ -z $plan ]]; then
   say "nothing is missing"
   exit 0
@@ -66,6 +69,7 @@ packages_do
 runsc_do
 docker_do
 image_do
+rootfs_do
 tools_do
 contract_do
 rust_do

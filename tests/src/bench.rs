@@ -2,8 +2,10 @@
 //!
 //! For each stage three things take turns, so that whatever else the machine does falls on all of
 //! them alike: the **anchor** (the same program with none of our code: a bare `python3`, or the same
-//! container driven by hand over a kept-alive Docker socket), the **engine** (called directly, in
-//! this process), and the **stage** (over HTTP, with `Prefer: wait`). Then four clients at once.
+//! container driven by hand over a kept-alive Docker socket, or `docker run`), the **engine** (called
+//! directly, in this process), and the **stage** (over HTTP, with `Prefer: wait`). Then four clients
+//! at once. Where sandboxes are started beforehand, they are all there when a turn begins; with four
+//! clients there are far more turns than sandboxes that had been waiting.
 //!
 //! What this does not measure: cold starts of the server, large programs, and machines that are
 //! busy with something else. Figures of a debug build are not worth quoting, and say so.
@@ -19,7 +21,8 @@ use clap::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::ProgressBar;
 use serde::Serialize;
-use shared::{Evaluation, Limits, Outcome};
+use serde_json::Value;
+use shared::{Evaluation, Evidence, Limits, Outcome};
 use tokio::time::sleep;
 
 use crate::client::{Answer, Client, Program};
@@ -30,23 +33,29 @@ use crate::server::Launch;
 use crate::stages;
 
 use anchor::Anchor;
-use engines::Direct;
+use engines::{Direct, FIRST_WARM};
 use targets::Target;
 
 /// What everybody runs.
 const CODE: &str = "print(1)";
 /// The stages that are measured when none is named: those with an engine of their own.
-const STAGES: [u16; 3] = [2, 4, 5];
+const STAGES: [u16; 4] = [2, 4, 5, 6];
 /// A container that has answered is still being taken away. The next run waits for that, or it would
 /// pay for the one before.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The same where a sandbox has to be started for the one that was used.
+const REFILL: Duration = Duration::from_millis(600);
 /// Clients at once, in the second half.
 const CLIENTS: usize = 4;
+/// Runs with four clients, at least: many times the sandboxes that wait at the beginning.
+const SUSTAINED: usize = 120;
+/// The same of what gets no sandbox beforehand, and takes long.
+const SHORT: usize = CLIENTS * 5;
 
 /// Options of `ladder bench`.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Measure only this stage (can be repeated) [default: 2, 4 and 5]
+    /// Measure only this stage (can be repeated) [default: 2, 4, 5 and 6]
     #[arg(long, value_name = "N")]
     stage: Vec<u16>,
     /// How often each of the three takes its turn
@@ -97,6 +106,8 @@ pub struct Measured {
     pub four_clients_per_second: f64,
     /// The same of the anchor, driven by four at once.
     pub anchor_four_per_second: f64,
+    /// Turns over HTTP that found no sandbox waiting, where there should be one.
+    pub cold: usize,
 }
 
 /// Runs the command.
@@ -131,22 +142,26 @@ pub async fn run(options: Options) -> Result<Ending> {
 
 async fn measure(number: u16, rounds: usize) -> Result<Measured> {
     let stage = stages::find(number)?;
+    progress::phase(&format!("{}: starting it, and its engine beside it", stage.name));
     let server = Launch::new(&stage).start().await?;
     let client = Client::new(number, server.url())?;
     // The first evaluation says what limits the stage sets, and warms everything up.
     let limits = over_http(&client).await?.limits;
-    let direct = Direct::start(number).await?;
+    let direct = Direct::start(number, limits).await?;
     let anchor = Anchor::beside(&direct, &limits).await?;
-    let bench = Bench { direct, anchor, client, limits };
+    let is_warm = number >= FIRST_WARM;
+    let bench = Bench { direct, anchor, client, limits, is_warm };
+    progress::phase(&format!("{}: {rounds} rounds, one at a time", stage.name));
     let bar = progress::bar(rounds, &stage.name);
     let samples = bench.take_turns(rounds, &bar).await?;
     bar.finish_and_clear();
-    let [anchor_four_per_second, four_clients_per_second] =
-        bench.four_at_once(rounds.max(CLIENTS * 5)).await?;
+    progress::phase(&format!("{}: {CLIENTS} at once", stage.name));
+    let [anchor_four_per_second, four_clients_per_second] = bench.four_at_once(rounds).await?;
     let Bench { direct, anchor, client, .. } = bench;
     direct.close().await;
     drop(client);
     server.stop().await?;
+    let cold = samples.cold;
     let [anchor_ms, engine_ms, stage_ms, around_engine_ms] = samples.latencies()?;
     Ok(Measured {
         stage: number,
@@ -159,6 +174,7 @@ async fn measure(number: u16, rounds: usize) -> Result<Measured> {
         around_engine_ms: around_engine_ms.p50,
         four_clients_per_second,
         anchor_four_per_second,
+        cold,
     })
 }
 
@@ -168,21 +184,25 @@ struct Bench {
     anchor: Anchor,
     client: Client,
     limits: Limits,
+    /// Whether sandboxes are started beforehand.
+    is_warm: bool,
 }
 
 impl Bench {
     async fn take_turns(&self, rounds: usize, bar: &ProgressBar) -> Result<Samples> {
         self.direct.run(CODE, self.limits).await?;
         self.anchor.run().await?;
+        let pause = if self.is_warm { REFILL } else { PAUSE };
         let mut samples = Samples::default();
         for round in 0..rounds {
             for turn in 0..3 {
-                sleep(PAUSE).await;
+                sleep(pause).await;
+                self.direct.warm().await?;
                 // Each goes first, second and last equally often.
                 match (round + turn) % 3 {
                     0 => samples.anchor.push(self.anchor.run().await?),
                     1 => samples.engine.push(self.direct.run(CODE, self.limits).await?),
-                    _ => samples.add(timed(over_http(&self.client)).await)?,
+                    _ => samples.add(timed(over_http(&self.client)).await, self.is_warm)?,
                 }
             }
             bar.inc(1);
@@ -191,17 +211,19 @@ impl Bench {
     }
 
     /// How many runs of the anchor, and how many of the stage, end in a second with four clients.
-    /// Each has `count` of them in two halves, in turns.
-    async fn four_at_once(&self, count: usize) -> Result<[f64; 2]> {
-        let half = count.div_ceil(2);
+    /// Each has its runs in two halves, in turns.
+    async fn four_at_once(&self, rounds: usize) -> Result<[f64; 2]> {
+        let runs = rounds.max(SHORT);
+        let counts = if self.is_warm { [SHORT, runs.max(SUSTAINED)] } else { [runs; 2] };
+        let halves = counts.map(|count| count.div_ceil(2));
         let mut took = [Duration::ZERO; 2];
         for _ in 0..2 {
             sleep(PAUSE * 4).await;
-            took[0] += crowd(half, || self.anchor.run()).await?;
+            took[0] += crowd(halves[0], || self.anchor.run()).await?;
             sleep(PAUSE * 4).await;
-            took[1] += crowd(half, || over_http(&self.client)).await?;
+            took[1] += crowd(halves[1], || over_http(&self.client)).await?;
         }
-        Ok(took.map(|took| per_second(half * 2, took)))
+        Ok([0, 1].map(|it| per_second(halves[it] * 2, took[it])))
     }
 }
 
@@ -212,11 +234,19 @@ struct Samples {
     engine: Vec<Duration>,
     stage: Vec<Duration>,
     around_engine: Vec<Duration>,
+    cold: usize,
 }
 
 impl Samples {
-    fn add(&mut self, (ended, took): (Result<Evaluation>, Duration)) -> Result<()> {
-        let timing = ended?.timing;
+    fn add(
+        &mut self,
+        (ended, took): (Result<Evaluation>, Duration),
+        should_be_warm: bool,
+    ) -> Result<()> {
+        let Evaluation { timing, evidence, .. } = ended?;
+        let counters = evidence.unwrap_or_else(|| Evidence::new("nothing")).counters;
+        let was_waiting = counters.get("sandbox.warm").and_then(Value::as_bool);
+        self.cold += usize::from(should_be_warm && was_waiting != Some(true));
         let began = timing.started_at.context("an evaluation that never started")?;
         let ended = timing.finished_at.context("an evaluation that never ended")?;
         let inside = Duration::try_from(ended.duration_since(began)).unwrap_or_default();
@@ -227,7 +257,7 @@ impl Samples {
 
     fn latencies(self) -> Result<[Latency; 4]> {
         let of = |samples| Latency::of(samples).context("there were no rounds");
-        let Self { anchor, engine, stage, around_engine } = self;
+        let Self { anchor, engine, stage, around_engine, .. } = self;
         Ok([of(anchor)?, of(engine)?, of(stage)?, of(around_engine)?])
     }
 }

@@ -1,5 +1,7 @@
 //! Progress, for a person who waits.
 
+use std::io::IsTerminal as _;
+
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar on standard error, and nothing at all when that is not a terminal.
@@ -11,4 +13,12 @@ pub fn bar(length: usize, what: &str) -> ProgressBar {
     let length = u64::try_from(length).unwrap_or(u64::MAX);
     // indicatif draws to standard error, and only when that is a terminal.
     ProgressBar::new(length).with_style(style).with_prefix(what.to_owned())
+}
+
+/// Says on standard error what comes now, when nobody sees a bar: an hour in a log without a line
+/// looks like something that hangs.
+pub fn phase(what: &str) {
+    if !std::io::stderr().is_terminal() {
+        eprintln!("{what}");
+    }
 }

@@ -171,7 +171,7 @@ impl Range {
         }
     }
 
-    /// What the stage's containers use together. None while there are none.
+    /// What that sandbox of the stage uses that uses most. None while there are none.
     ///
     /// # Errors
     ///

@@ -175,7 +175,8 @@ impl DockerEngine {
         }
         let layout = Layout::learn(pid, id)?;
         let kernel_inside = capture.output(Stream::Stdout).text.trim().to_owned();
-        let witness = Witness { id: id.clone(), pid, runtime, kernel_inside };
+        let told = format!("Docker says {runtime}");
+        let witness = Witness { id: id.clone(), pid, told, kernel_inside };
         let seen = (self.runtime.prove)(witness).await?;
         container.end().await;
         Ok((seen, layout))

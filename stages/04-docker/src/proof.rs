@@ -16,8 +16,8 @@ pub struct Witness {
     pub id: String,
     /// The host's number of its first process.
     pub pid: i64,
-    /// The runtime that Docker says it has.
-    pub runtime: String,
+    /// What was told of its runtime, and by whom.
+    pub told: String,
     /// What the program inside said about its kernel: worth something only when it contradicts.
     pub kernel_inside: String,
 }
@@ -34,9 +34,9 @@ pub(crate) fn prove_runc(witness: Witness) -> BoxFuture<'static, Result<String, 
             .map_err(|fault| format!("cannot read {path} to see the walls: {fault}"))?;
         check(&status)?;
         Ok(format!(
-            "from outside: runtime {}, user {USER}, no capability, no new privileges, seccomp \
+            "from outside: {}, user {USER}, no capability, no new privileges, seccomp \
              filter in force",
-            witness.runtime
+            witness.told
         ))
     })
 }

@@ -17,7 +17,7 @@ use crate::runtime;
 // ANCHOR: prove
 /// Whether a live container runs under gVisor, and what shows it.
 pub(crate) async fn prove(witness: Witness) -> Result<String, String> {
-    let Witness { id, pid, runtime, kernel_inside } = witness;
+    let Witness { id, pid, told, kernel_inside } = witness;
     let process = format!("/proc/{pid}");
     let read = |file: &str| {
         let path = format!("{process}/{file}");
@@ -27,7 +27,7 @@ pub(crate) async fn prove(witness: Witness) -> Result<String, String> {
     own_walls(&read("status")?)?;
     let binary = match std::fs::read_link(format!("{process}/exe")) {
         Ok(path) => path,
-        Err(fault) => return without_root(&fault, &runtime, &kernel_inside),
+        Err(fault) => return without_root(&fault, &told, &kernel_inside),
     };
     let state = runtime::ask(&binary, &["--root", &root, "state", &id]).await?;
     if !state.contains("\"status\": \"running\"") || !state.contains(&format!("\"pid\": {pid}")) {
@@ -35,7 +35,7 @@ pub(crate) async fn prove(witness: Witness) -> Result<String, String> {
     }
     kernels_differ(&kernel_inside)?;
     Ok(format!(
-        "from outside: Docker says {runtime}, process {pid} is {}'s sandbox of this container, \
+        "from outside: {told}, process {pid} is {}'s sandbox of this container, \
          under a filter of its own, and runsc's own state says so too; inside: {kernel_inside}",
         binary.display()
     ))
@@ -44,17 +44,13 @@ pub(crate) async fn prove(witness: Witness) -> Result<String, String> {
 
 /// Runsc's state and the path of a process of another user's are root's to read. What the process is
 /// can be seen without.
-fn without_root(
-    fault: &std::io::Error,
-    runtime: &str,
-    kernel_inside: &str,
-) -> Result<String, String> {
+fn without_root(fault: &std::io::Error, told: &str, kernel_inside: &str) -> Result<String, String> {
     if rustix::process::geteuid().is_root() {
         return Err(format!("cannot see which program the sandbox is: {fault}"));
     }
     kernels_differ(kernel_inside)?;
     Ok(format!(
-        "from outside: Docker says {runtime}, and the container's process is a runsc sandbox under \
+        "from outside: {told}, and the container's process is a runsc sandbox under \
          a filter of its own (only root can ask runsc itself); inside: {kernel_inside}"
     ))
 }

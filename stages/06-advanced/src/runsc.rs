@@ -29,7 +29,7 @@ mod sandbox;
 mod spec;
 mod suite;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -111,6 +111,11 @@ impl RunscEngine {
     /// Sandboxes that this engine has on the machine: waiting, in use, or about to go.
     pub fn remaining(&self) -> usize {
         self.home.remaining()
+    }
+
+    /// The folder with everything that this engine has on the machine, beside the image's files.
+    pub fn folder(&self) -> &Path {
+        &self.home.folder
     }
 
     /// Waits until as many sandboxes wait for work as should, or for `at_most`. True when they do.
@@ -216,7 +221,7 @@ impl Engine for RunscEngine {
 /// The first platform on which a program runs behind the walls that it should have.
 async fn proven(
     home: &Arc<Home>,
-    runsc: &std::path::Path,
+    runsc: &Path,
     options: &RunscOptions,
     limits: &Limits,
 ) -> Result<RunscPlatform, String> {
@@ -241,7 +246,7 @@ async fn proven(
 // ANCHOR_END: proven
 
 /// The first line of what runsc says about its version.
-async fn version(runsc: &std::path::Path) -> Result<String, RunscError> {
+async fn version(runsc: &Path) -> Result<String, RunscError> {
     let no_runsc = |reason: String| RunscError::NoRunsc { reason };
     let asked = tokio::process::Command::new(runsc)
         .arg("--version")

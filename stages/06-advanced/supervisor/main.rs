@@ -3,14 +3,16 @@
 //!
 //! `supervisor PROGRAM [ARGUMENT]...`, with three descriptors:
 //!
-//! * 0 is a socket to the host, and nobody else's. In come eight bytes with a length and then so many
-//!   bytes, which become the program's standard input. Out goes one line, `exit N` or `signal N`.
+//! * 0 is a socket to the host, and nobody else's. In come eight bytes with the seconds that a
+//!   program may live, eight with a length and then so many bytes, which become the program's
+//!   standard input. Out goes one line, `exit N` or `signal N`.
 //! * 1 and 2 are the program's. The supervisor never reads or writes them.
 //!
 //! The rule it keeps: what it says cannot be forged. It is root inside and the program is `nobody`,
 //! so that the program can neither signal nor trace it nor open its descriptors, and the program's
 //! own output goes another way. When the host is gone the socket ends, and so does the supervisor: it
-//! is the sandbox's first process, so that everything in the sandbox ends with it.
+//! is the sandbox's first process, so that everything in the sandbox ends with it. When the host hangs
+//! instead, time ends it.
 //!
 //! What it does not protect: a program's orphans stay as zombies until the sandbox is taken away,
 //! because the standard library, which is all there is here, waits for no process it did not start.
@@ -24,6 +26,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{ChildStdin, Command, ExitStatus, Stdio, exit};
 use std::thread::Builder;
+use std::time::Duration;
 
 /// Neither root nor anybody else who owns a file: `nobody`.
 const NOBODY: u32 = 65534;
@@ -49,7 +52,6 @@ fn supervise() -> std::io::Result<()> {
         .args(arguments)
         .gid(NOBODY) // the standard library takes the other groups away as well
         .uid(NOBODY)
-        .process_group(0) // a program that signals its group does not mean us
         .stdin(Stdio::piped())
         .spawn()?;
     let input = child.stdin.take();
@@ -70,25 +72,33 @@ fn supervise() -> std::io::Result<()> {
 
 /// Delivers one program, and then waits for the host to go.
 fn serve(mut host: UnixStream, input: Option<ChildStdin>) -> std::io::Result<()> {
-    let mut length = [0; 8];
-    host.read_exact(&mut length)?;
-    let length = usize::try_from(u64::from_be_bytes(length)).unwrap_or(usize::MAX);
+    let alive = number(&mut host)?;
+    // Nobody may be there any more to end us; then time does.
+    host.set_read_timeout(Some(Duration::from_secs(alive.max(1))))?;
+    let length = number(&mut host)?;
     let mut bytes = Vec::new();
-    (&mut host).take(length as u64).read_to_end(&mut bytes)?;
-    if bytes.len() < length {
+    (&mut host).take(length).read_to_end(&mut bytes)?;
+    if (bytes.len() as u64) < length {
         return Ok(()); // gone in the middle of it
     }
     if let Some(mut input) = input {
         // A program need not read what it is given; that must not keep us from seeing the host go.
+        let is_short = bytes.len() <= PIPE;
         let mut deliver = move || drop(input.write_all(&bytes));
-        if length <= PIPE {
+        if is_short {
             deliver();
         } else {
             Builder::new().stack_size(STACK).spawn(deliver)?;
         }
     }
-    // Nothing more is ever said to us: this returns at the end of the host.
+    // Nothing more is ever said to us: this returns at the end of the host, or of the time.
     host.read(&mut [0]).map(drop)
+}
+
+fn number(host: &mut UnixStream) -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    host.read_exact(&mut bytes)?;
+    Ok(u64::from_be_bytes(bytes))
 }
 
 fn report(ended: ExitStatus) -> String {

@@ -53,13 +53,13 @@ async fn alone_a_waiting_sandbox_saves_its_start() {
     let cold = RunscEngine::start(&cold, PROBE).await.expect("run setup.sh first");
     let (mut warm_times, mut cold_times, mut docker_times) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..20 {
-        assert!(warm.is_warm(Duration::from_secs(60)).await, "{:?}", warm.pool());
+        assert!(warm.is_warm(Duration::from_mins(1)).await, "{:?}", warm.pool());
         tokio::time::sleep(Duration::from_millis(100)).await;
         let (took, was_waiting) = one(&warm).await;
         assert!(was_waiting);
         warm_times.push(took);
         if round % 4 == 0 {
-            assert!(warm.is_warm(Duration::from_secs(60)).await, "{:?}", warm.pool());
+            assert!(warm.is_warm(Duration::from_mins(1)).await, "{:?}", warm.pool());
             cold_times.push(one(&cold).await.0);
             docker_times.push(docker_run().await);
         }
@@ -77,7 +77,7 @@ async fn alone_a_waiting_sandbox_saves_its_start() {
 async fn alone_four_clients_keep_it_busy() {
     let options = RunscOptions { warm_sandboxes: 8, ..RunscOptions::default() };
     let engine = Arc::new(RunscEngine::start(&options, PROBE).await.expect("run setup.sh first"));
-    assert!(engine.is_warm(Duration::from_secs(60)).await, "{:?}", engine.pool());
+    assert!(engine.is_warm(Duration::from_mins(1)).await, "{:?}", engine.pool());
     let begun = Instant::now();
     let clients: Vec<_> = (0..4)
         .map(|_| {

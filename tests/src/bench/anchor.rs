@@ -11,6 +11,7 @@ use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{AttachContainerOptions, RemoveContainerOptions};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use shared::Limits;
+use stage_04_docker::DEFAULT_IMAGE;
 use tokio::process::Command;
 
 use super::CODE;
@@ -20,6 +21,8 @@ use super::engines::Direct;
 pub(super) enum Anchor {
     /// A bare process of the host.
     Process(std::path::PathBuf),
+    /// What a person would type, for an engine that needs no Docker.
+    DockerRun,
     /// The engine's own container, but for what runs in it, over one kept-alive socket.
     Container { docker: Docker, body: Box<ContainerCreateBody>, name: String },
 }
@@ -27,8 +30,11 @@ pub(super) enum Anchor {
 impl Anchor {
     /// What stands beside this engine with these limits.
     pub(super) async fn beside(direct: &Direct, limits: &Limits) -> Result<Self> {
-        let Some(engine) = direct.docker() else {
-            return Ok(Self::Process(interpreter().await?));
+        let engine = match direct {
+            Direct::Subprocess(_) => return Ok(Self::Process(interpreter().await?)),
+            Direct::Runsc(_) => return Ok(Self::DockerRun),
+            Direct::Docker(engine) => engine,
+            Direct::GVisor(engine) => engine.docker(),
         };
         let mut body = engine.specification(limits);
         // No loader, and so nothing to send to it: the container does the program and nothing else.
@@ -45,6 +51,7 @@ impl Anchor {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Process(_) => "a bare python3 -c",
+            Self::DockerRun => "docker run --runtime=runsc",
             Self::Container { name, .. } => name,
         }
     }
@@ -52,7 +59,12 @@ impl Anchor {
     /// Runs the program and says how long it took until its output and its exit code were known.
     pub(super) async fn run(&self) -> Result<Duration> {
         match self {
-            Self::Process(python) => process(python).await,
+            Self::Process(python) => {
+                let mut command = Command::new(python);
+                command.args(["-c", CODE]);
+                process(command).await
+            }
+            Self::DockerRun => process(docker_run()).await,
             Self::Container { docker, body, .. } => container(docker, body).await,
         }
     }
@@ -66,13 +78,22 @@ async fn interpreter() -> Result<std::path::PathBuf> {
     Ok(String::from_utf8_lossy(&said).trim().into())
 }
 
-async fn process(python: &std::path::Path) -> Result<Duration> {
+/// A sandbox of gVisor's with the walls that flags can give.
+fn docker_run() -> Command {
+    let mut command = Command::new("docker");
+    command
+        .args(["run", "--rm", "--runtime=runsc", "--network=none", "--read-only"])
+        .args(["--cap-drop=ALL", "--user=65534:65534", DEFAULT_IMAGE])
+        .args(["/usr/bin/python3", "-c", CODE]);
+    command
+}
+
+async fn process(mut command: Command) -> Result<Duration> {
     let begun = Instant::now();
-    let mut command = Command::new(python);
-    let output = command.args(["-c", CODE]).stdin(Stdio::null()).output().await?;
+    let output = command.stdin(Stdio::null()).output().await?;
     let took = begun.elapsed();
     if !output.status.success() || output.stdout != b"1\n" {
-        bail!("a bare python3 said {output:?}");
+        bail!("{:?} said {output:?}", command.as_std());
     }
     Ok(took)
 }

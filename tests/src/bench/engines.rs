@@ -10,6 +10,7 @@ use shared::{Capture, Engine, Job, Limits, Outcome, Stream, Submission};
 use stage_02_queue::SubprocessEngine;
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
 use stage_05_gvisor::GVisorEngine;
+use stage_06_advanced::{RunscEngine, RunscOptions};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -20,33 +21,43 @@ pub(super) enum Direct {
     Subprocess(SubprocessEngine),
     Docker(DockerEngine),
     GVisor(GVisorEngine),
+    Runsc(RunscEngine),
 }
+
+/// The first stage whose engine keeps sandboxes waiting.
+pub(super) const FIRST_WARM: u16 = 6;
+/// How long a pool may take to be full.
+const WARM_WITHIN: Duration = Duration::from_secs(30);
 
 /// The settings a stage starts with when it is given none.
 #[derive(Parser)]
 struct Defaults {
     #[command(flatten)]
     docker: DockerArgs,
+    #[command(flatten)]
+    runsc: RunscOptions,
 }
 
 impl Direct {
-    /// The engine of stage `number`, with its defaults.
-    pub(super) async fn start(number: u16) -> Result<Self> {
-        let docker = || Ok::<_, clap::Error>(Defaults::try_parse_from(["bench"])?.docker);
+    /// The engine of stage `number`, with its defaults, for programs within `limits`.
+    pub(super) async fn start(number: u16, limits: Limits) -> Result<Self> {
+        let Defaults { docker, runsc } = Defaults::try_parse_from(["bench"])?;
         Ok(match number {
             2 | 3 => Self::Subprocess(SubprocessEngine::new().await?),
-            4 => Self::Docker(DockerEngine::start(&docker()?, RUNC).await?),
-            5 => Self::GVisor(GVisorEngine::prove(&docker()?).await?),
-            _ => bail!("no engine to compare stage {number} with; give 2, 3, 4 or 5"),
+            4 => Self::Docker(DockerEngine::start(&docker, RUNC).await?),
+            5 => Self::GVisor(GVisorEngine::prove(&docker).await?),
+            FIRST_WARM.. => Self::Runsc(RunscEngine::start(&runsc, limits).await?),
+            _ => bail!("no engine to compare stage {number} with; give 2 or a later one"),
         })
     }
 
-    /// The container engine below, if there is one.
-    pub(super) fn docker(&self) -> Option<&DockerEngine> {
+    /// Waits until it has as many sandboxes waiting as it wants, if it keeps any.
+    pub(super) async fn warm(&self) -> Result<()> {
         match self {
-            Self::Subprocess(_) => None,
-            Self::Docker(engine) => Some(engine),
-            Self::GVisor(engine) => Some(engine.docker()),
+            Self::Runsc(engine) if !engine.is_warm(WARM_WITHIN).await => {
+                bail!("the engine, called directly, does not fill its pool: {:?}", engine.pool())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -55,6 +66,7 @@ impl Direct {
             Self::Subprocess(engine) => engine,
             Self::Docker(engine) => engine,
             Self::GVisor(engine) => engine,
+            Self::Runsc(engine) => engine,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A counter inside proves nothing: gVisor's kernel was seen to report three seconds of processor
 //! time where the host had given one. The host's is that of the control group that the program's
-//! processes are in: the cell's, or that of the stage's containers.
+//! processes are in: the cell's, or that of a sandbox of the stage's.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -11,6 +11,9 @@ use anyhow::{Context as _, Result, anyhow};
 const ROOT: &str = "/sys/fs/cgroup";
 /// What the harness's own groups are called, so that a person knows whose they are.
 const NAME: &str = "crucible-ladder-";
+/// What the groups of sandboxes are called that a stage makes without Docker. Below lies a folder
+/// for each engine, named after its owner, and in that one for each sandbox.
+const SANDBOXES: &str = "crucible-";
 /// The most memory a cell may take: enough for a probe to take too much, and no more.
 const MEMORY: u64 = 3 << 30;
 /// The most processes and threads of a cell.
@@ -78,6 +81,27 @@ impl Cgroup {
         Ok(group)
     }
 
+    /// The groups of the sandboxes that the process `owner`, or any, has made without Docker.
+    pub fn of_sandboxes(owner: Option<u32>) -> Vec<Self> {
+        let memory = Self::named("").memory;
+        let mut found = Vec::new();
+        for kind in folders(&memory).filter(|name| name.starts_with(SANDBOXES)) {
+            for engine in folders(&memory.join(&kind)) {
+                if owner.is_some() && owner_pid(&engine) != owner {
+                    continue;
+                }
+                let sandboxes = folders(&memory.join(&kind).join(&engine));
+                found.extend(sandboxes.map(|id| Self::named(&format!("{kind}/{engine}/{id}"))));
+            }
+        }
+        found
+    }
+
+    /// Its folder in the tree that counts memory, to be told to a person.
+    pub fn folder(&self) -> &Path {
+        &self.memory
+    }
+
     /// What its members use now.
     ///
     /// # Errors
@@ -95,6 +119,18 @@ impl Cgroup {
         };
         Ok(Counters { memory, processes: number(&self.pids, "pids.current")?, cpu })
     }
+}
+
+/// The process in an owner's name: `BOOT.NAMESPACE.PID.START`, and maybe more.
+pub(crate) fn owner_pid(owner: &str) -> Option<u32> {
+    owner.split('.').nth(2)?.parse().ok()
+}
+
+/// The names of the folders in a folder, which may not be there.
+fn folders(folder: &Path) -> impl Iterator<Item = String> + use<> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.filter_map(|entry| entry.file_name().into_string().ok())
 }
 
 fn read(folder: &Path, name: &str) -> Result<String> {
@@ -170,6 +206,13 @@ impl Drop for Own {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_owner_is_the_third_part() {
+        assert_eq!(owner_pid("b007-1d.4026531836.4711.99"), Some(4711));
+        assert_eq!(owner_pid("b007-1d.4026531836.4711.99.engine"), Some(4711));
+        assert_eq!(owner_pid("4711"), None);
+    }
 
     #[test]
     fn a_process_is_found_in_its_group_and_counted() {

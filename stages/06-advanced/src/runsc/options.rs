@@ -49,7 +49,7 @@ pub struct RunscOptions {
     /// Folder with the sandbox image's files [default: the one named in /etc/crucible/rootfs]
     #[arg(long, global = true, value_name = "FOLDER", env = "CRUCIBLE_SANDBOX_ROOTFS")]
     pub rootfs: Option<PathBuf>,
-    /// Sandboxes that are kept started and waiting; 0 starts each when it is needed
+    /// Sandboxes that are kept started and waiting, some 20 MB each; 0 starts each when it is needed
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_WARM_SANDBOXES",
           default_value_t = 6, value_parser = value_parser!(u16).range(0..=256))]
     pub warm_sandboxes: u16,

@@ -43,17 +43,17 @@ impl<'a> Output<'a> {
     }
 
     /// Takes what was read from standard output into `chunk`.
-    pub(super) fn stdout(&mut self, chunk: &[u8], read: io::Result<usize>) {
+    pub(super) fn stdout(&mut self, chunk: &[u8], read: &io::Result<usize>) {
         match read {
-            Ok(length @ 1..) => self.push(Stream::Stdout, &chunk[..length]),
+            Ok(length @ 1..) => self.push(Stream::Stdout, &chunk[..*length]),
             _ => self.stdout_is_open = false,
         }
     }
 
     /// Takes what was read from standard error into `chunk`.
-    pub(super) fn stderr(&mut self, chunk: &[u8], read: io::Result<usize>) {
+    pub(super) fn stderr(&mut self, chunk: &[u8], read: &io::Result<usize>) {
         match read {
-            Ok(length @ 1..) => self.take(&chunk[..length]),
+            Ok(length @ 1..) => self.take(&chunk[..*length]),
             _ => self.stderr_is_open = false,
         }
     }
@@ -138,7 +138,7 @@ mod tests {
         let capture = Capture::new(100, Box::new(|_, _, _| {}));
         let mut output = Output::new(&capture);
         for chunk in chunks {
-            output.stderr(chunk.as_bytes(), Ok(chunk.len()));
+            output.stderr(chunk.as_bytes(), &Ok(chunk.len()));
         }
         let head = output.head.clone();
         (head, capture.output(Stream::Stderr).text)

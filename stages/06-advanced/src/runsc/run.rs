@@ -23,6 +23,8 @@ use super::sandbox::Sandbox;
 const BEGINS: Duration = Duration::from_secs(20);
 /// How long runsc has to end after its sandbox did.
 const ENDS: Duration = Duration::from_secs(2);
+/// How much longer than that a sandbox lives at most, when we hang and do not end it.
+const GRACE: Duration = Duration::from_secs(2);
 /// The longest line that the supervisor says.
 const LINE: usize = 32;
 
@@ -68,14 +70,16 @@ pub(super) async fn run(
 }
 // ANCHOR_END: run
 
-/// The program, its files and its input, behind their length.
+/// The program, its files and its input, behind the seconds that it may live and their length.
 async fn letter(job: &Job) -> std::io::Result<Vec<u8>> {
-    let mut letter = vec![0; 8];
+    let time = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
+    let mut letter = (BEGINS + time + GRACE).as_secs().to_be_bytes().to_vec();
+    letter.extend([0; 8]);
     // The loader wants a secret to sign with. Nothing here depends on it: what is the loader's is
     // known by its place, before the program.
     stage_04_docker::send(&mut letter, job, &Secret::random()).await?;
-    let length = (letter.len() as u64 - 8).to_be_bytes();
-    letter[..8].copy_from_slice(&length);
+    let length = (letter.len() as u64 - 16).to_be_bytes();
+    letter[8..16].copy_from_slice(&length);
     Ok(letter)
 }
 
@@ -107,8 +111,8 @@ async fn attend(
                 Ok(1..) if line.len() < LINE => {}
                 _ => break Stop::Vanished,
             },
-            read = stdout.read(&mut out), if output.stdout_is_open => output.stdout(&out, read),
-            read = stderr.read(&mut err), if output.stderr_is_open => output.stderr(&err, read),
+            read = stdout.read(&mut out), if output.stdout_is_open => output.stdout(&out, &read),
+            read = stderr.read(&mut err), if output.stderr_is_open => output.stderr(&err, &read),
             _gone = &mut sending, if !sending.is_terminated() => {}
             () = &mut deadline => return watch.out_of_time(BEGINS),
             _ = sampling.tick() => if watch.sample() { return Stop::OutOfCpu },

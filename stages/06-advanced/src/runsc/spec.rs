@@ -23,9 +23,11 @@ use super::root::SUPERVISOR;
 
 /// Shared memory for `multiprocessing`'s locks, in bytes, beside the program's own scratch space.
 const SHARED_MEMORY: u64 = 1 << 20;
-/// What the interpreter does: it says that it is up, waits for its program and becomes it. There is
-/// no init of Python's, as in stage 4: the supervisor is one, and no process of the program's user.
-const START: &str = "\n\n__import__('posix').write(2, b'ready\\n')\ndeliver()\nprogram()\n";
+/// What the interpreter does: it leaves the supervisor's session, which a signal could reach, says that
+/// it is up, waits for its program and becomes it. There is no init of Python's, as in stage 4: the
+/// supervisor is one, and no process of the program's user.
+const START: &str = "\n\n__import__('posix').setsid()\n__import__('posix').write(2, b'ready\\n')\n\
+                     deliver()\nprogram()\n";
 
 // ANCHOR: spec
 /// The specification of a sandbox in control group `group`, for a program within `limits`.
@@ -78,8 +80,9 @@ fn process(limits: &Limits) -> Result<Process, OciSpecError> {
     let loader = format!("{LOADER_FUNCTIONS}{START}");
     ProcessBuilder::default()
         .args([SUPERVISOR, "/usr/bin/python3", "-c", &loader].map(str::to_owned))
-        // Attack: find keys in the environment -> it is empty.
-        .env(Vec::new())
+        // Attack: find keys in the environment -> it is empty but for this, which runsc would else
+        // take from root's line in the image's list of users.
+        .env(["HOME=/tmp".to_owned()])
         .cwd("/tmp")
         // Attack: type into the operator's terminal -> there is none.
         .terminal(false)

@@ -11,7 +11,11 @@ impl TestableComponent for RunscEngine {
     }
 
     fn self_test(&self) -> BoxFuture<'_, Finding> {
-        Box::pin(self.walls_stand())
+        Box::pin(async {
+            let seen = self.walls_stand().await?;
+            let pool = self.pool();
+            Ok(format!("{seen}; {} of {} sandboxes wait", pool.ready, pool.target))
+        })
     }
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {

@@ -1,0 +1,186 @@
+//! How programs end: by themselves, by a limit, or by somebody's wish. Each end is named, and by what
+//! shows it.
+
+use std::time::{Duration, Instant};
+
+use shared::{Capture, Engine as _, Job, Limits, Outcome, Stream};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::support::{LIMITS, evaluate, file, run, submission};
+use crate::{close, engine};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_program_ends_with_is_its_own() {
+    let engine = engine(4).await;
+    for (code, exit_code) in [
+        ("raise SystemExit(7)", 7),
+        ("import sys; sys.exit(2)", 2),
+        ("import os; os._exit(137)", 137),
+        ("1 / 0", 1),
+        ("print('x')", 0),
+    ] {
+        let ended = run(&engine, code).await;
+        assert_eq!(ended.verdict.outcome, Outcome::Exited, "{code}: {ended:?}");
+        assert_eq!(ended.verdict.exit_code, Some(exit_code), "{code}: {ended:?}");
+        assert_eq!(ended.verdict.evidence.decided_by, "exit_status");
+    }
+    for (code, signal) in [
+        ("import os; os.kill(os.getpid(), 9)", "SIGKILL"),
+        ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
+        ("import os; os.abort()", "SIGABRT"),
+    ] {
+        let ended = run(&engine, code).await;
+        assert_eq!(ended.verdict.outcome, Outcome::Signaled, "{code}: {ended:?}");
+        assert_eq!(ended.verdict.signal.as_deref(), Some(signal), "{code}: {ended:?}");
+    }
+    close(engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_gets_its_files_and_its_input() {
+    let engine = engine(2).await;
+    let mut given = submission(
+        "import sys\nprint(open('a.txt').read(), len(open('d/e/b.bin', 'rb').read()))\n\
+         data = sys.stdin.buffer.read()\nprint(len(data), data[:3], data[-1:])",
+    );
+    given.files = vec![file("a.txt", "text"), file("d/e/b.bin", vec![0xff; 300_000])];
+    given.stdin = [b"in ".as_slice(), &vec![b'x'; 1 << 20]].concat();
+    let ended = evaluate(&engine, given).await;
+    assert_eq!(ended.stdout, "text 300000\n1048579 b'in ' b'x'\n", "{ended:?}");
+
+    let mut unread = submission("print('done')");
+    unread.stdin = vec![b'x'; 4 << 20];
+    assert_eq!(evaluate(&engine, unread).await.stdout, "done\n");
+    let long = format!("x = '{}'\nprint(len(x))", "y".repeat(3 << 20));
+    assert_eq!(run(&engine, &long).await.stdout, format!("{}\n", 3 << 20));
+
+    let mut too_much = submission("print('never')");
+    too_much.limits.disk_bytes = 1 << 20;
+    too_much.files = vec![file("a", vec![1; 600 << 10]), file("b", vec![1; 600 << 10])];
+    let ended = evaluate(&engine, too_much).await;
+    assert_eq!(ended.verdict.outcome, Outcome::DiskExceeded, "{ended:?}");
+    assert_eq!(ended.verdict.evidence.decided_by, "submission_bytes");
+    close(engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_holds_the_output_holds_up_nobody() {
+    let engine = engine(2).await;
+    let begun = Instant::now();
+    let code = "import os, sys, time\nprint('before', flush=True)\nif not os.fork():\n    os.setsid()\n\
+                \x20   if not os.fork():\n        while True: os.write(1, b'after\\n'); time.sleep(9)\n\
+                \x20   os._exit(0)\ntime.sleep(0.3)\nsys.exit(7)";
+    let ended = run(&engine, code).await;
+    assert_eq!(ended.verdict.exit_code, Some(7), "{ended:?}");
+    assert!(ended.stdout.starts_with("before\n"), "{ended:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    close(engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_are_cut_on_both_streams_and_what_is_wanted_arrives_whole() {
+    let engine = engine(2).await;
+    for fd in [1, 2] {
+        let code = format!("import os\nfor n in range(1600): os.write({fd}, b'x' * 65536)"); // 100 MB
+        let ended = run(&engine, &code).await;
+        assert_eq!(ended.verdict.outcome, Outcome::OutputExceeded, "{:?}", ended.verdict);
+        assert_eq!(ended.verdict.evidence.decided_by, "output_bytes");
+        let kept = if fd == 1 { ended.stdout } else { ended.stderr };
+        assert_eq!(kept.len(), 1 << 20);
+    }
+    let mut wanted = submission("print('x' * 100_000_000)");
+    wanted.limits.output_bytes = 200 << 20;
+    wanted.limits.memory_bytes = 512 << 20;
+    let ended = evaluate(&engine, wanted).await;
+    assert_eq!((ended.verdict.exit_code, ended.stdout.len()), (Some(0), 100_000_001));
+    close(engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_bomb_never_looks_like_an_exit_code() {
+    let engine = engine(2).await;
+    for bomb in [
+        "import os\nwhile True: os.fork()",
+        "import os, time\nwhile os.fork(): pass\ntime.sleep(20)",
+        "import subprocess, sys\nwhile True: subprocess.Popen([sys.executable, '-c', 'input()'])",
+    ] {
+        let mut given = submission(bomb);
+        given.limits = Limits { memory_bytes: 1 << 30, pids: 32, ..LIMITS };
+        let ended = evaluate(&engine, given).await;
+        assert_eq!(ended.verdict.outcome, Outcome::PidsExceeded, "{bomb}: {ended:?}");
+        assert_eq!(ended.verdict.evidence.decided_by, "pids.events");
+        let refused = ended.verdict.evidence.counters["pids.events"].as_u64();
+        assert!(refused >= Some(1), "{bomb}: {ended:?}");
+    }
+    let many = "import os, time\nchildren = []\nfor n in range(31):\n    child = os.fork()\n    \
+                if not child:\n        time.sleep(60)\n    children.append(child)\nprint(len(children))";
+    let mut allowed = submission(many);
+    allowed.limits = Limits { memory_bytes: 512 << 20, pids: 32, ..LIMITS };
+    let ended = evaluate(&engine, allowed).await;
+    assert_eq!(ended.stdout, "31\n", "as many as are allowed can run: {ended:?}");
+    close(engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_held_by_the_hosts_counter() {
+    let engine = engine(2).await;
+    let ended = run(&engine, "x = bytearray(1 << 30)").await;
+    assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded, "{ended:?}");
+    assert_eq!(ended.verdict.evidence.decided_by, "memory.oom_kill");
+    // What a waiting sandbox was made with is set anew, down and up.
+    let mut small = submission("print(1); x = bytearray(64 << 20)");
+    small.limits.memory_bytes = shared::submission::MIN_MEMORY_BYTES;
+    let ended = evaluate(&engine, small).await;
+    assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded, "{ended:?}");
+    assert_eq!(ended.stdout, "1\n", "the least memory there can be is enough to start");
+    let mut large = submission("x = bytearray(500 << 20); print(len(x))");
+    large.limits.memory_bytes = 1 << 30;
+    let ended = evaluate(&engine, large).await;
+    assert_eq!(ended.stdout, "524288000\n", "{ended:?}");
+    assert!(ended.verdict.usage.unwrap().memory_peak_bytes > Some(500 << 20));
+    close(engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_of_both_kinds_is_held_and_nothing_runs_on() {
+    let engine = engine(2).await;
+    let stubborn = "import os, signal, time\nfor n in range(1, 65):\n    try: signal.signal(n, \
+                    signal.SIG_IGN)\n    except (OSError, ValueError): pass\nos.closerange(0, 3)\n\
+                    if not os.fork(): os.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep(60)";
+    let mut given = submission(stubborn);
+    given.limits = Limits { timeout_seconds: 1.0, ..LIMITS };
+    let ended = evaluate(&engine, given).await;
+    assert_eq!(ended.verdict.outcome, Outcome::WallTimeExceeded, "{ended:?}");
+    assert_eq!(ended.verdict.evidence.decided_by, "wall_clock");
+    let wall = ended.verdict.usage.unwrap().wall_ms;
+    assert!((1000..1500).contains(&wall), "{wall} ms");
+
+    let mut busy = submission("while True: pass");
+    busy.limits = Limits { cpu_seconds: 0.5, ..LIMITS };
+    let ended = evaluate(&engine, busy).await;
+    assert_eq!(ended.verdict.outcome, Outcome::CpuTimeExceeded, "{ended:?}");
+    assert_eq!(ended.verdict.evidence.decided_by, "cpuacct.usage");
+    let used = ended.verdict.usage.unwrap().cpu_ms.unwrap();
+    assert!((500..1500).contains(&used), "{used} ms");
+    close(engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_seen_while_it_runs_and_ends_when_somebody_cancels() {
+    let engine = engine(1).await;
+    let cancel = CancellationToken::new();
+    let seen = cancel.clone();
+    let tap = move |stream, _, bytes: &[u8]| {
+        if (stream, bytes) == (Stream::Stdout, b"up\n") {
+            seen.cancel();
+        }
+    };
+    let capture = Capture::new(1 << 20, Box::new(tap));
+    let job = Job { id: Uuid::now_v7(), submission: submission("print('up')\nwhile True: pass") };
+    let begun = Instant::now();
+    let verdict = engine.evaluate(&job, &capture, cancel).await;
+    assert_eq!(verdict.outcome, Outcome::Cancelled, "{verdict:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    close(engine).await;
+}

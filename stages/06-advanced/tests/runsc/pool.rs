@@ -1,0 +1,136 @@
+//! The pool: each sandbox is used once; it refills, shrinks, and has a bound.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shared::Outcome;
+use stage_06_advanced::{RunscEngine, RunscError, RunscOptions};
+
+use crate::support::{LIMITS, evaluate, run, submission};
+use crate::{close, engine};
+
+async fn until(what: &str, within: Duration, condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < within, "never {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_refills_under_load_and_stays_within_its_bound() {
+    let engine = Arc::new(engine(3).await);
+    let clients: Vec<_> = (0..6)
+        .map(|_| {
+            let engine = Arc::clone(&engine);
+            tokio::spawn(async move {
+                for _ in 0..6 {
+                    let ended = run(engine.as_ref(), "print(1)").await;
+                    assert_eq!(ended.stdout, "1\n", "{ended:?}");
+                }
+            })
+        })
+        .collect();
+    let mut most = 0;
+    while !clients.iter().all(tokio::task::JoinHandle::is_finished) {
+        most = most.max(engine.remaining());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+    // Three that wait, six in use, and eight that are being taken away.
+    assert!((4..=3 + 6 + 8).contains(&most), "{most} sandboxes at once");
+    assert!(engine.is_warm(Duration::from_secs(30)).await, "{:?}", engine.pool());
+    until("at rest", Duration::from_secs(10), || engine.remaining() == 3).await;
+    close(Arc::into_inner(engine).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_nobody_comes_all_but_one_go_and_come_back_when_somebody_does() {
+    let options =
+        RunscOptions { warm_sandboxes: 3, warm_idle_seconds: 2, ..RunscOptions::default() };
+    let engine = RunscEngine::start(&options, LIMITS).await.unwrap();
+    until("shrunk", Duration::from_secs(20), || {
+        engine.pool().target == 1 && engine.pool().ready == 1 && engine.remaining() == 1
+    })
+    .await;
+    assert_eq!(run(&engine, "print(1)").await.stdout, "1\n");
+    until("full again", Duration::from_secs(20), || engine.pool().ready == 3).await;
+    close(engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_dies_while_it_waits_costs_nobody_anything() {
+    let engine = engine(2).await;
+    let folder = engine.folder().to_owned();
+    let waiting: Vec<_> = processes(&folder, "runsc-sandbox");
+    assert_eq!(waiting.len(), 2, "{waiting:?}");
+    for pid in waiting {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    for _ in 0..4 {
+        let ended = run(&engine, "print(1)").await;
+        assert_eq!((ended.stdout.as_str(), ended.verdict.outcome), ("1\n", Outcome::Exited));
+    }
+    close(engine).await;
+}
+
+/// The processes of runsc's that have their state below a folder and this name.
+pub(crate) fn processes(folder: &std::path::Path, name: &str) -> Vec<rustix::process::Pid> {
+    let mark = format!("--root={}", folder.display());
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries
+        .filter(|entry| {
+            let line = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+            line.contains(&mark) && line.split('\0').next().is_some_and(|it| it.contains(name))
+        })
+        .filter_map(|entry| {
+            rustix::process::Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_limits_get_a_sandbox_that_was_made_for_them() {
+    let engine = engine(2).await;
+    let looks = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])";
+    let mut other = submission(looks);
+    other.limits.open_files = 100;
+    let ended = evaluate(&engine, other).await;
+    assert_eq!(ended.stdout, "100\n", "{ended:?}");
+    assert_eq!(ended.verdict.evidence.counters["sandbox.warm"], false);
+    let ended = run(&engine, looks).await;
+    assert_eq!(ended.stdout, "256\n", "{ended:?}");
+    assert_eq!(ended.verdict.evidence.counters["sandbox.warm"], true);
+    close(engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_runsc_or_its_files_it_does_not_start() {
+    let start = async |options: RunscOptions| RunscEngine::start(&options, LIMITS).await.err();
+    let none = start(RunscOptions { runsc: Some("/nowhere".into()), ..Default::default() }).await;
+    assert!(matches!(none, Some(RunscError::NoRunsc { .. })), "{none:?}");
+    let other = RunscOptions { runsc: Some("/usr/bin/true".into()), ..Default::default() };
+    let other = start(other).await;
+    assert!(matches!(other, Some(RunscError::NoRunsc { .. })), "{other:?}");
+    let none = start(RunscOptions { rootfs: Some("/tmp".into()), ..Default::default() }).await;
+    assert!(matches!(none, Some(RunscError::NoRootfs { .. })), "{none:?}");
+}
+
+/// Whatever else is offered as gVisor is seen through: here a program that calls itself runsc and
+/// runs the interpreter on the host's own kernel.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_program_is_not_taken_for_gvisor() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runsc");
+    let script = "#!/bin/sh\n[ \"$1\" = --version ] && { echo runsc version 1; exit; }\n\
+                  echo ready >&2; head -c 100 >/dev/null; sleep 30 &\n\
+                  echo 00000000000000000000000000000000 begin >&2; cat /proc/version; wait\n";
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let options = RunscOptions { runsc: Some(path), ..RunscOptions::default() };
+    let refused = RunscEngine::start(&options, LIMITS).await.err();
+    let Some(RunscError::NotProven { reason }) = refused else { panic!("{refused:?}") };
+    assert!(reason.contains("none of") || reason.contains("process"), "{reason}");
+}
