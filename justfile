@@ -58,6 +58,14 @@ lambda *ARGS:
     cd infrastructure/lambda && cargo lambda watch --package crucible-lambda --ignore-changes --disable-cors \
       --invoke-address 127.0.0.1 --invoke-port 9007 {{ARGS}}
 
+# Measure what the contract costs: a request of 64 KiB, held to it
+contract-cost:
+    cargo test --release -p stage-08-openapi --test validated -- alone_ --nocapture
+
+# Make a typed Python client out of the contract, in a new folder
+client FOLDER="target/client":
+    cargo run -q -p stage-08-openapi -- --generate-client python {{FOLDER}}
+
 # Build the book
 book:
     cargo run -p crucible-book -- build

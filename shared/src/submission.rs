@@ -199,12 +199,14 @@ impl Faults {
     }
 
     fn check_labels(&mut self, labels: &BTreeMap<String, String>) {
-        let plain = |text: &str, max| text.len() <= max && !text.chars().any(char::is_control);
+        let plain =
+            |text: &str, max| text.chars().count() <= max && !text.chars().any(char::is_control);
         if labels.len() > 16 {
             self.add("/labels", "give at most 16 labels");
         }
         if !labels.iter().all(|(key, value)| plain(key, 64) && plain(value, 256)) {
-            let rule = "keys of at most 64 bytes, values of at most 256, no control characters";
+            let rule =
+                "keys of at most 64 characters, values of at most 256, no control characters";
             self.add("/labels", rule);
         }
     }
@@ -325,6 +327,16 @@ mod tests {
             assert_eq!(faults(&body).len(), 1, "{path}");
         }
         assert_eq!(faults(r#"{"code": "", "files": {"a": "", "a/b": ""}}"#), ["/files/a"]);
+    }
+
+    #[test]
+    fn labels_are_counted_in_characters() {
+        let label = |key: usize, value: usize| {
+            let (key, value) = ("é".repeat(key), "é".repeat(value));
+            parse(&format!(r#"{{"code": "", "labels": {{"{key}": "{value}"}}}}"#))
+        };
+        assert!(label(64, 256).is_ok());
+        assert!(label(65, 0).is_err() && label(0, 257).is_err());
     }
 
     #[test]

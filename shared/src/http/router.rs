@@ -43,6 +43,13 @@ impl Router {
         })
     }
 
+    /// The method and the path of each route.
+    pub fn routes(&self) -> impl Iterator<Item = (&Method, &str)> {
+        self.handlers
+            .iter()
+            .flat_map(|(path, all)| all.iter().map(move |(method, _)| (method, path.as_str())))
+    }
+
     fn insert(mut self, method: Method, path: &str, handler: Handler) -> Self {
         if !self.handlers.contains_key(path)
             && let Err(fault) = self.paths.insert(path, path.to_owned())
@@ -126,6 +133,9 @@ mod tests {
         assert_eq!(ask(&router, Method::GET, "/").await.1, "new page");
         assert_eq!(ask(&router, Method::HEAD, "/eval/7").await.1, "one");
         assert_eq!(ask(&router, Method::DELETE, "/eval/7").await.1, "gone");
+        let all: Vec<_> =
+            router.routes().map(|(method, path)| format!("{method} {path}")).collect();
+        assert_eq!(all, ["GET /", "GET /eval/{id}", "DELETE /eval/{id}"]);
     }
 
     #[tokio::test]

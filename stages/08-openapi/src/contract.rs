@@ -69,7 +69,9 @@ pub struct Contract {
     pub(crate) yaml: Bytes,
     /// The same as JSON.
     pub(crate) json: Bytes,
-    paths: matchit::Router<Vec<(Method, Operation)>>,
+    operations: Vec<Operation>,
+    /// For each path, the operations on it by their place in the list.
+    paths: matchit::Router<Vec<usize>>,
 }
 
 /// What the contract has for a method and a path.
@@ -99,46 +101,59 @@ impl Contract {
     ///
     /// [`ContractError`]. Nothing is left for later: a contract that loads can be checked against.
     pub fn parse(text: String) -> Result<Self, ContractError> {
-        let document: Value =
-            serde_saphyr::from_str(&text).map_err(|fault| ContractError::Yaml(fault.to_string()))?;
+        let document: Value = serde_saphyr::from_str(&text)
+            .map_err(|fault| ContractError::Yaml(fault.to_string()))?;
         let document = Arc::new(document);
         let root = Place::root(&document);
         if !root.text("openapi").is_some_and(|version| version.starts_with("3.1.")) {
             return Err(ContractError::Version);
         }
         let schemas = Schemas::new(Arc::clone(&document))?;
-        let mut paths = matchit::Router::new();
+        let (mut operations, mut paths) = (Vec::new(), matchit::Router::new());
         for (path, item) in root.get("paths").map(|paths| paths.all()).unwrap_or_default() {
-            paths.insert(path.clone(), operations(&item, &schemas)?).map_err(|fault| {
-                ContractError::Path { path, reason: fault.to_string() }
-            })?;
+            let first = operations.len();
+            operations.extend(operations_at(&path, &item, &schemas)?);
+            let here = (first..operations.len()).collect();
+            paths
+                .insert(path.clone(), here)
+                .map_err(|fault| ContractError::Path { path, reason: fault.to_string() })?;
         }
         let json = Bytes::from(document.to_string());
-        Ok(Self { yaml: text.into(), json, paths })
+        Ok(Self { yaml: text.into(), json, operations, paths })
     }
     // ANCHOR_END: parse
+
+    /// Everything that can be asked for.
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
 
     /// What the contract has for this method and path. HEAD is GET without the body.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Lookup<'_> {
         let Ok(found) = self.paths.at(path) else { return Lookup::Nowhere };
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        let Some((_, operation)) = found.value.iter().find(|(known, _)| known == method) else {
-            return Lookup::Only(found.value.iter().map(|(known, _)| known.clone()).collect());
+        let here = || found.value.iter().filter_map(|at| self.operations.get(*at));
+        let Some(operation) = here().find(|operation| operation.method == *method) else {
+            return Lookup::Only(here().map(|operation| operation.method.clone()).collect());
         };
         let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         Lookup::Found(operation, found.params.iter().map(own).collect())
     }
 }
 
-fn operations(
+fn operations_at(
+    path: &str,
     item: &Place<'_>,
     schemas: &Schemas,
-) -> Result<Vec<(Method, Operation)>, ContractError> {
+) -> Result<Vec<Operation>, ContractError> {
     let shared = item.get("parameters");
     let of = |(name, method): (&str, Method)| {
         let place = item.get(name)?;
-        let operation = Operation::compile(&place, shared.as_ref(), schemas);
-        Some(operation.map(|operation| (method, operation)))
+        Some(Operation::compile((method, path), &place, shared.as_ref(), schemas))
     };
     METHODS.into_iter().filter_map(of).collect()
 }
+
+#[cfg(test)]
+#[path = "contract_tests.rs"]
+mod tests;

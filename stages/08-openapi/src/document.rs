@@ -16,8 +16,6 @@ const MOST_REFERENCES: usize = 8;
 /// setting is the setting's.
 pub(crate) fn with_bounds(text: &str, bounds: &Bounds) -> String {
     let settings = [
-        // Wherever it listens: a client asks the server that it has this from.
-        ("--listen", "/".to_owned()),
         ("--timeout-seconds", bounds.default.timeout_seconds.to_string()),
         ("--max-timeout-seconds", bounds.max_timeout_seconds.to_string()),
         ("--memory-bytes", bounds.default.memory_bytes.to_string()),
@@ -62,13 +60,33 @@ impl<'a> Place<'a> {
             Value::Array(items) => (0..items.len()).map(|at| at.to_string()).collect(),
             _ => Vec::new(),
         };
-        let named = |name: String| {
+        let member = |name: String| {
             let mut pointer = self.pointer.clone();
             push_name(&mut pointer, &name);
             let value = self.root.pointer(&pointer)?;
             Some((name, self.step(pointer, value)?))
         };
-        names.into_iter().filter_map(named).collect()
+        names.into_iter().filter_map(member).collect()
+    }
+
+    /// All members or items as they are written, references not followed.
+    #[cfg(test)]
+    pub(crate) fn written(&self) -> Vec<Self> {
+        let inner: Vec<_> = match self.value {
+            Value::Object(members) => {
+                members.iter().map(|(name, value)| (name.clone(), value)).collect()
+            }
+            Value::Array(items) => {
+                items.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let place = |(name, value): (String, &'a Value)| {
+            let mut pointer = self.pointer.clone();
+            push_name(&mut pointer, &name);
+            Self { root: self.root, pointer, value }
+        };
+        inner.into_iter().map(place).collect()
     }
 
     /// The member `name` as a text.

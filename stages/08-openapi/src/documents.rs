@@ -25,6 +25,9 @@ const POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'self';
                       style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
+/// What is read here, all with GET.
+pub const PATHS: [&str; 4] = ["/openapi.yaml", "/openapi.json", "/docs", "/docs/{file}"];
+
 /// An API, and the documents beside it.
 pub struct DocumentedApi<A> {
     inner: A,
@@ -47,9 +50,7 @@ impl<A: ApiService> DocumentedApi<A> {
             "/docs/docs.js" => ok("text/javascript", include_str!("docs/docs.js").into()),
             "/docs/index.css" => ok("text/css", swagger("index.css")?),
             "/docs/swagger-ui.css" => ok("text/css", swagger("swagger-ui.css")?),
-            "/docs/swagger-ui-bundle.js" => {
-                ok("text/javascript", swagger("swagger-ui-bundle.js")?)
-            }
+            "/docs/swagger-ui-bundle.js" => ok("text/javascript", swagger("swagger-ui-bundle.js")?),
             "/docs/favicon-32x32.png" => ok("image/png", swagger("favicon-32x32.png")?),
             _ => None,
         }

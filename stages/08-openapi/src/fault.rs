@@ -19,7 +19,7 @@ const POINTER: usize = 300;
 /// The part of a message that a fault is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Part {
+pub(crate) enum Part {
     /// A parameter in the path.
     Path,
     /// A parameter in the query.
@@ -34,7 +34,7 @@ pub enum Part {
 
 /// What kind of fault it is, which decides between 400 and 422.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Something is missing, superfluous, or of another type.
     Shape,
     /// The shape is right, and a value is out of bounds.
@@ -43,28 +43,28 @@ pub enum Kind {
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// Where: in which part.
     #[serde(rename = "in")]
-    pub part: Part,
+    pub(crate) part: Part,
     /// Where in that part: a JSON Pointer (RFC 6901). Parameters are members of an object.
-    pub pointer: String,
+    pub(crate) pointer: String,
     /// What to change.
-    pub detail: String,
+    pub(crate) detail: String,
     /// What kind of fault it is.
     #[serde(skip)]
-    pub kind: Kind,
+    pub(crate) kind: Kind,
 }
 
 impl Fault {
     /// A fault of `part` as a whole.
-    pub fn of(part: Part, kind: Kind, detail: impl Into<String>) -> Self {
+    pub(crate) fn of(part: Part, kind: Kind, detail: impl Into<String>) -> Self {
         Self { part, pointer: String::new(), detail: detail.into(), kind }
     }
 
     /// The same fault, in the member `name`.
     #[must_use]
-    pub fn at(mut self, name: &str) -> Self {
+    pub(crate) fn at(mut self, name: &str) -> Self {
         push_name(&mut self.pointer, name);
         self
     }
@@ -91,13 +91,13 @@ pub(crate) fn push_name(pointer: &mut String, name: &str) {
 
 /// All that is wrong with one message, within bounds.
 #[derive(Debug, Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     kept: Vec<Fault>,
 }
 
 impl Faults {
     /// Takes one more, if there is room.
-    pub fn add(&mut self, mut fault: Fault) {
+    pub(crate) fn add(&mut self, mut fault: Fault) {
         if self.is_full() {
             return;
         }
@@ -112,27 +112,27 @@ impl Faults {
     }
 
     /// True when nothing is wrong.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
 
     /// True when it has as many as it holds: looking for more is of no use.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.kept.len() == MOST
     }
 
     /// True when one of them is about the shape.
-    pub fn is_shape(&self) -> bool {
+    pub(crate) fn is_shape(&self) -> bool {
         self.kept.iter().any(|fault| fault.kind == Kind::Shape)
     }
 
     /// True when one of them is in `part`.
-    pub fn any_in(&self, part: Part) -> bool {
+    pub(crate) fn any_in(&self, part: Part) -> bool {
         self.kept.iter().any(|fault| fault.part == part)
     }
 
     /// Those that are kept, in the order they were found.
-    pub fn as_slice(&self) -> &[Fault] {
+    pub(crate) fn as_slice(&self) -> &[Fault] {
         &self.kept
     }
 }

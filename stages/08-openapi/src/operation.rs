@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 
 use crate::contract::ContractError;
 use crate::document::Place;
@@ -14,9 +14,13 @@ use crate::fault::Part;
 use crate::schema::{Schema, Schemas};
 
 /// One method of one path.
-pub(crate) struct Operation {
+pub struct Operation {
     /// Its `operationId`.
-    pub(crate) id: String,
+    pub id: String,
+    /// The method.
+    pub method: Method,
+    /// The path, with its parameters in braces.
+    pub path: String,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) body: Option<Body>,
     pub(crate) answers: Vec<(String, Answer)>,
@@ -50,7 +54,16 @@ pub(crate) struct Content {
     /// None when any body of that type will do.
     pub(crate) schema: Option<Arc<Schema>>,
     /// For a stream: what each event of it is.
-    pub(crate) item: Option<Arc<Schema>>,
+    pub(crate) item: Option<Item>,
+}
+
+/// One event of a stream.
+#[derive(Clone)]
+pub(crate) struct Item {
+    /// Its lines, by their names.
+    pub(crate) lines: Arc<Schema>,
+    /// What stands in the line `data`, as JSON.
+    pub(crate) data: Arc<Schema>,
 }
 
 /// One possible answer.
@@ -62,6 +75,7 @@ pub(crate) struct Answer {
 impl Operation {
     /// Compiles the operation at `place`, with the parameters of its path.
     pub(crate) fn compile(
+        (method, path): (Method, &str),
         place: &Place<'_>,
         of_path: Option<&Place<'_>>,
         schemas: &Schemas,
@@ -76,8 +90,10 @@ impl Operation {
         });
         let answers = place.get("responses").ok_or_else(|| missing(place, "responses"))?;
         let answer = |(status, one): (String, Place<'_>)| Ok((status, answer(&one, schemas)?));
-        let answers = answers.all().into_iter().map(answer).collect::<Result<_, ContractError>>()?;
-        Ok(Self { id: id.to_owned(), parameters, body: body.transpose()?, answers })
+        let answers =
+            answers.all().into_iter().map(answer).collect::<Result<_, ContractError>>()?;
+        let (id, path) = (id.to_owned(), path.to_owned());
+        Ok(Self { id, method, path, parameters, body: body.transpose()?, answers })
     }
 
     // ANCHOR: answer
@@ -92,6 +108,12 @@ impl Operation {
     }
     // ANCHOR_END: answer
 
+    /// Whether one of its answers is a stream.
+    pub(crate) fn has_stream(&self) -> bool {
+        let contents = self.answers.iter().flat_map(|(_, answer)| answer.content.values());
+        contents.into_iter().any(|content| content.item.is_some())
+    }
+
     /// The parameters in `part`.
     pub(crate) fn parameters_in(&self, part: Part) -> impl Iterator<Item = &Parameter> {
         self.parameters.iter().filter(move |parameter| parameter.part == part)
@@ -104,7 +126,9 @@ fn parameter(place: &Place<'_>, schemas: &Schemas) -> Result<Parameter, Contract
         Some("path") => Part::Path,
         Some("query") => Part::Query,
         Some("header") => Part::Header,
-        other => return Err(beyond(place, format!("a parameter in {}", other.unwrap_or("nothing")))),
+        other => {
+            return Err(beyond(place, format!("a parameter in {}", other.unwrap_or("nothing"))));
+        }
     };
     value(name, part, place, schemas)
 }
@@ -138,7 +162,8 @@ fn value(
 fn answer(place: &Place<'_>, schemas: &Schemas) -> Result<Answer, ContractError> {
     let headers = place.get("headers").map(|headers| headers.all()).unwrap_or_default();
     let header = |(name, one): (String, Place<'_>)| {
-        HeaderName::from_bytes(name.as_bytes()).map_err(|_| beyond(&one, "this header".to_owned()))?;
+        HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| beyond(&one, "this header".to_owned()))?;
         value(&name, Part::Header, &one, schemas)
     };
     let headers = headers.into_iter().map(header).collect::<Result<_, ContractError>>()?;
@@ -151,13 +176,17 @@ fn contents(
 ) -> Result<BTreeMap<String, Content>, ContractError> {
     let content = place.get("content").map(|content| content.all()).unwrap_or_default();
     let one = |(media, one): (String, Place<'_>)| {
-        let at = |name: &str| {
-            let found = one.get(name).map(|schema| schemas.at(&schema.pointer));
-            found.transpose().map_err(ContractError::from)
-        };
-        Ok((media.to_ascii_lowercase(), Content { schema: at("schema")?, item: at("x-itemSchema")? }))
+        let schema = one.get("schema").map(|schema| schemas.at(&schema.pointer)).transpose()?;
+        let item = one.get("x-itemSchema").map(|lines| item(&lines, schemas)).transpose()?;
+        Ok((media.to_ascii_lowercase(), Content { schema, item }))
     };
     content.into_iter().map(one).collect()
+}
+
+fn item(lines: &Place<'_>, schemas: &Schemas) -> Result<Item, ContractError> {
+    let data = lines.get("properties").and_then(|it| it.get("data")?.get("contentSchema"));
+    let data = data.ok_or_else(|| missing(lines, "contentSchema"))?;
+    Ok(Item { lines: schemas.at(&lines.pointer)?, data: schemas.at(&data.pointer)? })
 }
 
 fn missing(place: &Place<'_>, what: &'static str) -> ContractError {

@@ -87,12 +87,11 @@ impl Parameter {
         if lines.is_empty() {
             return self.check(None, faults);
         }
-        match lines.into_iter().collect::<Result<Vec<_>, _>>() {
-            Ok(lines) => self.check(Some(&lines.join(", ")), faults),
-            Err(_) => {
-                let fault = Fault::of(self.part, Kind::Shape, "use visible ASCII characters");
-                faults.add(fault.at(&self.name));
-            }
+        if let Ok(lines) = lines.into_iter().collect::<Result<Vec<_>, _>>() {
+            self.check(Some(&lines.join(", ")), faults);
+        } else {
+            let fault = Fault::of(self.part, Kind::Shape, "use visible ASCII characters");
+            faults.add(fault.at(&self.name));
         }
     }
 }

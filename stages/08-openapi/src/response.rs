@@ -64,7 +64,8 @@ impl Answer {
             header.check_header(headers, faults);
         }
         for name in headers.keys() {
-            let declared = self.headers.iter().any(|it| name.as_str().eq_ignore_ascii_case(&it.name));
+            let declared =
+                self.headers.iter().any(|it| name.as_str().eq_ignore_ascii_case(&it.name));
             if !declared && !OF_ALL.contains(&name.as_str()) {
                 let fault = Fault::of(Part::Header, Kind::Shape, "this header is not announced");
                 faults.add(fault.at(name.as_str()));

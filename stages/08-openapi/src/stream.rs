@@ -7,11 +7,12 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
+use serde_json::Value;
 use sse_stream::{Sse, SseStream};
 
 use crate::counts::Counts;
 use crate::fault::{Fault, Faults, Kind, Part};
-use crate::schema::Schema;
+use crate::operation::Item;
 
 /// Bytes of an event. One that is longer will not end.
 const LONGEST: usize = 16 << 20;
@@ -20,7 +21,7 @@ const END: &[u8] = b"\n\n";
 
 /// Looks at the events of one stream.
 pub(crate) struct Watch {
-    pub(crate) item: Arc<Schema>,
+    pub(crate) item: Item,
     pub(crate) operation: String,
     pub(crate) counts: Arc<Counts>,
     pub(crate) strict: bool,
@@ -61,6 +62,7 @@ impl Watch {
     }
     // ANCHOR_END: pass
 
+    // ANCHOR: check
     fn check(&self, event: Bytes) -> Faults {
         let mut faults = Faults::default();
         let mut broken = |detail| faults.add(Fault::of(Part::Body, Kind::Shape, detail));
@@ -75,17 +77,23 @@ impl Watch {
                 return faults;
             }
         };
-        let Ok(value) = serde_json::from_str(&data.unwrap_or_default()) else {
-            broken("the data of an event is not JSON");
-            return faults;
-        };
-        self.item.check(&value, Part::Body, "", &mut faults);
-        if event.as_deref() != value["type"].as_str() || id.is_none() {
-            let detail = "the name of an event is its type, and it has an id";
-            faults.add(Fault::of(Part::Body, Kind::Shape, detail));
+        let lines = [("event", event), ("id", id), ("data", data)];
+        let given = |(name, line): (&str, Option<String>)| Some((name.to_owned(), line?.into()));
+        let lines = Value::Object(lines.into_iter().filter_map(given).collect());
+        self.item.lines.check(&lines, Part::Body, "", &mut faults);
+        match serde_json::from_str::<Value>(lines["data"].as_str().unwrap_or_default()) {
+            Ok(data) => {
+                self.item.data.check(&data, Part::Body, "/data", &mut faults);
+                if data["type"] != lines["event"] {
+                    let fault = Fault::of(Part::Body, Kind::Value, "give the type in the data");
+                    faults.add(fault.at("event"));
+                }
+            }
+            Err(_) => faults.add(Fault::of(Part::Body, Kind::Shape, "not JSON").at("data")),
         }
         faults
     }
+    // ANCHOR_END: check
 
     fn report(&self, faults: &Faults) {
         self.counts.broken_event(&self.operation);

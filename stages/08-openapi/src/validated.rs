@@ -13,6 +13,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use http::{HeaderValue, Method, StatusCode, header};
 use shared::BoxFuture;
+use shared::http::seal;
+use stage_06_advanced::Platform;
 use stage_07_advanced_v2::{ApiBody, ApiRequest, ApiResponse, ApiService};
 
 use crate::contract::{Contract, Lookup};
@@ -36,13 +38,29 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
     /// Holds `inner` to `contract`. A response that breaks it is logged and counted; with `strict`
     /// it is answered 500 instead of being sent.
     pub fn new(inner: A, contract: Arc<Contract>, strict: bool) -> Self {
-        Self { inner, contract, strict, counts: Arc::default() }
+        let counts = Arc::new(Counts::new(contract.operations()));
+        Self { inner, contract, strict, counts }
+    }
+
+    /// The same, verified together with `platform` from now on.
+    pub fn verified(
+        inner: A,
+        contract: Arc<Contract>,
+        strict: bool,
+        platform: &Platform,
+    ) -> Arc<Self>
+    where
+        A: 'static,
+    {
+        let api = Arc::new(Self::new(inner, contract, strict));
+        platform.also_verify(Arc::<Self>::downgrade(&api));
+        api
     }
 
     // ANCHOR: judge
     /// Holds a response to the contract.
     fn judge(&self, operation: &Operation, head: bool, response: ApiResponse) -> ApiResponse {
-        let response = self.with_counts(operation, response);
+        let response = self.with_counts(operation, head, response);
         let ApiResponse { status, headers, body } = response;
         let known = match &body {
             ApiBody::Bytes(bytes) => Some(&bytes[..]),
@@ -78,43 +96,68 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
     }
     // ANCHOR_END: judge
 
-    fn with_counts(&self, operation: &Operation, response: ApiResponse) -> ApiResponse {
-        let body = match response.body {
-            ApiBody::Bytes(text) if operation.id == METRICS => {
-                ApiBody::Bytes(self.counts.beside(&text).unwrap_or(text))
-            }
-            body => body,
-        };
-        ApiResponse { body, ..response }
-    }
-
-    fn refuse(&self, operation: &str, response: ApiResponse) -> ApiResponse {
-        self.counts.refused(operation, response.status);
+    /// The answer of `GET /metrics` takes our counters along.
+    fn with_counts(
+        &self,
+        operation: &Operation,
+        head: bool,
+        mut response: ApiResponse,
+    ) -> ApiResponse {
+        if operation.id != METRICS {
+            return response;
+        }
+        if head {
+            // It is the length of what is below, without ours.
+            response.headers.remove(header::CONTENT_LENGTH);
+        } else if let ApiBody::Bytes(text) = &response.body
+            && let Some(all) = self.counts.beside(text)
+        {
+            response.body = ApiBody::Bytes(all);
+        }
         response
     }
+
+    // ANCHOR: admit
+    /// The operation that is asked for, if there is one and the request is what the contract says.
+    fn admit(&self, request: &ApiRequest) -> Result<&Operation, Box<ApiResponse>> {
+        let (operation, params) = match self.contract.find(&request.method, &request.path) {
+            Lookup::Found(operation, params) => (operation, params),
+            Lookup::Only(methods) => return Err(self.refuse("none", not_allowed(&methods))),
+            Lookup::Nowhere => {
+                let detail = "there is nothing at this path";
+                return Err(self.refuse("none", problem(StatusCode::NOT_FOUND, detail, &[])));
+            }
+        };
+        match operation.check_request(&params, request) {
+            Ok(()) => Ok(operation),
+            Err(refusal) => Err(self.refuse(&operation.id, refusal.into_response())),
+        }
+    }
+    // ANCHOR_END: admit
+
+    fn refuse(&self, operation: &str, response: ApiResponse) -> Box<ApiResponse> {
+        self.counts.refused(operation, response.status);
+        Box::new(response)
+    }
 }
 
+// ANCHOR: handle
 impl<A: ApiService> ApiService for OpenApiValidatedApi<A> {
-    // ANCHOR: handle
     fn handle(&self, request: ApiRequest) -> BoxFuture<'_, ApiResponse> {
         Box::pin(async move {
-            let (operation, params) = match self.contract.find(&request.method, &request.path) {
-                Lookup::Found(operation, params) => (operation, params),
-                Lookup::Only(methods) => return self.refuse("none", not_allowed(&methods)),
-                Lookup::Nowhere => {
-                    let detail = "there is nothing at this path";
-                    return self.refuse("none", problem(StatusCode::NOT_FOUND, detail, &[]));
-                }
-            };
-            if let Err(refusal) = operation.check_request(&params, &request) {
-                return self.refuse(&operation.id, refusal.into_response());
-            }
             let head = request.method == Method::HEAD;
-            self.judge(operation, head, self.inner.handle(request).await)
+            let mut response = match self.admit(&request) {
+                Ok(operation) => self.judge(operation, head, self.inner.handle(request).await),
+                Err(refused) => *refused,
+            };
+            seal(&mut response.headers);
+            // What is below answers HEAD without a body; what is said here has one.
+            let has_body = !matches!(&response.body, ApiBody::Bytes(bytes) if bytes.is_empty());
+            if head && has_body { response.without_body() } else { response }
         })
     }
-    // ANCHOR_END: handle
 }
+// ANCHOR_END: handle
 
 fn not_allowed(methods: &[Method]) -> ApiResponse {
     let methods: Vec<_> = methods.iter().map(Method::as_str).collect();

@@ -1,0 +1,126 @@
+//! Requests outside the contract: refused, with all faults at once and no value repeated.
+
+use std::collections::BTreeSet;
+
+use http::Method;
+use serde_json::{Value, json};
+use stage_07_advanced_v2::{ApiRequest, ApiService};
+
+use crate::{ID, ask, get, served};
+
+fn post(body: &Value) -> ApiRequest {
+    ApiRequest::new(Method::POST, "/eval").with_json(body)
+}
+
+/// Where the faults of a problem are: `body/code`, `query/limit`.
+fn places(problem: &Value) -> Vec<String> {
+    let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+    let place = |error: &Value| {
+        let part = error["in"].as_str().unwrap();
+        format!("{part}{}", error["pointer"].as_str().unwrap())
+    };
+    errors.iter().map(place).collect()
+}
+
+#[tokio::test]
+async fn all_faults_of_a_request_are_told_at_once_each_with_its_place() {
+    let (api, _platform) = served().await;
+    let file = |path: &str| json!({ "code": "", "files": { path: "" } });
+    for (request, status, expected) in [
+        (post(&json!({})), 400, vec!["body/code"]),
+        (post(&json!([])), 400, vec!["body"]),
+        (post(&json!({ "code": 7, "imag": 1 })), 400, vec!["body/code", "body/imag"]),
+        (post(&json!({ "code": "\0" })), 422, vec!["body/code"]),
+        (
+            post(&json!({ "code": "", "timeout_seconds": 0, "memory_bytes": 7.5 })),
+            400,
+            vec!["body/timeout_seconds", "body/memory_bytes"],
+        ),
+        (post(&json!({ "code": "", "stdin": { "base64": "!" } })), 422, vec!["body/stdin/base64"]),
+        (post(&file("../x")), 422, vec!["body/files/..~1x"]),
+        (post(&file("main.py")), 422, vec!["body/files/main.py"]),
+        (post(&json!({ "code": "", "labels": { "a": "\n" } })), 422, vec!["body/labels/a"]),
+        (
+            post(&json!({ "code": "" })).with_header("prefer", "wait=1e3"),
+            400,
+            vec!["header/Prefer"],
+        ),
+        (
+            get("/eval?limit=0&status=ended&limt=1&cursor=x&label=a&label=b"),
+            400,
+            vec![
+                "query/limt",
+                "query/label",
+                "query/status",
+                "query/label",
+                "query/limit",
+                "query/cursor",
+            ],
+        ),
+        (get("/eval/not-an-id?x=1"), 404, vec!["path/id", "query/x"]),
+        (
+            get(&format!("/eval/{ID}/events")).with_header("last-event-id", "-1"),
+            400,
+            vec!["header/Last-Event-ID"],
+        ),
+        (get("/health?ready=True"), 400, vec!["query/ready"]),
+        (get("/health?ready"), 400, vec!["query/ready"]),
+    ] {
+        let asked = format!("{} {} {:?}", request.method, request.path, request.body);
+        let (answered, problem) = ask(&api, request).await;
+        assert_eq!(answered, status, "{asked}: {problem}");
+        let (found, expected): (BTreeSet<_>, BTreeSet<_>) = (
+            places(&problem).into_iter().collect(),
+            expected.iter().map(ToString::to_string).collect(),
+        );
+        assert_eq!(found, expected, "{asked}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_another_kind_is_told_apart_from_a_wrong_one() {
+    let (api, _platform) = served().await;
+    let body = |media: &'static str, body: &'static str| {
+        let request = ApiRequest::new(Method::POST, "/eval").with_body(body);
+        if media.is_empty() { request } else { request.with_header("content-type", media) }
+    };
+    for (request, status) in [
+        (body("", r#"{"code": ""}"#), 415),
+        (body("text/plain", r#"{"code": ""}"#), 415),
+        (body("application/x-www-form-urlencoded", "code=1"), 415),
+        (body("application/json", ""), 400),
+        (body("application/json", "{\"code\": \"\", "), 400),
+        (body("application/json", "{\"code\": \"\"} x"), 400),
+        (body("Application/JSON; charset=utf-8", r#"{"code": ""}"#), 202),
+    ] {
+        let asked = format!("{:?}", request.body);
+        let (answered, problem) = ask(&api, request).await;
+        assert_eq!(answered, status, "{asked}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_bounded_and_never_repeats_what_was_sent() {
+    let (api, _platform) = served().await;
+    let secret = "hunter2";
+    let many: serde_json::Map<_, _> =
+        (0..1000).map(|at| (format!("{}{at}", "n".repeat(900)), json!(secret))).collect();
+    let response = api.handle(post(&Value::Object(many))).await;
+    assert_eq!(response.status, 400);
+    let text = response.body.collect().await;
+    assert!(text.len() < 64 << 10, "{} bytes", text.len());
+    let problem: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(problem["errors"].as_array().unwrap().len(), 64);
+    assert!(!problem.to_string().contains(secret));
+    let wrong = [
+        post(&json!({ "code": secret, "stdin": [secret], "files": { "a": secret, "..": secret } })),
+        post(&json!({ "code": secret, "labels": { "a": format!("{secret}\n") } })),
+        get(&format!("/eval?status={secret}&cursor={secret}")),
+        get(&format!("/eval/{secret}")),
+    ];
+    for request in wrong {
+        let (_, problem) = ask(&api, request).await;
+        assert!(!places(&problem).is_empty(), "{problem}");
+        assert!(!problem.to_string().contains(secret), "{problem}");
+    }
+}
