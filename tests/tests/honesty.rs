@@ -22,8 +22,8 @@ async fn all_escape(stage: u16, wall: Wall, ids: &[&str]) {
     let mut probes = probe::all().unwrap();
     probes.retain(|probe| ids.contains(&probe.header.id.as_str()));
     assert_eq!(probes.len(), ids.len(), "a probe of these is not there: {ids:?}");
-    let promised = |probe: &Probe| promises.contains(&probe.header, stage);
-    assert!(probes.iter().all(promised), "stage {stage} does not promise all of {ids:?}");
+    let contains = |probe: &Probe| promises.contains(&probe.header, stage);
+    assert!(probes.iter().all(contains), "stage {stage} does not promise all of {ids:?}");
     let aim = Aim::Without { stage: stages::find(stage).unwrap(), wall };
     let verdicts = volley::fire(&aim, &probes, &ProgressBar::hidden()).await.unwrap();
     let stopped: Vec<_> = verdicts.iter().filter(|(_, it)| **it != Verdict::Escaped).collect();

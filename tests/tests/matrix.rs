@@ -15,8 +15,8 @@ async fn alone_the_matrix() {
     let promises = Promises::load().unwrap();
     let faults = matrix.faults(&promises).unwrap();
     let doubts = matrix.doubts(&promises).unwrap();
-    let told: String = faults.iter().chain(&doubts).map(|it| format!("{it}\n")).collect();
-    eprint!("{told}");
+    let told = [faults, doubts].concat().join("\n");
+    eprintln!("{told}");
     insta::with_settings!({ omit_expression => true }, {
         insta::assert_snapshot!("matrix", matrix.text().unwrap());
     });
