@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::MultiProgress;
 use serde::Serialize;
 
@@ -36,6 +37,10 @@ pub struct Compare {
     json: bool,
 }
 
+/// How many stages are attacked at one moment. With more, a small machine is so busy that programs
+/// which should meet miss each other.
+const AT_ONCE: usize = 3;
+
 /// Every probe on some stages.
 #[derive(Debug, Clone)]
 pub struct Matrix {
@@ -46,7 +51,7 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// Fires every probe at each of `stages`, which are attacked at the same time.
+    /// Fires every probe at each of `stages`, some of which are attacked at the same time.
     ///
     /// # Errors
     ///
@@ -64,7 +69,8 @@ impl Matrix {
                 anyhow::Ok((stage, verdicts))
             }
         });
-        let columns = futures_util::future::try_join_all(columns).await?;
+        // In order, whichever is done first.
+        let columns = stream::iter(columns).buffered(AT_ONCE).try_collect().await?;
         Ok(Self { probes, columns })
     }
 

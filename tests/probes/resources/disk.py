@@ -19,10 +19,10 @@ try:
             for _ in range(32):
                 file.write(block)
                 written += 1
-    time.sleep(0.3)
+    time.sleep(1.5)
     finished()
 except OSError as error:
-    time.sleep(0.5)  # to be seen
+    time.sleep(1.5)  # to be seen
     stopped(error)
 for name in names:
     os.unlink(name)

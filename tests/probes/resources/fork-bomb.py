@@ -18,10 +18,10 @@ try:
             time.sleep(20)
             os._exit(0)
         children.append(child)
-    time.sleep(0.5)
+    time.sleep(1.5)
     finished()
 except OSError as error:
-    time.sleep(0.5)  # to be seen
+    time.sleep(1.5)  # to be seen
     stopped(error)
 for child in children:
     os.kill(child, signal.SIGKILL)

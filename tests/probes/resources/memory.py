@@ -19,8 +19,8 @@ try:
         for page in range(0, 20 << 20, 4096):
             piece[page] = 1
         hoard.append(piece)
-    time.sleep(0.3)
+    time.sleep(1.5)
     finished()
 except (OSError, MemoryError) as error:
-    time.sleep(0.5)  # to be seen
+    time.sleep(1.5)  # to be seen
     stopped(error)

@@ -29,7 +29,7 @@ for folder, folders, _ in os.walk("/"):
             refusal = error
     if written >= AMOUNT:
         break
-time.sleep(0.5)  # to be seen
+time.sleep(1.5)  # to be seen
 if written < AMOUNT and refusal is not None:
     stopped(refusal)
 else:

@@ -17,10 +17,10 @@ try:
         with open(f"{name}-{piece}", "wb") as file:
             for _ in range(30):
                 file.write(block)
-    time.sleep(0.3)
+    time.sleep(1.5)
     finished()
 except OSError as error:
-    time.sleep(0.5)  # to be seen
+    time.sleep(1.5)  # to be seen
     stopped(error)
 for piece in range(AMOUNT // 30):
     if os.path.exists(f"{name}-{piece}"):

@@ -14,10 +14,10 @@ try:
     threading.stack_size(64 << 10)
     for _ in range(AMOUNT):
         threading.Thread(target=time.sleep, args=(20,), daemon=True).start()
-    time.sleep(0.5)
+    time.sleep(1.5)
     finished()
 except RuntimeError:
-    time.sleep(0.5)  # to be seen
+    time.sleep(1.5)  # to be seen
     stopped(OSError(errno.EAGAIN, "can't start new thread"))
 sys.stdout.flush()
 os._exit(0)

@@ -16,8 +16,8 @@ try:
         hoard.append(os.memfd_create("hoard"))
         for _ in range(30):
             os.write(hoard[-1], block)
-    time.sleep(0.3)
+    time.sleep(1.5)
     finished()
 except OSError as error:
-    time.sleep(0.5)  # to be seen
+    time.sleep(1.5)  # to be seen
     stopped(error)

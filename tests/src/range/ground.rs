@@ -137,15 +137,18 @@ impl Ground {
             .collect()
     }
 
-    /// Kills the processes of this name. They are the harness's own: a probe gave itself the name,
-    /// which nobody else can have guessed.
-    pub fn kill(&self, name: &str) {
+    /// Kills the processes of this name, and says whether there were any. They are the harness's own:
+    /// a probe gave itself the name, which nobody else can have guessed.
+    pub fn kill(&self, name: &str) -> bool {
+        let mut found = false;
         for process in self.processes().into_iter().filter(|process| process.name == name) {
+            found = true;
             if let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) {
                 // That it has just ended by itself is as good.
                 let _gone = kill_process(pid, Signal::KILL);
             }
         }
+        found
     }
 
     /// The decoy's number, seen from here, if it is a process of ours.
