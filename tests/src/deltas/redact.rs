@@ -10,13 +10,15 @@ use serde_json::Value;
 
 /// Members of a JSON object, by the pattern of their names, and what stands there instead of the
 /// value; nothing at all where older kernels do not count the thing.
-const MEMBERS: [(&str, Option<&str>); 6] = [
+const MEMBERS: [(&str, Option<&str>); 7] = [
     (r"^(memory_peak_bytes|memory\.peak_bytes|pids_peak|pids\.peak)$", None),
     (r"_(ms|us|seconds_ago)$", Some("<n>")),
     (r"_at$", Some("<time>")),
     (r"^(runtime_version|version)$", Some("<version>")),
     (r"^(pid|port|uptime_seconds)$", Some("<n>")),
     (r"^image_digest$", Some("<digest>")),
+    // Whether a sandbox was waiting already, so soon after the start.
+    (r"^sandbox\.warm$", Some("<yes or no>")),
 ];
 
 /// What is replaced in any text, after the names of ids.
