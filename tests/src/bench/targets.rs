@@ -6,7 +6,8 @@ use super::Measured;
 use super::engines::FIRST_WARM;
 use crate::percentile::hundredths;
 
-/// How much longer than its engine any stage may take at the median, in milliseconds.
+/// How much any stage may add to its engine at the median, in milliseconds. Counted in each run, by the
+/// clock of the stage: the difference between two medians of some 300 ms says nothing about five.
 const OVERHEAD_MS: f64 = 5.0;
 /// How many times as long as the same container driven by hand a stage may take at the median.
 const BESIDE_ANCHOR: f64 = 1.2;
@@ -35,8 +36,8 @@ pub(super) fn of(it: &Measured) -> Vec<Target> {
     let name = &it.name;
     let mut targets = vec![Target {
         promise: format!("{name} adds at most {OVERHEAD_MS} ms to its engine"),
-        measured: format!("{:.1} ms", it.overhead_ms),
-        met: it.overhead_ms <= OVERHEAD_MS,
+        measured: format!("{:.1} ms", it.around_engine_ms),
+        met: it.around_engine_ms <= OVERHEAD_MS,
     }];
     if it.stage >= FIRST_WARM {
         targets.extend(warm(it));
@@ -101,7 +102,7 @@ mod tests {
             engine_ms: at(stage_ms - overhead_ms),
             stage_ms: at(stage_ms),
             overhead_ms,
-            around_engine_ms: 1.0,
+            around_engine_ms: overhead_ms,
             four_clients_per_second: rate,
             anchor_four_per_second: 20.0,
             cold: 0,
