@@ -4,7 +4,7 @@
 # intent: Writes files of 32 MiB to /tmp until somebody stops it
 # success: The host has lost more space, or the container's memory grew, by far more than the limit
 # source: CIS Docker Benchmark 5.13; OWASP Docker Security Cheat Sheet, rule 8
-# evidence: grows disk 200
+# evidence: grows disk 130
 # host: confined
 # alone: yes
 import time
