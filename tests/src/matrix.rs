@@ -1,5 +1,7 @@
 //! `matrix`: every probe on every stage. `compare`: the cells in which two stages differ.
 
+mod doubts;
+
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail};
@@ -8,8 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::MultiProgress;
 use serde::Serialize;
 
-use crate::probe::header::FIRST_WALLED;
-use crate::probe::{self, Group, Probe};
+use crate::probe::{self, Probe};
 use crate::progress;
 use crate::promise::Promises;
 use crate::report::{self, Ending};
@@ -139,80 +140,6 @@ impl Matrix {
             }
         }
         Ok(faults)
-    }
-}
-
-impl Matrix {
-    /// What keeps this matrix from proving what it seems to: a probe that is seen to escape nowhere
-    /// and has no other proof that it could, an entry in a list of exceptions that is not needed, a
-    /// stage that contains less than the one below it, a group of which nothing escapes.
-    ///
-    /// # Errors
-    ///
-    /// When a cell is missing.
-    pub fn doubts(&self, exceptions: &Promises) -> Result<Vec<String>> {
-        let mut doubts = Vec::new();
-        for probe in &self.probes {
-            let id = probe.header.id.as_str();
-            let escapes = self.escapes(id)?;
-            let open = escapes.iter().any(|stage| *stage < FIRST_WALLED);
-            match (open, exceptions.controls.iter().any(|control| control.probe == id)) {
-                (false, false) => doubts.push(format!(
-                    "{id} escapes on no open stage: what proves that it could? say it in \
-                     controls.toml"
-                )),
-                (true, true) => doubts.push(format!(
-                    "{id} is in controls.toml and escapes on stage {:?}: take it out",
-                    escapes.first()
-                )),
-                _ => {}
-            }
-            doubts.extend(self.fallen_back(id)?);
-        }
-        for residual in &exceptions.residuals {
-            let escapes = self.escapes(&residual.probe)?;
-            let stages = self.columns.iter().map(|(stage, _)| stage.number);
-            let idle = stages.filter(|stage| residual.on(*stage) && !escapes.contains(stage));
-            doubts.extend(idle.map(|stage| {
-                format!("{} is contained on stage {stage}: residuals.toml", residual.probe)
-            }));
-        }
-        for group in Group::ALL {
-            let of_group = self.probes.iter().filter(|it| it.header.group() == *group);
-            let mut escapes = Vec::new();
-            for probe in of_group {
-                escapes.extend(self.escapes(&probe.header.id)?);
-            }
-            if !escapes.iter().any(|stage| *stage < FIRST_WALLED) {
-                doubts.push(format!("nothing of the group {group} escapes on an open stage"));
-            }
-        }
-        Ok(doubts)
-    }
-
-    /// The stages on which this probe escapes.
-    fn escapes(&self, id: &str) -> Result<Vec<u16>> {
-        let mut stages = Vec::new();
-        for (stage, _) in &self.columns {
-            if *self.cell(id, stage.number)? == Verdict::Escaped {
-                stages.push(stage.number);
-            }
-        }
-        Ok(stages)
-    }
-
-    /// Stages with walls where this probe escapes, although it does not on the stage below.
-    fn fallen_back(&self, id: &str) -> Result<Vec<String>> {
-        let mut found = Vec::new();
-        for pair in self.columns.windows(2) {
-            let [(below, _), (above, _)] = pair else { continue };
-            let contained = matches!(self.cell(id, below.number)?, Verdict::Contained(_));
-            let escapes = *self.cell(id, above.number)? == Verdict::Escaped;
-            if below.number >= FIRST_WALLED && contained && escapes {
-                found.push(format!("{id}: {} contains it, {} does not", below.name, above.name));
-            }
-        }
-        Ok(found)
     }
 }
 

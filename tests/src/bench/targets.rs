@@ -6,8 +6,9 @@ use super::Measured;
 use super::engines::FIRST_WARM;
 use crate::percentile::hundredths;
 
-/// How much any stage may add to its engine at the median, in milliseconds. Counted in each run, by the
-/// clock of the stage: the difference between two medians of some 300 ms says nothing about five.
+/// How much any stage may add to its engine at the median, in milliseconds: beside the engine called
+/// directly, and in each run by the stage's own clock. The first is a difference between two medians
+/// of some 300 ms, and on a busy machine may miss by chance; the second then tells whether it did.
 const OVERHEAD_MS: f64 = 5.0;
 /// How many times as long as the same container driven by hand a stage may take at the median.
 const BESIDE_ANCHOR: f64 = 1.2;
@@ -34,11 +35,12 @@ pub struct Target {
 /// Everything that was promised of this stage.
 pub(super) fn of(it: &Measured) -> Vec<Target> {
     let name = &it.name;
-    let mut targets = vec![Target {
-        promise: format!("{name} adds at most {OVERHEAD_MS} ms to its engine"),
-        measured: format!("{:.1} ms", it.around_engine_ms),
-        met: it.around_engine_ms <= OVERHEAD_MS,
-    }];
+    let adds = [("its engine", it.overhead_ms), ("each run of it", it.around_engine_ms)];
+    let mut targets = Vec::from(adds.map(|(what, added)| Target {
+        promise: format!("{name} adds at most {OVERHEAD_MS} ms to {what}"),
+        measured: format!("{added:.1} ms"),
+        met: added <= OVERHEAD_MS,
+    }));
     if it.stage >= FIRST_WARM {
         targets.extend(warm(it));
     }
@@ -102,7 +104,7 @@ mod tests {
             engine_ms: at(stage_ms - overhead_ms),
             stage_ms: at(stage_ms),
             overhead_ms,
-            around_engine_ms: overhead_ms,
+            around_engine_ms: 1.0,
             four_clients_per_second: rate,
             anchor_four_per_second: 20.0,
             cold: 0,
@@ -115,20 +117,22 @@ mod tests {
 
     #[test]
     fn each_promise_can_be_broken() {
-        assert_eq!(missed(&measured(4, 120.0, 5.0, 15.0)), [false, false, false]);
-        assert_eq!(missed(&measured(4, 120.0, 5.1, 15.0)), [true, false, false]);
-        assert_eq!(missed(&measured(4, 121.0, 5.0, 15.0)), [false, true, false]);
-        assert_eq!(missed(&measured(4, 120.0, 5.0, 14.9)), [false, false, true]);
-        assert_eq!(missed(&measured(5, 120.0, 5.0, 7.0)), [false, false, false]);
-        assert_eq!(missed(&measured(2, 900.0, 1.0, 1.0)), [false]);
+        assert_eq!(missed(&measured(4, 120.0, 5.0, 15.0)), [false; 4]);
+        assert_eq!(missed(&measured(4, 120.0, 5.1, 15.0)), [true, false, false, false]);
+        let around = Measured { around_engine_ms: 5.1, ..measured(4, 120.0, 5.0, 15.0) };
+        assert_eq!(missed(&around), [false, true, false, false]);
+        assert_eq!(missed(&measured(4, 121.0, 5.0, 15.0)), [false, false, true, false]);
+        assert_eq!(missed(&measured(4, 120.0, 5.0, 14.9)), [false, false, false, true]);
+        assert_eq!(missed(&measured(5, 120.0, 5.0, 7.0)), [false; 4]);
+        assert_eq!(missed(&measured(2, 900.0, 1.0, 1.0)), [false; 2]);
         let warm = |stage_ms, docker_ms, cold, rate| {
             let it = measured(6, stage_ms, 1.0, rate);
             missed(&Measured { anchor_ms: at(docker_ms), cold, ..it })
         };
-        assert_eq!(warm(20.0, 300.0, 0, 11.0), [false; 5]);
-        assert_eq!(warm(20.1, 400.0, 0, 11.0), [false, true, false, false, false]);
-        assert_eq!(warm(20.0, 299.0, 0, 11.0), [false, false, true, false, false]);
-        assert_eq!(warm(20.0, 300.0, 1, 11.0), [false, false, false, true, false]);
-        assert_eq!(warm(20.0, 300.0, 0, 10.9), [false, false, false, false, true]);
+        assert_eq!(warm(20.0, 300.0, 0, 11.0), [false; 6]);
+        assert_eq!(warm(20.1, 400.0, 0, 11.0), [false, false, true, false, false, false]);
+        assert_eq!(warm(20.0, 299.0, 0, 11.0), [false, false, false, true, false, false]);
+        assert_eq!(warm(20.0, 300.0, 1, 11.0), [false, false, false, false, true, false]);
+        assert_eq!(warm(20.0, 300.0, 0, 10.9), [false, false, false, false, false, true]);
     }
 }
