@@ -109,7 +109,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let own = folder.path().join("debug/own");
         let packages = ["stage-99-nothing".to_owned()].into();
-        let fault = ready(&own, &packages).unwrap_err();
-        assert!(fault.to_string().contains("stage-99-nothing"), "{fault:#}");
+        let error = ready(&own, &packages).unwrap_err();
+        assert!(error.to_string().contains("stage-99-nothing"), "{error:#}");
     }
 }

@@ -110,8 +110,8 @@ async fn rebuild_on_change(book: &Path, built: &Path) {
         let (from, into) = (book.to_path_buf(), built.to_path_buf());
         match tokio::task::spawn_blocking(move || render::checked(&from, &into)).await {
             Ok(Ok(())) => println!("built again"),
-            Ok(Err(fault)) => eprintln!("{fault:#}"),
-            Err(fault) => eprintln!("the build broke off: {fault}"),
+            Ok(Err(error)) => eprintln!("{error:#}"),
+            Err(error) => eprintln!("the build broke off: {error}"),
         }
     }
 }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn an_address_that_others_can_reach_is_refused() {
         let nowhere = Path::new("/nowhere");
-        let fault = serve("0.0.0.0:0".parse().unwrap(), nowhere, nowhere).unwrap_err();
-        assert!(fault.to_string().contains("other machines"), "{fault}");
+        let error = serve("0.0.0.0:0".parse().unwrap(), nowhere, nowhere).unwrap_err();
+        assert!(error.to_string().contains("other machines"), "{error}");
     }
 }

@@ -112,15 +112,15 @@ impl Session {
     }
 
     fn read_until(&self, end: char) -> anyhow::Result<String> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut bytes = Vec::new();
         while !bytes.contains(&(end as u8)) {
-            let left = PATIENCE.saturating_sub(begun.elapsed());
+            let left = PATIENCE.saturating_sub(started.elapsed());
             match self.output.recv_timeout(left) {
                 Ok(chunk) => bytes.extend(chunk),
-                Err(fault) => {
+                Err(error) => {
                     let printed = self.outward(&String::from_utf8_lossy(&bytes));
-                    let why = match fault {
+                    let why = match error {
                         RecvTimeoutError::Timeout => "it did not end in time",
                         RecvTimeoutError::Disconnected => "bash ended",
                     };
@@ -185,8 +185,8 @@ impl Drop for Session {
                 // It may have ended by itself in this moment.
                 let _gone = rustix::process::kill_process(process, signal);
             }
-            let begun = Instant::now();
-            while !self.processes().is_empty() && begun.elapsed() < self.farewell {
+            let started = Instant::now();
+            while !self.processes().is_empty() && started.elapsed() < self.farewell {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn a_server_that_does_not_start_is_an_error() {
         let mut session = session();
-        let fault = session.execute(&step("exit 3")).unwrap_err();
-        assert!(format!("{fault:#}").contains("bash ended"), "{fault:#}");
+        let error = session.execute(&step("exit 3")).unwrap_err();
+        assert!(format!("{error:#}").contains("bash ended"), "{error:#}");
     }
 }

@@ -24,7 +24,7 @@ fn a_page_that_nobody_wrote_is_an_error() {
     std::fs::create_dir(folder.path().join("src")).unwrap();
     std::fs::copy(book_root().join("book.toml"), folder.path().join("book.toml")).unwrap();
     std::fs::write(folder.path().join("src/SUMMARY.md"), "- [Gone](gone.md)\n").unwrap();
-    let fault = render::build(folder.path(), &folder.path().join("built")).unwrap_err();
-    assert!(format!("{fault:#}").contains("gone.md"), "{fault:#}");
+    let error = render::build(folder.path(), &folder.path().join("built")).unwrap_err();
+    assert!(format!("{error:#}").contains("gone.md"), "{error:#}");
     assert!(render::checked(folder.path(), &folder.path().join("built")).is_err());
 }

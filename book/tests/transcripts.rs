@@ -19,13 +19,13 @@ fn main() -> anyhow::Result<ExitCode> {
     let files = files_below(&book_root().join("transcripts"))?;
     ensure!(!files.is_empty(), "the book has no transcripts");
     let mut trials = vec![Trial::test("an_output_that_was_made_up_is_seen", || {
-        Ok(made_up_output_is_seen().map_err(|fault| format!("{fault:#}"))?)
+        Ok(made_up_output_is_seen().map_err(|error| format!("{error:#}"))?)
     })];
     for file in files {
         let name = file.file_stem().context("a transcript has a name")?;
         let name = name.to_string_lossy().into_owned();
         trials.push(Trial::test(name, move || {
-            Ok(check(&file).map_err(|fault| format!("{fault:#}"))?)
+            Ok(check(&file).map_err(|error| format!("{error:#}"))?)
         }));
     }
     Ok(libtest_mimic::run(&arguments, trials).exit_code())

@@ -1,12 +1,12 @@
 //! The command line that every stage from 2 on has: `serve`, `run`, `test`, `doctor`.
 //!
-//! A stage implements [`Program`], which is its wiring, and its `main` is one call of [`main`].
+//! A stage implements [`Stage`], which is its wiring, and its `main` is one call of [`main`].
 
 mod report;
 mod run;
 mod serve;
 
-pub use report::{Diagnosis, State};
+pub use report::{Diagnosis, Severity};
 pub use serve::Signals;
 
 use std::io::Write as _;
@@ -46,15 +46,15 @@ pub type Front =
     Box<dyn FnOnce(TcpListener, ServerOptions, CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
 /// One stage: its name and its wiring.
-pub trait Program {
+pub trait Stage {
     /// Two digits; the default port is 8000 and this.
     const NUMBER: u16;
     /// The stage's package name.
     const NAME: &'static str;
     /// One line on what stands between a program and the machine.
-    const WALLS: &'static str;
+    const ISOLATION: &'static str;
     /// True when nothing does: such a stage serves this machine only.
-    const HOST_IS_OPEN: bool;
+    const UNSANDBOXED: bool;
     /// Settings of this stage alone.
     type Args: Args + Send + Sync;
 
@@ -97,9 +97,9 @@ pub trait Program {
         None
     }
 
-    /// [`Self::WALLS`] and [`Self::HOST_IS_OPEN`], for a stage where they depend on its arguments.
-    fn walls(_args: &Self::Args) -> (&'static str, bool) {
-        (Self::WALLS, Self::HOST_IS_OPEN)
+    /// [`Self::ISOLATION`] and [`Self::UNSANDBOXED`], for a stage where they depend on its arguments.
+    fn isolation(_args: &Self::Args) -> (&'static str, bool) {
+        (Self::ISOLATION, Self::UNSANDBOXED)
     }
 }
 
@@ -280,35 +280,35 @@ impl From<Exit> for ExitCode {
 }
 
 /// Parses the command line and does what it says. The whole of a stage's `main`.
-pub fn main<P: Program>() -> ExitCode {
-    let port = 8000 + P::NUMBER;
-    let command = match P::configure(Cli::<P::Args>::command().name(P::NAME).about(P::WALLS)) {
+pub fn main<S: Stage>() -> ExitCode {
+    let port = 8000 + S::NUMBER;
+    let command = match S::configure(Cli::<S::Args>::command().name(S::NAME).about(S::ISOLATION)) {
         Ok(command) => command,
-        Err(fault) => return fail(fault.as_ref(), Exit::Usage),
+        Err(error) => return fail(error.as_ref(), Exit::Usage),
     };
-    let cli = match Cli::<P::Args>::from_arg_matches(&command.get_matches()) {
+    let cli = match Cli::<S::Args>::from_arg_matches(&command.get_matches()) {
         Ok(cli) => cli,
-        Err(fault) => fault.exit(),
+        Err(error) => error.exit(),
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("CRUCIBLE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(fault) => return fail(&fault, Exit::Failure),
+        Err(error) => return fail(&error, Exit::Failure),
     };
     let Cli { settings, args, command } = cli;
-    match P::instead(&settings, &args) {
+    match S::instead(&settings, &args) {
         Some(Ok(())) => return Exit::Success.into(),
-        Some(Err(fault)) => return fail(fault.as_ref(), Exit::Failure),
+        Some(Err(error)) => return fail(error.as_ref(), Exit::Failure),
         None => {}
     }
     let exit = runtime.block_on(async {
         match command.unwrap_or(Command::Serve) {
-            Command::Serve => serve::serve::<P>(&settings, &args, port).await,
-            Command::Run(run) => run::run::<P>(&settings, &args, &run).await,
-            Command::Test => report::test::<P>(&settings, &args).await,
-            Command::Doctor => report::doctor(P::doctor(&args).await),
+            Command::Serve => serve::serve::<S>(&settings, &args, port).await,
+            Command::Run(run) => run::run::<S>(&settings, &args, &run).await,
+            Command::Test => report::test::<S>(&settings, &args).await,
+            Command::Doctor => report::doctor(S::doctor(&args).await),
         }
     });
     // A blocking task that hangs must not keep the process from ending.

@@ -8,19 +8,22 @@ use std::time::{Duration, Instant};
 use crate::BoxFuture;
 
 /// What a check saw (`Ok`), or what was wrong and what to do about it (`Err`).
-pub type Finding = Result<String, String>;
+pub type CheckResult = Result<String, String>;
 
 /// One named check of a component.
 pub struct TestCase<'a> {
     /// What is claimed, such as `the network is off`.
     pub name: &'static str,
     /// The check itself.
-    pub run: BoxFuture<'a, Finding>,
+    pub run: BoxFuture<'a, CheckResult>,
 }
 
 impl<'a> TestCase<'a> {
     /// A check called `name`.
-    pub fn new(name: &'static str, run: impl Future<Output = Finding> + Send + 'a) -> TestCase<'a> {
+    pub fn new(
+        name: &'static str,
+        run: impl Future<Output = CheckResult> + Send + 'a,
+    ) -> TestCase<'a> {
         TestCase { name, run: Box::pin(run) }
     }
 }
@@ -46,7 +49,7 @@ pub trait TestableComponent: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// A quick diagnostic of the live component: is it fit for work now?
-    fn self_test(&self) -> BoxFuture<'_, Finding>;
+    fn self_test(&self) -> BoxFuture<'_, CheckResult>;
 
     /// Everything the component promises, as a list of checks to be run one by one.
     fn test_suite(&self) -> Vec<TestCase<'_>>;
@@ -77,7 +80,7 @@ pub async fn self_test(component: &dyn TestableComponent) -> Check {
 
 /// Runs one check of `component`, with a deadline.
 pub async fn check(component: &dyn TestableComponent, case: TestCase<'_>) -> Check {
-    let begun = Instant::now();
+    let started = Instant::now();
     let finding = tokio::time::timeout(DEADLINE, case.run).await.unwrap_or_else(|_| {
         Err(format!("no answer within {} s: the component hangs", DEADLINE.as_secs()))
     });
@@ -85,8 +88,8 @@ pub async fn check(component: &dyn TestableComponent, case: TestCase<'_>) -> Che
         component: component.name().to_owned(),
         name: case.name.to_owned(),
         passed: finding.is_ok(),
-        detail: finding.unwrap_or_else(|fault| fault),
-        millis: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        detail: finding.unwrap_or_else(|error| error),
+        millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     }
 }
 
@@ -101,7 +104,7 @@ mod tests {
             "part"
         }
 
-        fn self_test(&self) -> BoxFuture<'_, Finding> {
+        fn self_test(&self) -> BoxFuture<'_, CheckResult> {
             Box::pin(async { Ok("well".to_owned()) })
         }
 

@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{BoxFuture, Capture, Evidence, Outcome, Sandbox, TestableComponent, Usage};
+use crate::{BoxFuture, Evidence, Outcome, OutputBuffer, SandboxInfo, TestableComponent, Usage};
 use crate::{Status, Submission};
 
 /// One program to run.
@@ -58,17 +58,17 @@ impl Verdict {
 /// everything that it asks of the outside.
 pub trait Engine: TestableComponent {
     /// What stands between a program and the machine.
-    fn sandbox(&self) -> Sandbox;
+    fn sandbox(&self) -> SandboxInfo;
 
-    /// Runs `job`, hands all output to `capture` as it comes, and ends the program when `cancel`
-    /// fires, when the capture is full, or when a limit is reached.
+    /// Runs `job`, hands all output to `buffer` as it comes, and ends the program when `cancel`
+    /// fires, when the buffer is full, or when a limit is reached.
     ///
     /// Cancel safety: the future may be dropped at any point. The engine must then still take away
     /// what it started; a caller that can wait should fire `cancel` instead.
     fn evaluate<'a>(
         &'a self,
         job: &'a Job,
-        capture: &'a Capture,
+        buffer: &'a OutputBuffer,
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict>;
 

@@ -164,7 +164,7 @@ impl Output {
     pub fn new(kept: &[u8], bytes_total: u64) -> Self {
         let truncated = bytes_total > kept.len() as u64;
         let kept = match std::str::from_utf8(kept) {
-            Err(fault) if truncated && fault.error_len().is_none() => &kept[..fault.valid_up_to()],
+            Err(error) if truncated && error.error_len().is_none() => &kept[..error.valid_up_to()],
             _ => kept,
         };
         let (text, encoding) = Encoding::encode(kept);
@@ -209,7 +209,7 @@ pub struct Limits {
 
 /// Where the program ran: what stood between it and the machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sandbox {
+pub struct SandboxInfo {
     /// The engine: `subprocess`, `docker`, `gvisor`.
     pub engine: String,
     /// The container runtime, such as `runc` or `runsc`.
@@ -265,7 +265,7 @@ pub struct Evaluation {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub evidence: Option<Evidence>,
     /// Where it ran.
-    pub sandbox: Sandbox,
+    pub sandbox: SandboxInfo,
     /// When things happened.
     pub timing: Timing,
     /// 1 for the first try. A retried evaluation says so.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::capture::Tap;
+use crate::output::OutputListener;
 use crate::{BoxFuture, Evaluation, Outcome, Status, Submission};
 
 /// Why a submission was not accepted. Nothing of it is kept.
@@ -71,7 +71,7 @@ pub struct Page {
 
 /// What the queue looks like at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Overview {
+pub struct QueueStats {
     /// Evaluations that wait for a worker.
     pub depth: usize,
     /// How many may wait.
@@ -86,12 +86,16 @@ pub struct Overview {
 
 /// Takes submissions, keeps evaluations.
 pub trait Evaluations: Send + Sync {
-    /// Accepts a submission and gives it an id. `tap`, if given, sees the output as it is kept.
+    /// Accepts a submission and gives it an id. `listener`, if given, sees the output as it is kept.
     ///
     /// # Errors
     ///
     /// [`Refused`], and then nothing of the submission is kept.
-    fn submit(&self, submission: Submission, tap: Option<Tap>) -> Result<Evaluation, Refused>;
+    fn submit(
+        &self,
+        submission: Submission,
+        listener: Option<OutputListener>,
+    ) -> Result<Evaluation, Refused>;
 
     /// The evaluation with this id as it is now, its output so far included.
     fn get(&self, id: Uuid) -> Option<Evaluation>;
@@ -110,7 +114,7 @@ pub trait Evaluations: Send + Sync {
     fn cancel(&self, id: Uuid) -> Result<Evaluation, NotCancelled>;
 
     /// What the queue looks like now.
-    fn overview(&self) -> Overview;
+    fn queue_stats(&self) -> QueueStats;
 
     /// Accepts nothing more, lets what runs go on until `now` fires, then ends it, and returns when
     /// nothing is left.

@@ -104,7 +104,7 @@ pub fn bytes(status: StatusCode, content_type: &'static str, bytes: impl Into<By
 pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
     match serde_json::to_vec(value) {
         Ok(text) => bytes(status, "application/json", text),
-        Err(fault) => Problem::internal(&fault).into_response(),
+        Err(error) => Problem::internal(&error).into_response(),
     }
 }
 

@@ -57,7 +57,7 @@ pub struct Submission {
 
 /// One thing that is wrong with a submission.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fault {
+pub struct FieldError {
     /// A JSON Pointer (RFC 6901) to the field.
     pub pointer: String,
     /// What to change.
@@ -66,11 +66,11 @@ pub struct Fault {
 
 /// Why a submission was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rejected {
+pub enum InvalidSubmission {
     /// It is not JSON of the right shape: the message says where.
     Malformed(String),
     /// It is, but its values are out of bounds.
-    Invalid(Vec<Fault>),
+    Invalid(Vec<FieldError>),
 }
 
 /// The request body as it is on the wire.
@@ -118,22 +118,22 @@ impl Submission {
     ///
     /// # Errors
     ///
-    /// [`Rejected`], with every fault of the values at once.
-    pub fn parse(body: &[u8], bounds: &Bounds) -> Result<Self, Rejected> {
-        let wire: Wire = serde_json::from_slice(body).map_err(|fault| {
+    /// [`InvalidSubmission`], with every error of the values at once.
+    pub fn parse(body: &[u8], bounds: &Bounds) -> Result<Self, InvalidSubmission> {
+        let wire: Wire = serde_json::from_slice(body).map_err(|error| {
             // serde quotes the offending value, which may be a megabyte long.
-            Rejected::Malformed(fault.to_string().chars().take(300).collect())
+            InvalidSubmission::Malformed(error.to_string().chars().take(300).collect())
         })?;
-        let mut faults = Faults(Vec::new());
+        let mut errors = FieldErrors(Vec::new());
         if wire.code.contains('\0') {
-            faults.add("/code", "take the NUL characters out: Python source cannot have any");
+            errors.add("/code", "take the NUL characters out: Python source cannot have any");
         }
         let mut limits = bounds.default;
         if let Some(seconds) = wire.timeout_seconds {
             let max = bounds.max_timeout_seconds;
             if !(MIN_TIMEOUT_SECONDS..=max).contains(&seconds) {
                 let range = format!("give a number of seconds from {MIN_TIMEOUT_SECONDS} to {max}");
-                faults.add("/timeout_seconds", range);
+                errors.add("/timeout_seconds", range);
             }
             limits.timeout_seconds = seconds;
         }
@@ -141,35 +141,35 @@ impl Submission {
             let max = bounds.max_memory_bytes;
             if !(MIN_MEMORY_BYTES..=max).contains(&bytes) {
                 let range = format!("give a number of bytes from {MIN_MEMORY_BYTES} to {max}");
-                faults.add("/memory_bytes", range);
+                errors.add("/memory_bytes", range);
             }
             limits.memory_bytes = bytes;
         }
-        let stdin = wire.stdin.map_or_else(Vec::new, |content| faults.bytes("/stdin", content));
-        let files = faults.files(wire.files.unwrap_or_default());
+        let stdin = wire.stdin.map_or_else(Vec::new, |content| errors.bytes("/stdin", content));
+        let files = errors.files(wire.files.unwrap_or_default());
         let labels = wire.labels.unwrap_or_default();
-        faults.check_labels(&labels);
-        if faults.0.is_empty() {
+        errors.check_labels(&labels);
+        if errors.0.is_empty() {
             Ok(Self { code: wire.code, stdin, files, limits, labels })
         } else {
-            Err(Rejected::Invalid(faults.0))
+            Err(InvalidSubmission::Invalid(errors.0))
         }
     }
 }
 
-struct Faults(Vec<Fault>);
+struct FieldErrors(Vec<FieldError>);
 
-impl Faults {
+impl FieldErrors {
     fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
-        self.0.push(Fault { pointer: pointer.into(), detail: detail.into() });
+        self.0.push(FieldError { pointer: pointer.into(), detail: detail.into() });
     }
 
     fn bytes(&mut self, pointer: &str, content: Content) -> Vec<u8> {
         match content {
             Content::Text(text) => text.into_bytes(),
             Content::Bytes(Base64 { base64 }) => {
-                base64::engine::general_purpose::STANDARD.decode(base64).unwrap_or_else(|fault| {
-                    self.add(format!("{pointer}/base64"), format!("not standard base64: {fault}"));
+                base64::engine::general_purpose::STANDARD.decode(base64).unwrap_or_else(|error| {
+                    self.add(format!("{pointer}/base64"), format!("not standard base64: {error}"));
                     Vec::new()
                 })
             }
@@ -185,8 +185,8 @@ impl Faults {
         let mut kept = Vec::with_capacity(files.len());
         for (path, content) in files {
             let pointer = format!("/files/{}", path.replace('~', "~0").replace('/', "~1"));
-            if let Some(fault) = path_fault(&path) {
-                self.add(&pointer, fault);
+            if let Some(error) = path_error(&path) {
+                self.add(&pointer, error);
             }
             let within = format!("{path}/");
             if paths.iter().any(|other| other.starts_with(&within)) {
@@ -213,7 +213,7 @@ impl Faults {
 }
 
 /// What is wrong with a path, if anything is. Only a plain relative path can be right.
-fn path_fault(path: &str) -> Option<&'static str> {
+fn path_error(path: &str) -> Option<&'static str> {
     if path.len() > 200 {
         Some("use a path of at most 200 bytes")
     } else if path.chars().any(|c| c.is_control() || c == '\\') {
@@ -245,14 +245,16 @@ mod tests {
         max_memory_bytes: 1 << 30,
     };
 
-    fn parse(body: &str) -> Result<Submission, Rejected> {
+    fn parse(body: &str) -> Result<Submission, InvalidSubmission> {
         Submission::parse(body.as_bytes(), &BOUNDS)
     }
 
-    fn faults(body: &str) -> Vec<String> {
+    fn errors(body: &str) -> Vec<String> {
         match parse(body) {
-            Err(Rejected::Invalid(faults)) => faults.into_iter().map(|f| f.pointer).collect(),
-            other => panic!("expected faults in the values, got {other:?}"),
+            Err(InvalidSubmission::Invalid(errors)) => {
+                errors.into_iter().map(|f| f.pointer).collect()
+            }
+            other => panic!("expected errors in the values, got {other:?}"),
         }
     }
 
@@ -298,23 +300,25 @@ mod tests {
             r#"{"code": "", "files": {"a": 1}}"#,
         ] {
             match parse(body) {
-                Err(Rejected::Malformed(message)) => assert!(!message.is_empty(), "{body}"),
+                Err(InvalidSubmission::Malformed(message)) => {
+                    assert!(!message.is_empty(), "{body}")
+                }
                 other => panic!("{body} gave {other:?}"),
             }
         }
         let deep = format!(r#"{{"code": {}"#, "[".repeat(100_000));
-        assert!(matches!(parse(&deep), Err(Rejected::Malformed(_))));
+        assert!(matches!(parse(&deep), Err(InvalidSubmission::Malformed(_))));
     }
 
     #[test]
     fn no_value_means_unlimited() {
         for value in ["0", "-1", "0.01", "1e300", "301"] {
             let body = format!(r#"{{"code": "", "timeout_seconds": {value}}}"#);
-            assert_eq!(faults(&body), ["/timeout_seconds"], "{value}");
+            assert_eq!(errors(&body), ["/timeout_seconds"], "{value}");
         }
         for value in ["0", "1", "18446744073709551615"] {
             let body = format!(r#"{{"code": "", "memory_bytes": {value}}}"#);
-            assert_eq!(faults(&body), ["/memory_bytes"], "{value}");
+            assert_eq!(errors(&body), ["/memory_bytes"], "{value}");
         }
     }
 
@@ -324,9 +328,9 @@ mod tests {
             ["../a", "/etc/passwd", "a//b", "a/./b", "", ".", "a\\u0000", "main.py", "a\\\\b"]
         {
             let body = format!(r#"{{"code": "", "files": {{"{path}": ""}}}}"#);
-            assert_eq!(faults(&body).len(), 1, "{path}");
+            assert_eq!(errors(&body).len(), 1, "{path}");
         }
-        assert_eq!(faults(r#"{"code": "", "files": {"a": "", "a/b": ""}}"#), ["/files/a"]);
+        assert_eq!(errors(r#"{"code": "", "files": {"a": "", "a/b": ""}}"#), ["/files/a"]);
     }
 
     #[test]
@@ -344,6 +348,6 @@ mod tests {
         let body = r#"{"code": "\u0000", "timeout_seconds": 0, "memory_bytes": 0,
                        "stdin": {"base64": "?"}, "labels": {"a": "\u001b"}}"#;
         let all = ["/code", "/timeout_seconds", "/memory_bytes", "/stdin/base64", "/labels"];
-        assert_eq!(faults(body), all);
+        assert_eq!(errors(body), all);
     }
 }

@@ -12,7 +12,7 @@ const SOURCE: &str = "supervisor/main.rs";
 fn main() -> Result<(), String> {
     println!("cargo::rerun-if-changed={SOURCE}");
     println!("cargo::rerun-if-changed=build.rs");
-    let variable = |name: &str| std::env::var(name).map_err(|fault| format!("{name}: {fault}"));
+    let variable = |name: &str| std::env::var(name).map_err(|error| format!("{name}: {error}"));
     let output = PathBuf::from(variable("OUT_DIR")?).join("supervisor");
     let status = Command::new(variable("RUSTC")?)
         .args(["--edition=2024", "--crate-name=supervisor", "--deny=warnings"])
@@ -24,7 +24,7 @@ fn main() -> Result<(), String> {
         .arg(&output)
         .arg(SOURCE)
         .status()
-        .map_err(|fault| format!("cannot run the compiler: {fault}"))?;
+        .map_err(|error| format!("cannot run the compiler: {error}"))?;
     if status.success() {
         Ok(())
     } else {

@@ -78,7 +78,7 @@ pub async fn run(options: Options) -> Result<Ending> {
 /// The probes that were asked for.
 fn chosen(options: &Options) -> Result<Vec<Probe>> {
     let group = options.group.as_deref().map(Group::parse).transpose();
-    let group = group.map_err(|fault| anyhow::anyhow!("--group {fault}"))?;
+    let group = group.map_err(|error| anyhow::anyhow!("--group {error}"))?;
     let mut probes = probe::all()?;
     probes.retain(|probe| {
         let header = &probe.header;

@@ -277,10 +277,10 @@ async fn crowd<T, F>(count: usize, run: impl Fn() -> F) -> Result<Duration>
 where
     F: Future<Output = Result<T>>,
 {
-    let begun = Instant::now();
+    let started = Instant::now();
     let runs = stream::iter(0..count).map(|_| run()).buffer_unordered(CLIENTS);
     runs.try_for_each(|_| async { Ok(()) }).await?;
-    Ok(begun.elapsed())
+    Ok(started.elapsed())
 }
 
 fn print(report: &Report) {
@@ -313,7 +313,7 @@ fn print(report: &Report) {
 
 /// How long `work` takes.
 async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
-    let begun = Instant::now();
+    let started = Instant::now();
     let done = work.await;
-    (done, begun.elapsed())
+    (done, started.elapsed())
 }

@@ -159,14 +159,15 @@ impl Client {
     ///
     /// As for [`Client::evaluate`].
     pub async fn submit(&self, program: &Program, wait: u64) -> Result<Evaluation> {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             let mut request = self.request(Method::POST, "/eval").json(program);
             if wait > 0 {
                 request = request.header("Prefer", format!("wait={wait}"));
             }
             let response = request.send().await.context("the server did not answer")?;
-            if response.status() != StatusCode::SERVICE_UNAVAILABLE || begun.elapsed() > PATIENCE {
+            if response.status() != StatusCode::SERVICE_UNAVAILABLE || started.elapsed() > PATIENCE
+            {
                 return parse(response).await;
             }
             sleep(retry_after(&response)).await;

@@ -72,13 +72,13 @@ pub async fn run(options: Options) -> Result<Ending> {
     files.extend(from_play(&stages).await?);
     let stale = stale(&root, &files)?;
     if options.check {
-        for fault in &stale {
-            eprintln!("{fault}");
+        for error in &stale {
+            eprintln!("{error}");
         }
         return Ok(Ending::of(stale.is_empty()));
     }
-    for fault in &stale {
-        println!("{fault}");
+    for error in &stale {
+        println!("{error}");
     }
     write(&root, &files)?;
     println!("{} files, {} of them new or changed", files.len(), stale.len());

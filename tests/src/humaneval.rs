@@ -104,7 +104,7 @@ fn fetched() -> Result<PathBuf> {
 async fn run_set(client: &Client, tasks: &[Task], body: Body, clients: usize) -> Result<Set> {
     let bar =
         progress::bar(tasks.len(), if body == Body::Canonical { "canonical" } else { "broken" });
-    let begun = Instant::now();
+    let started = Instant::now();
     let runs: Vec<(bool, String, Duration)> = stream::iter(tasks)
         .map(|task| run_one(client, task, body))
         .buffered(clients)
@@ -121,7 +121,7 @@ async fn run_set(client: &Client, tasks: &[Task], body: Body, clients: usize) ->
             failed.push((task.task_id.clone(), how));
         }
     }
-    let per_second = per_second(tasks.len(), begun.elapsed());
+    let per_second = per_second(tasks.len(), started.elapsed());
     Ok(Set {
         programs: tasks.len(),
         passed,
@@ -133,9 +133,9 @@ async fn run_set(client: &Client, tasks: &[Task], body: Body, clients: usize) ->
 
 async fn run_one(client: &Client, task: &Task, body: Body) -> Result<(bool, String, Duration)> {
     let graded = task.program(body);
-    let begun = Instant::now();
+    let started = Instant::now();
     let answer = client.evaluate(&Program::new(&graded.code)).await?;
-    Ok((graded.passed(&answer), answer.summary(), begun.elapsed()))
+    Ok((graded.passed(&answer), answer.summary(), started.elapsed()))
 }
 
 /// All that is not as it should be.
@@ -177,8 +177,8 @@ fn print(report: &Report) {
         [] => println!("0 of the tests accept None: every broken program failed."),
         some => println!("{} of the tests accept None: {}", some.len(), some.join(", ")),
     }
-    for fault in &report.faults {
-        println!("FAULT  {fault}");
+    for error in &report.faults {
+        println!("FAULT  {error}");
     }
 }
 

@@ -267,8 +267,8 @@ mod tests {
             ("mod b;", "b.rs"),
             ("mod a;", "exports nothing"),
         ] {
-            let fault = of(&[("lib.rs", library), ("a.rs", "pub struct A;")]).unwrap_err();
-            assert!(format!("{fault:#}").contains(expected), "{library}: {fault:#}");
+            let error = of(&[("lib.rs", library), ("a.rs", "pub struct A;")]).unwrap_err();
+            assert!(format!("{error:#}").contains(expected), "{library}: {error:#}");
         }
     }
 }

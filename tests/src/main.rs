@@ -64,8 +64,8 @@ async fn main() -> ExitCode {
     match ending {
         Ok(Ending::Kept) => ExitCode::SUCCESS,
         Ok(Ending::Broken) => ExitCode::FAILURE,
-        Err(fault) => {
-            eprintln!("error: {fault:#}");
+        Err(error) => {
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

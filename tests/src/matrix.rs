@@ -174,8 +174,8 @@ pub async fn run(options: Options) -> Result<Ending> {
         table(&matrix)?;
     }
     let faults = matrix.faults(&Promises::load()?)?;
-    for fault in &faults {
-        eprintln!("{fault}");
+    for error in &faults {
+        eprintln!("{error}");
     }
     Ok(Ending::of(faults.is_empty()))
 }

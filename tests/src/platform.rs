@@ -58,7 +58,7 @@ pub fn probes() -> Result<Vec<Probe>> {
     let all = lists.into_iter().flatten();
     all.map(|listed| {
         let header = Header::parse(listed.header, Path::new(listed.file));
-        let header = header.map_err(|fault| anyhow!("{fault}"))?;
+        let header = header.map_err(|error| anyhow!("{error}"))?;
         Ok(Probe { header, body: Body::Http(listed.attack) })
     })
     .collect()

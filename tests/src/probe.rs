@@ -73,7 +73,7 @@ pub fn load(folder: &Path) -> Result<Vec<Probe>> {
     for path in python_files(folder)? {
         let code = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        let header = Header::parse(&code, &path).map_err(|fault| anyhow!("{fault}"))?;
+        let header = Header::parse(&code, &path).map_err(|error| anyhow!("{error}"))?;
         let inside = path.strip_prefix(folder)?.with_extension("");
         if Path::new(&header.id) != inside {
             bail!("{}: id is {:?}, not {:?}", path.display(), header.id, inside.display());

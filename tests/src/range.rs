@@ -192,9 +192,9 @@ impl Range {
     /// # Errors
     ///
     /// When the server does not do its part.
-    pub async fn end(&self, begun: Begun) -> Result<Run> {
-        let evaluation = self.client.finished(begun.evaluation).await?;
-        Ok(Run::new(Answer::Evaluation(Box::new(evaluation)), &begun.mark))
+    pub async fn end(&self, started: Begun) -> Result<Run> {
+        let evaluation = self.client.finished(started.evaluation).await?;
+        Ok(Run::new(Answer::Evaluation(Box::new(evaluation)), &started.mark))
     }
 
     /// The server's own process, as the ground numbers it.

@@ -96,10 +96,10 @@ impl Launch {
         let mut server = Server { name, number, url: String::new(), child, tail, copying };
         match timeout(READY_WITHIN, listening_line(stdout)).await {
             Ok(Ok(url)) => server.url = url,
-            Ok(Err(fault)) => return Err(server.give_up(&fault.to_string()).await),
+            Ok(Err(error)) => return Err(server.give_up(&error.to_string()).await),
             Err(_) => {
-                let fault = format!("said nothing within {} s", READY_WITHIN.as_secs());
-                return Err(server.give_up(&fault).await);
+                let error = format!("said nothing within {} s", READY_WITHIN.as_secs());
+                return Err(server.give_up(&error).await);
             }
         }
         Ok(server)
@@ -143,8 +143,8 @@ impl Server {
             kill_process(pid, Signal::TERM).context("cannot send SIGTERM to the stage")?;
         }
         let Ok(status) = timeout(STOP_WITHIN, self.child.wait()).await else {
-            let fault = format!("did not end within {} s of SIGTERM", STOP_WITHIN.as_secs());
-            return Err(self.give_up(&fault).await);
+            let error = format!("did not end within {} s of SIGTERM", STOP_WITHIN.as_secs());
+            return Err(self.give_up(&error).await);
         };
         let status = status.context("cannot wait for the stage")?;
         if !self.is_orderly(status) {
@@ -160,14 +160,14 @@ impl Server {
     }
 
     /// Kills what is left and makes an error of it, with the end of its standard error.
-    async fn give_up(mut self, fault: &str) -> anyhow::Error {
+    async fn give_up(mut self, error: &str) -> anyhow::Error {
         // It may have ended by itself; then there is nothing to kill.
         let _gone = self.child.kill().await;
         // A grandchild may hold the stream open; what has come so far is enough.
         let _open = timeout(Duration::from_secs(1), &mut self.copying).await;
         let said = self.tail.text();
         let said = if said.is_empty() { "(nothing)" } else { said.trim_end() };
-        anyhow!("{} {fault}; its standard error ends with:\n{said}", self.name)
+        anyhow!("{} {error}; its standard error ends with:\n{said}", self.name)
     }
 }
 

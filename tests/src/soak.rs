@@ -121,18 +121,18 @@ pub async fn soak(number: u16, count: usize, clients: usize) -> Result<Report> {
 
     evaluate(number, &server, (count / 5).min(WARM_UP), clients, "warm-up").await?;
     let before = settled(number, pid, None).await?;
-    let (begun, mut rss_bytes) = (Instant::now(), vec![before.rss_bytes]);
+    let (started, mut rss_bytes) = (Instant::now(), vec![before.rss_bytes]);
     for part in 0..10 {
         let share = count * (part + 1) / 10 - count * part / 10;
         evaluate(number, &server, share, clients, &format!("soaking {}/10", part + 1)).await?;
         rss_bytes.push(Footprint::of(pid)?.rss_bytes);
     }
-    let per_second = per_second(count, begun.elapsed());
+    let per_second = per_second(count, started.elapsed());
     let after = settled(number, pid, Some(&before)).await?;
 
     let mut faults = growth_faults(&before, &after);
-    if let Err(fault) = server.stop().await {
-        faults.push(format!("{fault:#}"));
+    if let Err(error) = server.stop().await {
+        faults.push(format!("{error:#}"));
     }
     let left = left_behind(scratch.path(), number, pid).await?;
     faults.extend(left.faults());
@@ -182,13 +182,13 @@ async fn containers(number: u16, server: u32) -> Result<Vec<String>> {
 /// The server's footprint once it has come to rest: when it does not shrink any more, or has no more
 /// than `goal`.
 async fn settled(number: u16, server: u32, goal: Option<&Footprint>) -> Result<Footprint> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut last = footprint(number, server).await?;
     loop {
         sleep(SETTLE / 10).await;
         let now = footprint(number, server).await?;
         let rests = goal.map_or(last.has_no_more_than(&now), |goal| now.has_no_more_than(goal));
-        if rests || begun.elapsed() > SETTLE {
+        if rests || started.elapsed() > SETTLE {
             return Ok(now);
         }
         last = now;
@@ -220,11 +220,11 @@ fn growth_faults(before: &Footprint, after: &Footprint) -> Vec<String> {
 
 /// Looks until nothing is left, and no longer than [`SETTLE`]. Then ends the processes that are.
 async fn left_behind(scratch: &Path, number: u16, server: u32) -> Result<Left> {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         let mut left = Left::now(scratch)?;
         left.containers = containers(number, server).await?;
-        if left == Left::default() || begun.elapsed() > SETTLE {
+        if left == Left::default() || started.elapsed() > SETTLE {
             left.end_processes();
             return Ok(left);
         }
@@ -280,8 +280,8 @@ fn print(report: &Report) {
     if faults.is_empty() {
         println!("Memory stayed flat, and nothing is left over.");
     }
-    for fault in faults {
-        println!("FAULT  {fault}");
+    for error in faults {
+        println!("FAULT  {error}");
     }
 }
 

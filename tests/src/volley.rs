@@ -168,7 +168,7 @@ async fn judged(probe: &Probe, range: &Range, bar: &ProgressBar) -> Verdict {
     bar.set_message(probe.header.id.clone());
     let verdict = match timeout(DEADLINE, evidence::fire(probe, range)).await {
         Ok(Ok(verdict)) => verdict,
-        Ok(Err(fault)) => Verdict::Error(format!("{fault:#}")),
+        Ok(Err(error)) => Verdict::Error(format!("{error:#}")),
         Err(_) => Verdict::Error(format!("no verdict within {} s", DEADLINE.as_secs())),
     };
     bar.inc(1);

@@ -130,7 +130,7 @@ fn every_file_says_first_what_it_is() {
 fn nothing_unfinished_is_left_over() {
     let found = |(path, source): (String, String)| {
         let faults = rules::leftover_faults(&source);
-        faults.into_iter().map(move |fault| format!("{path}: {fault}")).collect::<Vec<_>>()
+        faults.into_iter().map(move |error| format!("{path}: {error}")).collect::<Vec<_>>()
     };
     let faults: Vec<_> = all_files(&[".rs", ".sh", ".py", ".js", ".ts", ".md", ".toml"])
         .into_iter()

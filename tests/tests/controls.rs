@@ -85,7 +85,7 @@ async fn pushed(probe: &Probe, faults: &str) -> Verdict {
     let verdict = evidence::fire(probe, &range).await;
     // One that has fallen over does not end in order, which is its fault.
     let _fallen = range.close().await;
-    verdict.unwrap_or_else(|fault| Verdict::Error(format!("{fault:#}")))
+    verdict.unwrap_or_else(|error| Verdict::Error(format!("{error:#}")))
 }
 
 /// The same for each of these, at several pushovers at once.
@@ -113,7 +113,7 @@ async fn alone_the_pushover_without_its_faults_withstands() {
     let ids: BTreeSet<_> = PUSHED_OVER.iter().map(|(id, _)| (*id, "")).collect();
     let mut fired = all_pushed(ids).await;
     fired.retain(|(.., verdict)| !matches!(verdict, Verdict::Contained(_)));
-    assert!(fired.is_empty(), "the pushover gave way without a fault: {fired:#?}");
+    assert!(fired.is_empty(), "the pushover gave way without a error: {fired:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,6 +73,6 @@ fn an_answer_that_changed_is_noticed() {
     let number = stages[1].number;
     for name in [format!("tests/transcripts/{number:02}.txt"), format!("{number:02}-behaviour.md")]
     {
-        assert!(stale.iter().any(|fault| fault.contains(&name)), "{name}: {stale:?}");
+        assert!(stale.iter().any(|error| error.contains(&name)), "{name}: {stale:?}");
     }
 }

@@ -34,9 +34,9 @@ async fn all_escape(stage: u16, wall: Wall, ids: &[&str]) {
 async fn does_not_start(stage: u16, wall: Wall, because: &str) {
     let saboteur = Saboteur::start_without(wall).unwrap();
     let launch = Launch::new(&stages::find(stage).unwrap());
-    let fault = saboteur.between(launch).start().await.unwrap_err();
-    let fault = format!("{fault:#}");
-    assert!(fault.contains(because), "stage {stage} without {wall:?} said {fault}");
+    let error = saboteur.between(launch).start().await.unwrap_err();
+    let error = format!("{error:#}");
+    assert!(error.contains(because), "stage {stage} without {wall:?} said {error}");
     assert!(saboteur.altered() > 0, "the wall was not taken down");
 }
 
@@ -101,6 +101,6 @@ async fn alone_a_stage_that_sees_a_wall_missing_does_not_start() {
 async fn alone_a_wall_that_was_not_taken_down_is_no_result() {
     // Nothing is ordered after the start, so that no order can be altered.
     let range = Range::without(&stages::find(4).unwrap(), Wall::Network).await.unwrap();
-    let fault = range.close().await.unwrap_err().to_string();
-    assert!(fault.contains("no wall was taken down"), "{fault}");
+    let error = range.close().await.unwrap_err().to_string();
+    assert!(error.contains("no wall was taken down"), "{error}");
 }

@@ -54,8 +54,8 @@ fn a_wrong_solution_breaks_the_promise() {
     let dataset = dataset.to_str().unwrap();
     let (good, report, _) = ladder(&["humaneval", "--stage", "2", "--dataset", dataset, "--json"]);
     assert!(!good);
-    let fault = report["faults"][0].as_str().unwrap();
-    assert_eq!(fault, "Wrong/0 should pass: exited 1: AssertionError");
+    let error = report["faults"][0].as_str().unwrap();
+    assert_eq!(error, "Wrong/0 should pass: exited 1: AssertionError");
 }
 
 #[test]

@@ -64,15 +64,15 @@ pub fn section_faults(page: &Path, text: &str) -> Vec<String> {
     }
     let mut faults = Vec::new();
     for (title, content) in &sections {
-        let fault = match title.as_str() {
+        let error = match title.as_str() {
             _ if content.trim().is_empty() => Some("is empty"),
             "Predict, then run" if !content.contains("<details>") => Some("has no folded answer"),
             "The idea" if !content.contains("{{#include img/") => Some("has no diagram"),
             "Minutes to read and to do" if numbers_in(content) < 2 => Some("needs two numbers"),
             _ => None,
         };
-        if let Some(fault) = fault {
-            faults.push(format!("{}: the section {title:?} {fault}", page.display()));
+        if let Some(error) = error {
+            faults.push(format!("{}: the section {title:?} {error}", page.display()));
         }
     }
     faults

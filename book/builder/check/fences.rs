@@ -60,9 +60,9 @@ pub fn find(text: &str) -> Vec<Fence> {
 pub fn faults(page: &Path, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     for fence in find(text) {
-        if let Some(fault) = fault_of(&fence) {
+        if let Some(error) = fault_of(&fence) {
             let first = fence.content.lines().next().unwrap_or("");
-            faults.push(format!("{}: the block that begins {first:?}: {fault}", page.display()));
+            faults.push(format!("{}: the block that begins {first:?}: {error}", page.display()));
         }
     }
     faults

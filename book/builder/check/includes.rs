@@ -40,12 +40,12 @@ pub fn faults(page: &Path, text: &str, source: &Path) -> Vec<String> {
     let folder = source.join(page);
     let folder = folder.parent().unwrap_or(source);
     for found in DIRECTIVE.captures_iter(text) {
-        let fault = match &found[1] {
+        let error = match &found[1] {
             "include" => fault_of(&parse(&found[2]), folder),
             other => Some(format!("#{other} is not used in this book: only #include is checked")),
         };
-        if let Some(fault) = fault {
-            faults.push(format!("{}: {}: {fault}", page.display(), &found[0]));
+        if let Some(error) = error {
+            faults.push(format!("{}: {}: {error}", page.display(), &found[0]));
         }
     }
     if text.matches("{{#").count() > DIRECTIVE.find_iter(text).count() {

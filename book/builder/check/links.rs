@@ -36,8 +36,8 @@ pub fn faults(built: &Path) -> anyhow::Result<Vec<String>> {
     }
     for (page, links) in &pages {
         for target in &links.targets {
-            if let Some(fault) = fault_of(page, target, &there, &pages) {
-                faults.push(format!("{}: the link to {target:?} {fault}", page.display()));
+            if let Some(error) = fault_of(page, target, &there, &pages) {
+                faults.push(format!("{}: the link to {target:?} {error}", page.display()));
             }
         }
     }

@@ -131,7 +131,7 @@ async fn answer(
     let body = match String::from_utf8(body) {
         Ok(text) if text.is_empty() => Body::Empty,
         Ok(text) => Body::Text(text),
-        Err(fault) => Body::Binary(fault.into_bytes()),
+        Err(error) => Body::Binary(error.into_bytes()),
     };
     let mut answer = Response::new(body);
     (*answer.status_mut(), *answer.headers_mut()) = (response.status, response.headers);

@@ -31,8 +31,8 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            tracing::error!(%fault, "cannot serve");
+        Err(error) => {
+            tracing::error!(%error, "cannot serve");
             ExitCode::FAILURE
         }
     }
@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let command = configure(Arguments::command(), std::env::args_os())?;
     let Arguments { settings, platform } =
-        Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|fault| fault.exit());
+        Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     let signals = Signals::listen()?;
     let platform = Platform::start("stage-07-advanced-v2", &settings, &platform).await?;
     let options = ServerOptions { any_host: true, ..settings.server_options() };

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Program, Settings, fail};
+use super::{Exit, Settings, Stage, fail};
 use crate::component;
 
 /// How one thing on this machine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum Severity {
     /// As it should be.
     Good,
     /// The stage works, but less well, or less safely, than it could.
@@ -24,7 +24,7 @@ pub struct Diagnosis {
     /// What was looked at.
     pub subject: String,
     /// How it is.
-    pub state: State,
+    pub state: Severity,
     /// What was seen.
     pub seen: String,
     /// What to do about it; empty when there is nothing to do.
@@ -34,22 +34,22 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// All is well with `subject`.
     pub fn good(subject: &str, seen: impl Into<String>) -> Self {
-        Self::with(subject, State::Good, seen, "")
+        Self::with(subject, Severity::Good, seen, "")
     }
 
     /// `subject` could be better: do as `remedy` says.
     pub fn warning(subject: &str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::with(subject, State::Warning, seen, remedy)
+        Self::with(subject, Severity::Warning, seen, remedy)
     }
 
     /// The stage cannot work without `subject`: do as `remedy` says.
     pub fn missing(subject: &str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::with(subject, State::Missing, seen, remedy)
+        Self::with(subject, Severity::Missing, seen, remedy)
     }
 
     fn with(
         subject: &str,
-        state: State,
+        state: Severity,
         seen: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
@@ -61,11 +61,11 @@ pub(super) fn doctor(findings: Vec<Diagnosis>) -> ExitCode {
     let mut fit = true;
     for Diagnosis { subject, state, seen, remedy } in findings {
         let mark = match state {
-            State::Good => "ok     ",
-            State::Warning => "warning",
-            State::Missing => "MISSING",
+            Severity::Good => "ok     ",
+            Severity::Warning => "warning",
+            Severity::Missing => "MISSING",
         };
-        fit &= state != State::Missing;
+        fit &= state != Severity::Missing;
         println!("{mark}  {subject}: {seen}");
         if !remedy.is_empty() {
             println!("         -> {remedy}");
@@ -74,10 +74,10 @@ pub(super) fn doctor(findings: Vec<Diagnosis>) -> ExitCode {
     if fit { Exit::Success.into() } else { Exit::Failure.into() }
 }
 
-pub(super) async fn test<P: Program>(settings: &Settings, args: &P::Args) -> ExitCode {
-    let app = match P::build(settings, args).await {
+pub(super) async fn test<S: Stage>(settings: &Settings, args: &S::Args) -> ExitCode {
+    let app = match S::build(settings, args).await {
         Ok(app) => app,
-        Err(fault) => return fail(fault.as_ref(), Exit::Platform),
+        Err(error) => return fail(error.as_ref(), Exit::Platform),
     };
     let (mut passed, mut failed) = (0, 0);
     for part in &app.components {

@@ -7,22 +7,18 @@ use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::Signals;
-use super::{App, BuildError, Exit, Program, RunArgs, Settings, fail, say};
-use crate::capture::Tap;
+use super::{App, BuildError, Exit, RunArgs, Settings, Stage, fail, say};
+use crate::output::OutputListener;
 use crate::{Evaluation, Outcome, Stream, Submission};
 
-pub(super) async fn run<P: Program>(
-    settings: &Settings,
-    args: &P::Args,
-    run: &RunArgs,
-) -> ExitCode {
+pub(super) async fn run<S: Stage>(settings: &Settings, args: &S::Args, run: &RunArgs) -> ExitCode {
     let submission = match read_submission(settings, run) {
         Ok(submission) => submission,
-        Err(fault) => return fail(fault.as_ref(), Exit::Usage),
+        Err(error) => return fail(error.as_ref(), Exit::Usage),
     };
-    match evaluate::<P>(settings, args, run, submission).await {
+    match evaluate::<S>(settings, args, run, submission).await {
         Ok(exit) => exit,
-        Err(fault) => fail(fault.as_ref(), Exit::Platform),
+        Err(error) => fail(error.as_ref(), Exit::Platform),
     }
 }
 
@@ -45,21 +41,21 @@ fn read(file: &Path) -> Result<Vec<u8>, BuildError> {
         std::io::stdin().read_to_end(&mut bytes)?;
         return Ok(bytes);
     }
-    std::fs::read(file).map_err(|fault| format!("cannot read {}: {fault}", file.display()).into())
+    std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()).into())
 }
 
-async fn evaluate<P: Program>(
+async fn evaluate<S: Stage>(
     settings: &Settings,
-    args: &P::Args,
+    args: &S::Args,
     run: &RunArgs,
     submission: Submission,
 ) -> Result<ExitCode, BuildError> {
     let mut signals = Signals::listen()?;
-    let app = P::build(settings, args).await?;
-    let tap: Option<Tap> = if run.json { None } else { Some(Box::new(print)) };
+    let app = S::build(settings, args).await?;
+    let listener: Option<OutputListener> = if run.json { None } else { Some(Box::new(print)) };
     let accepted = app
         .evaluations
-        .submit(submission, tap)
+        .submit(submission, listener)
         .map_err(|refused| format!("the submission was refused: {refused:?}"))?;
     let finished = app.evaluations.finished(accepted.id).unwrap_or_default();
     tokio::select! {

@@ -8,40 +8,40 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{App, BuildError, Exit, Program, Settings, fail, say};
+use super::{App, BuildError, Exit, Settings, Stage, fail, say};
 use crate::{Event, EventType};
 
-pub(super) async fn serve<P: Program>(settings: &Settings, args: &P::Args, port: u16) -> ExitCode {
+pub(super) async fn serve<S: Stage>(settings: &Settings, args: &S::Args, port: u16) -> ExitCode {
     let address = settings.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, port).into());
-    match try_serve::<P>(settings, args, address).await {
+    match try_serve::<S>(settings, args, address).await {
         Ok(exit) => exit.into(),
-        Err(fault) => fail(fault.as_ref(), Exit::Failure),
+        Err(error) => fail(error.as_ref(), Exit::Failure),
     }
 }
 
-async fn try_serve<P: Program>(
+async fn try_serve<S: Stage>(
     settings: &Settings,
-    args: &P::Args,
+    args: &S::Args,
     address: SocketAddr,
 ) -> Result<Exit, BuildError> {
-    let (walls, host_is_open) = P::walls(args);
+    let (isolation, host_is_open) = S::isolation(args);
     refuse_strangers(settings, address, host_is_open)?;
-    let listener = TcpListener::bind(address).await.map_err(|fault| {
-        format!("cannot listen on {address}: {fault}\n  hint: choose another with --listen")
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("cannot listen on {address}: {error}\n  hint: choose another with --listen")
     })?;
     let address = listener.local_addr()?;
     // Before the parts are built: what a signal finds half built is still taken down in order.
     let signals = Signals::listen()?;
-    let (app, front) = P::open(settings, args).await?;
+    let (app, front) = S::open(settings, args).await?;
     let stop = CancellationToken::new();
     let serving = tokio::spawn(front(listener, settings.server_options(), stop.clone()));
     println!("listening on http://{address}");
-    say(&format!("{}: {walls}", P::NAME));
+    say(&format!("{}: {isolation}", S::NAME));
     say(&format!(
         "try: curl -s http://{address}/eval -H 'Content-Type: application/json' \
          -H 'Prefer: wait=10' -d '{{\"code\": \"print(6 * 7)\"}}'"
     ));
-    app.events.emit(Event::now(EventType::PlatformReady, None, json!({ "stage": P::NAME })));
+    app.events.emit(Event::now(EventType::PlatformReady, None, json!({ "stage": S::NAME })));
     let exit = signals.drain(&app, settings).await;
     stop.cancel();
     let _aborted = serving.await;

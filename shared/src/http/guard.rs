@@ -74,7 +74,7 @@ impl ServerOptions {
         let read = Limited::new(body, self.max_body_bytes).collect();
         let body = match timeout(self.body_deadline, read).await {
             Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(fault)) if fault.is::<LengthLimitError>() => {
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 return Err(closing(self.too_large()));
             }
             Ok(Err(_)) => {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Response, bytes};
 use crate::evaluations::{NotCancelled, Refused};
-use crate::submission::{Fault, Rejected};
+use crate::submission::{FieldError, InvalidSubmission};
 
 /// An error, as a client sees it: what is wrong and what to change, never anything internal.
 #[derive(Debug, Clone)]
@@ -17,11 +17,11 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// The member `errors`: each single fault with a JSON Pointer to it.
+/// The member `errors`: each single error with a JSON Pointer to it.
 #[derive(Debug, Clone, Default, Serialize)]
 struct Errors {
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Fault>,
+    errors: Vec<FieldError>,
 }
 
 impl Problem {
@@ -33,7 +33,7 @@ impl Problem {
         Self { body: Box::new(body), status, headers: Vec::new() }
     }
 
-    /// A fault of the platform. The cause goes to the log, not to the client.
+    /// A error of the platform. The cause goes to the log, not to the client.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "answered 500");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the platform failed; its log has the cause")
@@ -61,11 +61,11 @@ impl Problem {
     }
 }
 
-impl From<Rejected> for Problem {
-    fn from(rejected: Rejected) -> Self {
+impl From<InvalidSubmission> for Problem {
+    fn from(rejected: InvalidSubmission) -> Self {
         match rejected {
-            Rejected::Malformed(message) => Self::new(StatusCode::BAD_REQUEST, message),
-            Rejected::Invalid(errors) => {
+            InvalidSubmission::Malformed(message) => Self::new(StatusCode::BAD_REQUEST, message),
+            InvalidSubmission::Invalid(errors) => {
                 let detail = "change the fields named in errors";
                 let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
                 problem.body.extensions = Errors { errors };
@@ -107,8 +107,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_problem_names_each_fault_and_nothing_internal() {
-        let fault = Fault { pointer: "/code".to_owned(), detail: "shorter".to_owned() };
-        let response = Problem::from(Rejected::Invalid(vec![fault])).into_response();
+        let error = FieldError { pointer: "/code".to_owned(), detail: "shorter".to_owned() };
+        let response = Problem::from(InvalidSubmission::Invalid(vec![error])).into_response();
         assert_eq!(response.status(), 422);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         let body = response.into_body().collect().await.unwrap().to_bytes();

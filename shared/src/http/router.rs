@@ -52,10 +52,10 @@ impl Router {
 
     fn insert(mut self, method: Method, path: &str, handler: Handler) -> Self {
         if !self.handlers.contains_key(path)
-            && let Err(fault) = self.paths.insert(path, path.to_owned())
+            && let Err(error) = self.paths.insert(path, path.to_owned())
         {
             // A route is written by a developer, so the stage's first test run shows this.
-            tracing::error!(path, %fault, "a route was left out");
+            tracing::error!(path, %error, "a route was left out");
         }
         let handlers = self.handlers.entry(path.to_owned()).or_default();
         handlers.retain(|(existing, _)| *existing != method);

@@ -94,8 +94,8 @@ pub async fn accept<S, B>(
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             // A client that goes away in the middle is its own affair.
-            if let Err(fault) = connection.await {
-                tracing::debug!(%fault, "connection ended");
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended");
             }
             drop(place);
         });
@@ -121,8 +121,8 @@ async fn next(
                 return Some((socket, place));
             }
             // Out of descriptors, most likely: wait for some to come back instead of spinning.
-            Err(fault) => {
-                tracing::warn!(%fault, "could not accept a connection");
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

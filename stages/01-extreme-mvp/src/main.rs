@@ -79,7 +79,7 @@ async fn handle(request: Request<Incoming>, turn: Arc<Mutex<()>>) -> Answer {
     let _turn = turn.lock().await; // one program at a time: whoever comes later waits
     match evaluate(code).await {
         Ok(result) => json(200, result),
-        Err(fault) => json(500, json!({"output": "", "error": format!("python3: {fault}")})),
+        Err(error) => json(500, json!({"output": "", "error": format!("python3: {error}")})),
     }
 }
 // ANCHOR_END: handle

@@ -1,7 +1,7 @@
 //! Where evaluations go when they have ended, and how the queue's own archive forgets them.
 //!
 //! The queue holds what waits and what runs. What has ended it hands over, once, to an [`Archive`]:
-//! here to [`Recent`], which keeps the newest in memory; a later stage gives it a real store.
+//! here to [`InMemoryArchive`], which keeps the newest in memory; a later stage gives it a real store.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,22 +28,22 @@ pub trait Archive: Send + Sync {
 
 /// How much an archive in memory may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
+pub struct ArchiveLimits {
     /// Evaluations.
     pub entries: usize,
     /// Bytes of all of them together, about.
     pub bytes: usize,
 }
 
-impl Default for Retention {
+impl Default for ArchiveLimits {
     fn default() -> Self {
         Self { entries: 1000, bytes: 64 << 20 }
     }
 }
 
 /// Keeps the evaluations that ended last. The one that ended first makes room for the newest.
-pub struct Recent {
-    bounds: Retention,
+pub struct InMemoryArchive {
+    bounds: ArchiveLimits,
     kept: Mutex<Kept>,
 }
 
@@ -55,9 +55,9 @@ struct Kept {
     bytes: usize,
 }
 
-impl Recent {
+impl InMemoryArchive {
     /// An empty archive.
-    pub fn new(bounds: Retention) -> Self {
+    pub fn new(bounds: ArchiveLimits) -> Self {
         Self { bounds, kept: Mutex::default() }
     }
 
@@ -84,13 +84,13 @@ impl Recent {
     }
 
     /// How much is held now.
-    pub fn held(&self) -> Retention {
+    pub fn held(&self) -> ArchiveLimits {
         let kept = self.kept();
-        Retention { entries: kept.order.len(), bytes: kept.bytes }
+        ArchiveLimits { entries: kept.order.len(), bytes: kept.bytes }
     }
 
     /// What it may hold.
-    pub fn bounds(&self) -> Retention {
+    pub fn bounds(&self) -> ArchiveLimits {
         self.bounds
     }
 
@@ -99,11 +99,11 @@ impl Recent {
     /// # Errors
     ///
     /// What does not agree.
-    pub fn audit(&self) -> Result<Retention, String> {
+    pub fn audit(&self) -> Result<ArchiveLimits, String> {
         let (held, kept) = (self.held(), self.kept());
         let bytes: usize = kept.evaluations.values().map(weight).sum();
         let entries = kept.evaluations.len();
-        if (Retention { entries, bytes }) == held {
+        if (ArchiveLimits { entries, bytes }) == held {
             Ok(held)
         } else {
             Err(format!("{held:?} are on the books, {entries} entries of {bytes} bytes are held"))
@@ -115,7 +115,7 @@ impl Recent {
     }
 }
 
-impl Archive for Recent {
+impl Archive for InMemoryArchive {
     fn keep(&self, ended: Evaluation) {
         self.put(ended);
     }
@@ -177,7 +177,7 @@ fn weight(evaluation: &Evaluation) -> usize {
 mod tests {
     use jiff::Timestamp;
     use shared::evaluation::Timing;
-    use shared::{Limits, Outcome, Output, Sandbox, Status};
+    use shared::{Limits, Outcome, Output, SandboxInfo, Status};
 
     use super::*;
 
@@ -201,7 +201,7 @@ mod tests {
                 open_files: 1,
             },
             evidence: None,
-            sandbox: Sandbox::default(),
+            sandbox: SandboxInfo::default(),
             timing: Timing {
                 submitted_at: Timestamp::now(),
                 started_at: None,
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_first_to_end_makes_room() {
-        let recent = Recent::new(Retention { entries: 2, bytes: 1 << 20 });
+        let recent = InMemoryArchive::new(ArchiveLimits { entries: 2, bytes: 1 << 20 });
         let [first, second, third] = ["a", "b", "c"].map(|label| ended(0, label));
         assert!(recent.put(first.clone()).is_empty());
         assert!(recent.put(second.clone()).is_empty());
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_but_the_last_one_stays() {
-        let recent = Recent::new(Retention { entries: 100, bytes: 10_000 });
+        let recent = InMemoryArchive::new(ArchiveLimits { entries: 100, bytes: 10_000 });
         let [small, large] = [100, 50_000].map(|output| ended(output, ""));
         recent.put(small.clone());
         assert_eq!(recent.put(large.clone()), [small.id]);
@@ -240,12 +240,12 @@ mod tests {
         assert_eq!(recent.held().entries, 1);
         assert!(recent.audit().unwrap().bytes < 10_000);
         assert!(recent.remove(small.id) && !recent.remove(small.id));
-        assert_eq!(recent.held(), Retention { entries: 0, bytes: 0 });
+        assert_eq!(recent.held(), ArchiveLimits { entries: 0, bytes: 0 });
     }
 
     #[test]
     fn pages_are_newest_first_and_hold_what_was_asked_for() {
-        let recent = Recent::new(Retention::default());
+        let recent = InMemoryArchive::new(ArchiveLimits::default());
         let all = ["a", "b", "a", "a"].map(|label| ended(0, label));
         for one in &all {
             recent.keep(one.clone());

@@ -11,15 +11,15 @@
 //! server can.
 
 mod archive;
-mod owner;
+mod instance;
 mod queue;
 mod routes;
 mod subprocess;
 mod suite;
 mod table;
 
-pub use archive::{Archive, Recent, Retention};
-pub use owner::Owner;
+pub use archive::{Archive, ArchiveLimits, InMemoryArchive};
+pub use instance::InstanceId;
 pub use queue::{QueueOptions, TaskQueue};
 pub use routes::{list_query, page_routes, routes};
 pub use subprocess::{SubprocessEngine, SubprocessError, diagnose, signal_name};

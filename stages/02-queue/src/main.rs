@@ -3,18 +3,18 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::cli::{App, BuildError, Diagnosis, NoArgs, Program, Settings};
+use shared::cli::{App, BuildError, Diagnosis, NoArgs, Settings, Stage};
 use stage_02_queue::{QueueOptions, SubprocessEngine, TaskQueue, diagnose, page_routes, routes};
 
 // ANCHOR: wiring
 struct Queue;
 
-impl Program for Queue {
+impl Stage for Queue {
     const NUMBER: u16 = 2;
     const NAME: &'static str = "stage-02-queue";
-    const WALLS: &'static str =
+    const ISOLATION: &'static str =
         "runs programs on this host, with all your rights, in an orderly way";
-    const HOST_IS_OPEN: bool = true;
+    const UNSANDBOXED: bool = true;
     type Args = NoArgs;
 
     async fn build(settings: &Settings, _args: &NoArgs) -> Result<App, BuildError> {

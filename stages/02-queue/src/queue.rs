@@ -10,17 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
-use shared::capture::Tap;
+use shared::output::OutputListener;
 use shared::{
     BoxFuture, Engine, Evaluation, Evaluations, Event, EventSink, EventType, Evidence,
-    NotCancelled, Outcome, Overview, Page, Query, Refused, Submission, Verdict,
+    NotCancelled, Outcome, Page, Query, QueueStats, Refused, Submission, Verdict,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::archive::{Archive, Recent, Retention, page};
+use crate::archive::{Archive, ArchiveLimits, InMemoryArchive, page};
 use crate::table::{Table, Work};
 
 /// How long an engine may go on after a program's time is over before the queue gives it up. An
@@ -68,7 +68,12 @@ impl TaskQueue {
         events: Arc<dyn EventSink>,
         options: QueueOptions,
     ) -> Arc<Self> {
-        Self::with_archive(engine, events, options, Arc::new(Recent::new(Retention::default())))
+        Self::with_archive(
+            engine,
+            events,
+            options,
+            Arc::new(InMemoryArchive::new(ArchiveLimits::default())),
+        )
     }
 
     /// The same, with an archive that takes over what has ended.
@@ -122,17 +127,17 @@ impl TaskQueue {
     // ANCHOR: evaluate
     /// Runs one evaluation in a task of its own: whatever becomes of it, the worker stays.
     async fn evaluate(&self, work: Work) -> Verdict {
-        let Work { job, capture, cancel } = work;
+        let Work { job, buffer, cancel } = work;
         let patience = Duration::from_secs_f64(job.submission.limits.timeout_seconds) + GIVE_UP;
         let engine = Arc::clone(&self.engine);
-        let mut run = tokio::spawn(async move { engine.evaluate(&job, &capture, cancel).await });
+        let mut run = tokio::spawn(async move { engine.evaluate(&job, &buffer, cancel).await });
         let lost = |why: String| Verdict {
             error: Some(why),
             ..Verdict::new(Outcome::WorkerLost, Evidence::new("worker"))
         };
         match tokio::time::timeout(patience, &mut run).await {
             Ok(Ok(verdict)) => verdict,
-            Ok(Err(fault)) => lost(format!("the engine broke off: {fault}")),
+            Ok(Err(error)) => lost(format!("the engine broke off: {error}")),
             Err(_) => {
                 run.abort();
                 lost(format!("the engine did not answer within {} s", patience.as_secs()))
@@ -153,7 +158,11 @@ impl TaskQueue {
 
 impl Evaluations for TaskQueue {
     // ANCHOR: backpressure
-    fn submit(&self, submission: Submission, tap: Option<Tap>) -> Result<Evaluation, Refused> {
+    fn submit(
+        &self,
+        submission: Submission,
+        listener: Option<OutputListener>,
+    ) -> Result<Evaluation, Refused> {
         let mut table = self.table();
         if table.closed {
             return Err(Refused::ShuttingDown);
@@ -164,7 +173,7 @@ impl Evaluations for TaskQueue {
                 .div_f64(f64::from(u32::try_from(self.options.workers).unwrap_or(u32::MAX)));
             return Err(Refused::QueueFull { retry_after: turn.as_secs().clamp(1, 60) });
         }
-        let accepted = table.submit(submission, self.engine.sandbox(), tap);
+        let accepted = table.submit(submission, self.engine.sandbox(), listener);
         drop(table);
         self.work.notify_one();
         Ok(accepted)
@@ -210,10 +219,10 @@ impl Evaluations for TaskQueue {
         }
     }
 
-    fn overview(&self) -> Overview {
+    fn queue_stats(&self) -> QueueStats {
         let table = self.table();
         let oldest = table.oldest_waiting().map_or(Duration::ZERO, |since| since.elapsed());
-        Overview {
+        QueueStats {
             depth: table.waiting.len(),
             capacity: self.options.capacity,
             workers: self.options.workers,

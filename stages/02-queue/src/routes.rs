@@ -84,7 +84,7 @@ impl Api {
         let location = HeaderValue::from_str(&format!("/eval/{}", evaluation.id));
         let mut response = json(status, &evaluation);
         let headers = response.headers_mut();
-        headers.insert(header::LOCATION, location.map_err(|fault| Problem::internal(&fault))?);
+        headers.insert(header::LOCATION, location.map_err(|error| Problem::internal(&error))?);
         if let Some(limit) = wait
             && let Ok(applied) = HeaderValue::try_from(format!("wait={}", limit.as_secs()))
         {
@@ -123,7 +123,7 @@ impl Api {
 
     async fn queue(self, call: Call) -> Answer {
         let [] = call.query([])?;
-        Ok(json(StatusCode::OK, &self.evaluations.overview()))
+        Ok(json(StatusCode::OK, &self.evaluations.queue_stats()))
     }
 }
 

@@ -3,7 +3,7 @@
 //! | what a program does | what this engine does | test |
 //! |---|---|---|
 //! | starts children and never ends | kills the whole process group | `the_whole_group_is_killed` |
-//! | prints for ever | reads into a bounded capture, then kills | `endless_output_is_bounded` |
+//! | prints for ever | reads into a bounded buffer, then kills | `endless_output_is_bounded` |
 //! | burns processor time, memory, files | `prlimit` sets hard limits before Python starts | `limits_are_named` |
 //! | leaves a child that holds its output open | reads on for [`DRAIN`] and no longer | `a_child_that_holds_the_output_does_not_hang_us` |
 //!
@@ -27,12 +27,12 @@ use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
 use shared::cli::Diagnosis;
 use shared::submission::MAIN_FILE;
-use shared::{BoxFuture, Capture, Engine, Job, Sandbox, Stream, Verdict};
+use shared::{BoxFuture, Engine, Job, OutputBuffer, SandboxInfo, Stream, Verdict};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
-use crate::Owner;
+use crate::InstanceId;
 use group::Group;
 pub use verdict::signal_name;
 use verdict::{Ended, verdict};
@@ -64,7 +64,7 @@ pub enum SubprocessError {
 pub struct SubprocessEngine {
     python: PathBuf,
     scratch: PathBuf,
-    owner: Owner,
+    owner: InstanceId,
 }
 
 impl SubprocessEngine {
@@ -75,7 +75,7 @@ impl SubprocessEngine {
     /// When there is no Python 3, or no place for the programs' files.
     pub async fn new() -> Result<Self, SubprocessError> {
         let python = real_python().await?;
-        let owner = Owner::this_process();
+        let owner = InstanceId::this_process();
         leftovers::reap_leftovers(&std::env::temp_dir());
         let scratch = leftovers::scratch(&owner, &std::env::temp_dir());
         std::fs::create_dir_all(&scratch)
@@ -83,19 +83,19 @@ impl SubprocessEngine {
         Ok(Self { python, scratch, owner })
     }
 
-    async fn run(&self, job: &Job, capture: &Capture, cancel: CancellationToken) -> Verdict {
+    async fn run(&self, job: &Job, buffer: &OutputBuffer, cancel: CancellationToken) -> Verdict {
         let directory = Directory(self.scratch.join(job.id.to_string()));
         let started = directory.fill(job).and_then(|()| self.spawn(job, &directory.0));
         let (mut child, group) = match started {
             Ok(started) => started,
-            Err(fault) => return Verdict::engine_error(format!("cannot start python3: {fault}")),
+            Err(error) => return Verdict::engine_error(format!("cannot start python3: {error}")),
         };
-        let (ended, wall) = watch(&mut child, &group, job, capture, cancel).await;
+        let (ended, wall) = watch(&mut child, &group, job, buffer, cancel).await;
         // Until `wait`, the leader is at least a zombie, so its number cannot be another's yet.
         let cpu = group.cpu_time();
         match child.wait().await {
             Ok(status) => verdict(ended, status, wall, cpu, &job.submission.limits),
-            Err(fault) => Verdict::engine_error(format!("cannot wait for python3: {fault}")),
+            Err(error) => Verdict::engine_error(format!("cannot wait for python3: {error}")),
         }
     }
 
@@ -133,15 +133,15 @@ async fn watch(
     child: &mut Child,
     group: &Group,
     job: &Job,
-    capture: &Capture,
+    buffer: &OutputBuffer,
     cancel: CancellationToken,
 ) -> (Ended, Duration) {
-    let begun = Instant::now();
+    let started = Instant::now();
     let full = CancellationToken::new();
     let pipes = futures_util::future::join3(
         write(child.stdin.take(), &job.submission.stdin),
-        read(child.stdout.take(), Stream::Stdout, capture, &full),
-        read(child.stderr.take(), Stream::Stderr, capture, &full),
+        read(child.stdout.take(), Stream::Stdout, buffer, &full),
+        read(child.stderr.take(), Stream::Stderr, buffer, &full),
     );
     let mut pipes = pin!(pipes.fuse());
     let timeout = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
@@ -155,7 +155,7 @@ async fn watch(
             _ = &mut pipes => {} // it closed its output, and may go on without
         }
     };
-    let wall = begun.elapsed();
+    let wall = started.elapsed();
     group.kill();
     if !pipes.is_terminated() {
         let _held_open = tokio::time::timeout(DRAIN, pipes).await;
@@ -177,14 +177,14 @@ async fn write(stdin: Option<impl AsyncWrite + Unpin>, bytes: &[u8]) {
 async fn read(
     pipe: Option<impl AsyncRead + Unpin>,
     stream: Stream,
-    capture: &Capture,
+    buffer: &OutputBuffer,
     full: &CancellationToken,
 ) {
     let Some(mut pipe) = pipe else { return };
     let mut chunk = vec![0; 16 << 10];
     // An error on our end of a pipe is the end of it.
     while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
-        if capture.push(stream, &chunk[..length]).is_err() {
+        if buffer.push(stream, &chunk[..length]).is_err() {
             return full.cancel();
         }
     }
@@ -202,7 +202,7 @@ async fn real_python() -> Result<PathBuf, SubprocessError> {
     let answer = tokio::time::timeout(Duration::from_secs(10), asked)
         .await
         .map_err(|_| no_python("no answer within 10 s".to_owned()))?
-        .map_err(|fault| no_python(fault.to_string()))?;
+        .map_err(|error| no_python(error.to_string()))?;
     let path = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
     if answer.status.success() && Path::new(&path).is_file() {
         Ok(path.into())
@@ -231,24 +231,24 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        if let Err(fault) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %fault, "could not remove a program's files");
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "could not remove a program's files");
         }
     }
 }
 
 impl Engine for SubprocessEngine {
-    fn sandbox(&self) -> Sandbox {
-        Sandbox { engine: "subprocess".to_owned(), ..Sandbox::default() }
+    fn sandbox(&self) -> SandboxInfo {
+        SandboxInfo { engine: "subprocess".to_owned(), ..SandboxInfo::default() }
     }
 
     fn evaluate<'a>(
         &'a self,
         job: &'a Job,
-        capture: &'a Capture,
+        buffer: &'a OutputBuffer,
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict> {
-        Box::pin(self.run(job, capture, cancel))
+        Box::pin(self.run(job, buffer, cancel))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -264,17 +264,17 @@ impl Engine for SubprocessEngine {
 pub async fn diagnose() -> Vec<Diagnosis> {
     let python = match real_python().await {
         Ok(path) => Diagnosis::good("python3", path.display().to_string()),
-        Err(fault) => {
-            Diagnosis::missing("python3", fault.to_string(), "install it: apt-get install python3")
+        Err(error) => {
+            Diagnosis::missing("python3", error.to_string(), "install it: apt-get install python3")
         }
     };
     let prlimit = match Command::new("prlimit").arg("--version").output().await {
         Ok(answer) => {
             Diagnosis::good("prlimit", String::from_utf8_lossy(&answer.stdout).trim().to_owned())
         }
-        Err(fault) => Diagnosis::missing(
+        Err(error) => Diagnosis::missing(
             "prlimit",
-            fault.to_string(),
+            error.to_string(),
             "it sets the limits; install it: apt-get install util-linux",
         ),
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::component::Finding;
+use shared::component::CheckResult;
 use shared::{
     BoxFuture, Evaluation, Evaluations, Outcome, Status, Submission, TestCase, TestableComponent,
 };
@@ -17,7 +17,7 @@ impl TestableComponent for TaskQueue {
         "queue"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, Finding> {
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
         Box::pin(async {
             let accepted = self
                 .submit(Submission::new("print(6 * 7)", self.options.limits), None)
@@ -53,13 +53,13 @@ impl TaskQueue {
         self.submit(submission, None).map_err(|refused| format!("{refused:?}"))
     }
 
-    async fn refuses_when_full(&self) -> Finding {
+    async fn refuses_when_full(&self) -> CheckResult {
         let queue = self.scratch(2);
         let running = queue.put("import time; time.sleep(60)")?;
         until(&queue, running.id, Status::Running).await?;
         let waiting = [queue.put("print(1)")?, queue.put("print(2)")?];
         let refused = queue.put("print(3)");
-        queue.cancel(running.id).map_err(|fault| format!("{fault:?}"))?;
+        queue.cancel(running.id).map_err(|error| format!("{error:?}"))?;
         for (accepted, output) in waiting.iter().zip(["1\n", "2\n"]) {
             let ended = wait(&queue, accepted.id).await?;
             if ended.stdout.text != output {
@@ -73,7 +73,7 @@ impl TaskQueue {
         }
     }
 
-    async fn keeps_order(&self) -> Finding {
+    async fn keeps_order(&self) -> CheckResult {
         let queue = self.scratch(5);
         let ids = (0..5).map(|_| queue.put("pass").map(|it| it.id));
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
@@ -89,12 +89,12 @@ impl TaskQueue {
         }
     }
 
-    async fn cancels(&self, running: bool) -> Finding {
+    async fn cancels(&self, running: bool) -> CheckResult {
         let queue = self.scratch(2);
         let first = queue.put("import time; time.sleep(60)")?;
         until(&queue, first.id, Status::Running).await?;
         let target = if running { first.id } else { queue.put("print('never')")?.id };
-        queue.cancel(target).map_err(|fault| format!("{fault:?}"))?;
+        queue.cancel(target).map_err(|error| format!("{error:?}"))?;
         let ended = wait(&queue, target).await?;
         close(&queue).await;
         match ended.outcome {

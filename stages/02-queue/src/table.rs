@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use serde_json::json;
-use shared::capture::Tap;
+use shared::output::OutputListener;
 use shared::{
-    Capture, Evaluation, Event, EventSink, EventType, Job, Outcome, Page, Query, Sandbox, Status,
-    Stream, Submission, Verdict,
+    Evaluation, Event, EventSink, EventType, Job, Outcome, OutputBuffer, Page, Query, SandboxInfo,
+    Status, Stream, Submission, Verdict,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,11 +33,11 @@ pub(crate) struct Table {
 }
 
 struct Entry {
-    /// Without its output, which grows in `capture` until the end.
+    /// Without its output, which grows in `buffer` until the end.
     evaluation: Evaluation,
     /// None once a worker has it.
     submission: Option<Submission>,
-    capture: Arc<Capture>,
+    buffer: Arc<OutputBuffer>,
     submitted: Instant,
     cancel: CancellationToken,
     finished: CancellationToken,
@@ -46,7 +46,7 @@ struct Entry {
 /// What a worker needs to run one evaluation.
 pub(crate) struct Work {
     pub(crate) job: Job,
-    pub(crate) capture: Arc<Capture>,
+    pub(crate) buffer: Arc<OutputBuffer>,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -67,8 +67,8 @@ impl Table {
     pub(crate) fn submit(
         &mut self,
         submission: Submission,
-        sandbox: Sandbox,
-        tap: Option<Tap>,
+        sandbox: SandboxInfo,
+        listener: Option<OutputListener>,
     ) -> Evaluation {
         // Made under the lock, so ids sort in the order in which evaluations were accepted.
         let id = Uuid::now_v7();
@@ -94,13 +94,13 @@ impl Table {
             labels: submission.labels.clone(),
             error: None,
         };
-        let capture = Capture::new(submission.limits.output_bytes, self.progress(id, tap));
+        let buffer = OutputBuffer::new(submission.limits.output_bytes, self.progress(id, listener));
         self.emit(EventType::EvaluationQueued, id, json!({ "depth": self.waiting.len() + 1 }));
         self.waiting.push_back(id);
         let entry = Entry {
             evaluation: evaluation.clone(),
             submission: Some(submission),
-            capture: Arc::new(capture),
+            buffer: Arc::new(buffer),
             submitted: Instant::now(),
             cancel: CancellationToken::new(),
             finished: CancellationToken::new(),
@@ -111,15 +111,15 @@ impl Table {
     // ANCHOR_END: submit
 
     /// Output becomes progress events the moment it is kept.
-    fn progress(&self, id: Uuid, tap: Option<Tap>) -> Tap {
+    fn progress(&self, id: Uuid, listener: Option<OutputListener>) -> OutputListener {
         let events = Arc::clone(&self.events);
         Box::new(move |stream: Stream, offset, bytes: &[u8]| {
             let (text, encoding) = shared::evaluation::Encoding::encode(bytes);
             let data =
                 json!({ "stream": stream, "offset": offset, "text": text, "encoding": encoding });
             events.emit(Event::now(EventType::EvaluationProgress, Some(id), data));
-            if let Some(tap) = &tap {
-                tap(stream, offset, bytes);
+            if let Some(listener) = &listener {
+                listener(stream, offset, bytes);
             }
         })
     }
@@ -137,7 +137,7 @@ impl Table {
         let sandbox = entry.evaluation.sandbox.clone();
         let work = Work {
             job: Job { id, submission },
-            capture: Arc::clone(&entry.capture),
+            buffer: Arc::clone(&entry.buffer),
             cancel: entry.cancel.clone(),
         };
         self.running += 1;
@@ -154,10 +154,10 @@ impl Table {
     }
 
     fn end(&mut self, id: Uuid, verdict: Verdict) {
-        let Some(Entry { mut evaluation, capture, finished, .. }) = self.entries.remove(&id) else {
+        let Some(Entry { mut evaluation, buffer, finished, .. }) = self.entries.remove(&id) else {
             return;
         };
-        capture.close();
+        buffer.close();
         evaluation.status = verdict.status();
         evaluation.outcome = Some(verdict.outcome);
         evaluation.timing.finished_at = Some(Timestamp::now());
@@ -175,8 +175,8 @@ impl Table {
         evaluation.usage = verdict.usage;
         evaluation.evidence = Some(verdict.evidence);
         evaluation.error = verdict.error;
-        evaluation.stdout = capture.output(Stream::Stdout);
-        evaluation.stderr = capture.output(Stream::Stderr);
+        evaluation.stdout = buffer.output(Stream::Stdout);
+        evaluation.stderr = buffer.output(Stream::Stderr);
         let kind = match evaluation.status {
             Status::Completed => EventType::EvaluationCompleted,
             Status::Cancelled => EventType::EvaluationCancelled,
@@ -239,8 +239,8 @@ impl Entry {
     /// The evaluation as it is now, with its output so far.
     fn snapshot(&self) -> Evaluation {
         let mut evaluation = self.evaluation.clone();
-        evaluation.stdout = self.capture.output(Stream::Stdout);
-        evaluation.stderr = self.capture.output(Stream::Stderr);
+        evaluation.stdout = self.buffer.output(Stream::Stdout);
+        evaluation.stderr = self.buffer.output(Stream::Stderr);
         evaluation
     }
 }

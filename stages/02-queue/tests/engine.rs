@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::{
-    Capture, Engine, Evidence, Job, Limits, Outcome, Sandbox, Stream, Submission, TestCase,
-    TestableComponent, Verdict,
+    Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Stream, Submission,
+    TestCase, TestableComponent, Verdict,
 };
-use stage_02_queue::{Archive, QueueOptions, Recent, Retention, SubprocessEngine, TaskQueue};
+use stage_02_queue::{
+    Archive, ArchiveLimits, InMemoryArchive, QueueOptions, SubprocessEngine, TaskQueue,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -26,9 +28,9 @@ const LIMITS: Limits = Limits {
 async fn run(code: &str, limits: Limits) -> (Verdict, String) {
     let engine = SubprocessEngine::new().await.unwrap();
     let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
-    let capture = Capture::new(limits.output_bytes, Box::new(|_, _, _| {}));
-    let verdict = engine.evaluate(&job, &capture, CancellationToken::new()).await;
-    (verdict, capture.output(Stream::Stdout).text)
+    let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
+    let verdict = engine.evaluate(&job, &buffer, CancellationToken::new()).await;
+    (verdict, buffer.output(Stream::Stdout).text)
 }
 
 async fn verify(component: &dyn TestableComponent) {
@@ -62,13 +64,13 @@ async fn the_whole_group_is_killed() {
     let pids: Vec<_> = output.lines().collect();
     assert_eq!(pids.len(), 4);
     for pid in pids {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             if stat.is_empty() || stat.contains(") Z ") {
                 break;
             }
-            assert!(begun.elapsed() < Duration::from_secs(5), "{pid} goes on: {stat}");
+            assert!(started.elapsed() < Duration::from_secs(5), "{pid} goes on: {stat}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -86,7 +88,7 @@ async fn endless_output_is_bounded() {
 async fn a_child_that_holds_the_output_does_not_hang_us() {
     let code = "import subprocess\n\
                 print(subprocess.Popen(['sleep', '30'], start_new_session=True).pid)";
-    let begun = Instant::now();
+    let started = Instant::now();
     let (verdict, output) = run(code, LIMITS).await;
     let pid = output.trim().parse().unwrap();
     let _gone = rustix::process::kill_process(
@@ -94,7 +96,7 @@ async fn a_child_that_holds_the_output_does_not_hang_us() {
         rustix::process::Signal::KILL,
     );
     assert_eq!((verdict.outcome, verdict.exit_code), (Outcome::Exited, Some(0)));
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -111,10 +113,10 @@ async fn large_output_and_input_arrive_whole() {
     let mut submission = Submission::new("print(input()[::-1], end='')", LIMITS);
     submission.stdin = format!("{}b", "a".repeat(499_999)).into_bytes();
     let job = Job { id: Uuid::now_v7(), submission };
-    let capture = Capture::new(LIMITS.output_bytes, Box::new(|_, _, _| {}));
-    let verdict = engine.evaluate(&job, &capture, CancellationToken::new()).await;
-    assert_eq!(verdict.exit_code, Some(0), "{}", capture.output(Stream::Stderr).text);
-    let output = capture.output(Stream::Stdout).text;
+    let buffer = OutputBuffer::new(LIMITS.output_bytes, Box::new(|_, _, _| {}));
+    let verdict = engine.evaluate(&job, &buffer, CancellationToken::new()).await;
+    assert_eq!(verdict.exit_code, Some(0), "{}", buffer.output(Stream::Stderr).text);
+    let output = buffer.output(Stream::Stdout).text;
     assert!(output.len() == 500_000 && output.starts_with("ba"));
 }
 
@@ -143,7 +145,7 @@ impl TestableComponent for Broken {
     fn name(&self) -> &'static str {
         "broken"
     }
-    fn self_test(&self) -> shared::BoxFuture<'_, shared::component::Finding> {
+    fn self_test(&self) -> shared::BoxFuture<'_, shared::component::CheckResult> {
         Box::pin(async { Err("broken".to_owned()) })
     }
     fn test_suite(&self) -> Vec<TestCase<'_>> {
@@ -152,13 +154,13 @@ impl TestableComponent for Broken {
 }
 
 impl Engine for Broken {
-    fn sandbox(&self) -> Sandbox {
-        Sandbox::default()
+    fn sandbox(&self) -> SandboxInfo {
+        SandboxInfo::default()
     }
     fn evaluate<'a>(
         &'a self,
         job: &'a Job,
-        _capture: &'a Capture,
+        _capture: &'a OutputBuffer,
         _cancel: CancellationToken,
     ) -> shared::BoxFuture<'a, Verdict> {
         assert!(job.submission.code.is_empty(), "asked to break");
@@ -183,7 +185,7 @@ async fn an_engine_that_panics_loses_one_evaluation_and_no_worker() {
 #[tokio::test]
 async fn an_archive_takes_over_what_has_ended_and_the_list_has_both() {
     use shared::Evaluations as _;
-    let archive = Arc::new(Recent::new(Retention { entries: 2, bytes: 1 << 20 }));
+    let archive = Arc::new(InMemoryArchive::new(ArchiveLimits { entries: 2, bytes: 1 << 20 }));
     let options = QueueOptions { workers: 1, capacity: 10, limits: LIMITS };
     let engine = Arc::new(SubprocessEngine::new().await.unwrap());
     let queue = TaskQueue::with_archive(engine, Arc::new(()), options, archive.clone());

@@ -60,13 +60,13 @@ impl Server {
     }
 
     async fn until(&self, id: &str, status: &str) -> Value {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             let (_, evaluation) = self.get(&format!("/eval/{id}")).await;
             if evaluation["status"] == status {
                 return evaluation;
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "never {status}: {evaluation}");
+            assert!(started.elapsed() < Duration::from_secs(20), "never {status}: {evaluation}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -78,12 +78,12 @@ impl Server {
 
     /// Waits for the process to end by itself.
     fn ended(&mut self, within: Duration) -> Option<i32> {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(begun.elapsed() < within, "the server did not end within {within:?}");
+            assert!(started.elapsed() < within, "the server did not end within {within:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -283,9 +283,9 @@ async fn what_a_killed_stage_leaves_the_next_one_takes_away() {
     drop(server); // SIGKILL
     assert!(std::fs::exists(format!("/proc/{pid}")).unwrap(), "it should have outlived the server");
     let _next = Server::start(&[]);
-    let begun = Instant::now();
+    let started = Instant::now();
     while std::fs::exists(format!("/proc/{pid}")).unwrap() {
-        assert!(begun.elapsed() < Duration::from_secs(5), "process {pid} goes on");
+        assert!(started.elapsed() < Duration::from_secs(5), "process {pid} goes on");
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(!std::fs::exists(directory).unwrap(), "{directory} is still there");

@@ -1,14 +1,14 @@
 //! A monitor that counts as well: the one that stages serve with.
 
-use shared::component::Finding;
-use shared::{BoxFuture, Event, EventSink, EventType, Overview, TestCase, TestableComponent};
+use shared::component::CheckResult;
+use shared::{BoxFuture, Event, EventSink, EventType, QueueStats, TestCase, TestableComponent};
 use uuid::Uuid;
 
 use crate::checks;
 use crate::memory::InMemoryMonitor;
 use crate::metrics::Metrics;
 use crate::service::{History, MonitoringService};
-use crate::subscription::{Filter, NoStream, Subscription};
+use crate::subscription::{Filter, SubscribeError, Subscription};
 
 /// An [`InMemoryMonitor`] with [`Metrics`] in front of it.
 pub struct AdvancedMonitor {
@@ -38,11 +38,15 @@ impl MonitoringService for AdvancedMonitor {
         self.inner.history(id, after)
     }
 
-    fn subscribe(&self, filter: Filter, after: Option<u64>) -> Result<Subscription, NoStream> {
+    fn subscribe(
+        &self,
+        filter: Filter,
+        after: Option<u64>,
+    ) -> Result<Subscription, SubscribeError> {
         self.inner.subscribe(filter, after)
     }
 
-    fn metrics(&self, queue: Overview) -> Option<String> {
+    fn metrics(&self, queue: QueueStats) -> Option<String> {
         Some(self.metrics.text(queue, self.inner.held(), self.inner.open_streams()))
     }
 }
@@ -52,7 +56,7 @@ impl TestableComponent for AdvancedMonitor {
         "monitor"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, Finding> {
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
         self.inner.self_test()
     }
 
@@ -64,7 +68,7 @@ impl TestableComponent for AdvancedMonitor {
 }
 
 impl AdvancedMonitor {
-    fn counts(&self) -> Finding {
+    fn counts(&self) -> CheckResult {
         let id = Uuid::now_v7();
         let before = self.metrics.emitted(EventType::EvaluationQueued);
         checks::emit(self, EventType::EvaluationQueued, id);

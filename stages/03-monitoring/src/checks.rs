@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use shared::component::Finding;
+use shared::component::CheckResult;
 use shared::{Event, EventType, TestCase};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::recorded::Recorded;
+use crate::recorded::SequencedEvent;
 use crate::service::MonitoringService;
-use crate::subscription::{Delivery, Filter, NoStream};
+use crate::subscription::{Delivery, Filter, SubscribeError};
 
 /// What is emitted already must be there at once; this is for a machine under load.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ fn emit_all(monitor: &dyn MonitoringService) -> Uuid {
     id
 }
 
-fn order(monitor: &dyn MonitoringService) -> Finding {
+fn order(monitor: &dyn MonitoringService) -> CheckResult {
     let events = kept(monitor, emit_all(monitor))?;
     let kinds: Vec<_> = events.iter().map(|recorded| recorded.event.kind).collect();
     if kinds != KINDS {
@@ -56,7 +56,7 @@ fn order(monitor: &dyn MonitoringService) -> Finding {
     Ok(format!("{} events came back in order", events.len()))
 }
 
-async fn resume(monitor: &dyn MonitoringService) -> Finding {
+async fn resume(monitor: &dyn MonitoringService) -> CheckResult {
     let id = emit_all(monitor);
     let events = kept(monitor, id)?;
     for at in 0..events.len() - 1 {
@@ -77,7 +77,7 @@ async fn resume(monitor: &dyn MonitoringService) -> Finding {
     Ok(format!("from each of {} places", events.len() - 1))
 }
 
-async fn wake(monitor: &dyn MonitoringService) -> Finding {
+async fn wake(monitor: &dyn MonitoringService) -> CheckResult {
     let id = Uuid::now_v7();
     emit(monitor, EventType::EvaluationQueued, id);
     let mut stream = monitor.subscribe(Filter::Evaluation(id), None).map_err(refused)?;
@@ -95,7 +95,7 @@ async fn wake(monitor: &dyn MonitoringService) -> Finding {
     }
 }
 
-fn places(monitor: &dyn MonitoringService) -> Finding {
+fn places(monitor: &dyn MonitoringService) -> CheckResult {
     // Many more than there are places, one after the other: each must give its place back.
     let id = Uuid::now_v7();
     emit(monitor, EventType::EvaluationQueued, id);
@@ -108,7 +108,7 @@ fn places(monitor: &dyn MonitoringService) -> Finding {
     }
 }
 
-fn kept(monitor: &dyn MonitoringService, id: Uuid) -> Result<Vec<Arc<Recorded>>, String> {
+fn kept(monitor: &dyn MonitoringService, id: Uuid) -> Result<Vec<Arc<SequencedEvent>>, String> {
     let history = monitor.history(id, None).ok_or("the events were not kept")?;
     match history.missed {
         None => Ok(history.events),
@@ -116,9 +116,9 @@ fn kept(monitor: &dyn MonitoringService, id: Uuid) -> Result<Vec<Arc<Recorded>>,
     }
 }
 
-fn refused(reason: NoStream) -> String {
+fn refused(reason: SubscribeError) -> String {
     match reason {
-        NoStream::TooMany => "every place for a reader is taken; try again later".to_owned(),
+        SubscribeError::TooMany => "every place for a reader is taken; try again later".to_owned(),
         other => format!("refused: {other:?}"),
     }
 }

@@ -36,9 +36,9 @@ mod page;
 mod sse;
 
 pub use advanced::AdvancedMonitor;
-pub use log::{Held, Retention};
+pub use log::{EventLogLimits, LogStats};
 pub use memory::{InMemoryMonitor, MonitorOptions};
-pub use recorded::{KeptEvent, Recorded};
-pub use routes::{Stage, routes};
+pub use recorded::{SequencedEvent, StoredEvent};
+pub use routes::{StageInfo, routes};
 pub use service::MonitoringService;
-pub use subscription::{Delivery, Filter, Gap, NoStream, Subscription};
+pub use subscription::{Delivery, Filter, Gap, SubscribeError, Subscription};

@@ -17,14 +17,14 @@ use shared::{Event, EventType};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::recorded::{KeptEvent, Recorded};
+use crate::recorded::{SequencedEvent, StoredEvent};
 use crate::ring::{Next, Ring};
-use crate::subscription::{Filter, Gap, NoStream};
+use crate::subscription::{Filter, Gap, SubscribeError};
 
 /// How much is kept. Sizes are of memory and approximate; an event costs about 300 bytes beside the
 /// output in it.
 #[derive(Debug, Clone, Copy)]
-pub struct Retention {
+pub struct EventLogLimits {
     /// Events of one evaluation.
     pub evaluation_events: usize,
     /// Bytes of one evaluation. The default holds a program's text that fills both streams.
@@ -40,7 +40,7 @@ pub struct Retention {
     pub feed_bytes: usize,
 }
 
-impl Default for Retention {
+impl Default for EventLogLimits {
     fn default() -> Self {
         Self {
             evaluation_events: 4096,
@@ -55,7 +55,7 @@ impl Default for Retention {
 
 /// What a log holds, and what it had to let go.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct LogStats {
     /// Evaluations of which events are kept.
     pub evaluations: usize,
     /// Events of evaluations.
@@ -72,7 +72,7 @@ pub struct Held {
 const RING_BYTES: usize = 512;
 
 pub(crate) struct EventLog {
-    retention: Retention,
+    retention: EventLogLimits,
     state: Mutex<State>,
 }
 
@@ -94,7 +94,7 @@ struct State {
 
 impl EventLog {
     /// An empty log, whose first event will have the number `start`, which must not be 0.
-    pub(crate) fn new(retention: Retention, start: u64) -> Self {
+    pub(crate) fn new(retention: EventLogLimits, start: u64) -> Self {
         let state = State {
             start,
             next: start,
@@ -115,9 +115,9 @@ impl EventLog {
     /// whoever emits is not held up.
     // ANCHOR: append
     pub(crate) fn append(&self, event: Event) {
-        let event = KeptEvent::from(event);
+        let event = StoredEvent::from(event);
         let mut state = self.lock();
-        let recorded = Arc::new(Recorded { number: state.next, event });
+        let recorded = Arc::new(SequencedEvent { number: state.next, event });
         state.next += 1;
         state.feed.push(Arc::clone(&recorded));
         while state.feed.len() > self.retention.feed_events
@@ -149,19 +149,19 @@ impl EventLog {
         &self,
         filter: Filter,
         after: Option<u64>,
-    ) -> Result<(u64, watch::Receiver<u64>), NoStream> {
+    ) -> Result<(u64, watch::Receiver<u64>), SubscribeError> {
         let state = self.lock();
-        let ring = state.ring(filter).ok_or(NoStream::Unknown)?;
+        let ring = state.ring(filter).ok_or(SubscribeError::Unknown)?;
         let newest = state.next - 1;
         let last = match (filter, after) {
             (Filter::Evaluation(_), None | Some(0)) => ring.first() - 1,
             (Filter::Everything, None) => newest,
             (Filter::Everything, Some(0)) => state.start - 1,
-            (_, Some(last)) if last > newest => return Err(NoStream::NotYet { newest }),
+            (_, Some(last)) if last > newest => return Err(SubscribeError::FutureId { newest }),
             (_, Some(last)) => last,
         };
         if matches!(ring.after(last), Next::End) {
-            return Err(NoStream::Ended);
+            return Err(SubscribeError::Ended);
         }
         Ok((last, ring.watch()))
     }
@@ -171,7 +171,7 @@ impl EventLog {
         &self,
         id: Uuid,
         after: u64,
-    ) -> Option<(Option<Gap>, Vec<Arc<Recorded>>)> {
+    ) -> Option<(Option<Gap>, Vec<Arc<SequencedEvent>>)> {
         let state = self.lock();
         let ring = state.evaluations.get(&id)?;
         let gap = match ring.after(after) {
@@ -182,12 +182,12 @@ impl EventLog {
         Some((gap, events))
     }
 
-    pub(crate) fn held(&self) -> Held {
+    pub(crate) fn held(&self) -> LogStats {
         self.lock().held()
     }
 
     /// Counts again what is held, and compares it with what was counted on the way.
-    pub(crate) fn audit(&self) -> Result<Held, String> {
+    pub(crate) fn audit(&self) -> Result<LogStats, String> {
         let state = self.lock();
         let held = state.held();
         let counted: usize = state.evaluations.values().map(|ring| ring.bytes() + RING_BYTES).sum();
@@ -214,8 +214,8 @@ impl EventLog {
 }
 
 impl State {
-    fn held(&self) -> Held {
-        Held {
+    fn held(&self) -> LogStats {
+        LogStats {
             evaluations: self.evaluations.len(),
             events: self.appended - self.evicted,
             bytes: self.bytes,
@@ -231,7 +231,7 @@ impl State {
         }
     }
 
-    fn append_to(&mut self, id: Uuid, recorded: Arc<Recorded>, retention: &Retention) {
+    fn append_to(&mut self, id: Uuid, recorded: Arc<SequencedEvent>, retention: &EventLogLimits) {
         let kind = recorded.event.kind;
         let ring = match self.evaluations.entry(id) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -263,7 +263,7 @@ impl State {
     }
 
     /// Lets go of what is beyond the bound, for the sake of `emitter`.
-    fn make_room(&mut self, emitter: Uuid, retention: &Retention) {
+    fn make_room(&mut self, emitter: Uuid, retention: &EventLogLimits) {
         while self.bytes > retention.total_bytes || self.ended.len() > retention.ended_evaluations {
             if let Some(oldest) = self.ended.pop_front_if(|ended| *ended != emitter)
                 && let Some(ring) = self.evaluations.remove(&oldest)

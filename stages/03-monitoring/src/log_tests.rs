@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 
-const ROOMY: Retention = Retention {
+const ROOMY: EventLogLimits = EventLogLimits {
     evaluation_events: 1000,
     evaluation_bytes: 1 << 30,
     ended_evaluations: 100_000,
@@ -14,7 +14,7 @@ const ROOMY: Retention = Retention {
     feed_bytes: 1 << 30,
 };
 
-fn log(retention: Retention) -> EventLog {
+fn log(retention: EventLogLimits) -> EventLog {
     EventLog::new(retention, 1)
 }
 
@@ -47,7 +47,7 @@ fn read(log: &EventLog, filter: Filter, last: &mut u64) -> Vec<Result<u64, Gap>>
                 *last = gap.to;
                 read.push(Err(gap));
             }
-            Some(Next::Nothing | Next::End) | None => return read,
+            Some(Next::Pending | Next::End) | None => return read,
         }
     }
 }
@@ -67,7 +67,7 @@ fn each_evaluation_has_its_own_events_in_the_order_of_emission() {
 
 #[test]
 fn one_evaluation_is_held_to_its_share() {
-    let log = log(Retention { evaluation_events: 10, ..ROOMY });
+    let log = log(EventLogLimits { evaluation_events: 10, ..ROOMY });
     let id = evaluation(&log, 100);
     let events = read(&log, Filter::Evaluation(id), &mut 0);
     assert_eq!(events[0], Err(Gap { from: 1, to: 93 }));
@@ -75,7 +75,7 @@ fn one_evaluation_is_held_to_its_share() {
     assert_eq!(log.held().evicted, 93);
     assert_eq!(log.held().gaps, 1);
 
-    let bytes = Retention { evaluation_bytes: 10_000, ..ROOMY };
+    let bytes = EventLogLimits { evaluation_bytes: 10_000, ..ROOMY };
     let log = EventLog::new(bytes, 1);
     evaluation(&log, 100);
     let held = log.audit().unwrap();
@@ -84,7 +84,7 @@ fn one_evaluation_is_held_to_its_share() {
 
 #[test]
 fn the_evaluation_that_ended_first_goes_first() {
-    let log = log(Retention { total_bytes: 10_000, ..ROOMY });
+    let log = log(EventLogLimits { total_bytes: 10_000, ..ROOMY });
     let waiting = Uuid::now_v7();
     emit(&log, EventType::EvaluationQueued, waiting);
     let ended: Vec<_> = (0..20).map(|_| evaluation(&log, 2)).collect();
@@ -100,7 +100,7 @@ fn the_evaluation_that_ended_first_goes_first() {
 
 #[test]
 fn the_evaluation_that_floods_pays_for_it() {
-    let log = log(Retention { total_bytes: 10_000, ..ROOMY });
+    let log = log(EventLogLimits { total_bytes: 10_000, ..ROOMY });
     let (quiet, loud) = (Uuid::now_v7(), Uuid::now_v7());
     emit(&log, EventType::EvaluationQueued, quiet);
     emit(&log, EventType::EvaluationQueued, loud);
@@ -131,7 +131,7 @@ fn nothing_follows_the_end_and_stragglers_open_nothing() {
 
 #[test]
 fn ten_thousand_evaluations_are_held_within_the_bounds() {
-    let retention = Retention { total_bytes: 1 << 20, feed_events: 100, ..ROOMY };
+    let retention = EventLogLimits { total_bytes: 1 << 20, feed_events: 100, ..ROOMY };
     let log = log(retention);
     for _ in 0..10_000 {
         evaluation(&log, 3);
@@ -153,7 +153,7 @@ fn a_reader_with_a_number_from_before_a_restart_is_told() {
     let (mut last, _) = log.follow(Filter::Everything, Some(0)).unwrap();
     assert_eq!(read(&log, Filter::Everything, &mut last), [Ok(5_000)]);
     let early = log.follow(Filter::Everything, Some(5_001)).map(|_| ());
-    assert_eq!(early, Err(NoStream::NotYet { newest: 5_000 }));
+    assert_eq!(early, Err(SubscribeError::FutureId { newest: 5_000 }));
 }
 
 proptest! {
@@ -165,7 +165,7 @@ proptest! {
         evaluation_events in 1..8_usize,
         total_bytes in 1_000..8_000_usize,
     ) {
-        let log = log(Retention { evaluation_events, total_bytes, ..ROOMY });
+        let log = log(EventLogLimits { evaluation_events, total_bytes, ..ROOMY });
         let ids = [Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7()];
         let mut emitted = Vec::new();
         let mut accounted = Vec::new();

@@ -3,19 +3,19 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::cli::{App, BuildError, Diagnosis, NoArgs, Program, Settings};
+use shared::cli::{App, BuildError, Diagnosis, NoArgs, Settings, Stage};
 use stage_02_queue::{QueueOptions, SubprocessEngine, TaskQueue, diagnose};
-use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions, Stage};
+use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions, StageInfo};
 
 // ANCHOR: wiring
 struct Monitoring;
 
-impl Program for Monitoring {
+impl Stage for Monitoring {
     const NUMBER: u16 = 3;
     const NAME: &'static str = "stage-03-monitoring";
-    const WALLS: &'static str =
+    const ISOLATION: &'static str =
         "runs programs on this host, with all your rights, where you can watch them";
-    const HOST_IS_OPEN: bool = true;
+    const UNSANDBOXED: bool = true;
     type Args = NoArgs;
 
     async fn build(settings: &Settings, _args: &NoArgs) -> Result<App, BuildError> {
@@ -23,7 +23,7 @@ impl Program for Monitoring {
         let history = InMemoryMonitor::new(MonitorOptions::default());
         let monitor = Arc::new(AdvancedMonitor::new(history));
         let queue = TaskQueue::start(engine.clone(), monitor.clone(), QueueOptions::from(settings));
-        let stage = Stage { name: Self::NAME, walls: Self::WALLS };
+        let stage = StageInfo { name: Self::NAME, isolation: Self::ISOLATION };
         let router = stage_02_queue::routes(queue.clone(), settings.bounds())
             .merge(stage_03_monitoring::routes(monitor.clone(), queue.clone(), stage));
         Ok(App {

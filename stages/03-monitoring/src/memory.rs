@@ -7,28 +7,28 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use shared::component::Finding;
+use shared::component::CheckResult;
 use shared::{BoxFuture, Event, EventSink, TestCase, TestableComponent};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::checks;
-use crate::log::{EventLog, Held, Retention};
+use crate::log::{EventLog, EventLogLimits, LogStats};
 use crate::service::{History, MonitoringService};
-use crate::subscription::{Filter, NoStream, Subscription};
+use crate::subscription::{Filter, SubscribeError, Subscription};
 
 /// What can be set about a monitor.
 #[derive(Debug, Clone, Copy)]
 pub struct MonitorOptions {
     /// How much is kept.
-    pub retention: Retention,
+    pub retention: EventLogLimits,
     /// Readers at one moment. One more is refused.
     pub max_streams: usize,
 }
 
 impl Default for MonitorOptions {
     fn default() -> Self {
-        Self { retention: Retention::default(), max_streams: 256 }
+        Self { retention: EventLogLimits::default(), max_streams: 256 }
     }
 }
 
@@ -52,7 +52,7 @@ impl InMemoryMonitor {
     }
 
     /// What is kept, and what had to be let go.
-    pub fn held(&self) -> Held {
+    pub fn held(&self) -> LogStats {
         self.log.held()
     }
 
@@ -74,9 +74,13 @@ impl MonitoringService for InMemoryMonitor {
         Some(History { missed, events })
     }
 
-    fn subscribe(&self, filter: Filter, after: Option<u64>) -> Result<Subscription, NoStream> {
+    fn subscribe(
+        &self,
+        filter: Filter,
+        after: Option<u64>,
+    ) -> Result<Subscription, SubscribeError> {
         let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| NoStream::TooMany)?;
+        let place = place.map_err(|_| SubscribeError::TooMany)?;
         Subscription::new(Arc::clone(&self.log), filter, after, place)
     }
 }
@@ -86,7 +90,7 @@ impl TestableComponent for InMemoryMonitor {
         "monitor"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, Finding> {
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
         Box::pin(async {
             let held = self.log.audit()?;
             Ok(format!(

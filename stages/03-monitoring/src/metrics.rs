@@ -16,10 +16,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use serde::Deserialize;
-use shared::{Event, EventType, Outcome, Overview};
+use shared::{Event, EventType, Outcome, QueueStats};
 use uuid::Uuid;
 
-use crate::log::Held;
+use crate::log::LogStats;
 
 /// From a queue that is idle to one that is minutes behind, in seconds.
 const WAITS: [f64; 13] =
@@ -193,7 +193,7 @@ impl Metrics {
     }
 
     /// Everything in the `OpenMetrics` text format.
-    pub fn text(&self, queue: Overview, held: Held, streams: usize) -> String {
+    pub fn text(&self, queue: QueueStats, held: LogStats, streams: usize) -> String {
         let gauges = &self.gauges;
         let running = self.in_flight().values().filter(|one| one.is_running()).count();
         for (gauge, value) in [

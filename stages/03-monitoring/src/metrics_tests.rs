@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const IDLE: Overview =
-    Overview { depth: 0, capacity: 10, workers: 2, workers_busy: 0, oldest_wait_ms: 1500 };
+const IDLE: QueueStats =
+    QueueStats { depth: 0, capacity: 10, workers: 2, workers_busy: 0, oldest_wait_ms: 1500 };
 
 fn emit(metrics: &Metrics, kind: EventType, id: Uuid, millis: i64, data: Value) {
     let time = Timestamp::from_millisecond(1_700_000_000_000 + millis).unwrap();
@@ -13,7 +13,7 @@ fn emit(metrics: &Metrics, kind: EventType, id: Uuid, millis: i64, data: Value) 
 }
 
 fn text(metrics: &Metrics) -> String {
-    metrics.text(IDLE, Held::default(), 0)
+    metrics.text(IDLE, LogStats::default(), 0)
 }
 
 /// The value of one series.
@@ -87,8 +87,8 @@ fn nothing_stays_behind_of_what_has_ended() {
 #[test]
 fn the_queue_and_the_history_are_read_when_asked() {
     let metrics = Metrics::default();
-    let queue = Overview { depth: 7, workers_busy: 2, ..IDLE };
-    let held = Held { evaluations: 1, events: 5, bytes: 900, evicted: 3, gaps: 2 };
+    let queue = QueueStats { depth: 7, workers_busy: 2, ..IDLE };
+    let held = LogStats { evaluations: 1, events: 5, bytes: 900, evicted: 3, gaps: 2 };
     let text = metrics.text(queue, held, 4);
     for (series, expected) in [
         ("crucible_queue_depth", "7"),

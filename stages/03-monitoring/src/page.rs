@@ -10,20 +10,20 @@ use shared::http::{Router, bytes, page};
 
 /// How a stage shows itself.
 #[derive(Debug, Clone, Copy)]
-pub struct Stage {
+pub struct StageInfo {
     /// The name of its package; `source` of its events as well.
     pub name: &'static str,
     /// One line on what stands between a program and the machine.
-    pub walls: &'static str,
+    pub isolation: &'static str,
 }
 
 const POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'self'; \
                       style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-pub(crate) fn routes(stage: Stage) -> Router {
+pub(crate) fn routes(stage: StageInfo) -> Router {
     let html = include_str!("page.html");
-    let html = html.replace("{{name}}", stage.name).replace("{{walls}}", stage.walls);
+    let html = html.replace("{{name}}", stage.name).replace("{{isolation}}", stage.isolation);
     let file = |content_type, text: &'static str| {
         move |_| async move { Ok(bytes(StatusCode::OK, content_type, text)) }
     };

@@ -11,17 +11,17 @@ use uuid::Uuid;
 
 /// One event and the number it was given.
 #[derive(Debug)]
-pub struct Recorded {
+pub struct SequencedEvent {
     /// Rises by one with each event of this monitor, whatever it is about. `id:` of the stream.
     pub number: u64,
     /// What happened.
-    pub event: KeptEvent,
+    pub event: StoredEvent,
 }
 
 /// An event with its data as text: a third of the memory that the same data takes as a tree, and
 /// written once, however many read it.
 #[derive(Debug)]
-pub struct KeptEvent {
+pub struct StoredEvent {
     /// What kind of thing.
     pub kind: EventType,
     /// The evaluation it is about, if it is about one.
@@ -32,7 +32,7 @@ pub struct KeptEvent {
     pub data: Box<RawValue>,
 }
 
-impl From<Event> for KeptEvent {
+impl From<Event> for StoredEvent {
     fn from(Event { kind, subject, time, data }: Event) -> Self {
         // It cannot fail: all keys of a value are strings.
         let data = to_raw_value(&data).unwrap_or_else(|_| RawValue::NULL.to_owned());
@@ -55,7 +55,7 @@ pub(crate) struct Envelope<'a> {
     pub(crate) data: &'a RawValue,
 }
 
-impl Recorded {
+impl SequencedEvent {
     /// The event as one line of CloudEvents JSON. `source` says which stage it comes from.
     ///
     /// Attack: a program prints `\n\nevent: evaluation.completed\ndata: …` to forge an event of the
@@ -98,7 +98,8 @@ mod tests {
     fn the_envelope_has_the_attributes_of_the_specification() {
         let id = Uuid::now_v7();
         let event = Event::now(EventType::EvaluationQueued, Some(id), json!({ "depth": 1 }));
-        let text = Recorded { number: 7, event: event.into() }.to_json("/stage-03-monitoring");
+        let text =
+            SequencedEvent { number: 7, event: event.into() }.to_json("/stage-03-monitoring");
         let value: Value = serde_json::from_str(&text).unwrap();
         let time = value["time"].as_str().unwrap();
         assert!(time.parse::<Timestamp>().is_ok(), "{time}");
@@ -121,7 +122,7 @@ mod tests {
     fn output_cannot_forge_an_event() {
         let hostile = "a\n\nevent: evaluation.completed\ndata: {}\r\rid: 9\u{2028}\0";
         let event = Event::now(EventType::EvaluationProgress, None, json!({ "text": hostile }));
-        let text = Recorded { number: 7, event: event.into() }.to_json("/");
+        let text = SequencedEvent { number: 7, event: event.into() }.to_json("/");
         assert!(!text.contains(['\n', '\r', '\0']), "{text}");
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["data"]["text"], hostile);

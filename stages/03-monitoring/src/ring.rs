@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::recorded::Recorded;
+use crate::recorded::SequencedEvent;
 use crate::subscription::Gap;
 
 /// A bounded queue of events, oldest first.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    events: VecDeque<Arc<Recorded>>,
+    events: VecDeque<Arc<SequencedEvent>>,
     bytes: usize,
     /// The lowest number that can ever have been here.
     first: u64,
@@ -31,11 +31,11 @@ pub(crate) struct Ring {
 #[derive(Debug)]
 pub(crate) enum Next {
     /// The next event.
-    Event(Arc<Recorded>),
+    Event(Arc<SequencedEvent>),
     /// The next events are gone.
     Gap(Gap),
     /// There is no next event yet.
-    Nothing,
+    Pending,
     /// There will be no next event.
     End,
 }
@@ -58,7 +58,7 @@ impl Ring {
     }
 
     /// Adds an event, and wakes whoever waits for it.
-    pub(crate) fn push(&mut self, recorded: Arc<Recorded>) {
+    pub(crate) fn push(&mut self, recorded: Arc<SequencedEvent>) {
         self.bytes += recorded.weight();
         self.newest.send_replace(recorded.number);
         self.events.push_back(recorded);
@@ -91,7 +91,7 @@ impl Ring {
         match self.events.get(at) {
             Some(event) => Next::Event(Arc::clone(event)),
             None if self.closed => Next::End,
-            None => Next::Nothing,
+            None => Next::Pending,
         }
     }
     // ANCHOR_END: after
@@ -102,7 +102,7 @@ impl Ring {
     }
 
     /// Everything that is kept, oldest first.
-    pub(crate) fn events(&self) -> impl Iterator<Item = &Arc<Recorded>> {
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Arc<SequencedEvent>> {
         self.events.iter()
     }
 
@@ -132,9 +132,9 @@ mod tests {
 
     use super::*;
 
-    fn event(number: u64) -> Arc<Recorded> {
+    fn event(number: u64) -> Arc<SequencedEvent> {
         let event = Event::now(EventType::EvaluationProgress, None, json!({ "n": number }));
-        Arc::new(Recorded { number, event: event.into() })
+        Arc::new(SequencedEvent { number, event: event.into() })
     }
 
     fn ring(numbers: &[u64]) -> Ring {
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(number(ring.after(3)), 7);
         assert_eq!(number(ring.after(5)), 7);
         assert_eq!(number(ring.after(7)), 8);
-        assert!(matches!(ring.after(8), Next::Nothing));
+        assert!(matches!(ring.after(8), Next::Pending));
     }
 
     #[test]

@@ -8,9 +8,9 @@ use shared::Evaluations;
 use shared::http::{Call, Problem, Response, Router, bytes};
 use uuid::Uuid;
 
-pub use crate::page::Stage;
+pub use crate::page::StageInfo;
 use crate::service::MonitoringService;
-use crate::subscription::{Filter, NoStream};
+use crate::subscription::{Filter, SubscribeError};
 use crate::{page, sse};
 
 /// The content type of the `OpenMetrics` text format.
@@ -23,7 +23,7 @@ const RETRY_AFTER: u64 = 5;
 pub fn routes(
     monitor: Arc<dyn MonitoringService>,
     evaluations: Arc<dyn Evaluations>,
-    stage: Stage,
+    stage: StageInfo,
 ) -> Router {
     let source: &'static str = stage.name;
     let api = Api { monitor, evaluations, source };
@@ -67,14 +67,14 @@ impl Api {
         let [] = call.query([])?;
         match self.monitor.subscribe(filter, last_event_id(call)?) {
             Ok(subscription) => Ok(sse::response(subscription, self.source)),
-            Err(NoStream::Ended) => Ok(sse::no_more()),
-            Err(NoStream::Unknown) => Err(self.unknown(filter)),
-            Err(NoStream::NotYet { newest }) => {
+            Err(SubscribeError::Ended) => Ok(sse::no_more()),
+            Err(SubscribeError::Unknown) => Err(self.unknown(filter)),
+            Err(SubscribeError::FutureId { newest }) => {
                 let detail =
                     format!("Last-Event-ID is not an id of this server, which is at {newest}");
                 Err(Problem::new(StatusCode::BAD_REQUEST, detail))
             }
-            Err(NoStream::TooMany) => {
+            Err(SubscribeError::TooMany) => {
                 let detail = "every place for a reader of events is taken; try again";
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
                 Err(problem.with_header(header::RETRY_AFTER, RETRY_AFTER))
@@ -96,7 +96,7 @@ impl Api {
 
     fn metrics(&self, call: &Call) -> Answer {
         let [] = call.query([])?;
-        let text = self.monitor.metrics(self.evaluations.overview());
+        let text = self.monitor.metrics(self.evaluations.queue_stats());
         let text = text.ok_or_else(|| {
             Problem::new(StatusCode::NOT_FOUND, "this server's monitor does not count")
         })?;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use shared::{EventSink, Overview, TestableComponent};
+use shared::{EventSink, QueueStats, TestableComponent};
 use uuid::Uuid;
 
-use crate::recorded::Recorded;
-use crate::subscription::{Filter, Gap, NoStream, Subscription};
+use crate::recorded::SequencedEvent;
+use crate::subscription::{Filter, Gap, SubscribeError, Subscription};
 
 /// Keeps what it is told of, and lets others read it.
 ///
@@ -24,11 +24,12 @@ pub trait MonitoringService: EventSink + TestableComponent {
     ///
     /// # Errors
     ///
-    /// [`NoStream`] when there is nothing to follow, or no place for another reader.
-    fn subscribe(&self, filter: Filter, after: Option<u64>) -> Result<Subscription, NoStream>;
+    /// [`SubscribeError`] when there is nothing to follow, or no place for another reader.
+    fn subscribe(&self, filter: Filter, after: Option<u64>)
+    -> Result<Subscription, SubscribeError>;
 
     /// All metrics as text, `queue` among them. None when this monitor does not count.
-    fn metrics(&self, _queue: Overview) -> Option<String> {
+    fn metrics(&self, _queue: QueueStats) -> Option<String> {
         None
     }
 }
@@ -40,5 +41,5 @@ pub struct History {
     /// What was asked for and is not kept any more.
     pub missed: Option<Gap>,
     /// What is kept, oldest first.
-    pub events: Vec<Arc<Recorded>>,
+    pub events: Vec<Arc<SequencedEvent>>,
 }

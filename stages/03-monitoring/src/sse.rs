@@ -116,12 +116,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::log::Retention;
+    use crate::log::EventLogLimits;
     use crate::memory::{InMemoryMonitor, MonitorOptions};
     use crate::service::MonitoringService;
 
     fn monitor(evaluation_events: usize) -> InMemoryMonitor {
-        let retention = Retention { evaluation_events, ..Retention::default() };
+        let retention = EventLogLimits { evaluation_events, ..EventLogLimits::default() };
         InMemoryMonitor::new(MonitorOptions { retention, ..MonitorOptions::default() })
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use uuid::Uuid;
 
 use crate::log::EventLog;
-use crate::recorded::Recorded;
+use crate::recorded::SequencedEvent;
 use crate::ring::Next;
 
 /// Which events a subscription follows.
@@ -26,7 +26,7 @@ pub enum Filter {
 #[derive(Debug, Clone)]
 pub enum Delivery {
     /// The next event.
-    Event(Arc<Recorded>),
+    Event(Arc<SequencedEvent>),
     /// The next events are not kept any more.
     Missed(Gap),
 }
@@ -43,13 +43,13 @@ pub struct Gap {
 
 /// Why there is nothing to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoStream {
+pub enum SubscribeError {
     /// No events of this evaluation are kept.
     Unknown,
     /// The evaluation has ended, and the reader has its last event already.
     Ended,
     /// The reader has a number that was not given out yet.
-    NotYet {
+    FutureId {
         /// The newest number that was.
         newest: u64,
     },
@@ -74,7 +74,7 @@ impl Subscription {
         filter: Filter,
         after: Option<u64>,
         place: OwnedSemaphorePermit,
-    ) -> Result<Self, NoStream> {
+    ) -> Result<Self, SubscribeError> {
         let (last, newest) = log.follow(filter, after)?;
         Ok(Self { log, filter, last, newest, ended: false, _place: place })
     }
@@ -99,7 +99,7 @@ impl Subscription {
                 }
                 Some(Next::Gap(gap)) => return Some(self.missed(gap)),
                 Some(Next::End) => self.ended = true,
-                Some(Next::Nothing) => {
+                Some(Next::Pending) => {
                     // An error says that the ring was evicted; the log will say so as well.
                     let _evicted = self.newest.changed().await;
                 }

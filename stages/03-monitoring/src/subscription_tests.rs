@@ -7,13 +7,13 @@ use shared::{Event, EventSink, EventType};
 use tokio::time::timeout;
 
 use super::*;
-use crate::log::Retention;
+use crate::log::EventLogLimits;
 use crate::memory::{InMemoryMonitor, MonitorOptions};
 use crate::service::MonitoringService;
 
 const SOON: Duration = Duration::from_secs(20);
 
-fn monitor(retention: Retention, max_streams: usize) -> Arc<InMemoryMonitor> {
+fn monitor(retention: EventLogLimits, max_streams: usize) -> Arc<InMemoryMonitor> {
     Arc::new(InMemoryMonitor::new(MonitorOptions { retention, max_streams }))
 }
 
@@ -22,7 +22,7 @@ fn emit(monitor: &InMemoryMonitor, kind: EventType, id: Uuid, n: usize) {
 }
 
 /// The `n` that was emitted.
-fn n(event: &Recorded) -> u64 {
+fn n(event: &SequencedEvent) -> u64 {
     let data: serde_json::Value = serde_json::from_str(event.event.data.get()).unwrap();
     data["n"].as_u64().unwrap()
 }
@@ -42,7 +42,7 @@ async fn drain(mut stream: Subscription) -> Vec<Result<u64, Gap>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn readers_that_race_with_the_events_get_each_of_them_once() {
     const EVENTS: usize = 500;
-    let monitor = monitor(Retention::default(), 256);
+    let monitor = monitor(EventLogLimits::default(), 256);
     let ids: Vec<_> = (0..20).map(|_| Uuid::now_v7()).collect();
     let mut readers = Vec::new();
     for id in &ids {
@@ -74,7 +74,7 @@ async fn readers_that_race_with_the_events_get_each_of_them_once() {
 /// could wake the reader a second time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_reader_sleeps_through_the_last_event() {
-    let monitor = monitor(Retention::default(), 256);
+    let monitor = monitor(EventLogLimits::default(), 256);
     let (sender, ids) = std::sync::mpsc::channel::<(Uuid, u32)>();
     let emitter = {
         let monitor = Arc::clone(&monitor);
@@ -98,18 +98,18 @@ async fn no_reader_sleeps_through_the_last_event() {
 
 #[tokio::test]
 async fn a_reader_that_stalls_holds_nobody_up_and_is_told_what_it_missed() {
-    let retention = Retention { evaluation_events: 100, ..Retention::default() };
+    let retention = EventLogLimits { evaluation_events: 100, ..EventLogLimits::default() };
     let (monitor, id) = (monitor(retention, 256), Uuid::now_v7());
     emit(&monitor, EventType::EvaluationQueued, id, 0);
     let mut stalled = monitor.subscribe(Filter::Evaluation(id), None).unwrap();
     assert!(matches!(stalled.next().await, Some(Delivery::Event(_))));
-    let begun = Instant::now();
+    let started = Instant::now();
     for n in 1..10_000 {
         emit(&monitor, EventType::EvaluationProgress, id, n);
     }
     emit(&monitor, EventType::EvaluationCompleted, id, 10_000);
     // The whole flood, on a machine under load; a single wait for the reader would never end.
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_eq!(monitor.held().events, 100);
     let read = drain(stalled).await;
     let Err(gap) = read[0] else { panic!("the first thing it hears is what it missed: {read:?}") };
@@ -119,7 +119,7 @@ async fn a_reader_that_stalls_holds_nobody_up_and_is_told_what_it_missed() {
 
 #[tokio::test]
 async fn a_reader_of_an_evaluation_that_is_evicted_is_told_and_let_go() {
-    let retention = Retention { total_bytes: 5_000, ..Retention::default() };
+    let retention = EventLogLimits { total_bytes: 5_000, ..EventLogLimits::default() };
     let (monitor, id) = (monitor(retention, 256), Uuid::now_v7());
     emit(&monitor, EventType::EvaluationQueued, id, 0);
     let asleep = monitor.subscribe(Filter::Evaluation(id), None).unwrap();
@@ -134,12 +134,12 @@ async fn a_reader_of_an_evaluation_that_is_evicted_is_told_and_let_go() {
     let gap = Gap { from: kept[0].number, to: kept[1].number };
     assert_eq!(drain(asleep).await, [Err(gap)]);
     let late = monitor.subscribe(Filter::Evaluation(id), None).err();
-    assert_eq!(late, Some(NoStream::Unknown));
+    assert_eq!(late, Some(SubscribeError::Unknown));
 }
 
 #[tokio::test]
 async fn a_reader_comes_back_where_it_was() {
-    let (monitor, id) = (monitor(Retention::default(), 256), Uuid::now_v7());
+    let (monitor, id) = (monitor(EventLogLimits::default(), 256), Uuid::now_v7());
     emit(&monitor, EventType::EvaluationQueued, id, 0);
     for n in 1..10 {
         // Events of others in between must not matter.
@@ -163,12 +163,12 @@ async fn a_reader_comes_back_where_it_was() {
     }
     let last = events.last().unwrap().number;
     let again = monitor.subscribe(Filter::Evaluation(id), Some(last)).err();
-    assert_eq!(again, Some(NoStream::Ended));
+    assert_eq!(again, Some(SubscribeError::Ended));
 }
 
 #[tokio::test]
 async fn everything_is_followed_from_now_on_or_from_the_beginning() {
-    let monitor = monitor(Retention::default(), 256);
+    let monitor = monitor(EventLogLimits::default(), 256);
     emit(&monitor, EventType::EvaluationQueued, Uuid::now_v7(), 1);
     let mut now = monitor.subscribe(Filter::Everything, None).unwrap();
     let mut beginning = monitor.subscribe(Filter::Everything, Some(0)).unwrap();
@@ -187,10 +187,10 @@ async fn everything_is_followed_from_now_on_or_from_the_beginning() {
 
 #[tokio::test]
 async fn places_are_counted_and_given_back() {
-    let monitor = monitor(Retention::default(), 2);
+    let monitor = monitor(EventLogLimits::default(), 2);
     let one = monitor.subscribe(Filter::Everything, None).unwrap();
     let two = monitor.subscribe(Filter::Everything, None).unwrap();
-    assert_eq!(monitor.subscribe(Filter::Everything, None).err(), Some(NoStream::TooMany));
+    assert_eq!(monitor.subscribe(Filter::Everything, None).err(), Some(SubscribeError::TooMany));
     assert_eq!(monitor.open_streams(), 2);
     drop(one);
     let three = monitor.subscribe(Filter::Everything, None).unwrap();
@@ -198,6 +198,6 @@ async fn places_are_counted_and_given_back() {
     assert_eq!(monitor.open_streams(), 0);
     // A reader that is refused for another reason takes no place.
     let unknown = monitor.subscribe(Filter::Evaluation(Uuid::now_v7()), None).err();
-    assert_eq!(unknown, Some(NoStream::Unknown));
+    assert_eq!(unknown, Some(SubscribeError::Unknown));
     assert_eq!(monitor.open_streams(), 0);
 }

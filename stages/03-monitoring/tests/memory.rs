@@ -13,7 +13,7 @@ use std::hint::black_box;
 use serde_json::json;
 use shared::{Event, EventType};
 use stage_03_monitoring::{
-    AdvancedMonitor, InMemoryMonitor, MonitorOptions, MonitoringService, Retention,
+    AdvancedMonitor, EventLogLimits, InMemoryMonitor, MonitorOptions, MonitoringService,
 };
 use uuid::Uuid;
 
@@ -52,7 +52,7 @@ fn evaluate(monitor: &dyn MonitoringService, count: usize, chunk: usize) {
 fn memory_stays_flat() {
     // A quarter of the usual room, which is filled in a quarter of the time.
     let retention =
-        Retention { total_bytes: 16 << 20, feed_bytes: 2 << 20, ..Retention::default() };
+        EventLogLimits { total_bytes: 16 << 20, feed_bytes: 2 << 20, ..EventLogLimits::default() };
     let options = MonitorOptions { retention, ..MonitorOptions::default() };
     let begin = resident();
     let monitor = AdvancedMonitor::new(InMemoryMonitor::new(options));

@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use shared::http::Router;
 use shared::{Evaluations, Limits, Submission};
 use stage_02_queue::{QueueOptions, SubprocessEngine, TaskQueue};
-use stage_03_monitoring::{InMemoryMonitor, MonitorOptions, Retention, Stage, routes};
+use stage_03_monitoring::{EventLogLimits, InMemoryMonitor, MonitorOptions, StageInfo, routes};
 
 const LIMITS: Limits = Limits {
     timeout_seconds: 30.0,
@@ -25,13 +25,13 @@ const LIMITS: Limits = Limits {
     open_files: 64,
 };
 
-async fn stage(retention: Retention) -> (Router, Arc<TaskQueue>) {
+async fn stage(retention: EventLogLimits) -> (Router, Arc<TaskQueue>) {
     let engine = Arc::new(SubprocessEngine::new().await.unwrap());
     let monitor =
         Arc::new(InMemoryMonitor::new(MonitorOptions { retention, ..MonitorOptions::default() }));
     let options = QueueOptions { workers: 1, capacity: 10, limits: LIMITS };
     let queue = TaskQueue::start(engine, monitor.clone(), options);
-    let stage = Stage { name: "stage-under-test", walls: "stands alone" };
+    let stage = StageInfo { name: "stage-under-test", isolation: "stands alone" };
     (routes(monitor, queue.clone(), stage), queue)
 }
 
@@ -45,7 +45,7 @@ async fn get(router: &Router, path: &str) -> (StatusCode, String) {
 
 #[tokio::test]
 async fn events_that_are_gone_are_told_from_an_evaluation_that_never_was() {
-    let room_for_one = Retention { ended_evaluations: 1, ..Retention::default() };
+    let room_for_one = EventLogLimits { ended_evaluations: 1, ..EventLogLimits::default() };
     let (router, queue) = stage(room_for_one).await;
     let mut ids = Vec::new();
     for _ in 0..3 {
@@ -65,7 +65,7 @@ async fn events_that_are_gone_are_told_from_an_evaluation_that_never_was() {
 
 #[tokio::test]
 async fn a_monitor_that_does_not_count_has_no_metrics_and_says_so() {
-    let (router, _queue) = stage(Retention::default()).await;
+    let (router, _queue) = stage(EventLogLimits::default()).await;
     let (status, body) = get(&router, "/metrics").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(body.contains("does not count"), "{body}");
@@ -73,7 +73,7 @@ async fn a_monitor_that_does_not_count_has_no_metrics_and_says_so() {
 
 #[tokio::test]
 async fn the_page_has_the_name_of_its_stage() {
-    let (router, _queue) = stage(Retention::default()).await;
+    let (router, _queue) = stage(EventLogLimits::default()).await;
     let (status, body) = get(&router, "/").await;
     assert_eq!(status, StatusCode::OK);
     assert!(body.contains("<h1>stage-under-test</h1>\n  <p>stands alone</p>"), "{body}");

@@ -18,7 +18,7 @@ const ID: &str = "{id}";
 
 /// Where the control groups of this machine's containers lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Layout {
+pub enum CgroupLayout {
     /// A folder for each controller.
     V1 {
         /// Processor time.
@@ -34,7 +34,7 @@ pub enum Layout {
 
 /// What the counters said at one moment. Absent is what this kernel does not count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reading {
+pub struct CgroupStats {
     /// Processor time of all processes together, since the container was made.
     pub cpu: Option<Duration>,
     /// The most memory in use at one moment, in bytes.
@@ -49,7 +49,7 @@ pub struct Reading {
     pub pids_refused: Option<u64>,
 }
 
-impl Layout {
+impl CgroupLayout {
     /// Learns it from a running container and a process of its.
     ///
     /// # Errors
@@ -57,9 +57,9 @@ impl Layout {
     /// What could not be found, and what that means.
     pub fn learn(process: i64, id: &str) -> Result<Self, String> {
         let read = |path: String| {
-            std::fs::read_to_string(&path).map_err(|fault| {
+            std::fs::read_to_string(&path).map_err(|error| {
                 format!(
-                    "cannot read {path} ({fault}): the counters of a container can only be read on \
+                    "cannot read {path} ({error}): the counters of a container can only be read on \
                      Docker's own machine, outside of any container"
                 )
             })
@@ -92,13 +92,13 @@ impl Layout {
     }
 
     /// The counters of one container.
-    pub fn of(&self, id: &str) -> Counters {
+    pub fn of(&self, id: &str) -> CgroupPaths {
         let path = |template: &String| PathBuf::from(template.replace(ID, id));
         match self {
             Self::V1 { cpuacct, memory, pids } => {
-                Counters::V1 { cpuacct: path(cpuacct), memory: path(memory), pids: path(pids) }
+                CgroupPaths::V1 { cpuacct: path(cpuacct), memory: path(memory), pids: path(pids) }
             }
-            Self::V2(all) => Counters::V2(path(all)),
+            Self::V2(all) => CgroupPaths::V2(path(all)),
         }
     }
 
@@ -127,7 +127,7 @@ fn mount_of<'a>(line: &'a str, controller: &str) -> Option<(&'a str, &'a str)> {
 // ANCHOR: read
 /// The folders of one container's counters.
 #[derive(Debug, Clone)]
-pub enum Counters {
+pub enum CgroupPaths {
     /// A folder for each controller.
     V1 {
         /// Processor time.
@@ -141,7 +141,7 @@ pub enum Counters {
     V2(PathBuf),
 }
 
-impl Counters {
+impl CgroupPaths {
     /// The processes in the group, by the host's numbers.
     pub(crate) fn processes(&self) -> Vec<i32> {
         let (Self::V1 { pids: group, .. } | Self::V2(group)) = self;
@@ -150,36 +150,36 @@ impl Counters {
     }
 
     /// Reads them; None when the group is not there, not yet or no more.
-    pub fn read(&self) -> Option<Reading> {
+    pub fn read(&self) -> Option<CgroupStats> {
         let reading = match self {
-            Self::V1 { cpuacct, memory, pids } => Reading {
+            Self::V1 { cpuacct, memory, pids } => CgroupStats {
                 cpu: number(cpuacct, "cpuacct.usage").map(Duration::from_nanos),
                 memory_peak: number(memory, "memory.max_usage_in_bytes"),
                 oom_kills: entry(memory, "memory.oom_control", "oom_kill"),
                 ..pids_of(pids)
             },
-            Self::V2(all) => Reading {
+            Self::V2(all) => CgroupStats {
                 cpu: entry(all, "cpu.stat", "usage_usec").map(Duration::from_micros),
                 memory_peak: number(all, "memory.peak"),
                 oom_kills: entry(all, "memory.events", "oom_kill"),
                 ..pids_of(all)
             },
         };
-        (reading != Reading::default()).then_some(reading)
+        (reading != CgroupStats::default()).then_some(reading)
     }
 }
 
-fn pids_of(group: &Path) -> Reading {
-    Reading {
+fn pids_of(group: &Path) -> CgroupStats {
+    CgroupStats {
         pids: number(group, "pids.current"),
         pids_peak: number(group, "pids.peak"),
         pids_refused: entry(group, "pids.events", "max"),
-        ..Reading::default()
+        ..CgroupStats::default()
     }
 }
 // ANCHOR_END: read
 
-impl Reading {
+impl CgroupStats {
     /// What is known after `later`: a group that is being taken down loses some counters first.
     pub(crate) fn or_earlier(self, earlier: Self) -> Self {
         Self {
@@ -218,24 +218,24 @@ mod tests {
     #[test]
     fn the_layout_is_learned_from_one_container() {
         let groups = "8:pids:/docker/abc\n4:memory:/outer/docker/abc\n2:cpuacct:/docker/abc\n0::/";
-        let expected = Layout::V1 {
+        let expected = CgroupLayout::V1 {
             cpuacct: "/sys/fs/cgroup/cpuacct/docker/{id}".into(),
             memory: "/sys/fs/cgroup/memory/docker/{id}".into(),
             pids: "/sys/fs/cgroup/pids/docker/{id}".into(),
         };
-        assert_eq!(Layout::from_tables(groups, V1_MOUNTS, "abc"), Ok(expected));
+        assert_eq!(CgroupLayout::from_tables(groups, V1_MOUNTS, "abc"), Ok(expected));
 
         let mounts = "30 25 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
         let groups = "0::/system.slice/docker-abc.scope";
-        let expected = Layout::V2("/sys/fs/cgroup/system.slice/docker-{id}.scope".into());
-        assert_eq!(Layout::from_tables(groups, mounts, "abc"), Ok(expected));
+        let expected = CgroupLayout::V2("/sys/fs/cgroup/system.slice/docker-{id}.scope".into());
+        assert_eq!(CgroupLayout::from_tables(groups, mounts, "abc"), Ok(expected));
     }
 
     #[test]
     fn a_layout_that_is_the_same_for_all_containers_is_refused() {
         let groups = "8:pids:/docker\n4:memory:/outer/docker\n2:cpuacct:/docker\n0::/";
-        let fault = Layout::from_tables(groups, V1_MOUNTS, "abc").unwrap_err();
-        assert!(fault.contains("no control group"), "{fault}");
+        let error = CgroupLayout::from_tables(groups, V1_MOUNTS, "abc").unwrap_err();
+        assert!(error.contains("no control group"), "{error}");
     }
 
     #[test]
@@ -251,14 +251,14 @@ mod tests {
         write("memory.events", "low 0\noom 7\noom_kill 4\n");
         write("memory.peak", "4096\n");
         let all = folder.path().to_owned();
-        let v1 = Counters::V1 { cpuacct: all.clone(), memory: all.clone(), pids: all.clone() };
-        let common = Reading { pids: Some(3), pids_refused: Some(2), ..Reading::default() };
+        let v1 = CgroupPaths::V1 { cpuacct: all.clone(), memory: all.clone(), pids: all.clone() };
+        let common = CgroupStats { pids: Some(3), pids_refused: Some(2), ..CgroupStats::default() };
         let cpu = |millis| Some(Duration::from_millis(millis));
-        let expected = Reading { cpu: cpu(1500), oom_kills: Some(1), ..common };
+        let expected = CgroupStats { cpu: cpu(1500), oom_kills: Some(1), ..common };
         assert_eq!(v1.read(), Some(expected));
         let memory_peak = Some(4096);
-        let expected = Reading { cpu: cpu(2500), memory_peak, oom_kills: Some(4), ..common };
-        assert_eq!(Counters::V2(all.clone()).read(), Some(expected));
-        assert_eq!(Counters::V2(all.join("gone")).read(), None);
+        let expected = CgroupStats { cpu: cpu(2500), memory_peak, oom_kills: Some(4), ..common };
+        assert_eq!(CgroupPaths::V2(all.clone()).read(), Some(expected));
+        assert_eq!(CgroupPaths::V2(all.join("gone")).read(), None);
     }
 }

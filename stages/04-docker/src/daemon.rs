@@ -96,7 +96,7 @@ impl Daemon {
         let path = host.strip_prefix("unix://").filter(|path| path.starts_with('/'));
         let path = path.ok_or_else(|| DaemonError::Elsewhere { host: host.to_owned() })?;
         let docker = Docker::connect_with_unix(path, WORK.as_secs(), API_DEFAULT_VERSION)
-            .map_err(|fault| DaemonError::Away { what, reason: fault.to_string() })?;
+            .map_err(|error| DaemonError::Away { what, reason: error.to_string() })?;
         let docker = within(what, QUESTION, docker.negotiate_version()).await?;
         Ok(Self { docker })
     }
@@ -181,7 +181,7 @@ impl Daemon {
         tokio::time::timeout(QUESTION, poll).await.map_err(late)?
     }
 
-    /// Ends a container, if it runs, and takes it away. That there is none is as good.
+    /// Expected a container, if it runs, and takes it away. That there is none is as good.
     pub(crate) async fn remove(&self, id: &str) -> Result<(), DaemonError> {
         let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
         let removed = self.docker.remove_container(id, Some(options));
@@ -215,7 +215,7 @@ async fn within<T>(
     answer: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, DaemonError> {
     let answer = tokio::time::timeout(after, answer).await;
-    answer.map_err(|_| DaemonError::Late { what, after })?.map_err(|fault| match fault {
+    answer.map_err(|_| DaemonError::Late { what, after })?.map_err(|error| match error {
         Error::DockerResponseServerError { status_code: 404, message } => {
             DaemonError::Unknown { what, reason: message }
         }
@@ -223,6 +223,6 @@ async fn within<T>(
             DaemonError::Refused { what, reason: message }
         }
         Error::RequestTimeoutError => DaemonError::Late { what, after },
-        fault => DaemonError::Away { what, reason: fault.to_string() },
+        error => DaemonError::Away { what, reason: error.to_string() },
     })
 }

@@ -9,7 +9,7 @@ use shared::Job;
 use shared::submission::MAIN_FILE;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use crate::report::Secret;
+use crate::report::Nonce;
 
 /// How much longer than its own time a container lives at most, when nobody takes it away: the
 /// loader then ends it from inside.
@@ -20,10 +20,10 @@ const GRACE: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// When the container does not take it, which happens when it has ended.
-pub async fn send(
+pub async fn write_payload(
     mut input: impl AsyncWrite + Unpin,
     job: &Job,
-    secret: &Secret,
+    secret: &Nonce,
 ) -> std::io::Result<()> {
     let submission = &job.submission;
     let alive = Duration::from_secs_f64(submission.limits.timeout_seconds) + GRACE;
@@ -70,7 +70,7 @@ mod tests {
         submission.stdin = b"in".to_vec();
         submission.files = vec![File { path: "d/f".into(), bytes: vec![0xff] }];
         let job = Job { id: uuid::Uuid::nil(), submission };
-        let secret = Secret::random();
+        let secret = Nonce::random();
         let (ours, mut theirs) = tokio::io::duplex(1 << 10);
         send(ours, &job, &secret).await.unwrap();
         let mut sent = Vec::new();

@@ -15,11 +15,11 @@ const SET_UP: &str = "run infrastructure/setup/setup.sh";
 pub async fn diagnose(args: &DockerArgs, runtime: Runtime) -> Vec<Diagnosis> {
     let daemon = match Daemon::connect(&args.docker_host).await {
         Ok(daemon) => daemon,
-        Err(fault) => return vec![Diagnosis::missing("docker", fault.to_string(), SET_UP)],
+        Err(error) => return vec![Diagnosis::missing("docker", error.to_string(), SET_UP)],
     };
     let info = match daemon.info().await {
         Ok(info) => info,
-        Err(fault) => return vec![Diagnosis::missing("docker", fault.to_string(), SET_UP)],
+        Err(error) => return vec![Diagnosis::missing("docker", error.to_string(), SET_UP)],
     };
     let mut findings = vec![
         Diagnosis::good(
@@ -38,12 +38,12 @@ pub async fn diagnose(args: &DockerArgs, runtime: Runtime) -> Vec<Diagnosis> {
     findings.push(match Box::pin(DockerEngine::start(args, runtime)).await {
         Ok(engine) => {
             use shared::Engine as _;
-            let version = engine.layout.as_ref().map_or(0, crate::counters::Layout::version);
+            let version = engine.layout.as_ref().map_or(0, crate::counters::CgroupLayout::version);
             engine.close().await;
             let seen = format!("a program ran and its walls were seen, control groups v{version}");
             Diagnosis::good("sandbox", seen)
         }
-        Err(fault) => Diagnosis::missing("sandbox", fault.to_string(), SET_UP),
+        Err(error) => Diagnosis::missing("sandbox", error.to_string(), SET_UP),
     });
     findings
 }
@@ -73,7 +73,7 @@ async fn image(args: &DockerArgs, daemon: &Daemon) -> Diagnosis {
     let name = args.image();
     let found = match daemon.image(&name).await {
         Ok(image) => image.id.unwrap_or_default(),
-        Err(fault) => return Diagnosis::missing("image", fault.to_string(), SET_UP),
+        Err(error) => return Diagnosis::missing("image", error.to_string(), SET_UP),
     };
     match pinned(Path::new(PIN)) {
         Some(pin) if pin == found => Diagnosis::good("image", format!("{found}, as pinned")),

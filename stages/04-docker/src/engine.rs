@@ -10,18 +10,20 @@
 use std::sync::Arc;
 
 use bollard::models::{ContainerCreateBody, SystemInfo};
-use shared::{BoxFuture, Capture, Engine, Evidence, Job, Limits, Outcome, Sandbox, Stream};
+use shared::{
+    BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Stream,
+};
 use shared::{Submission, Verdict};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::args::DockerArgs;
-use crate::counters::Layout;
+use crate::counters::CgroupLayout;
 use crate::daemon::{Daemon, DaemonError};
-use crate::outcome::{Facts, Stop, decide};
-use crate::proof::{Proof, Witness};
+use crate::outcome::{RunObservation, Stop, decide};
+use crate::proof::{ContainerSnapshot, IsolationCheck};
 use crate::reaper::{Container, Reaper};
-use crate::report::Report;
+use crate::report::InitMessage;
 use crate::{proof, run, seccomp, spec};
 
 /// What runs the containers, and what is different about it.
@@ -36,11 +38,11 @@ pub struct Runtime {
     /// How many processes and threads of the host a program may have that may have so many itself.
     pub pids: fn(u64) -> u64,
     /// Whether those processes are the program's, one for one.
-    pub pids_are_the_programs: bool,
+    pub counts_guest_pids: bool,
     /// Whether a program can kill the container's init.
-    pub init_is_mortal: bool,
+    pub init_killable: bool,
     /// How it is proven to be in force.
-    pub prove: Proof,
+    pub prove: IsolationCheck,
 }
 
 /// Docker's usual runtime: processes of the host's own kernel, behind walls.
@@ -52,8 +54,8 @@ pub const RUNC: Runtime = Runtime {
         Box::pin(async { Ok(version) })
     },
     pids: |pids| pids + 1, // init
-    pids_are_the_programs: true,
-    init_is_mortal: false,
+    counts_guest_pids: true,
+    init_killable: false,
     prove: proof::prove_runc,
 };
 
@@ -99,8 +101,8 @@ pub struct DockerEngine {
     pub(crate) runtime: Runtime,
     pub(crate) reaper: Arc<Reaper>,
     /// Where the counters lie; none until the first container has shown it.
-    pub(crate) layout: Option<Layout>,
-    sandbox: Sandbox,
+    pub(crate) layout: Option<CgroupLayout>,
+    sandbox: SandboxInfo,
     image: String,
     seccomp: String,
 }
@@ -127,7 +129,7 @@ impl DockerEngine {
             Ok(image) => image.id.unwrap_or_default(),
             Err(source) => return Err(EngineError::NoImage { image: asked, source }),
         };
-        let sandbox = Sandbox {
+        let sandbox = SandboxInfo {
             engine: runtime.engine.to_owned(),
             runtime: Some(runtime.name.to_owned()),
             runtime_version: Some(version),
@@ -147,7 +149,7 @@ impl DockerEngine {
 
     /// The specification of a container for a program with these limits.
     pub fn specification(&self, limits: &Limits) -> ContainerCreateBody {
-        let parts = spec::Parts {
+        let parts = spec::SpecInputs {
             image: &self.image,
             runtime: self.runtime.name,
             seccomp: &self.seccomp,
@@ -159,24 +161,24 @@ impl DockerEngine {
     }
 
     /// Runs a small program, and has its container proven while it still stands.
-    pub(crate) async fn examine(&self) -> Result<(String, Layout), String> {
+    pub(crate) async fn examine(&self) -> Result<(String, CgroupLayout), String> {
         let code = "print(open('/proc/version').read().strip())";
-        let (facts, capture, container) = self.hold(code, PROBE).await?;
-        if facts.stop != Stop::Reported(Report::Exited(0)) {
-            let said = capture.output(Stream::Stderr).text;
+        let (facts, buffer, container) = self.hold(code, PROBE_LIMITS).await?;
+        if facts.stop != Stop::Reported(InitMessage::Exited(0)) {
+            let said = buffer.output(Stream::Stderr).text;
             return Err(format!("a first program ended as {:?}: {said}", facts.stop));
         }
-        let (id, said) = (&container.id, |fault: DaemonError| fault.to_string());
+        let (id, said) = (&container.id, |error: DaemonError| error.to_string());
         let inspected = self.daemon.inspect(id).await.map_err(said)?;
         let pid = inspected.state.and_then(|state| state.pid).unwrap_or(0);
         let runtime = inspected.host_config.and_then(|host| host.runtime).unwrap_or_default();
         if runtime != self.runtime.name {
             return Err(format!("Docker says that a container has the runtime {runtime:?}"));
         }
-        let layout = Layout::learn(pid, id)?;
-        let kernel_inside = capture.output(Stream::Stdout).text.trim().to_owned();
+        let layout = CgroupLayout::learn(pid, id)?;
+        let kernel_inside = buffer.output(Stream::Stdout).text.trim().to_owned();
         let told = format!("Docker says {runtime}");
-        let witness = Witness { id: id.clone(), pid, told, kernel_inside };
+        let witness = ContainerSnapshot { id: id.clone(), pid, told, kernel_inside };
         let seen = (self.runtime.prove)(witness).await?;
         container.end().await;
         Ok((seen, layout))
@@ -187,12 +189,12 @@ impl DockerEngine {
         &self,
         code: &str,
         limits: Limits,
-    ) -> Result<(Facts, Capture, Container), String> {
+    ) -> Result<(RunObservation, OutputBuffer, Container), String> {
         let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
-        let capture = Capture::new(limits.output_bytes, Box::new(|_, _, _| {}));
-        let ran = run::run(self, &job, &capture, CancellationToken::new()).await;
-        match ran.map_err(|fault| fault.to_string())? {
-            Some((facts, container)) => Ok((facts, capture, container)),
+        let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
+        let ran = run::run(self, &job, &buffer, CancellationToken::new()).await;
+        match ran.map_err(|error| error.to_string())? {
+            Some((facts, container)) => Ok((facts, buffer, container)),
             None => Err("it was cancelled, but by nobody".to_owned()),
         }
     }
@@ -208,7 +210,7 @@ impl DockerEngine {
 }
 
 /// For the engine's own programs.
-pub const PROBE: Limits = Limits {
+pub const PROBE_LIMITS: Limits = Limits {
     timeout_seconds: 20.0,
     cpu_seconds: 20.0,
     memory_bytes: 128 << 20,
@@ -219,28 +221,28 @@ pub const PROBE: Limits = Limits {
 };
 
 impl Engine for DockerEngine {
-    fn sandbox(&self) -> Sandbox {
+    fn sandbox(&self) -> SandboxInfo {
         self.sandbox.clone()
     }
 
     fn evaluate<'a>(
         &'a self,
         job: &'a Job,
-        capture: &'a Capture,
+        buffer: &'a OutputBuffer,
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict> {
         Box::pin(async move {
-            let (facts, container) = match run::run(self, job, capture, cancel).await {
+            let (facts, container) = match run::run(self, job, buffer, cancel).await {
                 Ok(Some(ran)) => ran,
                 Ok(None) => {
                     return Verdict::new(Outcome::Cancelled, Evidence::new("cancelled"));
                 }
-                Err(fault) => return Verdict::engine_error(fault),
+                Err(error) => return Verdict::engine_error(error),
             };
             let verdict = decide(&facts, &job.submission.limits);
             match facts.stop {
                 // Nothing of the program is left: its container can go behind the answer's back.
-                Stop::Reported(_) | Stop::Vanished => container.leave().await,
+                Stop::Reported(_) | Stop::SandboxDied => container.leave().await,
                 // It still runs, and nobody is told that it has ended before it has.
                 _ => container.end().await,
             }

@@ -9,15 +9,15 @@
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::counters::Counters;
+use crate::counters::CgroupPaths;
 
 /// Kills all processes of a container; false when Docker has to do it.
-pub(crate) fn kill_all(counters: &Counters) -> bool {
+pub(crate) fn kill_all(counters: &CgroupPaths) -> bool {
     let processes = counters.processes();
     !processes.is_empty() && processes.into_iter().all(|process| kill(counters, process))
 }
 
-fn kill(counters: &Counters, process: i32) -> bool {
+fn kill(counters: &CgroupPaths, process: i32) -> bool {
     let Some(number) = Pid::from_raw(process) else { return false };
     let Ok(held) = pidfd_open(number, PidfdFlags::empty()) else { return false };
     counters.processes().contains(&process) && pidfd_send_signal(held, Signal::KILL).is_ok()
@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn only_what_is_in_the_group_is_killed() {
         let folder = tempfile::tempdir().unwrap();
-        let counters = Counters::V2(folder.path().to_owned());
+        let counters = CgroupPaths::V2(folder.path().to_owned());
         let mut children = [(); 2].map(|()| Command::new("sleep").arg("60").spawn().unwrap());
         assert!(!kill_all(&counters), "there is no group");
         let inside = children[0].id();

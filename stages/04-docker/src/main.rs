@@ -3,19 +3,19 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::cli::{App, BuildError, Diagnosis, Program, Settings};
+use shared::cli::{App, BuildError, Diagnosis, Settings, Stage};
 use stage_02_queue::{QueueOptions, TaskQueue};
-use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions, Stage};
+use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions, StageInfo};
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC, diagnose};
 
 // ANCHOR: wiring
 struct Docker;
 
-impl Program for Docker {
+impl Stage for Docker {
     const NUMBER: u16 = 4;
     const NAME: &'static str = "stage-04-docker";
-    const WALLS: &'static str = "runs each program in a container, on this host's own kernel";
-    const HOST_IS_OPEN: bool = false;
+    const ISOLATION: &'static str = "runs each program in a container, on this host's own kernel";
+    const UNSANDBOXED: bool = false;
     type Args = DockerArgs;
 
     async fn build(settings: &Settings, args: &DockerArgs) -> Result<App, BuildError> {
@@ -23,7 +23,7 @@ impl Program for Docker {
         let history = InMemoryMonitor::new(MonitorOptions::default());
         let monitor = Arc::new(AdvancedMonitor::new(history));
         let queue = TaskQueue::start(engine.clone(), monitor.clone(), QueueOptions::from(settings));
-        let stage = Stage { name: Self::NAME, walls: Self::WALLS };
+        let stage = StageInfo { name: Self::NAME, isolation: Self::ISOLATION };
         let router = stage_02_queue::routes(queue.clone(), settings.bounds())
             .merge(stage_03_monitoring::routes(monitor.clone(), queue.clone(), stage));
         Ok(App {

@@ -13,31 +13,31 @@ use std::time::Duration;
 use shared::{Evidence, Limits, Outcome, Usage, Verdict};
 use stage_02_queue::signal_name;
 
-use crate::counters::Reading;
-use crate::report::Report;
+use crate::counters::CgroupStats;
+use crate::report::InitMessage;
 
 /// Why the engine stopped watching.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
     /// Init said how the program ended.
-    Reported(Report),
+    Reported(InitMessage),
     /// The sandbox ended without a word.
-    Vanished,
+    SandboxDied,
     /// Somebody cancelled it.
     Cancelled,
     /// Its wall-clock time was over.
-    OutOfTime,
+    WallTimeout,
     /// Its processor time was over.
-    OutOfCpu,
+    CpuTimeout,
     /// It wrote more than is kept.
-    OutputFull,
+    OutputLimit,
     /// The platform failed.
     Fault(String),
 }
 
 /// What Docker says about a container that has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Remains {
+pub struct ContainerExit {
     /// What its first process ended with.
     pub exit_code: Option<i64>,
     /// Whether the runtime says that it was killed for want of memory.
@@ -46,26 +46,26 @@ pub struct Remains {
 
 /// Everything that was seen of one evaluation.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct RunObservation {
     /// Why the engine stopped watching.
     pub stop: Stop,
     /// From the program's first moment to the stop; none when it never began.
     pub wall: Option<Duration>,
     /// The counters when the program began.
-    pub before: Reading,
+    pub before: CgroupStats,
     /// The counters at the end, or the last that could be read.
-    pub after: Reading,
+    pub after: CgroupStats,
     /// The most processes and threads that were seen at once.
     pub pids_seen: Option<u64>,
     /// What was left of the sandbox, when it ended without a word.
-    pub remains: Option<Remains>,
+    pub remains: Option<ContainerExit>,
     /// Whether a program can kill the container's init: under gVisor it can.
-    pub init_is_mortal: bool,
+    pub init_killable: bool,
     /// Whether the counted processes are the program's, and not the runtime's as well.
-    pub pids_are_the_programs: bool,
+    pub counts_guest_pids: bool,
 }
 
-impl Facts {
+impl RunObservation {
     /// Processor time since the program began.
     fn cpu(&self) -> Option<Duration> {
         Some(self.after.cpu?.saturating_sub(self.before.cpu.unwrap_or_default()))
@@ -100,7 +100,7 @@ impl Facts {
             wall_ms: self.wall.map_or(0, millis),
             cpu_ms: self.cpu().map(millis),
             memory_peak_bytes: self.after.memory_peak,
-            pids_peak: pids_peak.filter(|_| self.pids_are_the_programs),
+            pids_peak: pids_peak.filter(|_| self.counts_guest_pids),
         }
     }
 
@@ -119,27 +119,27 @@ impl Facts {
 
 // ANCHOR: decide
 /// How the evaluation ended.
-pub fn decide(facts: &Facts, limits: &Limits) -> Verdict {
+pub fn decide(facts: &RunObservation, limits: &Limits) -> Verdict {
     let by = |outcome, decided_by: &str| Verdict::new(outcome, facts.evidence(decided_by));
     let verdict = match &facts.stop {
         Stop::Cancelled => by(Outcome::Cancelled, "cancelled"),
-        Stop::OutputFull => by(Outcome::OutputExceeded, "output_bytes"),
-        Stop::OutOfCpu => by(Outcome::CpuTimeExceeded, "cpuacct.usage"),
-        Stop::OutOfTime => by(Outcome::WallTimeExceeded, "wall_clock"),
-        Stop::Reported(Report::Exited(code)) => {
+        Stop::OutputLimit => by(Outcome::OutputExceeded, "output_bytes"),
+        Stop::CpuTimeout => by(Outcome::CpuTimeExceeded, "cpuacct.usage"),
+        Stop::WallTimeout => by(Outcome::WallTimeExceeded, "wall_clock"),
+        Stop::Reported(InitMessage::Exited(code)) => {
             let verdict = match facts.limit().filter(|_| *code != 0) {
                 Some((outcome, counter)) => by(outcome, counter),
                 None => by(Outcome::Exited, "exit_status"),
             };
             Verdict { exit_code: Some(*code), ..verdict }
         }
-        Stop::Reported(Report::Signaled(number)) => signaled(facts, limits, *number),
-        Stop::Vanished => vanished(facts),
+        Stop::Reported(InitMessage::Signaled(number)) => signaled(facts, limits, *number),
+        Stop::SandboxDied => vanished(facts),
         // Before the program began, nobody but the loader can have said this.
-        Stop::Reported(Report::Refused(why)) if facts.wall.is_none() && no_space(why) => {
+        Stop::Reported(InitMessage::Refused(why)) if facts.wall.is_none() && no_space(why) => {
             by(Outcome::DiskExceeded, "submission_bytes")
         }
-        Stop::Reported(report) => Verdict { evidence: facts.evidence("init"), ..fault(report) },
+        Stop::Reported(report) => Verdict { evidence: facts.evidence("init"), ..error(report) },
         Stop::Fault(why) => {
             Verdict { evidence: facts.evidence("engine"), ..Verdict::engine_error(why) }
         }
@@ -148,7 +148,7 @@ pub fn decide(facts: &Facts, limits: &Limits) -> Verdict {
 }
 
 /// A program that died of a signal: of its own, or of a limit's.
-fn signaled(facts: &Facts, limits: &Limits, number: i32) -> Verdict {
+fn signaled(facts: &RunObservation, limits: &Limits, number: i32) -> Verdict {
     let name = signal_name(number);
     let used_up = facts.cpu().is_some_and(|cpu| cpu.as_secs_f64() >= limits.cpu_seconds);
     let (outcome, counter) = match facts.limit() {
@@ -161,7 +161,7 @@ fn signaled(facts: &Facts, limits: &Limits, number: i32) -> Verdict {
 }
 
 /// A sandbox that ended without a word: a limit took init along, or the runtime died.
-fn vanished(facts: &Facts) -> Verdict {
+fn vanished(facts: &RunObservation) -> Verdict {
     let remains = facts.remains.unwrap_or_default();
     if let Some((outcome, counter)) = facts.limit() {
         let evidence = facts.evidence(counter).with("container.exit_code", remains.exit_code);
@@ -170,7 +170,7 @@ fn vanished(facts: &Facts) -> Verdict {
     let evidence = facts.evidence("container.exit_code");
     let evidence = evidence.with("container.exit_code", remains.exit_code);
     match remains.exit_code {
-        Some(code @ 129..=192) if facts.init_is_mortal => {
+        Some(code @ 129..=192) if facts.init_killable => {
             let signal = i32::try_from(code - 128).map(signal_name).ok();
             Verdict { signal, ..Verdict::new(Outcome::Signaled, evidence) }
         }
@@ -188,10 +188,12 @@ fn no_space(why: &str) -> bool {
     ["[Errno 28]", "[Errno 27]"].iter().any(|error| why.starts_with(error))
 }
 
-fn fault(report: &Report) -> Verdict {
+fn error(report: &InitMessage) -> Verdict {
     Verdict::engine_error(match report {
-        Report::Refused(why) => format!("the program's files could not be put in place: {why}"),
-        Report::Nonsense(line) => format!("the program has tampered with its init: {line:?}"),
+        InitMessage::Refused(why) => {
+            format!("the program's files could not be put in place: {why}")
+        }
+        InitMessage::Malformed(line) => format!("the program has tampered with its init: {line:?}"),
         report => format!("init said {report:?} at the wrong time"),
     })
 }

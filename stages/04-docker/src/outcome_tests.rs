@@ -12,20 +12,20 @@ const LIMITS: Limits = Limits {
     open_files: 256,
 };
 
-fn facts(stop: Stop) -> Facts {
-    Facts {
+fn facts(stop: Stop) -> RunObservation {
+    RunObservation {
         stop,
         wall: Some(Duration::from_millis(20)),
-        before: Reading { cpu: Some(Duration::from_millis(50)), ..Reading::default() },
-        after: Reading { cpu: Some(Duration::from_millis(60)), ..Reading::default() },
+        before: CgroupStats { cpu: Some(Duration::from_millis(50)), ..CgroupStats::default() },
+        after: CgroupStats { cpu: Some(Duration::from_millis(60)), ..CgroupStats::default() },
         pids_seen: Some(2),
         remains: None,
-        init_is_mortal: false,
-        pids_are_the_programs: true,
+        init_killable: false,
+        counts_guest_pids: true,
     }
 }
 
-fn decided(facts: &Facts) -> (Outcome, String, Option<i32>) {
+fn decided(facts: &RunObservation) -> (Outcome, String, Option<i32>) {
     let verdict = decide(facts, &LIMITS);
     (verdict.outcome, verdict.evidence.decided_by, verdict.exit_code)
 }
@@ -33,10 +33,10 @@ fn decided(facts: &Facts) -> (Outcome, String, Option<i32>) {
 #[test]
 fn a_programs_own_end_is_its_own() {
     for code in [0, 1, 2, 137, 139] {
-        let seen = decided(&facts(Stop::Reported(Report::Exited(code))));
+        let seen = decided(&facts(Stop::Reported(InitMessage::Exited(code))));
         assert_eq!(seen, (Outcome::Exited, "exit_status".to_owned(), Some(code)));
     }
-    let killed = decide(&facts(Stop::Reported(Report::Signaled(9))), &LIMITS);
+    let killed = decide(&facts(Stop::Reported(InitMessage::Signaled(9))), &LIMITS);
     assert_eq!((killed.outcome, killed.signal.as_deref()), (Outcome::Signaled, Some("SIGKILL")));
     assert_eq!(killed.exit_code, None);
 }
@@ -45,9 +45,9 @@ fn a_programs_own_end_is_its_own() {
 fn what_the_engine_ended_is_named_by_why() {
     for (stop, outcome, counter) in [
         (Stop::Cancelled, Outcome::Cancelled, "cancelled"),
-        (Stop::OutputFull, Outcome::OutputExceeded, "output_bytes"),
-        (Stop::OutOfCpu, Outcome::CpuTimeExceeded, "cpuacct.usage"),
-        (Stop::OutOfTime, Outcome::WallTimeExceeded, "wall_clock"),
+        (Stop::OutputLimit, Outcome::OutputExceeded, "output_bytes"),
+        (Stop::CpuTimeout, Outcome::CpuTimeExceeded, "cpuacct.usage"),
+        (Stop::WallTimeout, Outcome::WallTimeExceeded, "wall_clock"),
         (Stop::Fault("gone".to_owned()), Outcome::EngineError, "engine"),
     ] {
         let mut facts = facts(stop);
@@ -59,13 +59,13 @@ fn what_the_engine_ended_is_named_by_why() {
 #[test]
 fn a_limit_is_named_only_when_it_ended_the_program() {
     for (code, outcome) in [(0, Outcome::Exited), (1, Outcome::PidsExceeded)] {
-        let mut facts = facts(Stop::Reported(Report::Exited(code)));
+        let mut facts = facts(Stop::Reported(InitMessage::Exited(code)));
         facts.after.pids_refused = Some(3);
         let verdict = decide(&facts, &LIMITS);
         assert_eq!((verdict.outcome, verdict.exit_code), (outcome, Some(code)));
         assert_eq!(verdict.evidence.counters["pids.events"], 3);
     }
-    let mut oom = facts(Stop::Reported(Report::Signaled(9)));
+    let mut oom = facts(Stop::Reported(InitMessage::Signaled(9)));
     oom.after.oom_kills = Some(1);
     assert_eq!(decided(&oom).0, Outcome::MemoryExceeded);
     assert_eq!(decide(&oom, &LIMITS).signal.as_deref(), Some("SIGKILL"));
@@ -73,13 +73,13 @@ fn a_limit_is_named_only_when_it_ended_the_program() {
 
 #[test]
 fn a_silent_end_is_judged_by_counters() {
-    let silent = |exit_code, after: Reading, oom_killed| {
-        let remains = Some(Remains { exit_code: Some(exit_code), oom_killed });
-        Facts { after, remains, init_is_mortal: true, ..facts(Stop::Vanished) }
+    let silent = |exit_code, after: CgroupStats, oom_killed| {
+        let remains = Some(ContainerExit { exit_code: Some(exit_code), oom_killed });
+        RunObservation { after, remains, init_killable: true, ..facts(Stop::SandboxDied) }
     };
-    let none = Reading::default();
-    let refused = Reading { pids_refused: Some(1), ..none };
-    let killed = Reading { oom_kills: Some(1), ..none };
+    let none = CgroupStats::default();
+    let refused = CgroupStats { pids_refused: Some(1), ..none };
+    let killed = CgroupStats { oom_kills: Some(1), ..none };
     for (facts, outcome, counter) in [
         (silent(2, refused, false), Outcome::PidsExceeded, "pids.events"),
         (silent(137, killed, false), Outcome::MemoryExceeded, "memory.oom_kill"),
@@ -89,13 +89,13 @@ fn a_silent_end_is_judged_by_counters() {
     ] {
         assert_eq!(decided(&facts), (outcome, counter.to_owned(), None), "{facts:?}");
     }
-    let outside = Facts { init_is_mortal: false, ..silent(137, none, false) };
+    let outside = RunObservation { init_killable: false, ..silent(137, none, false) };
     assert_eq!(decided(&outside).0, Outcome::EngineError, "only somebody outside can do that");
 }
 
 #[test]
 fn a_forged_signal_is_no_limit() {
-    let xcpu = Stop::Reported(Report::Signaled(24));
+    let xcpu = Stop::Reported(InitMessage::Signaled(24));
     assert_eq!(decided(&facts(xcpu.clone())).0, Outcome::Signaled);
     let mut used_up = facts(xcpu);
     used_up.after.cpu = Some(Duration::from_millis(2050));
@@ -104,7 +104,7 @@ fn a_forged_signal_is_no_limit() {
 
 #[test]
 fn usage_is_the_programs_own_and_absent_when_unknown() {
-    let facts = facts(Stop::Reported(Report::Exited(0)));
+    let facts = facts(Stop::Reported(InitMessage::Exited(0)));
     let usage = decide(&facts, &LIMITS).usage.unwrap();
     assert_eq!((usage.wall_ms, usage.cpu_ms, usage.pids_peak), (20, Some(10), Some(1)));
     let mut many = facts.clone();
@@ -112,23 +112,23 @@ fn usage_is_the_programs_own_and_absent_when_unknown() {
     assert_eq!(decide(&many, &LIMITS).usage.unwrap().pids_peak, Some(39));
     many.after.pids_peak = Some(6);
     assert_eq!(decide(&many, &LIMITS).usage.unwrap().pids_peak, Some(1), "six were the runtime's");
-    let gvisor = Facts { pids_are_the_programs: false, ..facts.clone() };
+    let gvisor = RunObservation { counts_guest_pids: false, ..facts.clone() };
     assert_eq!(decide(&gvisor, &LIMITS).usage.unwrap().pids_peak, None);
-    let never_began = Facts { wall: None, ..facts };
+    let never_began = RunObservation { wall: None, ..facts };
     assert_eq!(decide(&never_began, &LIMITS).usage, None);
 }
 
 #[test]
 fn tampering_is_a_fault_and_says_so() {
-    let verdict = decide(&facts(Stop::Reported(Report::Nonsense("x".into()))), &LIMITS);
+    let verdict = decide(&facts(Stop::Reported(InitMessage::Malformed("x".into()))), &LIMITS);
     assert_eq!(verdict.outcome, Outcome::EngineError);
     assert!(verdict.error.unwrap().contains("tampered"));
 }
 
 #[test]
 fn only_what_came_before_the_program_can_say_that_its_files_do_not_fit() {
-    let full = Stop::Reported(Report::Refused("[Errno 28] No space left on device".into()));
-    let before = Facts { wall: None, ..facts(full.clone()) };
+    let full = Stop::Reported(InitMessage::Refused("[Errno 28] No space left on device".into()));
+    let before = RunObservation { wall: None, ..facts(full.clone()) };
     assert_eq!(decided(&before), (Outcome::DiskExceeded, "submission_bytes".to_owned(), None));
     assert_eq!(decided(&facts(full)).0, Outcome::EngineError, "the program has forged it");
 }

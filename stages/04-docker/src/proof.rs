@@ -11,7 +11,7 @@ use crate::spec::USER;
 
 /// A running container, as seen from outside when a program in it has just ended.
 #[derive(Debug, Clone)]
-pub struct Witness {
+pub struct ContainerSnapshot {
     /// The container's id.
     pub id: String,
     /// The host's number of its first process.
@@ -23,15 +23,15 @@ pub struct Witness {
 }
 
 /// Looks at a witness and says what it saw, or what is wrong.
-pub type Proof = fn(Witness) -> BoxFuture<'static, Result<String, String>>;
+pub type IsolationCheck = fn(ContainerSnapshot) -> BoxFuture<'static, Result<String, String>>;
 
 // ANCHOR: proof
 /// Whether a container under runc is what its specification says: by the state of its process.
-pub(crate) fn prove_runc(witness: Witness) -> BoxFuture<'static, Result<String, String>> {
+pub(crate) fn prove_runc(witness: ContainerSnapshot) -> BoxFuture<'static, Result<String, String>> {
     Box::pin(async move {
         let path = format!("/proc/{}/status", witness.pid);
         let status = std::fs::read_to_string(&path)
-            .map_err(|fault| format!("cannot read {path} to see the walls: {fault}"))?;
+            .map_err(|error| format!("cannot read {path} to see the walls: {error}"))?;
         check(&status)?;
         Ok(format!(
             "from outside: {}, user {USER}, no capability, no new privileges, seccomp \

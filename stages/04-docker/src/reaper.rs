@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bollard::models::ContainerCreateBody;
-use stage_02_queue::Owner;
+use stage_02_queue::InstanceId;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::counters::Counters;
+use crate::counters::CgroupPaths;
 use crate::daemon::{Daemon, DaemonError};
 use crate::kill::kill_all;
 
@@ -36,7 +36,7 @@ const CLOSING: Duration = Duration::from_secs(20);
 /// Makes containers and takes them away.
 pub(crate) struct Reaper {
     daemon: Daemon,
-    owner: Owner,
+    owner: InstanceId,
     engine: String,
     tasks: TaskTracker,
     closing: CancellationToken,
@@ -48,13 +48,13 @@ pub(crate) struct Reaper {
 pub(crate) struct Container {
     pub(crate) id: String,
     /// Its control group, when it is known where that is.
-    pub(crate) counters: Option<Counters>,
+    pub(crate) counters: Option<CgroupPaths>,
     reaper: Arc<Reaper>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Container {
-    /// Ends it and takes it away before it returns; what fails is tried again in the background.
+    /// Expected it and takes it away before it returns; what fails is tried again in the background.
     pub(crate) async fn end(mut self) {
         if self.reaper.end(&self.id, self.counters.as_ref()).await.is_ok() {
             self.id.clear();
@@ -81,7 +81,7 @@ impl Reaper {
     pub(crate) fn new(daemon: Daemon) -> Arc<Self> {
         Arc::new(Self {
             daemon,
-            owner: Owner::this_process(),
+            owner: InstanceId::this_process(),
             engine: Uuid::new_v4().simple().to_string(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -110,12 +110,12 @@ impl Reaper {
                 let name = format!("crucible-{}", Uuid::new_v4().simple());
                 match reaper.daemon.create(&name, body).await {
                     Ok(id) => Ok(Container { id, counters: None, reaper, permit: None }),
-                    Err(fault @ (DaemonError::Away { .. } | DaemonError::Late { .. })) => {
+                    Err(error @ (DaemonError::Away { .. } | DaemonError::Late { .. })) => {
                         // There may be one all the same, now or in a moment.
                         reaper.take_away(name, None, APPEARS, None);
-                        Err(fault)
+                        Err(error)
                     }
-                    Err(fault) => Err(fault),
+                    Err(error) => Err(error),
                 }
             },
             &self.runtime,
@@ -126,8 +126,8 @@ impl Reaper {
     }
     // ANCHOR_END: create
 
-    /// Ends a container, the short way if there is one, and takes it away.
-    async fn end(&self, id: &str, counters: Option<&Counters>) -> Result<(), DaemonError> {
+    /// Expected a container, the short way if there is one, and takes it away.
+    async fn end(&self, id: &str, counters: Option<&CgroupPaths>) -> Result<(), DaemonError> {
         if counters.is_some_and(kill_all) {
             self.daemon.wait(id).await;
         }
@@ -139,23 +139,23 @@ impl Reaper {
     fn take_away(
         self: &Arc<Self>,
         id: String,
-        counters: Option<Counters>,
+        counters: Option<CgroupPaths>,
         appears: Duration,
         permit: Option<OwnedSemaphorePermit>,
     ) {
         let reaper = Arc::clone(self);
         let task = async move {
-            let begun = Instant::now();
+            let started = Instant::now();
             let mut pause = Duration::from_millis(100);
             loop {
                 match reaper.end(&id, counters.as_ref()).await {
                     Ok(()) => break,
-                    Err(DaemonError::Unknown { .. }) if begun.elapsed() >= appears => break,
-                    Err(fault) if reaper.closing.is_cancelled() => {
-                        tracing::warn!(%id, %fault, "a container is left to the next start");
+                    Err(DaemonError::Unknown { .. }) if started.elapsed() >= appears => break,
+                    Err(error) if reaper.closing.is_cancelled() => {
+                        tracing::warn!(%id, %error, "a container is left to the next start");
                         break;
                     }
-                    Err(fault) => tracing::debug!(%id, %fault, "cannot take a container away yet"),
+                    Err(error) => tracing::debug!(%id, %error, "cannot take a container away yet"),
                 }
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
@@ -172,7 +172,7 @@ impl Reaper {
     pub(crate) async fn reap_leftovers(self: &Arc<Self>) -> Result<usize, DaemonError> {
         let mut reaped = 0;
         for (id, labels) in self.daemon.labelled(LABEL).await? {
-            let owner = labels.get(LABEL).and_then(|label| Owner::parse(label));
+            let owner = labels.get(LABEL).and_then(|label| InstanceId::parse(label));
             if owner.is_none_or(|owner| owner.is_gone(&self.owner)) {
                 self.take_away(id, None, Duration::ZERO, None);
                 reaped += 1;

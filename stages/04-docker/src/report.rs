@@ -13,9 +13,9 @@ const LONGEST: usize = 300;
 
 /// 122 random bits, as 32 letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Nonce(String);
 
-impl Secret {
+impl Nonce {
     /// A new one.
     pub fn random() -> Self {
         Self(Uuid::new_v4().simple().to_string())
@@ -29,7 +29,7 @@ impl Secret {
 
 /// One line of init's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
+pub enum InitMessage {
     /// The program starts now.
     Began,
     /// The program ended with an exit code.
@@ -41,10 +41,10 @@ pub enum Report {
     /// The files could not be put in place.
     Refused(String),
     /// No line that init writes.
-    Nonsense(String),
+    Malformed(String),
 }
 
-impl Report {
+impl InitMessage {
     /// What a line says, without its secret.
     pub fn parse(line: &str) -> Self {
         let number = |text: &str| text.parse().ok().filter(|number| (0..256).contains(number));
@@ -57,36 +57,36 @@ impl Report {
             "refused" => Some(Self::Refused(rest.to_owned())),
             _ => None,
         };
-        report.unwrap_or_else(|| Self::Nonsense(line.to_owned()))
+        report.unwrap_or_else(|| Self::Malformed(line.to_owned()))
     }
 }
 
 /// A piece of a stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Piece<'a> {
+pub(crate) enum Chunk<'a> {
     /// The program's output.
     Output(&'a [u8]),
     /// A line of init's.
-    Report(Report),
+    InitMessage(InitMessage),
 }
 
 // ANCHOR: splitter
 /// Takes init's lines out of a stream, however it is cut into chunks.
 #[derive(Debug)]
-pub(crate) struct Splitter {
-    secret: Secret,
+pub(crate) struct InitMessageDecoder {
+    secret: Nonce,
     /// Bytes that may be the beginning of a secret, or a line of init's that has not ended.
     held: Vec<u8>,
 }
 
-impl Splitter {
-    pub(crate) fn new(secret: Secret) -> Self {
+impl InitMessageDecoder {
+    pub(crate) fn new(secret: Nonce) -> Self {
         Self { secret, held: Vec::new() }
     }
 
     /// Hands the pieces of `chunk` to `each`, in their order. What might be the beginning of a
     /// secret is held back until the next chunk: next to nothing, since a secret is random.
-    pub(crate) fn push(&mut self, chunk: &[u8], mut each: impl FnMut(Piece<'_>)) {
+    pub(crate) fn push(&mut self, chunk: &[u8], mut each: impl FnMut(Chunk<'_>)) {
         let joined;
         let mut rest = if self.held.is_empty() {
             chunk
@@ -104,10 +104,10 @@ impl Splitter {
                     return;
                 }
                 let line = String::from_utf8_lossy(&line[..LONGEST]).into_owned();
-                return each(Piece::Report(Report::Nonsense(line)));
+                return each(Chunk::InitMessage(InitMessage::Malformed(line)));
             };
             let text = String::from_utf8_lossy(&line[..length]);
-            each(Piece::Report(Report::parse(text.trim_start())));
+            each(Chunk::InitMessage(InitMessage::parse(text.trim_start())));
             rest = &line[length + 1..];
         }
         let kept = (1..secret.len().min(rest.len() + 1)).rev();
@@ -117,15 +117,15 @@ impl Splitter {
     }
 
     /// The stream has ended: what was held back was the program's after all.
-    pub(crate) fn finish(&mut self, mut each: impl FnMut(Piece<'_>)) {
+    pub(crate) fn finish(&mut self, mut each: impl FnMut(Chunk<'_>)) {
         output(&std::mem::take(&mut self.held), &mut each);
     }
 }
 // ANCHOR_END: splitter
 
-fn output(bytes: &[u8], each: &mut impl FnMut(Piece<'_>)) {
+fn output(bytes: &[u8], each: &mut impl FnMut(Chunk<'_>)) {
     if !bytes.is_empty() {
-        each(Piece::Output(bytes));
+        each(Chunk::Output(bytes));
     }
 }
 
@@ -134,12 +134,12 @@ mod tests {
     use super::*;
 
     /// All output and all reports of a stream that comes in chunks of `size`.
-    fn split(stream: &[u8], secret: &Secret, size: usize) -> (Vec<u8>, Vec<Report>) {
-        let mut splitter = Splitter::new(secret.clone());
+    fn split(stream: &[u8], secret: &Nonce, size: usize) -> (Vec<u8>, Vec<InitMessage>) {
+        let mut splitter = InitMessageDecoder::new(secret.clone());
         let (mut output, mut reports) = (Vec::new(), Vec::new());
-        let mut each = |piece: Piece<'_>| match piece {
-            Piece::Output(bytes) => output.extend_from_slice(bytes),
-            Piece::Report(report) => reports.push(report),
+        let mut each = |piece: Chunk<'_>| match piece {
+            Chunk::Output(bytes) => output.extend_from_slice(bytes),
+            Chunk::InitMessage(report) => reports.push(report),
         };
         stream.chunks(size).for_each(|chunk| splitter.push(chunk, &mut each));
         splitter.finish(&mut each);
@@ -148,23 +148,23 @@ mod tests {
 
     #[test]
     fn reports_are_found_however_the_stream_is_cut() {
-        let secret = Secret::random();
+        let secret = Nonce::random();
         let s = &secret.0;
         let stream = format!("{s} begin\nhel{}lo\n{s} signal 9\n", &s[..31]);
         for size in 1..stream.len() {
             let (output, reports) = split(stream.as_bytes(), &secret, size);
             assert_eq!(output, format!("hel{}lo\n", &s[..31]).as_bytes());
-            assert_eq!(reports, [Report::Began, Report::Signaled(9)]);
+            assert_eq!(reports, [InitMessage::Began, InitMessage::Signaled(9)]);
         }
     }
 
     #[test]
     fn output_is_not_held_back_without_reason() {
-        let secret = Secret("s".repeat(32));
-        let mut splitter = Splitter::new(secret);
+        let secret = Nonce("s".repeat(32));
+        let mut splitter = InitMessageDecoder::new(secret);
         let mut seen = Vec::new();
         splitter.push(b"hello", |piece| {
-            assert_eq!(piece, Piece::Output(b"hello"));
+            assert_eq!(piece, Chunk::Output(b"hello"));
             seen.push(());
         });
         assert_eq!(seen.len(), 1);
@@ -172,21 +172,21 @@ mod tests {
 
     #[test]
     fn what_init_never_says_is_nonsense() {
-        let secret = Secret::random();
+        let secret = Nonce::random();
         for line in ["exit 256", "exit", "exit -1", "signal x", "", "hello"] {
             let stream = format!("{} {line}\n", secret.0);
             let (_, reports) = split(stream.as_bytes(), &secret, 7);
-            assert_eq!(reports, [Report::Nonsense(line.to_owned())]);
+            assert_eq!(reports, [InitMessage::Malformed(line.to_owned())]);
         }
         let endless = format!("{} {}", secret.0, "x".repeat(10 * LONGEST));
         let (_, reports) = split(endless.as_bytes(), &secret, 100);
-        assert!(matches!(reports.as_slice(), [Report::Nonsense(_), ..]), "{reports:?}");
+        assert!(matches!(reports.as_slice(), [InitMessage::Malformed(_), ..]), "{reports:?}");
     }
 
     #[test]
     fn another_secret_is_only_output() {
-        let stream = format!("{} exit 0\n", Secret::random().0);
-        let (output, reports) = split(stream.as_bytes(), &Secret::random(), 5);
+        let stream = format!("{} exit 0\n", Nonce::random().0);
+        let (output, reports) = split(stream.as_bytes(), &Nonce::random(), 5);
         assert_eq!((output.as_slice(), reports.len()), (stream.as_bytes(), 0));
     }
 }

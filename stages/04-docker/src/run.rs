@@ -15,18 +15,18 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
-use shared::{Capture, Job};
+use shared::{Job, OutputBuffer};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::DaemonError;
 use crate::delivery;
 use crate::engine::DockerEngine;
-use crate::outcome::{Facts, Remains, Stop};
+use crate::outcome::{ContainerExit, RunObservation, Stop};
 use crate::reaper::Container;
-use crate::report::Secret;
+use crate::report::Nonce;
 use crate::stdio::{Event, Stdio};
-use crate::watch::{SAMPLING, Watch};
+use crate::watch::{ResourceSampler, SAMPLE_INTERVAL};
 
 /// From the order to start a container to the first moment of its program.
 const STARTS: Duration = Duration::from_secs(40);
@@ -37,41 +37,41 @@ const STARTS: Duration = Duration::from_secs(40);
 pub(crate) async fn run(
     engine: &DockerEngine,
     job: &Job,
-    capture: &Capture,
+    buffer: &OutputBuffer,
     cancel: CancellationToken,
-) -> Result<Option<(Facts, Container)>, DaemonError> {
+) -> Result<Option<(RunObservation, Container)>, DaemonError> {
     let limits = &job.submission.limits;
     let mut container = tokio::select! {
         made = engine.reaper.create(engine.specification(limits)) => made?,
         () = cancel.cancelled() => return Ok(None),
     };
     container.counters = engine.layout.as_ref().map(|layout| layout.of(&container.id));
-    let mut watch = Watch::new(container.counters.clone(), limits);
-    let stop = match attend(engine, &container.id, &mut watch, job, capture, &cancel).await {
+    let mut watch = ResourceSampler::new(container.counters.clone(), limits);
+    let stop = match attend(engine, &container.id, &mut watch, job, buffer, &cancel).await {
         Ok(stop) => stop,
-        Err(fault) => Stop::Fault(fault.to_string()),
+        Err(error) => Stop::Fault(error.to_string()),
     };
     let wall = watch.began.map(|began| began.elapsed());
     watch.sample();
     let (stop, remains) = match stop {
-        Stop::Vanished => match engine.daemon.ended(&container.id).await {
+        Stop::SandboxDied => match engine.daemon.ended(&container.id).await {
             Ok(state) => {
                 let oom_killed = state.oom_killed == Some(true);
-                (stop, Some(Remains { exit_code: state.exit_code, oom_killed }))
+                (stop, Some(ContainerExit { exit_code: state.exit_code, oom_killed }))
             }
-            Err(fault) => (Stop::Fault(fault.to_string()), None),
+            Err(error) => (Stop::Fault(error.to_string()), None),
         },
         stop => (stop, None),
     };
-    let facts = Facts {
+    let facts = RunObservation {
         stop,
         wall,
         before: watch.before,
         after: watch.after,
         pids_seen: watch.pids_seen,
         remains,
-        init_is_mortal: engine.runtime.init_is_mortal,
-        pids_are_the_programs: engine.runtime.pids_are_the_programs,
+        init_killable: engine.runtime.init_killable,
+        counts_guest_pids: engine.runtime.counts_guest_pids,
     };
     Ok(Some((facts, container)))
 }
@@ -81,18 +81,18 @@ pub(crate) async fn run(
 async fn attend(
     engine: &DockerEngine,
     id: &str,
-    watch: &mut Watch<'_>,
+    watch: &mut ResourceSampler<'_>,
     job: &Job,
-    capture: &Capture,
+    buffer: &OutputBuffer,
     cancel: &CancellationToken,
 ) -> Result<Stop, DaemonError> {
-    let secret = Secret::random();
+    let secret = Nonce::random();
     let attached = engine.daemon.attach(id).await?;
-    let mut stdio = Stdio::new(attached.output, capture, &secret);
-    let mut sending = pin!(delivery::send(attached.input, job, &secret).fuse());
+    let mut stdio = Stdio::new(attached.output, buffer, &secret);
+    let mut sending = pin!(delivery::write_payload(attached.input, job, &secret).fuse());
     let mut starting = pin!(engine.daemon.start(id).fuse());
     let mut deadline = pin!(tokio::time::sleep(STARTS));
-    let mut sampling = tokio::time::interval(SAMPLING);
+    let mut sampling = tokio::time::interval(SAMPLE_INTERVAL);
     sampling.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -104,22 +104,22 @@ async fn attend(
                     deadline.as_mut().reset(tokio::time::Instant::now() + time);
                 }
                 Event::Ended(report) => return Ok(Stop::Reported(report)),
-                Event::Full => return Ok(Stop::OutputFull),
+                Event::Full => return Ok(Stop::OutputLimit),
                 // A container that does not start closes its streams before it says why.
                 Event::Closed if !starting.is_terminated() => {
                     starting.as_mut().await?;
-                    return Ok(Stop::Vanished);
+                    return Ok(Stop::SandboxDied);
                 }
-                Event::Closed => return Ok(Stop::Vanished),
-                Event::Broken(fault) => {
-                    return Ok(Stop::Fault(format!("lost the container's output: {fault}")));
+                Event::Closed => return Ok(Stop::SandboxDied),
+                Event::Broken(error) => {
+                    return Ok(Stop::Fault(format!("lost the container's output: {error}")));
                 }
             },
             started = &mut starting, if !starting.is_terminated() => started?,
             // A program need not read what it is given; that is nobody's fault.
             _unread = &mut sending, if !sending.is_terminated() => {}
             () = &mut deadline => return Ok(watch.out_of_time(STARTS)),
-            _ = sampling.tick() => if watch.sample() { return Ok(Stop::OutOfCpu) },
+            _ = sampling.tick() => if watch.sample() { return Ok(Stop::CpuTimeout) },
         }
     }
 }

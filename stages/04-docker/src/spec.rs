@@ -20,7 +20,7 @@ use shared::Limits;
 
 /// The functions that what runs inside is made of, first of all. Whoever has an init of another kind
 /// calls others of them.
-pub const LOADER_FUNCTIONS: &str = include_str!("loader.py");
+pub const INIT_SOURCE: &str = include_str!("loader.py");
 /// What runs inside, first of all: init, and the program as its child.
 const LOADER: &str = concat!(include_str!("loader.py"), "\n\nstart()\nprogram()\n");
 /// Neither root nor anybody else who owns a file: `nobody`.
@@ -29,7 +29,7 @@ pub const USER: u32 = 65534;
 const SHARED_MEMORY: u64 = 1 << 20;
 
 /// What a specification is made of, beside the limits.
-pub(crate) struct Parts<'a> {
+pub(crate) struct SpecInputs<'a> {
     /// The image's content hash, so that nobody can move the name to another image meanwhile.
     pub(crate) image: &'a str,
     /// The runtime's name, as Docker knows it.
@@ -46,7 +46,7 @@ pub(crate) struct Parts<'a> {
 
 // ANCHOR: specification
 /// The specification of a container that runs one program within `limits`.
-pub(crate) fn specification(parts: Parts<'_>, limits: &Limits) -> ContainerCreateBody {
+pub(crate) fn specification(parts: SpecInputs<'_>, limits: &Limits) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(parts.image.to_owned()),
         // Attack: read another program's code from the process list → nothing of a program is on a
@@ -74,7 +74,7 @@ pub(crate) fn specification(parts: Parts<'_>, limits: &Limits) -> ContainerCreat
             ulimits: Some(ulimits(limits)),
             tmpfs: Some(scratch(limits)),
             pids_limit: Some(signed(parts.pids)),
-            ..walls(parts.seccomp, limits)
+            ..isolation(parts.seccomp, limits)
         }),
         ..ContainerCreateBody::default()
     }
@@ -82,7 +82,7 @@ pub(crate) fn specification(parts: Parts<'_>, limits: &Limits) -> ContainerCreat
 // ANCHOR_END: specification
 
 // ANCHOR: walls
-fn walls(seccomp: &str, limits: &Limits) -> HostConfig {
+fn isolation(seccomp: &str, limits: &Limits) -> HostConfig {
     HostConfig {
         // Attack: send what it found to somebody, or attack the neighbours → no network, and no
         // resolver either: Docker would copy the host's address of one even then.
@@ -190,7 +190,7 @@ mod tests {
     };
 
     fn body(runtime: &str) -> serde_json::Value {
-        let parts = Parts {
+        let parts = SpecInputs {
             image: "sha256:0123",
             runtime,
             seccomp: "PROFILE",

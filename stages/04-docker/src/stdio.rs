@@ -1,4 +1,4 @@
-//! What comes out of a container, as events: output goes into the capture while it is read, and what
+//! What comes out of a container, as events: output goes into the buffer while it is read, and what
 //! remains is what the engine has to know.
 
 use std::collections::VecDeque;
@@ -7,17 +7,17 @@ use bollard::container::LogOutput;
 use bollard::errors::Error;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use shared::{Capture, Stream};
+use shared::{OutputBuffer, Stream};
 
-use crate::report::{Piece, Report, Secret, Splitter};
+use crate::report::{Chunk, InitMessage, InitMessageDecoder, Nonce};
 
 /// Something that the engine has to act on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
     /// The program starts now.
     Began,
-    /// The program has ended, and all it wrote is in the capture.
-    Ended(Report),
+    /// The program has ended, and all it wrote is in the buffer.
+    Ended(InitMessage),
     /// It wrote more than is kept.
     Full,
     /// The container's streams have ended without a report.
@@ -29,24 +29,24 @@ pub(crate) enum Event {
 /// Both output streams of one container.
 pub(crate) struct Stdio<'a> {
     stream: BoxStream<'static, Result<LogOutput, Error>>,
-    capture: &'a Capture,
-    stdout: Splitter,
-    stderr: Splitter,
+    buffer: &'a OutputBuffer,
+    stdout: InitMessageDecoder,
+    stderr: InitMessageDecoder,
     stdout_ended: bool,
-    report: Option<Report>,
+    report: Option<InitMessage>,
     events: VecDeque<Event>,
 }
 
 impl<'a> Stdio<'a> {
     pub(crate) fn new(
         stream: BoxStream<'static, Result<LogOutput, Error>>,
-        capture: &'a Capture,
-        secret: &Secret,
+        buffer: &'a OutputBuffer,
+        secret: &Nonce,
     ) -> Self {
-        let splitter = || Splitter::new(secret.clone());
+        let splitter = || InitMessageDecoder::new(secret.clone());
         Self {
             stream,
-            capture,
+            buffer,
             stdout: splitter(),
             stderr: splitter(),
             stdout_ended: false,
@@ -66,7 +66,7 @@ impl<'a> Stdio<'a> {
                 Some(Ok(LogOutput::StdErr { message })) => self.take(Stream::Stderr, &message),
                 // A torn frame, which only a torn connection leaves behind.
                 Some(Ok(_)) => {}
-                Some(Err(fault)) => self.events.push_back(Event::Broken(fault.to_string())),
+                Some(Err(error)) => self.events.push_back(Event::Broken(error.to_string())),
                 None => self.close(),
             }
         }
@@ -86,28 +86,28 @@ impl<'a> Stdio<'a> {
         }
         let mut reports = Vec::new();
         splitter.push(chunk, |piece| match piece {
-            Piece::Output(bytes) => {
-                if self.capture.push(stream, bytes).is_err() {
+            Chunk::Output(bytes) => {
+                if self.buffer.push(stream, bytes).is_err() {
                     self.events.push_back(Event::Full);
                 }
             }
-            Piece::Report(report) => reports.push(report),
+            Chunk::InitMessage(report) => reports.push(report),
         });
         for report in reports {
             self.note(stream, report);
         }
     }
 
-    fn note(&mut self, stream: Stream, report: Report) {
+    fn note(&mut self, stream: Stream, report: InitMessage) {
         match (stream, report) {
-            (Stream::Stderr, Report::Began) => self.events.push_back(Event::Began),
-            (Stream::Stdout, Report::End) => self.stdout_ended = true,
-            (_, report @ (Report::Refused(_) | Report::Nonsense(_))) => {
+            (Stream::Stderr, InitMessage::Began) => self.events.push_back(Event::Began),
+            (Stream::Stdout, InitMessage::End) => self.stdout_ended = true,
+            (_, report @ (InitMessage::Refused(_) | InitMessage::Malformed(_))) => {
                 self.events.push_back(Event::Ended(report));
             }
             (Stream::Stderr, report) => self.report = Some(report),
             (Stream::Stdout, report) => {
-                let nonsense = Report::Nonsense(format!("{report:?} on standard output"));
+                let nonsense = InitMessage::Malformed(format!("{report:?} on standard output"));
                 self.events.push_back(Event::Ended(nonsense));
             }
         }
@@ -124,9 +124,9 @@ impl<'a> Stdio<'a> {
             [(Stream::Stdout, &mut self.stdout), (Stream::Stderr, &mut self.stderr)]
         {
             splitter.finish(|piece| {
-                if let Piece::Output(bytes) = piece {
+                if let Chunk::Output(bytes) = piece {
                     // Whether it is full no longer matters: nothing more will come.
-                    let _full = self.capture.push(stream, bytes);
+                    let _full = self.buffer.push(stream, bytes);
                 }
             });
         }
@@ -138,8 +138,8 @@ impl<'a> Stdio<'a> {
 mod tests {
     use super::*;
 
-    async fn events(chunks: Vec<(Stream, String)>, secret: &Secret) -> (Vec<Event>, Capture) {
-        let capture = Capture::new(10, Box::new(|_, _, _| {}));
+    async fn events(chunks: Vec<(Stream, String)>, secret: &Nonce) -> (Vec<Event>, OutputBuffer) {
+        let buffer = OutputBuffer::new(10, Box::new(|_, _, _| {}));
         let frames = chunks.into_iter().map(|(stream, text)| {
             let message = text.into();
             Ok(match stream {
@@ -148,21 +148,21 @@ mod tests {
             })
         });
         let frames = futures_util::stream::iter(frames.collect::<Vec<_>>()).boxed();
-        let mut stdio = Stdio::new(frames, &capture, secret);
+        let mut stdio = Stdio::new(frames, &buffer, secret);
         let mut seen = Vec::new();
         while seen.last() != Some(&Event::Closed) {
             seen.push(stdio.next().await);
         }
         drop(stdio);
-        (seen, capture)
+        (seen, buffer)
     }
 
     #[tokio::test]
     async fn a_program_has_ended_when_both_streams_have() {
-        let secret = Secret::random();
+        let secret = Nonce::random();
         let line =
             |words: &str| format!("{} {words}\n", String::from_utf8_lossy(secret.as_bytes()));
-        let ended = Event::Ended(Report::Exited(3));
+        let ended = Event::Ended(InitMessage::Exited(3));
         let (out, err) = (Stream::Stdout, Stream::Stderr);
         let late = vec![
             (err, line("begin")),
@@ -171,10 +171,10 @@ mod tests {
             (out, line("end")),
             (err, "forged".to_owned()),
         ];
-        let (seen, capture) = events(late, &secret).await;
+        let (seen, buffer) = events(late, &secret).await;
         assert_eq!(seen, [Event::Began, ended, Event::Closed]);
-        assert_eq!(capture.output(out).text, "late");
-        assert_eq!(capture.output(err).text, "");
+        assert_eq!(buffer.output(out).text, "late");
+        assert_eq!(buffer.output(err).text, "");
 
         let (seen, _) = events(vec![(err, line("begin")), (err, line("exit 3"))], &secret).await;
         assert_eq!(seen, [Event::Began, Event::Closed], "standard output may still come");
@@ -183,8 +183,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_much_is_told_at_once() {
         let flood = vec![(Stream::Stderr, "x".repeat(11))];
-        let (seen, capture) = events(flood, &Secret::random()).await;
+        let (seen, buffer) = events(flood, &Nonce::random()).await;
         assert_eq!(seen, [Event::Full, Event::Closed]);
-        assert_eq!(capture.output(Stream::Stderr).text.len(), 10);
+        assert_eq!(buffer.output(Stream::Stderr).text.len(), 10);
     }
 }

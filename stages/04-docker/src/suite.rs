@@ -5,19 +5,19 @@
 
 use std::time::{Duration, Instant};
 
-use shared::component::Finding;
+use shared::component::CheckResult;
 use shared::{
-    BoxFuture, Capture, Engine, Job, Limits, Outcome, Stream, Submission, TestCase,
+    BoxFuture, Engine, Job, Limits, Outcome, OutputBuffer, Stream, Submission, TestCase,
     TestableComponent, Verdict,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::engine::{DockerEngine, PROBE};
+use crate::engine::{DockerEngine, PROBE_LIMITS};
 
 /// How a program has to end for a promise to be kept.
 #[derive(Debug, Clone, Copy)]
-pub enum Ends {
+pub enum Expected {
     /// With exit code 0 and this on standard output.
     Printing(&'static str),
     /// With this exit code of its own.
@@ -25,39 +25,54 @@ pub enum Ends {
     /// So.
     As(Outcome),
 }
-use Ends::{As, Printing, With};
+use Expected::{As, Printing, With};
 
 /// A promise, a program that tries it, its limits, and how it has to end.
-type Promise = (&'static str, &'static str, Limits, Ends);
+type Promise = (&'static str, &'static str, Limits, Expected);
 
 /// What every container engine promises, whatever its runtime.
 const PROMISES: [Promise; 14] = [
-    ("an exit code is the program's own", "raise SystemExit(2)", PROBE, With(2)),
-    ("exit code 137 is no signal", "import os; os._exit(137)", PROBE, With(137)),
-    ("a signal is a signal", "import os; os.kill(os.getpid(), 9)", PROBE, As(Outcome::Signaled)),
-    ("the network is off", NETWORK, PROBE, Printing("off")),
-    ("the root is read-only", READ_ONLY, PROBE, Printing("read-only")),
-    ("nothing in scratch space can be run", NO_EXEC, PROBE, Printing("refused")),
-    ("scratch space is bounded", FULL, PROBE, Printing("full")),
-    ("a file with holes is bounded", HOLES, PROBE, Printing("too large")),
-    ("the environment is empty", ENVIRONMENT, PROBE, Printing("empty")),
-    ("the resolver is not the host's", RESOLVER, PROBE, Printing("nameserver 127.0.0.1")),
+    ("an exit code is the program's own", "raise SystemExit(2)", PROBE_LIMITS, With(2)),
+    ("exit code 137 is no signal", "import os; os._exit(137)", PROBE_LIMITS, With(137)),
+    (
+        "a signal is a signal",
+        "import os; os.kill(os.getpid(), 9)",
+        PROBE_LIMITS,
+        As(Outcome::Signaled),
+    ),
+    ("the network is off", NETWORK, PROBE_LIMITS, Printing("off")),
+    ("the root is read-only", READ_ONLY, PROBE_LIMITS, Printing("read-only")),
+    ("nothing in scratch space can be run", NO_EXEC, PROBE_LIMITS, Printing("refused")),
+    ("scratch space is bounded", FULL, PROBE_LIMITS, Printing("full")),
+    ("a file with holes is bounded", HOLES, PROBE_LIMITS, Printing("too large")),
+    ("the environment is empty", ENVIRONMENT, PROBE_LIMITS, Printing("empty")),
+    ("the resolver is not the host's", RESOLVER, PROBE_LIMITS, Printing("nameserver 127.0.0.1")),
     ("an endless program is ended", "while 1: pass", SHORT, As(Outcome::WallTimeExceeded)),
     ("processor time is limited", "while 1: pass", LITTLE, As(Outcome::CpuTimeExceeded)),
-    ("endless output is ended", "while 1: print('x' * 999)", PROBE, As(Outcome::OutputExceeded)),
-    ("memory is limited", "bytearray(1 << 30)", PROBE, As(Outcome::MemoryExceeded)),
+    (
+        "endless output is ended",
+        "while 1: print('x' * 999)",
+        PROBE_LIMITS,
+        As(Outcome::OutputExceeded),
+    ),
+    ("memory is limited", "bytearray(1 << 30)", PROBE_LIMITS, As(Outcome::MemoryExceeded)),
 ];
 
 /// What only a container on the host's own kernel can promise: under gVisor there is another kernel,
 /// with answers of its own.
 const PROMISES_OF_RUNC: [Promise; 3] = [
-    ("no system call beyond the list", SYSTEM_CALLS, PROBE, Printing("refused")),
-    ("nothing in /proc and /sys tells about the host", HOST_FACTS, PROBE, Printing("nothing")),
-    ("a refused process is named", FORKS, PROBE, As(Outcome::PidsExceeded)),
+    ("no system call beyond the list", SYSTEM_CALLS, PROBE_LIMITS, Printing("refused")),
+    (
+        "nothing in /proc and /sys tells about the host",
+        HOST_FACTS,
+        PROBE_LIMITS,
+        Printing("nothing"),
+    ),
+    ("a refused process is named", FORKS, PROBE_LIMITS, As(Outcome::PidsExceeded)),
 ];
 
-const SHORT: Limits = Limits { timeout_seconds: 0.5, ..PROBE };
-const LITTLE: Limits = Limits { cpu_seconds: 0.5, ..PROBE };
+const SHORT: Limits = Limits { timeout_seconds: 0.5, ..PROBE_LIMITS };
+const LITTLE: Limits = Limits { cpu_seconds: 0.5, ..PROBE_LIMITS };
 
 const NETWORK: &str = "
 import socket
@@ -140,14 +155,14 @@ impl TestableComponent for DockerEngine {
         "docker engine"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, Finding> {
-        Box::pin(self.walls_stand())
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
+        Box::pin(self.verify_isolation())
     }
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {
-        let own = PROMISES_OF_RUNC
-            .iter()
-            .map(|promise| self.promise(promise.0, promise.1, promise.2, promise.3));
+        let own = PROMISES_OF_RUNC.iter().map(|check_outcome| {
+            self.check_outcome(check_outcome.0, check_outcome.1, check_outcome.2, check_outcome.3)
+        });
         self.common_suite().into_iter().chain(own).collect()
     }
 }
@@ -163,24 +178,24 @@ impl DockerEngine {
     /// # Errors
     ///
     /// What is not as it should be.
-    pub async fn walls_stand(&self) -> Finding {
+    pub async fn verify_isolation(&self) -> CheckResult {
         Ok(self.examine().await?.0)
     }
 
     /// Runs `code` and gives the verdict and what it wrote, standard output first.
-    pub async fn try_out(&self, code: &str, limits: Limits) -> (Verdict, String) {
-        try_out(self, code, limits).await
+    pub async fn run_once(&self, code: &str, limits: Limits) -> (Verdict, String) {
+        run_once(self, code, limits).await
     }
 
     /// The check that `code` ends as it should.
-    pub fn promise(
+    pub fn check_outcome(
         &self,
         name: &'static str,
         code: &'static str,
         limits: Limits,
-        ends: Ends,
+        ends: Expected,
     ) -> TestCase<'_> {
-        promise(self, name, code, limits, ends)
+        check_outcome(self, name, code, limits, ends)
     }
 }
 
@@ -188,7 +203,7 @@ impl DockerEngine {
 pub fn common_suite(engine: &dyn Engine) -> Vec<TestCase<'_>> {
     let mut cases: Vec<_> = PROMISES
         .iter()
-        .map(|&(name, code, limits, ends)| promise(engine, name, code, limits, ends))
+        .map(|&(name, code, limits, ends)| check_outcome(engine, name, code, limits, ends))
         .collect();
     cases.push(TestCase::new("one long write arrives whole", long_write(engine)));
     cases.push(TestCase::new("the next program finds nothing", nothing_is_left(engine)));
@@ -197,15 +212,15 @@ pub fn common_suite(engine: &dyn Engine) -> Vec<TestCase<'_>> {
 }
 
 /// The check that `code` ends as it should.
-pub fn promise<'a>(
+pub fn check_outcome<'a>(
     engine: &'a dyn Engine,
     name: &'static str,
     code: &'static str,
     limits: Limits,
-    ends: Ends,
+    ends: Expected,
 ) -> TestCase<'a> {
     TestCase::new(name, async move {
-        let (verdict, said) = try_out(engine, code, limits).await;
+        let (verdict, said) = run_once(engine, code, limits).await;
         let kept = match ends {
             Printing(text) => verdict.exit_code == Some(0) && said.trim_end() == text,
             With(code) => verdict.outcome == Outcome::Exited && verdict.exit_code == Some(code),
@@ -221,7 +236,7 @@ pub fn promise<'a>(
 }
 
 /// Runs `code` and gives the verdict and what it wrote, standard output first.
-pub async fn try_out(engine: &dyn Engine, code: &str, limits: Limits) -> (Verdict, String) {
+pub async fn run_once(engine: &dyn Engine, code: &str, limits: Limits) -> (Verdict, String) {
     until(engine, code, limits, CancellationToken::new()).await
 }
 
@@ -232,15 +247,15 @@ async fn until(
     end: CancellationToken,
 ) -> (Verdict, String) {
     let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
-    let capture = Capture::new(limits.output_bytes, Box::new(|_, _, _| {}));
-    let verdict = engine.evaluate(&job, &capture, end).await;
-    let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(|it| capture.output(it).text);
+    let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
+    let verdict = engine.evaluate(&job, &buffer, end).await;
+    let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(|it| buffer.output(it).text);
     (verdict, stdout + &stderr)
 }
 
-async fn long_write(engine: &dyn Engine) -> Finding {
-    let limits = Limits { output_bytes: 1 << 20, ..PROBE };
-    let (verdict, said) = try_out(engine, "print('x' * 200_000)", limits).await;
+async fn long_write(engine: &dyn Engine) -> CheckResult {
+    let limits = Limits { output_bytes: 1 << 20, ..PROBE_LIMITS };
+    let (verdict, said) = run_once(engine, "print('x' * 200_000)", limits).await;
     if said.len() == 200_001 && verdict.exit_code == Some(0) {
         Ok("200,001 bytes".to_owned())
     } else {
@@ -248,11 +263,11 @@ async fn long_write(engine: &dyn Engine) -> Finding {
     }
 }
 
-async fn nothing_is_left(engine: &dyn Engine) -> Finding {
+async fn nothing_is_left(engine: &dyn Engine) -> CheckResult {
     let code = "import os; print(sorted(os.listdir('/tmp') + os.listdir('/dev/shm')))\n\
                 open('/tmp/left', 'w'); open('/dev/shm/left', 'w')";
     for _ in 0..2 {
-        let (verdict, said) = try_out(engine, code, PROBE).await;
+        let (verdict, said) = run_once(engine, code, PROBE_LIMITS).await;
         if said.trim_end() != "['main.py']" {
             return Err(format!("a fresh sandbox has {said}: {verdict:?}"));
         }
@@ -260,16 +275,16 @@ async fn nothing_is_left(engine: &dyn Engine) -> Finding {
     Ok("the second program did not see what the first had written".to_owned())
 }
 
-async fn cancels(engine: &dyn Engine) -> Finding {
+async fn cancels(engine: &dyn Engine) -> CheckResult {
     let end = CancellationToken::new();
     let soon = end.clone();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
         soon.cancel();
     });
-    let begun = Instant::now();
-    let (verdict, _) = until(engine, "while 1: pass", PROBE, end).await;
-    let took = begun.elapsed();
+    let started = Instant::now();
+    let (verdict, _) = until(engine, "while 1: pass", PROBE_LIMITS, end).await;
+    let took = started.elapsed();
     if verdict.outcome == Outcome::Cancelled && took < Duration::from_secs(5) {
         Ok(format!("after {} ms, told after 1,000", took.as_millis()))
     } else {

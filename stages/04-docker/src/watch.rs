@@ -4,37 +4,37 @@ use std::time::{Duration, Instant};
 
 use shared::Limits;
 
-use crate::counters::{Counters, Reading};
+use crate::counters::{CgroupPaths, CgroupStats};
 use crate::outcome::Stop;
 
 /// How often the counters are read. Short, because a sandbox that dies takes its counters along
 /// some 30 ms later; cheap, because each reading costs some 50 µs.
-pub const SAMPLING: Duration = Duration::from_millis(20);
+pub const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The counters of one sandbox, and the limits that its program is held to.
 #[derive(Debug)]
-pub struct Watch<'a> {
-    counters: Option<Counters>,
+pub struct ResourceSampler<'a> {
+    counters: Option<CgroupPaths>,
     limits: &'a Limits,
     /// When the program began; none before.
     pub began: Option<Instant>,
     /// The counters when the program began.
-    pub before: Reading,
+    pub before: CgroupStats,
     /// The counters when they were read last.
-    pub after: Reading,
+    pub after: CgroupStats,
     /// The most processes and threads that were seen at once.
     pub pids_seen: Option<u64>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> ResourceSampler<'a> {
     /// A watch on `counters`, if it is known where they are.
-    pub fn new(counters: Option<Counters>, limits: &'a Limits) -> Self {
+    pub fn new(counters: Option<CgroupPaths>, limits: &'a Limits) -> Self {
         Self {
             counters,
             limits,
             began: None,
-            before: Reading::default(),
-            after: Reading::default(),
+            before: CgroupStats::default(),
+            after: CgroupStats::default(),
             pids_seen: None,
         }
     }
@@ -50,7 +50,7 @@ impl<'a> Watch<'a> {
     /// Reads the counters. These are files of the kernel's, which never wait for a disk. True when
     /// the program's processor time is over.
     pub fn sample(&mut self) -> bool {
-        if let Some(reading) = self.counters.as_ref().and_then(Counters::read) {
+        if let Some(reading) = self.counters.as_ref().and_then(CgroupPaths::read) {
             self.after = reading.or_earlier(self.after);
             self.pids_seen = self.pids_seen.max(reading.pids);
         }
@@ -62,7 +62,7 @@ impl<'a> Watch<'a> {
     /// Why it ended when a deadline has passed, which was `starts` for the start.
     pub fn out_of_time(&self, starts: Duration) -> Stop {
         if self.began.is_some() {
-            return Stop::OutOfTime;
+            return Stop::WallTimeout;
         }
         Stop::Fault(format!("the sandbox did not start within {} s", starts.as_secs()))
     }

@@ -60,13 +60,13 @@ async fn files_that_do_not_fit_are_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_holds_the_output_does_not_hang_us() {
     let engine = engine().await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let code = "import subprocess, sys, time\nprint('before', flush=True)\n\
                 for _ in range(3):\n    subprocess.Popen([sys.executable, '-c', \
                 'import os, time; os.setsid(); time.sleep(30)'])\nsys.exit(7)";
     let ended = run(&engine, code).await;
     assert_eq!((ended.verdict.exit_code, ended.stdout.as_str()), (Some(7), "before\n"));
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     engine.close().await;
 }
 
@@ -139,9 +139,9 @@ async fn a_forged_report_gains_an_exit_code_and_nothing_else() {
     let ended = run(&engine, forge).await;
     let seen = (ended.verdict.outcome, ended.verdict.exit_code);
     assert_eq!(seen, (Outcome::Exited, Some(0)), "it is not so easily forged any more: {ended:?}");
-    let begun = Instant::now();
+    let started = Instant::now();
     while engine.remaining().await.unwrap() > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(5), "it goes on behind its forged end");
+        assert!(started.elapsed() < Duration::from_secs(5), "it goes on behind its forged end");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     engine.close().await;
@@ -164,13 +164,13 @@ async fn what_is_missing_is_said_at_the_start() {
         DockerEngine::start(&args, runtime).await.err().expect("it started")
     }
     let image = DockerArgs { image: Some("crucible/none:such".to_owned()), ..args() };
-    let fault = start(image, RUNC).await;
-    assert!(matches!(fault, EngineError::NoImage { .. }), "{fault}");
-    assert!(fault.to_string().contains("crucible/none:such"), "{fault}");
-    assert!(fault.to_string().contains("setup.sh"), "{fault}");
+    let error = start(image, RUNC).await;
+    assert!(matches!(error, EngineError::NoImage { .. }), "{error}");
+    assert!(error.to_string().contains("crucible/none:such"), "{error}");
+    assert!(error.to_string().contains("setup.sh"), "{error}");
 
-    let fault = start(args(), Runtime { name: "none-such", ..RUNC }).await;
-    assert!(matches!(fault, EngineError::NoRuntime { runtime: "none-such" }), "{fault}");
+    let error = start(args(), Runtime { name: "none-such", ..RUNC }).await;
+    assert!(matches!(error, EngineError::NoRuntime { runtime: "none-such" }), "{error}");
 
     for (host, says) in [
         ("tcp://127.0.0.1:2375", "not a socket on this machine"),
@@ -178,8 +178,8 @@ async fn what_is_missing_is_said_at_the_start() {
         ("", "not a socket on this machine"),
     ] {
         let elsewhere = DockerArgs { docker_host: host.to_owned(), ..args() };
-        let fault = start(elsewhere, RUNC).await.to_string();
-        assert!(fault.contains(says), "{host}: {fault}");
+        let error = start(elsewhere, RUNC).await.to_string();
+        assert!(error.contains(says), "{host}: {error}");
     }
 }
 
@@ -187,6 +187,6 @@ async fn what_is_missing_is_said_at_the_start() {
 #[tokio::test]
 async fn walls_that_do_not_stand_are_seen() {
     let deceived = Runtime { prove: |_| Box::pin(async { Err("no wall".to_owned()) }), ..RUNC };
-    let fault = DockerEngine::start(&args(), deceived).await.err().expect("it started");
-    assert!(matches!(fault, EngineError::NotProven { .. }), "{fault}");
+    let error = DockerEngine::start(&args(), deceived).await.err().expect("it started");
+    assert!(matches!(error, EngineError::NotProven { .. }), "{error}");
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::{Capture, Engine as _, Job, Outcome};
+use shared::{Engine as _, Job, Outcome, OutputBuffer};
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
 use support::{args, docker, engine, run, submission};
 use tokio::net::{UnixListener, UnixStream};
@@ -20,9 +20,9 @@ const SLEEP: &str = "import time; time.sleep(60)";
 
 /// Waits until the engine has no container any more.
 async fn until_none_is_left(engine: &DockerEngine) {
-    let begun = Instant::now();
+    let started = Instant::now();
     while engine.remaining().await.unwrap() > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(15), "containers are left");
+        assert!(started.elapsed() < Duration::from_secs(15), "containers are left");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -33,8 +33,8 @@ async fn a_caller_that_goes_away_leaves_no_container() {
     // Before there is a container, while it is made, while it starts, while it runs.
     for millis in [0, 3, 20, 100, 600] {
         let job = Job { id: Uuid::now_v7(), submission: submission(SLEEP) };
-        let capture = Capture::new(1 << 10, Box::new(|_, _, _| {}));
-        let evaluation = engine.evaluate(&job, &capture, CancellationToken::new());
+        let buffer = OutputBuffer::new(1 << 10, Box::new(|_, _, _| {}));
+        let evaluation = engine.evaluate(&job, &buffer, CancellationToken::new());
         let dropped = tokio::time::timeout(Duration::from_millis(millis), evaluation).await;
         dropped.unwrap_err();
     }
@@ -47,14 +47,14 @@ async fn cancelling_ends_it_at_any_moment() {
     let engine = engine().await;
     for millis in [0, 3, 20, 100, 600] {
         let job = Job { id: Uuid::now_v7(), submission: submission(SLEEP) };
-        let capture = Capture::new(1 << 10, Box::new(|_, _, _| {}));
+        let buffer = OutputBuffer::new(1 << 10, Box::new(|_, _, _| {}));
         let cancel = CancellationToken::new();
         let soon = cancel.clone();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(millis)).await;
             soon.cancel();
         });
-        let verdict = engine.evaluate(&job, &capture, cancel).await;
+        let verdict = engine.evaluate(&job, &buffer, cancel).await;
         assert_eq!(verdict.outcome, Outcome::Cancelled, "after {millis} ms: {verdict:?}");
     }
     until_none_is_left(&engine).await;
@@ -108,20 +108,20 @@ async fn a_docker_that_dies_in_the_middle_is_a_fault_of_the_engine() {
             tokio::time::sleep(Duration::from_millis(millis)).await;
             shutting.shut();
         });
-        let begun = Instant::now();
+        let started = Instant::now();
         let ended = run(&engine, SLEEP).await;
         assert_eq!(ended.verdict.outcome, Outcome::EngineError, "after {millis} ms: {ended:?}");
         assert!(ended.verdict.error.is_some(), "{ended:?}");
         assert!(
-            begun.elapsed() < Duration::from_secs(5),
+            started.elapsed() < Duration::from_secs(5),
             "after {millis} ms: {:?}",
-            begun.elapsed()
+            started.elapsed()
         );
 
-        let begun = Instant::now();
+        let started = Instant::now();
         let refused = run(&engine, "print(1)").await.verdict;
         assert_eq!(refused.outcome, Outcome::EngineError, "{refused:?}");
-        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 
         door.open();
         let again = run(&engine, "print(1)").await;
@@ -135,7 +135,7 @@ async fn a_docker_that_dies_in_the_middle_is_a_fault_of_the_engine() {
 async fn what_a_killed_stage_left_behind_is_taken_away_at_the_next_start() {
     let image = args().image();
     // Boot, namespace, process and the time it started.
-    let us = stage_02_queue::Owner::this_process().to_string();
+    let us = stage_02_queue::InstanceId::this_process().to_string();
     let (of_this_process, started) = us.rsplit_once('.').unwrap();
     let (_, since_boot) = us.split_once('.').unwrap();
     let make = |owner: &str| {

@@ -31,9 +31,9 @@ fn containers(pid: u32, running: bool) -> Vec<String> {
 }
 
 fn until(what: &str, within: Duration, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
+    let started = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < within, "not within {within:?}: {what}");
+        assert!(started.elapsed() < within, "not within {within:?}: {what}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -19,7 +19,7 @@ pub async fn diagnose(args: &DockerArgs) -> Vec<Diagnosis> {
         at,
         match runtime::version(info).await {
             Ok(version) => Diagnosis::good("runsc", version),
-            Err(fault) => Diagnosis::missing("runsc", fault, SET_UP),
+            Err(error) => Diagnosis::missing("runsc", error, SET_UP),
         },
     );
     findings

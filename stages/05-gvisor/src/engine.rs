@@ -3,7 +3,7 @@
 //! The rule it keeps: fail closed. There is one runtime, and it is proven before the first program;
 //! where it is missing or not in force the engine does not start. It holds no other to fall back to.
 
-use shared::{BoxFuture, Capture, Engine, Job, Sandbox, Verdict};
+use shared::{BoxFuture, Engine, Job, OutputBuffer, SandboxInfo, Verdict};
 use stage_04_docker::{DockerArgs, DockerEngine, EngineError};
 use tokio_util::sync::CancellationToken;
 
@@ -32,17 +32,17 @@ impl GVisorEngine {
 }
 
 impl Engine for GVisorEngine {
-    fn sandbox(&self) -> Sandbox {
+    fn sandbox(&self) -> SandboxInfo {
         self.inner.sandbox()
     }
 
     fn evaluate<'a>(
         &'a self,
         job: &'a Job,
-        capture: &'a Capture,
+        buffer: &'a OutputBuffer,
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict> {
-        self.inner.evaluate(job, capture, cancel)
+        self.inner.evaluate(job, buffer, cancel)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -3,20 +3,20 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::cli::{App, BuildError, Diagnosis, Program, Settings};
+use shared::cli::{App, BuildError, Diagnosis, Settings, Stage};
 use stage_02_queue::{QueueOptions, TaskQueue};
-use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions, Stage};
+use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions, StageInfo};
 use stage_04_docker::DockerArgs;
 use stage_05_gvisor::{GVisorEngine, diagnose};
 
 // ANCHOR: wiring
 struct GVisor;
 
-impl Program for GVisor {
+impl Stage for GVisor {
     const NUMBER: u16 = 5;
     const NAME: &'static str = "stage-05-gvisor";
-    const WALLS: &'static str = "runs each program in a container, on a kernel of its own";
-    const HOST_IS_OPEN: bool = false;
+    const ISOLATION: &'static str = "runs each program in a container, on a kernel of its own";
+    const UNSANDBOXED: bool = false;
     type Args = DockerArgs;
 
     async fn build(settings: &Settings, args: &DockerArgs) -> Result<App, BuildError> {
@@ -24,7 +24,7 @@ impl Program for GVisor {
         let history = InMemoryMonitor::new(MonitorOptions::default());
         let monitor = Arc::new(AdvancedMonitor::new(history));
         let queue = TaskQueue::start(engine.clone(), monitor.clone(), QueueOptions::from(settings));
-        let stage = Stage { name: Self::NAME, walls: Self::WALLS };
+        let stage = StageInfo { name: Self::NAME, isolation: Self::ISOLATION };
         let router = stage_02_queue::routes(queue.clone(), settings.bounds())
             .merge(stage_03_monitoring::routes(monitor.clone(), queue.clone(), stage));
         Ok(App {

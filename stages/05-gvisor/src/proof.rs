@@ -10,24 +10,24 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use stage_04_docker::Witness;
+use stage_04_docker::ContainerSnapshot;
 
 use crate::runtime;
 
 // ANCHOR: prove
 /// Whether a live container runs under gVisor, and what shows it.
-pub(crate) async fn prove(witness: Witness) -> Result<String, String> {
-    let Witness { id, pid, told, kernel_inside } = witness;
+pub(crate) async fn prove(witness: ContainerSnapshot) -> Result<String, String> {
+    let ContainerSnapshot { id, pid, told, kernel_inside } = witness;
     let process = format!("/proc/{pid}");
     let read = |file: &str| {
         let path = format!("{process}/{file}");
-        std::fs::read_to_string(&path).map_err(|fault| format!("cannot read {path}: {fault}"))
+        std::fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"))
     };
     let root = sandbox_process(&read("cmdline")?, &id)?;
     own_walls(&read("status")?)?;
     let binary = match std::fs::read_link(format!("{process}/exe")) {
         Ok(path) => path,
-        Err(fault) => return without_root(&fault, &told, &kernel_inside),
+        Err(error) => return without_root(&error, &told, &kernel_inside),
     };
     let state = runtime::ask(&binary, &["--root", &root, "state", &id]).await?;
     if !state.contains("\"status\": \"running\"") || !state.contains(&format!("\"pid\": {pid}")) {
@@ -44,9 +44,9 @@ pub(crate) async fn prove(witness: Witness) -> Result<String, String> {
 
 /// Runsc's state and the path of a process of another user's are root's to read. What the process is
 /// can be seen without.
-fn without_root(fault: &std::io::Error, told: &str, kernel_inside: &str) -> Result<String, String> {
+fn without_root(error: &std::io::Error, told: &str, kernel_inside: &str) -> Result<String, String> {
     if rustix::process::geteuid().is_root() {
-        return Err(format!("cannot see which program the sandbox is: {fault}"));
+        return Err(format!("cannot see which program the sandbox is: {error}"));
     }
     kernels_differ(kernel_inside)?;
     Ok(format!(

@@ -34,9 +34,9 @@ pub const RUNSC: Runtime = Runtime {
     version: |info| Box::pin(version(info)),
     pids: host_pids,
     // They are threads of gVisor's kernel, several for each process inside.
-    pids_are_the_programs: false,
+    counts_guest_pids: false,
     // Linux protects the first process of a container from its children; gVisor does not.
-    init_is_mortal: true,
+    init_killable: true,
     prove: |witness| -> BoxFuture<'static, Result<String, String>> {
         Box::pin(proof::prove(witness))
     },
@@ -72,7 +72,7 @@ pub(crate) async fn ask(program: &Path, arguments: &[&str]) -> Result<String, St
     let what = || format!("{} {}", program.display(), arguments.join(" "));
     let answer = tokio::time::timeout(QUESTION, asked).await;
     let answer = answer.map_err(|_| format!("{}: no answer within 10 s", what()))?;
-    let answer = answer.map_err(|fault| format!("cannot run {}: {fault}", what()))?;
+    let answer = answer.map_err(|error| format!("cannot run {}: {error}", what()))?;
     if answer.status.success() {
         Ok(String::from_utf8_lossy(&answer.stdout).trim().to_owned())
     } else {

@@ -1,8 +1,8 @@
 //! The engine verifies itself: all that a container promises, and that the kernel is gVisor's.
 
-use shared::component::Finding;
+use shared::component::CheckResult;
 use shared::{BoxFuture, Limits, Outcome, TestCase, TestableComponent};
-use stage_04_docker::{Ends, PROBE};
+use stage_04_docker::{Expected, PROBE_LIMITS};
 
 use crate::engine::GVisorEngine;
 
@@ -30,24 +30,34 @@ print('nothing')";
 const FORK_BOMB: &str = "import os\nwhile True: os.fork()";
 
 /// Enough memory that the limit on processes is met first.
-const ROOMY: Limits = Limits { memory_bytes: 512 << 20, pids: 16, ..PROBE };
+const ROOMY: Limits = Limits { memory_bytes: 512 << 20, pids: 16, ..PROBE_LIMITS };
 
 impl TestableComponent for GVisorEngine {
     fn name(&self) -> &'static str {
         "gvisor engine"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, Finding> {
-        Box::pin(self.inner.walls_stand())
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
+        Box::pin(self.inner.verify_isolation())
     }
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {
         let engine = &self.inner;
         let mut cases = engine.common_suite();
-        let closed = Ends::Printing("closed");
-        cases.push(engine.promise("no way to the host's kernel", HOST_SURFACE, PROBE, closed));
-        let nothing = Ends::Printing("nothing");
-        cases.push(engine.promise("nothing tells about the host", HOST_FACTS, PROBE, nothing));
+        let closed = Expected::Printing("closed");
+        cases.push(engine.check_outcome(
+            "no way to the host's kernel",
+            HOST_SURFACE,
+            PROBE_LIMITS,
+            closed,
+        ));
+        let nothing = Expected::Printing("nothing");
+        cases.push(engine.check_outcome(
+            "nothing tells about the host",
+            HOST_FACTS,
+            PROBE_LIMITS,
+            nothing,
+        ));
         cases.push(TestCase::new("a fork bomb is named", self.names_a_fork_bomb()));
         cases
     }
@@ -55,8 +65,8 @@ impl TestableComponent for GVisorEngine {
 
 impl GVisorEngine {
     /// Under gVisor it takes the whole sandbox down, with exit code 2 and no output.
-    async fn names_a_fork_bomb(&self) -> Finding {
-        let (verdict, _) = self.inner.try_out(FORK_BOMB, ROOMY).await;
+    async fn names_a_fork_bomb(&self) -> CheckResult {
+        let (verdict, _) = self.inner.run_once(FORK_BOMB, ROOMY).await;
         match verdict.outcome {
             Outcome::PidsExceeded | Outcome::MemoryExceeded => {
                 Ok(format!("{} by {}", verdict.outcome.as_str(), verdict.evidence.decided_by))

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use shared::{Capture, Engine, Job, Limits, Outcome, Stream, Submission};
+use shared::{Engine, Job, Limits, Outcome, OutputBuffer, Stream, Submission};
 use shared::{Evidence, Verdict};
 use stage_04_docker::{DockerArgs, DockerEngine, EngineError, Runtime};
 use stage_05_gvisor::{GVisorEngine, RUNSC, host_pids};
@@ -29,9 +29,9 @@ async fn engine() -> GVisorEngine {
 
 async fn run(engine: &dyn Engine, code: &str, limits: Limits) -> (Verdict, String, String) {
     let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
-    let capture = Capture::new(limits.output_bytes, Box::new(|_, _, _| {}));
-    let verdict = engine.evaluate(&job, &capture, CancellationToken::new()).await;
-    let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(|it| capture.output(it).text);
+    let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
+    let verdict = engine.evaluate(&job, &buffer, CancellationToken::new()).await;
+    let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(|it| buffer.output(it).text);
     (verdict, stdout, stderr)
 }
 
@@ -55,14 +55,14 @@ async fn the_engine_verifies_itself() {
 #[tokio::test]
 async fn another_runtime_is_not_taken_for_gvisor() {
     let pretended = Runtime { name: "runc", ..RUNSC };
-    let fault = DockerEngine::start(&args(), pretended).await.err().expect("runc passed as gVisor");
-    assert!(matches!(fault, EngineError::NotProven { .. }), "{fault}");
-    assert!(fault.to_string().contains("runsc"), "{fault}");
+    let error = DockerEngine::start(&args(), pretended).await.err().expect("runc passed as gVisor");
+    assert!(matches!(error, EngineError::NotProven { .. }), "{error}");
+    assert!(error.to_string().contains("runsc"), "{error}");
 
     let missing = Runtime { name: "runsc-that-is-not-there", ..RUNSC };
-    let fault = DockerEngine::start(&args(), missing).await.err().expect("there is none");
-    assert!(matches!(fault, EngineError::NoRuntime { .. }), "{fault}");
-    assert!(fault.to_string().contains("setup.sh"), "{fault}");
+    let error = DockerEngine::start(&args(), missing).await.err().expect("there is none");
+    assert!(matches!(error, EngineError::NoRuntime { .. }), "{error}");
+    assert!(error.to_string().contains("setup.sh"), "{error}");
 }
 
 /// The one builder of specifications, with the runtime's name and its number of threads.

@@ -45,9 +45,9 @@ async fn output_is_seen_while_the_program_runs_and_nothing_is_left_at_the_end() 
     let seen = server.until(&id, |it| it["stdout"]["text"] == "first\n").await;
     assert_eq!(seen["status"], "running");
     server.signal(Signal::TERM);
-    let begun = Instant::now();
+    let started = Instant::now();
     assert!(server.child.wait().unwrap().success());
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     let list = ["ps", "--all", "--format", "{{.Label \"crucible.owner\"}}"];
     let left = String::from_utf8(Command::new("docker").args(list).output().unwrap().stdout);
     let left = left.unwrap();

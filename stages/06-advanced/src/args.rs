@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::value_parser;
 use shared::cli::Settings;
-use stage_02_queue::Retention;
+use stage_02_queue::ArchiveLimits;
 use stage_03_monitoring::MonitorOptions;
 
 use crate::choice::EngineArgs;
@@ -41,8 +41,11 @@ pub struct PlatformArgs {
 }
 
 impl PlatformArgs {
-    pub(crate) fn retention(&self) -> Retention {
-        Retention { entries: size(self.storage_entries.into()), bytes: size(self.storage_bytes) }
+    pub(crate) fn retention(&self) -> ArchiveLimits {
+        ArchiveLimits {
+            entries: size(self.storage_entries.into()),
+            bytes: size(self.storage_bytes),
+        }
     }
 
     pub(crate) fn monitor(&self) -> MonitorOptions {
@@ -59,7 +62,7 @@ impl PlatformArgs {
     ) -> super::PlatformOptions {
         super::PlatformOptions {
             stage,
-            walls: self.engine.engine.walls().0,
+            isolation: self.engine.engine.isolation().0,
             bounds: settings.bounds(),
             self_test_every: std::time::Duration::from_secs(self.self_test_seconds.into()),
         }

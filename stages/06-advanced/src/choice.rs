@@ -29,7 +29,7 @@ pub enum EngineChoice {
 
 impl EngineChoice {
     /// One line on what stands between a program and the machine, and whether that is nothing.
-    pub fn walls(self) -> (&'static str, bool) {
+    pub fn isolation(self) -> (&'static str, bool) {
         match self {
             Self::Gvisor => ("runs each program in a sandbox on a kernel of its own", false),
             Self::GvisorDocker => {
@@ -67,7 +67,7 @@ pub struct EngineArgs {
 pub enum ChoiceError {
     /// The engine has no walls, and nobody said that this is what they want.
     #[error(
-        "the subprocess engine has no walls: a program sees and does whatever you can\n  hint: \
+        "the subprocess engine has no isolation: a program sees and does whatever you can\n  hint: \
          choose another engine, or say --unsafe if that is what you want"
     )]
     NoWalls,

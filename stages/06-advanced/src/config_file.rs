@@ -133,8 +133,8 @@ fn check(arg: &Arg, values: &[String]) -> Result<(), String> {
     let long = arg.get_long().unwrap_or_default();
     let line = values.iter().map(|value| format!("--{long}={value}"));
     let alone = Command::new("file").no_binary_name(true).arg(arg.clone());
-    alone.try_get_matches_from(line).map(|_fine| ()).map_err(|fault| {
-        let text = fault.to_string();
+    alone.try_get_matches_from(line).map(|_fine| ()).map_err(|error| {
+        let text = error.to_string();
         text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
     })
 }

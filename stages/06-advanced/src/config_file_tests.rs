@@ -124,8 +124,8 @@ fn the_host_is_opened_on_the_command_line_only() {
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let line = ["platform", "--config", "/nowhere.toml"].map(OsString::from);
-    let fault = configure(All::command(), line).unwrap_err();
-    assert_eq!(fault.to_string(), "cannot read the configuration file /nowhere.toml");
+    let error = configure(All::command(), line).unwrap_err();
+    assert_eq!(error.to_string(), "cannot read the configuration file /nowhere.toml");
 }
 
 #[test]

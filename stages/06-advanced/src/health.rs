@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::{Check, Overview, Sandbox};
+use shared::{Check, QueueStats, SandboxInfo};
 
 use crate::storage::Usage;
 
@@ -36,15 +36,15 @@ pub struct PlatformStatus {
     /// Whether it takes work now.
     pub ready: bool,
     /// One line on what stands between a program and the machine.
-    pub walls: &'static str,
+    pub isolation: &'static str,
     /// The same in detail: engine, runtime and its version, image.
-    pub sandbox: Sandbox,
+    pub sandbox: SandboxInfo,
     /// When the platform was put together.
     pub started_at: Timestamp,
     /// How long ago that was, in seconds.
     pub uptime_seconds: u64,
     /// What the queue looks like.
-    pub queue: Overview,
+    pub queue: QueueStats,
     /// How much is stored.
     pub storage: Usage,
     /// Each part's last self test, by its name; null for one that was not tested since the start.

@@ -2,18 +2,18 @@
 
 use std::process::ExitCode;
 
-use shared::cli::{App, BuildError, Diagnosis, Program, Settings};
+use shared::cli::{App, BuildError, Diagnosis, Settings, Stage};
 use stage_06_advanced::{Platform, PlatformArgs, configure};
 
 // ANCHOR: wiring
 struct Advanced;
 
-impl Program for Advanced {
+impl Stage for Advanced {
     const NUMBER: u16 = 6;
     const NAME: &'static str = "stage-06-advanced";
-    const WALLS: &'static str = "runs programs behind the walls you choose: gVisor's, unless you \
+    const ISOLATION: &'static str = "runs programs behind the isolation you choose: gVisor's, unless you \
                                  say otherwise";
-    const HOST_IS_OPEN: bool = false;
+    const UNSANDBOXED: bool = false;
     type Args = PlatformArgs;
 
     async fn build(settings: &Settings, args: &PlatformArgs) -> Result<App, BuildError> {
@@ -28,8 +28,8 @@ impl Program for Advanced {
         Ok(configure(command, std::env::args_os())?)
     }
 
-    fn walls(args: &PlatformArgs) -> (&'static str, bool) {
-        args.engine.engine.walls()
+    fn isolation(args: &PlatformArgs) -> (&'static str, bool) {
+        args.engine.engine.isolation()
     }
 }
 

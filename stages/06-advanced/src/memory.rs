@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use shared::component::Finding;
+use shared::component::CheckResult;
 use shared::{
     BoxFuture, Evaluation, Event, EventSink, EventType, Page, Query, TestCase, TestableComponent,
 };
-use stage_02_queue::{Archive, Recent, Retention};
+use stage_02_queue::{Archive, ArchiveLimits, InMemoryArchive};
 use uuid::Uuid;
 
 use crate::storage::{StorageService, Usage};
@@ -15,14 +15,14 @@ use crate::storage_suite;
 
 /// The bounded archive of stage 2, which says what it keeps and what it lets go.
 pub struct InMemoryStorage {
-    recent: Recent,
+    recent: InMemoryArchive,
     events: Arc<dyn EventSink>,
 }
 
 impl InMemoryStorage {
     /// An empty storage that tells `events` what it does.
-    pub fn new(bounds: Retention, events: Arc<dyn EventSink>) -> Self {
-        Self { recent: Recent::new(bounds), events }
+    pub fn new(bounds: ArchiveLimits, events: Arc<dyn EventSink>) -> Self {
+        Self { recent: InMemoryArchive::new(bounds), events }
     }
 
     fn tell_deleted(&self, id: Uuid, reason: &str) {
@@ -77,7 +77,7 @@ impl TestableComponent for InMemoryStorage {
         "storage"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, Finding> {
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
         Box::pin(async {
             let held = self.recent.audit()?;
             Ok(format!("{} evaluations in about {} bytes", held.entries, held.bytes))
@@ -93,8 +93,8 @@ impl TestableComponent for InMemoryStorage {
 
 impl InMemoryStorage {
     /// On a storage of its own, with two places, so that the live one loses nothing.
-    fn makes_room(&self) -> Finding {
-        let bounds = Retention { entries: 2, bytes: self.recent.bounds().bytes };
+    fn makes_room(&self) -> CheckResult {
+        let bounds = ArchiveLimits { entries: 2, bytes: self.recent.bounds().bytes };
         let scratch = Self::new(bounds, Arc::new(()));
         let [first, second, third] = [1, 2, 3].map(|_| storage_suite::sample("room"));
         for one in [&first, &second, &third] {

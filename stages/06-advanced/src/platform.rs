@@ -10,15 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use shared::capture::Tap;
 use shared::cli::{App, BuildError, Settings};
 use shared::http::Router;
+use shared::output::OutputListener;
 use shared::{
-    Bounds, BoxFuture, Engine, Evaluation, Evaluations, NotCancelled, Overview, Page, Query,
-    Refused, Sandbox, Submission, TestableComponent,
+    Bounds, BoxFuture, Engine, Evaluation, Evaluations, NotCancelled, Page, Query, QueueStats,
+    Refused, SandboxInfo, Submission, TestableComponent,
 };
 use stage_02_queue::{QueueOptions, TaskQueue};
-use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitoringService, Stage};
+use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitoringService, StageInfo};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ pub struct PlatformOptions {
     /// The stage that it serves, by the name of its package.
     pub stage: &'static str,
     /// One line on what stands between a program and the machine.
-    pub walls: &'static str,
+    pub isolation: &'static str,
     /// What submissions are held to.
     pub bounds: Bounds,
     /// How often it verifies itself.
@@ -69,9 +69,9 @@ pub struct Platform {
     /// What is built on top and verified with the rest. It holds the platform, so this is weak.
     above: Mutex<Vec<Weak<dyn TestableComponent>>>,
     /// What the engine said at the start that its walls are.
-    pub(crate) sandbox: Sandbox,
+    pub(crate) sandbox: SandboxInfo,
     pub(crate) started: (Timestamp, Instant),
-    /// Ends the watch when the platform goes.
+    /// Expected the watch when the platform goes.
     _watch: DropGuard,
 }
 
@@ -140,10 +140,14 @@ impl Platform {
     // ANCHOR: router
     /// The routes of all layers, over this platform.
     pub fn router(self: &Arc<Self>) -> Router {
-        let PlatformOptions { stage, walls, bounds, .. } = self.options;
+        let PlatformOptions { stage, isolation, bounds, .. } = self.options;
         let monitor = self.parts.monitor.clone();
         stage_02_queue::routes(self.clone(), bounds)
-            .merge(stage_03_monitoring::routes(monitor, self.clone(), Stage { name: stage, walls }))
+            .merge(stage_03_monitoring::routes(
+                monitor,
+                self.clone(),
+                StageInfo { name: stage, isolation },
+            ))
             .merge(routes::routes(self))
     }
     // ANCHOR_END: router
@@ -162,14 +166,18 @@ impl Platform {
 
 // ANCHOR: evaluations
 impl Evaluations for Platform {
-    fn submit(&self, submission: Submission, tap: Option<Tap>) -> Result<Evaluation, Refused> {
+    fn submit(
+        &self,
+        submission: Submission,
+        listener: Option<OutputListener>,
+    ) -> Result<Evaluation, Refused> {
         // Attack: a wall falls while the platform runs: a runtime is replaced, a filter is switched
         // off. -> What is watched and found wanting takes no more programs. Test:
         // `a_platform_whose_engine_fails_takes_no_work`.
         if !self.health.all_passed() {
             return Err(Refused::NotReady);
         }
-        self.parts.queue.submit(submission, tap)
+        self.parts.queue.submit(submission, listener)
     }
 
     fn get(&self, id: Uuid) -> Option<Evaluation> {
@@ -188,8 +196,8 @@ impl Evaluations for Platform {
         self.parts.queue.cancel(id)
     }
 
-    fn overview(&self) -> Overview {
-        self.parts.queue.overview()
+    fn queue_stats(&self) -> QueueStats {
+        self.parts.queue.queue_stats()
     }
 
     fn shutdown(&self, now: CancellationToken) -> BoxFuture<'_, ()> {

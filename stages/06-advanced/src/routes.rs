@@ -95,11 +95,11 @@ impl Platform {
             stage: self.options.stage,
             version: env!("CARGO_PKG_VERSION"),
             ready: self.health.is_ready(),
-            walls: self.options.walls,
+            isolation: self.options.isolation,
             sandbox: self.sandbox.clone(),
             started_at: self.started.0,
             uptime_seconds: self.started.1.elapsed().as_secs(),
-            queue: self.overview(),
+            queue: self.queue_stats(),
             storage: self.parts.storage.usage(),
             components: parts
                 .iter()

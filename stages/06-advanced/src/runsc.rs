@@ -35,16 +35,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::cli::Diagnosis;
-use shared::component::Finding;
-use shared::{BoxFuture, Capture, Engine, Evidence, Job, Limits, Outcome, Sandbox, Verdict};
-use stage_04_docker::{Facts, Stop, decide};
+use shared::component::CheckResult;
+use shared::{
+    BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Verdict,
+};
+use stage_04_docker::{RunObservation, Stop, decide};
 use tokio_util::sync::CancellationToken;
 
 use home::Home;
 pub use options::{ROOTFS_PIN, RunscError, RunscOptions, RunscPlatform};
 use pool::Pool;
 pub use pool::PoolStatus;
-use sandbox::{Factory, Sandbox as Warm};
+use sandbox::{Factory, Sandbox};
 
 /// How long `runsc` has for a question about itself.
 const QUESTION: Duration = Duration::from_secs(10);
@@ -57,7 +59,7 @@ pub struct RunscEngine {
     home: Arc<Home>,
     runsc: PathBuf,
     limits: Limits,
-    sandbox: Sandbox,
+    sandbox: SandboxInfo,
 }
 
 impl RunscEngine {
@@ -88,7 +90,7 @@ impl RunscEngine {
         let factory = Factory { runsc: runsc.clone(), platform, home: Arc::clone(&home) };
         let size = usize::from(options.warm_sandboxes);
         let pool = Pool::start(factory, limits, size, options.starts(), options.idle());
-        let sandbox = Sandbox {
+        let sandbox = SandboxInfo {
             engine: "gvisor".to_owned(),
             runtime: Some("runsc".to_owned()),
             runtime_version: Some(version),
@@ -120,13 +122,13 @@ impl RunscEngine {
 
     /// Waits until as many sandboxes wait for work as should, or for `at_most`. True when they do.
     pub async fn is_warm(&self, at_most: Duration) -> bool {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             let status = self.pool();
             if status.ready >= status.target {
                 return true;
             }
-            if begun.elapsed() >= at_most {
+            if started.elapsed() >= at_most {
                 return false;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -138,7 +140,7 @@ impl RunscEngine {
     /// # Errors
     ///
     /// What is not as it should be.
-    pub async fn walls_stand(&self) -> Finding {
+    pub async fn verify_isolation(&self) -> CheckResult {
         // One of its own: a look at the walls is no reason to keep the pool full.
         let sandbox = self.pool.factory.start(&self.limits).await?;
         proof::prove(sandbox, &self.runsc).await
@@ -150,10 +152,10 @@ impl RunscEngine {
     async fn evaluate_in_one(
         &self,
         job: &Job,
-        capture: &Capture,
+        buffer: &OutputBuffer,
         cancel: CancellationToken,
     ) -> Verdict {
-        let begun = Instant::now();
+        let started = Instant::now();
         let limits = &job.submission.limits;
         let mut tries = 0..2;
         loop {
@@ -166,11 +168,11 @@ impl RunscEngine {
             };
             let (mut sandbox, was_waiting) = match taken {
                 Ok(taken) => taken,
-                Err(fault) => return Verdict::engine_error(fault),
+                Err(error) => return Verdict::engine_error(error),
             };
-            let waited = begun.elapsed();
-            let facts = run::run(&mut sandbox, job, capture, &cancel).await;
-            if facts.stop == Stop::Vanished && facts.wall.is_none() && !last {
+            let waited = started.elapsed();
+            let facts = run::run(&mut sandbox, job, buffer, &cancel).await;
+            if facts.stop == Stop::SandboxDied && facts.wall.is_none() && !last {
                 tracing::warn!("a sandbox died before its program began: taking another");
                 continue;
             }
@@ -188,25 +190,25 @@ impl RunscEngine {
 
 /// Takes a sandbox away: behind the answer's back when its program has ended, and before the answer
 /// when it still runs, so that nobody is told of an end that has not come.
-async fn part(sandbox: Warm, facts: &Facts) {
+async fn part(sandbox: Sandbox, facts: &RunObservation) {
     match facts.stop {
-        Stop::Reported(_) | Stop::Vanished => sandbox.leave().await,
+        Stop::Reported(_) | Stop::SandboxDied => sandbox.leave().await,
         _ => sandbox.end().await,
     }
 }
 
 impl Engine for RunscEngine {
-    fn sandbox(&self) -> Sandbox {
+    fn sandbox(&self) -> SandboxInfo {
         self.sandbox.clone()
     }
 
     fn evaluate<'a>(
         &'a self,
         job: &'a Job,
-        capture: &'a Capture,
+        buffer: &'a OutputBuffer,
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict> {
-        Box::pin(self.evaluate_in_one(job, capture, cancel))
+        Box::pin(self.evaluate_in_one(job, buffer, cancel))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -255,7 +257,7 @@ async fn version(runsc: &Path) -> Result<String, RunscError> {
         .output();
     let answer = tokio::time::timeout(QUESTION, asked).await;
     let answer = answer.map_err(|_| no_runsc("no answer within 10 s".to_owned()))?;
-    let answer = answer.map_err(|fault| no_runsc(format!("{}: {fault}", runsc.display())))?;
+    let answer = answer.map_err(|error| no_runsc(format!("{}: {error}", runsc.display())))?;
     let said = String::from_utf8_lossy(&answer.stdout);
     let version = said.lines().next().and_then(|line| line.strip_prefix("runsc version "));
     version
@@ -269,21 +271,21 @@ pub async fn diagnose_runsc(options: &RunscOptions) -> Vec<Diagnosis> {
     let mut findings = Vec::new();
     match options.runsc() {
         Ok(path) => findings.push(Diagnosis::good("runsc", path.display().to_string())),
-        Err(fault) => findings.push(Diagnosis::missing("runsc", fault.to_string(), SET_UP)),
+        Err(error) => findings.push(Diagnosis::missing("runsc", error.to_string(), SET_UP)),
     }
     match options.rootfs().and_then(|image| root::check(&image)) {
         Ok(digest) => findings.push(Diagnosis::good("rootfs", digest)),
-        Err(fault) => findings.push(Diagnosis::missing("rootfs", fault.to_string(), SET_UP)),
+        Err(error) => findings.push(Diagnosis::missing("rootfs", error.to_string(), SET_UP)),
     }
     let cold = RunscOptions { warm_sandboxes: 0, ..options.clone() };
-    findings.push(match RunscEngine::start(&cold, stage_04_docker::PROBE).await {
+    findings.push(match RunscEngine::start(&cold, stage_04_docker::PROBE_LIMITS).await {
         Ok(engine) => {
             let platform = engine.platform().as_str();
             engine.close().await;
             let seen = format!("a program ran and its walls were seen, platform {platform}");
             Diagnosis::good("sandbox", seen)
         }
-        Err(fault) => Diagnosis::missing("sandbox", fault.to_string(), SET_UP),
+        Err(error) => Diagnosis::missing("sandbox", error.to_string(), SET_UP),
     });
     findings
 }

@@ -3,10 +3,10 @@
 //! Each check stores evaluations that never ran, under a label of their own, and deletes them again.
 
 use jiff::Timestamp;
-use shared::component::Finding;
+use shared::component::CheckResult;
 use shared::evaluation::Timing;
 use shared::{
-    Evaluation, Evidence, Limits, Outcome, Output, Query, Sandbox, Status, TestCase, Verdict,
+    Evaluation, Evidence, Limits, Outcome, Output, Query, SandboxInfo, Status, TestCase, Verdict,
 };
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ pub(crate) fn suite(storage: &dyn StorageService) -> Vec<TestCase<'_>> {
     ]
 }
 
-fn found_again(storage: &dyn StorageService) -> Finding {
+fn found_again(storage: &dyn StorageService) -> CheckResult {
     let sample = sample("found");
     storage.keep(sample.clone());
     let found = storage.get(sample.id);
@@ -35,7 +35,7 @@ fn found_again(storage: &dyn StorageService) -> Finding {
     }
 }
 
-fn pages(storage: &dyn StorageService) -> Finding {
+fn pages(storage: &dyn StorageService) -> CheckResult {
     let kept: Vec<_> = (0..5).map(|_| sample("pages")).collect();
     keep(storage, &kept);
     let mut query = Query { label: Some(label("pages")), limit: 2, ..Query::default() };
@@ -57,7 +57,7 @@ fn pages(storage: &dyn StorageService) -> Finding {
     }
 }
 
-fn filters(storage: &dyn StorageService) -> Finding {
+fn filters(storage: &dyn StorageService) -> CheckResult {
     let kept = [Outcome::Exited, Outcome::PidsExceeded, Outcome::Cancelled].map(|outcome| {
         let verdict = Verdict::new(outcome, Evidence::new("self test"));
         Evaluation { outcome: Some(outcome), status: verdict.status(), ..sample("filters") }
@@ -113,7 +113,7 @@ pub(crate) fn sample(mark: &str) -> Evaluation {
         usage: None,
         limits: none,
         evidence: Some(Evidence::new("self test")),
-        sandbox: Sandbox::default(),
+        sandbox: SandboxInfo::default(),
         timing: Timing {
             submitted_at: now,
             started_at: Some(now),

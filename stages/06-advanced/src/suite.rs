@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::component::Finding;
+use shared::component::CheckResult;
 use shared::{BoxFuture, Evaluation, EventType, Outcome, Submission, TestCase, TestableComponent};
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ impl TestableComponent for Platform {
         "platform"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, Finding> {
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
         Box::pin(async { self.fits_together() })
     }
 
@@ -30,8 +30,8 @@ impl TestableComponent for Platform {
 
 impl Platform {
     /// Whether what the parts say about themselves can be.
-    fn fits_together(&self) -> Finding {
-        let (queue, stored) = (self.parts.queue.overview(), self.parts.storage.usage());
+    fn fits_together(&self) -> CheckResult {
+        let (queue, stored) = (self.parts.queue.queue_stats(), self.parts.storage.usage());
         if queue.depth > queue.capacity || queue.workers_busy > queue.workers {
             return Err(format!("the queue says that it holds more than it can: {queue:?}"));
         }
@@ -41,7 +41,7 @@ impl Platform {
         Ok(format!("{} evaluations stored, {} waiting", stored.entries, queue.depth))
     }
 
-    async fn traces(&self) -> Finding {
+    async fn traces(&self) -> CheckResult {
         let ended = self.run("print(6 * 7)").await?;
         if ended.stdout.text != "42\n" || ended.sandbox != self.sandbox {
             return Err(format!("a program that prints 42 ended as {ended:?}"));
@@ -60,9 +60,9 @@ impl Platform {
         Ok(format!("run, stored, and told in {} events", kinds.len()))
     }
 
-    async fn stores_cancelled(&self) -> Finding {
+    async fn stores_cancelled(&self) -> CheckResult {
         let id = self.submit_past_the_gate("import time; time.sleep(60)")?;
-        self.parts.queue.cancel(id).map_err(|fault| format!("not cancelled: {fault:?}"))?;
+        self.parts.queue.cancel(id).map_err(|error| format!("not cancelled: {error:?}"))?;
         self.end_of(id).await?;
         match self.parts.storage.get(id).and_then(|stored| stored.outcome) {
             Some(Outcome::Cancelled) => Ok("it is stored as cancelled".to_owned()),

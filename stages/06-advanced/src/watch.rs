@@ -50,27 +50,27 @@ impl Platform {
     /// another run goes on.
     pub async fn self_test(self: &Arc<Self>, suite: bool) -> Option<SelfTest> {
         let _turn = self.health.turn.try_lock().ok()?;
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut checks = Vec::new();
         for part in self.components() {
             let own = self_test(part.as_ref()).await;
             self.health.note(&own);
             checks.push(own);
             if suite {
-                run_suite(part.as_ref(), begun, &mut checks).await;
+                run_suite(part.as_ref(), started, &mut checks).await;
             }
         }
         Some(SelfTest {
             passed: checks.iter().all(|check| check.passed),
-            millis: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             checks,
         })
     }
 }
 
-async fn run_suite(part: &dyn TestableComponent, begun: Instant, checks: &mut Vec<Check>) {
+async fn run_suite(part: &dyn TestableComponent, started: Instant, checks: &mut Vec<Check>) {
     for case in part.test_suite() {
-        if begun.elapsed() < SUITE_DEADLINE {
+        if started.elapsed() < SUITE_DEADLINE {
             checks.push(check(part, case).await);
             continue;
         }

@@ -36,9 +36,9 @@ const PIPE: usize = 64 << 10;
 const STACK: usize = 64 << 10;
 
 fn main() {
-    if let Err(fault) = supervise() {
+    if let Err(error) = supervise() {
         // Before there is a program, standard error is ours.
-        eprintln!("the supervisor cannot go on: {fault}");
+        eprintln!("the supervisor cannot go on: {error}");
         exit(1);
     }
 }

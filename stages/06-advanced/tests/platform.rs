@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use shared::component::Finding;
+use shared::component::CheckResult;
 use shared::{
-    Bounds, BoxFuture, Capture, Engine, Evaluations, EventType, Job, Limits, Outcome, Refused,
-    Sandbox, Submission, TestCase, TestableComponent, Verdict,
+    Bounds, BoxFuture, Engine, Evaluations, EventType, Job, Limits, Outcome, OutputBuffer, Refused,
+    SandboxInfo, Submission, TestCase, TestableComponent, Verdict,
 };
-use stage_02_queue::{QueueOptions, Retention, SubprocessEngine, TaskQueue};
+use stage_02_queue::{ArchiveLimits, QueueOptions, SubprocessEngine, TaskQueue};
 use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions};
 use stage_06_advanced::{InMemoryStorage, Parts, Platform, PlatformOptions};
 use tokio_util::sync::CancellationToken;
@@ -35,12 +35,12 @@ const LIMITS: Limits = Limits {
 /// A platform on `engine`, all else as it is served.
 fn platform(engine: Arc<dyn Engine>, self_test_every: Duration) -> (Arc<Platform>, Parts) {
     let monitor = Arc::new(AdvancedMonitor::new(InMemoryMonitor::new(MonitorOptions::default())));
-    let storage = Arc::new(InMemoryStorage::new(Retention::default(), monitor.clone()));
+    let storage = Arc::new(InMemoryStorage::new(ArchiveLimits::default(), monitor.clone()));
     let options = QueueOptions { workers: 2, capacity: 10, limits: LIMITS };
     let queue = TaskQueue::with_archive(engine.clone(), monitor.clone(), options, storage.clone());
     let parts = Parts { engine, queue, monitor, storage };
     let bounds = Bounds { default: LIMITS, max_timeout_seconds: 10.0, max_memory_bytes: 256 << 20 };
-    let options = PlatformOptions { stage: "test", walls: "none", bounds, self_test_every };
+    let options = PlatformOptions { stage: "test", isolation: "none", bounds, self_test_every };
     (Platform::new(parts.clone(), options), parts)
 }
 
@@ -55,7 +55,7 @@ impl TestableComponent for Ailing {
         "ailing engine"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, Finding> {
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
         if self.ill.load(Ordering::Relaxed) {
             return Box::pin(async { Err("the walls have fallen".to_owned()) });
         }
@@ -68,24 +68,24 @@ impl TestableComponent for Ailing {
 }
 
 impl Engine for Ailing {
-    fn sandbox(&self) -> Sandbox {
+    fn sandbox(&self) -> SandboxInfo {
         self.inner.sandbox()
     }
 
     fn evaluate<'a>(
         &'a self,
         job: &'a Job,
-        capture: &'a Capture,
+        buffer: &'a OutputBuffer,
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict> {
-        self.inner.evaluate(job, capture, cancel)
+        self.inner.evaluate(job, buffer, cancel)
     }
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
+    let started = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "never {what}");
+        assert!(started.elapsed() < Duration::from_secs(20), "never {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -149,7 +149,7 @@ impl TestableComponent for Stubborn {
         "stubborn engine"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, Finding> {
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
         Box::pin(async { Ok("no".to_owned()) })
     }
 
@@ -159,14 +159,14 @@ impl TestableComponent for Stubborn {
 }
 
 impl Engine for Stubborn {
-    fn sandbox(&self) -> Sandbox {
-        Sandbox::default()
+    fn sandbox(&self) -> SandboxInfo {
+        SandboxInfo::default()
     }
 
     fn evaluate<'a>(
         &'a self,
         _job: &'a Job,
-        _capture: &'a Capture,
+        _capture: &'a OutputBuffer,
         _cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict> {
         Box::pin(pending())
@@ -178,14 +178,14 @@ async fn the_end_gives_up_on_what_does_not_end_and_marks_it() {
     let (platform, parts) = platform(Arc::new(Stubborn), Duration::from_hours(1));
     let [running, other, waiting] =
         [1, 2, 3].map(|_| platform.submit(Submission::new("", LIMITS), None).unwrap().id);
-    while platform.overview().workers_busy < 2 {
+    while platform.queue_stats().workers_busy < 2 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let begun = tokio::time::Instant::now();
+    let started = tokio::time::Instant::now();
     let now = CancellationToken::new();
     now.cancel();
     platform.shutdown(now).await;
-    assert_eq!(begun.elapsed().as_secs(), 8);
+    assert_eq!(started.elapsed().as_secs(), 8);
     assert_eq!(parts.storage.get(waiting).unwrap().outcome, Some(Outcome::Cancelled));
     for id in [running, other] {
         let stored = parts.storage.get(id).unwrap();

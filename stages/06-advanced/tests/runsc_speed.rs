@@ -8,21 +8,21 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::{Capture, Engine as _, Job, Outcome, Stream, Submission};
-use stage_04_docker::PROBE;
+use shared::{Engine as _, Job, Outcome, OutputBuffer, Stream, Submission};
+use stage_04_docker::PROBE_LIMITS;
 use stage_06_advanced::{RunscEngine, RunscOptions};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Runs `print(1)`; gives how long it took and whether a sandbox had been waiting.
 async fn one(engine: &RunscEngine) -> (Duration, bool) {
-    let job = Job { id: Uuid::now_v7(), submission: Submission::new("print(1)", PROBE) };
-    let capture = Capture::new(PROBE.output_bytes, Box::new(|_, _, _| {}));
-    let begun = Instant::now();
-    let verdict = engine.evaluate(&job, &capture, CancellationToken::new()).await;
-    let took = begun.elapsed();
+    let job = Job { id: Uuid::now_v7(), submission: Submission::new("print(1)", PROBE_LIMITS) };
+    let buffer = OutputBuffer::new(PROBE_LIMITS.output_bytes, Box::new(|_, _, _| {}));
+    let started = Instant::now();
+    let verdict = engine.evaluate(&job, &buffer, CancellationToken::new()).await;
+    let took = started.elapsed();
     assert_eq!(verdict.outcome, Outcome::Exited, "{verdict:?}");
-    assert_eq!(capture.output(Stream::Stdout).text, "1\n");
+    assert_eq!(buffer.output(Stream::Stdout).text, "1\n");
     (took, verdict.evidence.counters["sandbox.warm"] == true)
 }
 
@@ -32,7 +32,7 @@ fn percentiles(mut times: Vec<Duration>) -> (Duration, Duration) {
 }
 
 async fn docker_run() -> Duration {
-    let begun = Instant::now();
+    let started = Instant::now();
     let status = tokio::process::Command::new("docker")
         .args(["run", "--rm", "--runtime=runsc", "--network=none", "--read-only"])
         .args(["--user=65534:65534", "crucible/python:local"])
@@ -42,15 +42,15 @@ async fn docker_run() -> Duration {
         .await
         .expect("run infrastructure/setup/setup.sh first");
     assert!(status.success());
-    begun.elapsed()
+    started.elapsed()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn alone_a_waiting_sandbox_saves_its_start() {
     let warm = RunscOptions { warm_sandboxes: 8, ..RunscOptions::default() };
-    let warm = RunscEngine::start(&warm, PROBE).await.expect("run setup.sh first");
+    let warm = RunscEngine::start(&warm, PROBE_LIMITS).await.expect("run setup.sh first");
     let cold = RunscOptions { warm_sandboxes: 0, ..RunscOptions::default() };
-    let cold = RunscEngine::start(&cold, PROBE).await.expect("run setup.sh first");
+    let cold = RunscEngine::start(&cold, PROBE_LIMITS).await.expect("run setup.sh first");
     let (mut warm_times, mut cold_times, mut docker_times) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..20 {
         assert!(warm.is_warm(Duration::from_mins(1)).await, "{:?}", warm.pool());
@@ -76,9 +76,10 @@ async fn alone_a_waiting_sandbox_saves_its_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn alone_four_clients_keep_it_busy() {
     let options = RunscOptions { warm_sandboxes: 8, ..RunscOptions::default() };
-    let engine = Arc::new(RunscEngine::start(&options, PROBE).await.expect("run setup.sh first"));
+    let engine =
+        Arc::new(RunscEngine::start(&options, PROBE_LIMITS).await.expect("run setup.sh first"));
     assert!(engine.is_warm(Duration::from_mins(1)).await, "{:?}", engine.pool());
-    let begun = Instant::now();
+    let started = Instant::now();
     let clients: Vec<_> = (0..4)
         .map(|_| {
             let engine = Arc::clone(&engine);
@@ -92,7 +93,7 @@ async fn alone_four_clients_keep_it_busy() {
     for client in clients {
         client.await.unwrap();
     }
-    let took = begun.elapsed();
+    let took = started.elapsed();
     println!("100 evaluations, four at a time: {took:?}, {:.1}/s", 100.0 / took.as_secs_f64());
     engine.close().await;
     assert_eq!(engine.remaining(), 0);

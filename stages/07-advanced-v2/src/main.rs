@@ -2,19 +2,19 @@
 
 use std::process::ExitCode;
 
-use shared::cli::{App, BuildError, Diagnosis, Front, Program, Settings};
+use shared::cli::{App, BuildError, Diagnosis, Front, Settings, Stage};
 use stage_06_advanced::{Platform, configure};
 use stage_07_advanced_v2::{ApiArgs, RestfulApi};
 
 // ANCHOR: wiring
 struct AdvancedV2;
 
-impl Program for AdvancedV2 {
+impl Stage for AdvancedV2 {
     const NUMBER: u16 = 7;
     const NAME: &'static str = "stage-07-advanced-v2";
-    const WALLS: &'static str = "runs programs behind the walls you choose: gVisor's, unless you \
+    const ISOLATION: &'static str = "runs programs behind the isolation you choose: gVisor's, unless you \
                                  say otherwise";
-    const HOST_IS_OPEN: bool = false;
+    const UNSANDBOXED: bool = false;
     type Args = ApiArgs;
 
     async fn build(settings: &Settings, args: &ApiArgs) -> Result<App, BuildError> {
@@ -36,8 +36,8 @@ impl Program for AdvancedV2 {
         Ok(configure(command, std::env::args_os())?)
     }
 
-    fn walls(args: &ApiArgs) -> (&'static str, bool) {
-        args.platform.engine.engine.walls()
+    fn isolation(args: &ApiArgs) -> (&'static str, bool) {
+        args.platform.engine.engine.isolation()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::component::Finding;
+use shared::component::CheckResult;
 use shared::{BoxFuture, TestCase, TestableComponent};
 
 use crate::request::ApiRequest;
@@ -15,7 +15,7 @@ impl TestableComponent for RestfulApi {
         "api"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, Finding> {
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
         Box::pin(async {
             let answer = self.handle(ApiRequest::new(Method::GET, "/health")).await;
             let (status, body) = read(answer).await;
@@ -36,7 +36,7 @@ impl TestableComponent for RestfulApi {
 }
 
 impl RestfulApi {
-    async fn evaluates(&self) -> Finding {
+    async fn evaluates(&self) -> CheckResult {
         let request = ApiRequest::new(Method::POST, "/eval")
             .with_header("prefer", "wait=30")
             .with_json(&json!({ "code": "print(6 * 7)" }));
@@ -58,7 +58,7 @@ impl RestfulApi {
         }
     }
 
-    async fn refuses(&self) -> Finding {
+    async fn refuses(&self) -> CheckResult {
         let post = |body: &'static str| {
             let json = ApiRequest::new(Method::POST, "/eval").with_body(body);
             json.with_header("content-type", "application/json")
@@ -89,7 +89,7 @@ impl RestfulApi {
         Ok(format!("{count} wrong requests, {count} problems"))
     }
 
-    async fn heads(&self) -> Finding {
+    async fn heads(&self) -> CheckResult {
         let [get, head] = [Method::GET, Method::HEAD].map(|it| ApiRequest::new(it, "/health"));
         let (get, head) = (self.handle(get).await, self.handle(head).await);
         let length =

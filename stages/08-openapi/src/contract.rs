@@ -102,7 +102,7 @@ impl Contract {
     /// [`ContractError`]. Nothing is left for later: a contract that loads can be checked against.
     pub fn parse(text: String) -> Result<Self, ContractError> {
         let document: Value = serde_saphyr::from_str(&text)
-            .map_err(|fault| ContractError::Yaml(fault.to_string()))?;
+            .map_err(|violation| ContractError::Yaml(violation.to_string()))?;
         let document = Arc::new(document);
         let root = Place::root(&document);
         if !root.text("openapi").is_some_and(|version| version.starts_with("3.1.")) {
@@ -116,7 +116,7 @@ impl Contract {
             let here = (first..operations.len()).collect();
             paths
                 .insert(path.clone(), here)
-                .map_err(|fault| ContractError::Path { path, reason: fault.to_string() })?;
+                .map_err(|violation| ContractError::Path { path, reason: violation.to_string() })?;
         }
         let json = Bytes::from(document.to_string());
         Ok(Self { yaml: text.into(), json, operations, paths })

@@ -6,7 +6,7 @@ use serde_json::Value;
 use shared::Limits;
 
 use super::*;
-use crate::fault::{Faults, Part};
+use crate::violation::{Part, Violations};
 
 const LIMITS: Limits = Limits {
     timeout_seconds: 30.0,
@@ -66,17 +66,17 @@ fn every_example_is_what_its_schema_says_and_nothing_is_without() {
             wrong.push(format!("{} has no example", place.pointer));
         }
         for (name, value) in examples {
-            let mut faults = Faults::default();
-            schema.check(&value, Part::Body, "", &mut faults);
+            let mut violations = Violations::default();
+            schema.check(&value, Part::Body, "", &mut violations);
             if let Some(item) = &item {
                 let events = events(value.as_str().unwrap());
                 assert!(!events.is_empty(), "{} {name} has no events", place.pointer);
                 for event in &events {
-                    item.check(event, Part::Body, "", &mut faults);
+                    item.check(event, Part::Body, "", &mut violations);
                 }
             }
             wrong.extend(
-                faults.as_slice().iter().map(|it| format!("{} {name}: {it}", place.pointer)),
+                violations.as_slice().iter().map(|it| format!("{} {name}: {it}", place.pointer)),
             );
             checked += 1;
         }
@@ -157,7 +157,7 @@ fn bounds_that_are_in_force_are_in_what_is_served() {
 fn what_cannot_be_held_to_is_refused_when_it_is_loaded() {
     let contract = |path: &str| {
         let head = "openapi: 3.1.0\npaths:\n  /x:\n    get:\n      operationId: x\n";
-        Contract::parse(format!("{head}{path}")).err().map(|fault| fault.to_string())
+        Contract::parse(format!("{head}{path}")).err().map(|violation| violation.to_string())
     };
     let fine = "      responses: {'200': {description: x}}\n";
     assert_eq!(contract(fine), None);
@@ -172,9 +172,9 @@ fn what_cannot_be_held_to_is_refused_when_it_is_loaded() {
             "cannot be used",
         ),
     ] {
-        let fault =
+        let violation =
             contract(&format!("{path}{}", if path.is_empty() { "" } else { fine })).unwrap();
-        assert!(fault.contains(said), "{path}: {fault}");
+        assert!(violation.contains(said), "{path}: {violation}");
     }
     assert!(Contract::parse("openapi: 3.0.3\n".to_owned()).is_err());
     assert!(Contract::parse("a: [".to_owned()).is_err());

@@ -6,7 +6,7 @@
 use serde_json::Value;
 use shared::Bounds;
 
-use crate::fault::push_name;
+use crate::violation::push_name;
 
 /// References that lead to references: more than these are a circle.
 const MOST_REFERENCES: usize = 8;

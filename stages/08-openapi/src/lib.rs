@@ -5,7 +5,7 @@
 //! 1. `openapi.yaml`: everything that can be asked, and everything that is answered;
 //! 2. [`Contract`]: that file, loaded and compiled; `document`, `operation` and `schema` are how;
 //! 3. [`OpenApiValidatedApi`]: any API, held to a contract in both directions; `request`,
-//!    `response` and `stream` say what is wrong with a message, and `fault` how that is told;
+//!    `response` and `stream` say what is wrong with a message, and `violation` how that is told;
 //! 4. [`DocumentedApi`]: the contract over HTTP, and a page that shows it;
 //! 5. `client`: a typed client, made from the contract;
 //! 6. `suite`: what this layer promises, checked on the live API.
@@ -18,11 +18,11 @@ mod document;
 mod operation;
 mod schema;
 
-mod fault;
 mod media;
 mod request;
 mod response;
 mod stream;
+mod violation;
 
 mod counts;
 mod problem;

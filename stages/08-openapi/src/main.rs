@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::cli::{App, BuildError, Diagnosis, Front, Program, Settings};
+use shared::cli::{App, BuildError, Diagnosis, Front, Settings, Stage};
 use stage_06_advanced::{Platform, configure};
 use stage_07_advanced_v2::RestfulApi;
 use stage_08_openapi::{Contract, ContractArgs, DocumentedApi, OpenApiValidatedApi};
@@ -11,12 +11,12 @@ use stage_08_openapi::{Contract, ContractArgs, DocumentedApi, OpenApiValidatedAp
 // ANCHOR: wiring
 struct OpenApi;
 
-impl Program for OpenApi {
+impl Stage for OpenApi {
     const NUMBER: u16 = 8;
     const NAME: &'static str = "stage-08-openapi";
-    const WALLS: &'static str = "runs programs behind the walls you choose: gVisor's, unless you \
+    const ISOLATION: &'static str = "runs programs behind the isolation you choose: gVisor's, unless you \
                                  say otherwise";
-    const HOST_IS_OPEN: bool = false;
+    const UNSANDBOXED: bool = false;
     type Args = ContractArgs;
 
     async fn build(settings: &Settings, args: &ContractArgs) -> Result<App, BuildError> {
@@ -44,8 +44,8 @@ impl Program for OpenApi {
         args.generate_client(settings)
     }
 
-    fn walls(args: &ContractArgs) -> (&'static str, bool) {
-        args.api.platform.engine.engine.walls()
+    fn isolation(args: &ContractArgs) -> (&'static str, bool) {
+        args.api.platform.engine.engine.isolation()
     }
 }
 

@@ -10,8 +10,8 @@ use http::{HeaderName, Method, StatusCode};
 
 use crate::contract::ContractError;
 use crate::document::Place;
-use crate::fault::Part;
 use crate::schema::{Schema, Schemas};
+use crate::violation::Part;
 
 /// One method of one path.
 pub struct Operation {

@@ -1,14 +1,14 @@
 //! Is a response what the contract says?
 //!
-//! Stricter than OpenAPI asks for: a header that the contract does not name is a fault as well. That
+//! Stricter than OpenAPI asks for: a header that the contract does not name is a violation as well. That
 //! is how something leaks that nobody meant to send.
 
 use http::{HeaderMap, StatusCode};
 
-use crate::fault::{Fault, Faults, Kind, Part};
 use crate::media;
 use crate::operation::{Answer, Content, Operation};
 use crate::request::value;
+use crate::violation::{Kind, Part, Violation, Violations};
 
 /// Headers that any response may have: OpenAPI describes the first by the media type, and the others
 /// are put on every response, whatever it answers.
@@ -25,30 +25,31 @@ impl Operation {
         headers: &HeaderMap,
         body: Option<&[u8]>,
         head: bool,
-    ) -> Faults {
-        let mut faults = Faults::default();
+    ) -> Violations {
+        let mut violations = Violations::default();
         let Some(answer) = self.answer(status) else {
             let detail = format!("{} has no answer {status}", self.id);
-            faults.add(Fault::of(Part::Status, Kind::Shape, detail));
-            return faults;
+            violations.add(Violation::of(Part::Status, Kind::Shape, detail));
+            return violations;
         };
-        answer.check_headers(headers, &mut faults);
+        answer.check_headers(headers, &mut violations);
         let media = media::of(headers);
         match answer.content.get(&media) {
             Some(_) if head => {}
-            Some(content) => content.check(&media, body, &mut faults),
+            Some(content) => content.check(&media, body, &mut violations),
             None if answer.content.is_empty() => {
                 if media.is_empty() && body.is_some_and(<[u8]>::is_empty) {
-                    return faults;
+                    return violations;
                 }
-                faults.add(Fault::of(Part::Body, Kind::Shape, "this answer has no body"));
+                violations.add(Violation::of(Part::Body, Kind::Shape, "this answer has no body"));
             }
             None => {
-                let fault = Fault::of(Part::Header, Kind::Shape, "no media type of this answer");
-                faults.add(fault.at("content-type"));
+                let violation =
+                    Violation::of(Part::Header, Kind::Shape, "no media type of this answer");
+                violations.add(violation.at("content-type"));
             }
         }
-        faults
+        violations
     }
     // ANCHOR_END: check_response
 
@@ -59,30 +60,35 @@ impl Operation {
 }
 
 impl Answer {
-    fn check_headers(&self, headers: &HeaderMap, faults: &mut Faults) {
+    fn check_headers(&self, headers: &HeaderMap, violations: &mut Violations) {
         for header in &self.headers {
-            header.check_header(headers, faults);
+            header.check_header(headers, violations);
         }
         for name in headers.keys() {
             let declared =
                 self.headers.iter().any(|it| name.as_str().eq_ignore_ascii_case(&it.name));
             if !declared && !OF_ALL.contains(&name.as_str()) {
-                let fault = Fault::of(Part::Header, Kind::Shape, "this header is not announced");
-                faults.add(fault.at(name.as_str()));
+                let violation =
+                    Violation::of(Part::Header, Kind::Shape, "this header is not announced");
+                violations.add(violation.at(name.as_str()));
             }
         }
     }
 }
 
 impl Content {
-    fn check(&self, media: &str, body: Option<&[u8]>, faults: &mut Faults) {
+    fn check(&self, media: &str, body: Option<&[u8]>, violations: &mut Violations) {
         match (body, &self.schema) {
             (None, _) if self.item.is_none() => {
-                faults.add(Fault::of(Part::Body, Kind::Shape, "this answer is not a stream"));
+                violations.add(Violation::of(
+                    Part::Body,
+                    Kind::Shape,
+                    "this answer is not a stream",
+                ));
             }
             (Some(body), Some(schema)) => match value(media, body) {
-                Ok(value) => schema.check(&value, Part::Body, "", faults),
-                Err(detail) => faults.add(Fault::of(Part::Body, Kind::Shape, detail)),
+                Ok(value) => schema.check(&value, Part::Body, "", violations),
+                Err(detail) => violations.add(Violation::of(Part::Body, Kind::Shape, detail)),
             },
             _ => {}
         }

@@ -17,7 +17,7 @@ use jsonschema::{JsonType, PatternOptions, Registry, ValidationError, Validator}
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::fault::{Fault, Faults, Kind, Part, push_name};
+use crate::violation::{Kind, Part, Violation, Violations, push_name};
 
 /// The name under which the document is registered.
 const DOCUMENT: &str = "urn:crucible:openapi";
@@ -61,7 +61,10 @@ impl Schemas {
         let registry = Registry::new()
             .add(DOCUMENT, Value::clone(&document))
             .and_then(jsonschema::RegistryBuilder::prepare)
-            .map_err(|fault| BadSchema { pointer: String::new(), reason: fault.to_string() })?;
+            .map_err(|violation| BadSchema {
+                pointer: String::new(),
+                reason: violation.to_string(),
+            })?;
         Ok(Self { registry, document, compiled: RefCell::default() })
     }
 
@@ -82,7 +85,7 @@ impl Schemas {
             .with_pattern_options(PatternOptions::regex())
             .should_validate_formats(true)
             .build(&serde_json::json!({ "$ref": format!("{DOCUMENT}#{fragment}") }))
-            .map_err(|fault| bad(fault.to_string()))?;
+            .map_err(|violation| bad(violation.to_string()))?;
         let schema = Arc::new(Schema { validator, document: Arc::clone(&self.document) });
         self.compiled.borrow_mut().insert(pointer.to_owned(), Arc::clone(&schema));
         Ok(schema)
@@ -98,52 +101,61 @@ pub(crate) struct Schema {
 
 impl Schema {
     // ANCHOR: check
-    /// Puts everything that is wrong with `value` into `faults`. `base` is the pointer to the value.
-    pub(crate) fn check(&self, value: &Value, part: Part, base: &str, faults: &mut Faults) {
+    /// Puts everything that is wrong with `value` into `violations`. `base` is the pointer to the value.
+    pub(crate) fn check(&self, value: &Value, part: Part, base: &str, violations: &mut Violations) {
         // Most messages are right, and this question is the cheaper one.
         if self.validator.is_valid(value) {
             return;
         }
         for error in self.validator.iter_errors(value) {
-            if faults.is_full() {
+            if violations.is_full() {
                 break;
             }
-            self.explain(&error, part, base, faults);
+            self.explain(&error, part, base, violations);
         }
     }
     // ANCHOR_END: check
 
-    fn explain(&self, error: &ValidationError<'_>, part: Part, base: &str, faults: &mut Faults) {
+    fn explain(
+        &self,
+        error: &ValidationError<'_>,
+        part: Part,
+        base: &str,
+        violations: &mut Violations,
+    ) {
         let pointer = format!("{base}{}", error.instance_path());
-        let fault = |kind, detail: String| Fault { part, pointer: pointer.clone(), detail, kind };
+        let violation =
+            |kind, detail: String| Violation { part, pointer: pointer.clone(), detail, kind };
         match error.kind() {
             ValidationErrorKind::OneOfNotValid { context }
             | ValidationErrorKind::AnyOf { context } => match meant(error, context) {
                 Some(branch) => {
                     for inner in branch {
-                        self.explain(inner, part, base, faults);
+                        self.explain(inner, part, base, violations);
                     }
                 }
-                None => faults.add(fault(Kind::Shape, self.shapes(error))),
+                None => violations.add(violation(Kind::Shape, self.shapes(error))),
             },
             ValidationErrorKind::AdditionalProperties { unexpected } => {
                 for name in unexpected {
                     let detail = "take this out: it is not known here".to_owned();
-                    faults.add(fault(Kind::Shape, detail).at(name));
+                    violations.add(violation(Kind::Shape, detail).at(name));
                 }
             }
             ValidationErrorKind::Required { property } => {
                 let name = property.as_str().unwrap_or_default();
-                faults.add(fault(Kind::Shape, "this is missing".to_owned()).at(name));
+                violations.add(violation(Kind::Shape, "this is missing".to_owned()).at(name));
             }
             ValidationErrorKind::PropertyNames { error: inner } => {
                 let mut at = pointer.clone();
                 push_name(&mut at, inner.instance().as_str().unwrap_or_default());
                 let detail = format!("choose another name: {}", self.detail(inner));
-                faults.add(Fault { pointer: at, ..fault(Kind::Value, detail) });
+                violations.add(Violation { pointer: at, ..violation(Kind::Value, detail) });
             }
-            ValidationErrorKind::Type { .. } => faults.add(fault(Kind::Shape, self.detail(error))),
-            _ => faults.add(fault(Kind::Value, self.detail(error))),
+            ValidationErrorKind::Type { .. } => {
+                violations.add(violation(Kind::Shape, self.detail(error)));
+            }
+            _ => violations.add(violation(Kind::Value, self.detail(error))),
         }
     }
 
@@ -250,11 +262,13 @@ mod tests {
         Schemas::new(Arc::new(document))?.at("/components/tested")
     }
 
-    fn faults(rules: &Value, value: &Value) -> Vec<(String, String, Kind)> {
-        let mut faults = Faults::default();
-        schema(rules).unwrap().check(value, Part::Body, "/base", &mut faults);
-        let seen = |fault: &Fault| (fault.pointer.clone(), fault.detail.clone(), fault.kind);
-        faults.as_slice().iter().map(seen).collect()
+    fn violations(rules: &Value, value: &Value) -> Vec<(String, String, Kind)> {
+        let mut violations = Violations::default();
+        schema(rules).unwrap().check(value, Part::Body, "/base", &mut violations);
+        let seen = |violation: &Violation| {
+            (violation.pointer.clone(), violation.detail.clone(), violation.kind)
+        };
+        violations.as_slice().iter().map(seen).collect()
     }
 
     #[test]
@@ -263,7 +277,7 @@ mod tests {
             "type": "object", "required": ["a"], "additionalProperties": false,
             "properties": { "a": {}, "b": { "type": ["string", "null"] }, "c/d": { "maximum": 3 } },
         });
-        let seen = faults(&rules, &json!({ "b": 1, "c/d": 4, "e~": 1 }));
+        let seen = violations(&rules, &json!({ "b": 1, "c/d": 4, "e~": 1 }));
         let expected = [
             ("/base/a", "this is missing", Kind::Shape),
             ("/base/b", "give null or a string", Kind::Shape),
@@ -271,8 +285,8 @@ mod tests {
             ("/base/e~0", "take this out: it is not known here", Kind::Shape),
         ];
         for (pointer, detail, kind) in expected {
-            let fault = (pointer.to_owned(), detail.to_owned(), kind);
-            assert!(seen.contains(&fault), "{fault:?} is not in {seen:?}");
+            let violation = (pointer.to_owned(), detail.to_owned(), kind);
+            assert!(seen.contains(&violation), "{violation:?} is not in {seen:?}");
         }
         assert_eq!(seen.len(), expected.len(), "{seen:?}");
     }
@@ -280,7 +294,7 @@ mod tests {
     #[test]
     fn a_fault_inside_a_choice_is_named_where_it_is() {
         let rules = json!({ "$ref": "#/components/Pair" });
-        let one = |value| faults(&rules, &value).remove(0);
+        let one = |value| violations(&rules, &value).remove(0);
         assert_eq!(one(json!({ "cats": 0 })).0, "/base/cats");
         assert_eq!(one(json!("long")).1, "at most 3 characters");
         let (pointer, detail, kind) = one(json!(7));
@@ -306,7 +320,7 @@ mod tests {
             names.iter().map(|name| ((*name).to_owned(), json!(secret))).collect();
         value["i"] = json!([secret]);
         value["j"] = json!([secret]);
-        let seen = faults(&rules, &value);
+        let seen = violations(&rules, &value);
         assert!(seen.len() >= 12, "{seen:?}");
         assert!(!format!("{seen:?}").contains(secret), "{seen:?}");
     }
@@ -314,15 +328,15 @@ mod tests {
     #[test]
     fn a_name_that_breaks_the_rules_is_pointed_at() {
         let rules = json!({ "propertyNames": { "maxLength": 3 } });
-        let (pointer, detail, _) = faults(&rules, &json!({ "a/bc": 1 })).remove(0);
+        let (pointer, detail, _) = violations(&rules, &json!({ "a/bc": 1 })).remove(0);
         assert_eq!(pointer, "/base/a~1bc");
         assert_eq!(detail, "choose another name: at most 3 characters");
     }
 
     #[test]
     fn a_pattern_that_needs_backtracking_is_refused() {
-        let fault = schema(&json!({ "pattern": "^(?=a)(a+)+$" })).err().unwrap();
-        assert_eq!(fault.pointer, "/components/tested");
+        let violation = schema(&json!({ "pattern": "^(?=a)(a+)+$" })).err().unwrap();
+        assert_eq!(violation.pointer, "/components/tested");
     }
 
     #[test]

@@ -11,8 +11,8 @@ use serde_json::Value;
 use sse_stream::{Sse, SseStream};
 
 use crate::counts::Counts;
-use crate::fault::{Fault, Faults, Kind, Part};
 use crate::operation::Item;
+use crate::violation::{Kind, Part, Violation, Violations};
 
 /// Bytes of an event. One that is longer will not end.
 const LONGEST: usize = 16 << 20;
@@ -43,9 +43,9 @@ impl Watch {
         let mut passed = BytesMut::new();
         while let Some(end) = self.kept.windows(END.len()).position(|bytes| bytes == END) {
             let event = self.kept.split_to(end + END.len());
-            let faults = self.check(event.clone().freeze());
-            if !faults.is_empty() {
-                self.report(&faults);
+            let violations = self.check(event.clone().freeze());
+            if !violations.is_empty() {
+                self.report(&violations);
                 if self.strict {
                     return None;
                 }
@@ -53,9 +53,9 @@ impl Watch {
             passed.unsplit(event);
         }
         if self.kept.len() > LONGEST {
-            let mut faults = Faults::default();
-            faults.add(Fault::of(Part::Body, Kind::Shape, "an event without an end"));
-            self.report(&faults);
+            let mut violations = Violations::default();
+            violations.add(Violation::of(Part::Body, Kind::Shape, "an event without an end"));
+            self.report(&violations);
             return None;
         }
         Some(passed.freeze())
@@ -63,42 +63,43 @@ impl Watch {
     // ANCHOR_END: pass
 
     // ANCHOR: check
-    fn check(&self, event: Bytes) -> Faults {
-        let mut faults = Faults::default();
-        let mut broken = |detail| faults.add(Fault::of(Part::Body, Kind::Shape, detail));
+    fn check(&self, event: Bytes) -> Violations {
+        let mut violations = Violations::default();
+        let mut broken = |detail| violations.add(Violation::of(Part::Body, Kind::Shape, detail));
         // All of it is there, so that the decoder has no reason to wait.
         let decoded = SseStream::new(http_body_util::Full::new(event)).next().now_or_never();
         let Sse { event, data, id, .. } = match decoded {
             Some(Some(Ok(event))) => event,
             // A comment, which says that the stream is alive.
-            Some(None) => return faults,
+            Some(None) => return violations,
             _ => {
                 broken("not an event");
-                return faults;
+                return violations;
             }
         };
         let lines = [("event", event), ("id", id), ("data", data)];
         let given = |(name, line): (&str, Option<String>)| Some((name.to_owned(), line?.into()));
         let lines = Value::Object(lines.into_iter().filter_map(given).collect());
-        self.item.lines.check(&lines, Part::Body, "", &mut faults);
+        self.item.lines.check(&lines, Part::Body, "", &mut violations);
         match serde_json::from_str::<Value>(lines["data"].as_str().unwrap_or_default()) {
             Ok(data) => {
-                self.item.data.check(&data, Part::Body, "/data", &mut faults);
+                self.item.data.check(&data, Part::Body, "/data", &mut violations);
                 if data["type"] != lines["event"] {
-                    let fault = Fault::of(Part::Body, Kind::Value, "give the type in the data");
-                    faults.add(fault.at("event"));
+                    let violation =
+                        Violation::of(Part::Body, Kind::Value, "give the type in the data");
+                    violations.add(violation.at("event"));
                 }
             }
-            Err(_) => faults.add(Fault::of(Part::Body, Kind::Shape, "not JSON").at("data")),
+            Err(_) => violations.add(Violation::of(Part::Body, Kind::Shape, "not JSON").at("data")),
         }
-        faults
+        violations
     }
     // ANCHOR_END: check
 
-    fn report(&self, faults: &Faults) {
+    fn report(&self, violations: &Violations) {
         self.counts.broken_event(&self.operation);
-        for fault in faults.as_slice() {
-            tracing::error!(operation = self.operation, %fault, "an event breaks the contract");
+        for violation in violations.as_slice() {
+            tracing::error!(operation = self.operation, %violation, "an event breaks the contract");
         }
     }
 }

@@ -2,20 +2,20 @@
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::component::Finding;
+use shared::component::CheckResult;
 use shared::{BoxFuture, TestCase, TestableComponent};
 use stage_07_advanced_v2::{ApiRequest, ApiService};
 
-use crate::fault::Part;
 use crate::operation::Operation;
 use crate::validated::OpenApiValidatedApi;
+use crate::violation::Part;
 
 impl<A: ApiService> TestableComponent for OpenApiValidatedApi<A> {
     fn name(&self) -> &'static str {
         "contract"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, Finding> {
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
         Box::pin(async {
             let count = self.contract.operations().len();
             match self.ask(ApiRequest::new(Method::GET, "/health")).await {
@@ -27,7 +27,10 @@ impl<A: ApiService> TestableComponent for OpenApiValidatedApi<A> {
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {
         vec![
-            TestCase::new("all faults of a request come at once, without its values", self.tells()),
+            TestCase::new(
+                "all violations of a request come at once, without its values",
+                self.tells(),
+            ),
             TestCase::new("what can be looked at is what the contract says", self.looks()),
             TestCase::new("a program goes through, in and out", self.evaluates()),
         ]
@@ -41,7 +44,7 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
         (response.status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    async fn tells(&self) -> Finding {
+    async fn tells(&self) -> CheckResult {
         let secret = "hunter2";
         let wrong = json!({ "code": 7, "stdin": { "text": secret }, "image": secret });
         let request = ApiRequest::new(Method::POST, "/eval?dry=1").with_json(&wrong);
@@ -53,16 +56,16 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
         let all = ["/dry", "/code", "/stdin", "/image"];
         let missed = all.iter().find(|place| !pointers.iter().any(|it| it.starts_with(**place)));
         if status != StatusCode::BAD_REQUEST || missed.is_some() {
-            Err(format!("faults at {all:?} were answered {status}: {body}"))
+            Err(format!("violations at {all:?} were answered {status}: {body}"))
         } else if body.to_string().contains(secret) {
             Err(format!("the answer repeats a value: {body}"))
         } else {
-            Ok(format!("{} faults in one answer", pointers.len()))
+            Ok(format!("{} violations in one answer", pointers.len()))
         }
     }
 
     /// Asks for everything that needs neither a parameter nor a change, and does not go on for ever.
-    async fn looks(&self) -> Finding {
+    async fn looks(&self) -> CheckResult {
         let plain = |operation: &&Operation| {
             let needs = operation.parameters_in(Part::Path).next().is_some();
             operation.method == Method::GET && !needs && operation.path != "/events"
@@ -82,7 +85,7 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
         }
     }
 
-    async fn evaluates(&self) -> Finding {
+    async fn evaluates(&self) -> CheckResult {
         let broken = self.counts.broken();
         let request = ApiRequest::new(Method::POST, "/eval")
             .with_header("prefer", "wait=30")

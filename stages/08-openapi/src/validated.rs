@@ -66,12 +66,12 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
             ApiBody::Bytes(bytes) => Some(&bytes[..]),
             ApiBody::Stream(_) => None,
         };
-        let faults = operation.check_response(status, &headers, known, head);
-        if !faults.is_empty() {
+        let violations = operation.check_response(status, &headers, known, head);
+        if !violations.is_empty() {
             self.counts.broken_response(&operation.id);
-            for fault in faults.as_slice() {
+            for violation in violations.as_slice() {
                 let operation = &operation.id;
-                tracing::error!(operation, %status, %fault, "a response breaks the contract");
+                tracing::error!(operation, %status, %violation, "a response breaks the contract");
             }
             if self.strict {
                 let detail = "the answer breaks the contract, so it is not sent; the log says how";

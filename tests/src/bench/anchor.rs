@@ -89,9 +89,9 @@ fn docker_run() -> Command {
 }
 
 async fn process(mut command: Command) -> Result<Duration> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let output = command.stdin(Stdio::null()).output().await?;
-    let took = begun.elapsed();
+    let took = started.elapsed();
     if !output.status.success() || output.stdout != b"1\n" {
         bail!("{:?} said {output:?}", command.as_std());
     }
@@ -101,10 +101,10 @@ async fn process(mut command: Command) -> Result<Duration> {
 /// Creates, attaches, starts, reads to the end and waits; taking it away is not counted, as a stage
 /// answers before it does that.
 async fn container(docker: &Docker, body: &ContainerCreateBody) -> Result<Duration> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let id = docker.create_container(None, body.clone()).await?.id;
     let ran = attended(docker, &id).await;
-    let took = begun.elapsed();
+    let took = started.elapsed();
     let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
     docker.remove_container(&id, Some(options)).await?;
     let (output, code) = ran?;
@@ -128,7 +128,7 @@ async fn attended(docker: &Docker, id: &str) -> Result<(Vec<u8>, i64)> {
         Some(Ok(ended)) => ended.status_code,
         // That is how bollard says that an exit code is not 0.
         Some(Err(Error::DockerContainerWaitError { code, .. })) => code,
-        Some(Err(fault)) => return Err(fault.into()),
+        Some(Err(error)) => return Err(error.into()),
         None => bail!("Docker did not say how the container ended"),
     };
     Ok((output, code))

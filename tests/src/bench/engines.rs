@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use shared::{Capture, Engine, Job, Limits, Outcome, Stream, Submission};
+use shared::{Engine, Job, Limits, Outcome, OutputBuffer, Stream, Submission};
 use stage_02_queue::SubprocessEngine;
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
 use stage_05_gvisor::GVisorEngine;
@@ -73,10 +73,10 @@ impl Direct {
     /// Runs `code` and says how long that took.
     pub(super) async fn run(&self, code: &str, limits: Limits) -> Result<Duration> {
         let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
-        let capture = Capture::new(limits.output_bytes, Box::new(|_, _, _| {}));
-        let run = self.engine().evaluate(&job, &capture, CancellationToken::new());
+        let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
+        let run = self.engine().evaluate(&job, &buffer, CancellationToken::new());
         let (verdict, took) = timed(run).await;
-        let printed = capture.output(Stream::Stdout).text;
+        let printed = buffer.output(Stream::Stdout).text;
         if (verdict.outcome, printed.as_str()) != (Outcome::Exited, "1\n") {
             bail!("the engine, called directly, ended as {verdict:?}, and printed {printed:?}");
         }

@@ -47,7 +47,7 @@ impl Told {
                 Line::Begun { test } => told.unfinished = Some(test),
                 Line::Verdict { test, verdict, said } => {
                     // A class that is skipped tells without having begun.
-                    told.unfinished.take_if(|begun| *begun == test);
+                    told.unfinished.take_if(|started| *started == test);
                     told.verdicts.insert(test, Verdict { verdict, said });
                 }
                 Line::End { python } => (told.unfinished, told.python) = (None, Some(python)),
@@ -70,7 +70,7 @@ impl Told {
 mod tests {
     use super::*;
 
-    const BEGUN: &str = "M {\"kind\": \"begun\", \"test\": \"a\"}\n";
+    const BEGUN: &str = "M {\"kind\": \"started\", \"test\": \"a\"}\n";
     const PASSED: &str =
         "M {\"kind\": \"verdict\", \"test\": \"a\", \"verdict\": \"passed\", \"said\": \"\"}\n";
 

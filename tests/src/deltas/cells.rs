@@ -207,8 +207,8 @@ pub(super) mod tests {
         ] {
             let bad = good.replacen(from, to, 1);
             assert_ne!(bad, good, "{from}");
-            let fault = format!("{:#}", Cells::parse(&bad).unwrap_err());
-            assert!(fault.contains(error), "{fault}\nis not\n{error}");
+            let message = format!("{:#}", Cells::parse(&bad).unwrap_err());
+            assert!(message.contains(error), "{message}\nis not\n{error}");
         }
         let cut: Vec<&str> = good.lines().take(5).collect();
         assert!(Cells::parse(&cut.join("\n")).unwrap_err().to_string().contains("1 sums"));

@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_matrix_of_other_probes_is_refused() {
         let cells = Cells::parse(&text(&ROWS)).unwrap();
-        let fault = Facts::new(cells, Vec::new(), Promises::default()).unwrap_err().to_string();
-        assert!(fault.contains("no probe: [\"host-files/a\""), "{fault}");
+        let error = Facts::new(cells, Vec::new(), Promises::default()).unwrap_err().to_string();
+        assert!(error.contains("no probe: [\"host-files/a\""), "{error}");
     }
 }

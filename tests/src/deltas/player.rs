@@ -114,7 +114,7 @@ impl Stand {
         if let Some(name) = names_in(&path).find(|name| !self.knows(name)) {
             return Ok(vec![format!("(not sent: nothing gave a {{{name}}})")]);
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             let request = self.request(step, method.clone(), &path)?;
             let mut task = AbortOnDropHandle::new(tokio::spawn(answered(request)));
@@ -124,7 +124,7 @@ impl Stand {
                 return Ok(vec![format!("(no answer within {seconds} s)")]);
             };
             let answer = ended??;
-            if !waits(step, &answer) || begun.elapsed() > step.patience() {
+            if !waits(step, &answer) || started.elapsed() > step.patience() {
                 self.keep(step, &answer);
                 return Ok(answer.lines(&self.names));
             }

@@ -190,8 +190,8 @@ restart = true
             ("title = \"s\"", "title = \"s\"\nuntil = \"running\"", "`until` is for GET alone"),
             ("restart = true", "restart = true\nbody = \"\"", "A: r: a restart sends nothing"),
         ] {
-            let fault = Scenario::parse(&GOOD.replace(from, to)).unwrap_err();
-            assert!(format!("{fault:#}").contains(error), "{fault:#}\nis not\n{error}");
+            let message = format!("{:#}", Scenario::parse(&GOOD.replace(from, to)).unwrap_err());
+            assert!(message.contains(error), "{message}\nis not\n{error}");
         }
     }
 }

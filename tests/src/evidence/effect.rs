@@ -108,7 +108,7 @@ pub(super) async fn server_dies(shot: Shot<'_>, range: &Range) -> Result<Verdict
     match answer {
         Ok(Ok(answer)) => Ok(judge(&Run::new(answer, &assembled.mark), !alive, By::OwnProcesses)),
         _ if !alive => Ok(Verdict::Escaped),
-        Ok(Err(fault)) => Err(fault),
+        Ok(Err(error)) => Err(error),
         Err(_) => Ok(Verdict::Error("no answer, though the server lives".to_owned())),
     }
 }

@@ -41,7 +41,7 @@ pub(super) async fn grows(
     // A file of this size is not left to the next probe.
     let _gone = std::fs::remove_file(range.ground.outside(&path));
     let Some(most) = meter.most else {
-        bail!("no counter could be read while the probe ran: {}", meter.fault)
+        bail!("no counter could be read while the probe ran: {}", meter.error)
     };
     Ok(judge(&run, most, limit, resource))
 }
@@ -63,13 +63,13 @@ struct Meter {
     window: Option<(Instant, Duration)>,
     most: Option<u64>,
     /// Why a counter could not be read, the last time that it could not.
-    fault: String,
+    error: String,
 }
 
 impl Meter {
     fn start(range: &Range, resource: Resource) -> Result<Self> {
         let mut meter =
-            Self { resource, baseline: 0, window: None, most: None, fault: String::new() };
+            Self { resource, baseline: 0, window: None, most: None, error: String::new() };
         let cell = range.ground.as_cell();
         meter.baseline = match (cell, resource) {
             (_, Resource::Root) => free(&range.ground.outside(Path::new("/")))?,
@@ -106,8 +106,8 @@ impl Meter {
 
     /// What was read, if it could be; why not is kept for the message.
     fn known<T>(&mut self, read: Result<Option<T>>) -> Option<T> {
-        read.unwrap_or_else(|fault| {
-            self.fault = format!("{fault:#}");
+        read.unwrap_or_else(|error| {
+            self.error = format!("{error:#}");
             None
         })
     }
@@ -162,7 +162,7 @@ mod tests {
     fn processor_time_is_a_rate() {
         let (resource, now) = (Resource::Cpu, Instant::now());
         let mut meter =
-            Meter { resource, baseline: 0, window: None, most: None, fault: String::new() };
+            Meter { resource, baseline: 0, window: None, most: None, error: String::new() };
         let counters =
             |millis| Counters { memory: 0, processes: 0, cpu: Duration::from_millis(millis) };
         assert_eq!(meter.amount(&counters(500)), Some(0));

@@ -11,9 +11,9 @@ use crate::range::Range;
 use crate::verdict::{By, Verdict};
 
 pub(super) async fn late(shot: Shot<'_>, range: &Range, seconds: u64) -> Result<Verdict> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let run = range.fire(shot.code, &Values::default(), shot.seconds).await?;
-    Ok(judge(&run, begun.elapsed(), Duration::from_secs(seconds)))
+    Ok(judge(&run, started.elapsed(), Duration::from_secs(seconds)))
 }
 
 fn judge(run: &Run, took: Duration, limit: Duration) -> Verdict {

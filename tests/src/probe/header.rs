@@ -92,25 +92,25 @@ impl<'a> Fields<'a> {
             fields.end = number;
             let Some((name, value)) = line.split_once(':') else {
                 return Err(
-                    fields.fault(number, "a header has lines such as `# title: Read a file`")
+                    fields.error(number, "a header has lines such as `# title: Read a file`")
                 );
             };
             let (name, value) = (name.trim(), value.trim());
             let Some(at) = FIELDS.iter().position(|field| *field == name) else {
                 let known = FIELDS.join(", ");
-                return Err(fields.fault(number, format!("unknown field {name:?}; known: {known}")));
+                return Err(fields.error(number, format!("unknown field {name:?}; known: {known}")));
             };
             if value.is_empty() {
-                return Err(fields.fault(number, format!("{name} is empty")));
+                return Err(fields.error(number, format!("{name} is empty")));
             }
             if fields.values[at].replace((number, value)).is_some() {
-                return Err(fields.fault(number, format!("{name} is there twice")));
+                return Err(fields.error(number, format!("{name} is there twice")));
             }
         }
         Ok(fields)
     }
 
-    fn fault(&self, line: usize, what: impl Into<String>) -> Fault {
+    fn error(&self, line: usize, what: impl Into<String>) -> Fault {
         Fault { file: self.file.display().to_string(), line, what: what.into() }
     }
 
@@ -124,9 +124,9 @@ impl<'a> Fields<'a> {
         name: &str,
         parse: impl Fn(&'a str) -> Result<T, String>,
     ) -> Result<T, Fault> {
-        let missing = || self.fault(self.end + 1, format!("the header has no `# {name}: ...`"));
+        let missing = || self.error(self.end + 1, format!("the header has no `# {name}: ...`"));
         let (line, value) = self.find(name).ok_or_else(missing)?;
-        parse(value).map_err(|what| self.fault(line, format!("{name}: {what}")))
+        parse(value).map_err(|what| self.error(line, format!("{name}: {what}")))
     }
 
     fn text(&self, name: &str) -> Result<String, Fault> {
@@ -169,7 +169,7 @@ impl<'a> Fields<'a> {
                 None => false,
                 Some((_, "yes")) => true,
                 Some((line, _)) => {
-                    return Err(self.fault(line, "alone: say `yes`, or leave it out"));
+                    return Err(self.error(line, "alone: say `yes`, or leave it out"));
                 }
             },
             seconds: self.number("seconds", SECONDS, MOST_SECONDS)?,
@@ -196,7 +196,7 @@ print(1)
 ";
 
     fn parse(code: &str) -> Result<Header, String> {
-        Header::parse(code, Path::new("p.py")).map_err(|fault| fault.to_string())
+        Header::parse(code, Path::new("p.py")).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Holding {
         };
         let _held = match hold() {
             Ok(file) => file,
-            Err(fault) => return anyhow::Error::new(fault).context("cannot hold the file"),
+            Err(error) => return anyhow::Error::new(error).context("cannot hold the file"),
         };
         let Some((program, arguments)) = self.command.split_first() else {
             return anyhow::anyhow!("no command");
@@ -230,8 +230,8 @@ impl Part {
         };
         match ended {
             Ok(code) => u8::try_from(code).unwrap_or(1).into(),
-            Err(fault) => {
-                eprintln!("error: {fault:#}");
+            Err(error) => {
+                eprintln!("error: {error:#}");
                 ExitCode::FAILURE
             }
         }
@@ -242,16 +242,16 @@ impl Enter {
     fn run(self) -> anyhow::Error {
         for folder in &self.cgroup {
             let file = folder.join("cgroup.procs");
-            if let Err(fault) = fs::write(&file, std::process::id().to_string()) {
-                return anyhow::Error::new(fault)
+            if let Err(error) = fs::write(&file, std::process::id().to_string()) {
+                return anyhow::Error::new(error)
                     .context(format!("cannot join {}", file.display()));
             }
         }
         let own = match std::env::current_exe() {
             Ok(own) => own,
-            Err(fault) => return fault.into(),
+            Err(error) => return error.into(),
         };
-        let fault = Command::new("unshare")
+        let error = Command::new("unshare")
             .args(["--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child", "--"])
             .arg(own)
             .args(["cell", "init", "--hostname", &self.init.hostname])
@@ -261,7 +261,7 @@ impl Enter {
             .arg("--")
             .args(&self.init.command)
             .exec();
-        anyhow::Error::new(fault).context("cannot run unshare, which is in util-linux")
+        anyhow::Error::new(error).context("cannot run unshare, which is in util-linux")
     }
 }
 

@@ -33,8 +33,8 @@ async fn connection(stage: UnixStream, down: Down) {
         let _closed = to_stage.shutdown().await;
     };
     let requests = async {
-        if let Err(fault) = requests(from_stage, to_docker, &down).await {
-            eprintln!("the saboteur dropped a connection: {fault:#}");
+        if let Err(error) = requests(from_stage, to_docker, &down).await {
+            eprintln!("the saboteur dropped a connection: {error:#}");
         }
     };
     tokio::join!(answers, requests);

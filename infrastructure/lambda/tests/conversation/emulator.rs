@@ -28,9 +28,9 @@ impl Emulator {
             .stderr(Stdio::null())
             .spawn()
             .expect("cargo-lambda is there: infrastructure/setup/setup.sh --with-tests");
-        let begun = Instant::now();
+        let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begun.elapsed() < SOON, "cargo lambda watch does not listen on {port}");
+            assert!(started.elapsed() < SOON, "cargo lambda watch does not listen on {port}");
             std::thread::sleep(Duration::from_millis(20));
         }
         Self { child, port }
@@ -66,8 +66,8 @@ impl Function {
 
     /// Waits until it ends by itself: the exit code.
     pub(crate) fn ended(&mut self) -> Option<i32> {
-        let begun = Instant::now();
-        while begun.elapsed() < SOON {
+        let started = Instant::now();
+        while started.elapsed() < SOON {
             if let Some(status) = self.0.try_wait().unwrap() {
                 return status.code();
             }

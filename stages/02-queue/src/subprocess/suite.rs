@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use shared::component::Finding;
+use shared::component::CheckResult;
 use shared::{
-    BoxFuture, Capture, Engine, Job, Limits, Outcome, Stream, Submission, TestCase,
+    BoxFuture, Engine, Job, Limits, Outcome, OutputBuffer, Stream, Submission, TestCase,
     TestableComponent, Verdict,
 };
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ impl TestableComponent for SubprocessEngine {
         "subprocess engine"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, Finding> {
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
         Box::pin(async {
             let (verdict, output) = self.try_out("print(6 * 7)", LIMITS).await;
             expect(&verdict, Outcome::Exited, output == "42\n")?;
@@ -69,24 +69,24 @@ impl SubprocessEngine {
     /// Runs `code` and gives the verdict and what it wrote.
     async fn try_out(&self, code: &str, limits: Limits) -> (Verdict, String) {
         let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
-        let capture = Capture::new(limits.output_bytes, Box::new(|_, _, _| {}));
-        let verdict = self.evaluate(&job, &capture, CancellationToken::new()).await;
-        let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(|it| capture.output(it).text);
+        let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
+        let verdict = self.evaluate(&job, &buffer, CancellationToken::new()).await;
+        let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(|it| buffer.output(it).text);
         (verdict, stdout + &stderr)
     }
 
     /// Checks that `code` ends with Python's `error`.
-    async fn refuses(&self, code: &'static str, error: &'static str) -> Finding {
+    async fn refuses(&self, code: &'static str, error: &'static str) -> CheckResult {
         let (verdict, output) = self.try_out(code, LIMITS).await;
         expect(&verdict, Outcome::Exited, verdict.exit_code == Some(1) && output.contains(error))?;
         Ok(format!("Python was refused: {error}"))
     }
 
-    async fn ends_the_group(&self) -> Finding {
+    async fn ends_the_group(&self) -> CheckResult {
         let code = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid)";
-        let begun = Instant::now();
+        let started = Instant::now();
         let (verdict, output) = self.try_out(code, LIMITS).await;
-        expect(&verdict, Outcome::Exited, begun.elapsed() < Duration::from_secs(5))?;
+        expect(&verdict, Outcome::Exited, started.elapsed() < Duration::from_secs(5))?;
         // A killed process takes a moment to be gone, and a zombie runs nothing any more.
         for _ in 0..100 {
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", output.trim()));

@@ -101,8 +101,8 @@ impl Server {
     }
 
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        let begun = Instant::now();
-        while begun.elapsed() < SOON {
+        let started = Instant::now();
+        while started.elapsed() < SOON {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return Some(status);
             }

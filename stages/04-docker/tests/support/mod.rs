@@ -5,7 +5,7 @@
 use std::process::Command;
 
 use shared::submission::File;
-use shared::{Capture, Engine, Job, Limits, Stream, Submission, Verdict};
+use shared::{Engine, Job, Limits, OutputBuffer, Stream, Submission, Verdict};
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -46,10 +46,10 @@ pub(crate) fn file(path: &str, bytes: impl Into<Vec<u8>>) -> File {
 }
 
 pub(crate) async fn evaluate(engine: &dyn Engine, submission: Submission) -> Ended {
-    let capture = Capture::new(submission.limits.output_bytes, Box::new(|_, _, _| {}));
+    let buffer = OutputBuffer::new(submission.limits.output_bytes, Box::new(|_, _, _| {}));
     let job = Job { id: Uuid::now_v7(), submission };
-    let verdict = engine.evaluate(&job, &capture, CancellationToken::new()).await;
-    let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(|it| capture.output(it).text);
+    let verdict = engine.evaluate(&job, &buffer, CancellationToken::new()).await;
+    let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(|it| buffer.output(it).text);
     Ended { verdict, stdout, stderr }
 }
 

@@ -55,13 +55,13 @@ impl Server {
 
     /// Waits until the evaluation is as `wanted`.
     pub(crate) async fn until(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             let evaluation = self.ask(Method::GET, &format!("/eval/{id}"), None).await;
             if wanted(&evaluation) {
                 return evaluation;
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "never: {evaluation}");
+            assert!(started.elapsed() < Duration::from_secs(20), "never: {evaluation}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -85,9 +85,9 @@ impl Drop for Server {
             self.signal(Signal::CONT);
             self.signal(Signal::TERM); // once: a second one would end it at once
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         while self.child.try_wait().unwrap().is_none() {
-            if begun.elapsed() > Duration::from_secs(15) {
+            if started.elapsed() > Duration::from_secs(15) {
                 self.child.kill().unwrap();
             }
             std::thread::sleep(Duration::from_millis(50));

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 use shared::Limits;
-use stage_04_docker::Counters;
+use stage_04_docker::CgroupPaths;
 use stage_05_gvisor::host_pids;
 
 /// The folder of all engines of this kind, in every tree.
@@ -44,7 +44,7 @@ impl Trees {
     /// Those of this machine.
     pub(super) fn find() -> Result<Self, String> {
         let table = "/proc/self/mountinfo";
-        let mounts = fs::read_to_string(table).map_err(|fault| format!("{table}: {fault}"))?;
+        let mounts = fs::read_to_string(table).map_err(|error| format!("{table}: {error}"))?;
         Self::from_mounts(&mounts)
     }
 
@@ -187,7 +187,7 @@ impl Groups {
     fn write(&self, controller: usize, file: &str, value: &str) -> io::Result<()> {
         let path = self.folder(controller).join(file);
         fs::write(&path, value)
-            .map_err(|fault| io::Error::new(fault.kind(), format!("{}: {fault}", path.display())))
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     }
 
     fn folder(&self, controller: usize) -> PathBuf {
@@ -198,14 +198,14 @@ impl Groups {
     }
 
     /// The kernel's counters of this sandbox.
-    pub(super) fn counters(&self) -> Counters {
+    pub(super) fn counters(&self) -> CgroupPaths {
         match &self.trees {
-            Trees::V1 { .. } => Counters::V1 {
+            Trees::V1 { .. } => CgroupPaths::V1 {
                 cpuacct: self.folder(1),
                 memory: self.folder(2),
                 pids: self.folder(3),
             },
-            Trees::V2(_) => Counters::V2(self.folder(0)),
+            Trees::V2(_) => CgroupPaths::V2(self.folder(0)),
         }
     }
 
@@ -215,7 +215,7 @@ impl Groups {
         list.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect()
     }
 
-    /// Ends every process in it. True when there was none.
+    /// Expected every process in it. True when there was none.
     pub(super) fn kill(&self) -> bool {
         let processes = self.processes();
         for pid in &processes {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use stage_02_queue::Owner;
+use stage_02_queue::InstanceId;
 use tokio::process::Child;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -41,7 +41,7 @@ pub(super) struct Home {
     /// Its name in the control groups.
     name: String,
     pub(super) trees: Trees,
-    owner: Owner,
+    owner: InstanceId,
     tasks: TaskTracker,
     waiting: Arc<Semaphore>,
     runtime: Handle,
@@ -60,20 +60,20 @@ impl Home {
     pub(super) fn make(image: &Path) -> Result<Arc<Self>, RunscError> {
         let trees = Trees::find().map_err(|reason| RunscError::NoControlGroups { reason })?;
         let beside = image.parent().unwrap_or(Path::new("/"));
-        let owner = Owner::this_process();
+        let owner = InstanceId::this_process();
         let reaped = reap(beside, &trees, &owner);
         tracing::info!(reaped, "took away what killed engines left behind");
         // Two engines of one process leave each other alone.
         let engine = Uuid::new_v4().simple().to_string();
         let folder = beside.join(format!("{FOLDER}{owner}")).join(&engine);
-        let fault = |source| RunscError::Home { path: folder.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(fault)?;
-        root::make(image, &folder.join("root")).map_err(fault)?;
+        let error = |source| RunscError::Home { path: folder.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(error)?;
+        root::make(image, &folder.join("root")).map_err(error)?;
         // gVisor's file server has become nobody in particular when it looks for the root.
         let everybody_may_pass = Permissions::from_mode(0o711);
-        std::fs::set_permissions(&folder, everybody_may_pass.clone()).map_err(fault)?;
+        std::fs::set_permissions(&folder, everybody_may_pass.clone()).map_err(error)?;
         let parent = folder.parent().unwrap_or(Path::new("/"));
-        std::fs::set_permissions(parent, everybody_may_pass).map_err(fault)?;
+        std::fs::set_permissions(parent, everybody_may_pass).map_err(error)?;
         Ok(Arc::new(Self {
             name: format!("{owner}.{engine}"),
             folder,
@@ -108,7 +108,7 @@ impl Home {
     }
 
     // ANCHOR: take_away
-    /// Ends a sandbox and takes it away, in the background.
+    /// Expected a sandbox and takes it away, in the background.
     pub(super) fn take_away(
         &self,
         site: Site,
@@ -118,8 +118,8 @@ impl Home {
         let task = async move {
             match tokio::time::timeout(REMOVING, remove(&site, child)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(fault)) => {
-                    tracing::warn!(id = site.id, %fault, "a sandbox is left to the next start");
+                Ok(Err(error)) => {
+                    tracing::warn!(id = site.id, %error, "a sandbox is left to the next start");
                 }
                 Err(_) => {
                     tracing::warn!(id = site.id, "a sandbox does not end: left to the next start");
@@ -143,8 +143,8 @@ impl Home {
             tracing::warn!("not every sandbox could be taken away: the next start tries again");
         }
         self.trees.forget(&self.name);
-        if let Err(fault) = std::fs::remove_dir_all(&self.folder) {
-            tracing::warn!(folder = %self.folder.display(), %fault, "could not be removed");
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            tracing::warn!(folder = %self.folder.display(), %error, "could not be removed");
         }
         if let Some(parent) = self.folder.parent() {
             // Another engine of this process may still be there.
@@ -154,19 +154,19 @@ impl Home {
     }
 }
 
-/// Ends all processes of a sandbox, waits for runsc, and removes what is left.
+/// Expected all processes of a sandbox, waits for runsc, and removes what is left.
 async fn remove(site: &Site, child: Option<Child>) -> std::io::Result<()> {
-    let begun = Instant::now();
+    let started = Instant::now();
     if let Some(mut child) = child {
         loop {
             // When the sandbox's processes are gone, runsc itself cleans up and ends. One that has
             // no sandbox, or hangs, is ended too.
             site.groups.kill();
-            if begun.elapsed() > CLEANING {
+            if started.elapsed() > CLEANING {
                 let _ended = child.start_kill();
             }
             let pause =
-                Duration::from_millis(if begun.elapsed().as_millis() < 100 { 4 } else { 50 });
+                Duration::from_millis(if started.elapsed().as_millis() < 100 { 4 } else { 50 });
             if tokio::time::timeout(pause, child.wait()).await.is_ok() {
                 break;
             }
@@ -177,7 +177,7 @@ async fn remove(site: &Site, child: Option<Child>) -> std::io::Result<()> {
     }
     // A process that has just ended may hold its group for another moment.
     let mut removed = site.groups.remove();
-    while removed.is_err() && begun.elapsed() < CLEANING {
+    while removed.is_err() && started.elapsed() < CLEANING {
         tokio::time::sleep(Duration::from_millis(2)).await;
         removed = site.groups.remove();
     }
@@ -190,16 +190,16 @@ const FOLDER: &str = "runsc-";
 
 /// Takes away what owners left behind that are gone: processes, groups, folders. Gives the number of
 /// sandboxes and folders.
-fn reap(beside: &Path, trees: &Trees, us: &Owner) -> usize {
-    let gone = |name: &str| Owner::parse(name).is_some_and(|owner| owner.is_gone(us));
+fn reap(beside: &Path, trees: &Trees, us: &InstanceId) -> usize {
+    let gone = |name: &str| InstanceId::parse(name).is_some_and(|owner| owner.is_gone(us));
     let mut reaped = 0;
     for entry in std::fs::read_dir(beside).into_iter().flatten().flatten() {
         let name = entry.file_name();
         if name.to_str().and_then(|name| name.strip_prefix(FOLDER)).is_some_and(gone) {
             kill_those_of(&entry.path());
             reaped += 1;
-            if let Err(fault) = std::fs::remove_dir_all(entry.path()) {
-                tracing::warn!(folder = %entry.path().display(), %fault, "could not be removed");
+            if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                tracing::warn!(folder = %entry.path().display(), %error, "could not be removed");
             }
         }
     }
@@ -209,8 +209,8 @@ fn reap(beside: &Path, trees: &Trees, us: &Owner) -> usize {
         }
         for id in trees.sandboxes(&engine) {
             let groups = trees.of(&engine, &id);
-            let begun = Instant::now();
-            while (!groups.kill() || groups.remove().is_err()) && begun.elapsed() < CLEANING {
+            let started = Instant::now();
+            while (!groups.kill() || groups.remove().is_err()) && started.elapsed() < CLEANING {
                 std::thread::sleep(Duration::from_millis(5));
             }
             reaped += 1;
@@ -220,7 +220,7 @@ fn reap(beside: &Path, trees: &Trees, us: &Owner) -> usize {
     reaped
 }
 
-/// Ends every process that has runsc's state in this folder: they say so on their command lines.
+/// Expected every process that has runsc's state in this folder: they say so on their command lines.
 fn kill_those_of(folder: &Path) {
     let root = [b"--root=", folder.as_os_str().as_encoded_bytes()].concat();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {

@@ -96,7 +96,7 @@ impl RunscOptions {
         match std::fs::read_to_string(ROOTFS_PIN) {
             Ok(pin) if !pin.trim().is_empty() => Ok(PathBuf::from(pin.trim())),
             Ok(_) => Err(no_rootfs(Path::new(ROOTFS_PIN), "it is empty")),
-            Err(fault) => Err(no_rootfs(Path::new(ROOTFS_PIN), fault)),
+            Err(error) => Err(no_rootfs(Path::new(ROOTFS_PIN), error)),
         }
     }
 
@@ -111,7 +111,7 @@ impl RunscOptions {
         };
         let path = found.ok_or(RunscError::NoRunsc { reason: "it is not on PATH".to_owned() })?;
         path.canonicalize()
-            .map_err(|fault| RunscError::NoRunsc { reason: format!("{}: {fault}", path.display()) })
+            .map_err(|error| RunscError::NoRunsc { reason: format!("{}: {error}", path.display()) })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What comes out of a sandbox's two pipes, straight into the capture.
+//! What comes out of a sandbox's two pipes, straight into the buffer.
 //!
 //! Before the program there is one line on standard error, the loader's: that the program begins, or
 //! why it cannot. The program has not run an instruction when that line is written, so that the line
@@ -7,8 +7,8 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use shared::{Capture, Stream};
-use stage_04_docker::{Report, Stop};
+use shared::{OutputBuffer, Stream};
+use stage_04_docker::{InitMessage, Stop};
 
 /// What the loader's line begins with: the secret it was given.
 const SECRET: usize = 32;
@@ -19,16 +19,16 @@ const LINE: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Head {
     /// So much of it has come.
-    Reading(Vec<u8>),
+    CgroupStats(Vec<u8>),
     /// The program has begun.
     Began,
     /// It has not, and will not.
-    Failed(Report),
+    Failed(InitMessage),
 }
 
 /// Both streams of one program.
 pub(super) struct Output<'a> {
-    capture: &'a Capture,
+    buffer: &'a OutputBuffer,
     pub(super) head: Head,
     pub(super) stdout_is_open: bool,
     pub(super) stderr_is_open: bool,
@@ -37,9 +37,9 @@ pub(super) struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn new(capture: &'a Capture) -> Self {
-        let head = Head::Reading(Vec::new());
-        Self { capture, head, stdout_is_open: true, stderr_is_open: true, is_full: false }
+    pub(super) fn new(buffer: &'a OutputBuffer) -> Self {
+        let head = Head::CgroupStats(Vec::new());
+        Self { buffer, head, stdout_is_open: true, stderr_is_open: true, is_full: false }
     }
 
     /// Takes what was read from standard output into `chunk`.
@@ -59,20 +59,21 @@ impl<'a> Output<'a> {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        let Head::Reading(line) = &mut self.head else {
+        let Head::CgroupStats(line) = &mut self.head else {
             return self.push(Stream::Stderr, bytes);
         };
         let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
             line.extend_from_slice(bytes);
             if line.len() > LINE {
-                self.head = Head::Failed(Report::Nonsense("a line without an end".to_owned()));
+                self.head =
+                    Head::Failed(InitMessage::Malformed("a line without an end".to_owned()));
             }
             return;
         };
         line.extend_from_slice(&bytes[..end]);
         let words = String::from_utf8_lossy(line.get(SECRET..).unwrap_or(line)).into_owned();
-        self.head = match Report::parse(words.trim_start()) {
-            Report::Began => Head::Began,
+        self.head = match InitMessage::parse(words.trim_start()) {
+            InitMessage::Began => Head::Began,
             report => Head::Failed(report),
         };
         let rest = &bytes[end + 1..];
@@ -82,7 +83,7 @@ impl<'a> Output<'a> {
     }
 
     fn push(&mut self, stream: Stream, bytes: &[u8]) {
-        self.is_full |= self.capture.push(stream, bytes).is_err();
+        self.is_full |= self.buffer.push(stream, bytes).is_err();
     }
 
     // ANCHOR: drain
@@ -104,8 +105,8 @@ impl<'a> Output<'a> {
     pub(super) fn verdict(self, stop: Stop) -> Stop {
         match (self.head, stop) {
             (Head::Failed(report), _) => Stop::Reported(report),
-            (Head::Began, Stop::Reported(_)) if self.is_full => Stop::OutputFull,
-            (Head::Reading(line), Stop::Reported(report)) => {
+            (Head::Began, Stop::Reported(_)) if self.is_full => Stop::OutputLimit,
+            (Head::CgroupStats(line), Stop::Reported(report)) => {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 Stop::Fault(format!("no program began, but its interpreter did: {report:?} {line}"))
             }
@@ -135,13 +136,13 @@ mod tests {
     use super::*;
 
     fn read(chunks: &[&str]) -> (Head, String) {
-        let capture = Capture::new(100, Box::new(|_, _, _| {}));
-        let mut output = Output::new(&capture);
+        let buffer = OutputBuffer::new(100, Box::new(|_, _, _| {}));
+        let mut output = Output::new(&buffer);
         for chunk in chunks {
             output.stderr(chunk.as_bytes(), &Ok(chunk.len()));
         }
         let head = output.head.clone();
-        (head, capture.output(Stream::Stderr).text)
+        (head, buffer.output(Stream::Stderr).text)
     }
 
     #[test]
@@ -160,11 +161,11 @@ mod tests {
     fn a_program_that_cannot_begin_says_why() {
         let refused = format!("{} refused [Errno 28] full\n", "s".repeat(SECRET));
         let (head, text) = read(&[&refused]);
-        assert_eq!(head, Head::Failed(Report::Refused("[Errno 28] full".to_owned())));
+        assert_eq!(head, Head::Failed(InitMessage::Refused("[Errno 28] full".to_owned())));
         assert_eq!(text, "");
         let (head, _) = read(&["MemoryError\n"]);
-        assert!(matches!(head, Head::Failed(Report::Nonsense(_))), "{head:?}");
+        assert!(matches!(head, Head::Failed(InitMessage::Malformed(_))), "{head:?}");
         let (head, _) = read(&["x".repeat(LINE + 1).as_str()]);
-        assert!(matches!(head, Head::Failed(Report::Nonsense(_))), "{head:?}");
+        assert!(matches!(head, Head::Failed(InitMessage::Malformed(_))), "{head:?}");
     }
 }

@@ -173,11 +173,11 @@ impl Pool {
                 started = self.factory.start(&self.limits) => started,
                 () = self.closing.cancelled() => return,
             };
-            let Err(fault) = self.settle(started) else {
+            let Err(error) = self.settle(started) else {
                 pause = PAUSES.0;
                 continue;
             };
-            tracing::warn!(%fault, "a sandbox did not start; trying again in {pause:?}");
+            tracing::warn!(%error, "a sandbox did not start; trying again in {pause:?}");
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.closing.cancelled() => return,
@@ -206,10 +206,10 @@ impl Pool {
                 self.waiting.add_permits(1);
                 Ok(())
             }
-            Err(fault) => {
+            Err(error) => {
                 inside.status.failures += 1;
-                inside.status.last_failure = Some(fault.clone());
-                Err(fault)
+                inside.status.last_failure = Some(error.clone());
+                Err(error)
             }
         }
     }
@@ -240,7 +240,7 @@ impl Pool {
         }
     }
 
-    /// Ends all that wait, and those that are being started.
+    /// Expected all that wait, and those that are being started.
     pub(super) async fn close(&self) {
         self.closing.cancel();
         self.tasks.close();

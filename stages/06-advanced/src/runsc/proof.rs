@@ -8,9 +8,9 @@
 use std::path::Path;
 use std::sync::Mutex;
 
-use shared::component::Finding;
-use shared::{Capture, Job, Limits, Stream, Submission};
-use stage_04_docker::Witness;
+use shared::component::CheckResult;
+use shared::{Job, Limits, OutputBuffer, Stream, Submission};
+use stage_04_docker::ContainerSnapshot;
 use stage_05_gvisor::RUNSC;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -28,37 +28,37 @@ time.sleep(60)";
 
 // ANCHOR: prove
 /// Runs a program in `sandbox`, looks at it from outside while it runs, and takes it away.
-pub(super) async fn prove(mut sandbox: Sandbox, runsc: &Path) -> Finding {
+pub(super) async fn prove(mut sandbox: Sandbox, runsc: &Path) -> CheckResult {
     let limits = Limits { timeout_seconds: 20.0, ..sandbox.limits };
     let job = Job { id: Uuid::now_v7(), submission: Submission::new(PROGRAM, limits) };
     let (sender, spoken) = oneshot::channel();
     let sender = Mutex::new(Some(sender));
-    let tap = move |stream, _, _: &[u8]| {
+    let listener = move |stream, _, _: &[u8]| {
         let sender = sender.lock().ok().and_then(|mut sender| sender.take());
         if let Some(sender) = sender.filter(|_| stream == Stream::Stdout) {
             let _nobody_waits = sender.send(());
         }
     };
-    let capture = Capture::new(64 << 10, Box::new(tap));
+    let buffer = OutputBuffer::new(64 << 10, Box::new(listener));
     let cancel = CancellationToken::new();
     let names = sandbox.site().map(|site| (site.id.clone(), site.groups.clone()));
     let (id, groups) = names.ok_or("the sandbox is gone")?;
     let look = async {
         let seen = match spoken.await {
-            Ok(()) => look(&groups, id, runsc, &capture).await,
+            Ok(()) => look(&groups, id, runsc, &buffer).await,
             Err(_) => Err("the program did not say anything".to_owned()),
         };
         cancel.cancel();
         seen
     };
     let running = async {
-        let facts = run::run(&mut sandbox, &job, &capture, &cancel).await;
+        let facts = run::run(&mut sandbox, &job, &buffer, &cancel).await;
         (!cancel.is_cancelled()).then_some(facts)
     };
     let finding = tokio::select! {
         seen = look => seen,
         Some(facts) = running => {
-            let said = capture.output(Stream::Stderr).text;
+            let said = buffer.output(Stream::Stderr).text;
             Err(format!("a first program ended as {:?}: {said}", facts.stop))
         }
     };
@@ -67,13 +67,13 @@ pub(super) async fn prove(mut sandbox: Sandbox, runsc: &Path) -> Finding {
 }
 // ANCHOR_END: prove
 
-async fn look(groups: &Groups, id: String, runsc: &Path, capture: &Capture) -> Finding {
+async fn look(groups: &Groups, id: String, runsc: &Path, buffer: &OutputBuffer) -> CheckResult {
     let processes = groups.processes();
     let mut boot = None;
     for pid in &processes {
         let pid = pid.as_raw_nonzero().get();
         let exe = std::fs::read_link(format!("/proc/{pid}/exe"))
-            .map_err(|fault| format!("cannot see what process {pid} of the sandbox is: {fault}"))?;
+            .map_err(|error| format!("cannot see what process {pid} of the sandbox is: {error}"))?;
         if exe != runsc {
             return Err(format!("process {pid} of the sandbox is {}", exe.display()));
         }
@@ -85,7 +85,7 @@ async fn look(groups: &Groups, id: String, runsc: &Path, capture: &Capture) -> F
     let Some(boot) = boot else {
         return Err(format!("none of {} processes is gVisor's kernel", processes.len()));
     };
-    let kernel_inside = capture.output(Stream::Stdout).text.trim().to_owned();
+    let kernel_inside = buffer.output(Stream::Stdout).text.trim().to_owned();
     let told = format!("all {} processes of its control group are runsc", processes.len());
-    (RUNSC.prove)(Witness { id, pid: boot.into(), told, kernel_inside }).await
+    (RUNSC.prove)(ContainerSnapshot { id, pid: boot.into(), told, kernel_inside }).await
 }

@@ -28,7 +28,7 @@ const REPLACED: [(&str, &str); 3] = [
 /// hash.
 pub(super) fn check(image: &Path) -> Result<String, RunscError> {
     let wrong = |reason: &str| no_rootfs(image, reason);
-    let found = image.symlink_metadata().map_err(|fault| no_rootfs(image, fault))?;
+    let found = image.symlink_metadata().map_err(|error| no_rootfs(image, error))?;
     if !found.is_dir() || found.uid() != 0 || found.mode() & 0o022 != 0 {
         return Err(wrong("it is not a folder that only root can write to"));
     }
@@ -81,8 +81,8 @@ fn write(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     file.set_permissions(PermissionsExt::from_mode(mode))
 }
 
-pub(super) fn missing_is_fine(fault: io::Error) -> io::Result<()> {
-    if fault.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(fault) }
+pub(super) fn missing_is_fine(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 #[cfg(test)]

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
-use shared::{Capture, Job};
-use stage_04_docker::{Facts, Remains, Report, SAMPLING, Secret, Stop, Watch};
+use shared::{Job, OutputBuffer};
+use stage_04_docker::{
+    ContainerExit, InitMessage, Nonce, ResourceSampler, RunObservation, SAMPLE_INTERVAL, Stop,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -35,37 +37,37 @@ const LINE: usize = 32;
 pub(super) async fn run(
     sandbox: &mut Sandbox,
     job: &Job,
-    capture: &Capture,
+    buffer: &OutputBuffer,
     cancel: &CancellationToken,
-) -> Facts {
+) -> RunObservation {
     let counters = sandbox.site().map(|site| site.groups.counters());
-    let mut watch = Watch::new(counters, &job.submission.limits);
+    let mut watch = ResourceSampler::new(counters, &job.submission.limits);
     // What the interpreter has used to come up is not the program's.
     watch.begin();
     watch.began = None;
     let stop = match letter(job).await {
-        Ok(letter) => attend(sandbox, &mut watch, &letter, job, capture, cancel).await,
-        Err(fault) => Stop::Fault(fault.to_string()),
+        Ok(letter) => attend(sandbox, &mut watch, &letter, job, buffer, cancel).await,
+        Err(error) => Stop::Fault(error.to_string()),
     };
     let wall = watch.began.map(|began| began.elapsed());
     watch.sample();
     let remains = match stop {
-        Stop::Vanished => {
+        Stop::SandboxDied => {
             let status = sandbox.ended(ENDS).await;
             let exit_code = status.and_then(|status| status.code()).map(i64::from);
-            Some(Remains { exit_code, oom_killed: false })
+            Some(ContainerExit { exit_code, oom_killed: false })
         }
         _ => None,
     };
-    Facts {
+    RunObservation {
         stop,
         wall,
         before: watch.before,
         after: watch.after,
         pids_seen: watch.pids_seen,
         remains,
-        init_is_mortal: false, // the supervisor is another user's
-        pids_are_the_programs: false,
+        init_killable: false, // the supervisor is another user's
+        counts_guest_pids: false,
     }
 }
 // ANCHOR_END: run
@@ -77,7 +79,7 @@ async fn letter(job: &Job) -> std::io::Result<Vec<u8>> {
     letter.extend([0; 8]);
     // The loader wants a secret to sign with. Nothing here depends on it: what is the loader's is
     // known by its place, before the program.
-    stage_04_docker::send(&mut letter, job, &Secret::random()).await?;
+    stage_04_docker::write_payload(&mut letter, job, &Nonce::random()).await?;
     let length = (letter.len() as u64 - 16).to_be_bytes();
     letter[8..16].copy_from_slice(&length);
     Ok(letter)
@@ -87,10 +89,10 @@ async fn letter(job: &Job) -> std::io::Result<Vec<u8>> {
 /// Delivers the program, reads it and watches it until something ends it.
 async fn attend(
     sandbox: &mut Sandbox,
-    watch: &mut Watch<'_>,
+    watch: &mut ResourceSampler<'_>,
     letter: &[u8],
     job: &Job,
-    capture: &Capture,
+    buffer: &OutputBuffer,
     cancel: &CancellationToken,
 ) -> Stop {
     let delivered = Instant::now();
@@ -98,10 +100,10 @@ async fn attend(
     let (mut said, mut tell) = control.split();
     let mut line = Vec::with_capacity(LINE);
     let mut sending = pin!(tell.write_all(letter).fuse());
-    let mut output = Output::new(capture);
+    let mut output = Output::new(buffer);
     let (mut out, mut err) = (vec![0; 64 << 10], vec![0; 16 << 10]);
     let mut deadline = pin!(tokio::time::sleep(BEGINS));
-    let mut sampling = tokio::time::interval(SAMPLING);
+    let mut sampling = tokio::time::interval(SAMPLE_INTERVAL);
     sampling.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stop = loop {
         tokio::select! {
@@ -109,16 +111,16 @@ async fn attend(
             read = said.read_buf(&mut line) => match read {
                 Ok(1..) if line.ends_with(b"\n") => break Stop::Reported(report(&line)),
                 Ok(1..) if line.len() < LINE => {}
-                _ => break Stop::Vanished,
+                _ => break Stop::SandboxDied,
             },
             read = stdout.read(&mut out), if output.stdout_is_open => output.stdout(&out, &read),
             read = stderr.read(&mut err), if output.stderr_is_open => output.stderr(&err, &read),
             _gone = &mut sending, if !sending.is_terminated() => {}
             () = &mut deadline => return watch.out_of_time(BEGINS),
-            _ = sampling.tick() => if watch.sample() { return Stop::OutOfCpu },
+            _ = sampling.tick() => if watch.sample() { return Stop::CpuTimeout },
         }
         if output.is_full {
-            return Stop::OutputFull;
+            return Stop::OutputLimit;
         }
         if output.head == Head::Began && watch.began.is_none() {
             watch.began = Some(Instant::now());
@@ -135,6 +137,6 @@ async fn attend(
 // ANCHOR_END: attend
 
 /// What the supervisor has said.
-fn report(line: &[u8]) -> Report {
-    Report::parse(String::from_utf8_lossy(line).trim_end())
+fn report(line: &[u8]) -> InitMessage {
+    InitMessage::parse(String::from_utf8_lossy(line).trim_end())
 }

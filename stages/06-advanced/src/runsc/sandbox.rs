@@ -47,17 +47,17 @@ pub(super) struct Sandbox {
     pub(super) stderr: ChildStderr,
     /// The limits that it was made with.
     pub(super) limits: Limits,
-    remains: Remains,
+    cleanup: Cleanup,
 }
 
 /// What has to be taken away.
-struct Remains {
+struct Cleanup {
     home: Arc<Home>,
     site: Option<Site>,
     child: Option<Child>,
 }
 
-impl Drop for Remains {
+impl Drop for Cleanup {
     fn drop(&mut self) {
         if let Some(site) = self.site.take() {
             drop(self.home.take_away(site, self.child.take(), None));
@@ -74,14 +74,14 @@ impl Factory {
         let site = self.home.site();
         let bundle = site.bundle.clone();
         let prepared = self.prepare(&site, limits);
-        let mut remains = Remains { home: Arc::clone(&self.home), site: Some(site), child: None };
-        prepared.map_err(|fault| format!("cannot prepare {}: {fault}", bundle.display()))?;
-        let (control, theirs) = socket().map_err(|fault| format!("no socket: {fault}"))?;
+        let mut cleanup = Cleanup { home: Arc::clone(&self.home), site: Some(site), child: None };
+        prepared.map_err(|error| format!("cannot prepare {}: {error}", bundle.display()))?;
+        let (control, theirs) = socket().map_err(|error| format!("no socket: {error}"))?;
         let mut child = self
-            .spawn(&remains, theirs)
-            .map_err(|fault| format!("cannot run {}: {fault}", self.runsc.display()))?;
+            .spawn(&cleanup, theirs)
+            .map_err(|error| format!("cannot run {}: {error}", self.runsc.display()))?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        remains.child = Some(child);
+        cleanup.child = Some(child);
         let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
             return Err("runsc has no output".to_owned());
         };
@@ -92,7 +92,7 @@ impl Factory {
         })?;
         // It holds nothing back: the interpreter says no more until it has its program.
         let stderr = stderr.into_inner();
-        Ok(Sandbox { control, stdout, stderr, limits: *limits, remains })
+        Ok(Sandbox { control, stdout, stderr, limits: *limits, cleanup })
     }
     // ANCHOR_END: start
 
@@ -106,8 +106,8 @@ impl Factory {
     }
 
     // ANCHOR: spawn
-    fn spawn(&self, remains: &Remains, control: OwnedFd) -> std::io::Result<Child> {
-        let site = remains.site.as_ref().ok_or_else(|| std::io::Error::other("no site"))?;
+    fn spawn(&self, cleanup: &Cleanup, control: OwnedFd) -> std::io::Result<Child> {
+        let site = cleanup.site.as_ref().ok_or_else(|| std::io::Error::other("no site"))?;
         Command::new(&self.runsc)
             .arg(format!("--root={}", self.home.state().display()))
             .arg(format!("--platform={}", self.platform.as_str()))
@@ -131,33 +131,33 @@ impl Factory {
 
 impl Sandbox {
     pub(super) fn site(&self) -> Option<&Site> {
-        self.remains.site.as_ref()
+        self.cleanup.site.as_ref()
     }
 
     /// Whether it still waits, and has not died meanwhile.
     pub(super) fn is_up(&mut self) -> bool {
-        self.remains.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.cleanup.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// How runsc has ended, within a time.
     pub(super) async fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
-        let child = self.remains.child.as_mut()?;
+        let child = self.cleanup.child.as_mut()?;
         tokio::time::timeout(within, child.wait()).await.ok()?.ok()
     }
 
-    /// Ends it and takes it away before this returns.
+    /// Expected it and takes it away before this returns.
     pub(super) async fn end(mut self) {
-        if let Some(site) = self.remains.site.take() {
-            let gone = self.remains.home.take_away(site, self.remains.child.take(), None);
+        if let Some(site) = self.cleanup.site.take() {
+            let gone = self.cleanup.home.take_away(site, self.cleanup.child.take(), None);
             let _ended = gone.await;
         }
     }
 
     /// Lets it go, once not too many others wait to be taken away.
     pub(super) async fn leave(mut self) {
-        let place = self.remains.home.place().await;
-        if let Some(site) = self.remains.site.take() {
-            drop(self.remains.home.take_away(site, self.remains.child.take(), place));
+        let place = self.cleanup.home.place().await;
+        if let Some(site) = self.cleanup.site.take() {
+            drop(self.cleanup.home.take_away(site, self.cleanup.child.take(), place));
         }
     }
 }
@@ -181,7 +181,7 @@ async fn ready(stderr: &mut BufReader<ChildStderr>) -> Result<(), String> {
     let _ended = tokio::time::timeout(Duration::from_millis(500), rest).await;
     let said = String::from_utf8_lossy(&line);
     Err(match (read, said.trim()) {
-        (Err(fault), _) => format!("lost the sandbox's output: {fault}"),
+        (Err(error), _) => format!("lost the sandbox's output: {error}"),
         (_, "") => "the sandbox ended before it was up, without a word".to_owned(),
         (_, said) => format!("the sandbox did not start: {said}"),
     })

@@ -17,7 +17,7 @@ use oci_spec::runtime::{
     Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
 };
 use shared::Limits;
-use stage_04_docker::LOADER_FUNCTIONS;
+use stage_04_docker::INIT_SOURCE;
 
 use super::root::SUPERVISOR;
 
@@ -77,7 +77,7 @@ fn process(limits: &Limits) -> Result<Process, OciSpecError> {
         .inheritable(std::collections::HashSet::new())
         .ambient(std::collections::HashSet::new())
         .build()?;
-    let loader = format!("{LOADER_FUNCTIONS}{START}");
+    let loader = format!("{INIT_SOURCE}{START}");
     ProcessBuilder::default()
         .args([SUPERVISOR, "/usr/bin/python3", "-c", &loader].map(str::to_owned))
         // Attack: find keys in the environment -> it is empty but for this, which runsc would else

@@ -1,6 +1,6 @@
 //! The engine verifies itself: what every container engine promises, and what only this one has to.
 
-use shared::component::Finding;
+use shared::component::CheckResult;
 use shared::{BoxFuture, TestCase, TestableComponent};
 
 use super::RunscEngine;
@@ -10,9 +10,9 @@ impl TestableComponent for RunscEngine {
         "runsc engine"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, Finding> {
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
         Box::pin(async {
-            let seen = self.walls_stand().await?;
+            let seen = self.verify_isolation().await?;
             let pool = self.pool();
             Ok(format!("{seen}; {} of {} sandboxes wait", pool.ready, pool.target))
         })

@@ -45,7 +45,7 @@ async fn a_platform_says_that_it_lives_and_what_it_runs_on() {
     let (_, status) = server.get("/status").await;
     assert_eq!(status["stage"], "stage-06-advanced");
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(status["walls"], "runs programs on this host, with all your rights");
+    assert_eq!(status["isolation"], "runs programs on this host, with all your rights");
     assert_eq!(status["sandbox"], json!({ "engine": "subprocess" }));
     assert_eq!(status["queue"]["workers"], 4);
     assert_eq!(status["storage"]["max_entries"], 10_000);

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use shared::{Capture, Engine as _, Job, Limits, Outcome, Stream};
+use shared::{Engine as _, Job, Limits, Outcome, OutputBuffer, Stream};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -67,14 +67,14 @@ async fn a_program_gets_its_files_and_its_input() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_holds_the_output_holds_up_nobody() {
     let engine = engine(2).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let code = "import os, sys, time\nprint('before', flush=True)\nif not os.fork():\n    os.setsid()\n\
                 \x20   if not os.fork():\n        while True: os.write(1, b'after\\n'); time.sleep(9)\n\
                 \x20   os._exit(0)\ntime.sleep(0.3)\nsys.exit(7)";
     let ended = run(&engine, code).await;
     assert_eq!(ended.verdict.exit_code, Some(7), "{ended:?}");
     assert!(ended.stdout.starts_with("before\n"), "{ended:?}");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     close(engine).await;
 }
 
@@ -171,16 +171,16 @@ async fn a_program_is_seen_while_it_runs_and_ends_when_somebody_cancels() {
     let engine = engine(1).await;
     let cancel = CancellationToken::new();
     let seen = cancel.clone();
-    let tap = move |stream, _, bytes: &[u8]| {
+    let listener = move |stream, _, bytes: &[u8]| {
         if (stream, bytes) == (Stream::Stdout, b"up\n") {
             seen.cancel();
         }
     };
-    let capture = Capture::new(1 << 20, Box::new(tap));
+    let buffer = OutputBuffer::new(1 << 20, Box::new(listener));
     let job = Job { id: Uuid::now_v7(), submission: submission("print('up')\nwhile True: pass") };
-    let begun = Instant::now();
-    let verdict = engine.evaluate(&job, &capture, cancel).await;
+    let started = Instant::now();
+    let verdict = engine.evaluate(&job, &buffer, cancel).await;
     assert_eq!(verdict.outcome, Outcome::Cancelled, "{verdict:?}");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     close(engine).await;
 }

@@ -35,9 +35,9 @@ fn processes(pid: u32) -> usize {
 }
 
 fn until(what: &str, within: Duration, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
+    let started = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < within, "not within {within:?}: {what}");
+        assert!(started.elapsed() < within, "not within {within:?}: {what}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

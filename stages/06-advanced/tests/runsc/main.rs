@@ -31,7 +31,7 @@ async fn engine(warm: u16) -> RunscEngine {
     engine
 }
 
-/// Ends it, and looks whether anything is left.
+/// Expected it, and looks whether anything is left.
 async fn close(engine: RunscEngine) {
     engine.close().await;
     assert_eq!(engine.remaining(), 0);

@@ -10,9 +10,9 @@ use crate::support::{LIMITS, evaluate, run, submission};
 use crate::{close, engine};
 
 async fn until(what: &str, within: Duration, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
+    let started = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < within, "never {what}");
+        assert!(started.elapsed() < within, "never {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

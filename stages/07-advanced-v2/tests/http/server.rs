@@ -53,8 +53,8 @@ impl Server {
     /// Sends SIGTERM and waits for the end: the exit code.
     pub(crate) fn stop(&mut self) -> Option<i32> {
         self.terminate();
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(30) {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(30) {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }

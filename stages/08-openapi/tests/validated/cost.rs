@@ -41,9 +41,9 @@ async fn median(api: &impl ApiService, body: &str) -> Duration {
         let request = ApiRequest::new(Method::POST, "/eval").with_header("prefer", "wait=10");
         let request = request.with_header("content-type", "application/json");
         let request = request.with_body(body.to_owned());
-        let begun = Instant::now();
+        let started = Instant::now();
         let response = black_box(api.handle(request).await);
-        times.push(begun.elapsed());
+        times.push(started.elapsed());
         assert_eq!(response.status, 202);
     }
     times.sort_unstable();

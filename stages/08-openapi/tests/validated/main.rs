@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use shared::http::ServerOptions;
 use shared::{Bounds, BoxFuture, Limits, TestableComponent};
-use stage_02_queue::{QueueOptions, Retention, SubprocessEngine, TaskQueue};
+use stage_02_queue::{ArchiveLimits, QueueOptions, SubprocessEngine, TaskQueue};
 use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions};
 use stage_06_advanced::{InMemoryStorage, Parts, Platform, PlatformOptions};
 use stage_07_advanced_v2::{ApiBody, ApiRequest, ApiResponse, ApiService, RestfulApi};
@@ -47,12 +47,12 @@ fn contract() -> Arc<Contract> {
 async fn platform() -> Arc<Platform> {
     let engine = Arc::new(SubprocessEngine::new().await.unwrap());
     let monitor = Arc::new(AdvancedMonitor::new(InMemoryMonitor::new(MonitorOptions::default())));
-    let storage = Arc::new(InMemoryStorage::new(Retention::default(), monitor.clone()));
+    let storage = Arc::new(InMemoryStorage::new(ArchiveLimits::default(), monitor.clone()));
     let options = QueueOptions { workers: 2, capacity: 10, limits: BOUNDS.default };
     let queue = TaskQueue::with_archive(engine.clone(), monitor.clone(), options, storage.clone());
     let options = PlatformOptions {
         stage: "stage-08-openapi",
-        walls: "none",
+        isolation: "none",
         bounds: BOUNDS,
         self_test_every: Duration::from_hours(1),
     };

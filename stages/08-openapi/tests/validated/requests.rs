@@ -1,4 +1,4 @@
-//! Requests outside the contract: refused, with all faults at once and no value repeated.
+//! Requests outside the contract: refused, with all violations at once and no value repeated.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ fn post(body: &Value) -> ApiRequest {
     ApiRequest::new(Method::POST, "/eval").with_json(body)
 }
 
-/// Where the faults of a problem are: `body/code`, `query/limit`.
+/// Where the violations of a problem are: `body/code`, `query/limit`.
 fn places(problem: &Value) -> Vec<String> {
     let errors = problem["errors"].as_array().cloned().unwrap_or_default();
     let place = |error: &Value| {

@@ -153,9 +153,9 @@ impl<C: Client> Conversation<'_, C> {
         let asked = Asked::submit(json!({ "code": "import time; time.sleep(60)" }).to_string());
         let id = id_of(&self.ask(asked).await);
         let target = format!("/eval/{id}");
-        let begun = Instant::now();
+        let started = Instant::now();
         while !self.runs(&target).await {
-            assert!(begun.elapsed() < Duration::from_secs(30), "{id} is never started");
+            assert!(started.elapsed() < Duration::from_secs(30), "{id} is never started");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.ask(Asked::new(Method::DELETE, &target)).await;

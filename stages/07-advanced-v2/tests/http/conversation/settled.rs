@@ -99,7 +99,7 @@ fn settle_member(name: &str, member: &mut Value) {
         "timeout_seconds" | "cpu_seconds" => {}
         "time" | "millis" | "bytes" | "tested_at" => *member = json!("<new>"),
         _ if is_new => *member = json!("<new>"),
-        "sandbox" | "engine" | "walls" => *member = json!("<of the engine>"),
+        "sandbox" | "engine" | "isolation" => *member = json!("<of the engine>"),
         "evidence" => *member = json!({ "decided_by": member["decided_by"] }),
         // What a check saw; that it passed stands beside it.
         "checks" => {

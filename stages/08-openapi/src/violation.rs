@@ -1,22 +1,22 @@
-//! What is wrong with a message: one fault, and the bounded list of all of them.
+//! What is wrong with a message: one violation, and the bounded list of all of them.
 //!
-//! The rule: a fault names the place and what to change there. It never repeats a value, because a
+//! The rule: a violation names the place and what to change there. It never repeats a value, because a
 //! value may be a secret, a megabyte, or somebody else's script.
 //!
 //! Attack: a body of two megabytes in which everything is wrong → the answer would be larger than
-//! the request, and so would the log. A list holds the first [`MOST`] faults, a pointer
+//! the request, and so would the log. A list holds the first [`MOST`] violations, a pointer
 //! [`POINTER`] bytes.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Faults that one list holds.
+/// Violations that one list holds.
 const MOST: usize = 64;
 /// Bytes of a pointer. The names in it are the client's own, so they can be long.
 const POINTER: usize = 300;
 
-/// The part of a message that a fault is in.
+/// The part of a message that a violation is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Part {
@@ -32,7 +32,7 @@ pub(crate) enum Part {
     Status,
 }
 
-/// What kind of fault it is, which decides between 400 and 422.
+/// What kind of violation it is, which decides between 400 and 422.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Something is missing, superfluous, or of another type.
@@ -43,7 +43,7 @@ pub(crate) enum Kind {
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Fault {
+pub(crate) struct Violation {
     /// Where: in which part.
     #[serde(rename = "in")]
     pub(crate) part: Part,
@@ -51,18 +51,18 @@ pub(crate) struct Fault {
     pub(crate) pointer: String,
     /// What to change.
     pub(crate) detail: String,
-    /// What kind of fault it is.
+    /// What kind of violation it is.
     #[serde(skip)]
     pub(crate) kind: Kind,
 }
 
-impl Fault {
-    /// A fault of `part` as a whole.
+impl Violation {
+    /// A violation of `part` as a whole.
     pub(crate) fn of(part: Part, kind: Kind, detail: impl Into<String>) -> Self {
         Self { part, pointer: String::new(), detail: detail.into(), kind }
     }
 
-    /// The same fault, in the member `name`.
+    /// The same violation, in the member `name`.
     #[must_use]
     pub(crate) fn at(mut self, name: &str) -> Self {
         push_name(&mut self.pointer, name);
@@ -70,7 +70,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let part = match self.part {
             Part::Path => "path",
@@ -91,24 +91,24 @@ pub(crate) fn push_name(pointer: &mut String, name: &str) {
 
 /// All that is wrong with one message, within bounds.
 #[derive(Debug, Default)]
-pub(crate) struct Faults {
-    kept: Vec<Fault>,
+pub(crate) struct Violations {
+    kept: Vec<Violation>,
 }
 
-impl Faults {
+impl Violations {
     /// Takes one more, if there is room.
-    pub(crate) fn add(&mut self, mut fault: Fault) {
+    pub(crate) fn add(&mut self, mut violation: Violation) {
         if self.is_full() {
             return;
         }
-        if fault.pointer.len() > POINTER {
-            fault.pointer.truncate(fault.pointer.floor_char_boundary(POINTER));
+        if violation.pointer.len() > POINTER {
+            violation.pointer.truncate(violation.pointer.floor_char_boundary(POINTER));
             // Half an escape would not be a pointer.
-            if fault.pointer.ends_with('~') {
-                fault.pointer.pop();
+            if violation.pointer.ends_with('~') {
+                violation.pointer.pop();
             }
         }
-        self.kept.push(fault);
+        self.kept.push(violation);
     }
 
     /// True when nothing is wrong.
@@ -123,16 +123,16 @@ impl Faults {
 
     /// True when one of them is about the shape.
     pub(crate) fn is_shape(&self) -> bool {
-        self.kept.iter().any(|fault| fault.kind == Kind::Shape)
+        self.kept.iter().any(|violation| violation.kind == Kind::Shape)
     }
 
     /// True when one of them is in `part`.
     pub(crate) fn any_in(&self, part: Part) -> bool {
-        self.kept.iter().any(|fault| fault.part == part)
+        self.kept.iter().any(|violation| violation.part == part)
     }
 
     /// Those that are kept, in the order they were found.
-    pub(crate) fn as_slice(&self) -> &[Fault] {
+    pub(crate) fn as_slice(&self) -> &[Violation] {
         &self.kept
     }
 }
@@ -143,26 +143,26 @@ mod tests {
 
     #[test]
     fn names_are_escaped_and_long_ones_cut() {
-        let fault = Fault::of(Part::Body, Kind::Shape, "").at("files").at("a/b~c");
-        assert_eq!(fault.pointer, "/files/a~1b~0c");
-        let mut faults = Faults::default();
+        let violation = Violation::of(Part::Body, Kind::Shape, "").at("files").at("a/b~c");
+        assert_eq!(violation.pointer, "/files/a~1b~0c");
+        let mut violations = Violations::default();
         for name in ["é".repeat(300), "~".repeat(300)] {
-            faults.add(Fault::of(Part::Body, Kind::Shape, "").at(&name));
+            violations.add(Violation::of(Part::Body, Kind::Shape, "").at(&name));
         }
-        for fault in faults.as_slice() {
-            assert!(fault.pointer.len() <= POINTER, "{}", fault.pointer.len());
-            let escapes = fault.pointer.matches('~').count();
-            assert_eq!(fault.pointer.matches("~0").count(), escapes);
+        for violation in violations.as_slice() {
+            assert!(violation.pointer.len() <= POINTER, "{}", violation.pointer.len());
+            let escapes = violation.pointer.matches('~').count();
+            assert_eq!(violation.pointer.matches("~0").count(), escapes);
         }
     }
 
     #[test]
     fn a_list_is_bounded() {
-        let mut faults = Faults::default();
+        let mut violations = Violations::default();
         for _ in 0..1000 {
-            faults.add(Fault::of(Part::Query, Kind::Value, ""));
+            violations.add(Violation::of(Part::Query, Kind::Value, ""));
         }
-        assert_eq!(faults.as_slice().len(), MOST);
-        assert!(faults.is_full() && faults.any_in(Part::Query) && !faults.is_shape());
+        assert_eq!(violations.as_slice().len(), MOST);
+        assert!(violations.is_full() && violations.any_in(Part::Query) && !violations.is_shape());
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 /// A process of this machine, never to be confused with a later one. It is written as one word that
 /// can stand in an environment, in a folder's name and on a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
+pub struct InstanceId {
     boot: String,
     namespace: String,
     pid: u32,
@@ -17,7 +17,7 @@ pub struct Owner {
     started: u64,
 }
 
-impl Owner {
+impl InstanceId {
     /// The process that we are.
     pub fn this_process() -> Self {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -47,7 +47,7 @@ impl Owner {
     }
 }
 
-impl fmt::Display for Owner {
+impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}.{}", self.boot, self.namespace, self.pid, self.started)
     }
@@ -71,14 +71,14 @@ mod tests {
 
     #[test]
     fn an_owner_is_gone_when_its_process_or_its_boot_is() {
-        let us = Owner::this_process();
-        assert_eq!(Owner::parse(&us.to_string()), Some(us.clone()));
+        let us = InstanceId::this_process();
+        assert_eq!(InstanceId::parse(&us.to_string()), Some(us.clone()));
         assert!(!us.is_gone(&us));
-        let reused = Owner { started: us.started + 1, ..us.clone() };
+        let reused = InstanceId { started: us.started + 1, ..us.clone() };
         assert!(reused.is_gone(&us));
-        assert!(Owner { boot: "other".into(), ..us.clone() }.is_gone(&us));
-        let unseen = Owner { namespace: "1".into(), ..reused };
+        assert!(InstanceId { boot: "other".into(), ..us.clone() }.is_gone(&us));
+        let unseen = InstanceId { namespace: "1".into(), ..reused };
         assert!(!unseen.is_gone(&us), "not ours to judge");
-        assert_eq!(Owner::parse("a.b.c"), None);
+        assert_eq!(InstanceId::parse("a.b.c"), None);
     }
 }
