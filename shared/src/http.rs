@@ -73,6 +73,11 @@ impl<T: ApiService + ?Sized> ApiService for std::sync::Arc<T> {
     }
 }
 
+/// The body of a request as JSON, in its extensions: a layer that parses the body puts it there, and
+/// no layer below parses it again.
+#[derive(Debug, Clone)]
+pub struct ParsedJson(pub std::sync::Arc<serde_json::Value>);
+
 /// How the body of a request is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyPolicy {
