@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 use shared::Limits;
-use stage_04_docker::CgroupPaths;
-use stage_05_gvisor::host_pids;
+use stage_04_docker::{Cgroup, CgroupHierarchy, CgroupMount};
+use stage_05_gvisor::host_pids_limit;
 
 /// The folder of all engines of this kind, in every tree.
 const OURS: &str = "crucible-runsc";
@@ -151,7 +151,7 @@ impl Groups {
     /// What is set beside memory: controller, file, value.
     fn settings(&self, limits: &Limits) -> Vec<(usize, &'static str, String)> {
         // Attack: fork for ever -> gVisor's threads are counted, several for each process inside.
-        let pids = (3, "pids.max", host_pids(limits.pids).to_string());
+        let pids = (3, "pids.max", host_pids_limit(limits.pids).to_string());
         // Attack: take all processors -> one.
         match &self.trees {
             Trees::V1 { .. } => vec![
@@ -198,15 +198,19 @@ impl Groups {
     }
 
     /// The kernel's counters of this sandbox.
-    pub(super) fn counters(&self) -> CgroupPaths {
-        match &self.trees {
-            Trees::V1 { .. } => CgroupPaths::V1 {
-                cpuacct: self.folder(1),
-                memory: self.folder(2),
-                pids: self.folder(3),
+    pub(super) fn counters(&self) -> Cgroup {
+        let mount = |dir: &Path| CgroupMount { root: "/".to_owned(), dir: dir.to_owned() };
+        let hierarchy = match &self.trees {
+            Trees::V1 { needed: [cpu, cpuacct, memory, pids], .. } => CgroupHierarchy::V1 {
+                cpu: mount(cpu),
+                cpuacct: mount(cpuacct),
+                memory: mount(memory),
+                pids: mount(pids),
+                others: Vec::new(),
             },
-            Trees::V2(_) => CgroupPaths::V2(self.folder(0)),
-        }
+            Trees::V2(all) => CgroupHierarchy::V2(mount(all)),
+        };
+        hierarchy.cgroup(&self.name)
     }
 
     /// The host's numbers of all processes in it.
@@ -283,6 +287,6 @@ mod tests {
         assert_eq!(own("memory.max"), (64 << 20).to_string());
         assert_eq!(own("memory.swap.max"), "0");
         assert_eq!(own("cpu.max"), "100000 100000");
-        assert_eq!(own("pids.max"), host_pids(10).to_string());
+        assert_eq!(own("pids.max"), host_pids_limit(10).to_string());
     }
 }

@@ -73,7 +73,7 @@ impl<'a> Output<'a> {
         line.extend_from_slice(&bytes[..end]);
         let words = String::from_utf8_lossy(line.get(SECRET..).unwrap_or(line)).into_owned();
         self.head = match InitMessage::parse(words.trim_start()) {
-            InitMessage::Began => Head::Began,
+            InitMessage::Started => Head::Began,
             report => Head::Failed(report),
         };
         let rest = &bytes[end + 1..];
@@ -108,7 +108,9 @@ impl<'a> Output<'a> {
             (Head::Began, Stop::Reported(_)) if self.is_full => Stop::OutputLimit,
             (Head::CgroupStats(line), Stop::Reported(report)) => {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                Stop::Fault(format!("no program began, but its interpreter did: {report:?} {line}"))
+                Stop::EngineError(format!(
+                    "no program began, but its interpreter did: {report:?} {line}"
+                ))
             }
             (_, stop) => stop,
         }

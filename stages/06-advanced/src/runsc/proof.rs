@@ -86,6 +86,7 @@ async fn look(groups: &Groups, id: String, runsc: &Path, buffer: &OutputBuffer) 
         return Err(format!("none of {} processes is gVisor's kernel", processes.len()));
     };
     let kernel_inside = buffer.output(Stream::Stdout).text.trim().to_owned();
-    let told = format!("all {} processes of its control group are runsc", processes.len());
-    (RUNSC.prove)(ContainerSnapshot { id, pid: boot.into(), told, kernel_inside }).await
+    let evidence = format!("all {} processes of its control group are runsc", processes.len());
+    let snapshot = ContainerSnapshot { id, pid: boot.into(), evidence, kernel_inside };
+    (RUNSC.verify)(snapshot).await.map_err(String::from)
 }

@@ -10,12 +10,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
+use shared::submission::MAIN_FILE;
 use shared::{Job, OutputBuffer};
-use stage_04_docker::{
-    ContainerExit, InitMessage, Nonce, ResourceSampler, RunObservation, SAMPLE_INTERVAL, Stop,
-};
+use stage_04_docker::{ContainerExit, InitMessage, Nonce, ResourceSampler, RunObservation, Stop};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::output::{Head, Output};
@@ -43,15 +41,14 @@ pub(super) async fn run(
     let counters = sandbox.site().map(|site| site.groups.counters());
     let mut watch = ResourceSampler::new(counters, &job.submission.limits);
     // What the interpreter has used to come up is not the program's.
-    watch.begin();
-    watch.began = None;
+    watch.set_baseline().await;
     let stop = match letter(job).await {
         Ok(letter) => attend(sandbox, &mut watch, &letter, job, buffer, cancel).await,
-        Err(error) => Stop::Fault(error.to_string()),
+        Err(error) => Stop::EngineError(error.to_string()),
     };
-    let wall = watch.began.map(|began| began.elapsed());
-    watch.sample();
-    let remains = match stop {
+    let wall = watch.started_at.map(|started_at| started_at.elapsed());
+    watch.sample().await;
+    let container_exit = match stop {
         Stop::SandboxDied => {
             let status = sandbox.ended(ENDS).await;
             let exit_code = status.and_then(|status| status.code()).map(i64::from);
@@ -65,7 +62,7 @@ pub(super) async fn run(
         before: watch.before,
         after: watch.after,
         pids_seen: watch.pids_seen,
-        remains,
+        container_exit,
         init_killable: false, // the supervisor is another user's
         counts_guest_pids: false,
     }
@@ -79,7 +76,7 @@ async fn letter(job: &Job) -> std::io::Result<Vec<u8>> {
     letter.extend([0; 8]);
     // The loader wants a secret to sign with. Nothing here depends on it: what is the loader's is
     // known by its place, before the program.
-    stage_04_docker::write_payload(&mut letter, job, &Nonce::random()).await?;
+    stage_04_docker::write_payload(&mut letter, job, MAIN_FILE, &Nonce::random()).await?;
     let length = (letter.len() as u64 - 16).to_be_bytes();
     letter[8..16].copy_from_slice(&length);
     Ok(letter)
@@ -103,8 +100,6 @@ async fn attend(
     let mut output = Output::new(buffer);
     let (mut out, mut err) = (vec![0; 64 << 10], vec![0; 16 << 10]);
     let mut deadline = pin!(tokio::time::sleep(BEGINS));
-    let mut sampling = tokio::time::interval(SAMPLE_INTERVAL);
-    sampling.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stop = loop {
         tokio::select! {
             () = cancel.cancelled() => return Stop::Cancelled,
@@ -116,21 +111,21 @@ async fn attend(
             read = stdout.read(&mut out), if output.stdout_is_open => output.stdout(&out, &read),
             read = stderr.read(&mut err), if output.stderr_is_open => output.stderr(&err, &read),
             _gone = &mut sending, if !sending.is_terminated() => {}
-            () = &mut deadline => return watch.out_of_time(BEGINS),
-            _ = sampling.tick() => if watch.sample() { return Stop::CpuTimeout },
+            () = &mut deadline => return watch.timed_out(BEGINS),
+            cpu_limit_reached = watch.next() => if cpu_limit_reached { return Stop::CpuTimeout },
         }
         if output.is_full {
             return Stop::OutputLimit;
         }
-        if output.head == Head::Began && watch.began.is_none() {
-            watch.began = Some(Instant::now());
+        if output.head == Head::Began && watch.started_at.is_none() {
+            watch.started_at = Some(Instant::now());
             let time = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
             deadline.as_mut().reset(tokio::time::Instant::now() + time);
         }
     };
     output.drain(stdout, stderr);
     if output.head == Head::Began {
-        watch.began = watch.began.or(Some(delivered));
+        watch.started_at = watch.started_at.or(Some(delivered));
     }
     output.verdict(stop)
 }

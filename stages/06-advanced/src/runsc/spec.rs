@@ -27,7 +27,7 @@ const SHARED_MEMORY: u64 = 1 << 20;
 /// it is up, waits for its program and becomes it. There is no init of Python's, as in stage 4: the
 /// supervisor is one, and no process of the program's user.
 const START: &str = "\n\n__import__('posix').setsid()\n__import__('posix').write(2, b'ready\\n')\n\
-                     deliver()\nprogram()\n";
+                     program(deliver()[2])\n";
 
 // ANCHOR: spec
 /// The specification of a sandbox in control group `group`, for a program within `limits`.
