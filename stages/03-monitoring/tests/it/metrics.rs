@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::server::Server;
+use harness::Client;
 
 /// Every series by its name and labels, after a look at the form of each line.
 fn parse(text: &str) -> BTreeMap<String, String> {
-    assert!(text.ends_with("\n# EOF\n"), "a scraper could not tell it from a cut-off answer");
+    assert!(text.ends_with("\n# EOF\n"), "without it a scraper cannot detect a truncated response");
     let mut families = BTreeMap::new();
     let mut series = BTreeMap::new();
     for line in text.lines() {
@@ -20,7 +20,8 @@ fn parse(text: &str) -> BTreeMap<String, String> {
             let (name, value) = line.rsplit_once(' ').unwrap();
             let bare = name.split('{').next().unwrap();
             let suffixes = ["", "_total", "_bucket", "_sum", "_count"];
-            let family = suffixes.iter().find_map(|it| families.get(bare.strip_suffix(it)?));
+            let family =
+                suffixes.iter().find_map(|suffix| families.get(bare.strip_suffix(suffix)?));
             let family = family.unwrap_or_else(|| panic!("{line} has no TYPE"));
             assert_eq!(bare.ends_with("_total"), family == "counter", "{line}");
             assert!(value.parse::<f64>().is_ok(), "{line}");
@@ -30,27 +31,28 @@ fn parse(text: &str) -> BTreeMap<String, String> {
     series
 }
 
-async fn scrape(server: &Server) -> BTreeMap<String, String> {
-    let answer = server.get("/metrics").send().await.unwrap();
+async fn scrape(client: &Client) -> BTreeMap<String, String> {
+    let answer = client.get("/metrics").await;
     let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    assert_eq!(answer.headers()["content-type"], media);
-    parse(&answer.text().await.unwrap())
+    assert_eq!(answer.header("content-type"), media);
+    parse(&answer.text())
 }
 
 #[tokio::test]
 async fn what_happened_can_be_scraped() {
-    let server = Server::start(&["--workers", "1"]).await;
-    let before = scrape(&server).await;
+    let server = harness::server!("--workers", "1");
+    let client = server.client();
+    let before = scrape(&client).await;
     assert_eq!(before["crucible_workers"], "1");
     assert_eq!(before["crucible_queue_capacity"], "100");
     for code in ["", "", "while True: print('x' * 1000)"] {
-        server.submit_and_wait(code).await;
+        client.run(code).await;
     }
-    let running = server.submit("import time; time.sleep(60)").await;
-    let waiting = server.submit("").await;
-    let mut reader = server.follow(&running, None).await;
+    let running = client.submit_code("import time; time.sleep(60)").await;
+    let waiting = client.submit_code("").await;
+    let mut reader = client.events(&running).await;
     reader.until("evaluation.started").await;
-    let series = scrape(&server).await;
+    let series = scrape(&client).await;
     for (name, expected) in [
         (r#"crucible_evaluations_total{outcome="exited",engine="subprocess"}"#, "2"),
         (r#"crucible_evaluations_total{outcome="output_exceeded",engine="subprocess"}"#, "1"),
@@ -72,6 +74,6 @@ async fn what_happened_can_be_scraped() {
     let sum: f64 = series[&format!("{name}_sum{{{labels}")].parse().unwrap();
     assert!((0.001..60.0).contains(&sum), "{sum} seconds for two empty programs");
     for id in [waiting, running] {
-        server.delete(&format!("/eval/{id}")).send().await.unwrap();
+        client.delete(&format!("/eval/{id}")).await;
     }
 }

@@ -1,35 +1,20 @@
 //! The routes over a monitor that is set up as no command line can: almost no room, or no metrics.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "in a test, a panic is the report of a failure"
-)]
 
 use std::sync::Arc;
 
+use harness::TEST_LIMITS;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use shared::http::Router;
-use shared::{Evaluations, Limits, Submission};
+use shared::{Evaluations, Submission};
 use stage_02_queue::{QueueOptions, SubprocessEngine, TaskQueue};
 use stage_03_monitoring::{EventLogLimits, InMemoryMonitor, MonitorOptions, StageInfo, routes};
-
-const LIMITS: Limits = Limits {
-    timeout_seconds: 30.0,
-    cpu_seconds: 30.0,
-    memory_bytes: 256 << 20,
-    pids: 64,
-    output_bytes: 1 << 20,
-    disk_bytes: 16 << 20,
-    open_files: 64,
-};
 
 async fn stage(retention: EventLogLimits) -> (Router, Arc<TaskQueue>) {
     let engine = Arc::new(SubprocessEngine::new().await.unwrap());
     let monitor =
         Arc::new(InMemoryMonitor::new(MonitorOptions { retention, ..MonitorOptions::default() }));
-    let options = QueueOptions { workers: 1, capacity: 10, limits: LIMITS };
+    let options = QueueOptions { workers: 1, capacity: 10, limits: TEST_LIMITS };
     let queue = TaskQueue::start(engine, monitor.clone(), options);
     let stage = StageInfo { name: "stage-under-test", isolation: "stands alone" };
     (routes(monitor, queue.clone(), stage), queue)
@@ -49,7 +34,7 @@ async fn events_that_are_gone_are_told_from_an_evaluation_that_never_was() {
     let (router, queue) = stage(room_for_one).await;
     let mut ids = Vec::new();
     for _ in 0..3 {
-        let id = queue.submit(Submission::new("print(1)", LIMITS), None).unwrap().id;
+        let id = queue.submit(Submission::new("print(1)", TEST_LIMITS), None).unwrap().id;
         queue.finished(id).unwrap().cancelled().await;
         ids.push(id);
     }
