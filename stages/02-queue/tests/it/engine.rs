@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness::{FakeEngine, Run, TEST_LIMITS, assert_verifies, eventually};
-use shared::{Evaluations as _, Limits, Outcome, Submission};
-use stage_02_queue::{
-    Archive, ArchiveLimits, InMemoryArchive, QueueOptions, SubprocessEngine, TaskQueue,
+use shared::{
+    Evaluation, Evaluations as _, EvaluationsError, Limits, NoopSink, Outcome, RequestContext,
+    Status, Submission,
 };
+use stage_02_queue::{ArchiveLimits, InMemoryArchive, QueueOptions, SubprocessEngine, TaskQueue};
 use uuid::Uuid;
 
 async fn run(code: &str, limits: Limits) -> Run {
@@ -23,7 +24,7 @@ async fn the_engine_verifies_itself() {
 async fn the_queue_verifies_itself() {
     let engine = Arc::new(SubprocessEngine::new().await.unwrap());
     let options = QueueOptions { workers: 2, capacity: 10, limits: TEST_LIMITS };
-    assert_verifies(TaskQueue::start(engine, Arc::new(()), options).as_ref()).await;
+    assert_verifies(TaskQueue::start(engine, Arc::new(NoopSink), options).as_ref()).await;
 }
 
 #[tokio::test]
@@ -105,40 +106,53 @@ async fn a_dropped_run_leaves_nothing() {
 #[tokio::test]
 async fn an_engine_that_panics_loses_one_evaluation_and_no_worker() {
     let options = QueueOptions { workers: 1, capacity: 10, limits: TEST_LIMITS };
-    let queue =
-        TaskQueue::start(Arc::new(FakeEngine::new().panics_on("boom")), Arc::new(()), options);
+    let queue = TaskQueue::start(
+        Arc::new(FakeEngine::new().panics_on("boom")),
+        Arc::new(NoopSink),
+        options,
+    );
     let mut outcomes = Vec::new();
     for code in ["boom", ""] {
-        let id = queue.submit(Submission::new(code, TEST_LIMITS), None).unwrap().id;
-        queue.finished(id).unwrap().cancelled().await;
-        outcomes.push(queue.get(id).unwrap().outcome.unwrap());
+        let id = submit(&queue, code).await;
+        outcomes.push(end_of(&queue, id).await.outcome.unwrap());
     }
     assert_eq!(outcomes, [Outcome::WorkerLost, Outcome::Exited]);
 }
 
+async fn submit(queue: &TaskQueue, code: &str) -> Uuid {
+    let submission = Submission::new(code, TEST_LIMITS);
+    queue.submit(&RequestContext::internal(), submission, None).await.unwrap().id
+}
+
+async fn end_of(queue: &TaskQueue, id: Uuid) -> Evaluation {
+    queue.wait(&RequestContext::internal(), id, Duration::MAX).await.unwrap()
+}
+
 #[tokio::test]
-async fn an_archive_takes_over_what_has_ended_and_the_list_has_both() {
+async fn an_archive_stores_what_has_ended_and_the_list_has_both() {
+    let context = RequestContext::internal();
     let archive = Arc::new(InMemoryArchive::new(ArchiveLimits { entries: 2, bytes: 1 << 20 }));
     let options = QueueOptions { workers: 1, capacity: 10, limits: TEST_LIMITS };
     let engine = Arc::new(SubprocessEngine::new().await.unwrap());
-    let queue = TaskQueue::with_archive(engine, Arc::new(()), options, archive.clone());
-    let submit = |code: &str| queue.submit(Submission::new(code, TEST_LIMITS), None).unwrap().id;
-    let ended = ["print(1)", "print(2)", "print(3)"].map(submit);
-    for id in ended {
-        queue.finished(id).unwrap().cancelled().await;
+    let queue = TaskQueue::with_archive(engine, Arc::new(NoopSink), options, archive.clone());
+    let mut ended = Vec::new();
+    for code in ["print(1)", "print(2)", "print(3)"] {
+        ended.push(submit(&queue, code).await);
     }
-    assert_eq!(queue.get(ended[0]), None, "two places, and two ended after it");
-    assert_eq!(queue.get(ended[2]), archive.get(ended[2]));
-    assert!(queue.finished(ended[2]).unwrap().is_cancelled());
-    let slow = submit("import time; time.sleep(60)");
+    let last = end_of(&queue, ended[2]).await;
+    let first = queue.get(&context, ended[0]).await;
+    assert!(matches!(first, Err(EvaluationsError::NotFound)), "two slots, and two ended after it");
+    assert_eq!(Some(last), archive.find(ended[2]));
+    let slow = submit(&queue, "import time; time.sleep(60)").await;
     let query = shared::Query { limit: 2, ..shared::Query::default() };
-    let first = queue.list(query.clone());
+    let first = queue.list(&context, query.clone()).await.unwrap();
     let ids = |page: &shared::Page| page.items.iter().map(|one| one.id).collect::<Vec<_>>();
     assert_eq!((ids(&first), first.next_cursor), (vec![slow, ended[2]], Some(ended[2])));
-    let last = queue.list(shared::Query { cursor: first.next_cursor, ..query });
+    let rest = shared::Query { cursor: first.next_cursor, ..query };
+    let last = queue.list(&context, rest).await.unwrap();
     assert_eq!((ids(&last), last.next_cursor), (vec![ended[1]], None));
-    assert!(queue.cancel(slow).is_ok());
-    queue.finished(slow).unwrap().cancelled().await;
-    let again = queue.cancel(slow).unwrap_err();
-    assert_eq!(again, shared::NotCancelled::Ended(shared::Status::Cancelled));
+    queue.cancel(&context, slow).await.unwrap();
+    assert_eq!(end_of(&queue, slow).await.status, Status::Cancelled);
+    let again = queue.cancel(&context, slow).await.unwrap_err();
+    assert!(matches!(again, EvaluationsError::AlreadyEnded(Status::Cancelled)), "{again}");
 }

@@ -234,7 +234,7 @@ fn the_command_line_explains_itself() {
     says(&["--help"], 0, "--queue-capacity");
     says(&["--workers", "0"], 2, "0 is not in 1..=256");
     says(&["--timeout-seconds", "inf"], 2, "from 0.1 to 86400");
-    says(&["--listen", "0.0.0.0:0", "--allow-remote"], 1, "nothing stands between");
+    says(&["--listen", "0.0.0.0:0", "--allow-remote"], 1, "nothing isolates");
     says(&["doctor"], 0, "python3");
     says(&["test"], 0, "0 failed");
 }

@@ -1,4 +1,4 @@
-//! A process group: how a program and the children that stayed with it are ended together.
+//! A process group: how a program and the children that stayed in it are killed together.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 
-/// The group of one program. Killed when dropped, so a caller that goes away leaves nothing.
-pub(super) struct Group {
+/// The group of one program. It is killed when dropped, so that a dropped evaluation leaves nothing.
+pub(super) struct ProcessGroup {
     leader: Pid,
-    /// Readable once the leader has ended, although nobody has waited for it yet.
+    /// A pidfd: readable once the leader has ended, although it has not been waited for yet.
     ended: AsyncFd<OwnedFd>,
 }
 
-impl Group {
+impl ProcessGroup {
     /// The group that `child` leads.
     pub(super) fn of(child: &Child) -> std::io::Result<Self> {
         let number = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
@@ -26,9 +26,9 @@ impl Group {
         Ok(Self { leader, ended })
     }
 
-    /// Returns when the leader has ended, and leaves it a zombie: its number stays its own.
+    /// Returns when the leader has ended, and leaves it a zombie: its number is not reused.
     pub(super) async fn leader_ended(&self) {
-        // An error means that the descriptor is of no use; the program's deadline is still there.
+        // With an error the descriptor is of no use; the deadline of the program still applies.
         if self.ended.readable().await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -36,11 +36,10 @@ impl Group {
 
     /// Kills every process that is still in the group.
     pub(super) fn kill(&self) {
-        // That none is left is what we want.
-        let _none_left = kill_process_group(self.leader, Signal::KILL);
+        kill_process_group(self.leader, Signal::KILL).ok(); // an error means that none is left
     }
 
-    /// The processor time of the leader and of those children it has waited for.
+    /// The processor time of the leader and of the children that it has waited for.
     pub(super) fn cpu_time(&self) -> Option<Duration> {
         let pid = self.leader.as_raw_nonzero();
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -48,7 +47,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.kill();
     }
@@ -56,7 +55,7 @@ impl Drop for Group {
 
 /// utime, stime, cutime and cstime out of a line of `/proc/PID/stat`.
 fn cpu_time(stat: &str, ticks_per_second: u64) -> Option<Duration> {
-    // The second field is the program's name in parentheses, and may hold anything.
+    // The second field is the program's name in parentheses, which may contain anything.
     let (_, fields) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
     let ticks = fields.get(11..15)?.iter().map(|field| field.parse::<u64>());

@@ -1,4 +1,4 @@
-//! The engine verifies itself: each promise checked with a real program on this machine.
+//! The self tests of the engine: each property is checked with a real program on this machine.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,6 @@ use shared::{
     TestableComponent, Verdict,
 };
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::SubprocessEngine;
 
@@ -30,16 +29,16 @@ impl TestableComponent for SubprocessEngine {
 
     fn self_test(&self) -> BoxFuture<'_, CheckResult> {
         Box::pin(async {
-            let (verdict, output) = self.try_out("print(6 * 7)", LIMITS).await;
+            let (verdict, output) = self.run_once("print(6 * 7)", LIMITS).await;
             expect(&verdict, Outcome::Exited, output == "42\n")?;
-            Ok(format!("{} printed 42; nothing stands between it and the host", self.python()))
+            Ok(format!("{} printed 42; nothing isolates it from the host", self.python()))
         })
     }
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {
         let case = |name, code, limits, outcome| {
             TestCase::new(name, async move {
-                let (verdict, _) = self.try_out(code, limits).await;
+                let (verdict, _) = self.run_once(code, limits).await;
                 expect(&verdict, outcome, true)?;
                 Ok(format!("decided by {}", verdict.evidence.decided_by))
             })
@@ -66,18 +65,19 @@ impl SubprocessEngine {
         self.python.display()
     }
 
-    /// Runs `code` and gives the verdict and what it wrote.
-    async fn try_out(&self, code: &str, limits: Limits) -> (Verdict, String) {
-        let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
-        let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
-        let verdict = self.evaluate(&job, &buffer, CancellationToken::new()).await;
-        let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(|it| buffer.output(it).text);
+    /// Runs `code`, and returns the verdict and the output.
+    async fn run_once(&self, code: &str, limits: Limits) -> (Verdict, String) {
+        let job = Job::first(Submission::new(code, limits));
+        let output = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
+        let verdict = self.evaluate(&job, &output, CancellationToken::new()).await;
+        let text = |stream| output.output(stream).text;
+        let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(text);
         (verdict, stdout + &stderr)
     }
 
     /// Checks that `code` ends with Python's `error`.
     async fn refuses(&self, code: &'static str, error: &'static str) -> CheckResult {
-        let (verdict, output) = self.try_out(code, LIMITS).await;
+        let (verdict, output) = self.run_once(code, LIMITS).await;
         expect(&verdict, Outcome::Exited, verdict.exit_code == Some(1) && output.contains(error))?;
         Ok(format!("Python was refused: {error}"))
     }
@@ -85,9 +85,9 @@ impl SubprocessEngine {
     async fn ends_the_group(&self) -> CheckResult {
         let code = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid)";
         let started = Instant::now();
-        let (verdict, output) = self.try_out(code, LIMITS).await;
+        let (verdict, output) = self.run_once(code, LIMITS).await;
         expect(&verdict, Outcome::Exited, started.elapsed() < Duration::from_secs(5))?;
-        // A killed process takes a moment to be gone, and a zombie runs nothing any more.
+        // A killed process takes a moment to end; a zombie has ended.
         for _ in 0..100 {
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", output.trim()));
             if stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z ")) {
