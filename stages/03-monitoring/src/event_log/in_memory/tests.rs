@@ -1,9 +1,10 @@
-//! What the history keeps, lets go of, and says about it.
+//! What the log stores, drops, and reports about it.
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::event_log::Gap;
 
 const ROOMY: EventLogLimits = EventLogLimits {
     evaluation_events: 1000,
@@ -14,16 +15,16 @@ const ROOMY: EventLogLimits = EventLogLimits {
     feed_bytes: 1 << 30,
 };
 
-fn log(retention: EventLogLimits) -> EventLog {
-    EventLog::new(retention, 1)
+fn log(limits: EventLogLimits) -> InMemoryEventLog {
+    InMemoryEventLog::new(limits, 1)
 }
 
-fn emit(log: &EventLog, kind: EventType, id: Uuid) {
+fn emit(log: &InMemoryEventLog, kind: EventType, id: Uuid) {
     log.append(Event::now(kind, Some(id), json!({ "text": "x".repeat(100) })));
 }
 
 /// A whole evaluation with so many events of progress.
-fn evaluation(log: &EventLog, progress: usize) -> Uuid {
+fn evaluation(log: &InMemoryEventLog, progress: usize) -> Uuid {
     let id = Uuid::now_v7();
     emit(log, EventType::EvaluationQueued, id);
     emit(log, EventType::EvaluationStarted, id);
@@ -35,13 +36,13 @@ fn evaluation(log: &EventLog, progress: usize) -> Uuid {
 }
 
 /// Reads as a subscription does, until there is nothing more.
-fn read(log: &EventLog, filter: Filter, last: &mut u64) -> Vec<Result<u64, Gap>> {
+fn read(log: &InMemoryEventLog, filter: Filter, last: &mut u64) -> Vec<Result<u64, Gap>> {
     let mut read = Vec::new();
     loop {
         match log.after(filter, *last) {
             Some(Next::Event(event)) => {
-                *last = event.number;
-                read.push(Ok(event.number));
+                *last = event.sequence;
+                read.push(Ok(event.sequence));
             }
             Some(Next::Gap(gap)) => {
                 *last = gap.to;
@@ -66,20 +67,20 @@ fn each_evaluation_has_its_own_events_in_the_order_of_emission() {
 }
 
 #[test]
-fn one_evaluation_is_held_to_its_share() {
+fn one_evaluation_has_a_limit_of_its_own() {
     let log = log(EventLogLimits { evaluation_events: 10, ..ROOMY });
     let id = evaluation(&log, 100);
     let events = read(&log, Filter::Evaluation(id), &mut 0);
     assert_eq!(events[0], Err(Gap { from: 1, to: 93 }));
     assert_eq!(events[1..], (94..=103).map(Ok).collect::<Vec<_>>());
-    assert_eq!(log.held().evicted, 93);
-    assert_eq!(log.held().gaps, 1);
+    assert_eq!(log.stats().evicted, 93);
+    assert_eq!(log.stats().gaps, 1);
 
     let bytes = EventLogLimits { evaluation_bytes: 10_000, ..ROOMY };
-    let log = EventLog::new(bytes, 1);
+    let log = InMemoryEventLog::new(bytes, 1);
     evaluation(&log, 100);
-    let held = log.audit().unwrap();
-    assert!((5_000..11_000).contains(&held.bytes), "{held:?}");
+    let stats = log.check().unwrap();
+    assert!((5_000..11_000).contains(&stats.bytes), "{stats:?}");
 }
 
 #[test]
@@ -88,14 +89,14 @@ fn the_evaluation_that_ended_first_goes_first() {
     let waiting = Uuid::now_v7();
     emit(&log, EventType::EvaluationQueued, waiting);
     let ended: Vec<_> = (0..20).map(|_| evaluation(&log, 2)).collect();
-    let held = log.audit().unwrap();
-    assert!(held.bytes <= 10_000, "{held:?}");
-    assert!(held.evaluations > 2, "{held:?}");
-    let kept = |id: &Uuid| log.history(*id, 0).is_some();
-    assert!(kept(&waiting), "an evaluation that has not ended is never forgotten");
-    let first_kept = ended.iter().position(kept).unwrap();
-    assert_eq!(first_kept, 20 - (held.evaluations - 1));
-    assert!(ended[first_kept..].iter().all(kept));
+    let stats = log.check().unwrap();
+    assert!(stats.bytes <= 10_000, "{stats:?}");
+    assert!(stats.evaluations > 2, "{stats:?}");
+    let stored = |id: &Uuid| log.stored(*id, 0).is_some();
+    assert!(stored(&waiting), "an evaluation that has not ended is never evicted");
+    let first_stored = ended.iter().position(stored).unwrap();
+    assert_eq!(first_stored, 20 - (stats.evaluations - 1));
+    assert!(ended[first_stored..].iter().all(stored));
 }
 
 #[test]
@@ -108,16 +109,16 @@ fn the_evaluation_that_floods_pays_for_it() {
         emit(&log, EventType::EvaluationProgress, loud);
     }
     emit(&log, EventType::EvaluationCompleted, loud);
-    let held = log.audit().unwrap();
-    assert!(held.bytes <= 10_000, "{held:?}");
+    let stats = log.check().unwrap();
+    assert!(stats.bytes <= 10_000, "{stats:?}");
     assert_eq!(read(&log, Filter::Evaluation(quiet), &mut 0), [Ok(1)]);
-    let loud = log.history(loud, 0).unwrap();
-    assert!(loud.0.is_some());
-    assert!(loud.1.last().unwrap().event.kind.is_final());
+    let loud = log.stored(loud, 0).unwrap();
+    assert!(loud.missed.is_some());
+    assert!(loud.events.last().unwrap().event.kind.is_final());
 }
 
 #[test]
-fn nothing_follows_the_end_and_stragglers_open_nothing() {
+fn nothing_follows_the_end_and_late_events_start_nothing() {
     let log = log(ROOMY);
     let id = evaluation(&log, 0);
     emit(&log, EventType::EvaluationProgress, id);
@@ -125,35 +126,58 @@ fn nothing_follows_the_end_and_stragglers_open_nothing() {
     for kind in [EventType::EvaluationProgress, EventType::StorageDeleted] {
         emit(&log, kind, Uuid::now_v7());
     }
-    assert_eq!(log.audit().unwrap().evaluations, 1);
+    assert_eq!(log.check().unwrap().evaluations, 1);
     assert_eq!(read(&log, Filter::Everything, &mut 3), [Ok(4), Ok(5), Ok(6)]);
 }
 
 #[test]
-fn ten_thousand_evaluations_are_held_within_the_bounds() {
-    let retention = EventLogLimits { total_bytes: 1 << 20, feed_events: 100, ..ROOMY };
-    let log = log(retention);
+fn ten_thousand_evaluations_stay_within_the_limits() {
+    let limits = EventLogLimits { total_bytes: 1 << 20, feed_events: 100, ..ROOMY };
+    let log = log(limits);
     for _ in 0..10_000 {
         evaluation(&log, 3);
     }
-    let held = log.audit().unwrap();
-    assert!(held.bytes <= 1 << 20, "{held:?}");
-    assert_eq!(held.evicted + held.events, 60_000);
+    let stats = log.check().unwrap();
+    assert!(stats.bytes <= 1 << 20, "{stats:?}");
+    assert_eq!(stats.evicted + stats.events, 60_000);
     assert_eq!(read(&log, Filter::Everything, &mut 59_900).len(), 100);
 }
 
 #[test]
 fn a_reader_with_a_number_from_before_a_restart_is_told() {
-    let log = EventLog::new(ROOMY, 5_000);
+    let log = InMemoryEventLog::new(ROOMY, 5_000);
     emit(&log, EventType::EvaluationQueued, Uuid::now_v7());
     let (mut last, _) = log.follow(Filter::Everything, Some(4_000)).unwrap();
     let gap = Gap { from: 4_001, to: 4_999 };
     assert_eq!(read(&log, Filter::Everything, &mut last), [Err(gap), Ok(5_000)]);
-    // Who asks from the beginning has missed nothing.
+    // A reader from the beginning has missed nothing.
     let (mut last, _) = log.follow(Filter::Everything, Some(0)).unwrap();
     assert_eq!(read(&log, Filter::Everything, &mut last), [Ok(5_000)]);
-    let early = log.follow(Filter::Everything, Some(5_001)).map(|_| ());
-    assert_eq!(early, Err(SubscribeError::FutureId { newest: 5_000 }));
+    let early = log.follow(Filter::Everything, Some(5_001));
+    assert!(matches!(early, Err(SubscribeError::FutureId { newest: 5_000 })));
+}
+
+#[test]
+fn a_log_goes_on_with_the_numbers_and_events_from_before_a_restart() {
+    let before = log(ROOMY);
+    let id = Uuid::now_v7();
+    emit(&before, EventType::EvaluationQueued, Uuid::now_v7());
+    emit(&before, EventType::EvaluationQueued, id);
+    emit(&before, EventType::EvaluationStarted, id);
+    let restored = before.stored(id, 0).unwrap().events.into_iter().map(|event| {
+        let Event { kind, subject, time, .. } = Event::now(event.event.kind.clone(), Some(id), ());
+        let event = StoredEvent { kind, subject, time, data: event.event.data.clone() };
+        event
+    });
+    let restored = (2..).zip(restored).map(|(sequence, event)| SequencedEvent { sequence, event });
+    let log = InMemoryEventLog::with_history(ROOMY, 3, restored);
+    emit(&log, EventType::EvaluationCompleted, id);
+    assert_eq!(read(&log, Filter::Evaluation(id), &mut 2), [Ok(3), Ok(4)]);
+    let gap = Gap { from: 1, to: 1 };
+    assert_eq!(read(&log, Filter::Everything, &mut 0), [Err(gap), Ok(2), Ok(3), Ok(4)]);
+    let later = InMemoryEventLog::with_history(ROOMY, 100, []);
+    emit(&later, EventType::EvaluationQueued, id);
+    assert_eq!(read(&later, Filter::Evaluation(id), &mut 0), [Ok(100)]);
 }
 
 proptest! {
@@ -178,13 +202,13 @@ proptest! {
             if *reads {
                 accounted.extend(read(&log, Filter::Evaluation(ids[0]), &mut last));
             }
-            prop_assert!(log.audit().is_ok());
+            prop_assert!(log.check().is_ok());
         }
         accounted.extend(read(&log, Filter::Evaluation(ids[0]), &mut last));
-        let mut told = accounted.iter().flat_map(|one| match one {
+        let mut reported = accounted.iter().flat_map(|one| match one {
             Ok(number) => vec![*number],
-            Err(gap) => emitted.iter().copied().filter(|it| (gap.from..=gap.to).contains(it)).collect(),
+            Err(gap) => emitted.iter().copied().filter(|number| (gap.from..=gap.to).contains(number)).collect(),
         });
-        prop_assert!(emitted.iter().copied().eq(told.by_ref()), "{accounted:?}");
+        prop_assert!(emitted.iter().copied().eq(reported.by_ref()), "{accounted:?}");
     }
 }

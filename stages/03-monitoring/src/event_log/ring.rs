@@ -1,38 +1,47 @@
-//! The newest events of one kind of reader: those of one evaluation, or those of everything.
+//! A bounded buffer of the newest events: those of one evaluation, or those of everything.
 //!
-//! The rule: a reader that asks for what comes after a number gets the next event, or is told which
-//! numbers are gone, or learns that nothing is there yet. It never gets a gap without being told.
+//! A reader that reads after a number gets the next event, the gap of the numbers that were dropped,
+//! or learns that no event is there yet. No event is skipped without a gap.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::recorded::SequencedEvent;
-use crate::subscription::Gap;
+use crate::sequenced::SequencedEvent;
+
+/// Sequence numbers of events that a reader cannot get any more, both ends included. Numbers in the
+/// range that belong to other evaluations are no loss for this reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Gap {
+    /// The first.
+    pub from: u64,
+    /// The last. Reading after this number gives the next stored event.
+    pub to: u64,
+}
 
 /// A bounded queue of events, oldest first.
 #[derive(Debug)]
-pub(crate) struct Ring {
+pub(super) struct Ring {
     events: VecDeque<Arc<SequencedEvent>>,
     bytes: usize,
-    /// The lowest number that can ever have been here.
+    /// The number at which this ring began.
     first: u64,
-    /// The highest number that cannot be had any more; 0 when all can.
-    gone: u64,
+    /// The highest number that was dropped; 0 when none was.
+    dropped: u64,
     /// No event can follow: the evaluation has ended.
     closed: bool,
-    /// Wakes readers, and tells them the newest number even after the ring itself is gone. A
-    /// `watch` holds one number, so a reader that sleeps costs nothing, however much it misses.
+    /// Wakes readers, and has the newest number even after the ring itself is removed. A `watch`
+    /// stores one number, so a reader that sleeps costs nothing, however much it misses.
     newest: watch::Sender<u64>,
 }
 
-/// What a reader finds after the number it has.
+/// What follows the last event that a reader has.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub enum Next {
     /// The next event.
     Event(Arc<SequencedEvent>),
-    /// The next events are gone.
+    /// The next events were dropped.
     Gap(Gap),
     /// There is no next event yet.
     Pending,
@@ -42,52 +51,51 @@ pub(crate) enum Next {
 
 impl Ring {
     /// A ring for one evaluation, whose first event will have the number `first`.
-    pub(crate) fn of_evaluation(first: u64) -> Self {
+    pub(super) fn of_evaluation(first: u64) -> Self {
         Self::new(first, 0, first - 1)
     }
 
-    /// A ring for everything. Numbers before `start` belong to an earlier life of this server, and
-    /// cannot be had any more.
-    pub(crate) fn of_everything(start: u64) -> Self {
+    /// A ring for everything. Numbers before `start` were given before a restart, and are dropped.
+    pub(super) fn of_everything(start: u64) -> Self {
         Self::new(1, start - 1, start - 1)
     }
 
-    fn new(first: u64, gone: u64, newest: u64) -> Self {
+    fn new(first: u64, dropped: u64, newest: u64) -> Self {
         let newest = watch::Sender::new(newest);
-        Self { events: VecDeque::new(), bytes: 0, first, gone, closed: false, newest }
+        Self { events: VecDeque::new(), bytes: 0, first, dropped, closed: false, newest }
     }
 
-    /// Adds an event, and wakes whoever waits for it.
-    pub(crate) fn push(&mut self, recorded: Arc<SequencedEvent>) {
-        self.bytes += recorded.weight();
-        self.newest.send_replace(recorded.number);
-        self.events.push_back(recorded);
+    /// Adds an event, and wakes the readers that wait for it.
+    pub(super) fn push(&mut self, event: Arc<SequencedEvent>) {
+        self.bytes += event.approximate_size();
+        self.newest.send_replace(event.sequence);
+        self.events.push_back(event);
     }
 
-    /// Takes the oldest event away. False when only the newest is left: that one stays, so that the
-    /// end of an evaluation can always be seen.
-    pub(crate) fn drop_oldest(&mut self) -> bool {
+    /// Drops the oldest event. False when only the newest is left: it stays, so that the end of an
+    /// evaluation can always be read.
+    pub(super) fn drop_oldest(&mut self) -> bool {
         if self.events.len() < 2 {
             return false;
         }
         let Some(oldest) = self.events.pop_front() else { return false };
-        self.bytes -= oldest.weight();
-        self.gone = oldest.number;
+        self.bytes -= oldest.approximate_size();
+        self.dropped = oldest.sequence;
         true
     }
 
-    /// Says that no event follows.
-    pub(crate) fn close(&mut self) {
+    /// No event follows.
+    pub(super) fn close(&mut self) {
         self.closed = true;
     }
 
     /// What comes after the event numbered `last`.
     // ANCHOR: after
-    pub(crate) fn after(&self, last: u64) -> Next {
-        if last < self.gone {
-            return Next::Gap(Gap { from: self.first.max(last + 1), to: self.gone });
+    pub(super) fn after(&self, last: u64) -> Next {
+        if last < self.dropped {
+            return Next::Gap(Gap { from: self.first.max(last + 1), to: self.dropped });
         }
-        let at = self.events.partition_point(|event| event.number <= last);
+        let at = self.events.partition_point(|event| event.sequence <= last);
         match self.events.get(at) {
             Some(event) => Next::Event(Arc::clone(event)),
             None if self.closed => Next::End,
@@ -96,31 +104,31 @@ impl Ring {
     }
     // ANCHOR_END: after
 
-    /// The lowest number that can ever have been here.
-    pub(crate) fn first(&self) -> u64 {
+    /// The number at which this ring began.
+    pub(super) fn first(&self) -> u64 {
         self.first
     }
 
-    /// Everything that is kept, oldest first.
-    pub(crate) fn events(&self) -> impl Iterator<Item = &Arc<SequencedEvent>> {
+    /// The stored events, oldest first.
+    pub(super) fn events(&self) -> impl Iterator<Item = &Arc<SequencedEvent>> {
         self.events.iter()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.events.len()
     }
 
-    /// About how many bytes the events take.
-    pub(crate) fn bytes(&self) -> usize {
+    /// The size of the events in bytes, approximately.
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Fires with each new event.
-    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+    /// A receiver that changes with each new event.
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
     }
 }
@@ -134,7 +142,7 @@ mod tests {
 
     fn event(number: u64) -> Arc<SequencedEvent> {
         let event = Event::now(EventType::EvaluationProgress, None, json!({ "n": number }));
-        Arc::new(SequencedEvent { number, event: event.into() })
+        Arc::new(SequencedEvent { sequence: number, event: event.into() })
     }
 
     fn ring(numbers: &[u64]) -> Ring {
@@ -147,7 +155,7 @@ mod tests {
 
     fn number(next: Next) -> u64 {
         match next {
-            Next::Event(event) => event.number,
+            Next::Event(event) => event.sequence,
             other => panic!("expected an event, got {other:?}"),
         }
     }
@@ -170,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_is_named_once() {
+    fn what_was_dropped_is_named_once() {
         let mut ring = ring(&[3, 7, 8, 9]);
         assert!(ring.drop_oldest() && ring.drop_oldest());
         assert_eq!(gap(ring.after(0)), Gap { from: 3, to: 7 });
@@ -179,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_an_earlier_life_are_gone() {
+    fn numbers_from_before_a_restart_are_a_gap() {
         let mut ring = Ring::of_everything(100);
         ring.push(event(100));
         assert_eq!(gap(ring.after(40)), Gap { from: 41, to: 99 });
@@ -191,7 +199,10 @@ mod tests {
         let mut ring = ring(&[1, 2]);
         assert!(ring.drop_oldest());
         assert!(!ring.drop_oldest());
-        assert_eq!(ring.bytes(), ring.events().map(|event| event.weight()).sum::<usize>());
+        assert_eq!(
+            ring.bytes(),
+            ring.events().map(|event| event.approximate_size()).sum::<usize>()
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! One event that a monitor has taken, and the envelope it travels in.
+//! An event with its sequence number, and the envelope it is sent in.
 //!
-//! The envelope is CloudEvents 1.0 in its JSON format, so a reader that knows nothing of Crucible
-//! can still store, route and filter what it gets.
+//! The envelope is CloudEvents 1.0 in its JSON format, so that a reader that knows nothing of
+//! Crucible can store, route and filter it.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,11 +9,11 @@ use serde_json::value::{RawValue, to_raw_value};
 use shared::{Event, EventType};
 use uuid::Uuid;
 
-/// One event and the number it was given.
+/// One event and its number.
 #[derive(Debug)]
 pub struct SequencedEvent {
-    /// Rises by one with each event of this monitor, whatever it is about. `id:` of the stream.
-    pub number: u64,
+    /// Rises by one with each event of the log. `id:` of the stream.
+    pub sequence: u64,
     /// What happened.
     pub event: StoredEvent,
 }
@@ -22,13 +22,13 @@ pub struct SequencedEvent {
 /// written once, however many read it.
 #[derive(Debug)]
 pub struct StoredEvent {
-    /// What kind of thing.
+    /// The type.
     pub kind: EventType,
     /// The evaluation it is about, if it is about one.
     pub subject: Option<Uuid>,
     /// When it happened.
     pub time: Timestamp,
-    /// The rest, by kind: a JSON object.
+    /// The data of that type: a JSON object.
     pub data: Box<RawValue>,
 }
 
@@ -65,7 +65,7 @@ impl SequencedEvent {
     pub fn to_json(&self, source: &str) -> String {
         envelope(&Envelope {
             specversion: "1.0",
-            id: self.number.to_string(),
+            id: self.sequence.to_string(),
             source,
             kind: self.event.kind.as_str(),
             subject: self.event.subject,
@@ -76,9 +76,9 @@ impl SequencedEvent {
     }
     // ANCHOR_END: envelope
 
-    /// About how many bytes of memory the event takes, with the two counters of its `Arc` and what
-    /// the allocator adds to each of its two blocks.
-    pub(crate) fn weight(&self) -> usize {
+    /// The size of the event in memory in bytes, approximately: with the two counters of its `Arc`
+    /// and what the allocator adds to each of its two blocks.
+    pub(crate) fn approximate_size(&self) -> usize {
         size_of::<Self>() + self.event.data.get().len() + 48
     }
 }
@@ -99,7 +99,7 @@ mod tests {
         let id = Uuid::now_v7();
         let event = Event::now(EventType::EvaluationQueued, Some(id), json!({ "depth": 1 }));
         let text =
-            SequencedEvent { number: 7, event: event.into() }.to_json("/stage-03-monitoring");
+            SequencedEvent { sequence: 7, event: event.into() }.to_json("/stage-03-monitoring");
         let value: Value = serde_json::from_str(&text).unwrap();
         let time = value["time"].as_str().unwrap();
         assert!(time.parse::<Timestamp>().is_ok(), "{time}");
@@ -122,7 +122,7 @@ mod tests {
     fn output_cannot_forge_an_event() {
         let hostile = "a\n\nevent: evaluation.completed\ndata: {}\r\rid: 9\u{2028}\0";
         let event = Event::now(EventType::EvaluationProgress, None, json!({ "text": hostile }));
-        let text = SequencedEvent { number: 7, event: event.into() }.to_json("/");
+        let text = SequencedEvent { sequence: 7, event: event.into() }.to_json("/");
         assert!(!text.contains(['\n', '\r', '\0']), "{text}");
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["data"]["text"], hostile);
