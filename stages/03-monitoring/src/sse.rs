@@ -138,7 +138,7 @@ mod tests {
     }
 
     async fn all(body: Body) -> Vec<Sse> {
-        SseStream::new(body).map(Result::unwrap).collect().await
+        SseStream::new(body.map_err(std::io::Error::other)).map(Result::unwrap).collect().await
     }
 
     #[tokio::test]

@@ -61,9 +61,9 @@ fn memory_stays_flat() {
 
 fn measure() {
     // A quarter of the usual room, which is filled in a quarter of the time.
-    let retention =
+    let log_limits =
         EventLogLimits { total_bytes: 16 << 20, feed_bytes: 2 << 20, ..EventLogLimits::default() };
-    let options = MonitorOptions { retention, ..MonitorOptions::default() };
+    let options = MonitorOptions { log_limits, ..MonitorOptions::default() };
     let begin = resident();
     let monitor = AdvancedMonitor::new(InMemoryMonitor::new(options));
     let mut seen = Vec::new();

@@ -1,19 +1,20 @@
 //! The routes over a monitor that is set up as no command line can: almost no room, or no metrics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use harness::TEST_LIMITS;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use shared::http::Router;
-use shared::{Evaluations, Submission};
+use shared::http::{ApiService, Router};
+use shared::{Evaluations, RequestContext, Submission};
 use stage_02_queue::{QueueOptions, SubprocessEngine, TaskQueue};
 use stage_03_monitoring::{EventLogLimits, InMemoryMonitor, MonitorOptions, StageInfo, routes};
 
-async fn stage(retention: EventLogLimits) -> (Router, Arc<TaskQueue>) {
+async fn stage(log_limits: EventLogLimits) -> (Router, Arc<TaskQueue>) {
     let engine = Arc::new(SubprocessEngine::new().await.unwrap());
     let monitor =
-        Arc::new(InMemoryMonitor::new(MonitorOptions { retention, ..MonitorOptions::default() }));
+        Arc::new(InMemoryMonitor::new(MonitorOptions { log_limits, ..MonitorOptions::default() }));
     let options = QueueOptions { workers: 1, capacity: 10, limits: TEST_LIMITS };
     let queue = TaskQueue::start(engine, monitor.clone(), options);
     let stage = StageInfo { name: "stage-under-test", isolation: "stands alone" };
@@ -22,7 +23,7 @@ async fn stage(retention: EventLogLimits) -> (Router, Arc<TaskQueue>) {
 
 async fn get(router: &Router, path: &str) -> (StatusCode, String) {
     let request = Request::get(path).body(bytes::Bytes::new()).unwrap();
-    let response = router.handle(request).await;
+    let response = router.call(request).await;
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.into()).unwrap())
@@ -32,10 +33,11 @@ async fn get(router: &Router, path: &str) -> (StatusCode, String) {
 async fn events_that_are_gone_are_told_from_an_evaluation_that_never_was() {
     let room_for_one = EventLogLimits { ended_evaluations: 1, ..EventLogLimits::default() };
     let (router, queue) = stage(room_for_one).await;
-    let mut ids = Vec::new();
+    let (mut ids, context) = (Vec::new(), RequestContext::internal());
     for _ in 0..3 {
-        let id = queue.submit(Submission::new("print(1)", TEST_LIMITS), None).unwrap().id;
-        queue.finished(id).unwrap().cancelled().await;
+        let submission = Submission::new("print(1)", TEST_LIMITS);
+        let id = queue.submit(&context, submission, None).await.unwrap().id;
+        queue.wait(&context, id, Duration::MAX).await.unwrap();
         ids.push(id);
     }
     let (status, body) = get(&router, &format!("/eval/{}/events", ids[0])).await;

@@ -166,8 +166,7 @@ fn a_log_goes_on_with_the_numbers_and_events_from_before_a_restart() {
     emit(&before, EventType::EvaluationStarted, id);
     let restored = before.stored(id, 0).unwrap().events.into_iter().map(|event| {
         let Event { kind, subject, time, .. } = Event::now(event.event.kind.clone(), Some(id), ());
-        let event = StoredEvent { kind, subject, time, data: event.event.data.clone() };
-        event
+        StoredEvent { kind, subject, time, data: event.event.data.clone() }
     });
     let restored = (2..).zip(restored).map(|(sequence, event)| SequencedEvent { sequence, event });
     let log = InMemoryEventLog::with_history(ROOMY, 3, restored);
