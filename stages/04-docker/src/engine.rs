@@ -118,7 +118,7 @@ impl DockerEngine {
             runtime_version: Some(version),
             image_digest: Some(image.clone()),
         };
-        let reaper = Reaper::new(daemon.clone());
+        let reaper = Reaper::start(daemon.clone()).await?;
         let orphans = reaper.remove_orphans().await?;
         tracing::info!(orphans, "removing the containers of dead instances");
         let (profile, seccomp) = (SandboxProfile::python(image), seccomp::profile().to_string());
