@@ -104,9 +104,9 @@ mod tests {
     fn every_exception_is_about_a_probe_and_has_a_reason() {
         let expectations = Expectations::load().unwrap();
         let probes = probe::all().unwrap();
-        let entries = expectations.known_gaps.iter().map(|it| (&it.probe, &it.reason));
+        let entries = expectations.known_gaps.iter().map(|entry| (&entry.probe, &entry.reason));
         for (id, reason) in
-            entries.chain(expectations.controls.iter().map(|it| (&it.probe, &it.reason)))
+            entries.chain(expectations.controls.iter().map(|entry| (&entry.probe, &entry.reason)))
         {
             assert!(probes.iter().any(|probe| probe.header.id == *id), "{id} is no probe");
             assert!(reason.trim().len() > 20, "{id}: say why");

@@ -232,7 +232,8 @@ pub async fn compare(options: Compare) -> Result<Status> {
         let [one, other] = [options.one, options.other].map(|number| format!("{number:02}"));
         let mut table = report::words(["probe", &one, &other]);
         for line in &differing {
-            let cells = [&line.before, &line.after].map(|it| report::painted(it.cell(), it));
+            let cells =
+                [&line.before, &line.after].map(|verdict| report::painted(verdict.cell(), verdict));
             let [before, after] = cells;
             table.add_row([line.probe.into(), before, after]);
         }

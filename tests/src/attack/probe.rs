@@ -98,13 +98,13 @@ fn python_files(dir: &Path) -> Result<Vec<PathBuf>> {
             for entry in listed(&path)? {
                 found.push(entry?.path());
             }
-        } else if path.extension().is_some_and(|it| it == "py")
+        } else if path.extension().is_some_and(|extension| extension == "py")
             && !NO_PROBES.iter().any(|name| path.ends_with(name))
         {
             bail!("{}: a probe lies in the directory of its group", path.display());
         }
     }
-    found.retain(|path| path.extension().is_some_and(|it| it == "py"));
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "py"));
     Ok(found)
 }
 

@@ -87,7 +87,8 @@ impl AttackTarget {
 /// When the stage does not start. A probe that could not be judged is an error of its own.
 pub async fn run(aim: &AttackTarget, probes: &[Probe], bar: &ProgressBar) -> Result<Verdicts> {
     let (allowed, refused): (Vec<_>, Vec<_>) = probes.iter().partition(|probe| aim.allows(probe));
-    let (measured, allowed): (Vec<_>, Vec<_>) = allowed.into_iter().partition(|it| all_idle(it));
+    let (measured, allowed): (Vec<_>, Vec<_>) =
+        allowed.into_iter().partition(|probe| all_idle(probe));
     let (alone, together) = allowed.into_iter().partition(|probe| probe.header.alone);
     let mut verdicts: Verdicts = by_themselves(aim, measured, bar).await?;
     verdicts.extend(together_or_not(aim, together, bar).await?);

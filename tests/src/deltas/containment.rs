@@ -25,7 +25,8 @@ impl Facts {
     ///
     /// When the matrix and the list of probes are not about the same ones.
     pub fn new(cells: Cells, headers: Vec<Header>, expectations: Expectations) -> Result<Self> {
-        let headers: BTreeMap<_, _> = headers.into_iter().map(|it| (it.id.clone(), it)).collect();
+        let headers: BTreeMap<_, _> =
+            headers.into_iter().map(|header| (header.id.clone(), header)).collect();
         let rows = cells.rows.iter().map(|(id, _)| id.as_str());
         let unknown: Vec<_> = rows.clone().filter(|id| !headers.contains_key(*id)).collect();
         let missing: Vec<_> =
@@ -139,8 +140,11 @@ impl Facts {
     pub fn escaped(&self, stage: u16) -> Result<String> {
         let column = self.cells.column(stage)?;
         let total = column.len();
-        let escaped: Vec<&str> =
-            column.into_iter().filter(|(_, cell)| **cell == Cell::Escaped).map(|it| it.0).collect();
+        let escaped: Vec<&str> = column
+            .into_iter()
+            .filter(|(_, cell)| **cell == Cell::Escaped)
+            .map(|(id, _)| id)
+            .collect();
         let mut text = markdown::opening();
         if escaped.is_empty() {
             writeln!(text, "None of the {total} probes escapes from stage {stage:02}.")?;
@@ -182,7 +186,7 @@ impl Facts {
 
     fn reason(&self, id: &str, stage: u16) -> Option<&str> {
         let mut known_gaps = self.expectations.known_gaps.iter();
-        let found = known_gaps.find(|it| it.probe == id && it.on(stage));
+        let found = known_gaps.find(|gap| gap.probe == id && gap.on(stage));
         found.map(|known_gap| known_gap.reason.trim())
     }
 

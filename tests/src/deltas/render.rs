@@ -94,7 +94,8 @@ fn events(text: &str) -> Vec<String> {
             && before["stream"].is_string()
             && before["stream"] == data["stream"]
         {
-            let whole = [&before["text"], &data["text"]].map(|it| it.as_str().unwrap_or_default());
+            let whole =
+                [&before["text"], &data["text"]].map(|text| text.as_str().unwrap_or_default());
             before["text"] = whole.concat().into();
             continue;
         }
@@ -120,7 +121,8 @@ fn laid_out(value: &Value, indent: usize, name: &str) -> Vec<String> {
             ('{', inner, '}')
         }
         Value::Array(values) if margin.len() + name.len() + short.len() > WIDTH => {
-            let inner: Vec<_> = values.iter().map(|it| laid_out(it, indent + 2, "")).collect();
+            let inner: Vec<_> =
+                values.iter().map(|value| laid_out(value, indent + 2, "")).collect();
             ('[', inner, ']')
         }
         _ => return vec![format!("{margin}{name}{short}")],

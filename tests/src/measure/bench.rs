@@ -223,7 +223,7 @@ impl Bench {
             sleep(PAUSE * 4).await;
             took[1] += crowd(halves[1], || over_http(&self.client)).await?;
         }
-        Ok([0, 1].map(|it| per_second(halves[it] * 2, took[it])))
+        Ok([0, 1].map(|side| per_second(halves[side] * 2, took[side])))
     }
 }
 

@@ -189,7 +189,7 @@ fn program(module: &str, marker: &str, done: &Told) -> String {
     let mut code = "import os\nos.chdir('/tmp')\n".to_owned();
     let mut assign = |name: &str, value: serde_json::Value| {
         // JSON's strings, numbers and lists are Python's, too.
-        let _never_fails = writeln!(code, "{name} = {value}");
+        let _ = writeln!(code, "{name} = {value}"); // a String accepts everything
     };
     assign("MODULE", module.into());
     assign("MARK", marker.into());
@@ -217,7 +217,9 @@ fn print(report: &Report) {
     reasons.dedup();
     for reason in reasons {
         println!("\n{}", reason.unwrap_or("UNEXPLAINED:"));
-        for Difference { test, host, sandbox, .. } in all.iter().filter(|it| it.why == reason) {
+        for Difference { test, host, sandbox, .. } in
+            all.iter().filter(|difference| difference.why == reason)
+        {
             println!(
                 "  {test}\n    host: {}\n    sandbox: {}",
                 sentence(host.as_ref()),

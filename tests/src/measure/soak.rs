@@ -247,15 +247,15 @@ impl Left {
         for process in &self.processes {
             if let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) {
                 // It may have ended by itself in the meantime.
-                let _gone = kill_process(pid, Signal::KILL);
+                kill_process(pid, Signal::KILL).ok();
             }
         }
     }
 
     fn faults(&self) -> Vec<String> {
         let processes = self.processes.iter();
-        let processes =
-            processes.map(|it| format!("process {} ({}) is left over", it.pid, it.name));
+        let processes = processes
+            .map(|process| format!("process {} ({}) is left over", process.pid, process.name));
         let files = self.files.iter().map(|name| format!("the temporary file {name} is left over"));
         let containers = self.containers.iter();
         let containers = containers.map(|name| format!("the container {name} is left over"));

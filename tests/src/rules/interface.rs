@@ -53,7 +53,7 @@ fn read(file: &Path, dir: &Path, name: &str, modules: &mut Modules) -> anyhow::R
 fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg")
-            && attribute.parse_args::<syn::Ident>().is_ok_and(|it| it == "test")
+            && attribute.parse_args::<syn::Ident>().is_ok_and(|ident| ident == "test")
     })
 }
 

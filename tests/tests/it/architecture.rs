@@ -31,7 +31,7 @@ fn workspace() -> Workspace {
 
 /// All files below `directory` with one of these endings, by their paths from the root of the
 /// workspace, with their text.
-fn files(workspace: &Workspace, dir: &Path, endings: &[&str]) -> Vec<(String, String)> {
+pub(crate) fn files(workspace: &Workspace, dir: &Path, endings: &[&str]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut dirs = vec![dir.to_owned()];
     while let Some(dir) = dirs.pop() {
@@ -94,7 +94,8 @@ fn the_wiring_of_a_stage_fits_one_screen() {
 #[test]
 fn stage_one_is_one_short_file_on_few_crates() {
     let workspace = workspace();
-    let package = workspace.packages.iter().find(|it| number_of(&it.name) == Some(1)).unwrap();
+    let package =
+        workspace.packages.iter().find(|package| number_of(&package.name) == Some(1)).unwrap();
     let sources = files(&workspace, &package.dir().join("src"), &[".rs"]);
     let [(path, main)] = sources.as_slice() else { panic!("not one file but {sources:?}") };
     assert!(path.ends_with("main.rs"), "{path}");

@@ -9,7 +9,8 @@ use ladder::support::stages;
 
 #[test]
 fn the_interfaces_of_the_later_stages() {
-    let later: Vec<_> = stages::all().unwrap().into_iter().filter(|it| it.number >= 6).collect();
+    let later: Vec<_> =
+        stages::all().unwrap().into_iter().filter(|stage| stage.number >= 6).collect();
     assert!(!later.is_empty(), "there are no later stages");
     for stage in later {
         let exported = interface(&stage.dir.join("src")).unwrap();

@@ -9,6 +9,7 @@ mod architecture;
 mod controls;
 mod deltas;
 mod interface;
+mod language;
 mod matrix;
 mod sensitivity;
 mod smoke;

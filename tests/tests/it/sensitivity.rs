@@ -25,7 +25,8 @@ async fn all_escape(stage: u16, wall: Control, ids: &[&str]) {
     assert!(probes.iter().all(contains), "stage {stage} does not promise all of {ids:?}");
     let aim = AttackTarget::Without { stage: stages::find(stage).unwrap(), wall };
     let verdicts = run_probes::run(&aim, &probes, &ProgressBar::hidden()).await.unwrap();
-    let stopped: Vec<_> = verdicts.iter().filter(|(_, it)| **it != Verdict::Escaped).collect();
+    let stopped: Vec<_> =
+        verdicts.iter().filter(|(_, verdict)| **verdict != Verdict::Escaped).collect();
     assert!(stopped.is_empty(), "stage {stage} without {wall:?}: {stopped:?}");
 }
 

@@ -29,8 +29,8 @@ async fn connection(stage: UnixStream, down: Down) {
     let (from_stage, mut to_stage) = stage.into_split();
     let (mut from_docker, to_docker) = docker.into_split();
     let answers = async {
-        let _broken = copy(&mut from_docker, &mut to_stage).await;
-        let _closed = to_stage.shutdown().await;
+        copy(&mut from_docker, &mut to_stage).await.ok();
+        to_stage.shutdown().await.ok();
     };
     let requests = async {
         if let Err(error) = requests(from_stage, to_docker, &down).await {
@@ -62,8 +62,8 @@ async fn requests(stage: OwnedReadHalf, mut docker: OwnedWriteHalf, down: &Down)
         }
     }
     // A stage that has gone away is no fault.
-    let _broken = copy(&mut stage, &mut docker).await;
-    let _closed = docker.shutdown().await;
+    copy(&mut stage, &mut docker).await.ok();
+    docker.shutdown().await.ok();
     Ok(())
 }
 

@@ -161,7 +161,7 @@ async fn page_policy(testbed: &Testbed) -> Result<Verdict> {
     let head = reply.head().to_ascii_lowercase();
     let policy = head.lines().find_map(|line| line.strip_prefix("content-security-policy:"));
     let Some(policy) = policy else { return Ok(Verdict::Escaped) };
-    let has = |directive: &str| policy.split(';').any(|it| it.trim().starts_with(directive));
+    let has = |directive: &str| policy.split(';').any(|part| part.trim().starts_with(directive));
     let strict = has("default-src 'none'")
         && has("script-src 'self'")
         && has("frame-ancestors 'none'")

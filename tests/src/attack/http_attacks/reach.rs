@@ -125,7 +125,7 @@ async fn traversal(testbed: &Testbed) -> Result<Verdict> {
     let up = "../".repeat(12);
     let mut escaped = String::new();
     for _ in 0..12 {
-        let _infallible = write!(escaped, "%2e%2e%2f");
+        let _ = write!(escaped, "%2e%2e%2f"); // a String accepts everything
     }
     for path in [
         format!("/eval/{up}etc/passwd"),

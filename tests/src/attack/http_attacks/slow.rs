@@ -79,7 +79,7 @@ async fn drip(testbed: &Testbed, begin: &[u8]) -> Result<Verdict> {
         use tokio::io::AsyncReadExt as _;
         let mut answer = [0; 512];
         // An answer that refuses is as good as a closed connection.
-        let _answered = reading.read(&mut answer).await;
+        drop(reading.read(&mut answer).await);
     };
     tokio::select! {
         () = dripping => Ok(Verdict::Contained(By::Deadline)),

@@ -44,7 +44,7 @@ impl Matrix {
             }));
         }
         for group in Group::ALL {
-            let of_group = self.probes.iter().filter(|it| it.header.group() == *group);
+            let of_group = self.probes.iter().filter(|probe| probe.header.group() == *group);
             let mut escapes = Vec::new();
             for probe in of_group {
                 escapes.extend(self.escapes(&probe.header.id)?);

@@ -39,7 +39,7 @@ pub(super) async fn grows(
     let work = testbed.fire(run.code, &values, run.seconds);
     let run = while_running(work, EVERY, async || meter.look(testbed).await).await?;
     // A file of this size is not left to the next probe.
-    let _gone = std::fs::remove_file(testbed.ground.outside(&path));
+    std::fs::remove_file(testbed.ground.outside(&path)).ok();
     let Some(most) = meter.most else {
         bail!("no counter could be read while the probe ran: {}", meter.error)
     };
@@ -94,11 +94,13 @@ impl Meter {
             }
             (Some(jail), _) => {
                 let counters = jail.cgroup.group().counters().ok();
-                counters.and_then(|it| Some(self.amount(&it)?.saturating_sub(self.baseline)))
+                counters.and_then(|counters| {
+                    Some(self.amount(&counters)?.saturating_sub(self.baseline))
+                })
             }
             (None, _) => {
                 let counters = self.known(testbed.containers().await);
-                counters.and_then(|it| self.amount(&it))
+                counters.and_then(|counters| self.amount(&counters))
             }
         };
         self.most = self.most.max(amount);

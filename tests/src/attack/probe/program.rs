@@ -47,7 +47,7 @@ pub fn assemble(probe: &str, values: &Values) -> Assembled {
     for (name, value) in &values.0 {
         // A JSON text, number or list of them is a Python one too.
         // Writing to a text cannot fail.
-        let _infallible = writeln!(code, "{name} = {value}");
+        let _ = writeln!(code, "{name} = {value}"); // a String accepts everything
     }
     code.push_str(PRELUDE);
     code.push_str(probe);

@@ -64,7 +64,7 @@ impl Cgroup {
             let mut parts = line.splitn(3, ':').skip(1);
             let (controllers, path) = (parts.next().unwrap_or(""), parts.next().unwrap_or("/"));
             let path = path.trim_start_matches('/');
-            let has = |wanted| controllers.split(',').any(|it| it == wanted);
+            let has = |wanted| controllers.split(',').any(|controller| controller == wanted);
             if group.unified && controllers.is_empty() {
                 return Ok(Self::named(path));
             }

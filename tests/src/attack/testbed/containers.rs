@@ -30,7 +30,7 @@ async fn of_containers(server: Option<u32>) -> Result<Vec<Cgroup>> {
     let mut groups = Vec::new();
     for id in of_stage(&docker, server).await? {
         let inspected = docker.inspect_container(&id, None).await;
-        let pid = inspected.ok().and_then(|it| it.state?.pid).unwrap_or(0);
+        let pid = inspected.ok().and_then(|container| container.state?.pid).unwrap_or(0);
         let Some(pid) = u32::try_from(pid).ok().filter(|pid| *pid > 0) else { continue };
         groups.extend(Cgroup::of_process(pid));
     }

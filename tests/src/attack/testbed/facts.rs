@@ -62,7 +62,7 @@ async fn hardware_addresses(testbed: &Testbed) -> Result<Vec<String>> {
     let links: Vec<Value> =
         serde_json::from_slice(&output.await?.stdout).context("`ip -json link` says no JSON")?;
     let addresses = links.iter().filter_map(|link| link["address"].as_str());
-    Ok(addresses.filter(|it| *it != "00:00:00:00:00:00").map(str::to_owned).collect())
+    Ok(addresses.filter(|address| *address != "00:00:00:00:00:00").map(str::to_owned).collect())
 }
 
 /// What the Docker daemon says of itself.

@@ -93,7 +93,7 @@ pub(super) fn compare(name: String, host: &Told, sandbox: &Told) -> Result<Modul
 /// Why a test's verdict in the sandbox is not the host's, if that is known.
 fn why(test: &str, sandbox: Option<&Verdict>) -> Option<&'static str> {
     let fits = |known: &&Explained| {
-        test.contains(known.test) && sandbox.is_some_and(|it| it.verdict == known.sandbox)
+        test.contains(known.test) && sandbox.is_some_and(|result| result.verdict == known.sandbox)
     };
     EXPLAINED.iter().find(fits).map(|known| known.why)
 }
@@ -116,7 +116,8 @@ mod tests {
         assert_eq!(compare("m".into(), &host, &host).unwrap().differences, []);
         let inside = told(&[("a", "passed"), ("b", "failed"), ("new", "passed")], "3.11.2");
         let found = compare("m".into(), &host, &inside).unwrap();
-        let tests: Vec<_> = found.differences.iter().map(|it| it.test.as_str()).collect();
+        let tests: Vec<_> =
+            found.differences.iter().map(|difference| difference.test.as_str()).collect();
         assert_eq!(tests, ["b", "new", "only"]);
         assert_eq!(found.differences[2].sandbox, None);
         assert_eq!(found.host["passed"], 2);

@@ -19,7 +19,7 @@ macro_rules! words {
             }
 
             pub(crate) fn parse(text: &str) -> Result<Self, String> {
-                let found = Self::ALL.iter().copied().find(|it| it.as_str() == text);
+                let found = Self::ALL.iter().copied().find(|value| value.as_str() == text);
                 found.ok_or_else(|| format!("{text:?} is not one of: {}", [$($word),+].join(", ")))
             }
         }
