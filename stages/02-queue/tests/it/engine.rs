@@ -54,7 +54,7 @@ async fn endless_output_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_child_that_keeps_the_output_open_does_not_block_the_engine() {
+async fn a_child_that_holds_the_output_does_not_hang_us() {
     let code = "import subprocess\n\
                 print(subprocess.Popen(['sleep', '30'], start_new_session=True).pid)";
     let started = Instant::now();
