@@ -12,7 +12,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// An error that may know what the operator can do about it.
 pub trait Hint: std::error::Error + Send + Sync {
     /// What the operator can do about it, as one sentence in the imperative.
-    fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<&'static str> {
         None
     }
 }
@@ -48,7 +48,7 @@ impl BuildError {
 
 impl<E: Hint + 'static> From<E> for BuildError {
     fn from(error: E) -> Self {
-        Self { hint: error.hint(), source: Box::new(error) }
+        Self { hint: error.hint().map(str::to_owned), source: Box::new(error) }
     }
 }
 

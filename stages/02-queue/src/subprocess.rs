@@ -67,9 +67,9 @@ pub enum SubprocessError {
 }
 
 impl Hint for SubprocessError {
-    fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NoPython { .. } => Some("install it, or put it on PATH".to_owned()),
+            Self::NoPython { .. } => Some("install it, or put it on PATH"),
             Self::Scratch { .. } => None,
         }
     }

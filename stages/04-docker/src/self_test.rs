@@ -8,13 +8,13 @@ mod programs;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use shared::Hint;
 use shared::component::CheckResult;
 use shared::{
     BoxFuture, Engine, Job, Limits, Outcome, OutputBuffer, Stream, Submission, TestCase,
     TestableComponent, Verdict,
 };
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::engine::{DockerEngine, PROBE_LIMITS};
 use crate::error_chain::error_chain;
@@ -202,7 +202,7 @@ async fn run_with_cancel(
     limits: Limits,
     cancel: CancellationToken,
 ) -> (Verdict, String) {
-    let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
+    let job = Job::first(Submission::new(code, limits));
     let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
     let verdict = engine.evaluate(&job, &buffer, cancel).await;
     let [stdout, stderr] =
