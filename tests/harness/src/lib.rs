@@ -27,6 +27,7 @@
 mod client;
 mod engine;
 mod events;
+mod launch;
 mod log;
 mod server;
 mod wait;
@@ -34,10 +35,11 @@ mod wait;
 pub use client::{Client, Response};
 pub use engine::{FakeEngine, Run, TEST_LIMITS, assert_verifies, run, run_submission};
 pub use events::{EventStream, SseEvent, kinds, output};
+pub use launch::{Launch, StartError, binary};
 /// For requests and signals, so that a test crate needs no dependency for them.
 pub use reqwest::{Method, RequestBuilder};
 pub use rustix::process::Signal;
-pub use server::{Launch, Server, StartError, StopError, binary};
+pub use server::{Server, StopError};
 pub use wait::{eventually, eventually_some};
 
 /// Starts the binary of the package under test, on a free port of the loopback interface.

@@ -1,7 +1,7 @@
 # id: processes/held-output
 # class: PeerDoS
 # title: Keep the output open after the end
-# intent: Ends at once, but leaves a child that holds the pipe which somebody reads to its end
+# intent: Ends at once, but leaves a child that holds the pipe that the engine reads to its end
 # success: The answer comes more than 15 seconds later
 # source: CPython issues 81605 and 82388
 # evidence: late 15

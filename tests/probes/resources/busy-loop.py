@@ -1,7 +1,7 @@
 # id: resources/busy-loop
 # class: SelfDoS
 # title: Never end
-# intent: Counts for ever, and asks for three seconds
+# intent: Counts without end, with a time limit of three seconds
 # success: The answer comes more than 15 seconds later
 # source: isolate(1), --wall-time; OWASP API4:2023
 # evidence: late 15

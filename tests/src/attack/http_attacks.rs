@@ -1,8 +1,8 @@
 //! Attacks on the server itself, from outside, over HTTP.
 //!
-//! Each is a function that does the attack and judges by what it sees: an honest client that is no
-//! longer served, bytes that should not be there, a connection that stays open. Its header is the
-//! same as that of a program, and is read as strictly.
+//! Each is a function that runs the attack and returns the verdict by what it observes: a
+//! well-behaved client that is no longer served, bytes that should not be there, a connection that
+//! stays open. Its header is the same as that of a program, and is parsed as strictly.
 
 mod cancel;
 mod identity;
@@ -20,14 +20,14 @@ use anyhow::{Result, anyhow};
 
 use crate::attack::probe::{Attack, Body, Header, Probe};
 
-/// A header, and what it is about.
+/// A header, and its attack.
 struct Listed {
     header: &'static str,
     file: &'static str,
     attack: Attack,
 }
 
-/// One [`Listed`]: the function, and its header as it would stand in a program.
+/// One [`Listed`]: the function, and its header as in a program.
 macro_rules! listed {
     ($function:path, $($line:literal)+) => {
         $crate::attack::http_attacks::Listed {
@@ -43,7 +43,7 @@ use listed;
 ///
 /// # Errors
 ///
-/// When a header is not as it should be.
+/// When a header is invalid.
 pub fn probes() -> Result<Vec<Probe>> {
     let lists = [
         slow::LIST,

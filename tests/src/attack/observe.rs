@@ -1,9 +1,9 @@
 //! How an escape is observed.
 //!
-//! Each kind of evidence lays something out on the ground, hands the probe what it may know of it,
-//! runs it, and looks for itself at what happened. What the probe prints is believed in two things
-//! only: that it ran, and what stopped it ([`crate::attack::probe::report`]). The judgement itself is a
-//! plain function, which a unit test shows to be able to say `escaped` and `contained`.
+//! Each kind of evidence prepares something in the host environment, gives the probe its constants,
+//! runs it, and observes the effect from outside. The output of the probe is trusted in two things
+//! only: that it ran, and which error stopped it ([`crate::attack::probe::report`]). The verdict is
+//! computed by a pure function, with a unit test for both results, `escaped` and `contained`.
 
 mod canary;
 mod effect;
@@ -22,18 +22,18 @@ use crate::attack::probe::{Body, Evidence, Probe};
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::Verdict;
 
-/// A program to fire, and the wall-clock time that it asks for, in seconds.
+/// A program to run, and its time limit in seconds.
 #[derive(Debug, Clone, Copy)]
 struct ProbeRun<'a> {
     code: &'a str,
     seconds: u16,
 }
 
-/// Fires `probe` at the stage on this testbed, and judges.
+/// Runs `probe` against the stage of this testbed, and returns the verdict.
 ///
 /// # Errors
 ///
-/// When the harness or the server could not do its part. That is never a verdict on the stage.
+/// When the ladder or the server failed. That is never a verdict on the stage.
 pub async fn run(probe: &Probe, testbed: &Testbed) -> Result<Verdict> {
     let code = match &probe.body {
         Body::Program(code) => code,
@@ -62,6 +62,8 @@ pub async fn run(probe: &Probe, testbed: &Testbed) -> Result<Verdict> {
         Evidence::Result { field, value } => result::says(run, testbed, field, value).await,
         Evidence::Grade => grade::deceived(run, testbed).await,
         Evidence::Resubmits => effect::resubmits(run, testbed).await,
-        Evidence::Http => bail!("evidence `http` is for the probes in tests/src/platform"),
+        Evidence::Http => {
+            bail!("evidence `http` is for the probes in tests/src/attack/http_attacks")
+        }
     }
 }

@@ -1,15 +1,16 @@
-//! What one stage answered to every step of the scenario, as a text file that can be read back.
+//! The responses of one stage to every step of the scenario, as a text file that can be parsed
+//! again.
 //!
 //! ```text
 //! == group
 //! -- step
-//! > what was sent
-//! < what was answered
+//! > the request
+//! < the response
 //! ```
 
 use anyhow::{Result, bail};
 
-/// A whole scenario, played on one stage.
+/// A whole scenario, run on one stage.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Transcript {
     /// The steps of all groups.
@@ -23,9 +24,9 @@ pub struct Played {
     pub group: String,
     /// The step's title.
     pub title: String,
-    /// What was sent, by lines.
+    /// The request, by lines.
     pub request: Vec<String>,
-    /// What came back, by lines; the first is the status.
+    /// The response, by lines; the first is the status.
     pub answer: Vec<String>,
 }
 
@@ -50,7 +51,7 @@ impl Transcript {
     ///
     /// # Errors
     ///
-    /// When a line is none of the four kinds, or stands before it can.
+    /// When a line is none of the four kinds, or in the wrong place.
     pub fn parse(text: &str) -> Result<Self> {
         let mut transcript = Self::default();
         let mut group = "";
@@ -98,7 +99,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_no_transcript_is_refused() {
-        for text in ["-- step before an group\n", "== a\n> sent by no step\n", "== a\n-- b\nwhat\n"]
+        for text in ["-- step before a group\n", "== a\n> sent by no step\n", "== a\n-- b\nwhat\n"]
         {
             assert!(Transcript::parse(text).is_err(), "{text}");
         }

@@ -1,5 +1,5 @@
 //! The generated differences between the stages are those of today's sources, matrix and behaviour.
-//! `just deltas` writes them; read what changed before you commit it.
+//! `just deltas` writes them; read the changes before you commit them.
 
 use ladder::deltas::{self, Files};
 use ladder::support::stages;
@@ -33,7 +33,7 @@ async fn every_stage_plays_the_scenario_as_its_transcript_says() {
 fn no_generated_file_is_left_over() {
     let (root, stages) = (Workspace::load().unwrap().root, stages::all().unwrap());
     assert_eq!(deltas::surplus(&root, &stages).unwrap(), [""; 0]);
-    // Without its stage a file is seen to be left over.
+    // A file without its stage is reported.
     let fewer = &stages[..stages.len() - 1];
     assert!(deltas::surplus(&root, fewer).unwrap().len() > 4);
 }

@@ -1,4 +1,4 @@
-//! Short runs of the ladder's long commands, on real stages: enough to know that both work.
+//! Short runs of the ladder's long commands, on real stages.
 
 use std::path::Path;
 
@@ -26,22 +26,22 @@ fn humaneval_sample(stage: &str) {
 }
 
 #[test]
-fn humaneval_is_told_right_from_wrong_on_stage_1() {
+fn humaneval_separates_right_from_wrong_on_stage_1() {
     humaneval_sample("1");
 }
 
 #[test]
-fn humaneval_is_told_right_from_wrong_on_stage_2() {
+fn humaneval_separates_right_from_wrong_on_stage_2() {
     humaneval_sample("2");
 }
 
 #[test]
-fn humaneval_is_told_right_from_wrong_on_stage_5() {
+fn humaneval_separates_right_from_wrong_on_stage_5() {
     humaneval_sample("5");
 }
 
 #[test]
-fn a_wrong_solution_breaks_the_promise() {
+fn a_wrong_solution_is_a_failure() {
     let dir = tempfile::tempdir().unwrap();
     let dataset = dir.path().join("wrong.jsonl");
     let task = serde_json::json!({
@@ -53,7 +53,7 @@ fn a_wrong_solution_breaks_the_promise() {
     let dataset = dataset.to_str().unwrap();
     let (good, report, _) = ladder(&["humaneval", "--stage", "2", "--dataset", dataset, "--json"]);
     assert!(!good);
-    let error = report["faults"][0].as_str().unwrap();
+    let error = report["failures"][0].as_str().unwrap();
     assert_eq!(error, "Wrong/0 should pass: exited 1: AssertionError");
 }
 

@@ -1,4 +1,4 @@
-//! Who asks, and by which name: browsers that were led here by somebody else's page.
+//! Origin and Host of a request: browsers that another site's page makes send requests.
 
 use anyhow::Result;
 
@@ -43,7 +43,7 @@ pub(super) const LIST: &[Listed] = &[
     ),
 ];
 
-/// Whether the server ran a program that prints `token` when asked in this way.
+/// Whether the server ran a program that prints `token` for a request with this host and headers.
 async fn runs(testbed: &Testbed, token: &str, host: &str, headers: &str) -> Result<bool> {
     let json = format!(r#"{{"code": "print('{token}'[::-1])"}}"#);
     let request = format!(

@@ -77,20 +77,21 @@ pub(super) const LIST: &[Listed] = &[
     ),
 ];
 
-/// More than any program of a person, and far more than the server's limit of 2 MiB.
-const HUGE: usize = 48 << 20;
+/// More than any real program, and far more than the server's limit of 2 MiB.
+const HUGE_BODY_BYTES: usize = 48 << 20;
 
 fn refused(all: bool) -> Verdict {
     if all { Verdict::Contained(By::Validation) } else { Verdict::Escaped }
 }
 
-/// Sends `head`, and then pieces of `piece` until there are [`HUGE`] bytes or nobody takes more.
+/// Sends `head`, and then pieces of `piece` until there are [`HUGE_BODY_BYTES`] bytes or the server
+/// stops reading.
 async fn pour(testbed: &Testbed, head: &str, piece: &[u8], end: &[u8]) -> Result<Verdict> {
     let socket = wire::connect(testbed).await?;
     let (mut reading, mut writing) = socket.into_split();
     let pouring = async {
         writing.write_all(head.as_bytes()).await?;
-        for _ in 0..HUGE / piece.len() {
+        for _ in 0..HUGE_BODY_BYTES / piece.len() {
             writing.write_all(piece).await?;
         }
         writing.write_all(end).await
@@ -103,7 +104,7 @@ async fn pour(testbed: &Testbed, head: &str, piece: &[u8], end: &[u8]) -> Result
     };
     tokio::pin!(answered);
     Ok(tokio::select! {
-        // In the middle of it all: it has counted.
+        // The server closed the connection before the end: it counts.
         refusal = &mut answered => refused(refusal),
         poured = pouring => match poured {
             Ok(()) => Verdict::Escaped,
@@ -116,7 +117,7 @@ async fn huge_body(testbed: &Testbed) -> Result<Verdict> {
     let head = format!(
         "POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{{\"code\": \"",
-        HUGE + 12
+        HUGE_BODY_BYTES + 12
     );
     pour(testbed, &head, &vec![b'#'; 64 << 10], b"\"}").await
 }
@@ -136,7 +137,7 @@ async fn deep_json(testbed: &Testbed) -> Result<Verdict> {
     Ok(refused(reply.refused() && wire::works(testbed).await))
 }
 
-/// Escaped when one of `bodies` is taken, or the server stops working.
+/// Escaped when one of `bodies` is accepted, or the server stops working.
 pub(super) async fn all_refused(testbed: &Testbed, bodies: &[String]) -> Result<Verdict> {
     for body in bodies {
         if !wire::post(testbed, body).await?.refused() {
@@ -177,7 +178,7 @@ async fn smuggling(testbed: &Testbed) -> Result<Verdict> {
     Ok(Verdict::Contained(By::Validation))
 }
 
-/// Two answers where an intermediary would have seen one request.
+/// Two responses where an intermediary would have seen one request.
 fn answered_both(reply: &Reply) -> bool {
     reply.text.matches("HTTP/1.1 ").count() > 1
 }

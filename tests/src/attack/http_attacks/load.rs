@@ -1,4 +1,4 @@
-//! More work than there is room for.
+//! More work than the server has capacity for.
 
 use std::time::Duration;
 
@@ -64,8 +64,8 @@ pub(super) const LIST: &[Listed] = &[
     ),
 ];
 
-/// Submissions in a flood: four times what the queue holds.
-const FLOOD: usize = 400;
+/// Submissions in a flood: four times the capacity of the queue.
+const FLOOD_SUBMISSIONS: usize = 400;
 
 fn served(yes: bool) -> Verdict {
     if yes { Verdict::Contained(By::BackPressure) } else { Verdict::Escaped }
@@ -74,7 +74,7 @@ fn served(yes: bool) -> Verdict {
 async fn flood(testbed: &Testbed) -> Result<Verdict> {
     let program = Program::new("import time\ntime.sleep(8)");
     let mut requests = JoinSet::new();
-    for _ in 0..FLOOD {
+    for _ in 0..FLOOD_SUBMISSIONS {
         // Whether it was accepted, the location is there to cancel it.
         let request = testbed.client.request(Method::POST, "/eval").json(&program).send();
         requests.spawn(async move {
@@ -85,7 +85,7 @@ async fn flood(testbed: &Testbed) -> Result<Verdict> {
     sleep(Duration::from_secs(1)).await;
     let verdict = served(wire::serves(testbed).await);
     if testbed.stage == 1 {
-        // It would work through them all, one after the other. Who hangs up is forgotten.
+        // Stage 1 runs them one after the other. Programs of disconnected clients are killed.
         requests.shutdown().await;
         return Ok(verdict);
     }
@@ -139,7 +139,8 @@ async fn reader_gone(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(served(matches!(worked, Ok(true))));
     }
-    // The queue may be worked through, for its results can be fetched later; but it must be.
+    // The queue may run them all, because their results can be fetched later; but it must become
+    // empty.
     let response = testbed.client.request(Method::GET, "/queue").send().await?;
     let fine = matches!(worked, Ok(true)) && response.status() == StatusCode::OK;
     Ok(served(fine))

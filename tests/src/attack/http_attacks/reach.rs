@@ -1,4 +1,4 @@
-//! Requests that ask for more than anybody may have: other limits, other walls, other files.
+//! Requests for more than a client may have: other limits, other isolation, other files.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(super) const LIST: &[Listed] = &[
         "id: platform/choose-the-walls"
         "class: Escape"
         "title: Choose image, user, mounts or network"
-        "intent: Sends fields that would weaken the sandbox if anybody believed them"
+        "intent: Sends fields that would weaken the sandbox if the server used them"
         "success: The server takes a request with such a field"
         "source: gVisor security policy, SandboxSpec; CVE-2024-29021"
         "host: safe"
@@ -60,7 +60,7 @@ pub(super) const LIST: &[Listed] = &[
 
 async fn boundless(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
-        return Ok(Verdict::NotApplicable("this stage takes no limits"));
+        return Ok(Verdict::NotApplicable("this stage accepts no limits"));
     }
     let mut bodies = Vec::new();
     for (field, values) in [
@@ -76,7 +76,7 @@ async fn boundless(testbed: &Testbed) -> Result<Verdict> {
 
 async fn other_walls(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
-        return Ok(Verdict::NotApplicable("this stage has no walls to choose"));
+        return Ok(Verdict::NotApplicable("this stage has no isolation to choose"));
     }
     let fields = [
         r#""image": "evil""#,
@@ -96,10 +96,10 @@ async fn other_walls(testbed: &Testbed) -> Result<Verdict> {
 
 async fn file_names(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
-        return Ok(Verdict::NotApplicable("this stage takes no files"));
+        return Ok(Verdict::NotApplicable("this stage accepts no files"));
     }
     let name = format!("planted-{}", canary());
-    let dir = testbed.ground.dir().to_owned();
+    let dir = testbed.host.dir().to_owned();
     let dir = dir.to_string_lossy();
     let up = "../".repeat(12);
     let mut bodies = Vec::new();
@@ -117,7 +117,7 @@ async fn file_names(testbed: &Testbed) -> Result<Verdict> {
         bodies.push(format!(r#"{{"code": "print(1)", "files": {{"{path}": "x"}}}}"#));
     }
     let verdict = all_refused(testbed, &bodies).await?;
-    let planted = testbed.ground.outside(&Path::new(&*dir).join(&name));
+    let planted = testbed.host.outside(&Path::new(&*dir).join(&name));
     Ok(if planted.symlink_metadata().is_ok() { Verdict::Escaped } else { verdict })
 }
 
@@ -125,7 +125,7 @@ async fn traversal(testbed: &Testbed) -> Result<Verdict> {
     let up = "../".repeat(12);
     let mut escaped = String::new();
     for _ in 0..12 {
-        let _ = write!(escaped, "%2e%2e%2f"); // a String accepts everything
+        let _ = write!(escaped, "%2e%2e%2f"); // writing to a String cannot fail
     }
     for path in [
         format!("/eval/{up}etc/passwd"),

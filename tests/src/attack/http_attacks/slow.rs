@@ -1,4 +1,4 @@
-//! Clients that take their time, each of which holds a place that somebody else could have.
+//! Slow clients, each of which occupies a connection.
 
 use std::time::Duration;
 
@@ -59,10 +59,10 @@ pub(super) const LIST: &[Listed] = &[
     ),
 ];
 
-/// The server's own deadline is 10 seconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a connection may stay open. The server's own deadline is 10 seconds.
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(20);
 
-/// Sends `begin`, and then one byte each second, until the server has had enough.
+/// Sends `begin`, and then one byte each second, until the server closes the connection.
 async fn drip(testbed: &Testbed, begin: &[u8]) -> Result<Verdict> {
     let mut socket = wire::connect(testbed).await?;
     socket.write_all(begin).await?;
@@ -78,13 +78,13 @@ async fn drip(testbed: &Testbed, begin: &[u8]) -> Result<Verdict> {
     let closed = async {
         use tokio::io::AsyncReadExt as _;
         let mut answer = [0; 512];
-        // An answer that refuses is as good as a closed connection.
+        // An error response is as good as a closed connection.
         drop(reading.read(&mut answer).await);
     };
     tokio::select! {
         () = dripping => Ok(Verdict::Contained(By::Deadline)),
         () = closed => Ok(Verdict::Contained(By::Deadline)),
-        () = sleep(PATIENCE) => Ok(Verdict::Escaped),
+        () = sleep(MAX_CONNECTION_AGE) => Ok(Verdict::Escaped),
     }
 }
 
@@ -103,7 +103,7 @@ async fn silent(testbed: &Testbed) -> Result<Verdict> {
     for _ in 0..20 {
         let some: Result<Vec<_>> =
             join_all((0..50).map(|_| wire::connect(testbed))).await.into_iter().collect();
-        // One that takes no more of them does not take an honest client either.
+        // A server that accepts no more of them does not accept a well-behaved client either.
         let Ok(some) = some else { return Ok(Verdict::Escaped) };
         held.extend(some);
     }

@@ -1,7 +1,7 @@
-//! Secrets that only a leak can bring into the output.
+//! Secrets that appear in the output only when they leak.
 //!
-//! Each is fresh for its run (that of the server's environment: for its server), has 128 random bits
-//! and is never in the submitted code.
+//! Each is fresh for its run (that of the server's environment: for its server), has 128 random
+//! bits and is never in the submitted code.
 
 use std::net::SocketAddr;
 
@@ -19,10 +19,10 @@ use crate::attack::testbed::{Testbed, facts};
 use crate::attack::verdict::{By, Verdict};
 use crate::support::client::Program;
 
-/// What was not laid out cannot be found.
-const NOT_OURS: Verdict = Verdict::NotApplicable("the server was started by somebody else");
+/// Without a planted secret, the probe does not apply.
+const NOT_OURS: Verdict = Verdict::NotApplicable("the ladder did not start this server");
 
-/// The secret is in the output, or something kept it from there.
+/// Escaped when the secret is in the output.
 fn judge(run: &Run, secrets: &[String], unstopped: By) -> Verdict {
     if secrets.iter().any(|secret| run.shows(secret)) {
         return Verdict::Escaped;
@@ -30,16 +30,16 @@ fn judge(run: &Run, secrets: &[String], unstopped: By) -> Verdict {
     run.contained(unstopped)
 }
 
-/// A file that everybody on the ground can read.
+/// A world-readable file of the host environment.
 pub(super) async fn file(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let secret = canary();
-    let path = testbed.ground.dir().join(format!("secret-{}", canary()));
-    let outside = testbed.ground.outside(&path);
+    let path = testbed.host.dir().join(format!("secret-{}", canary()));
+    let outside = testbed.host.outside(&path);
     std::fs::write(&outside, format!("{secret}\n"))
         .with_context(|| format!("cannot plant {}", outside.display()))?;
     let values = Values::default().with("HOST_FILE", path.display().to_string());
     let run = testbed.fire(run.code, &values, run.seconds).await;
-    // A probe may have taken it away.
+    // A probe may have removed it.
     std::fs::remove_file(&outside).ok();
     Ok(judge(&run?, &[secret], By::OwnFiles))
 }
@@ -55,13 +55,13 @@ pub(super) async fn environment(run: ProbeRun<'_>, testbed: &Testbed) -> Result<
 /// The command line and the environment of another process.
 pub(super) async fn process(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let run = testbed.fire(run.code, &Values::default(), run.seconds).await?;
-    Ok(judge(&run, std::slice::from_ref(&testbed.ground.decoy), By::OwnProcesses))
+    Ok(judge(&run, std::slice::from_ref(&testbed.host.decoy), By::OwnProcesses))
 }
 
-/// A service that hands it out to whoever asks, as a cloud's metadata service does.
+/// A service that returns it to every client, as a cloud's metadata service does.
 pub(super) async fn service(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let secret = canary();
-    let addresses = testbed.ground.metadata_addresses();
+    let addresses = testbed.host.metadata_addresses();
     let (listeners, port) = bind_tcp(testbed, &addresses).await?;
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {
@@ -79,36 +79,36 @@ async fn hand_out(listener: TcpListener, secret: String) {
             "HTTP/1.0 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{secret}",
             secret.len()
         );
-        // Whoever hangs up has not got it.
+        // A client that disconnects has not received it.
         if socket.read(&mut request).await.is_ok() {
             socket.write_all(answer.as_bytes()).await.ok();
         }
     }
 }
 
-/// Credentials in the home of the user who started the server.
+/// Credentials in the home directory of the server's user.
 pub(super) async fn home(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let Some(secrets) = &testbed.secrets else { return Ok(NOT_OURS) };
     let run = testbed.fire(run.code, &Values::default(), run.seconds).await?;
     Ok(judge(&run, std::slice::from_ref(&secrets.home), By::OwnFiles))
 }
 
-/// A file that is open in the server, and that it does not know of.
+/// A file that the server inherited open.
 pub(super) async fn descriptor(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let Some(secrets) = &testbed.secrets else { return Ok(NOT_OURS) };
     let run = testbed.fire(run.code, &Values::default(), run.seconds).await?;
     Ok(judge(&run, std::slice::from_ref(&secrets.descriptor), By::CleanEnvironment))
 }
 
-/// What somebody else's program printed, which the platform keeps.
+/// The retained output of another client's program.
 pub(super) async fn evaluation(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
-        return Ok(Verdict::NotApplicable("this stage keeps nothing"));
+        return Ok(Verdict::NotApplicable("this stage retains no evaluations"));
     }
     let secret = canary();
     let theirs = testbed.client.evaluate(&Program::new(format!("print('{secret}')"))).await?;
     if !theirs.stdout().contains(&secret) {
-        return Ok(Verdict::Error("somebody else's program did not run".to_owned()));
+        return Ok(Verdict::Error("the other client's program did not run".to_owned()));
     }
     let values = Values::default()
         .with("ADDRESS", testbed.address.ip().to_string())

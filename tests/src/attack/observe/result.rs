@@ -1,7 +1,7 @@
-//! What the platform says of a run must be what happened, not what the program would like.
+//! The platform must report what happened, not what the program claims.
 //!
-//! The header names the one value that would be a lie. Fields are looked up in the evaluation's
-//! JSON, with dots between them: `evidence.decided_by`.
+//! The header names the one value that would be false. Fields are paths in the evaluation's JSON,
+//! with dots: `evidence.decided_by`.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -20,7 +20,7 @@ pub(super) async fn says(
     lie: &str,
 ) -> Result<Verdict> {
     if testbed.stage == 1 {
-        return Ok(Verdict::NotApplicable("this stage says nothing but the output"));
+        return Ok(Verdict::NotApplicable("this stage reports nothing but the output"));
     }
     let run = testbed.fire(run.code, &Values::default(), run.seconds).await?;
     judge(&run, field, lie)
@@ -28,19 +28,19 @@ pub(super) async fn says(
 
 fn judge(run: &Run, field: &str, lie: &str) -> Result<Verdict> {
     let Answer::Evaluation(evaluation) = &run.answer else {
-        return Ok(Verdict::Error("an answer without an evaluation".to_owned()));
+        return Ok(Verdict::Error("a response without an evaluation".to_owned()));
     };
     let evaluation = serde_json::to_value(evaluation)?;
     let pointer = format!("/{}", field.replace('.', "/"));
-    let said = evaluation.pointer(&pointer).with_context(|| format!("no field {field}"))?;
-    let said = match said {
+    let reported = evaluation.pointer(&pointer).with_context(|| format!("no field {field}"))?;
+    let reported = match reported {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    if said == lie {
+    if reported == lie {
         return Ok(Verdict::Escaped);
     }
-    // It reports before its last act, which may be the lie.
+    // The probe prints its report before its last step, which may be the false claim.
     Ok(match run.account {
         Some(_) => Verdict::Contained(By::Evidence),
         None => Verdict::Error(format!("did not run: {}", run.answer.summary())),

@@ -1,4 +1,5 @@
-//! A program that must not keep its evaluation open: how long the answer took, by the harness's clock.
+//! A program that must not keep its evaluation open: the duration of the request, by the ladder's
+//! clock.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! The comment lines at the top of a probe.
 //!
 //! One field a line, `# name: value`, from the first line of the file to the first that is not a
-//! comment. What a field may say is in [`words`].
+//! comment. The values of the fields are in [`fields`].
 
 mod fields;
 
@@ -9,23 +9,23 @@ use std::path::Path;
 
 pub use fields::{Class, Evidence, Fact, Group, Host, Net, Order, Resource};
 
-/// The stage from which on a probe has to be contained, unless its header says otherwise.
+/// The first stage that has to contain a probe, unless its header names another.
 pub const FIRST_SANDBOXED: u16 = 4;
-/// Control-clock time that a probe asks for, in seconds, unless its header says otherwise.
-const SECONDS: u16 = 10;
-/// The most a probe may ask for, in seconds: stage 1 ends every program after 30.
-const MOST_SECONDS: u16 = 25;
+/// Default of `seconds`, the time limit of the evaluation.
+const DEFAULT_SECONDS: u16 = 10;
+/// The longest time limit in seconds: stage 1 ends every program after 30.
+const MAX_SECONDS: u16 = 25;
 
-/// What has to be known about a probe.
+/// The description of a probe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
-    /// `GROUP/NAME`, which is where the file lies.
+    /// `GROUP/NAME`, its path below `tests/probes` without `.py`.
     pub id: String,
-    /// What the attacker would get, in the words of gVisor's security policy.
+    /// What the attacker would get, in the terms of gVisor's security policy.
     pub class: Class,
     /// A few words for a table.
     pub title: String,
-    /// What it tries, in one line.
+    /// What it tries to do, in one line.
     pub intent: String,
     /// What success would look like, in one line.
     pub success: String,
@@ -35,16 +35,16 @@ pub struct Header {
     pub evidence: Evidence,
     /// Where it may run on a stage that leaves the host open.
     pub host: Host,
-    /// Whether nothing else may run meanwhile.
+    /// Whether no other probe may run at the same time.
     pub alone: bool,
-    /// Control-clock time it asks for, in seconds.
+    /// The time limit of its evaluation, in seconds.
     pub seconds: u16,
-    /// The first stage that expectations to contain it.
+    /// The first stage that has to contain it.
     pub promised: u16,
     group: Group,
 }
 
-/// A header that is not as it should be: where, and what to do.
+/// An invalid header: where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}: {what}")]
 pub struct Fault {
@@ -53,7 +53,7 @@ pub struct Fault {
     what: String,
 }
 
-/// The fields, in the order that they are best read in. The last three may be left out.
+/// The fields, in the recommended order. The last three are optional.
 const FIELDS: [&str; 11] = [
     "id", "class", "title", "intent", "success", "source", "evidence", "host", "alone", "seconds",
     "promised",
@@ -65,7 +65,7 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// When a field is missing, unknown, repeated, empty, or says what it cannot say.
+    /// When a field is missing, unknown, repeated, empty, or has an invalid value.
     pub fn parse(code: &str, file: &Path) -> Result<Self, Fault> {
         Fields::read(code, file)?.header()
     }
@@ -118,7 +118,7 @@ impl<'a> Fields<'a> {
         FIELDS.iter().position(|field| *field == name).and_then(|at| self.values[at])
     }
 
-    /// The value of a field that has to be there, made by `parse`, which says what else it wants.
+    /// The value of a required field, parsed by `parse`.
     fn need<T>(
         &self,
         name: &str,
@@ -172,7 +172,7 @@ impl<'a> Fields<'a> {
                     return Err(self.error(line, "alone: say `yes`, or leave it out"));
                 }
             },
-            seconds: self.number("seconds", SECONDS, MOST_SECONDS)?,
+            seconds: self.number("seconds", DEFAULT_SECONDS, MAX_SECONDS)?,
             promised: self.number("promised", FIRST_SANDBOXED, 99)?,
             group,
         })
