@@ -43,7 +43,7 @@ use crate::support::stages::{self, Stage};
 use crate::support::workspace::Workspace;
 
 /// The directory of the generated files, from the root of the workspace.
-const FOLDER: &str = "book/deltas";
+const DELTAS_DIR: &str = "book/deltas";
 /// The directory of the transcripts.
 const TRANSCRIPTS: &str = "tests/transcripts";
 /// The endings of generated files; other files in the same directory are ignored.
@@ -153,7 +153,7 @@ pub fn committed(root: &Path, stages: &[Stage]) -> Result<Vec<Transcript>> {
 }
 
 fn delta(stage: u16, kind: &str) -> PathBuf {
-    PathBuf::from(format!("{FOLDER}/{stage:02}-{kind}.md"))
+    PathBuf::from(format!("{DELTAS_DIR}/{stage:02}-{kind}.md"))
 }
 
 fn transcript_path(stage: u16) -> PathBuf {
@@ -194,7 +194,7 @@ pub fn surplus(root: &Path, stages: &[Stage]) -> Result<Vec<String>> {
     let of_a_stage =
         |name: &str| stages.iter().any(|stage| name.starts_with(&format!("{:02}", stage.number)));
     let mut problems = Vec::new();
-    for (dir, endings) in [(FOLDER, &KINDS[..]), (TRANSCRIPTS, &[".txt"][..])] {
+    for (dir, endings) in [(DELTAS_DIR, &KINDS[..]), (TRANSCRIPTS, &[".txt"][..])] {
         for entry in std::fs::read_dir(root.join(dir)).with_context(|| dir.to_owned())? {
             let name = entry?.file_name().to_string_lossy().into_owned();
             if endings.iter().any(|ending| name.ends_with(ending)) && !of_a_stage(&name) {

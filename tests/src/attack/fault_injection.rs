@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_wall_that_is_taken_down_changes_the_order() {
+    fn every_control_that_is_taken_down_changes_the_order() {
         let request = json!({ "HostConfig": {
             "NetworkMode": "none", "ReadonlyRootfs": true, "PidsLimit": 64, "Memory": 1,
             "SecurityOpt": ["no-new-privileges", "seccomp={}"], "NanoCpus": 1,

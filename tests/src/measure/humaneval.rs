@@ -178,7 +178,7 @@ fn print(report: &Report) {
         some => println!("{} of the tests accept None: {}", some.len(), some.join(", ")),
     }
     for error in &report.failures {
-        println!("FAULT  {error}");
+        println!("FAIL   {error}");
     }
 }
 

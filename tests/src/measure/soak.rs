@@ -280,7 +280,7 @@ fn print(report: &Report) {
         println!("Memory stayed constant, and nothing is left over.");
     }
     for error in failures {
-        println!("FAULT  {error}");
+        println!("FAIL   {error}");
     }
 }
 

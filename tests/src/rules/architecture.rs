@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_folders_that_differ_are_found() {
+    fn names_and_directories_that_differ_are_found() {
         let violations = |packages: &[Package]| naming_violations(packages, Path::new("/w"));
         let one = package("stage-01-mvp", "stages/01-mvp", &[]);
         let good = [one.clone(), package("stage-02-queue", "stages/02-queue", &[])];

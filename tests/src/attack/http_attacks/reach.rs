@@ -24,7 +24,7 @@ pub(super) const LIST: &[Listed] = &[
         "promised: 2"
     ),
     listed!(
-        other_walls,
+        other_isolation,
         "id: platform/choose-the-walls"
         "class: Escape"
         "title: Choose image, user, mounts or network"
@@ -74,7 +74,7 @@ async fn boundless(testbed: &Testbed) -> Result<Verdict> {
     all_refused(testbed, &bodies).await
 }
 
-async fn other_walls(testbed: &Testbed) -> Result<Verdict> {
+async fn other_isolation(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage has no isolation to choose"));
     }

@@ -47,7 +47,7 @@ pub struct Header {
 /// An invalid header: where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}: {what}")]
-pub struct Fault {
+pub struct HeaderError {
     file: String,
     line: usize,
     what: String,
@@ -66,7 +66,7 @@ impl Header {
     /// # Errors
     ///
     /// When a field is missing, unknown, repeated, empty, or has an invalid value.
-    pub fn parse(code: &str, file: &Path) -> Result<Self, Fault> {
+    pub fn parse(code: &str, file: &Path) -> Result<Self, HeaderError> {
         Fields::read(code, file)?.header()
     }
 
@@ -84,7 +84,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn read(code: &'a str, file: &'a Path) -> Result<Self, Fault> {
+    fn read(code: &'a str, file: &'a Path) -> Result<Self, HeaderError> {
         let mut fields = Self { file, values: [None; FIELDS.len()], end: 0 };
         let comments =
             (1..).zip(code.lines()).map_while(|(n, line)| Some((n, line.strip_prefix('#')?)));
@@ -110,8 +110,8 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    fn error(&self, line: usize, what: impl Into<String>) -> Fault {
-        Fault { file: self.file.display().to_string(), line, what: what.into() }
+    fn error(&self, line: usize, what: impl Into<String>) -> HeaderError {
+        HeaderError { file: self.file.display().to_string(), line, what: what.into() }
     }
 
     fn find(&self, name: &str) -> Option<(usize, &'a str)> {
@@ -123,17 +123,17 @@ impl<'a> Fields<'a> {
         &self,
         name: &str,
         parse: impl Fn(&'a str) -> Result<T, String>,
-    ) -> Result<T, Fault> {
+    ) -> Result<T, HeaderError> {
         let missing = || self.error(self.end + 1, format!("the header has no `# {name}: ...`"));
         let (line, value) = self.find(name).ok_or_else(missing)?;
         parse(value).map_err(|what| self.error(line, format!("{name}: {what}")))
     }
 
-    fn text(&self, name: &str) -> Result<String, Fault> {
+    fn text(&self, name: &str) -> Result<String, HeaderError> {
         self.need(name, |value| Ok(value.to_owned()))
     }
 
-    fn number(&self, name: &str, default: u16, most: u16) -> Result<u16, Fault> {
+    fn number(&self, name: &str, default: u16, most: u16) -> Result<u16, HeaderError> {
         if self.find(name).is_none() {
             return Ok(default);
         }
@@ -143,7 +143,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn header(&self) -> Result<Header, Fault> {
+    fn header(&self) -> Result<Header, HeaderError> {
         debug_assert!(OPTIONAL.iter().all(|name| FIELDS.contains(name)));
         let group = self.need("id", |id| {
             let (group, name) = id.split_once('/').unwrap_or_default();

@@ -38,7 +38,7 @@ pub async fn known(testbed: &Testbed, fact: Fact) -> Result<Vec<String>> {
         }
         Fact::Resolver => Ok(resolvers(&read("/etc/resolv.conf")?)),
         Fact::Mac => hardware_addresses(testbed).await,
-        Fact::OverlayFolder => match host.as_jail() {
+        Fact::OverlayDir => match host.as_jail() {
             Some(jail) => Ok(vec![jail.dir().display().to_string()]),
             None => Ok(vec![docker(".DockerRootDir")?]),
         },

@@ -128,7 +128,7 @@ words! {
         /// The machine's memory, in kB.
         MemoryTotal = "memory-total",
         /// The directory on the host with a container's files.
-        OverlayFolder = "overlay-folder",
+        OverlayDir = "overlay-folder",
     }
 }
 
