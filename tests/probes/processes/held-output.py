@@ -7,7 +7,7 @@
 # evidence: late 15
 # host: confined
 # seconds: 25
-# promised: 2
+# contained-from: 2
 import time
 
 if os.fork() == 0:

@@ -7,7 +7,7 @@
 # evidence: late 15
 # host: safe
 # seconds: 3
-# promised: 2
+# contained-from: 2
 number = 0
 while True:
     number += 1

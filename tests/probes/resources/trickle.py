@@ -7,7 +7,7 @@
 # evidence: late 15
 # host: safe
 # seconds: 3
-# promised: 2
+# contained-from: 2
 import time
 
 while True:

@@ -132,7 +132,7 @@ fn tell(options: &Options, probes: &[Probe], verdicts: &Verdicts) -> Result<Stat
     for probe in probes {
         let id = probe.header.id.as_str();
         let Some(verdict) = verdicts.get(id) else { bail!("{id} has no verdict") };
-        let must_contain = exceptions.contains(&probe.header, options.stage);
+        let must_contain = exceptions.must_contain(&probe.header, options.stage);
         passed &= match verdict {
             Verdict::Escaped => !must_contain,
             Verdict::Error(_) => false,

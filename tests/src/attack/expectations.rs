@@ -84,9 +84,9 @@ impl Expectations {
     }
 
     /// Whether `stage` must contain the probe.
-    pub fn contains(&self, header: &Header, stage: u16) -> bool {
+    pub fn must_contain(&self, header: &Header, stage: u16) -> bool {
         let excepted = |it: &KnownGap| it.probe == header.id && it.on(stage);
-        stage >= header.promised && !self.known_gaps.iter().any(excepted)
+        stage >= header.contained_from && !self.known_gaps.iter().any(excepted)
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
         let (probe, reason) = ("network/tcp".to_owned(), String::new());
         let known_gaps = vec![KnownGap { probe, from: 4, until: 4, reason }];
         let expectations = Expectations { known_gaps, controls: Vec::new() };
-        let contains = [2, 4, 5].map(|stage| expectations.contains(&header, stage));
+        let contains = [2, 4, 5].map(|stage| expectations.must_contain(&header, stage));
         assert_eq!(contains, [false, false, true]);
     }
 }

@@ -131,7 +131,7 @@ impl Matrix {
             for probe in &self.probes {
                 let id = &probe.header.id;
                 match self.cell(id, stage.number)? {
-                    Verdict::Escaped if exceptions.contains(&probe.header, stage.number) => {
+                    Verdict::Escaped if exceptions.must_contain(&probe.header, stage.number) => {
                         failures.push(format!("{id} escapes on stage {}", stage.number));
                     }
                     Verdict::Error(what) => {

@@ -124,7 +124,7 @@ impl Step {
     ///
     /// When `send` is missing or something else.
     pub fn request(&self) -> Result<(Method, String)> {
-        let send = self.send.as_deref().context("say what to `send`, or `restart = true`")?;
+        let send = self.send.as_deref().context("`send` is missing, or `restart = true`")?;
         let (method, path) = send.split_once(' ').unwrap_or_default();
         let known = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
         let method = known.into_iter().find(|known| known.as_str() == method);
@@ -134,7 +134,7 @@ impl Step {
         }
     }
 
-    /// How long its answer may take.
+    /// How long its response may take.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(self.patience)
     }
@@ -182,7 +182,7 @@ restart = true
             ("title = \"A\"", "title = \"A\"\nflag = []", "unknown field `flag`"),
             ("title = \"s\"", "title = \"s\"\nsends = 1", "unknown field `sends`"),
             ("title = \"s\"", "title = \" \"", "the title is empty"),
-            ("send = \"POST /eval\"", "", "A: s: say what to `send`"),
+            ("send = \"POST /eval\"", "", "A: s: `send` is missing"),
             ("POST /eval", "FETCH /eval", "A: s: \"FETCH /eval\" is not as in"),
             ("POST /eval", "POST eval", "A: s: \"POST eval\" is not as in"),
             ("{one}", "{two}", "A: t: no step before has saved {two}"),

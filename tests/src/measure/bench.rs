@@ -264,7 +264,7 @@ impl Samples {
 
 async fn over_http(client: &Client) -> Result<Evaluation> {
     let Answer::Evaluation(evaluation) = client.evaluate(&Program::new(CODE)).await? else {
-        bail!("this stage answers without an evaluation, so that there is nothing to compare");
+        bail!("this stage responds without an evaluation, so there is nothing to compare");
     };
     if (evaluation.outcome, evaluation.stdout.text.as_str()) != (Some(Outcome::Exited), "1\n") {
         bail!("`{CODE}` ended as {evaluation:?}");
@@ -300,7 +300,7 @@ fn print(report: &Report) {
     }
     println!("{table}");
     for it in stages {
-        println!("{}: {:.1} ms lie outside of its engine", it.name, it.around_engine_ms);
+        println!("{}: {:.1} ms are spent outside of its engine", it.name, it.around_engine_ms);
     }
     println!();
     for Target { text, measured, met } in targets {

@@ -63,7 +63,7 @@ fn an_answer_that_changed_is_noticed() {
     let mut transcripts = deltas::committed(&root, &stages).unwrap();
     let fresh = deltas::from_transcripts(&stages, &transcripts).unwrap();
     assert!(deltas::stale(&root, &fresh).unwrap().is_empty());
-    // One header less, in one answer of one stage.
+    // One header less, in one response of one stage.
     let step = &mut transcripts[1].steps;
     let step = step.iter_mut().find(|step| step.answer[0].starts_with("503")).unwrap();
     step.answer.retain(|line| !line.starts_with("retry-after"));

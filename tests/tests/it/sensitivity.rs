@@ -21,7 +21,7 @@ async fn all_escape(stage: u16, control: Control, ids: &[&str]) {
     let mut probes = probe::all().unwrap();
     probes.retain(|probe| ids.contains(&probe.header.id.as_str()));
     assert_eq!(probes.len(), ids.len(), "one of these probes does not exist: {ids:?}");
-    let contains = |probe: &Probe| expectations.contains(&probe.header, stage);
+    let contains = |probe: &Probe| expectations.must_contain(&probe.header, stage);
     assert!(probes.iter().all(contains), "stage {stage} is not expected to contain all of {ids:?}");
     let aim = AttackTarget::Without { stage: stages::find(stage).unwrap(), control };
     let verdicts = run_probes::run(&aim, &probes, &ProgressBar::hidden()).await.unwrap();

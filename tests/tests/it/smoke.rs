@@ -12,7 +12,7 @@ fn ladder(arguments: &[&str]) -> (bool, Value, String) {
     (output.status.success(), report, stderr)
 }
 
-/// Eight tasks of our own in HumanEval's format: among them a solution that prints while it works,
+/// Eight own tasks in HumanEval's format: among them a solution that prints while it works,
 /// a test that accepts None, and one that leaves with exit code 0 when the body is wrong.
 fn humaneval_sample(stage: &str) {
     let dataset = Path::new(env!("CARGO_MANIFEST_DIR")).join("humaneval/sample.jsonl");
@@ -70,7 +70,7 @@ fn errors_say_what_to_do() {
         (vec!["humaneval", "--stage", "2", "--dataset", "/nowhere"], "tests/humaneval/fetch.sh"),
         (vec!["humaneval", "--stage", "99"], "this workspace has 1, 2"),
         (vec!["humaneval", "--stage", "2", "--url", "8002"], "is not a URL"),
-        (vec!["humaneval", "--stage", "2", "--url", "http://127.0.0.1:1"], "did not answer"),
+        (vec!["humaneval", "--stage", "2", "--url", "http://127.0.0.1:1"], "did not respond"),
         (vec!["soak", "--stage", "1"], "--stage 2"),
     ] {
         let dataset = Path::new(env!("CARGO_MANIFEST_DIR")).join("humaneval/sample.jsonl");
@@ -78,6 +78,6 @@ fn errors_say_what_to_do() {
         let own = arguments.contains(&"--dataset") || arguments[0] != "humaneval";
         let extra = if own { &[][..] } else { &dataset[..] };
         let (good, _, stderr) = ladder(&[&arguments[..], extra].concat());
-        assert!(!good && stderr.contains(hint), "{arguments:?} said {stderr:?}");
+        assert!(!good && stderr.contains(hint), "{arguments:?}: {stderr:?}");
     }
 }

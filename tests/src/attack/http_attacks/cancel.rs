@@ -20,7 +20,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: A final state changes, contradicts itself or is never reached"
         "source: CWE-362; Jepsen, acknowledged operations"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         twice,
@@ -31,7 +31,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answers contradict each other"
         "source: CWE-362"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         strangers,
@@ -42,7 +42,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server answers with anything but a refusal"
         "source: OWASP API1:2023; CWE-639"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
 ];
 

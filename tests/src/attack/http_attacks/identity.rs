@@ -17,7 +17,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server runs the program"
         "source: CWE-350; DNS rebinding"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         other_page,
@@ -28,7 +28,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server runs the program"
         "source: CWE-352; OWASP CSRF Prevention Cheat Sheet"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         header_injection,
@@ -39,7 +39,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answer has a header that the client has made up"
         "source: CWE-113"
         "host: safe"
-        "promised: 1"
+        "contained-from: 1"
     ),
 ];
 

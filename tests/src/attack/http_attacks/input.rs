@@ -18,7 +18,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server reads all of it"
         "source: CWE-770; OWASP API4:2023"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         endless_body,
@@ -29,7 +29,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server reads all of it"
         "source: CWE-770; RFC 9112, 7.1"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         deep_json,
@@ -40,7 +40,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server does not refuse it, or is down"
         "source: CWE-674; CVE-2020-10735 in kind"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         ambiguous_json,
@@ -51,7 +51,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server takes one of them"
         "source: CWE-436; RFC 8259, 4 and 8.2"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         smuggling,
@@ -62,7 +62,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server answers the hidden request"
         "source: CWE-444; RFC 9112, 6.3"
         "host: safe"
-        "promised: 1"
+        "contained-from: 1"
     ),
     listed!(
         error_pages,
@@ -73,7 +73,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: An error names a source file, a backtrace or a path of the host"
         "source: CWE-209; OWASP Error Handling Cheat Sheet"
         "host: safe"
-        "promised: 1"
+        "contained-from: 1"
     ),
 ];
 

@@ -25,7 +25,7 @@ pub(super) const LIST: &[Listed] = &[
         "source: OWASP API4:2023; CWE-770"
         "host: safe"
         "alone: yes"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         one_slow,
@@ -37,7 +37,7 @@ pub(super) const LIST: &[Listed] = &[
         "source: OWASP API4:2023"
         "host: safe"
         "alone: yes"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         huge_output,
@@ -48,7 +48,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answer is larger than 16 MiB"
         "source: Piston, runaway_output; Inspect, output limits"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         reader_gone,
@@ -60,7 +60,7 @@ pub(super) const LIST: &[Listed] = &[
         "source: CWE-404; OWASP API4:2023"
         "host: safe"
         "alone: yes"
-        "promised: 2"
+        "contained-from: 2"
     ),
 ];
 
@@ -120,7 +120,10 @@ async fn huge_output(testbed: &Testbed) -> Result<Verdict> {
     let body = serde_json::to_string(&program)?;
     let reply = wire::post(testbed, &body).await?;
     if reply.status != 200 {
-        return Ok(Verdict::Error(format!("answered {} to a program that prints", reply.status)));
+        return Ok(Verdict::Error(format!(
+            "responded with {} to a program that prints",
+            reply.status
+        )));
     }
     let large = reply.text.len() > 16 << 20;
     Ok(if large { Verdict::Escaped } else { Verdict::Contained(By::OutputCap) })

@@ -24,7 +24,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answer or the server's log has an escape character as it is"
         "source: CWE-150; OSC 52"
         "host: safe"
-        "promised: 1"
+        "contained-from: 1"
     ),
     listed!(
         c1_escapes,
@@ -35,7 +35,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answer has that character as it is"
         "source: CWE-150; ECMA-48, 5.3"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         markup,
@@ -46,7 +46,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answer could be shown as a page"
         "source: CWE-79; OWASP XSS Prevention Cheat Sheet"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         page_policy,
@@ -57,7 +57,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The page may run inline scripts, load others, or be framed"
         "source: CWE-1021; OWASP Content Security Policy Cheat Sheet"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         bytes,
@@ -68,7 +68,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answer does not tell which bytes those were"
         "source: CWE-838; PL-03 and PL-04 in this course's research"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         forged,
@@ -79,7 +79,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The platform's own fields say what the program printed"
         "source: CWE-345; CWE-117"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         log_lines,
@@ -90,7 +90,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The entry begins a line of the server's standard error"
         "source: CWE-117; OWASP Logging Cheat Sheet"
         "host: safe"
-        "promised: 1"
+        "contained-from: 1"
     ),
 ];
 

@@ -21,7 +21,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server takes one of them"
         "source: Judge0 1.13.0, limits of 0; CWE-1284"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         other_isolation,
@@ -32,7 +32,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server takes a request with such a field"
         "source: gVisor security policy, SandboxSpec; CVE-2024-29021"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         file_names,
@@ -43,7 +43,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server takes one, or a file of that name is on the host"
         "source: CWE-22; Judge0 CVE-2024-28185"
         "host: confined"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         traversal,
@@ -54,7 +54,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server answers with a file, or with anything but a refusal"
         "source: CWE-22; OWASP Path Traversal"
         "host: safe"
-        "promised: 1"
+        "contained-from: 1"
     ),
 ];
 

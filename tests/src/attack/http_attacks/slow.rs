@@ -21,7 +21,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server keeps the connection for longer than 20 seconds"
         "source: Slowloris (CVE-2007-6750); OWASP API4:2023"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         body,
@@ -32,7 +32,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server keeps the connection for longer than 20 seconds"
         "source: R-U-Dead-Yet; OWASP API4:2023"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         silent,
@@ -44,7 +44,7 @@ pub(super) const LIST: &[Listed] = &[
         "source: OWASP API4:2023"
         "host: safe"
         "alone: yes"
-        "promised: 2"
+        "contained-from: 2"
     ),
     listed!(
         half_closed,
@@ -55,7 +55,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: An honest client is not served within 8 seconds"
         "source: CWE-404; OWASP API4:2023"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
 ];
 

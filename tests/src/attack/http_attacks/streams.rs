@@ -25,7 +25,7 @@ pub(super) const LIST: &[Listed] = &[
         "source: OWASP API4:2023; CWE-770"
         "host: safe"
         "alone: yes"
-        "promised: 3"
+        "contained-from: 3"
     ),
     listed!(
         forged_event,
@@ -36,7 +36,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The stream has an event that the platform did not send"
         "source: CWE-113; WHATWG HTML, server-sent events"
         "host: safe"
-        "promised: 3"
+        "contained-from: 3"
     ),
     listed!(
         metric_labels,
@@ -47,7 +47,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: A label of a submission is in the metrics, whose number nothing bounds"
         "source: Prometheus, naming and labels; CWE-770"
         "host: safe"
-        "promised: 3"
+        "contained-from: 3"
     ),
     listed!(
         unread,
@@ -58,7 +58,7 @@ pub(super) const LIST: &[Listed] = &[
         "success: The program, or another client, has to wait for the reader"
         "source: CWE-770; slow-consumer problem"
         "host: safe"
-        "promised: 3"
+        "contained-from: 3"
     ),
 ];
 

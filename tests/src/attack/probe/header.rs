@@ -40,7 +40,7 @@ pub struct Header {
     /// The time limit of its evaluation, in seconds.
     pub seconds: u16,
     /// The first stage that has to contain it.
-    pub promised: u16,
+    pub contained_from: u16,
     group: Group,
 }
 
@@ -55,10 +55,19 @@ pub struct HeaderError {
 
 /// The fields, in the recommended order. The last three are optional.
 const FIELDS: [&str; 11] = [
-    "id", "class", "title", "intent", "success", "source", "evidence", "host", "alone", "seconds",
-    "promised",
+    "id",
+    "class",
+    "title",
+    "intent",
+    "success",
+    "source",
+    "evidence",
+    "host",
+    "alone",
+    "seconds",
+    "contained-from",
 ];
-const OPTIONAL: [&str; 3] = ["alone", "seconds", "promised"];
+const OPTIONAL: [&str; 3] = ["alone", "seconds", "contained-from"];
 
 impl Header {
     /// Reads the header of `code`. `file` is for the message only.
@@ -173,7 +182,7 @@ impl<'a> Fields<'a> {
                 }
             },
             seconds: self.number("seconds", DEFAULT_SECONDS, MAX_SECONDS)?,
-            promised: self.number("promised", FIRST_SANDBOXED, 99)?,
+            contained_from: self.number("contained-from", FIRST_SANDBOXED, 99)?,
             group,
         })
     }
@@ -204,10 +213,11 @@ print(1)
         let header = parse(EXAMPLE).unwrap();
         assert_eq!(header.group(), Group::Network);
         assert_eq!(header.evidence, Evidence::Listener(Net::Tcp));
-        assert_eq!((header.alone, header.seconds, header.promised), (false, 10, 4));
-        let more = EXAMPLE.replace("print", "# alone: yes\n# seconds: 3\n# promised: 2\nprint");
+        assert_eq!((header.alone, header.seconds, header.contained_from), (false, 10, 4));
+        let more =
+            EXAMPLE.replace("print", "# alone: yes\n# seconds: 3\n# contained-from: 2\nprint");
         let header = parse(&more).unwrap();
-        assert_eq!((header.alone, header.seconds, header.promised), (true, 3, 2));
+        assert_eq!((header.alone, header.seconds, header.contained_from), (true, 3, 2));
     }
 
     #[test]
