@@ -216,7 +216,11 @@ mod tests {
         let server = launch.arg("--flag").env("V", "value").start();
         assert_eq!((server.url(), server.address()), ("http://127.0.0.1:1", "127.0.0.1:1"));
         let expected = "value --listen 127.0.0.1:0 --flag --drain-seconds 1\n";
-        assert_eq!(server.stderr(), expected);
+        // Standard error is read by another thread.
+        let started = std::time::Instant::now();
+        while server.stderr() != expected {
+            assert!(started.elapsed().as_secs() < 5, "{:?}", server.stderr());
+        }
         assert_eq!(server.stop(), Some(3));
         std::fs::remove_file(path).unwrap();
     }

@@ -47,7 +47,7 @@ pub use wait::{eventually, eventually_some};
 /// `server!("--workers", "2")` starts the binary that is named like the package;
 /// `server!(binary: "stage-02-queue", "--workers", "2")` starts another one of this workspace, which
 /// must have been built before. Each argument is anything that becomes an `OsString`. For
-/// environment variables use [`launch!`](crate::launch) and then [`Launch::env`].
+/// environment variables use [`launch!`](macro@crate::launch) and then [`Launch::env`].
 #[macro_export]
 macro_rules! server {
     ($($arguments:tt)*) => {
@@ -55,7 +55,7 @@ macro_rules! server {
     };
 }
 
-/// The [`Launch`] that [`server!`](crate::server) starts, to be configured further.
+/// The [`Launch`] that [`server!`](macro@crate::server) starts, to be configured further.
 #[macro_export]
 macro_rules! launch {
     (binary: $name:expr $(, $argument:expr)* $(,)?) => {

@@ -39,29 +39,31 @@ pub async fn run(probe: &Probe, testbed: &Testbed) -> Result<Verdict> {
         Body::Program(code) => code,
         Body::Http(attack) => return attack(testbed).await,
     };
-    let run = ProbeRun { code, seconds: probe.header.seconds };
+    let program = ProbeRun { code, seconds: probe.header.seconds };
     match &probe.header.evidence {
-        Evidence::CanaryFile => canary::file(run, testbed).await,
-        Evidence::CanaryEnv => canary::environment(run, testbed).await,
-        Evidence::CanaryProcess => canary::process(run, testbed).await,
-        Evidence::CanaryService => canary::service(run, testbed).await,
-        Evidence::CanaryHome => canary::home(run, testbed).await,
-        Evidence::CanaryDescriptor => canary::descriptor(run, testbed).await,
-        Evidence::CanaryEvaluation => canary::evaluation(run, testbed).await,
-        Evidence::CanaryFact(fact) => canary::fact(run, testbed, *fact).await,
-        Evidence::Listener(net) => listener::reached(run, testbed, *net).await,
-        Evidence::ConnectBack => listener::connect_back(run, testbed).await,
-        Evidence::FileAppears(dir) => effect::file_appears(run, testbed, dir.as_deref()).await,
-        Evidence::FileChanged => effect::file_changed(run, testbed).await,
-        Evidence::Survivor => effect::survivor(run, testbed).await,
-        Evidence::ServerDies => effect::server_dies(run, testbed).await,
-        Evidence::Grows(resource, amount) => growth::grows(run, testbed, *resource, *amount).await,
-        Evidence::Late(seconds) => timeout::late(run, testbed, *seconds).await,
-        Evidence::Kernel => kernel::answered(run, testbed).await,
-        Evidence::Pair(order) => pair::passed(run, testbed, *order).await,
-        Evidence::Result { field, value } => result::says(run, testbed, field, value).await,
-        Evidence::Grade => grade::deceived(run, testbed).await,
-        Evidence::Resubmits => effect::resubmits(run, testbed).await,
+        Evidence::CanaryFile => canary::file(program, testbed).await,
+        Evidence::CanaryEnv => canary::environment(program, testbed).await,
+        Evidence::CanaryProcess => canary::process(program, testbed).await,
+        Evidence::CanaryService => canary::service(program, testbed).await,
+        Evidence::CanaryHome => canary::home(program, testbed).await,
+        Evidence::CanaryDescriptor => canary::descriptor(program, testbed).await,
+        Evidence::CanaryEvaluation => canary::evaluation(program, testbed).await,
+        Evidence::CanaryFact(fact) => canary::fact(program, testbed, *fact).await,
+        Evidence::Listener(net) => listener::reached(program, testbed, *net).await,
+        Evidence::ConnectBack => listener::connect_back(program, testbed).await,
+        Evidence::FileAppears(dir) => effect::file_appears(program, testbed, dir.as_deref()).await,
+        Evidence::FileChanged => effect::file_changed(program, testbed).await,
+        Evidence::Survivor => effect::survivor(program, testbed).await,
+        Evidence::ServerDies => effect::server_dies(program, testbed).await,
+        Evidence::Grows(resource, amount) => {
+            growth::grows(program, testbed, *resource, *amount).await
+        }
+        Evidence::Late(seconds) => timeout::late(program, testbed, *seconds).await,
+        Evidence::Kernel => kernel::answered(program, testbed).await,
+        Evidence::Pair(order) => pair::passed(program, testbed, *order).await,
+        Evidence::Result { field, value } => result::says(program, testbed, field, value).await,
+        Evidence::Grade => grade::deceived(program, testbed).await,
+        Evidence::Resubmits => effect::resubmits(program, testbed).await,
         Evidence::Http => {
             bail!("evidence `http` is for the probes in tests/src/attack/http_attacks")
         }

@@ -165,7 +165,7 @@ impl Testbed {
     /// # Errors
     ///
     /// When the server fails.
-    pub async fn fire(&self, code: &str, values: &Values, seconds: u16) -> Result<Run> {
+    pub async fn run(&self, code: &str, values: &Values, seconds: u16) -> Result<Run> {
         let assembled = assemble(code, values);
         let mut program = Program::new(assembled.code);
         program.timeout_seconds = Some(f64::from(seconds));

@@ -40,7 +40,7 @@ impl Cell {
         matches!(self, Self::Contained(_))
     }
 
-    /// Escaped, contained or not applicable, as in [`SUMS`].
+    /// Escaped, contained or not applicable, as in `SUMS`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Escaped => SUMS[0],

@@ -17,7 +17,7 @@ const STAGE_ONE_USES: [&str; 6] =
     ["bytes", "http-body-util", "hyper", "hyper-util", "serde_json", "tokio"];
 /// Lines of code in `shared`, without comments, blank lines and tests. Every reader needs it first,
 /// so it grows only when three stages need the same thing.
-const SHARED_CODE_LINES: usize = 1650;
+const SHARED_CODE_LINES: usize = 1800;
 /// Lines of a file: a longer one has more than one idea.
 const FILE_LINES: usize = 350;
 // ANCHOR_END: budgets
@@ -112,7 +112,8 @@ fn stage_one_is_one_short_file_on_few_crates() {
 fn shared_stays_small() {
     let workspace = workspace();
     let sources = files(&workspace, &workspace.root.join("shared/src"), &[".rs"]);
-    let lines: usize = sources.iter().map(|(_, source)| architecture::code_lines(source)).sum();
+    let sources = sources.iter().filter(|(path, _)| !path.ends_with("tests.rs"));
+    let lines: usize = sources.map(|(_, source)| architecture::code_lines(source)).sum();
     assert!((500..=SHARED_CODE_LINES).contains(&lines), "{lines} lines of code in shared");
 }
 

@@ -31,35 +31,35 @@ fn judge(run: &Run, secrets: &[String], unstopped: By) -> Verdict {
 }
 
 /// A world-readable file of the host environment.
-pub(super) async fn file(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn file(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let secret = canary();
     let path = testbed.host.dir().join(format!("secret-{}", canary()));
     let outside = testbed.host.outside(&path);
     std::fs::write(&outside, format!("{secret}\n"))
         .with_context(|| format!("cannot plant {}", outside.display()))?;
     let values = Values::default().with("HOST_FILE", path.display().to_string());
-    let run = testbed.fire(run.code, &values, run.seconds).await;
+    let run = testbed.run(program.code, &values, program.seconds).await;
     // A probe may have removed it.
     std::fs::remove_file(&outside).ok();
     Ok(judge(&run?, &[secret], By::OwnFiles))
 }
 
 /// The environment that the server was started with.
-pub(super) async fn environment(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn environment(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let Some(secrets) = &testbed.secrets else { return Ok(NOT_OURS) };
     let values = Values::default().with("SECRET_NAME", SECRET_NAME);
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
+    let run = testbed.run(program.code, &values, program.seconds).await?;
     Ok(judge(&run, std::slice::from_ref(&secrets.environment), By::CleanEnvironment))
 }
 
 /// The command line and the environment of another process.
-pub(super) async fn process(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
-    let run = testbed.fire(run.code, &Values::default(), run.seconds).await?;
+pub(super) async fn process(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+    let run = testbed.run(program.code, &Values::default(), program.seconds).await?;
     Ok(judge(&run, std::slice::from_ref(&testbed.host.decoy), By::OwnProcesses))
 }
 
 /// A service that returns it to every client, as a cloud's metadata service does.
-pub(super) async fn service(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn service(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let secret = canary();
     let addresses = testbed.host.metadata_addresses();
     let (listeners, port) = bind_tcp(testbed, &addresses).await?;
@@ -68,7 +68,7 @@ pub(super) async fn service(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verd
         serving.spawn(hand_out(listener, secret.clone()));
     }
     let values = Values::default().with("ADDRESSES", texts(&addresses)).with("PORT", port);
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
+    let run = testbed.run(program.code, &values, program.seconds).await?;
     Ok(judge(&run, &[secret], By::OwnNetwork))
 }
 
@@ -87,21 +87,21 @@ async fn hand_out(listener: TcpListener, secret: String) {
 }
 
 /// Credentials in the home directory of the server's user.
-pub(super) async fn home(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn home(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let Some(secrets) = &testbed.secrets else { return Ok(NOT_OURS) };
-    let run = testbed.fire(run.code, &Values::default(), run.seconds).await?;
+    let run = testbed.run(program.code, &Values::default(), program.seconds).await?;
     Ok(judge(&run, std::slice::from_ref(&secrets.home), By::OwnFiles))
 }
 
 /// A file that the server inherited open.
-pub(super) async fn descriptor(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn descriptor(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let Some(secrets) = &testbed.secrets else { return Ok(NOT_OURS) };
-    let run = testbed.fire(run.code, &Values::default(), run.seconds).await?;
+    let run = testbed.run(program.code, &Values::default(), program.seconds).await?;
     Ok(judge(&run, std::slice::from_ref(&secrets.descriptor), By::CleanEnvironment))
 }
 
 /// The retained output of another client's program.
-pub(super) async fn evaluation(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn evaluation(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage retains no evaluations"));
     }
@@ -113,18 +113,18 @@ pub(super) async fn evaluation(run: ProbeRun<'_>, testbed: &Testbed) -> Result<V
     let values = Values::default()
         .with("ADDRESS", testbed.address.ip().to_string())
         .with("PORT", testbed.address.port());
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
+    let run = testbed.run(program.code, &values, program.seconds).await?;
     Ok(judge(&run, &[secret], By::OwnNetwork))
 }
 
 /// A name or number of the machine itself.
-pub(super) async fn fact(run: ProbeRun<'_>, testbed: &Testbed, fact: Fact) -> Result<Verdict> {
+pub(super) async fn fact(program: ProbeRun<'_>, testbed: &Testbed, fact: Fact) -> Result<Verdict> {
     let known = facts::known(testbed, fact).await?;
     if known.is_empty() {
         return Ok(Verdict::NotApplicable("this machine has none"));
     }
     let values = Values::default().with("ADDRESS", SocketAddr::to_string(&testbed.address));
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
+    let run = testbed.run(program.code, &values, program.seconds).await?;
     Ok(judge(&run, &known, By::OwnNames))
 }
 

@@ -26,14 +26,14 @@ fn judge(run: &Run, happened: bool, unstopped: By) -> Verdict {
 
 /// Escaped when a file of this name is in a directory of the host environment afterwards.
 pub(super) async fn file_appears(
-    run: ProbeRun<'_>,
+    program: ProbeRun<'_>,
     testbed: &Testbed,
     dir: Option<&str>,
 ) -> Result<Verdict> {
     let dir = dir.map_or(testbed.host.dir(), Path::new);
     let path = dir.join(format!("planted-{}", canary()));
     let values = Values::default().with("HOST_PATH", path.display().to_string());
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
+    let run = testbed.run(program.code, &values, program.seconds).await?;
     let outside = testbed.host.outside(&path);
     let happened = outside.symlink_metadata().is_ok();
     if happened {
@@ -43,14 +43,14 @@ pub(super) async fn file_appears(
 }
 
 /// Escaped when a file of the host environment has changed or is gone afterwards.
-pub(super) async fn file_changed(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn file_changed(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let path = testbed.host.dir().join(format!("victim-{}", canary()));
     let outside = testbed.host.outside(&path);
     let before = canary();
     std::fs::write(&outside, &before).context("cannot plant a file")?;
     open_to_all(&outside)?;
     let values = Values::default().with("HOST_FILE", path.display().to_string());
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
+    let run = testbed.run(program.code, &values, program.seconds).await?;
     let after = std::fs::read_to_string(&outside).unwrap_or_default();
     std::fs::remove_file(&outside).ok();
     Ok(judge(&run, after != before, By::OwnFiles))
@@ -62,10 +62,10 @@ fn open_to_all(path: &Path) -> Result<()> {
 }
 
 /// Escaped when a process of this name still runs after the evaluation has ended.
-pub(super) async fn survivor(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn survivor(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let name = canary()[..15].to_owned();
     let values = Values::default().with("NAME", name.clone());
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
+    let run = testbed.run(program.code, &values, program.seconds).await?;
     sleep(EXIT_GRACE).await;
     let mut happened = false;
     // A process that forks on between two reads of /proc is found by a later scan.
@@ -77,7 +77,7 @@ pub(super) async fn survivor(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Ver
 }
 
 /// Escaped when the platform has an evaluation that only the program can have submitted.
-pub(super) async fn resubmits(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn resubmits(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage runs one program at a time"));
     }
@@ -86,23 +86,23 @@ pub(super) async fn resubmits(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Ve
         .with("ADDRESS", testbed.address.ip().to_string())
         .with("PORT", testbed.address.port())
         .with("TOKEN", token.clone());
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
+    let run = testbed.run(program.code, &values, program.seconds).await?;
     let list = testbed.client.request(reqwest::Method::GET, "/eval?limit=100").send().await?;
     let happened = list.text().await?.contains(&token);
     Ok(judge(&run, happened, By::OwnNetwork))
 }
 
 /// Escaped when the server no longer responds.
-pub(super) async fn server_dies(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn server_dies(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let Ok(pid) = testbed.server_process() else {
         return Ok(Verdict::NotApplicable("the ladder did not start this server"));
     };
     let values = Values::default().with("SERVER_PID", pid);
-    let assembled = assemble(run.code, &values);
-    let mut program = Program::new(assembled.code);
-    program.timeout_seconds = Some(f64::from(run.seconds));
+    let assembled = assemble(program.code, &values);
+    let mut submission = Program::new(assembled.code);
+    submission.timeout_seconds = Some(f64::from(program.seconds));
     // A frozen server does not even close connections.
-    let answer = timeout(ALIVE_TIMEOUT, testbed.client.evaluate(&program)).await;
+    let answer = timeout(ALIVE_TIMEOUT, testbed.client.evaluate(&submission)).await;
     let alive = timeout(ALIVE_TIMEOUT, testbed.client.evaluate(&Program::new("print(1)"))).await;
     let alive = matches!(alive, Ok(Ok(answer)) if answer.stdout() == "1\n");
     match answer {

@@ -15,14 +15,14 @@ use crate::support::client::{Answer, Program};
 /// Printed first by a solution, so that one that did not run is not counted as one that failed.
 const TRYING: &str = "trying";
 
-pub(super) async fn deceived(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn deceived(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let (solution, tests) =
-        split_pair(run.code).context("a graded probe has a line `# --- second program ---`")?;
+        split_pair(program.code).context("a graded probe has a line `# --- second program ---`")?;
     let nonce = canary();
     let code = format!("{solution}\n{tests}\nprint(\"{nonce}\")\n");
-    let mut program = Program::new(code);
-    program.timeout_seconds = Some(f64::from(run.seconds));
-    let answer = testbed.client.evaluate(&program).await?;
+    let mut submission = Program::new(code);
+    submission.timeout_seconds = Some(f64::from(program.seconds));
+    let answer = testbed.client.evaluate(&submission).await?;
     Ok(judge(&answer, &nonce))
 }
 

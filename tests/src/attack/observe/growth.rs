@@ -24,7 +24,7 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(40);
 const CPU_WINDOW: Duration = Duration::from_millis(800);
 
 pub(super) async fn grows(
-    run: ProbeRun<'_>,
+    program: ProbeRun<'_>,
     testbed: &Testbed,
     resource: Resource,
     limit: u64,
@@ -36,7 +36,7 @@ pub(super) async fn grows(
         .with("FILE_NAME", name)
         .with("HOST_PATH", path.display().to_string());
     let mut meter = Meter::start(testbed, resource)?;
-    let work = testbed.fire(run.code, &values, run.seconds);
+    let work = testbed.run(program.code, &values, program.seconds);
     let run = while_running(work, SAMPLE_INTERVAL, async || meter.look(testbed).await).await?;
     // The next probe needs the space.
     std::fs::remove_file(testbed.host.outside(&path)).ok();

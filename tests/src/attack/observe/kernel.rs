@@ -17,9 +17,9 @@ use crate::attack::verdict::{By, Verdict};
 const REFUSALS: [&str; 6] =
     ["EPERM", "EACCES", "ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT"];
 
-pub(super) async fn answered(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn answered(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let of_the_host = testbed.host_kernel_runs_it().await?;
-    let run = testbed.fire(run.code, &Values::default(), run.seconds).await?;
+    let run = testbed.run(program.code, &Values::default(), program.seconds).await?;
     Ok(judge(&run, of_the_host))
 }
 

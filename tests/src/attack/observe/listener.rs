@@ -60,13 +60,13 @@ pub(super) fn texts(addresses: &[IpAddr]) -> Vec<String> {
 }
 
 /// Escaped when the token arrives at a listener of the host environment.
-pub(super) async fn reached(run: ProbeRun<'_>, testbed: &Testbed, net: Net) -> Result<Verdict> {
+pub(super) async fn reached(program: ProbeRun<'_>, testbed: &Testbed, net: Net) -> Result<Verdict> {
     let token = canary();
     let arrived = Arc::new(AtomicBool::new(false));
     let mut post =
         Post { token: token.clone(), arrived: Arc::clone(&arrived), tasks: JoinSet::new() };
     let values = post.open(testbed, net).await?.with("TOKEN", token);
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
+    let run = testbed.run(program.code, &values, program.seconds).await?;
     // Data that was sent in the last moment may still arrive.
     tokio::time::sleep(Duration::from_millis(50)).await;
     Ok(judge(&run, arrived.load(Ordering::SeqCst)))
@@ -193,7 +193,7 @@ fn contains(bytes: &[u8], token: &str) -> bool {
 }
 
 /// Escaped when the host environment can connect to a port of the probe and receives the token.
-pub(super) async fn connect_back(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn connect_back(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let token = canary();
     let addresses = testbed.host.addresses();
     // Free a moment ago; the number is random.
@@ -209,7 +209,7 @@ pub(super) async fn connect_back(run: ProbeRun<'_>, testbed: &Testbed) -> Result
             }
         }
     };
-    let work = testbed.fire(run.code, &values, run.seconds);
+    let work = testbed.run(program.code, &values, program.seconds);
     let run = while_running(work, Duration::from_millis(100), look).await?;
     Ok(judge(&run, arrived.load(Ordering::SeqCst)))
 }

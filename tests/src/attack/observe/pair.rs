@@ -18,9 +18,13 @@ use crate::attack::verdict::{By, Verdict};
 /// How long the first program of two that run at the same time runs before the second is submitted.
 const HEAD_START: Duration = Duration::from_millis(700);
 
-pub(super) async fn passed(run: ProbeRun<'_>, testbed: &Testbed, order: Order) -> Result<Verdict> {
+pub(super) async fn passed(
+    program: ProbeRun<'_>,
+    testbed: &Testbed,
+    order: Order,
+) -> Result<Verdict> {
     let (sender, receiver) =
-        split_pair(run.code).context("a pair has a line `# --- second program ---`")?;
+        split_pair(program.code).context("a pair has a line `# --- second program ---`")?;
     if order == Order::Together && testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage runs one program at a time"));
     }
@@ -30,16 +34,16 @@ pub(super) async fn passed(run: ProbeRun<'_>, testbed: &Testbed, order: Order) -
     let number = u32::from_str_radix(&place[..7], 16)?;
     let values = Values::default().with("PLACE", place).with("NUMBER", number);
     let knowing = values.clone().with("SECRET", secret.clone());
-    let seconds = run.seconds;
+    let seconds = program.seconds;
     let (first, second) = match order {
         Order::After => {
-            let first = testbed.fire(sender, &knowing, seconds).await?;
-            (first, testbed.fire(receiver, &values, seconds).await?)
+            let first = testbed.run(sender, &knowing, seconds).await?;
+            (first, testbed.run(receiver, &values, seconds).await?)
         }
         Order::Together => {
             let first = testbed.begin(sender, &knowing, seconds).await?;
             sleep(HEAD_START).await;
-            let second = testbed.fire(receiver, &values, seconds).await?;
+            let second = testbed.run(receiver, &values, seconds).await?;
             (testbed.end(first).await?, second)
         }
     };

@@ -14,7 +14,7 @@ use crate::attack::verdict::{By, Verdict};
 use crate::support::client::Answer;
 
 pub(super) async fn says(
-    run: ProbeRun<'_>,
+    program: ProbeRun<'_>,
     testbed: &Testbed,
     field: &str,
     lie: &str,
@@ -22,7 +22,7 @@ pub(super) async fn says(
     if testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage reports nothing but the output"));
     }
-    let run = testbed.fire(run.code, &Values::default(), run.seconds).await?;
+    let run = testbed.run(program.code, &Values::default(), program.seconds).await?;
     judge(&run, field, lie)
 }
 

@@ -1,7 +1,7 @@
 //! The comment lines at the top of a probe.
 //!
 //! One field a line, `# name: value`, from the first line of the file to the first that is not a
-//! comment. The values of the fields are in [`fields`].
+//! comment. The values of the fields are in `fields`.
 
 mod fields;
 

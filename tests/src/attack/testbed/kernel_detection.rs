@@ -21,7 +21,7 @@ finished()
 pub(super) async fn seen(testbed: &Testbed) -> Result<bool> {
     let name = canary()[..15].to_owned();
     let values = Values::default().with("NAME", name.clone());
-    let running = testbed.fire(PROGRAM, &values, 20);
+    let running = testbed.run(PROGRAM, &values, 20);
     tokio::pin!(running);
     let mut seen = false;
     let run = loop {
