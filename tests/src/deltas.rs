@@ -70,7 +70,7 @@ pub async fn run(options: Options) -> Result<Status> {
     let root = Workspace::load()?.root;
     let stages = stages::all()?;
     let mut files = from_sources(&stages)?;
-    files.extend(from_play(&stages).await?);
+    files.extend(from_run(&stages).await?);
     let stale = stale(&root, &files)?;
     if options.check {
         for error in &stale {
@@ -105,7 +105,7 @@ pub fn from_sources(stages: &[Stage]) -> Result<Files> {
     }
     for pair in stages.windows(2) {
         let (one, other) = (pair[0].number, pair[1].number);
-        files.insert(delta(other, "containment"), facts.turned(one, other)?);
+        files.insert(delta(other, "containment"), facts.changed_cells(one, other)?);
     }
     Ok(files)
 }
@@ -115,8 +115,8 @@ pub fn from_sources(stages: &[Stage]) -> Result<Files> {
 /// # Errors
 ///
 /// When a stage does not build, start, respond or stop.
-pub async fn from_play(stages: &[Stage]) -> Result<Files> {
-    let transcripts = runner::play(&Scenario::load()?, stages).await?;
+pub async fn from_run(stages: &[Stage]) -> Result<Files> {
+    let transcripts = runner::run(&Scenario::load()?, stages).await?;
     from_transcripts(stages, &transcripts)
 }
 
@@ -127,11 +127,11 @@ pub async fn from_play(stages: &[Stage]) -> Result<Files> {
 /// When they are not of one scenario.
 pub fn from_transcripts(stages: &[Stage], transcripts: &[Transcript]) -> Result<Files> {
     let mut files = Files::new();
-    let played: Vec<_> = stages.iter().map(|stage| stage.number).zip(transcripts).collect();
-    for (stage, transcript) in &played {
+    let transcripts: Vec<_> = stages.iter().map(|stage| stage.number).zip(transcripts).collect();
+    for (stage, transcript) in &transcripts {
         files.insert(transcript_path(*stage), transcript.text());
     }
-    for pair in played.windows(2) {
+    for pair in transcripts.windows(2) {
         files.insert(delta(pair[1].0, "behaviour"), behaviour::between(pair[0], pair[1])?);
     }
     Ok(files)

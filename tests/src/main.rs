@@ -40,7 +40,7 @@ enum Command {
     Soak(soak::Options),
     /// A part of the jail around a stage that has no sandbox
     #[command(hide = true, subcommand)]
-    Jail(jail::Part),
+    Jail(jail::JailCommand),
     /// A process with a secret on its command line, which does nothing
     #[command(hide = true)]
     Decoy {

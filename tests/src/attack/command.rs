@@ -26,7 +26,7 @@ pub struct Options {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Disable this control of the stage's containers, to see which probes it stops
-    #[arg(long, value_name = "WALL", value_enum, conflicts_with = "url")]
+    #[arg(long, value_name = "CONTROL", value_enum, conflicts_with = "url")]
     without: Option<Control>,
     /// Only the probes of this group
     #[arg(long, value_name = "GROUP")]
@@ -59,24 +59,24 @@ struct Line<'a> {
 /// When there is no such stage or probe, the attack was not confirmed, or the stage does not start.
 pub async fn run(options: Options) -> Result<Status> {
     let stage = stages::find(options.stage)?;
-    let probes = chosen(&options)?;
+    let probes = selected(&options)?;
     if stage.number < FIRST_SANDBOXED {
-        agree(&options, probes.len())?;
+        confirm(&options, probes.len())?;
     }
     let name = stage.name.clone();
-    let aim = match (&options.url, options.without) {
+    let target = match (&options.url, options.without) {
         (Some(url), _) => AttackTarget::At { stage: stage.number, url: url.clone() },
         (None, Some(control)) => AttackTarget::Without { stage, control },
         (None, None) => AttackTarget::Stage(stage),
     };
     let bar = progress::bar(probes.len(), &name);
-    let verdicts = run_probes::run(&aim, &probes, &bar).await;
+    let verdicts = run_probes::run(&target, &probes, &bar).await;
     bar.finish_and_clear();
-    tell(&options, &probes, &verdicts?)
+    report_verdicts(&options, &probes, &verdicts?)
 }
 
 /// The selected probes.
-fn chosen(options: &Options) -> Result<Vec<Probe>> {
+fn selected(options: &Options) -> Result<Vec<Probe>> {
     let group = options.group.as_deref().map(Group::parse).transpose();
     let group = group.map_err(|error| anyhow::anyhow!("--group {error}"))?;
     let mut probes = probe::all()?;
@@ -92,7 +92,7 @@ fn chosen(options: &Options) -> Result<Vec<Probe>> {
 }
 
 /// Describes what is about to happen on a stage without a sandbox, and asks for confirmation.
-fn agree(options: &Options, count: usize) -> Result<()> {
+fn confirm(options: &Options, count: usize) -> Result<()> {
     let stage = options.stage;
     let what = if options.url.is_some() {
         format!(
@@ -125,7 +125,7 @@ fn agree(options: &Options, count: usize) -> Result<()> {
     Ok(())
 }
 
-fn tell(options: &Options, probes: &[Probe], verdicts: &Verdicts) -> Result<Status> {
+fn report_verdicts(options: &Options, probes: &[Probe], verdicts: &Verdicts) -> Result<Status> {
     let exceptions = Expectations::load()?;
     let mut lines = Vec::new();
     let mut passed = true;

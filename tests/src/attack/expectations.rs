@@ -58,7 +58,7 @@ pub struct Control {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Residuals {
+struct KnownGaps {
     #[serde(default)]
     known_gap: Vec<KnownGap>,
 }
@@ -78,7 +78,7 @@ impl Expectations {
     /// When one is missing or malformed.
     pub fn load() -> Result<Self> {
         let dir = probe::dir();
-        let Residuals { known_gap } = read(&dir.join("known_gaps.toml"))?;
+        let KnownGaps { known_gap } = read(&dir.join("known_gaps.toml"))?;
         let Controls { control } = read(&dir.join("controls.toml"))?;
         Ok(Self { known_gaps: known_gap, controls: control })
     }

@@ -88,9 +88,9 @@ impl Disabled {
     /// Changes a request to create a container into the one that Docker receives.
     fn alter(&self, request: &mut Value) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(control), altered) = &mut *state {
+        if let (Some(control), changed) = &mut *state {
             control.leave_out(request);
-            *altered += 1;
+            *changed += 1;
         }
     }
 
@@ -147,7 +147,7 @@ impl DockerProxy {
     }
 
     /// How many containers were created without a control.
-    pub fn altered(&self) -> usize {
+    pub fn changed(&self) -> usize {
         self.disabled.0.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 }
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_control_that_is_taken_down_changes_the_order() {
+    fn every_disabled_control_changes_the_request() {
         let request = json!({ "HostConfig": {
             "NetworkMode": "none", "ReadonlyRootfs": true, "PidsLimit": 64, "Memory": 1,
             "SecurityOpt": ["no-new-privileges", "seccomp={}"], "NanoCpus": 1,

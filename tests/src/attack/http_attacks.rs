@@ -21,23 +21,23 @@ use anyhow::{Result, anyhow};
 use crate::attack::probe::{Attack, Body, Header, Probe};
 
 /// A header, and its attack.
-struct Listed {
+struct HttpProbe {
     header: &'static str,
     file: &'static str,
     attack: Attack,
 }
 
-/// One [`Listed`]: the function, and its header as in a program.
-macro_rules! listed {
+/// One [`HttpProbe`]: the function, and its header as in a program.
+macro_rules! http_probe {
     ($function:path, $($line:literal)+) => {
-        $crate::attack::http_attacks::Listed {
+        $crate::attack::http_attacks::HttpProbe {
             header: concat!($("# ", $line, "\n",)+ "# evidence: http\n"),
             file: file!(),
             attack: |testbed| Box::pin($function(testbed)),
         }
     };
 }
-use listed;
+use http_probe;
 
 /// All of them.
 ///
@@ -56,10 +56,10 @@ pub fn probes() -> Result<Vec<Probe>> {
         identity::LIST,
     ];
     let all = lists.into_iter().flatten();
-    all.map(|listed| {
-        let header = Header::parse(listed.header, Path::new(listed.file));
+    all.map(|http_probe| {
+        let header = Header::parse(http_probe.header, Path::new(http_probe.file));
         let header = header.map_err(|error| anyhow!("{error}"))?;
-        Ok(Probe { header, body: Body::Http(listed.attack) })
+        Ok(Probe { header, body: Body::Http(http_probe.attack) })
     })
     .collect()
 }

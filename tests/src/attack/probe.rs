@@ -89,13 +89,13 @@ pub fn load(dir: &Path) -> Result<Vec<Probe>> {
 
 fn python_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let listed = |dir: &Path| {
+    let http_probe = |dir: &Path| {
         std::fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))
     };
-    for entry in listed(dir)? {
+    for entry in http_probe(dir)? {
         let path = entry?.path();
         if path.is_dir() {
-            for entry in listed(&path)? {
+            for entry in http_probe(&path)? {
                 found.push(entry?.path());
             }
         } else if path.extension().is_some_and(|extension| extension == "py")

@@ -89,11 +89,11 @@ pub async fn run(target: &AttackTarget, probes: &[Probe], bar: &ProgressBar) -> 
     let (allowed, refused): (Vec<_>, Vec<_>) =
         probes.iter().partition(|probe| target.allows(probe));
     let (measured, allowed): (Vec<_>, Vec<_>) =
-        allowed.into_iter().partition(|probe| all_idle(probe));
+        allowed.into_iter().partition(|probe| needs_idle_cpu(probe));
     let (alone, together) = allowed.into_iter().partition(|probe| probe.header.alone);
-    let mut verdicts: Verdicts = by_themselves(target, measured, bar).await?;
-    verdicts.extend(together_or_not(target, together, bar).await?);
-    verdicts.extend(by_themselves(target, alone, bar).await?);
+    let mut verdicts: Verdicts = run_alone(target, measured, bar).await?;
+    verdicts.extend(run_concurrently(target, together, bar).await?);
+    verdicts.extend(run_alone(target, alone, bar).await?);
     for probe in refused {
         let why = "confined: it does not run without a jail";
         verdicts.insert(probe.header.id.clone(), Verdict::NotApplicable(why));
@@ -103,7 +103,7 @@ pub async fn run(target: &AttackTarget, probes: &[Probe], bar: &ProgressBar) -> 
 }
 
 /// Many at the same time. A stage that runs one program at a time gets several servers instead.
-async fn together_or_not(
+async fn run_concurrently(
     target: &AttackTarget,
     probes: Vec<&Probe>,
     bar: &ProgressBar,
@@ -120,7 +120,7 @@ async fn together_or_not(
     let lanes = lanes.map(|testbed| async {
         let mut verdicts = Verdicts::new();
         while let Some(probe) = next() {
-            verdicts.insert(probe.header.id.clone(), judged(probe, testbed, bar).await);
+            verdicts.insert(probe.header.id.clone(), verdict_on(probe, testbed, bar).await);
         }
         verdicts
     });
@@ -132,7 +132,7 @@ async fn together_or_not(
 }
 
 /// One after the other, or each in its own jail.
-async fn by_themselves(
+async fn run_alone(
     target: &AttackTarget,
     probes: Vec<&Probe>,
     bar: &ProgressBar,
@@ -141,7 +141,7 @@ async fn by_themselves(
     if target.in_jails() {
         let jails = probes.into_iter().map(|probe| async move {
             let testbed = target.open().await?;
-            let verdict = judged(probe, &testbed, bar).await;
+            let verdict = verdict_on(probe, &testbed, bar).await;
             testbed.close().await?;
             anyhow::Ok((probe.header.id.clone(), verdict))
         });
@@ -152,7 +152,7 @@ async fn by_themselves(
     } else if !probes.is_empty() {
         let testbed = target.open().await?;
         for probe in probes {
-            verdicts.insert(probe.header.id.clone(), judged(probe, &testbed, bar).await);
+            verdicts.insert(probe.header.id.clone(), verdict_on(probe, &testbed, bar).await);
         }
         testbed.close().await?;
     }
@@ -161,7 +161,7 @@ async fn by_themselves(
 
 /// Whether a probe needs idle processors on every stage: on a busy machine it gets no more than one
 /// and looks contained.
-fn all_idle(probe: &Probe) -> bool {
+fn needs_idle_cpu(probe: &Probe) -> bool {
     matches!(probe.header.evidence, Evidence::Grows(Resource::Cpu, _))
 }
 
@@ -169,9 +169,9 @@ fn all_idle(probe: &Probe) -> bool {
 /// time, and no other. It covers all stages that are attacked at the same time.
 static EXCLUSIVE_CPU: RwLock<()> = RwLock::const_new(());
 
-async fn judged(probe: &Probe, testbed: &Testbed, bar: &ProgressBar) -> Verdict {
+async fn verdict_on(probe: &Probe, testbed: &Testbed, bar: &ProgressBar) -> Verdict {
     let (mut _shared, mut _whole) = (None, None);
-    if all_idle(probe) {
+    if needs_idle_cpu(probe) {
         _whole = Some(EXCLUSIVE_CPU.write().await);
     } else {
         _shared = Some(EXCLUSIVE_CPU.read().await);

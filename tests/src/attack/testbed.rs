@@ -265,7 +265,7 @@ impl Testbed {
             Some(server) => server.stop().await?,
             None => {}
         }
-        if proxy.is_some_and(|proxy| proxy.altered() == 0) {
+        if proxy.is_some_and(|proxy| proxy.changed() == 0) {
             bail!("the stage created no container, so that no control was disabled");
         }
         Ok(())

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use similar::{ChangeTag, TextDiff};
 
 use super::markdown::{self, plain};
-use super::transcript::{Played, Transcript};
+use super::transcript::{StepRecord, Transcript};
 
 /// The maximum length of a run of changed lines.
 const MAX_RUN_LINES: usize = 12;
@@ -24,7 +24,7 @@ const CONTEXT_LINES: usize = 1;
 /// When the transcripts are not of one scenario.
 pub fn between(one: (u16, &Transcript), other: (u16, &Transcript)) -> Result<String> {
     let ((before, first), (after, second)) = (one, other);
-    let same = first.steps.iter().map(asked).eq(second.steps.iter().map(asked));
+    let same = first.steps.iter().map(request_of).eq(second.steps.iter().map(request_of));
     ensure!(same, "stages {before} and {after} did not play the same scenario; play it again");
     let pairs: Vec<_> = first.steps.iter().zip(&second.steps).collect();
     let total = pairs.len();
@@ -45,15 +45,15 @@ pub fn between(one: (u16, &Transcript), other: (u16, &Transcript)) -> Result<Str
 }
 
 /// A step without its response.
-fn asked(step: &Played) -> (&str, &str, &[String]) {
+fn request_of(step: &StepRecord) -> (&str, &str, &[String]) {
     (&step.group, &step.title, &step.request)
 }
 
-fn status(step: &Played) -> &str {
+fn status(step: &StepRecord) -> &str {
     step.answer.first().map_or("", String::as_str)
 }
 
-fn statuses(differing: &[(&Played, &Played)], before: u16, after: u16) -> Result<String> {
+fn statuses(differing: &[(&StepRecord, &StepRecord)], before: u16, after: u16) -> Result<String> {
     let mut text = String::new();
     let changed: Vec<_> = differing.iter().filter(|(a, b)| status(a) != status(b)).collect();
     if changed.is_empty() {
@@ -73,7 +73,7 @@ fn statuses(differing: &[(&Played, &Played)], before: u16, after: u16) -> Result
 }
 
 /// The lines of a diff over all these steps.
-fn lines(differing: &[(&Played, &Played)]) -> String {
+fn lines(differing: &[(&StepRecord, &StepRecord)]) -> String {
     let (mut shown, mut again) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for (one, other) in differing {
@@ -105,7 +105,7 @@ fn is_count(line: &str) -> bool {
 }
 
 /// The changed lines of one step with their context. Lines that were shown before are counted.
-fn step_lines(one: &Played, other: &Played, seen: &mut BTreeSet<String>) -> Vec<String> {
+fn step_lines(one: &StepRecord, other: &StepRecord, seen: &mut BTreeSet<String>) -> Vec<String> {
     let (a, b) = (one.answer.join("\n") + "\n", other.answer.join("\n") + "\n");
     let diff = TextDiff::from_lines(&a, &b);
     let changes: Vec<(char, &str)> = diff

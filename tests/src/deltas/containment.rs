@@ -53,7 +53,7 @@ impl Facts {
     /// # Errors
     ///
     /// When the matrix has no such stages.
-    pub fn turned(&self, one: u16, other: u16) -> Result<String> {
+    pub fn changed_cells(&self, one: u16, other: u16) -> Result<String> {
         let pairs = self.cells.column(one)?.into_iter().zip(self.cells.column(other)?);
         let all: Vec<_> = pairs.map(|((id, was), (_, is))| (id, was, is)).collect();
         let only = |wanted: fn(&Cell, &Cell) -> bool| -> Vec<_> {
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_turn_is_told_apart() {
-        let text = facts(&ROWS).turned(3, 4).unwrap();
+        let text = facts(&ROWS).changed_cells(3, 4).unwrap();
         assert!(text.contains("Of 5 probes, 1 escaped from stage 03 and do not"), "{text}");
         let row = "| **host-files** | own files | host-files/a a service of the host |";
         assert!(text.contains(row), "{text}");

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_was_kept_has_its_name() {
+    fn a_saved_id_has_its_name() {
         let id = "0198c1e0-7a52-7cc1-8a3e-0123456789ab";
         let names = ["first", "again"].map(|name| (name.to_owned(), id.to_owned())).to_vec();
         assert_eq!(text(&format!("/eval/{id}"), &names), "/eval/<first>");

@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::redact::{self, Names};
 use super::render::Answer;
 use super::scenario::{Scenario, ScenarioGroup, Step, names_in};
-use super::transcript::{Played, Transcript};
+use super::transcript::{StepRecord, Transcript};
 use crate::support::client::Client;
 use crate::support::server::{Launch, Server};
 use crate::support::stages::Stage;
@@ -32,7 +32,7 @@ const CLOSE_GRACE: Duration = Duration::from_millis(200);
 /// # Errors
 ///
 /// When a stage does not build, start, respond or stop.
-pub(super) async fn play(scenario: &Scenario, stages: &[Stage]) -> Result<Vec<Transcript>> {
+pub(super) async fn run(scenario: &Scenario, stages: &[Stage]) -> Result<Vec<Transcript>> {
     for stage in stages {
         // Once, before several groups build the same binary.
         let stage = stage.clone();
@@ -40,10 +40,10 @@ pub(super) async fn play(scenario: &Scenario, stages: &[Stage]) -> Result<Vec<Tr
     }
     let pairs =
         stages.iter().flat_map(|stage| scenario.groups.iter().map(move |group| (stage, group)));
-    let groups: Vec<Vec<Played>> = stream::iter(pairs)
+    let groups: Vec<Vec<StepRecord>> = stream::iter(pairs)
         .map(|(stage, group)| async move {
-            let played = play_group(stage, group).await;
-            played.with_context(|| format!("{} on {}", group.title, stage.name))
+            let records = run_group(stage, group).await;
+            records.with_context(|| format!("{} on {}", group.title, stage.name))
         })
         .buffered(MAX_CONCURRENT)
         .try_collect()
@@ -52,9 +52,9 @@ pub(super) async fn play(scenario: &Scenario, stages: &[Stage]) -> Result<Vec<Tr
     Ok(each.map(|groups| Transcript { steps: groups.concat() }).collect())
 }
 
-async fn play_group(stage: &Stage, group: &ScenarioGroup) -> Result<Vec<Played>> {
+async fn run_group(stage: &Stage, group: &ScenarioGroup) -> Result<Vec<StepRecord>> {
     let mut session = Session::open(stage, group).await?;
-    let mut played = Vec::new();
+    let mut records = Vec::new();
     for step in &group.steps {
         let answer = if step.restart {
             session.close().await?;
@@ -65,10 +65,10 @@ async fn play_group(stage: &Stage, group: &ScenarioGroup) -> Result<Vec<Played>>
         };
         let request = requested(step, &session.names);
         let (group, title) = (group.title.clone(), step.title.clone());
-        played.push(Played { group, title, request, answer });
+        records.push(StepRecord { group, title, request, answer });
     }
     session.close().await?;
-    Ok(played)
+    Ok(records)
 }
 
 /// The request as lines, with its `{names}`: the same on every stage.
@@ -119,14 +119,14 @@ impl Session {
         loop {
             let request = self.request(step, method.clone(), &path)?;
             let mut task = AbortOnDropHandle::new(tokio::spawn(answered(request)));
-            let Ok(ended) = timeout(step.patience(), &mut task).await else {
+            let Ok(ended) = timeout(step.timeout(), &mut task).await else {
                 self.open.push(task);
-                let seconds = step.patience().as_secs();
+                let seconds = step.timeout().as_secs();
                 return Ok(vec![format!("(no answer within {seconds} s)")]);
             };
             let answer = ended??;
-            if !waits(step, &answer) || started.elapsed() > step.patience() {
-                self.keep(step, &answer);
+            if !waits(step, &answer) || started.elapsed() > step.timeout() {
+                self.save(step, &answer);
                 return Ok(answer.lines(&self.names));
             }
             sleep(POLL_INTERVAL).await;
@@ -156,9 +156,9 @@ impl Session {
         self.names.iter().any(|(known, _)| known == name)
     }
 
-    fn keep(&mut self, step: &Step, answer: &Answer) {
+    fn save(&mut self, step: &Step, answer: &Answer) {
         let Some(json) = answer.json() else { return };
-        for (name, pointer) in &step.keep {
+        for (name, pointer) in &step.save {
             if let Some(Value::String(value)) = json.pointer(pointer) {
                 self.names.push((name.clone(), value.clone()));
             }

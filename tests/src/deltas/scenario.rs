@@ -52,18 +52,18 @@ pub struct Step {
     pub headers: BTreeMap<String, String>,
     /// What to save of the response: a JSON Pointer for each name.
     #[serde(default)]
-    pub keep: BTreeMap<String, String>,
+    pub save: BTreeMap<String, String>,
     /// Repeats the request until the evaluation has this status.
     pub until: Option<String>,
     /// How long a response may take, in seconds.
-    #[serde(default = "patience")]
-    patience: u64,
+    #[serde(default = "default_timeout")]
+    timeout: u64,
     /// Starts the server again, instead of a request.
     #[serde(default)]
     pub restart: bool,
 }
 
-fn patience() -> u64 {
+fn default_timeout() -> u64 {
     DEFAULT_TIMEOUT_SECONDS
 }
 
@@ -91,7 +91,7 @@ impl Scenario {
             let mut saved = BTreeSet::new();
             for step in &group.steps {
                 step.check(&saved).with_context(|| format!("{}: {}", group.title, step.title))?;
-                saved.extend(step.keep.keys().map(String::as_str));
+                saved.extend(step.save.keys().map(String::as_str));
             }
         }
         Ok(scenario)
@@ -103,7 +103,7 @@ impl Step {
         ensure!(!self.title.trim().is_empty(), "the title is empty");
         if self.restart {
             let asks = self.send.is_some() || self.body.is_some() || self.until.is_some();
-            let more = !self.headers.is_empty() || !self.keep.is_empty();
+            let more = !self.headers.is_empty() || !self.save.is_empty();
             ensure!(!asks && !more, "a restart sends nothing and saves nothing");
             return Ok(());
         }
@@ -112,7 +112,7 @@ impl Step {
         for name in names_in(&path) {
             ensure!(saved.contains(name), "no step before has saved {{{name}}}");
         }
-        if let Some(pointer) = self.keep.values().find(|pointer| !pointer.starts_with('/')) {
+        if let Some(pointer) = self.save.values().find(|pointer| !pointer.starts_with('/')) {
             bail!("{pointer:?} is no JSON Pointer; write one such as \"/id\"");
         }
         Ok(())
@@ -135,8 +135,8 @@ impl Step {
     }
 
     /// How long its response may take.
-    pub fn patience(&self) -> Duration {
-        Duration::from_secs(self.patience)
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
     }
 }
 
@@ -155,7 +155,7 @@ title = "A"
 [[group.step]]
 title = "s"
 send = "POST /eval"
-keep = { one = "/id" }
+save = { one = "/id" }
 [[group.step]]
 title = "t"
 send = "GET /eval/{one}"
@@ -168,7 +168,7 @@ restart = true
     fn a_good_scenario_is_read() {
         let scenario = Scenario::parse(GOOD).unwrap();
         assert_eq!(scenario.groups[0].steps.len(), 3);
-        assert_eq!(scenario.groups[0].steps[1].patience(), Duration::from_mins(1));
+        assert_eq!(scenario.groups[0].steps[1].timeout(), Duration::from_mins(1));
     }
 
     #[test]
@@ -177,7 +177,7 @@ restart = true
     }
 
     #[test]
-    fn what_it_cannot_say_is_an_error_that_names_the_step() {
+    fn an_invalid_step_is_an_error_that_names_it() {
         for (from, to, error) in [
             ("title = \"A\"", "title = \"A\"\nflag = []", "unknown field `flag`"),
             ("title = \"s\"", "title = \"s\"\nsends = 1", "unknown field `sends`"),

@@ -14,12 +14,12 @@ use anyhow::{Result, bail};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Transcript {
     /// The steps of all groups.
-    pub steps: Vec<Played>,
+    pub steps: Vec<StepRecord>,
 }
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Played {
+pub struct StepRecord {
     /// The group's title.
     pub group: String,
     /// The step's title.
@@ -61,7 +61,7 @@ impl Transcript {
                 ("== ", _) => group = rest,
                 ("-- ", _) if !group.is_empty() => {
                     let (group, title) = (group.to_owned(), rest.to_owned());
-                    transcript.steps.push(Played { group, title, ..Played::default() });
+                    transcript.steps.push(StepRecord { group, title, ..StepRecord::default() });
                 }
                 (_, Some(step)) if line.starts_with("> ") => step.request.push(line[2..].into()),
                 (_, Some(step)) if line.starts_with("< ") => step.answer.push(line[2..].into()),
@@ -76,9 +76,9 @@ impl Transcript {
 pub(super) mod tests {
     use super::*;
 
-    pub(crate) fn step(group: &str, title: &str, answer: &[&str]) -> Played {
+    pub(crate) fn step(group: &str, title: &str, answer: &[&str]) -> StepRecord {
         let answer = answer.iter().map(|&line| line.to_owned()).collect();
-        Played {
+        StepRecord {
             group: group.into(),
             title: title.into(),
             request: vec!["GET /x".to_owned()],

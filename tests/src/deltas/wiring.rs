@@ -11,7 +11,7 @@ use crate::support::stages::Stage;
 /// Unchanged lines around a change.
 const CONTEXT_LINES: usize = 2;
 /// Below this ratio (0 to 1) two files count as unrelated.
-const KINSHIP: f32 = 0.3;
+const MIN_SIMILARITY: f32 = 0.3;
 
 /// The `main.rs` of a stage.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ pub fn between(one: &Wiring, other: &Wiring) -> Result<String> {
     let mut text = markdown::opening();
     let count = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
     let (before, after) = (one.stage, other.stage);
-    if diff.ratio() < KINSHIP {
+    if diff.ratio() < MIN_SIMILARITY {
         let lines = one.text.lines().count();
         writeln!(
             text,

@@ -33,7 +33,7 @@ use crate::support::server::Launch;
 use crate::support::stages;
 
 use anchor::Anchor;
-use engines::{Direct, FIRST_WARM};
+use engines::{Direct, FIRST_WITH_WARM_SANDBOXES};
 use targets::Target;
 
 /// The program of every run.
@@ -149,7 +149,7 @@ async fn measure(number: u16, rounds: usize) -> Result<Measured> {
     let limits = over_http(&client).await?.limits;
     let direct = Direct::start(number, limits).await?;
     let anchor = Anchor::beside(&direct, &limits).await?;
-    let is_warm = number >= FIRST_WARM;
+    let is_warm = number >= FIRST_WITH_WARM_SANDBOXES;
     let bench = Bench { direct, anchor, client, limits, is_warm };
     progress::phase(&format!("{}: {rounds} rounds, one at a time", stage.name));
     let bar = progress::bar(rounds, &stage.name);
@@ -219,9 +219,9 @@ impl Bench {
         let mut took = [Duration::ZERO; 2];
         for _ in 0..2 {
             sleep(PAUSE_INTERVAL * 4).await;
-            took[0] += crowd(halves[0], || self.anchor.run()).await?;
+            took[0] += run_concurrently(halves[0], || self.anchor.run()).await?;
             sleep(PAUSE_INTERVAL * 4).await;
-            took[1] += crowd(halves[1], || over_http(&self.client)).await?;
+            took[1] += run_concurrently(halves[1], || over_http(&self.client)).await?;
         }
         Ok([0, 1].map(|side| per_second(halves[side] * 2, took[side])))
     }
@@ -273,7 +273,7 @@ async fn over_http(client: &Client) -> Result<Evaluation> {
 }
 
 /// How long `count` runs take, four at a time.
-async fn crowd<T, F>(count: usize, run: impl Fn() -> F) -> Result<Duration>
+async fn run_concurrently<T, F>(count: usize, run: impl Fn() -> F) -> Result<Duration>
 where
     F: Future<Output = Result<T>>,
 {

@@ -39,7 +39,7 @@ const MODULES: [&str; 5] = [
     "test.test_asyncio.test_events",
 ];
 /// The first stage whose programs run in an image.
-const FIRST_WITH_IMAGES: u16 = 4;
+const FIRST_WITH_IMAGE: u16 = 4;
 /// How long one test may take, in seconds. The slowest takes about three.
 const TEST_TIMEOUT_SECONDS: u64 = 30;
 /// How long one module may take, in seconds.
@@ -98,7 +98,7 @@ pub struct Report {
 /// When the stage, the image or the host's side is not available, or a module does not end.
 pub async fn run(options: Options) -> Result<Status> {
     let Target { stage, url } = &options.target;
-    if *stage < FIRST_WITH_IMAGES {
+    if *stage < FIRST_WITH_IMAGE {
         bail!("stage {stage} runs programs on the host, not in an image; give --stage 4 or later");
     }
     if url.is_some() {

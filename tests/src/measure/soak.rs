@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use crate::measure::footprint::{Footprint, Process, descendants};
 use crate::measure::owned_sandboxes;
-use crate::measure::workload::Work;
+use crate::measure::workload::WorkloadKind;
 use crate::support::client::Client;
 use crate::support::percentile::per_second;
 use crate::support::progress;
@@ -71,14 +71,14 @@ pub struct Report {
     /// Resident memory at each tenth of the way, in bytes.
     pub rss_bytes: Vec<u64>,
     /// What the server left behind when it was stopped.
-    pub left: Left,
+    pub left: Leftovers,
     /// The failures, as messages.
     pub failures: Vec<String>,
 }
 
 /// What is left over after the exit of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Left {
+pub struct Leftovers {
     /// Processes that it or a program started.
     pub processes: Vec<Process>,
     /// File names in its temporary directory.
@@ -156,7 +156,7 @@ async fn evaluate(
     let client = Client::new(stage, server.url())?;
     let bar = progress::bar(count, what);
     let client = &client;
-    let done = stream::iter((0..count).map(Work::at))
+    let done = stream::iter((0..count).map(WorkloadKind::at))
         .map(|work| work.run(client))
         .buffer_unordered(clients)
         .inspect_ok(|()| bar.inc(1))
@@ -218,12 +218,12 @@ fn growth_failures(before: &Footprint, after: &Footprint) -> Vec<String> {
 
 /// Searches until nothing is left, at most for [`CLEANUP_TIMEOUT`]. Then kills the remaining
 /// processes.
-async fn left_behind(scratch: &Path, number: u16, server: u32) -> Result<Left> {
+async fn left_behind(scratch: &Path, number: u16, server: u32) -> Result<Leftovers> {
     let started = Instant::now();
     loop {
-        let mut left = Left::now(scratch)?;
+        let mut left = Leftovers::now(scratch)?;
         left.containers = containers(number, server).await?;
-        if left == Left::default() || started.elapsed() > CLEANUP_TIMEOUT {
+        if left == Leftovers::default() || started.elapsed() > CLEANUP_TIMEOUT {
             left.end_processes();
             return Ok(left);
         }
@@ -231,7 +231,7 @@ async fn left_behind(scratch: &Path, number: u16, server: u32) -> Result<Left> {
     }
 }
 
-impl Left {
+impl Leftovers {
     fn now(scratch: &Path) -> Result<Self> {
         let mut processes = descendants(std::process::id());
         processes.retain(|process| !process.zombie);
@@ -318,7 +318,7 @@ mod tests {
             shell.args(["-c", "setsid sleep 600 >&- 2>&- & echo $!"]).output().unwrap().stdout;
         let orphan: u32 = String::from_utf8(printed).unwrap().trim().parse().unwrap();
         let look = || {
-            let mut left = Left::now(scratch.path()).unwrap();
+            let mut left = Leftovers::now(scratch.path()).unwrap();
             // Other tests in this process have their own children.
             left.processes.retain(|process| process.pid == orphan);
             left

@@ -7,7 +7,7 @@ use crate::support::client::{Client, Program};
 
 /// One kind of program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Work {
+pub enum WorkloadKind {
     /// Prints, and exits with 0.
     Prints,
     /// Exits with another code.
@@ -18,7 +18,7 @@ pub enum Work {
     IsCancelled,
 }
 
-impl Work {
+impl WorkloadKind {
     /// The kind of the program number `index`: mostly short ones, with one of each other kind in
     /// ten.
     pub fn at(index: usize) -> Self {
@@ -73,8 +73,13 @@ mod tests {
 
     #[test]
     fn every_kind_comes_in_ten() {
-        let ten: Vec<_> = (0..10).map(Work::at).collect();
-        for kind in [Work::Prints, Work::Exits, Work::LeavesChild, Work::IsCancelled] {
+        let ten: Vec<_> = (0..10).map(WorkloadKind::at).collect();
+        for kind in [
+            WorkloadKind::Prints,
+            WorkloadKind::Exits,
+            WorkloadKind::LeavesChild,
+            WorkloadKind::IsCancelled,
+        ] {
             assert!(ten.contains(&kind), "{kind:?}");
         }
     }

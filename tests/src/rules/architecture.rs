@@ -12,7 +12,7 @@ use crate::support::stages::number_of;
 use crate::support::workspace::{Dependency, Package};
 
 /// Members that no other member may depend on.
-const ON_TOP: [&str; 2] = ["ladder", "crucible-book"];
+const TOP_LEVEL: [&str; 2] = ["ladder", "crucible-book"];
 /// The crate that tests share. It depends on `shared` alone.
 const HARNESS: &str = "harness";
 
@@ -34,7 +34,7 @@ pub fn import_violations(packages: &[Package]) -> Vec<String> {
                 (None, _) if package.name == HARNESS => name != "shared",
                 (None, _) => package.name == "shared",
             };
-            if upwards || ON_TOP.contains(&name.as_str()) {
+            if upwards || TOP_LEVEL.contains(&name.as_str()) {
                 violations.push(format!("{} may not depend on {name}", package.name));
             }
         }

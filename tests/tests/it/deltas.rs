@@ -25,8 +25,8 @@ fn the_differences_of_behaviour_are_those_of_the_committed_transcripts() {
 }
 
 #[tokio::test]
-async fn every_stage_plays_the_scenario_as_its_transcript_says() {
-    assert_fresh(&deltas::from_play(&stages::all().unwrap()).await.unwrap());
+async fn every_stage_behaves_as_in_its_transcript() {
+    assert_fresh(&deltas::from_run(&stages::all().unwrap()).await.unwrap());
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn no_generated_file_is_left_over() {
 }
 
 #[test]
-fn a_wiring_that_changed_is_noticed() {
+fn a_changed_wiring_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let mut stages = stages::all().unwrap();
     let files = deltas::from_sources(&stages).unwrap();
@@ -58,7 +58,7 @@ fn a_wiring_that_changed_is_noticed() {
 }
 
 #[test]
-fn an_answer_that_changed_is_noticed() {
+fn a_changed_response_is_noticed() {
     let (root, stages) = (Workspace::load().unwrap().root, stages::all().unwrap());
     let mut transcripts = deltas::committed(&root, &stages).unwrap();
     let fresh = deltas::from_transcripts(&stages, &transcripts).unwrap();

@@ -37,7 +37,7 @@ async fn does_not_start(stage: u16, control: Control, because: &str) {
     let error = proxy.between(launch).start().await.unwrap_err();
     let error = format!("{error:#}");
     assert!(error.contains(because), "stage {stage} without {control:?} reported {error}");
-    assert!(proxy.altered() > 0, "the control was not disabled");
+    assert!(proxy.changed() > 0, "the control was not disabled");
 }
 
 // ANCHOR: controls

@@ -5,13 +5,13 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use shared::{Outcome, Status};
 
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 use crate::support::client::Program;
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         at_the_end,
         "id: platform/cancel-race"
         "class: Integrity"
@@ -22,7 +22,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         twice,
         "id: platform/cancel-twice"
         "class: Integrity"
@@ -33,7 +33,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         strangers,
         "id: platform/unknown-ids"
         "class: Integrity"

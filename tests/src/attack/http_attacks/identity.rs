@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::probe::program::canary;
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         rebinding,
         "id: platform/dns-rebinding"
         "class: Escape"
@@ -19,7 +19,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         other_page,
         "id: platform/cross-site-post"
         "class: Escape"
@@ -30,7 +30,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         header_injection,
         "id: platform/header-injection"
         "class: Integrity"

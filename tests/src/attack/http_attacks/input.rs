@@ -4,12 +4,12 @@ use anyhow::Result;
 use tokio::io::AsyncWriteExt as _;
 
 use super::wire::Reply;
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         huge_body,
         "id: platform/huge-body"
         "class: PeerDoS"
@@ -20,7 +20,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         endless_body,
         "id: platform/endless-body"
         "class: PeerDoS"
@@ -31,7 +31,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         deep_json,
         "id: platform/deep-json"
         "class: HostDoS"
@@ -42,7 +42,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         ambiguous_json,
         "id: platform/ambiguous-json"
         "class: Integrity"
@@ -53,7 +53,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         smuggling,
         "id: platform/request-smuggling"
         "class: Integrity"
@@ -64,7 +64,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 1"
     ),
-    listed!(
+    http_probe!(
         error_pages,
         "id: platform/telling-errors"
         "class: HostLeak"
@@ -86,7 +86,7 @@ fn refused(all: bool) -> Verdict {
 
 /// Sends `head`, and then pieces of `piece` until there are [`HUGE_BODY_BYTES`] bytes or the server
 /// stops reading.
-async fn pour(testbed: &Testbed, head: &str, piece: &[u8], end: &[u8]) -> Result<Verdict> {
+async fn send_body(testbed: &Testbed, head: &str, piece: &[u8], end: &[u8]) -> Result<Verdict> {
     let socket = wire::connect(testbed).await?;
     let (mut reading, mut writing) = socket.into_split();
     let pouring = async {
@@ -119,7 +119,7 @@ async fn huge_body(testbed: &Testbed) -> Result<Verdict> {
          Content-Length: {}\r\n\r\n{{\"code\": \"",
         HUGE_BODY_BYTES + 12
     );
-    pour(testbed, &head, &vec![b'#'; 64 << 10], b"\"}").await
+    send_body(testbed, &head, &vec![b'#'; 64 << 10], b"\"}").await
 }
 
 async fn endless_body(testbed: &Testbed) -> Result<Verdict> {
@@ -128,7 +128,7 @@ async fn endless_body(testbed: &Testbed) -> Result<Verdict> {
     let mut piece = b"10000\r\n".to_vec();
     piece.extend(vec![b'#'; 64 << 10]);
     piece.extend(b"\r\n");
-    pour(testbed, head, &piece, b"2\r\n\"}\r\n0\r\n\r\n").await
+    send_body(testbed, head, &piece, b"2\r\n\"}\r\n0\r\n\r\n").await
 }
 
 async fn deep_json(testbed: &Testbed) -> Result<Verdict> {
@@ -184,7 +184,7 @@ fn answered_both(reply: &Reply) -> bool {
 }
 
 async fn error_pages(testbed: &Testbed) -> Result<Verdict> {
-    const TELLING: [&str; 9] = [
+    const DISCLOSING: [&str; 9] = [
         "/root/",
         "/home/",
         "/usr/src",
@@ -210,7 +210,7 @@ async fn error_pages(testbed: &Testbed) -> Result<Verdict> {
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
     ] {
         let reply = wire::send(testbed, &request).await?;
-        if TELLING.iter().any(|word| reply.text.contains(word)) {
+        if DISCLOSING.iter().any(|word| reply.text.contains(word)) {
             return Ok(Verdict::Escaped);
         }
     }

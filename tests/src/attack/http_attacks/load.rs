@@ -9,13 +9,13 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 use crate::support::client::Program;
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         flood,
         "id: platform/queue-flood"
         "class: PeerDoS"
@@ -27,7 +27,7 @@ pub(super) const LIST: &[Listed] = &[
         "alone: yes"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         one_slow,
         "id: platform/head-of-line"
         "class: PeerDoS"
@@ -39,7 +39,7 @@ pub(super) const LIST: &[Listed] = &[
         "alone: yes"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         huge_output,
         "id: platform/huge-output"
         "class: PeerDoS"
@@ -50,7 +50,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         reader_gone,
         "id: platform/reader-gone"
         "class: PeerDoS"

@@ -8,14 +8,14 @@ use base64::Engine as _;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::probe::program::canary;
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 use crate::support::client::Program;
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         escapes,
         "id: platform/terminal-escapes"
         "class: Integrity"
@@ -26,7 +26,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 1"
     ),
-    listed!(
+    http_probe!(
         c1_escapes,
         "id: platform/c1-escapes"
         "class: Integrity"
@@ -37,7 +37,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         markup,
         "id: platform/markup"
         "class: Integrity"
@@ -48,7 +48,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         page_policy,
         "id: platform/page-policy"
         "class: Integrity"
@@ -59,7 +59,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         bytes,
         "id: platform/lost-bytes"
         "class: Integrity"
@@ -70,7 +70,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         forged,
         "id: platform/forged-answer"
         "class: Integrity"
@@ -81,7 +81,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         log_lines,
         "id: platform/forged-log"
         "class: Integrity"

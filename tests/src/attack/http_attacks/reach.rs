@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::input::all_refused;
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::probe::program::canary;
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         boundless,
         "id: platform/boundless-limits"
         "class: PeerDoS"
@@ -23,7 +23,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         other_isolation,
         "id: platform/choose-the-walls"
         "class: Escape"
@@ -34,7 +34,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         file_names,
         "id: platform/file-names"
         "class: Escape"
@@ -45,7 +45,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: confined"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         traversal,
         "id: platform/path-traversal"
         "class: HostLeak"

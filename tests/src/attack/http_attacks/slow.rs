@@ -7,12 +7,12 @@ use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::sleep;
 
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         headers,
         "id: platform/slow-headers"
         "class: PeerDoS"
@@ -23,7 +23,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         body,
         "id: platform/slow-body"
         "class: PeerDoS"
@@ -34,7 +34,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         silent,
         "id: platform/silent-connections"
         "class: PeerDoS"
@@ -46,7 +46,7 @@ pub(super) const LIST: &[Listed] = &[
         "alone: yes"
         "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         half_closed,
         "id: platform/half-closed"
         "class: PeerDoS"

@@ -8,14 +8,14 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::probe::program::canary;
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 use crate::support::client::{Answer, Program};
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         idle,
         "id: platform/idle-streams"
         "class: PeerDoS"
@@ -27,7 +27,7 @@ pub(super) const LIST: &[Listed] = &[
         "alone: yes"
         "contained-from: 3"
     ),
-    listed!(
+    http_probe!(
         forged_event,
         "id: platform/forged-event"
         "class: Integrity"
@@ -38,7 +38,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 3"
     ),
-    listed!(
+    http_probe!(
         metric_labels,
         "id: platform/metric-labels"
         "class: PeerDoS"
@@ -49,7 +49,7 @@ pub(super) const LIST: &[Listed] = &[
         "host: safe"
         "contained-from: 3"
     ),
-    listed!(
+    http_probe!(
         unread,
         "id: platform/unread-stream"
         "class: PeerDoS"

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_residual_that_is_contained_is_named() {
+    fn a_known_gap_that_is_contained_is_named() {
         let mut matrix = matrix();
         let (probe, reason) = (ID.to_owned(), String::new());
         let known_gap =

@@ -20,7 +20,8 @@ use crate::attack::verdict::{By, Verdict};
 use crate::support::client::Program;
 
 /// Without a planted secret, the probe does not apply.
-const NOT_OURS: Verdict = Verdict::NotApplicable("the ladder did not start this server");
+const NOT_STARTED_BY_LADDER: Verdict =
+    Verdict::NotApplicable("the ladder did not start this server");
 
 /// Escaped when the secret is in the output.
 fn judge(run: &Run, secrets: &[String], unstopped: By) -> Verdict {
@@ -46,7 +47,7 @@ pub(super) async fn file(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Ver
 
 /// The environment that the server was started with.
 pub(super) async fn environment(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
-    let Some(secrets) = &testbed.secrets else { return Ok(NOT_OURS) };
+    let Some(secrets) = &testbed.secrets else { return Ok(NOT_STARTED_BY_LADDER) };
     let values = Values::default().with("SECRET_NAME", SECRET_NAME);
     let run = testbed.run(program.code, &values, program.seconds).await?;
     Ok(judge(&run, std::slice::from_ref(&secrets.environment), By::CleanEnvironment))
@@ -65,14 +66,14 @@ pub(super) async fn service(program: ProbeRun<'_>, testbed: &Testbed) -> Result<
     let (listeners, port) = bind_tcp(testbed, &addresses).await?;
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {
-        serving.spawn(hand_out(listener, secret.clone()));
+        serving.spawn(serve_secret(listener, secret.clone()));
     }
     let values = Values::default().with("ADDRESSES", texts(&addresses)).with("PORT", port);
     let run = testbed.run(program.code, &values, program.seconds).await?;
     Ok(judge(&run, &[secret], By::OwnNetwork))
 }
 
-async fn hand_out(listener: TcpListener, secret: String) {
+async fn serve_secret(listener: TcpListener, secret: String) {
     while let Ok((mut socket, _)) = listener.accept().await {
         let mut request = [0; 4096];
         let answer = format!(
@@ -88,14 +89,14 @@ async fn hand_out(listener: TcpListener, secret: String) {
 
 /// Credentials in the home directory of the server's user.
 pub(super) async fn home(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
-    let Some(secrets) = &testbed.secrets else { return Ok(NOT_OURS) };
+    let Some(secrets) = &testbed.secrets else { return Ok(NOT_STARTED_BY_LADDER) };
     let run = testbed.run(program.code, &Values::default(), program.seconds).await?;
     Ok(judge(&run, std::slice::from_ref(&secrets.home), By::OwnFiles))
 }
 
 /// A file that the server inherited open.
 pub(super) async fn descriptor(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
-    let Some(secrets) = &testbed.secrets else { return Ok(NOT_OURS) };
+    let Some(secrets) = &testbed.secrets else { return Ok(NOT_STARTED_BY_LADDER) };
     let run = testbed.run(program.code, &Values::default(), program.seconds).await?;
     Ok(judge(&run, std::slice::from_ref(&secrets.descriptor), By::CleanEnvironment))
 }

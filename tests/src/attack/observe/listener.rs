@@ -220,7 +220,7 @@ mod tests {
     use crate::support::client::{Answer, Plain};
 
     #[test]
-    fn what_arrives_decides_and_not_what_is_said() {
+    fn the_arrival_decides_and_not_the_report() {
         let plain = Plain { output: "sent!\n@m finished -\n".to_owned(), error: String::new() };
         let run = Run::new(Answer::Plain(plain), "@m");
         assert_eq!(judge(&run, true), Verdict::Escaped);

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lie_in_the_answer_is_an_escape() {
+    fn a_false_field_in_the_evaluation_is_an_escape() {
         let judged = |run: Run| judge(&run, "outcome", "memory_exceeded").unwrap();
         assert_eq!(judged(run("memory_exceeded", "@m finished -\n")), Verdict::Escaped);
         let honest = judged(run("exited", "@m finished -\n"));

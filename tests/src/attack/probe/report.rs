@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contained_it_is_told_by_the_error_or_by_the_evidence() {
+    fn the_error_or_the_evidence_is_the_reason() {
         let by = |output: &str| run(output, "").contained(By::OwnProcesses);
         assert_eq!(by("@m stopped EROFS\n"), Verdict::Contained(By::ReadOnlyRoot));
         assert_eq!(by("@m finished -\n"), Verdict::Contained(By::OwnProcesses));

@@ -146,9 +146,9 @@ fn number(dir: &Path, name: &str) -> Result<u64> {
 
 /// A group that is removed when it is dropped.
 #[derive(Debug)]
-pub struct Own(Cgroup);
+pub struct OwnedCgroup(Cgroup);
 
-impl Own {
+impl OwnedCgroup {
     /// A new group with the limits of a jail.
     ///
     /// # Errors
@@ -190,7 +190,7 @@ impl Own {
     }
 }
 
-impl Drop for Own {
+impl Drop for OwnedCgroup {
     fn drop(&mut self) {
         for dir in self.dirs() {
             // Killed processes need a moment to exit.
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_process_is_found_in_its_group_and_counted() {
-        let own = Own::create(&crate::attack::probe::program::canary()).unwrap();
+        let own = OwnedCgroup::create(&crate::attack::probe::program::canary()).unwrap();
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         for dir in own.dirs() {
             std::fs::write(dir.join("cgroup.procs"), child.id().to_string()).unwrap();

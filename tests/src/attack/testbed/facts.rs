@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loopback_resolver_says_nothing_about_the_host() {
+    fn a_loopback_resolver_discloses_nothing_about_the_host() {
         let text = "# f00dfeedf00d\nnameserver 127.0.0.53\nnameserver 10.1.2.3\nsearch x\n";
         assert_eq!(resolvers(text), ["f00dfeedf00d", "10.1.2.3"]);
     }

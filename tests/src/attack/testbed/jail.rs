@@ -30,7 +30,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use rustix::process::{WaitOptions, wait};
 
-use super::cgroup::Own;
+use super::cgroup::OwnedCgroup;
 use rootfs::BINARIES;
 pub use rootfs::METADATA;
 
@@ -38,7 +38,7 @@ mod rootfs;
 
 /// The hidden subcommands that run as a part of a jail.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Part {
+pub enum JailCommand {
     /// Join the control groups and create the namespaces
     Enter(Enter),
     /// Build the root and start the stage, as process 1
@@ -109,7 +109,7 @@ pub struct Jail {
     /// The pid outside of the process that is pid 1 inside.
     pub init: u32,
     /// The jail's control group.
-    pub cgroup: Own,
+    pub cgroup: OwnedCgroup,
     /// Its host name.
     pub hostname: String,
     dir: tempfile::TempDir,
@@ -142,7 +142,7 @@ impl Jail {
 /// A jail before its start.
 #[derive(Debug)]
 pub struct Plan {
-    cgroup: Own,
+    cgroup: OwnedCgroup,
     dir: tempfile::TempDir,
     hostname: String,
     decoy: String,
@@ -162,7 +162,7 @@ impl Plan {
             );
         }
         let dir = tempfile::Builder::new().prefix("crucible-ladder-").tempdir()?;
-        Ok(Self { cgroup: Own::create(&hostname)?, dir, hostname, decoy })
+        Ok(Self { cgroup: OwnedCgroup::create(&hostname)?, dir, hostname, decoy })
     }
 
     /// The command that starts the stage inside the jail, to be put before its command line.
@@ -220,7 +220,7 @@ pub(crate) fn own_binary() -> Result<PathBuf> {
     Ok(binary)
 }
 
-impl Part {
+impl JailCommand {
     /// Runs this part: `enter` returns only on an error, and `init` when the stage has exited.
     pub fn run(self) -> ExitCode {
         let ended = match self {

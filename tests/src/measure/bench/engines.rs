@@ -25,7 +25,7 @@ pub(super) enum Direct {
 }
 
 /// The first stage whose engine has warm sandboxes.
-pub(super) const FIRST_WARM: u16 = 6;
+pub(super) const FIRST_WITH_WARM_SANDBOXES: u16 = 6;
 /// How long a pool may take to fill.
 const WARM_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -46,7 +46,7 @@ impl Direct {
             2 | 3 => Self::Subprocess(SubprocessEngine::new().await?),
             4 => Self::Docker(DockerEngine::start(&docker, RUNC).await?),
             5 => Self::GVisor(GVisorEngine::prove(&docker).await?),
-            FIRST_WARM.. => Self::Runsc(RunscEngine::start(&runsc, limits).await?),
+            FIRST_WITH_WARM_SANDBOXES.. => Self::Runsc(RunscEngine::start(&runsc, limits).await?),
             _ => bail!("no engine to compare stage {number} with; give 2 or a later one"),
         })
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Measured;
-use super::engines::FIRST_WARM;
+use super::engines::FIRST_WITH_WARM_SANDBOXES;
 use crate::support::percentile::hundredths;
 
 /// How much any stage may add to its engine at the median, in milliseconds: compared with the
@@ -16,7 +16,7 @@ const MAX_RATIO_TO_ANCHOR: f64 = 1.2;
 /// Evaluations in a second with four clients on two processors: the stage's number, and how many.
 const FOUR_CLIENTS: [(u16, f64); 3] = [(4, 15.0), (5, 7.0), (6, 11.0)];
 /// The stages whose anchor is a container. There is no such target for a bare process.
-const IN_CONTAINERS: std::ops::Range<u16> = 4..FIRST_WARM;
+const IN_CONTAINERS: std::ops::Range<u16> = 4..FIRST_WITH_WARM_SANDBOXES;
 /// The latency of a stage with warm sandboxes, in milliseconds: p50 and p95.
 const WARM_MS: [f64; 2] = [20.0, 40.0];
 /// How many times as fast as `docker run` it has to be, at the median.
@@ -42,7 +42,7 @@ pub(super) fn of(bench: &Measured) -> Vec<Target> {
         measured: format!("{added:.1} ms"),
         met: added <= MAX_OVERHEAD_MS,
     }));
-    if bench.stage >= FIRST_WARM {
+    if bench.stage >= FIRST_WITH_WARM_SANDBOXES {
         targets.extend(warm(bench));
     }
     if IN_CONTAINERS.contains(&bench.stage) {

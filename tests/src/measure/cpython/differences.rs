@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::parse::{Results, Verdict};
 
 /// Differences that are known, each measured with runsc release-20221219 on its ptrace platform.
-const EXPLAINED: [Explained; 2] = [
-    Explained {
+const KNOWN_DIFFERENCES: [KnownDifference; 2] = [
+    KnownDifference {
         test: ".EPollEventLoopTests.test_subprocess_",
         sandbox: "did not end",
         why: "gVisor's epoll can lose the hang-up of a socket pair when the child at its other end \
@@ -17,7 +17,7 @@ const EXPLAINED: [Explained; 2] = [
               as its standard input, and waits for its hang-up without a timeout. The same tests pass with \
               poll and with select.",
     },
-    Explained {
+    KnownDifference {
         test: ".test_bidirectional_pty",
         sandbox: "error",
         why: "gVisor's terminals do not implement TCSETSF, which `tty.setraw` uses (set the \
@@ -26,7 +26,7 @@ const EXPLAINED: [Explained; 2] = [
 ];
 
 /// One known difference.
-struct Explained {
+struct KnownDifference {
     /// A part of the test's name.
     test: &'static str,
     /// The verdict in the sandbox.
@@ -92,10 +92,10 @@ pub(super) fn compare(name: String, host: &Results, sandbox: &Results) -> Result
 
 /// Why a test's verdict in the sandbox differs from the host's, if that is known.
 fn why(test: &str, sandbox: Option<&Verdict>) -> Option<&'static str> {
-    let fits = |known: &&Explained| {
+    let fits = |known: &&KnownDifference| {
         test.contains(known.test) && sandbox.is_some_and(|result| result.verdict == known.sandbox)
     };
-    EXPLAINED.iter().find(fits).map(|known| known.why)
+    KNOWN_DIFFERENCES.iter().find(fits).map(|known| known.why)
 }
 
 #[cfg(test)]
