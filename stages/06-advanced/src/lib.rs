@@ -20,7 +20,7 @@ mod memory;
 mod storage;
 mod storage_suite;
 
-mod runsc;
+mod gvisor;
 
 mod args;
 mod choice;
@@ -37,10 +37,10 @@ mod suite;
 pub use args::PlatformArgs;
 pub use choice::{ChoiceError, EngineArgs, EngineChoice};
 pub use config_file::{ConfigError, configure};
+pub use gvisor::{
+    PoolStatus, ROOTFS_PIN, RunscEngine, RunscError, RunscOptions, RunscPlatform, diagnose_runsc,
+};
 pub use health::{Component, PlatformStatus, SelfTest};
 pub use memory::InMemoryStorage;
 pub use platform::{Parts, Platform, PlatformOptions, Queue};
-pub use runsc::{
-    PoolStatus, ROOTFS_PIN, RunscEngine, RunscError, RunscOptions, RunscPlatform, diagnose_runsc,
-};
 pub use storage::{StorageService, Usage};

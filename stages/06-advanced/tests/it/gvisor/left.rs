@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-#[path = "../../../04-docker/tests/support/server.rs"]
+#[path = "../../../../04-docker/tests/support/server.rs"]
 mod server;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_stage-06-advanced");

@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use shared::TestableComponent as _;
 
+use super::{close, engine};
 use crate::support::run;
-use crate::{close, engine};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_has_its_own_seeds_and_numbers() {

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::groups::Groups;
+use super::cgroup::Groups;
 use super::run;
 use super::sandbox::Sandbox;
 

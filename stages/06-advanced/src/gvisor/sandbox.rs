@@ -23,9 +23,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
-use super::home::{Home, Site};
+use super::instance_dir::{Home, Site};
+use super::oci_spec;
 use super::options::RunscPlatform;
-use super::spec;
 
 /// How long a sandbox may take to start, on a machine that is busy.
 pub(super) const STARTS: Duration = Duration::from_secs(30);
@@ -98,7 +98,8 @@ impl Factory {
 
     fn prepare(&self, site: &Site, limits: &Limits) -> std::io::Result<()> {
         let hostname = &site.id[..12];
-        let spec = spec::specification(&self.home.root(), &site.groups.path(), hostname, limits);
+        let spec =
+            oci_spec::specification(&self.home.root(), &site.groups.path(), hostname, limits);
         let spec = spec.map_err(std::io::Error::other)?;
         std::fs::create_dir(&site.bundle)?;
         std::fs::write(site.bundle.join("config.json"), serde_json::to_vec(&spec)?)?;

@@ -23,9 +23,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::groups::{Groups, Trees};
+use super::cgroup::{Groups, Trees};
 use super::options::RunscError;
-use super::root;
+use super::rootfs;
 
 /// Sandboxes that may wait to be taken away before answers have to wait for them.
 const WAITING: usize = 8;
@@ -68,7 +68,7 @@ impl Home {
         let folder = beside.join(format!("{FOLDER}{owner}")).join(&engine);
         let error = |source| RunscError::Home { path: folder.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(error)?;
-        root::make(image, &folder.join("root")).map_err(error)?;
+        rootfs::make(image, &folder.join("root")).map_err(error)?;
         // gVisor's file server has become nobody in particular when it looks for the root.
         let everybody_may_pass = Permissions::from_mode(0o711);
         std::fs::set_permissions(&folder, everybody_may_pass.clone()).map_err(error)?;
@@ -182,7 +182,7 @@ async fn remove(site: &Site, child: Option<Child>) -> std::io::Result<()> {
         removed = site.groups.remove();
     }
     removed?;
-    std::fs::remove_dir_all(&site.bundle).or_else(root::missing_is_fine)
+    std::fs::remove_dir_all(&site.bundle).or_else(rootfs::missing_is_fine)
 }
 
 /// The beginning of the name of an owner's folder.

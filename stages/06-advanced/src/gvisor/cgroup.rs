@@ -171,11 +171,11 @@ impl Groups {
         let Trees::V1 { .. } = &self.trees else {
             self.write(2, "memory.max", &value)?;
             // A kernel without swap has no such file, and needs none.
-            return self.write(2, "memory.swap.max", "0").or_else(super::root::missing_is_fine);
+            return self.write(2, "memory.swap.max", "0").or_else(super::rootfs::missing_is_fine);
         };
         let swap = || {
             let file = "memory.memsw.limit_in_bytes";
-            self.write(2, file, &value).or_else(super::root::missing_is_fine)
+            self.write(2, file, &value).or_else(super::rootfs::missing_is_fine)
         };
         // Both together may never be less than memory alone, so that the order depends.
         match self.write(2, "memory.limit_in_bytes", &value) {
@@ -228,7 +228,7 @@ impl Groups {
     /// Takes them away, in every tree.
     pub(super) fn remove(&self) -> io::Result<()> {
         for tree in self.trees.all() {
-            fs::remove_dir(tree.join(&self.name)).or_else(super::root::missing_is_fine)?;
+            fs::remove_dir(tree.join(&self.name)).or_else(super::rootfs::missing_is_fine)?;
         }
         Ok(())
     }

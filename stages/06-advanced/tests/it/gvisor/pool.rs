@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use shared::Outcome;
 use stage_06_advanced::{RunscEngine, RunscError, RunscOptions};
 
+use super::{close, engine};
 use crate::support::{LIMITS, evaluate, run, submission};
-use crate::{close, engine};
 
 async fn until(what: &str, within: Duration, condition: impl Fn() -> bool) {
     let started = Instant::now();

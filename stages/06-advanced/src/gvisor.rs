@@ -17,17 +17,17 @@
 //!
 //! What it does not protect: as in stage 5. And a stage that drives runsc is root itself.
 
-mod groups;
-mod home;
+mod cgroup;
+mod instance_dir;
+mod isolation_check;
+mod oci_spec;
 mod options;
 mod output;
 mod pool;
-mod proof;
-mod root;
+mod rootfs;
 mod run;
 mod sandbox;
-mod spec;
-mod suite;
+mod self_test;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -42,7 +42,7 @@ use shared::{
 use stage_04_docker::{RunObservation, Stop, decide};
 use tokio_util::sync::CancellationToken;
 
-use home::Home;
+use instance_dir::Home;
 pub use options::{ROOTFS_PIN, RunscError, RunscOptions, RunscPlatform};
 use pool::Pool;
 pub use pool::PoolStatus;
@@ -78,7 +78,7 @@ impl RunscEngine {
         let runsc = options.runsc()?;
         let version = version(&runsc).await?;
         let image = options.rootfs()?;
-        let digest = root::check(&image)?;
+        let digest = rootfs::check(&image)?;
         let home = Home::make(&image)?;
         let platform = match proven(&home, &runsc, options, &limits).await {
             Ok(platform) => platform,
@@ -143,7 +143,7 @@ impl RunscEngine {
     pub async fn verify_isolation(&self) -> CheckResult {
         // One of its own: a look at the walls is no reason to keep the pool full.
         let sandbox = self.pool.factory.start(&self.limits).await?;
-        proof::prove(sandbox, &self.runsc).await
+        isolation_check::prove(sandbox, &self.runsc).await
     }
 
     // ANCHOR: evaluate
@@ -232,7 +232,7 @@ async fn proven(
     let mut reasons = Vec::new();
     for platform in platforms {
         let factory = Factory { runsc: runsc.to_owned(), platform, home: Arc::clone(home) };
-        let tried = async { proof::prove(factory.start(limits).await?, runsc).await };
+        let tried = async { isolation_check::prove(factory.start(limits).await?, runsc).await };
         let seen = tokio::time::timeout(PROBE, tried).await;
         let seen = seen.unwrap_or_else(|_| Err(format!("no answer in {} s", PROBE.as_secs())));
         match seen {
@@ -273,7 +273,7 @@ pub async fn diagnose_runsc(options: &RunscOptions) -> Vec<Diagnosis> {
         Ok(path) => findings.push(Diagnosis::good("runsc", path.display().to_string())),
         Err(error) => findings.push(Diagnosis::missing("runsc", error.to_string(), SET_UP)),
     }
-    match options.rootfs().and_then(|image| root::check(&image)) {
+    match options.rootfs().and_then(|image| rootfs::check(&image)) {
         Ok(digest) => findings.push(Diagnosis::good("rootfs", digest)),
         Err(error) => findings.push(Diagnosis::missing("rootfs", error.to_string(), SET_UP)),
     }

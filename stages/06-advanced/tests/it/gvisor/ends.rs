@@ -7,8 +7,8 @@ use shared::{Engine as _, Job, Limits, Outcome, OutputBuffer, Stream};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::{close, engine};
 use crate::support::{LIMITS, evaluate, file, run, submission};
-use crate::{close, engine};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_program_ends_with_is_its_own() {

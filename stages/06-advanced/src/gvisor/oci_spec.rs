@@ -19,7 +19,7 @@ use oci_spec::runtime::{
 use shared::Limits;
 use stage_04_docker::INIT_SOURCE;
 
-use super::root::SUPERVISOR;
+use super::rootfs::SUPERVISOR;
 
 /// Shared memory for `multiprocessing`'s locks, in bytes, beside the program's own scratch space.
 const SHARED_MEMORY: u64 = 1 << 20;

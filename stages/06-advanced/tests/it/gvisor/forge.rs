@@ -2,8 +2,8 @@
 
 use shared::Outcome;
 
+use super::{close, engine};
 use crate::support::run;
-use crate::{close, engine};
 
 /// Writes what the supervisor and the loader would say to every descriptor that there is, in every
 /// form, and ends with exit code 7.

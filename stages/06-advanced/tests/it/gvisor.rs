@@ -1,26 +1,17 @@
 //! The engine that drives runsc itself, with real sandboxes: it verifies itself, and what that does not
 //! cover is attacked here.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
 mod ends;
 mod forge;
 mod fresh;
 mod left;
 mod pool;
-#[path = "../../../04-docker/tests/support/mod.rs"]
-mod support;
 
 use std::time::Duration;
 
+use crate::support::LIMITS;
 use shared::Engine as _;
 use stage_06_advanced::{RunscEngine, RunscOptions};
-use support::LIMITS;
 
 /// An engine with so many sandboxes waiting, which are there when this returns.
 async fn engine(warm: u16) -> RunscEngine {
