@@ -11,6 +11,7 @@
 //! server can.
 
 mod archive;
+mod command;
 mod instance;
 mod queue;
 mod routes;
@@ -19,6 +20,7 @@ mod suite;
 mod table;
 
 pub use archive::{Archive, ArchiveLimits, InMemoryArchive};
+pub use command::{CommandError, command_output};
 pub use instance::InstanceId;
 pub use queue::{QueueOptions, TaskQueue};
 pub use routes::{list_query, page_routes, routes};

@@ -33,6 +33,7 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::InstanceId;
+use crate::command::{CommandError, command_output};
 use group::Group;
 pub use verdict::signal_name;
 use verdict::{Ended, verdict};
@@ -40,6 +41,8 @@ use verdict::{Ended, verdict};
 /// After the program has ended, its output is read for so long and no longer: a child that has left
 /// the group may hold the pipe open for ever.
 const DRAIN: Duration = Duration::from_millis(300);
+/// How long python3 has to report where its interpreter is.
+const PYTHON_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the engine could not start.
 #[derive(Debug, thiserror::Error)]
@@ -193,21 +196,18 @@ async fn read(
 /// The interpreter itself: on PATH there may be a version manager's shim, which costs more than the
 /// program it starts.
 async fn real_python() -> Result<PathBuf, SubprocessError> {
-    let asked = Command::new("python3")
-        .args(["-I", "-c", "import sys; print(sys.executable)"])
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
     let no_python = |reason: String| SubprocessError::NoPython { reason };
-    let answer = tokio::time::timeout(Duration::from_secs(10), asked)
-        .await
-        .map_err(|_| no_python("no answer within 10 s".to_owned()))?
-        .map_err(|error| no_python(error.to_string()))?;
-    let path = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
-    if answer.status.success() && Path::new(&path).is_file() {
+    let args = ["-I", "-c", "import sys; print(sys.executable)"];
+    let output = command_output(Path::new("python3"), &args, PYTHON_TIMEOUT).await;
+    let output = output.map_err(|error| match error {
+        CommandError::Spawn { source, .. } => no_python(source.to_string()),
+        CommandError::Timeout { .. } => no_python(error.to_string()),
+    })?;
+    let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if output.status.success() && Path::new(&path).is_file() {
         Ok(path.into())
     } else {
-        Err(no_python(String::from_utf8_lossy(&answer.stderr).trim().to_owned()))
+        Err(no_python(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
     }
 }
 

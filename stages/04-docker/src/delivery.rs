@@ -72,7 +72,7 @@ mod tests {
         let job = Job { id: uuid::Uuid::nil(), submission };
         let secret = Nonce::random();
         let (ours, mut theirs) = tokio::io::duplex(1 << 10);
-        send(ours, &job, &secret).await.unwrap();
+        write_payload(ours, &job, &secret).await.unwrap();
         let mut sent = Vec::new();
         theirs.read_to_end(&mut sent).await.unwrap();
         let mut expected = secret.as_bytes().to_vec();

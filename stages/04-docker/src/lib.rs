@@ -29,6 +29,7 @@
 //! `os.sysconf('SC_PHYS_PAGES')` is nonsense.
 
 mod args;
+mod cgroup;
 mod counters;
 mod daemon;
 mod delivery;
@@ -47,6 +48,9 @@ mod suite;
 mod watch;
 
 pub use args::{DEFAULT_IMAGE, DockerArgs, PIN};
+pub use cgroup::{
+    Cgroup, CgroupError, CgroupHierarchy, CgroupLimits, CgroupMount, Controller, KillOutcome,
+};
 pub use counters::{CgroupLayout, CgroupPaths, CgroupStats};
 pub use daemon::{Daemon, DaemonError};
 pub use delivery::write_payload;

@@ -1,0 +1,212 @@
+//! Both versions, on the text of kernel tables and on temporary directories.
+
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const V1_MOUNTS: &str = "\
+30 25 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
+32 25 0:32 /outer /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+36 25 0:36 / /sys/fs/cgroup/pids rw,relatime shared:9 - cgroup cgroup rw,pids
+37 25 0:37 / /sys/fs/cgroup/devices rw,relatime shared:9 - cgroup cgroup rw,devices
+38 25 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw";
+const V2_MOUNTS: &str = "30 25 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
+const LIMITS: CgroupLimits = CgroupLimits { cpus: 1, memory_bytes: 64 << 20, pids: 134 };
+
+fn mount(dir: &Path) -> CgroupMount {
+    CgroupMount { root: "/".to_owned(), dir: dir.to_owned() }
+}
+
+fn v1(dir: &Path) -> CgroupHierarchy {
+    let [cpu, cpuacct, memory, pids] =
+        Controller::ALL.map(|controller| mount(&dir.join(controller.as_str())));
+    CgroupHierarchy::V1 { cpu, cpuacct, memory, pids, others: vec![mount(&dir.join("devices"))] }
+}
+
+fn v2(dir: &Path) -> CgroupHierarchy {
+    CgroupHierarchy::V2(mount(dir))
+}
+
+fn temporary_dir() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn both_versions_are_detected() {
+    let hierarchy = CgroupHierarchy::from_mountinfo(V1_MOUNTS).unwrap();
+    assert_eq!(hierarchy.version(), 1);
+    let both = mount(Path::new("/sys/fs/cgroup/cpu,cpuacct"));
+    assert_eq!(hierarchy.mount(Controller::Cpu), &both);
+    assert_eq!(hierarchy.mount(Controller::CpuAcct), &both);
+    assert_eq!(hierarchy.mount(Controller::Memory).root, "/outer");
+    let dirs = ["cpu,cpuacct", "devices", "memory", "pids"];
+    assert_eq!(hierarchy.dirs(), dirs.map(|name| Path::new("/sys/fs/cgroup").join(name)));
+
+    let v2 = CgroupHierarchy::from_mountinfo(V2_MOUNTS).unwrap();
+    assert_eq!(v2, CgroupHierarchy::V2(mount(Path::new("/sys/fs/cgroup"))));
+    let error = CgroupHierarchy::from_mountinfo("").unwrap_err();
+    assert!(matches!(error, CgroupError::NotMounted), "{error}");
+    let error = CgroupHierarchy::from_mountinfo(&V1_MOUNTS.replace("rw,pids", "rw,blkio"));
+    let error = error.unwrap_err();
+    let pids = Controller::Pids;
+    assert!(
+        matches!(error, CgroupError::ControllerNotMounted { controller } if controller == pids)
+    );
+}
+
+#[test]
+fn the_layout_is_detected_from_one_container() {
+    let v1 = CgroupHierarchy::from_mountinfo(V1_MOUNTS).unwrap();
+    let table = "8:pids:/docker/abc\n4:memory:/outer/docker/abc\n2:cpu,cpuacct:/docker/abc\n0::/";
+    let layout = CgroupLayout::from_table(v1, table, "abc").unwrap();
+    let dir = layout.cgroup("xyz").dir(Controller::Memory);
+    assert_eq!(dir, Path::new("/sys/fs/cgroup/memory/docker/xyz"));
+
+    let v2 = CgroupHierarchy::from_mountinfo(V2_MOUNTS).unwrap();
+    let layout = CgroupLayout::from_table(v2, "0::/system.slice/docker-abc.scope", "abc").unwrap();
+    let dir = layout.cgroup("xyz").dir(Controller::Pids);
+    assert_eq!(dir, Path::new("/sys/fs/cgroup/system.slice/docker-xyz.scope"));
+}
+
+#[test]
+fn a_layout_that_is_the_same_for_all_containers_is_refused() {
+    let without_id = "8:pids:/docker\n4:memory:/outer/docker\n2:cpu,cpuacct:/docker\n0::/";
+    let elsewhere = "8:pids:/x/abc\n4:memory:/outer/docker/abc\n2:cpu,cpuacct:/docker/abc\n0::/";
+    for table in [without_id, elsewhere, "0::/docker/abc", ""] {
+        let v1 = CgroupHierarchy::from_mountinfo(V1_MOUNTS).unwrap();
+        let error = CgroupLayout::from_table(v1, table, "abc").unwrap_err();
+        assert!(matches!(error, CgroupError::ContainerNotFound { .. }), "{table}: {error}");
+    }
+}
+
+/// Creates empty files where the kernel would have them.
+fn touch(dir: &Path, files: &[&str]) {
+    fs::create_dir_all(dir).unwrap();
+    for file in files {
+        fs::write(dir.join(file), "").unwrap();
+    }
+}
+
+#[test]
+fn the_limits_are_written_where_the_kernel_reads_them() {
+    let dir = temporary_dir();
+    let cgroup = v2(dir.path()).cgroup("platform/INSTANCE/ID");
+    let parents = ["", "platform", "platform/INSTANCE"];
+    for parent in parents {
+        touch(&dir.path().join(parent), &["cgroup.subtree_control"]);
+    }
+    let own = cgroup.dir(Controller::Memory);
+    touch(&own, &["memory.max", "memory.swap.max", "cpu.max", "pids.max"]);
+    cgroup.create().unwrap();
+    cgroup.set_limits(&LIMITS).unwrap();
+    assert_eq!(cgroup.path(), "/platform/INSTANCE/ID");
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap();
+    for parent in parents {
+        let enabled = read(dir.path().join(parent).join("cgroup.subtree_control"));
+        assert_eq!(enabled, "+cpu +memory +pids");
+    }
+    for (file, value) in [
+        ("memory.max", "67108864"),
+        ("memory.swap.max", "0"),
+        ("cpu.max", "100000 100000"),
+        ("pids.max", "134"),
+    ] {
+        assert_eq!(read(own.join(file)), value, "{file}");
+    }
+
+    let dir = temporary_dir();
+    let cgroup = v1(dir.path()).cgroup("platform/INSTANCE/ID");
+    cgroup.create().unwrap();
+    let files = [
+        (Controller::Memory, "memory.limit_in_bytes", "67108864"),
+        (Controller::Memory, "memory.memsw.limit_in_bytes", "67108864"),
+        (Controller::Cpu, "cpu.cfs_period_us", "100000"),
+        (Controller::Cpu, "cpu.cfs_quota_us", "100000"),
+        (Controller::Pids, "pids.max", "134"),
+    ];
+    for (controller, file, _) in files {
+        touch(&cgroup.dir(controller), &[file]);
+    }
+    cgroup.set_limits(&LIMITS).unwrap();
+    for (controller, file, value) in files {
+        assert_eq!(read(cgroup.dir(controller).join(file)), value, "{file}");
+    }
+}
+
+#[test]
+fn only_the_files_for_swap_may_be_missing() {
+    let dir = temporary_dir();
+    for hierarchy in [v1(&dir.path().join("v1")), v2(&dir.path().join("v2"))] {
+        let cgroup = hierarchy.cgroup("ID");
+        let memory = cgroup.dir(Controller::Memory);
+        touch(&memory, &[]);
+        let error = cgroup.set_memory_limit(1).unwrap_err();
+        assert!(matches!(error, CgroupError::Write { .. }), "{error}");
+        touch(&memory, &["memory.limit_in_bytes", "memory.max"]);
+        cgroup.set_memory_limit(1).unwrap();
+    }
+}
+
+#[test]
+fn cgroups_are_listed_and_removed_in_every_hierarchy() {
+    let dir = temporary_dir();
+    let hierarchy = v1(dir.path());
+    let parent = hierarchy.cgroup("platform");
+    hierarchy.cgroup("platform/a").create().unwrap();
+    // One that a runtime has created by itself.
+    fs::create_dir_all(dir.path().join("devices/platform/b")).unwrap();
+    assert_eq!(parent.children(), ["a", "b"]);
+    parent.remove().unwrap_err();
+    for name in parent.children() {
+        hierarchy.cgroup(&format!("platform/{name}")).remove().unwrap();
+    }
+    parent.remove().unwrap();
+    parent.remove().unwrap();
+    assert!(!dir.path().join("devices/platform").exists());
+    assert!(!dir.path().join("memory/platform").exists());
+}
+
+#[test]
+fn the_counters_of_both_versions_are_read() {
+    let dir = temporary_dir();
+    let write = |file: &str, text: &str| fs::write(dir.path().join(file), text).unwrap();
+    write("pids.current", "3\n");
+    write("pids.events", "max 2\n");
+    write("cpuacct.usage", "1500000000\n");
+    write("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
+    write("cpu.stat", "usage_usec 2500000\nuser_usec 1\n");
+    write("memory.events", "low 0\noom 7\noom_kill 4\n");
+    write("memory.peak", "4096\n");
+    let all = || mount(dir.path());
+    let (cpu, cpuacct, memory, pids) = (all(), all(), all(), all());
+    let v1 = CgroupHierarchy::V1 { cpu, cpuacct, memory, pids, others: Vec::new() };
+    let common = CgroupStats { pids: Some(3), pids_refused: Some(2), ..CgroupStats::default() };
+    let cpu = |millis| Some(Duration::from_millis(millis));
+    let expected = CgroupStats { cpu: cpu(1500), oom_kills: Some(1), ..common };
+    assert_eq!(v1.cgroup("").stats(), Some(expected));
+    let memory_peak = Some(4096);
+    let expected = CgroupStats { cpu: cpu(2500), memory_peak, oom_kills: Some(4), ..common };
+    assert_eq!(v2(dir.path()).cgroup("").stats(), Some(expected));
+    assert_eq!(v2(dir.path()).cgroup("missing").stats(), None);
+}
+
+#[test]
+fn only_processes_of_the_cgroup_are_killed() {
+    let dir = temporary_dir();
+    let cgroup = v2(dir.path()).cgroup("");
+    let mut children = [(); 2].map(|()| Command::new("sleep").arg("60").spawn().unwrap());
+    assert_eq!(cgroup.kill(), KillOutcome::Empty, "the cgroup does not exist");
+    let inside = children[0].id();
+    fs::write(dir.path().join("cgroup.procs"), format!("{inside}\n")).unwrap();
+    assert_eq!(cgroup.kill(), KillOutcome::Killed);
+    assert!(!children[0].wait().unwrap().success());
+    assert!(children[1].try_wait().unwrap().is_none(), "a process of another cgroup was killed");
+    let outside = Pid::from_raw(i32::try_from(children[1].id()).unwrap()).unwrap();
+    assert!(!cgroup.kill_process(outside));
+    children[1].kill().unwrap();
+    children[1].wait().unwrap();
+    assert_eq!(cgroup.kill(), KillOutcome::Incomplete, "the process has ended");
+}
