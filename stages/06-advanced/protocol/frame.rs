@@ -125,23 +125,27 @@ impl HostFrame {
 
     /// The first frame in `bytes` and its length; none while bytes are missing.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, DecodeError> {
-        decode(bytes, |kind, execution, payload| {
-            let execution = NonZeroU32::new(execution);
-            Some(match (kind, execution) {
-                (1, Some(execution)) => {
-                    Self::Start { execution, command: Command::decode(payload)? }
-                }
-                (2, None) => Self::Lifetime { seconds: number(payload)? },
-                (3, Some(execution)) => Self::Stdin { execution, bytes: chunk(payload)? },
-                (4, Some(execution)) if payload.is_empty() => Self::StdinEof { execution },
-                (5 | 6, Some(execution)) => {
-                    let stream =
-                        if kind == 5 { OutputStream::Stdout } else { OutputStream::Stderr };
-                    Self::Window { execution, stream, bytes: positive(payload)? }
-                }
-                _ => return None,
-            })
-        }, 1..=6)
+        decode(
+            bytes,
+            |kind, execution, payload| {
+                let execution = NonZeroU32::new(execution);
+                Some(match (kind, execution) {
+                    (1, Some(execution)) => {
+                        Self::Start { execution, command: Command::decode(payload)? }
+                    }
+                    (2, None) => Self::Lifetime { seconds: number(payload)? },
+                    (3, Some(execution)) => Self::Stdin { execution, bytes: chunk(payload)? },
+                    (4, Some(execution)) if payload.is_empty() => Self::StdinEof { execution },
+                    (5 | 6, Some(execution)) => {
+                        let stream =
+                            if kind == 5 { OutputStream::Stdout } else { OutputStream::Stderr };
+                        Self::Window { execution, stream, bytes: positive(payload)? }
+                    }
+                    _ => return None,
+                })
+            },
+            1..=6,
+        )
     }
 }
 
@@ -175,33 +179,39 @@ impl SupervisorFrame {
 
     /// The first frame in `bytes` and its length; none while bytes are missing.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, DecodeError> {
-        decode(bytes, |kind, execution, payload| {
-            let execution = NonZeroU32::new(execution);
-            Some(match (kind, execution) {
-                (65, None) => {
-                    Self::Hello { version: u16::from_be_bytes(payload.try_into().ok()?) }
-                }
-                (66, Some(execution)) => Self::Started { execution, pid: positive(payload)? },
-                (67, Some(execution)) => Self::StartFailed { execution, errno: number(payload)? },
-                (68 | 69, Some(execution)) => {
-                    let stream =
-                        if kind == 68 { OutputStream::Stdout } else { OutputStream::Stderr };
-                    Self::Output { execution, stream, bytes: chunk(payload)? }
-                }
-                (70, Some(execution)) => {
-                    Self::StdinWindow { execution, bytes: positive(payload)? }
-                }
-                (71, Some(execution)) => {
-                    let exit = match payload {
-                        [0, code] => Exit::Code(*code),
-                        [1, signal @ 1..=MAX_SIGNAL] => Exit::Signal(*signal),
-                        _ => return None,
-                    };
-                    Self::Exited { execution, exit }
-                }
-                _ => return None,
-            })
-        }, 65..=71)
+        decode(
+            bytes,
+            |kind, execution, payload| {
+                let execution = NonZeroU32::new(execution);
+                Some(match (kind, execution) {
+                    (65, None) => {
+                        Self::Hello { version: u16::from_be_bytes(payload.try_into().ok()?) }
+                    }
+                    (66, Some(execution)) => Self::Started { execution, pid: positive(payload)? },
+                    (67, Some(execution)) => {
+                        Self::StartFailed { execution, errno: number(payload)? }
+                    }
+                    (68 | 69, Some(execution)) => {
+                        let stream =
+                            if kind == 68 { OutputStream::Stdout } else { OutputStream::Stderr };
+                        Self::Output { execution, stream, bytes: chunk(payload)? }
+                    }
+                    (70, Some(execution)) => {
+                        Self::StdinWindow { execution, bytes: positive(payload)? }
+                    }
+                    (71, Some(execution)) => {
+                        let exit = match payload {
+                            [0, code] => Exit::Code(*code),
+                            [1, signal @ 1..=MAX_SIGNAL] => Exit::Signal(*signal),
+                            _ => return None,
+                        };
+                        Self::Exited { execution, exit }
+                    }
+                    _ => return None,
+                })
+            },
+            65..=71,
+        )
     }
 }
 

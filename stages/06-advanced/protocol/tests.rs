@@ -111,19 +111,19 @@ fn raw(kind: u8, execution: u32, payload: &[u8]) -> Vec<u8> {
 fn a_payload_that_its_kind_does_not_have_is_refused() {
     let number = 1_u32.to_be_bytes();
     for (kind, execution, payload) in [
-        (65, 0, &[0, 1, 2][..]),     // a version of three bytes
-        (65, 1, &[0, 1]),            // a greeting of an execution
-        (66, 0, &number),            // a start without an execution
-        (66, 1, &[0; 4]),            // of the process 0
-        (66, 1, &[0, 1]),            // of half a number
-        (68, 1, &[]),                // an empty chunk
-        (68, 0, b"x"),               // output without an execution
-        (70, 1, &[0; 4]),            // a window that does not open
-        (71, 1, &[0]),               // an exit without a code
-        (71, 1, &[2, 0]),            // an end that is neither code nor signal
-        (71, 1, &[1, 0]),            // by signal 0
-        (71, 1, &[1, 65]),           // by a signal that does not exist
-        (71, 1, &[0, 0, 0]),         // with a trailing byte
+        (65, 0, &[0, 1, 2][..]), // a version of three bytes
+        (65, 1, &[0, 1]),        // a greeting of an execution
+        (66, 0, &number),        // a start without an execution
+        (66, 1, &[0; 4]),        // of the process 0
+        (66, 1, &[0, 1]),        // of half a number
+        (68, 1, &[]),            // an empty chunk
+        (68, 0, b"x"),           // output without an execution
+        (70, 1, &[0; 4]),        // a window that does not open
+        (71, 1, &[0]),           // an exit without a code
+        (71, 1, &[2, 0]),        // an end that is neither code nor signal
+        (71, 1, &[1, 0]),        // by signal 0
+        (71, 1, &[1, 65]),       // by a signal that does not exist
+        (71, 1, &[0, 0, 0]),     // with a trailing byte
     ] {
         let refused = SupervisorFrame::decode(&raw(kind, execution, payload));
         assert_eq!(refused, Err(DecodeError::Malformed { kind }), "{kind} {payload:?}");
@@ -150,9 +150,8 @@ fn host_states() -> Vec<(&'static str, HostSession, Vec<usize>)> {
     };
     let all = supervisor_frames();
     let [hello, started, failed, .., exited, _] = all.as_slice() else { panic!() };
-    let path = |frames: &[&SupervisorFrame]| {
-        session(&frames.iter().copied().cloned().collect::<Vec<_>>())
-    };
+    let path =
+        |frames: &[&SupervisorFrame]| session(&frames.iter().copied().cloned().collect::<Vec<_>>());
     vec![
         ("before Hello", path(&[]), vec![0]),
         ("requested", path(&[hello]), vec![1, 2]),
@@ -261,7 +260,8 @@ fn any_host_frame() -> impl Strategy<Value = HostFrame> {
         (any_id(), command)
             .prop_map(|(execution, command)| HostFrame::Start { execution, command }),
         any::<u32>().prop_map(|seconds| HostFrame::Lifetime { seconds }),
-        (any_id(), any_chunk()).prop_map(|(execution, bytes)| HostFrame::Stdin { execution, bytes }),
+        (any_id(), any_chunk())
+            .prop_map(|(execution, bytes)| HostFrame::Stdin { execution, bytes }),
         any_id().prop_map(|execution| HostFrame::StdinEof { execution }),
         (any_id(), any_stream(), 1..=u32::MAX)
             .prop_map(|(execution, stream, bytes)| HostFrame::Window { execution, stream, bytes }),
@@ -269,8 +269,7 @@ fn any_host_frame() -> impl Strategy<Value = HostFrame> {
 }
 
 fn any_supervisor_frame() -> impl Strategy<Value = SupervisorFrame> {
-    let exit =
-        prop_oneof![any::<u8>().prop_map(Exit::Code), (1_u8..=64).prop_map(Exit::Signal)];
+    let exit = prop_oneof![any::<u8>().prop_map(Exit::Code), (1_u8..=64).prop_map(Exit::Signal)];
     prop_oneof![
         any::<u16>().prop_map(|version| SupervisorFrame::Hello { version }),
         (any_id(), 1..=u32::MAX)

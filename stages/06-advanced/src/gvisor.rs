@@ -1,36 +1,57 @@
-//! An engine that drives gVisor's `runsc` itself, with sandboxes that are started beforehand.
+//! An engine that drives gVisor's `runsc` itself, with sandboxes that are started ahead.
 //!
-//! By way of Docker, a program in gVisor waits 400 ms for its sandbox, and Docker's share of the
-//! processor bounds how many there can be. Here no daemon is in the way, and the sandbox is there
-//! before the program comes:
+//! Through Docker, a program in gVisor waits 400 ms for its sandbox, and Docker's use of the processor
+//! bounds how many there can be. Here no daemon is involved, and the sandbox exists before the program
+//! arrives. One sandbox, as a process tree:
 //!
-//! 1. `spec`: what a sandbox is, with `root` (its files) and `groups` (its limits and counters);
-//! 2. `supervisor/main.rs`: its first process, which brings the program in and tells its end;
-//! 3. `sandbox`: how one is started, and `home`: how everything is taken away, whatever happens;
-//! 4. `pool`: how some are kept waiting;
-//! 5. `run`: one evaluation in one of them, with `output` for what it writes;
-//! 6. `proof` and `suite`: how all that is seen to hold.
+//! ```text
+//! stage-06-advanced (root)               one task for each sandbox owns all below it (`process`)
+//! └─ runsc run                           ends when the sandbox ends; reaped by that task
+//!    ├─ runsc-gofer    (nobody)          opens the image's files for the sandbox; ended by runsc
+//!    └─ runsc-sandbox  (nobody)          gVisor's kernel, the sentry; all below is inside it
+//!       └─ PID 1 supervisor (root inside)   starts, feeds and reports the program; ends the
+//!          │                                sandbox when the host is gone or the lifetime is over
+//!          └─ PID 2 interpreter (nobody)    waits for a program, and becomes it
+//!             └─ the program's children
+//! ```
 //!
-//! The rule it keeps: one evaluation, one sandbox. That it was started beforehand changes nothing of
-//! what a program finds: the interpreter is a process of its own with its own hash seed, and nobody
-//! was there before.
+//! Every process on the host is in the sandbox's cgroup, and SIGKILL to all of them is how the owning
+//! task ends a sandbox. Who ends what otherwise: the server's death closes the supervisor's socket,
+//! the supervisor's exit ends the sentry, the sentry's exit ends runsc.
+//!
+//! 1. `profile`: the language that a sandbox is prepared for;
+//! 2. `oci_spec`: the sandbox's specification, with `rootfs` (its files) and `instance_dir` (where all
+//!    of it is on the host, with `leftovers` of killed servers);
+//! 3. `supervisor/main.rs`: its first process, and `protocol`, which the host's `connection` speaks
+//!    with it;
+//! 4. `sandbox`: how one is started, and `process`: how one is removed, whatever happens;
+//! 5. `pool`: how some are kept waiting;
+//! 6. `run`: one evaluation in one of them, with `output` for what it writes;
+//! 7. `isolation_check` and `self_test`: how all that is verified.
+//!
+//! Guarantee: one evaluation, one sandbox. That it was started ahead changes nothing of what a program
+//! finds: the interpreter is a process of its own with its own hash seed, and no program was there
+//! before.
 //!
 //! What it does not protect: as in stage 5. And a stage that drives runsc is root itself.
 
-mod cgroup;
+mod connection;
+mod error;
 mod instance_dir;
 mod isolation_check;
+mod leftovers;
 mod oci_spec;
 mod options;
 mod output;
 mod pool;
+mod process;
+mod profile;
 mod rootfs;
 mod run;
 mod sandbox;
 mod self_test;
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,64 +60,74 @@ use shared::component::CheckResult;
 use shared::{
     BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Verdict,
 };
+use stage_02_queue::command_output;
 use stage_04_docker::{RunObservation, Stop, decide};
 use tokio_util::sync::CancellationToken;
 
-use instance_dir::Home;
-pub use options::{ROOTFS_PIN, RunscError, RunscOptions, RunscPlatform};
+use error::with_sources;
+use instance_dir::InstanceDir;
+pub use options::{ROOTFS_PIN, RootfsError, RunscError, RunscOptions, RunscPlatform};
 use pool::Pool;
 pub use pool::PoolStatus;
-use sandbox::{Factory, Sandbox};
+use profile::SandboxProfile;
+use sandbox::{Sandbox, SandboxFactory};
 
-/// How long `runsc` has for a question about itself.
-const QUESTION: Duration = Duration::from_secs(10);
-/// How long a platform may take to run its first program. `kvm` was seen to hang for ever.
-const PROBE: Duration = Duration::from_secs(20);
+/// How long `runsc --version` may take.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a platform may take to run its first program. `kvm` was seen to hang without limit.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(20);
+/// The pause between two looks at the pool in [`RunscEngine::is_warm`].
+const WARM_CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// How often a job gets a sandbox: again when the first one dies before the program has started.
+const MAX_ATTEMPTS: u32 = 2;
 
-/// Runs each program in a sandbox of gVisor's that was started beforehand.
+/// Runs each program in a sandbox of gVisor that was started ahead.
 pub struct RunscEngine {
     pool: Arc<Pool>,
-    home: Arc<Home>,
-    runsc: PathBuf,
+    dir: Arc<InstanceDir>,
     limits: Limits,
     sandbox: SandboxInfo,
 }
 
 impl RunscEngine {
     // ANCHOR: start
-    /// An engine whose waiting sandboxes are made for programs within `limits`. Takes away what a
-    /// killed one has left behind, and looks at a running program from outside: fails closed.
+    /// An engine whose waiting sandboxes are created for programs within `limits`. Removes what a
+    /// killed one has left behind, and verifies the isolation of a running program from outside: fails
+    /// closed.
     ///
     /// # Errors
     ///
-    /// When we are not root, when runsc or the image's files are missing, or when no platform gives a
-    /// sandbox with the walls it should have.
+    /// When this is not root, when runsc or the image's files are missing, or when no platform runs a
+    /// sandbox with the isolation that it should have.
     pub async fn start(options: &RunscOptions, limits: Limits) -> Result<Self, RunscError> {
         if !rustix::process::geteuid().is_root() {
             return Err(RunscError::NotRoot);
         }
-        let runsc = options.runsc()?;
+        let (runsc, profile, digest) = inspect(options.clone()).await?;
         let version = version(&runsc).await?;
-        let image = options.rootfs()?;
-        let digest = rootfs::check(&image)?;
-        let home = Home::make(&image)?;
-        let platform = match proven(&home, &runsc, options, &limits).await {
+        let dir = InstanceDir::create(&profile).await?;
+        let factory = |platform| SandboxFactory {
+            runsc: runsc.clone(),
+            platform,
+            profile: Arc::clone(&profile),
+            dir: Arc::clone(&dir),
+        };
+        let platform = match verified_platform(factory, options, &limits).await {
             Ok(platform) => platform,
             Err(reason) => {
-                home.close().await;
-                return Err(RunscError::NotProven { reason });
+                dir.close().await;
+                return Err(RunscError::NotVerified { reason });
             }
         };
-        let factory = Factory { runsc: runsc.clone(), platform, home: Arc::clone(&home) };
-        let size = usize::from(options.warm_sandboxes);
-        let pool = Pool::start(factory, limits, size, options.starts(), options.idle());
+        let (starts, idle_timeout) = (options.concurrent_starts(), options.idle_timeout());
+        let pool = Pool::start(factory(platform), limits, starts, idle_timeout);
         let sandbox = SandboxInfo {
             engine: "gvisor".to_owned(),
             runtime: Some("runsc".to_owned()),
             runtime_version: Some(version),
             image_digest: Some(digest),
         };
-        Ok(Self { pool, home, runsc, limits, sandbox })
+        Ok(Self { pool, dir, limits, sandbox })
     }
     // ANCHOR_END: start
 
@@ -105,61 +136,65 @@ impl RunscEngine {
         self.pool.status()
     }
 
-    /// The platform that was found to work.
+    /// The platform that was verified.
     pub fn platform(&self) -> RunscPlatform {
         self.pool.factory.platform
     }
 
-    /// Sandboxes that this engine has on the machine: waiting, in use, or about to go.
+    /// Sandboxes of this engine on the machine: waiting, in use, or being removed. Blocks, for tests.
     pub fn remaining(&self) -> usize {
-        self.home.remaining()
+        self.dir.remaining()
     }
 
-    /// The folder with everything that this engine has on the machine, beside the image's files.
-    pub fn folder(&self) -> &Path {
-        &self.home.folder
+    /// The directory with everything that this engine has on the machine, beside the image's files.
+    pub fn directory(&self) -> &Path {
+        &self.dir.path
     }
 
-    /// Waits until as many sandboxes wait for work as should, or for `at_most`. True when they do.
-    pub async fn is_warm(&self, at_most: Duration) -> bool {
+    /// Waits until as many sandboxes wait for programs as should, at most for `timeout`. True when
+    /// they do.
+    pub async fn is_warm(&self, timeout: Duration) -> bool {
         let started = Instant::now();
         loop {
             let status = self.pool();
             if status.ready >= status.target {
                 return true;
             }
-            if started.elapsed() >= at_most {
+            if started.elapsed() >= timeout {
                 return false;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(WARM_CHECK_INTERVAL).await;
         }
     }
 
-    /// Looks at the walls round a program from outside, in a sandbox made as those of the pool are.
+    /// Verifies the isolation of a program from outside, in a sandbox created as those of the pool are.
     ///
     /// # Errors
     ///
     /// What is not as it should be.
     pub async fn verify_isolation(&self) -> CheckResult {
-        // One of its own: a look at the walls is no reason to keep the pool full.
-        let sandbox = self.pool.factory.start(&self.limits).await?;
-        isolation_check::prove(sandbox, &self.runsc).await
+        // Not one of the pool's: a check is no reason to keep the pool full.
+        let verified = isolation_check::verify(&self.pool.factory, &self.limits).await;
+        verified.map_err(|error| {
+            let details = with_sources(&error);
+            tracing::warn!(details, "the isolation could not be verified");
+            error.to_string()
+        })
     }
 
     // ANCHOR: evaluate
-    /// Gives the job to a sandbox. One that dies before the program has begun is no answer, and the
-    /// next one gets it, once.
-    async fn evaluate_in_one(
+    /// Runs the job in a sandbox. One that dies before the program has started is no result, and the
+    /// next one gets the job, once.
+    async fn run_in_sandbox(
         &self,
         job: &Job,
         buffer: &OutputBuffer,
         cancel: CancellationToken,
     ) -> Verdict {
-        let started = Instant::now();
+        let submitted = Instant::now();
         let limits = &job.submission.limits;
-        let mut tries = 0..2;
+        let mut attempt = 1;
         loop {
-            let last = tries.next() == Some(1);
             let taken = tokio::select! {
                 taken = self.pool.take(limits) => taken,
                 () = cancel.cancelled() => {
@@ -168,32 +203,37 @@ impl RunscEngine {
             };
             let (mut sandbox, was_waiting) = match taken {
                 Ok(taken) => taken,
-                Err(error) => return Verdict::engine_error(error),
+                Err(error) => {
+                    tracing::error!(id = %job.id, error = with_sources(&error), "no sandbox");
+                    return Verdict::engine_error(error);
+                }
             };
-            let waited = started.elapsed();
-            let facts = run::run(&mut sandbox, job, buffer, &cancel).await;
-            if facts.stop == Stop::SandboxDied && facts.wall.is_none() && !last {
-                tracing::warn!("a sandbox died before its program began: taking another");
+            let waited = submitted.elapsed();
+            let observation = run::run(&mut sandbox, job, buffer, &cancel).await;
+            let has_started = observation.wall.is_some();
+            if observation.stop == Stop::SandboxDied && !has_started && attempt < MAX_ATTEMPTS {
+                tracing::warn!(id = %job.id, "a sandbox died before its program started");
+                attempt += 1;
                 continue;
             }
-            let mut verdict = decide(&facts, limits);
-            let waited = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+            let mut verdict = decide(&observation, limits);
+            let wait_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
             let evidence = std::mem::take(&mut verdict.evidence);
             verdict.evidence =
-                evidence.with("sandbox.warm", was_waiting).with("sandbox.wait_ms", waited);
-            part(sandbox, &facts).await;
+                evidence.with("sandbox.warm", was_waiting).with("sandbox.wait_ms", wait_ms);
+            dispose(sandbox, &observation).await;
             return verdict;
         }
     }
     // ANCHOR_END: evaluate
 }
 
-/// Takes a sandbox away: behind the answer's back when its program has ended, and before the answer
-/// when it still runs, so that nobody is told of an end that has not come.
-async fn part(sandbox: Sandbox, facts: &RunObservation) {
-    match facts.stop {
-        Stop::Reported(_) | Stop::SandboxDied => sandbox.leave().await,
-        _ => sandbox.end().await,
+/// Removes a sandbox: after the response if its program has ended, and before the response if the
+/// program still runs, so that no end is reported before it has happened.
+async fn dispose(sandbox: Sandbox, observation: &RunObservation) {
+    match observation.stop {
+        Stop::Reported(_) | Stop::SandboxDied => sandbox.remove_in_background().await,
+        _ => sandbox.remove().await,
     }
 }
 
@@ -208,84 +248,97 @@ impl Engine for RunscEngine {
         buffer: &'a OutputBuffer,
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict> {
-        Box::pin(self.evaluate_in_one(job, buffer, cancel))
+        Box::pin(self.run_in_sandbox(job, buffer, cancel))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.pool.close().await;
-            self.home.close().await;
+            self.dir.close().await;
         })
     }
 }
 
-// ANCHOR: proven
-/// The first platform on which a program runs behind the walls that it should have.
-async fn proven(
-    home: &Arc<Home>,
-    runsc: &Path,
+/// What the options name: `runsc`, the profile, and the hash of the profile's image.
+async fn inspect(
+    options: RunscOptions,
+) -> Result<(PathBuf, Arc<SandboxProfile>, String), RunscError> {
+    let inspect = move || {
+        let profile = options.python_profile()?;
+        let digest = rootfs::check(&profile)?;
+        Ok((options.runsc()?, Arc::new(profile), digest))
+    };
+    let inspected = tokio::task::spawn_blocking(inspect).await;
+    inspected.map_err(|source| RunscError::Panicked { source })?
+}
+
+// ANCHOR: verified
+/// The first platform on which a program runs with the isolation that it should have.
+async fn verified_platform(
+    factory: impl Fn(RunscPlatform) -> SandboxFactory,
     options: &RunscOptions,
     limits: &Limits,
 ) -> Result<RunscPlatform, String> {
-    let usual = vec![RunscPlatform::Systrap, RunscPlatform::Ptrace];
-    let platforms = options.runsc_platform.map_or(usual, |asked| vec![asked]);
+    let default = vec![RunscPlatform::Systrap, RunscPlatform::Ptrace];
+    let platforms = options.runsc_platform.map_or(default, |platform| vec![platform]);
     let mut reasons = Vec::new();
     for platform in platforms {
-        let factory = Factory { runsc: runsc.to_owned(), platform, home: Arc::clone(home) };
-        let tried = async { isolation_check::prove(factory.start(limits).await?, runsc).await };
-        let seen = tokio::time::timeout(PROBE, tried).await;
-        let seen = seen.unwrap_or_else(|_| Err(format!("no answer in {} s", PROBE.as_secs())));
-        match seen {
-            Ok(seen) => {
-                tracing::info!(platform = platform.as_str(), seen, "proven");
+        let factory = factory(platform);
+        let verified = isolation_check::verify(&factory, limits);
+        let reason = match tokio::time::timeout(VERIFY_TIMEOUT, verified).await {
+            Ok(Ok(seen)) => {
+                tracing::info!(platform = platform.as_str(), seen, "isolation verified");
                 return Ok(platform);
             }
-            Err(reason) => reasons.push(format!("{}: {reason}", platform.as_str())),
-        }
+            Ok(Err(error)) => with_sources(&error),
+            Err(_) => format!("no result within {} s", VERIFY_TIMEOUT.as_secs()),
+        };
+        reasons.push(format!("{}: {reason}", platform.as_str()));
     }
     Err(reasons.join("; "))
 }
-// ANCHOR_END: proven
+// ANCHOR_END: verified
 
-/// The first line of what runsc says about its version.
+/// The version in the first line of `runsc --version`.
 async fn version(runsc: &Path) -> Result<String, RunscError> {
-    let no_runsc = |reason: String| RunscError::NoRunsc { reason };
-    let asked = tokio::process::Command::new(runsc)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let answer = tokio::time::timeout(QUESTION, asked).await;
-    let answer = answer.map_err(|_| no_runsc("no answer within 10 s".to_owned()))?;
-    let answer = answer.map_err(|error| no_runsc(format!("{}: {error}", runsc.display())))?;
-    let said = String::from_utf8_lossy(&answer.stdout);
-    let version = said.lines().next().and_then(|line| line.strip_prefix("runsc version "));
+    let output = command_output(runsc, &["--version"], VERSION_TIMEOUT)
+        .await
+        .map_err(|source| RunscError::RunscFailed { path: runsc.to_owned(), source })?;
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = output.lines().next().and_then(|line| line.strip_prefix("runsc version "));
     version
         .map(str::to_owned)
-        .ok_or_else(|| no_runsc(format!("{} is no runsc: it says {said:?}", runsc.display())))
+        .ok_or_else(|| RunscError::NotRunsc { path: runsc.to_owned(), output: output.clone() })
 }
 
-/// Says what the engine lacks on this machine, and starts one, which runs a program.
+/// Reports what the engine lacks on this machine, and starts one, which runs a program.
 pub async fn diagnose_runsc(options: &RunscOptions) -> Vec<Diagnosis> {
-    const SET_UP: &str = "run infrastructure/setup/setup.sh";
-    let mut findings = Vec::new();
-    match options.runsc() {
-        Ok(path) => findings.push(Diagnosis::good("runsc", path.display().to_string())),
-        Err(error) => findings.push(Diagnosis::missing("runsc", error.to_string(), SET_UP)),
+    let missing = |name: &'static str, error: &RunscError| {
+        Diagnosis::missing(name, with_sources(error), error.hint().unwrap_or_default())
+    };
+    let mut diagnoses = Vec::new();
+    let options = RunscOptions { warm_sandboxes: 0, ..options.clone() };
+    let found = options.clone();
+    let runsc = tokio::task::spawn_blocking(move || found.runsc()).await;
+    match runsc.map_err(|source| RunscError::Panicked { source }).flatten() {
+        Ok(path) => diagnoses.push(Diagnosis::good("runsc", path.display().to_string())),
+        Err(error) => diagnoses.push(missing("runsc", &error)),
     }
-    match options.rootfs().and_then(|image| rootfs::check(&image)) {
-        Ok(digest) => findings.push(Diagnosis::good("rootfs", digest)),
-        Err(error) => findings.push(Diagnosis::missing("rootfs", error.to_string(), SET_UP)),
+    let found = options.clone();
+    let check = move || found.python_profile().and_then(|profile| rootfs::check(&profile));
+    let rootfs = tokio::task::spawn_blocking(check).await;
+    match rootfs.map_err(|source| RunscError::Panicked { source }).flatten() {
+        Ok(digest) => diagnoses.push(Diagnosis::good("rootfs", digest)),
+        Err(error) => diagnoses.push(missing("rootfs", &error)),
     }
-    let cold = RunscOptions { warm_sandboxes: 0, ..options.clone() };
-    findings.push(match RunscEngine::start(&cold, stage_04_docker::PROBE_LIMITS).await {
+    diagnoses.push(match RunscEngine::start(&options, stage_04_docker::PROBE_LIMITS).await {
         Ok(engine) => {
             let platform = engine.platform().as_str();
             engine.close().await;
-            let seen = format!("a program ran and its walls were seen, platform {platform}");
+            let seen = format!("a program ran and its isolation was verified, platform {platform}");
             Diagnosis::good("sandbox", seen)
         }
-        Err(error) => Diagnosis::missing("sandbox", error.to_string(), SET_UP),
+        Err(error) => missing("sandbox", &error),
     });
-    findings
+    diagnoses
 }

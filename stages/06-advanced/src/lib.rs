@@ -21,6 +21,9 @@ mod storage;
 mod storage_suite;
 
 mod gvisor;
+#[cfg_attr(not(test), expect(dead_code, reason = "the supervisor's half of both directions"))]
+#[path = "../protocol/mod.rs"]
+mod protocol;
 
 mod args;
 mod choice;
@@ -38,7 +41,8 @@ pub use args::PlatformArgs;
 pub use choice::{ChoiceError, EngineArgs, EngineChoice};
 pub use config_file::{ConfigError, configure};
 pub use gvisor::{
-    PoolStatus, ROOTFS_PIN, RunscEngine, RunscError, RunscOptions, RunscPlatform, diagnose_runsc,
+    PoolStatus, ROOTFS_PIN, RootfsError, RunscEngine, RunscError, RunscOptions, RunscPlatform,
+    diagnose_runsc,
 };
 pub use health::{Component, PlatformStatus, SelfTest};
 pub use memory::InMemoryStorage;

@@ -1,236 +1,202 @@
-//! What an engine has on this machine, and how it is taken away again, whatever happens.
+//! Directories and cgroups of one engine instance, and how they are removed again.
 //!
-//! Three kinds of things: a folder beside the image's files (`runsc-OWNER/ENGINE`, with the sandboxes'
-//! root, runsc's own state and a folder for each sandbox), control groups of the same names, and
-//! processes, all of which are in the groups.
+//! ```text
+//! runsc-INSTANCE/              beside the image's files; INSTANCE is the server process
+//!   ENGINE/                    one engine of it
+//!     rootfs-PROFILE/          the sandboxes' root file system
+//!     state/                   runsc's own state
+//!     SANDBOX/config.json      one sandbox's bundle
+//! CGROUPS/crucible-runsc/INSTANCE.ENGINE/SANDBOX
+//! ```
 //!
-//! The rule it keeps: a sandbox that is dropped, for whatever reason, is ended and taken away by a
-//! task of its own. When the stage itself is killed, its sandboxes end by themselves, because their
-//! supervisors see the end of their sockets; what is left then, or hangs, is taken away by the next
-//! engine that starts.
+//! Guarantee: whatever an engine has created is removed. While it runs, by a task for each sandbox
+//! (`process`). When it is closed, by [`InstanceDir::close`], which first refuses new sandboxes, then
+//! ends those that exist, and removes the directories last. When the server is killed, its sandboxes
+//! end by themselves, because their supervisors see the end of their sockets; what is left, or hangs,
+//! is removed by the next engine that starts.
 
 use std::fs::{DirBuilder, Permissions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use stage_02_queue::InstanceId;
-use tokio::process::Child;
+use stage_04_docker::{Cgroup, CgroupHierarchy};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
-use super::cgroup::{Groups, Trees};
+use super::leftovers::remove_leftovers;
 use super::options::RunscError;
-use super::rootfs;
+use super::process::REMOVE_TIMEOUT;
+use super::profile::SandboxProfile;
+use super::rootfs::{self, ignore_not_found};
 
-/// Sandboxes that may wait to be taken away before answers have to wait for them.
-const WAITING: usize = 8;
-/// How long runsc has to clean up after a sandbox whose processes are gone, before it is ended too.
-const CLEANING: Duration = Duration::from_secs(2);
-/// How long taking a sandbox away may take, before it is left to the next start.
-const REMOVING: Duration = Duration::from_secs(15);
+/// Sandboxes that may be removed after their responses at the same time, before further responses
+/// have to wait.
+const MAX_PENDING_REMOVALS: usize = 8;
+/// Of an instance's directory, before the instance's id.
+pub(super) const DIR_PREFIX: &str = "runsc-";
+/// The parent of the cgroups of all engines of this kind.
+pub(super) const CGROUP_PARENT: &str = "crucible-runsc";
 
-/// An engine's place.
-pub(super) struct Home {
-    /// The folder.
-    pub(super) folder: PathBuf,
-    /// Its name in the control groups.
-    name: String,
-    pub(super) trees: Trees,
-    owner: InstanceId,
+/// The directories and cgroups of one engine.
+pub(super) struct InstanceDir {
+    pub(super) path: PathBuf,
+    hierarchy: CgroupHierarchy,
+    /// The cgroup that the sandboxes' cgroups are below.
+    cgroup_name: String,
+    /// Fires before `tasks` is waited for. What creates a sandbox takes a token of `tasks` and then
+    /// looks here, so that either the sandbox is refused or the close waits for it.
+    pub(super) closing: CancellationToken,
+    /// One task for each sandbox that exists, and a token for each that is being created.
     tasks: TaskTracker,
-    waiting: Arc<Semaphore>,
+    /// A permit for each removal after a response, up to [`MAX_PENDING_REMOVALS`].
+    removals: Arc<Semaphore>,
     runtime: Handle,
 }
 
-/// What there is of one sandbox beside its process.
-pub(super) struct Site {
+/// The names of one sandbox.
+pub(super) struct SandboxPaths {
     pub(super) id: String,
     pub(super) bundle: PathBuf,
-    pub(super) groups: Groups,
+    pub(super) cgroup: Cgroup,
 }
 
-impl Home {
-    // ANCHOR: home
-    /// A place beside `image`, with a root made of it. What killed engines left there goes.
-    pub(super) fn make(image: &Path) -> Result<Arc<Self>, RunscError> {
-        let trees = Trees::find().map_err(|reason| RunscError::NoControlGroups { reason })?;
-        let beside = image.parent().unwrap_or(Path::new("/"));
-        let owner = InstanceId::this_process();
-        let reaped = reap(beside, &trees, &owner);
-        tracing::info!(reaped, "took away what killed engines left behind");
-        // Two engines of one process leave each other alone.
-        let engine = Uuid::new_v4().simple().to_string();
-        let folder = beside.join(format!("{FOLDER}{owner}")).join(&engine);
-        let error = |source| RunscError::Home { path: folder.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(error)?;
-        rootfs::make(image, &folder.join("root")).map_err(error)?;
-        // gVisor's file server has become nobody in particular when it looks for the root.
-        let everybody_may_pass = Permissions::from_mode(0o711);
-        std::fs::set_permissions(&folder, everybody_may_pass.clone()).map_err(error)?;
-        let parent = folder.parent().unwrap_or(Path::new("/"));
-        std::fs::set_permissions(parent, everybody_may_pass).map_err(error)?;
-        Ok(Arc::new(Self {
-            name: format!("{owner}.{engine}"),
-            folder,
-            trees,
-            owner,
-            tasks: TaskTracker::new(),
-            waiting: Arc::new(Semaphore::new(WAITING)),
-            runtime: Handle::current(),
-        }))
+impl SandboxPaths {
+    /// Removes what a failed start has created, as far as that is possible. Blocks.
+    pub(super) fn remove_files(&self) {
+        let bundle = std::fs::remove_dir_all(&self.bundle).or_else(ignore_not_found);
+        if let Err(error) = bundle {
+            tracing::warn!(id = self.id, %error, "the bundle of a failed start is left");
+        }
+        if let Err(error) = self.cgroup.remove() {
+            tracing::warn!(id = self.id, %error, "the cgroup of a failed start is left");
+        }
     }
-    // ANCHOR_END: home
+}
 
-    pub(super) fn root(&self) -> PathBuf {
-        self.folder.join("root")
-    }
-
-    /// Where runsc writes what it knows of its sandboxes.
-    pub(super) fn state(&self) -> PathBuf {
-        self.folder.join("state")
-    }
-
-    /// The names for a new sandbox.
-    pub(super) fn site(&self) -> Site {
-        let id = Uuid::new_v4().simple().to_string();
-        let groups = self.trees.of(&self.name, &id);
-        Site { bundle: self.folder.join(&id), id, groups }
-    }
-
-    /// A place among those that wait to be taken away.
-    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.waiting).acquire_owned().await.ok()
-    }
-
-    // ANCHOR: take_away
-    /// Expected a sandbox and takes it away, in the background.
-    pub(super) fn take_away(
-        &self,
-        site: Site,
-        child: Option<Child>,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> tokio::task::JoinHandle<()> {
-        let task = async move {
-            match tokio::time::timeout(REMOVING, remove(&site, child)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::warn!(id = site.id, %error, "a sandbox is left to the next start");
-                }
-                Err(_) => {
-                    tracing::warn!(id = site.id, "a sandbox does not end: left to the next start");
+impl InstanceDir {
+    // ANCHOR: create
+    /// Creates the directories of an engine beside the profile's image, with a root file system made
+    /// of it. Removes what killed engines have left there.
+    pub(super) async fn create(profile: &SandboxProfile) -> Result<Arc<Self>, RunscError> {
+        let hierarchy = CgroupHierarchy::detect().await?;
+        let (runtime, profile) = (Handle::current(), profile.clone());
+        let blocking = move || {
+            let parent = profile.image.parent().unwrap_or(Path::new("/"));
+            let instance = InstanceId::this_process();
+            remove_leftovers(parent, &hierarchy, &instance);
+            // Two engines of one process have directories of their own.
+            let engine = Uuid::new_v4().simple().to_string();
+            let path = parent.join(format!("{DIR_PREFIX}{instance}")).join(&engine);
+            let dir = Self {
+                cgroup_name: format!("{CGROUP_PARENT}/{instance}.{engine}"),
+                path,
+                hierarchy,
+                closing: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+                removals: Arc::new(Semaphore::new(MAX_PENDING_REMOVALS)),
+                runtime,
+            };
+            match dir.create_files(&profile) {
+                Ok(()) => Ok(Arc::new(dir)),
+                Err(source) => {
+                    dir.remove_files();
+                    Err(RunscError::CreateDir { path: dir.path, source })
                 }
             }
-            drop(place);
         };
+        let created = tokio::task::spawn_blocking(blocking).await;
+        created.map_err(|panicked| RunscError::Panicked { source: panicked })?
+    }
+    // ANCHOR_END: create
+
+    fn create_files(&self, profile: &SandboxProfile) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
+        rootfs::create(&profile.image, &self.rootfs(profile.name))?;
+        // The gofer, gVisor's file server, runs as `nobody` when it opens the root.
+        let others_may_enter = Permissions::from_mode(0o711);
+        let parent = self.path.parent().unwrap_or(Path::new("/"));
+        std::fs::set_permissions(&self.path, others_may_enter.clone())?;
+        std::fs::set_permissions(parent, others_may_enter)
+    }
+
+    /// The root file system of a profile's sandboxes.
+    pub(super) fn rootfs(&self, profile: &str) -> PathBuf {
+        self.path.join(format!("rootfs-{profile}"))
+    }
+
+    /// Where runsc stores the state of its sandboxes.
+    pub(super) fn state(&self) -> PathBuf {
+        self.path.join("state")
+    }
+
+    /// The names of a new sandbox.
+    pub(super) fn sandbox_paths(&self) -> SandboxPaths {
+        let id = Uuid::new_v4().simple().to_string();
+        let cgroup = self.hierarchy.cgroup(&format!("{}/{id}", self.cgroup_name));
+        SandboxPaths { bundle: self.path.join(&id), id, cgroup }
+    }
+
+    /// Keeps [`Self::close`] waiting until it is dropped. None when that has started.
+    pub(super) fn in_use(&self) -> Option<TaskTrackerToken> {
+        let token = self.tasks.token();
+        (!self.closing.is_cancelled()).then_some(token)
+    }
+
+    /// A permit to remove one sandbox after a response.
+    pub(super) async fn removal_permit(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
+        Arc::clone(&self.removals).acquire_owned().await.ok()
+    }
+
+    /// Runs a task that [`Self::close`] waits for.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         self.tasks.spawn_on(task, &self.runtime)
     }
-    // ANCHOR_END: take_away
 
-    /// How many sandboxes of this engine there are.
+    /// How many sandboxes of this engine exist. Blocks.
     pub(super) fn remaining(&self) -> usize {
-        self.trees.sandboxes(&self.name).len()
+        self.hierarchy.cgroup(&self.cgroup_name).children().len()
     }
 
-    /// Waits until nothing is left, but not for ever.
-    pub(super) async fn close(&self) {
+    /// Refuses new sandboxes, removes those that exist, and then the directories; within a bound.
+    pub(super) async fn close(self: &Arc<Self>) {
+        self.closing.cancel();
         self.tasks.close();
-        if tokio::time::timeout(REMOVING * 2, self.tasks.wait()).await.is_err() {
-            tracing::warn!("not every sandbox could be taken away: the next start tries again");
+        if tokio::time::timeout(REMOVE_TIMEOUT * 2, self.tasks.wait()).await.is_err() {
+            tracing::warn!("not every sandbox could be removed: the next start tries again");
         }
-        self.trees.forget(&self.name);
-        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
-            tracing::warn!(folder = %self.folder.display(), %error, "could not be removed");
+        let dir = Arc::clone(self);
+        if let Err(error) = tokio::task::spawn_blocking(move || dir.remove_files()).await {
+            tracing::error!(%error, "the removal of the engine's directories panicked");
         }
-        if let Some(parent) = self.folder.parent() {
-            // Another engine of this process may still be there.
-            let _shared = std::fs::remove_dir(parent);
+    }
+
+    fn remove_files(&self) {
+        remove_engine_cgroup(&self.hierarchy, &self.cgroup_name);
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            tracing::warn!(dir = %self.path.display(), %error, "cannot be removed");
         }
-        tracing::debug!(owner = %self.owner, "closed");
+        if let Some(parent) = self.path.parent() {
+            // Another engine of this process may have directories there.
+            std::fs::remove_dir(parent).ok();
+        }
     }
 }
 
-/// Expected all processes of a sandbox, waits for runsc, and removes what is left.
-async fn remove(site: &Site, child: Option<Child>) -> std::io::Result<()> {
-    let started = Instant::now();
-    if let Some(mut child) = child {
-        loop {
-            // When the sandbox's processes are gone, runsc itself cleans up and ends. One that has
-            // no sandbox, or hangs, is ended too.
-            site.groups.kill();
-            if started.elapsed() > CLEANING {
-                let _ended = child.start_kill();
-            }
-            let pause =
-                Duration::from_millis(if started.elapsed().as_millis() < 100 { 4 } else { 50 });
-            if tokio::time::timeout(pause, child.wait()).await.is_ok() {
-                break;
-            }
-        }
+/// Removes the cgroup of an engine that has no sandboxes any more, and the parent of all engines when
+/// this was the last one. Blocks.
+pub(super) fn remove_engine_cgroup(hierarchy: &CgroupHierarchy, name: &str) {
+    if let Err(error) = hierarchy.cgroup(name).remove() {
+        tracing::warn!(%error, "an engine's cgroup is left to the next start");
     }
-    while !site.groups.kill() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    // A process that has just ended may hold its group for another moment.
-    let mut removed = site.groups.remove();
-    while removed.is_err() && started.elapsed() < CLEANING {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-        removed = site.groups.remove();
-    }
-    removed?;
-    std::fs::remove_dir_all(&site.bundle).or_else(rootfs::missing_is_fine)
-}
-
-/// The beginning of the name of an owner's folder.
-const FOLDER: &str = "runsc-";
-
-/// Takes away what owners left behind that are gone: processes, groups, folders. Gives the number of
-/// sandboxes and folders.
-fn reap(beside: &Path, trees: &Trees, us: &InstanceId) -> usize {
-    let gone = |name: &str| InstanceId::parse(name).is_some_and(|owner| owner.is_gone(us));
-    let mut reaped = 0;
-    for entry in std::fs::read_dir(beside).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        if name.to_str().and_then(|name| name.strip_prefix(FOLDER)).is_some_and(gone) {
-            kill_those_of(&entry.path());
-            reaped += 1;
-            if let Err(error) = std::fs::remove_dir_all(entry.path()) {
-                tracing::warn!(folder = %entry.path().display(), %error, "could not be removed");
-            }
-        }
-    }
-    for engine in trees.engines() {
-        if !engine.rsplit_once('.').is_some_and(|(owner, _)| gone(owner)) {
-            continue;
-        }
-        for id in trees.sandboxes(&engine) {
-            let groups = trees.of(&engine, &id);
-            let started = Instant::now();
-            while (!groups.kill() || groups.remove().is_err()) && started.elapsed() < CLEANING {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            reaped += 1;
-        }
-        trees.forget(&engine);
-    }
-    reaped
-}
-
-/// Expected every process that has runsc's state in this folder: they say so on their command lines.
-fn kill_those_of(folder: &Path) {
-    let root = [b"--root=", folder.as_os_str().as_encoded_bytes()].concat();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| Pid::from_raw(name.parse().ok()?));
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        if let Some(pid) = pid
-            && line.split(|byte| *byte == 0).any(|word| word.starts_with(&root))
-        {
-            // That it has just ended by itself is as good.
-            let _gone = kill_process(pid, Signal::KILL);
-        }
-    }
+    // Other engines may have cgroups there.
+    hierarchy.cgroup(CGROUP_PARENT).remove().ok();
 }

@@ -1,91 +1,151 @@
-//! That gVisor is in force, seen from outside while a program runs.
+//! Verifies from outside, while a program runs, that gVisor isolates it.
 //!
-//! The rule it keeps: stage 5's proof, and one thing more. Docker showed there which process is the
-//! container's first; here the control group shows every process that the sandbox has on the host,
-//! and all of them have to be runsc. A program that ran on the host's own kernel would be one of them,
-//! and would be an interpreter.
+//! Guarantee: what stage 5 verifies, and one thing more. There Docker reported which process is the
+//! container's first; here the cgroup has every process of the sandbox on the host, and all of them
+//! have to be runsc. A program that ran on the host's own kernel would be one of them, and would be an
+//! interpreter.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use shared::component::CheckResult;
 use shared::{Job, Limits, OutputBuffer, Stream, Submission};
-use stage_04_docker::ContainerSnapshot;
+use stage_04_docker::{Cgroup, ContainerSnapshot, Stop};
 use stage_05_gvisor::RUNSC;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::cgroup::Groups;
+use super::error::SandboxError;
 use super::run;
-use super::sandbox::Sandbox;
+use super::sandbox::{Sandbox, SandboxFactory};
 
-/// Says what its kernel is, and then stays to be looked at.
-const PROGRAM: &str = "
-print(open('/proc/version').read().strip(), flush=True)
-import time
-time.sleep(60)";
+/// How long the program that is inspected may run, in seconds.
+const PROGRAM_TIMEOUT_SECONDS: f64 = 20.0;
+const MAX_OUTPUT_BYTES: u64 = 64 << 10;
 
-// ANCHOR: prove
-/// Runs a program in `sandbox`, looks at it from outside while it runs, and takes it away.
-pub(super) async fn prove(mut sandbox: Sandbox, runsc: &Path) -> CheckResult {
-    let limits = Limits { timeout_seconds: 20.0, ..sandbox.limits };
-    let job = Job { id: Uuid::now_v7(), submission: Submission::new(PROGRAM, limits) };
-    let (sender, spoken) = oneshot::channel();
+/// Why the isolation of a sandbox could not be verified.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IsolationError {
+    /// There is no sandbox to inspect.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The program ended instead of waiting to be inspected.
+    #[error("the inspected program ended as {stop:?}: {stderr}")]
+    Ended {
+        /// How.
+        stop: Stop,
+        /// What it wrote.
+        stderr: String,
+    },
+    /// A process of the sandbox cannot be inspected.
+    #[error("cannot see the executable of process {pid} of the sandbox")]
+    Unreadable {
+        /// The process.
+        pid: i32,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A process of the sandbox is another program than runsc.
+    #[error("process {pid} of the sandbox is {}", executable.display())]
+    ForeignProcess {
+        /// The process.
+        pid: i32,
+        /// What it is.
+        executable: PathBuf,
+    },
+    /// gVisor's kernel is not among the processes.
+    #[error("none of {processes} processes is gVisor's kernel")]
+    NoKernel {
+        /// How many there are.
+        processes: usize,
+    },
+    /// What stage 5 verifies does not hold.
+    #[error("{0}")]
+    Runtime(String),
+    /// The task that inspects the processes panicked.
+    #[error("the inspection panicked")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+// ANCHOR: verify
+/// Runs a program in a sandbox of `factory`, inspects the sandbox from outside while the program runs,
+/// and removes it. Returns what was seen.
+pub(super) async fn verify(
+    factory: &SandboxFactory,
+    limits: &Limits,
+) -> Result<String, IsolationError> {
+    let mut sandbox = factory.start(limits).await?;
+    let verified = verify_sandbox(&mut sandbox, factory).await;
+    sandbox.remove().await;
+    verified
+}
+
+async fn verify_sandbox(
+    sandbox: &mut Sandbox,
+    factory: &SandboxFactory,
+) -> Result<String, IsolationError> {
+    let limits = Limits { timeout_seconds: PROGRAM_TIMEOUT_SECONDS, ..sandbox.limits };
+    let submission = Submission::new(factory.profile.isolation_program, limits);
+    let job = Job { id: Uuid::now_v7(), submission };
+    let (buffer, first_output) = observed_buffer();
+    let paths = sandbox.process.paths.clone();
+    let inspect = async {
+        // When the sender is gone, the program has ended, and the other branch has the result.
+        let Ok(()) = first_output.await else { return std::future::pending().await };
+        let kernel_inside = buffer.output(Stream::Stdout).text.trim().to_owned();
+        let (inspected, runsc) = (paths.clone(), factory.runsc.clone());
+        let inspect = move || inspect_processes(&inspected.cgroup, &runsc);
+        let (kernel, processes) = tokio::task::spawn_blocking(inspect).await??;
+        let id = paths.id.clone();
+        let told = format!("all {processes} processes of its cgroup are runsc");
+        let snapshot = ContainerSnapshot { id, pid: kernel.into(), told, kernel_inside };
+        (RUNSC.prove)(snapshot).await.map_err(IsolationError::Runtime)
+    };
+    let never = CancellationToken::new();
+    let running = run::run(sandbox, &job, &buffer, &never);
+    tokio::select! {
+        seen = inspect => seen,
+        ended = running => {
+            let stderr = buffer.output(Stream::Stderr).text;
+            Err(IsolationError::Ended { stop: ended.stop, stderr })
+        }
+    }
+}
+// ANCHOR_END: verify
+
+/// A buffer, and what fires with the first output on standard output.
+fn observed_buffer() -> (OutputBuffer, oneshot::Receiver<()>) {
+    let (sender, receiver) = oneshot::channel();
     let sender = Mutex::new(Some(sender));
     let listener = move |stream, _, _: &[u8]| {
-        let sender = sender.lock().ok().and_then(|mut sender| sender.take());
-        if let Some(sender) = sender.filter(|_| stream == Stream::Stdout) {
-            let _nobody_waits = sender.send(());
+        if stream != Stream::Stdout {
+            return;
+        }
+        if let Some(sender) = sender.lock().ok().and_then(|mut sender| sender.take()) {
+            sender.send(()).ok(); // the receiver may have been dropped
         }
     };
-    let buffer = OutputBuffer::new(64 << 10, Box::new(listener));
-    let cancel = CancellationToken::new();
-    let names = sandbox.site().map(|site| (site.id.clone(), site.groups.clone()));
-    let (id, groups) = names.ok_or("the sandbox is gone")?;
-    let look = async {
-        let seen = match spoken.await {
-            Ok(()) => look(&groups, id, runsc, &buffer).await,
-            Err(_) => Err("the program did not say anything".to_owned()),
-        };
-        cancel.cancel();
-        seen
-    };
-    let running = async {
-        let facts = run::run(&mut sandbox, &job, &buffer, &cancel).await;
-        (!cancel.is_cancelled()).then_some(facts)
-    };
-    let finding = tokio::select! {
-        seen = look => seen,
-        Some(facts) = running => {
-            let said = buffer.output(Stream::Stderr).text;
-            Err(format!("a first program ended as {:?}: {said}", facts.stop))
-        }
-    };
-    sandbox.end().await;
-    finding
+    (OutputBuffer::new(MAX_OUTPUT_BYTES, Box::new(listener)), receiver)
 }
-// ANCHOR_END: prove
 
-async fn look(groups: &Groups, id: String, runsc: &Path, buffer: &OutputBuffer) -> CheckResult {
-    let processes = groups.processes();
-    let mut boot = None;
+/// Checks that every process in `cgroup` is `runsc`. Returns the one that is gVisor's kernel, and how
+/// many there are. Blocks.
+fn inspect_processes(cgroup: &Cgroup, runsc: &Path) -> Result<(i32, usize), IsolationError> {
+    let processes = cgroup.processes();
+    let mut kernel = None;
     for pid in &processes {
         let pid = pid.as_raw_nonzero().get();
-        let exe = std::fs::read_link(format!("/proc/{pid}/exe"))
-            .map_err(|error| format!("cannot see what process {pid} of the sandbox is: {error}"))?;
-        if exe != runsc {
-            return Err(format!("process {pid} of the sandbox is {}", exe.display()));
+        let executable = std::fs::read_link(format!("/proc/{pid}/exe"))
+            .map_err(|source| IsolationError::Unreadable { pid, source })?;
+        if executable != runsc {
+            return Err(IsolationError::ForeignProcess { pid, executable });
         }
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         if line.starts_with("runsc-sandbox\0") {
-            boot = Some(pid);
+            kernel = Some(pid);
         }
     }
-    let Some(boot) = boot else {
-        return Err(format!("none of {} processes is gVisor's kernel", processes.len()));
-    };
-    let kernel_inside = buffer.output(Stream::Stdout).text.trim().to_owned();
-    let told = format!("all {} processes of its control group are runsc", processes.len());
-    (RUNSC.prove)(ContainerSnapshot { id, pid: boot.into(), told, kernel_inside }).await
+    let count = processes.len();
+    let kernel = kernel.ok_or(IsolationError::NoKernel { processes: count })?;
+    Ok((kernel, count))
 }

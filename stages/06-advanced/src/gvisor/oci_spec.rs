@@ -1,13 +1,14 @@
-//! What a sandbox is, in the words of the Open Container Initiative, which runsc reads: one builder,
-//! and a snapshot of all of it under test.
+//! A sandbox as an OCI specification, which runsc reads: one builder, and a snapshot of all of it under
+//! test.
 //!
-//! The rule it keeps: the same walls as a container of stage 4 has, where gVisor's kernel does not
-//! stand there anyway. A request chooses none of it but the numbers of its limits.
+//! Guarantee: the isolation is that of stage 4's containers, where gVisor's kernel does not provide it
+//! by itself. A request chooses nothing of it but the numbers of its limits.
 //!
-//! What it does not protect against: gVisor takes no notice of a tmpfs's number of files; there,
-//! memory bounds it. Who breaks out of gVisor's kernel is a process without rights, in namespaces of
-//! its own, under runsc's own system call filter.
+//! What it does not protect against: gVisor ignores a tmpfs's limit on the number of files; memory
+//! bounds it. An attacker who escapes gVisor's kernel is in a process without capabilities, in
+//! namespaces of its own, under runsc's own system call filter.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use oci_spec::OciSpecError;
@@ -17,30 +18,25 @@ use oci_spec::runtime::{
     Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
 };
 use shared::Limits;
-use stage_04_docker::INIT_SOURCE;
+use stage_04_docker::CgroupLimits;
+use stage_05_gvisor::host_pids;
 
-use super::rootfs::SUPERVISOR;
+use super::rootfs::SUPERVISOR_PATH;
 
-/// Shared memory for `multiprocessing`'s locks, in bytes, beside the program's own scratch space.
-const SHARED_MEMORY: u64 = 1 << 20;
-/// What the interpreter does: it leaves the supervisor's session, which a signal could reach, says that
-/// it is up, waits for its program and becomes it. There is no init of Python's, as in stage 4: the
-/// supervisor is one, and no process of the program's user.
-const START: &str = "\n\n__import__('posix').setsid()\n__import__('posix').write(2, b'ready\\n')\n\
-                     deliver()\nprogram()\n";
+/// Size of `/dev/shm`, for the locks of `multiprocessing`; beside the program's scratch space.
+const SHARED_MEMORY_BYTES: u64 = 1 << 20;
 
 // ANCHOR: spec
-/// The specification of a sandbox in control group `group`, for a program within `limits`.
+/// The specification of a sandbox in cgroup `cgroup`, for a program within `limits`.
 pub(super) fn specification(
     root: &Path,
-    group: &str,
+    cgroup: &str,
     hostname: &str,
     limits: &Limits,
 ) -> Result<Spec, OciSpecError> {
     SpecBuilder::default()
         .version("1.0.2")
-        // Attack: leave something behind in the image, or fill the host's disk -> it cannot be
-        // written to.
+        // Attack: leave something behind in the image, or fill the host's disk -> it is read-only.
         .root(RootBuilder::default().path(root).readonly(true).build()?)
         // Attack: learn the host's name -> a random one.
         .hostname(hostname)
@@ -48,11 +44,11 @@ pub(super) fn specification(
         .process(process(limits)?)
         .linux(
             LinuxBuilder::default()
-                // Attack: take all memory, all processors, all of the host's process numbers -> the
-                // limits of this control group, which is made before the sandbox is.
-                .cgroups_path(group)
+                // Attack: use all memory, all processors, all process ids of the host -> the limits of
+                // this cgroup, which is created before the sandbox.
+                .cgroups_path(cgroup)
                 .namespaces(namespaces()?)
-                .masked_paths(Vec::new()) // what is in /proc and /sys is gVisor's own
+                .masked_paths(Vec::new()) // /proc and /sys are gVisor's own
                 .readonly_paths(Vec::new())
                 .build()?,
         )
@@ -60,33 +56,41 @@ pub(super) fn specification(
 }
 // ANCHOR_END: spec
 
+/// The limits of a sandbox's cgroup.
+pub(super) fn cgroup_limits(limits: &Limits) -> CgroupLimits {
+    CgroupLimits {
+        // Attack: use all processors -> one.
+        cpus: 1,
+        memory_bytes: limits.memory_bytes,
+        // Attack: fork without limit -> gVisor's threads are counted, several for each process inside.
+        pids: host_pids(limits.pids),
+    }
+}
+
 // ANCHOR: process
 fn process(limits: &Limits) -> Result<Process, OciSpecError> {
-    // The supervisor has to become somebody else to start the program, and needs nothing more.
-    let rights = || {
-        [Capability::Setuid, Capability::Setgid]
-            .into_iter()
-            .collect::<std::collections::HashSet<_>>()
-    };
+    // The supervisor has to change its user to start the program, and needs nothing else.
+    let capabilities =
+        || [Capability::Setuid, Capability::Setgid].into_iter().collect::<HashSet<_>>();
     let capabilities = LinuxCapabilitiesBuilder::default()
-        .bounding(rights())
-        .effective(rights())
-        .permitted(rights())
-        // Attack: use one of root's special rights -> none outlives the change of user, and none can
-        // be got by running a program.
-        .inheritable(std::collections::HashSet::new())
-        .ambient(std::collections::HashSet::new())
+        .bounding(capabilities())
+        .effective(capabilities())
+        .permitted(capabilities())
+        // Attack: use a capability of root -> none survives the change of user, and none can be gained
+        // by executing a program.
+        .inheritable(HashSet::new())
+        .ambient(HashSet::new())
         .build()?;
-    let loader = format!("{INIT_SOURCE}{START}");
     ProcessBuilder::default()
-        .args([SUPERVISOR, "/usr/bin/python3", "-c", &loader].map(str::to_owned))
-        // Attack: find keys in the environment -> it is empty but for this, which runsc would else
-        // take from root's line in the image's list of users.
+        // What it executes for the host arrives on its socket.
+        .args([SUPERVISOR_PATH.to_owned()])
+        // Attack: find keys in the environment -> it is empty but for a home directory, which runsc
+        // would otherwise take from the line of root in the image's list of users.
         .env(["HOME=/tmp".to_owned()])
         .cwd("/tmp")
         // Attack: type into the operator's terminal -> there is none.
         .terminal(false)
-        // Attack: run a setuid program -> it gives nothing.
+        // Attack: execute a setuid program -> it gains nothing.
         .no_new_privileges(true)
         .capabilities(capabilities)
         .rlimits(rlimits(limits)?)
@@ -96,22 +100,22 @@ fn process(limits: &Limits) -> Result<Process, OciSpecError> {
 }
 // ANCHOR_END: process
 
-/// Limits that each process has for itself.
+/// Limits of each process.
 fn rlimits(limits: &Limits) -> Result<Vec<PosixRlimit>, OciSpecError> {
-    let all = [
+    let rlimits = [
         (PosixRlimitType::RlimitNofile, limits.open_files),
-        // Attack: a file of 10 GiB with nothing in it, on a file system of 16 MiB.
+        // Attack: a sparse file of 10 GiB, on a file system of 16 MiB.
         (PosixRlimitType::RlimitFsize, limits.disk_bytes),
-        // Attack: a crash whose core holds what other limits forbid.
+        // Attack: a crash whose core dump writes what other limits forbid.
         (PosixRlimitType::RlimitCore, 0),
     ];
-    let both = |(kind, value): (PosixRlimitType, u64)| {
+    let build = |(kind, value): (PosixRlimitType, u64)| {
         PosixRlimitBuilder::default().typ(kind).soft(value).hard(value).build()
     };
-    all.into_iter().map(both).collect()
+    rlimits.into_iter().map(build).collect()
 }
 
-/// `/proc` and the two places where a program can write. Attack: fill them; run a program that was
+/// `/proc` and the two places where a program can write. Attack: fill them; execute a program that was
 /// put there; make a device.
 fn mounts(limits: &Limits) -> Result<Vec<Mount>, OciSpecError> {
     let scratch = |path: &str, bytes: u64| {
@@ -127,11 +131,11 @@ fn mounts(limits: &Limits) -> Result<Vec<Mount>, OciSpecError> {
     Ok(vec![
         MountBuilder::default().destination("/proc").typ("proc").source("proc").build()?,
         scratch("/tmp", limits.disk_bytes)?,
-        scratch("/dev/shm", SHARED_MEMORY)?,
+        scratch("/dev/shm", SHARED_MEMORY_BYTES)?,
     ])
 }
 
-/// Attack: see, signal or reach anything of the host's from gVisor's own process -> it sees nothing.
+/// Attack: see, signal or reach anything of the host from gVisor's own process -> it sees nothing.
 fn namespaces() -> Result<Vec<LinuxNamespace>, OciSpecError> {
     use LinuxNamespaceType::{Ipc, Mount, Network, Pid, Uts};
     [Pid, Network, Ipc, Uts, Mount]
@@ -155,9 +159,8 @@ mod tests {
             disk_bytes: 64 << 20,
             open_files: 256,
         };
-        let spec = specification(Path::new("/ROOT"), "/GROUP", "0123456789ab", &limits).unwrap();
+        let spec = specification(Path::new("/ROOT"), "/CGROUP", "0123456789ab", &limits).unwrap();
         insta::assert_json_snapshot!(serde_json::to_value(spec).unwrap(), {
-            ".process.args[3]" => "THE LOADER",
             ".process.capabilities.*" => insta::sorted_redaction(),
         });
     }

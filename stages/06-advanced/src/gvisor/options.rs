@@ -1,26 +1,30 @@
-//! The settings of the engine, and why it could not start. No request can choose any of these.
+//! The options of the engine, and why it could not start. No request can choose any of these.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ValueEnum, value_parser};
+use stage_02_queue::CommandError;
+use stage_04_docker::CgroupError;
 
-/// Where the set-up writes which folder holds the image's files.
+use super::profile::SandboxProfile;
+
+/// The file in which set-up writes the directory with the image's files.
 pub const ROOTFS_PIN: &str = "/etc/crucible/rootfs";
 
 /// How gVisor takes a program's system calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RunscPlatform {
-    /// By a trap that the program's own code is patched with; newer releases only
+    /// By traps that are patched into the program's code; newer releases only
     Systrap,
     /// As a debugger does; works everywhere
     Ptrace,
-    /// As a virtual machine; was seen to hang for ever inside other virtual machines
+    /// As a virtual machine; was seen to hang inside other virtual machines
     Kvm,
 }
 
 impl RunscPlatform {
-    /// The name that runsc knows it by.
+    /// Its name on runsc's command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Systrap => "systrap",
@@ -46,10 +50,11 @@ pub struct RunscOptions {
         env = "CRUCIBLE_RUNSC_PLATFORM"
     )]
     pub runsc_platform: Option<RunscPlatform>,
-    /// Folder with the sandbox image's files [default: the one named in /etc/crucible/rootfs]
-    #[arg(long, global = true, value_name = "FOLDER", env = "CRUCIBLE_SANDBOX_ROOTFS")]
+    /// Directory with the sandbox image's files [default: the one named in /etc/crucible/rootfs]
+    #[arg(long, global = true, value_name = "DIR", env = "CRUCIBLE_SANDBOX_ROOTFS")]
     pub rootfs: Option<PathBuf>,
-    /// Sandboxes that are kept started and waiting, some 20 MB each; 0 starts each when it is needed
+    /// Sandboxes that are started ahead and wait for programs, some 20 MB each; 0 starts each for its
+    /// program
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_WARM_SANDBOXES",
           default_value_t = 6, value_parser = value_parser!(u16).range(0..=256))]
     pub warm_sandboxes: u16,
@@ -57,7 +62,7 @@ pub struct RunscOptions {
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_WARM_STARTS",
           value_parser = value_parser!(u16).range(1..=256))]
     pub warm_starts: Option<u16>,
-    /// After so long without an evaluation one waiting sandbox is kept and the others go, in seconds
+    /// After so many seconds without an evaluation all waiting sandboxes but one are removed
     #[arg(long, global = true, value_name = "SECONDS", env = "CRUCIBLE_WARM_IDLE_SECONDS",
           default_value_t = 300, value_parser = value_parser!(u32).range(1..=86_400))]
     pub warm_idle_seconds: u32,
@@ -77,95 +82,157 @@ impl Default for RunscOptions {
 }
 
 impl RunscOptions {
-    pub(super) fn idle(&self) -> Duration {
+    pub(super) fn idle_timeout(&self) -> Duration {
         Duration::from_secs(self.warm_idle_seconds.into())
     }
 
-    /// How many sandboxes are started at once. Half of the time of a start is waiting, so that as
-    /// many as there are processors would leave them idle.
-    pub(super) fn starts(&self) -> usize {
+    /// How many sandboxes are started at the same time. Half of the time of a start is waiting, so
+    /// that as many as there are processors would leave them idle.
+    pub(super) fn concurrent_starts(&self) -> usize {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.warm_starts.map_or(processors * 2, usize::from)
     }
 
-    /// The folder with the image's files.
-    pub(super) fn rootfs(&self) -> Result<PathBuf, RunscError> {
-        if let Some(folder) = &self.rootfs {
-            return Ok(folder.clone());
+    /// The profile of Python, the first and so far the only one. Blocks.
+    pub(super) fn python_profile(&self) -> Result<SandboxProfile, RunscError> {
+        Ok(SandboxProfile::python(self.rootfs()?, self.warm_sandboxes.into()))
+    }
+
+    /// The directory with the image's files.
+    fn rootfs(&self) -> Result<PathBuf, RunscError> {
+        if let Some(dir) = &self.rootfs {
+            return Ok(dir.clone());
         }
+        let no_pin = |reason| RunscError::NoRootfs { path: PathBuf::from(ROOTFS_PIN), reason };
         match std::fs::read_to_string(ROOTFS_PIN) {
             Ok(pin) if !pin.trim().is_empty() => Ok(PathBuf::from(pin.trim())),
-            Ok(_) => Err(no_rootfs(Path::new(ROOTFS_PIN), "it is empty")),
-            Err(error) => Err(no_rootfs(Path::new(ROOTFS_PIN), error)),
+            Ok(_) => Err(no_pin(RootfsError::EmptyPin)),
+            Err(error) => Err(no_pin(RootfsError::Read(error))),
         }
     }
 
-    /// The program, by its real path.
+    /// The executable, by its real path. Blocks.
     pub(super) fn runsc(&self) -> Result<PathBuf, RunscError> {
         let found = match &self.runsc {
             Some(path) => Some(path.clone()),
-            None => std::env::var_os("PATH").and_then(|folders| {
-                let mut paths = std::env::split_paths(&folders).map(|folder| folder.join("runsc"));
+            None => std::env::var_os("PATH").and_then(|path| {
+                let mut paths = std::env::split_paths(&path).map(|dir| dir.join("runsc"));
                 paths.find(|path| path.is_file())
             }),
         };
-        let path = found.ok_or(RunscError::NoRunsc { reason: "it is not on PATH".to_owned() })?;
-        path.canonicalize()
-            .map_err(|error| RunscError::NoRunsc { reason: format!("{}: {error}", path.display()) })
+        let path = found.ok_or(RunscError::RunscNotOnPath)?;
+        path.canonicalize().map_err(|source| RunscError::RunscNotFound { path, source })
     }
-}
-
-pub(super) fn no_rootfs(path: &Path, reason: impl std::fmt::Display) -> RunscError {
-    RunscError::NoRootfs { path: path.to_owned(), reason: reason.to_string() }
 }
 
 /// Why the engine could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunscError {
-    /// Namespaces and control groups are root's to make.
-    #[error(
-        "driving runsc takes root, to make namespaces and control groups\n  hint: run this as root, \
-         or choose --engine gvisor-docker, with which Docker's daemon does it"
-    )]
+    /// Only root can create namespaces and cgroups.
+    #[error("driving runsc requires root, to create namespaces and cgroups")]
     NotRoot,
-    /// There is no gVisor.
-    #[error("cannot find runsc: {reason}\n  hint: run infrastructure/setup/setup.sh")]
-    NoRunsc {
-        /// What was tried.
-        reason: String,
-    },
-    /// There are no files for the sandboxes.
-    #[error(
-        "cannot use the sandbox image's files, {}: {reason}\n  hint: run \
-         infrastructure/setup/setup.sh, which unpacks them", path.display()
-    )]
-    NoRootfs {
-        /// The folder, or the pin that should name it.
+    /// There is no `runsc`.
+    #[error("runsc is not on PATH")]
+    RunscNotOnPath,
+    /// There is no `runsc` at this path.
+    #[error("cannot find {}", path.display())]
+    RunscNotFound {
+        /// The path.
         path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The kernel's counters are not to be had.
-    #[error(
-        "cannot use control groups: {reason}\n  hint: mount them under /sys/fs/cgroup, with the \
-         controllers cpu, memory and pids"
-    )]
-    NoControlGroups {
-        /// What is wrong.
-        reason: String,
-    },
-    /// A folder or a file of ours could not be made.
-    #[error("cannot make {}", path.display())]
-    Home {
-        /// What was to be made.
-        path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// No sandbox came up, or it does not have the walls it should have.
-    #[error("gVisor's sandbox is not what it should be: {reason}\n  hint: run `doctor`")]
-    NotProven {
+    /// The program at this path does not answer `--version`.
+    #[error("cannot run {}", path.display())]
+    RunscFailed {
+        /// The path.
+        path: PathBuf,
+        /// Why not.
+        source: CommandError,
+    },
+    /// The program at this path is not `runsc`.
+    #[error("{} is not runsc: its version is {output:?}", path.display())]
+    NotRunsc {
+        /// The path.
+        path: PathBuf,
+        /// What it writes on `--version`.
+        output: String,
+    },
+    /// There are no files for the sandboxes.
+    #[error("cannot use the sandbox image's files, {}", path.display())]
+    NoRootfs {
+        /// The directory, or the file that should name it.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        reason: RootfsError,
+    },
+    /// The kernel's cgroups cannot be used.
+    #[error("cannot use cgroups")]
+    NoCgroups(#[from] CgroupError),
+    /// A directory of the engine could not be created.
+    #[error("cannot create {}", path.display())]
+    CreateDir {
+        /// The directory.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The task that prepares the engine panicked.
+    #[error("the engine could not be prepared")]
+    Panicked {
+        /// The panic.
+        source: tokio::task::JoinError,
+    },
+    /// No sandbox started, or its isolation could not be verified.
+    #[error("gVisor's isolation could not be verified: {reason}")]
+    NotVerified {
         /// What was seen, for each platform that was tried.
         reason: String,
     },
+}
+
+impl RunscError {
+    /// What an operator can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotRoot => Some(
+                "run this as root, or choose --engine gvisor-docker, with which Docker's daemon \
+                 creates them",
+            ),
+            Self::RunscNotOnPath
+            | Self::RunscNotFound { .. }
+            | Self::RunscFailed { .. }
+            | Self::NotRunsc { .. }
+            | Self::NoRootfs { .. } => Some("run infrastructure/setup/setup.sh"),
+            Self::NoCgroups(_) => Some(
+                "mount cgroups under /sys/fs/cgroup, with the controllers cpu, memory and pids",
+            ),
+            Self::NotVerified { .. } => Some("run `doctor`"),
+            Self::CreateDir { .. } | Self::Panicked { .. } => None,
+        }
+    }
+}
+
+/// Why a directory cannot be a sandbox's root file system.
+#[derive(Debug, thiserror::Error)]
+pub enum RootfsError {
+    /// It, or the file that names it, cannot be read.
+    #[error("it cannot be read")]
+    Read(#[source] std::io::Error),
+    /// The file that names it is empty.
+    #[error("it is empty")]
+    EmptyPin,
+    /// It is no directory, or other users can write to it.
+    #[error("it is not a directory that only root can write to")]
+    Writable,
+    /// The profile's interpreter is missing.
+    #[error("it has no {path}")]
+    NoInterpreter {
+        /// The path in the image.
+        path: String,
+    },
+    /// Its name does not contain the image's hash.
+    #[error("its name is not rootfs- and the image's hash")]
+    Name,
 }

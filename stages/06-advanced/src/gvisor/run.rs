@@ -1,59 +1,56 @@
-//! One evaluation in one sandbox: from its delivery to the moment that its end is known.
+//! One evaluation in one sandbox: from its delivery to the moment at which its end is known.
 //!
-//! The rule it keeps: it waits for nothing without a deadline, and for nothing that it need not wait
-//! for. When the supervisor has said how the program ended, all that the program wrote is in the pipes
-//! already; it is read, the counters are read, and that is the answer. Taking the sandbox away is no
-//! part of it.
+//! Guarantee: every wait has a deadline, and nothing is waited for that the result does not need. When
+//! the supervisor reports the program's end, all of its output has arrived before; the counters are
+//! read, and that is the result. Removing the sandbox is no part of it.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
-use futures_util::future::FusedFuture as _;
 use shared::{Job, OutputBuffer};
 use stage_04_docker::{
-    ContainerExit, InitMessage, Nonce, ResourceSampler, RunObservation, SAMPLE_INTERVAL, Stop,
+    CgroupPaths, ContainerExit, Controller, InitMessage, Nonce, ResourceSampler, RunObservation,
+    SAMPLE_INTERVAL, Stop,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::output::{Head, Output};
+use super::connection::{Connection, ConnectionError, Event};
+use super::output::{LoaderHandshake, ProgramOutput};
 use super::sandbox::Sandbox;
+use crate::protocol::frame::Exit;
 
-/// From the delivery of a program to its first moment.
-const BEGINS: Duration = Duration::from_secs(20);
+/// From the delivery of a program to its start.
+const PROGRAM_START_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long runsc has to end after its sandbox did.
-const ENDS: Duration = Duration::from_secs(2);
-/// How much longer than that a sandbox lives at most, when we hang and do not end it.
-const GRACE: Duration = Duration::from_secs(2);
-/// The longest line that the supervisor says.
-const LINE: usize = 32;
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much longer than its program a sandbox lives at most, should this process hang and not end it.
+const LIFETIME_GRACE: Duration = Duration::from_secs(2);
 
 // ANCHOR: run
 /// Runs `job` in `sandbox`.
 ///
-/// Cancel safe: whoever drops the sandbox as well takes it away.
+/// Cancel safe: the caller then drops the sandbox, which removes it.
 pub(super) async fn run(
     sandbox: &mut Sandbox,
     job: &Job,
     buffer: &OutputBuffer,
     cancel: &CancellationToken,
 ) -> RunObservation {
-    let counters = sandbox.site().map(|site| site.groups.counters());
-    let mut watch = ResourceSampler::new(counters, &job.submission.limits);
-    // What the interpreter has used to come up is not the program's.
-    watch.begin();
-    watch.began = None;
-    let stop = match letter(job).await {
-        Ok(letter) => attend(sandbox, &mut watch, &letter, job, buffer, cancel).await,
+    let counters = counters(sandbox);
+    let mut sampler = ResourceSampler::new(Some(counters), &job.submission.limits);
+    // What the interpreter has used until now does not count as the program's.
+    sampler.begin();
+    sampler.began = None;
+    let stop = match deliver(&mut sandbox.connection, job).await {
+        Ok(()) => supervise(&mut sandbox.connection, &mut sampler, job, buffer, cancel).await,
         Err(error) => Stop::Fault(error.to_string()),
     };
-    let wall = watch.began.map(|began| began.elapsed());
-    watch.sample();
+    let wall = sampler.began.map(|began| began.elapsed());
+    sampler.sample();
     let remains = match stop {
         Stop::SandboxDied => {
-            let status = sandbox.ended(ENDS).await;
+            let status = sandbox.process.exit_status(STOP_TIMEOUT).await;
             let exit_code = status.and_then(|status| status.code()).map(i64::from);
             Some(ContainerExit { exit_code, oom_killed: false })
         }
@@ -62,81 +59,94 @@ pub(super) async fn run(
     RunObservation {
         stop,
         wall,
-        before: watch.before,
-        after: watch.after,
-        pids_seen: watch.pids_seen,
+        before: sampler.before,
+        after: sampler.after,
+        pids_seen: sampler.pids_seen,
         remains,
-        init_killable: false, // the supervisor is another user's
+        init_killable: false, // the supervisor runs as another user
         counts_guest_pids: false,
     }
 }
 // ANCHOR_END: run
 
-/// The program, its files and its input, behind the seconds that it may live and their length.
-async fn letter(job: &Job) -> std::io::Result<Vec<u8>> {
-    let time = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
-    let mut letter = (BEGINS + time + GRACE).as_secs().to_be_bytes().to_vec();
-    letter.extend([0; 8]);
-    // The loader wants a secret to sign with. Nothing here depends on it: what is the loader's is
-    // known by its place, before the program.
-    stage_04_docker::write_payload(&mut letter, job, &Nonce::random()).await?;
-    let length = (letter.len() as u64 - 16).to_be_bytes();
-    letter[8..16].copy_from_slice(&length);
-    Ok(letter)
+fn counters(sandbox: &Sandbox) -> CgroupPaths {
+    let dir = |controller| sandbox.process.paths.cgroup.dir(controller);
+    let (cpuacct, memory) = (dir(Controller::CpuAcct), dir(Controller::Memory));
+    if cpuacct == memory {
+        CgroupPaths::V2(memory)
+    } else {
+        CgroupPaths::V1 { cpuacct, memory, pids: dir(Controller::Pids) }
+    }
 }
 
-// ANCHOR: attend
-/// Delivers the program, reads it and watches it until something ends it.
-async fn attend(
-    sandbox: &mut Sandbox,
-    watch: &mut ResourceSampler<'_>,
-    letter: &[u8],
+/// Why a program could not be delivered.
+#[derive(Debug, thiserror::Error)]
+enum DeliverError {
+    #[error("cannot encode the program")]
+    Encode(#[from] std::io::Error),
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+}
+
+/// Hands the sandbox the program, its files and its input, and how long it may live.
+async fn deliver(connection: &mut Connection, job: &Job) -> Result<(), DeliverError> {
+    let timeout = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
+    let lifetime = (PROGRAM_START_TIMEOUT + timeout + LIFETIME_GRACE).as_secs();
+    let mut payload = Vec::new();
+    // The loader's messages need no signature here: they are known by their place, before the
+    // program's first instruction.
+    stage_04_docker::write_payload(&mut payload, job, &Nonce::random()).await?;
+    Ok(connection.deliver(payload, u32::try_from(lifetime).unwrap_or(u32::MAX))?)
+}
+
+// ANCHOR: supervise
+/// Takes the program's output and samples its usage until something ends it.
+async fn supervise(
+    connection: &mut Connection,
+    sampler: &mut ResourceSampler<'_>,
     job: &Job,
     buffer: &OutputBuffer,
     cancel: &CancellationToken,
 ) -> Stop {
     let delivered = Instant::now();
-    let Sandbox { control, stdout, stderr, .. } = sandbox;
-    let (mut said, mut tell) = control.split();
-    let mut line = Vec::with_capacity(LINE);
-    let mut sending = pin!(tell.write_all(letter).fuse());
-    let mut output = Output::new(buffer);
-    let (mut out, mut err) = (vec![0; 64 << 10], vec![0; 16 << 10]);
-    let mut deadline = pin!(tokio::time::sleep(BEGINS));
+    let mut output = ProgramOutput::new(buffer);
+    let mut deadline = pin!(tokio::time::sleep(PROGRAM_START_TIMEOUT));
     let mut sampling = tokio::time::interval(SAMPLE_INTERVAL);
     sampling.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stop = loop {
         tokio::select! {
             () = cancel.cancelled() => return Stop::Cancelled,
-            read = said.read_buf(&mut line) => match read {
-                Ok(1..) if line.ends_with(b"\n") => break Stop::Reported(report(&line)),
-                Ok(1..) if line.len() < LINE => {}
-                _ => break Stop::SandboxDied,
+            event = connection.next() => match event {
+                Ok(Event::Output { stream, bytes }) => output.receive(stream, &bytes),
+                Ok(Event::Exited(exit)) => break Stop::Reported(init_message(exit)),
+                // Not legal while an execution runs: `next` has refused them.
+                Ok(Event::Started | Event::StartFailed { .. }) => {}
+                Err(ConnectionError::Closed | ConnectionError::Io(_)) => break Stop::SandboxDied,
+                Err(error) => break Stop::Fault(error.to_string()),
             },
-            read = stdout.read(&mut out), if output.stdout_is_open => output.stdout(&out, &read),
-            read = stderr.read(&mut err), if output.stderr_is_open => output.stderr(&err, &read),
-            _gone = &mut sending, if !sending.is_terminated() => {}
-            () = &mut deadline => return watch.out_of_time(BEGINS),
-            _ = sampling.tick() => if watch.sample() { return Stop::CpuTimeout },
+            () = &mut deadline => return sampler.out_of_time(PROGRAM_START_TIMEOUT),
+            _ = sampling.tick() => if sampler.sample() { return Stop::CpuTimeout },
         }
-        if output.is_full {
+        if output.limit_reached {
             return Stop::OutputLimit;
         }
-        if output.head == Head::Began && watch.began.is_none() {
-            watch.began = Some(Instant::now());
-            let time = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
-            deadline.as_mut().reset(tokio::time::Instant::now() + time);
+        if output.handshake == LoaderHandshake::Started && sampler.began.is_none() {
+            sampler.began = Some(Instant::now());
+            let timeout = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
+            deadline.as_mut().reset(tokio::time::Instant::now() + timeout);
         }
     };
-    output.drain(stdout, stderr);
-    if output.head == Head::Began {
-        watch.began = watch.began.or(Some(delivered));
+    if output.handshake == LoaderHandshake::Started {
+        sampler.began = sampler.began.or(Some(delivered));
     }
-    output.verdict(stop)
+    output.stop_reason(stop)
 }
-// ANCHOR_END: attend
+// ANCHOR_END: supervise
 
-/// What the supervisor has said.
-fn report(line: &[u8]) -> InitMessage {
-    InitMessage::parse(String::from_utf8_lossy(line).trim_end())
+/// The supervisor's report in the terms of stage 4, which decides the outcome.
+fn init_message(exit: Exit) -> InitMessage {
+    match exit {
+        Exit::Code(code) => InitMessage::Exited(code.into()),
+        Exit::Signal(signal) => InitMessage::Signaled(signal.into()),
+    }
 }

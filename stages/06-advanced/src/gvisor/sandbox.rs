@@ -1,189 +1,216 @@
 //! One sandbox: started, waiting for a program, used once.
 //!
 //! ```text
-//! host                                            sandbox
-//! socket  ── length, program, input ──▶  0  supervisor (root inside)  ──▶ 0  python3 (nobody)
-//!         ◀─────────────── exit 0 ───────
-//! pipe    ◀───────────────────────────────────────────────────────────  1
-//! pipe    ◀─ ready, begin, then the program's ────────────────────────  2
+//! host                                                sandbox
+//! socket  ── Start, Lifetime, Stdin, Window ──▶  supervisor (PID 1, root inside)
+//!         ◀── Hello, Started, Stdout, Stderr, Exited ──   │  ▲
+//!                                                   stdin ▼  │ stdout, stderr
+//!                                                    interpreter (PID 2, nobody)
 //! ```
 //!
-//! The rule it keeps: the end of a program is told on a socket that no process of its user has. What
-//! it writes to its own two pipes is output, whatever it looks like, from the line on that says that
-//! it begins: that line comes before the program's first instruction.
+//! Guarantee: the end of a program is reported on a socket that no process of its user has, in frames
+//! that no process of its user can write. What the program writes is output, whatever it looks like,
+//! from the line on that reports its start: that line comes before the program's first instruction.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use shared::Limits;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::UnixStream;
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::process::Command;
 
-use super::instance_dir::{Home, Site};
+use super::connection::{Connection, ConnectionError, Event};
+use super::error::{SandboxError, Text};
+use super::instance_dir::{InstanceDir, SandboxPaths};
 use super::oci_spec;
 use super::options::RunscPlatform;
+use super::process::SandboxProcess;
+use super::profile::SandboxProfile;
+use crate::protocol::frame::{self, OutputStream};
 
 /// How long a sandbox may take to start, on a machine that is busy.
-pub(super) const STARTS: Duration = Duration::from_secs(30);
-/// How much of what runsc says about a failure is kept.
-const SAID: u64 = 2000;
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the interpreter writes once it waits for its program.
+const READY: &[u8] = b"ready\n";
+/// How much of another text is reported.
+const MAX_NOT_READY_BYTES: usize = 2000;
+/// The user of the program: neither root nor an owner of any file.
+const NOBODY: u32 = 65534;
 
-/// How sandboxes are made.
-pub(super) struct Factory {
+/// Creates sandboxes of one profile.
+pub(super) struct SandboxFactory {
     pub(super) runsc: PathBuf,
     pub(super) platform: RunscPlatform,
-    pub(super) home: Arc<Home>,
+    pub(super) profile: Arc<SandboxProfile>,
+    pub(super) dir: Arc<InstanceDir>,
 }
 
-/// A sandbox. It is ended and taken away when this is dropped.
+/// A sandbox. It is killed and removed when this is dropped.
 pub(super) struct Sandbox {
-    /// Where the program goes, and where its end is told.
-    pub(super) control: UnixStream,
-    pub(super) stdout: ChildStdout,
-    pub(super) stderr: ChildStderr,
-    /// The limits that it was made with.
+    pub(super) connection: Connection,
+    pub(super) process: SandboxProcess,
+    /// The limits that it was created with.
     pub(super) limits: Limits,
-    cleanup: Cleanup,
+    dir: Arc<InstanceDir>,
 }
 
-/// What has to be taken away.
-struct Cleanup {
-    home: Arc<Home>,
-    site: Option<Site>,
-    child: Option<Child>,
-}
-
-impl Drop for Cleanup {
-    fn drop(&mut self) {
-        if let Some(site) = self.site.take() {
-            drop(self.home.take_away(site, self.child.take(), None));
-        }
-    }
-}
-
-impl Factory {
+impl SandboxFactory {
     // ANCHOR: start
-    /// Starts a sandbox and waits until the interpreter in it is up.
+    /// Starts a sandbox and waits until the interpreter in it is ready.
     ///
-    /// Cancel safe: a dropped future takes away what it has started.
-    pub(super) async fn start(&self, limits: &Limits) -> Result<Sandbox, String> {
-        let site = self.home.site();
-        let bundle = site.bundle.clone();
-        let prepared = self.prepare(&site, limits);
-        let mut cleanup = Cleanup { home: Arc::clone(&self.home), site: Some(site), child: None };
-        prepared.map_err(|error| format!("cannot prepare {}: {error}", bundle.display()))?;
-        let (control, theirs) = socket().map_err(|error| format!("no socket: {error}"))?;
-        let mut child = self
-            .spawn(&cleanup, theirs)
-            .map_err(|error| format!("cannot run {}: {error}", self.runsc.display()))?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        cleanup.child = Some(child);
-        let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
-            return Err("runsc has no output".to_owned());
-        };
-        let mut stderr = BufReader::new(stderr);
-        let ready = tokio::time::timeout(STARTS, ready(&mut stderr)).await;
-        ready.unwrap_or_else(|_| {
-            Err(format!("the sandbox did not start within {} s", STARTS.as_secs()))
-        })?;
-        // It holds nothing back: the interpreter says no more until it has its program.
-        let stderr = stderr.into_inner();
-        Ok(Sandbox { control, stdout, stderr, limits: *limits, cleanup })
+    /// Cancel safe: when the future is dropped, what it has started is removed.
+    pub(super) async fn start(&self, limits: &Limits) -> Result<Sandbox, SandboxError> {
+        let (socket, guest) = socket_pair().map_err(SandboxError::Files)?;
+        let mut connection = Connection::new(socket);
+        connection.start(self.command());
+        let mut process = self.spawn(guest, *limits).await?;
+        let ready = tokio::time::timeout(START_TIMEOUT, wait_until_ready(&mut connection)).await;
+        match ready.unwrap_or(Err(SandboxError::Timeout)) {
+            Ok(()) => {
+                Ok(Sandbox { connection, process, limits: *limits, dir: Arc::clone(&self.dir) })
+            }
+            Err(SandboxError::Protocol(ConnectionError::Closed)) => {
+                Err(SandboxError::Ended(Text(process.stderr().await)))
+            }
+            Err(error) => Err(error),
+        }
     }
     // ANCHOR_END: start
 
-    fn prepare(&self, site: &Site, limits: &Limits) -> std::io::Result<()> {
-        let hostname = &site.id[..12];
-        let spec =
-            oci_spec::specification(&self.home.root(), &site.groups.path(), hostname, limits);
-        let spec = spec.map_err(std::io::Error::other)?;
-        std::fs::create_dir(&site.bundle)?;
-        std::fs::write(site.bundle.join("config.json"), serde_json::to_vec(&spec)?)?;
-        site.groups.make(limits)
+    /// What the supervisor executes. Attack: find keys in the environment -> it is empty but for a
+    /// home directory.
+    fn command(&self) -> frame::Command {
+        let env = vec![("HOME".to_owned(), "/tmp".to_owned())];
+        frame::Command { user: NOBODY, argv: self.profile.argv.clone(), env }
     }
 
-    // ANCHOR: spawn
-    fn spawn(&self, cleanup: &Cleanup, control: OwnedFd) -> std::io::Result<Child> {
-        let site = cleanup.site.as_ref().ok_or_else(|| std::io::Error::other("no site"))?;
-        Command::new(&self.runsc)
-            .arg(format!("--root={}", self.home.state().display()))
-            .arg(format!("--platform={}", self.platform.as_str()))
-            // Attack: reach anybody -> there is no network but a loopback of its own.
-            .arg("--network=none")
-            .arg("run")
-            .arg(format!("--bundle={}", site.bundle.display()))
-            .arg(&site.id)
-            // Attack: read keys out of the environment of gVisor's own process -> it is empty.
-            .env_clear()
-            .current_dir(&site.bundle)
-            // Ctrl-C is for us; what runs gets its time to end.
-            .process_group(0)
-            .stdin(Stdio::from(control))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
+    /// Creates a sandbox's files and its cgroup and starts runsc, on one blocking thread.
+    async fn spawn(&self, guest: OwnedFd, limits: Limits) -> Result<SandboxProcess, SandboxError> {
+        let dir = Arc::clone(&self.dir);
+        // While this exists the engine does not finish to close, so that nothing is left behind.
+        let in_use = dir.in_use().ok_or(SandboxError::Closing)?;
+        let (runsc, platform) = (self.runsc.clone(), self.platform);
+        let profile = Arc::clone(&self.profile);
+        let blocking = move || {
+            let paths = Arc::new(dir.sandbox_paths());
+            let spawned = create(&paths, &dir, &profile, &limits).and_then(|()| {
+                let child = run_command(&runsc, platform, &dir, &paths, guest).spawn();
+                let child = child.map_err(SandboxError::Runsc)?;
+                SandboxProcess::own(child, Arc::clone(&paths), &dir).map_err(SandboxError::Runsc)
+            });
+            if spawned.is_err() {
+                paths.remove_files();
+            }
+            drop(in_use);
+            spawned
+        };
+        tokio::task::spawn_blocking(blocking)
+            .await
+            .map_err(|panicked| SandboxError::Files(std::io::Error::other(panicked)))?
     }
-    // ANCHOR_END: spawn
 }
+
+/// Creates the bundle and the cgroup. Blocks.
+fn create(
+    paths: &SandboxPaths,
+    dir: &InstanceDir,
+    profile: &SandboxProfile,
+    limits: &Limits,
+) -> Result<(), SandboxError> {
+    let hostname = &paths.id[..12];
+    let rootfs = dir.rootfs(profile.name);
+    let spec = oci_spec::specification(&rootfs, &paths.cgroup.path(), hostname, limits)?;
+    let spec = serde_json::to_vec(&spec).map_err(|error| SandboxError::Files(error.into()))?;
+    std::fs::create_dir(&paths.bundle).map_err(SandboxError::Files)?;
+    std::fs::write(paths.bundle.join("config.json"), spec).map_err(SandboxError::Files)?;
+    paths.cgroup.create()?;
+    Ok(paths.cgroup.set_limits(&oci_spec::cgroup_limits(limits))?)
+}
+
+// ANCHOR: spawn
+fn run_command(
+    runsc: &std::path::Path,
+    platform: RunscPlatform,
+    dir: &InstanceDir,
+    paths: &SandboxPaths,
+    guest: OwnedFd,
+) -> Command {
+    let mut command = Command::new(runsc);
+    command
+        .arg(format!("--root={}", dir.state().display()))
+        .arg(format!("--platform={}", platform.as_str()))
+        // Attack: reach another machine -> there is no network but a loopback of its own.
+        .arg("--network=none")
+        .arg("run")
+        .arg(format!("--bundle={}", paths.bundle.display()))
+        .arg(&paths.id)
+        // Attack: read keys out of the environment of gVisor's own process -> it is empty.
+        .env_clear()
+        .current_dir(&paths.bundle)
+        // A Ctrl-C in the server's terminal does not reach runsc: what runs gets its time to end.
+        .process_group(0)
+        .stdin(Stdio::from(guest))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+// ANCHOR_END: spawn
 
 impl Sandbox {
-    pub(super) fn site(&self) -> Option<&Site> {
-        self.cleanup.site.as_ref()
+    /// Kills the sandbox and removes it before this returns.
+    pub(super) async fn remove(self) {
+        self.process.remove().await;
     }
 
-    /// Whether it still waits, and has not died meanwhile.
-    pub(super) fn is_up(&mut self) -> bool {
-        self.cleanup.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
-    }
-
-    /// How runsc has ended, within a time.
-    pub(super) async fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
-        let child = self.cleanup.child.as_mut()?;
-        tokio::time::timeout(within, child.wait()).await.ok()?.ok()
-    }
-
-    /// Expected it and takes it away before this returns.
-    pub(super) async fn end(mut self) {
-        if let Some(site) = self.cleanup.site.take() {
-            let gone = self.cleanup.home.take_away(site, self.cleanup.child.take(), None);
-            let _ended = gone.await;
-        }
-    }
-
-    /// Lets it go, once not too many others wait to be taken away.
-    pub(super) async fn leave(mut self) {
-        let place = self.cleanup.home.place().await;
-        if let Some(site) = self.cleanup.site.take() {
-            drop(self.cleanup.home.take_away(site, self.cleanup.child.take(), place));
-        }
+    /// Removes the sandbox after this has returned, which is once not too many others are being
+    /// removed.
+    pub(super) async fn remove_in_background(self) {
+        let permit = self.dir.removal_permit().await;
+        let dir = Arc::clone(&self.dir);
+        drop(dir.spawn(async move {
+            self.process.remove().await;
+            drop(permit);
+        }));
     }
 }
 
-/// A socket's two ends: ours, and runsc's.
-fn socket() -> std::io::Result<(UnixStream, OwnedFd)> {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    Ok((UnixStream::from_std(ours)?, theirs.into()))
+/// The host's end of a socket, and the sandbox's.
+fn socket_pair() -> std::io::Result<(UnixStream, OwnedFd)> {
+    let (host, guest) = std::os::unix::net::UnixStream::pair()?;
+    host.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(host)?, guest.into()))
 }
 
-/// Waits for the interpreter's first words. Anything else is what went wrong, in runsc's words.
-async fn ready(stderr: &mut BufReader<ChildStderr>) -> Result<(), String> {
+/// Waits until the interpreter has written its line. Everything else is why it does not start.
+async fn wait_until_ready(connection: &mut Connection) -> Result<(), SandboxError> {
     let mut line = Vec::new();
-    let read = stderr.take(SAID).read_until(b'\n', &mut line).await;
-    if line == b"ready\n" {
-        return Ok(());
+    loop {
+        match connection.next().await.map_err(SandboxError::Protocol)? {
+            Event::Started => {}
+            Event::StartFailed { errno } => {
+                let errno = i32::try_from(errno).unwrap_or(0);
+                let error = std::io::Error::from_raw_os_error(errno);
+                return Err(SandboxError::Interpreter(error));
+            }
+            Event::Output { stream: OutputStream::Stderr, bytes }
+                if line.len() < MAX_NOT_READY_BYTES =>
+            {
+                line.extend(bytes);
+                if line == READY {
+                    return Ok(());
+                }
+                if !READY.starts_with(&line) && line.ends_with(b"\n") {
+                    return Err(not_ready(&line));
+                }
+            }
+            Event::Output { .. } | Event::Exited(_) => return Err(not_ready(&line)),
+        }
     }
-    let mut rest = stderr.take(SAID);
-    let rest = rest.read_to_end(&mut line);
-    let _ended = tokio::time::timeout(Duration::from_millis(500), rest).await;
-    let said = String::from_utf8_lossy(&line);
-    Err(match (read, said.trim()) {
-        (Err(error), _) => format!("lost the sandbox's output: {error}"),
-        (_, "") => "the sandbox ended before it was up, without a word".to_owned(),
-        (_, said) => format!("the sandbox did not start: {said}"),
-    })
+}
+
+fn not_ready(written: &[u8]) -> SandboxError {
+    SandboxError::NotReady(Text(String::from_utf8_lossy(written).trim().to_owned()))
 }

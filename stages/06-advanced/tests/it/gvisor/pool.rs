@@ -63,7 +63,7 @@ async fn when_nobody_comes_all_but_one_go_and_come_back_when_somebody_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_dies_while_it_waits_costs_nobody_anything() {
     let engine = engine(2).await;
-    let folder = engine.folder().to_owned();
+    let folder = engine.directory().to_owned();
     let waiting: Vec<_> = processes(&folder, "runsc-sandbox");
     assert_eq!(waiting.len(), 2, "{waiting:?}");
     for pid in waiting {
@@ -110,10 +110,10 @@ async fn other_limits_get_a_sandbox_that_was_made_for_them() {
 async fn without_runsc_or_its_files_it_does_not_start() {
     let start = async |options: RunscOptions| RunscEngine::start(&options, LIMITS).await.err();
     let none = start(RunscOptions { runsc: Some("/nowhere".into()), ..Default::default() }).await;
-    assert!(matches!(none, Some(RunscError::NoRunsc { .. })), "{none:?}");
+    assert!(matches!(none, Some(RunscError::RunscNotFound { .. })), "{none:?}");
     let other = RunscOptions { runsc: Some("/usr/bin/true".into()), ..Default::default() };
     let other = start(other).await;
-    assert!(matches!(other, Some(RunscError::NoRunsc { .. })), "{other:?}");
+    assert!(matches!(other, Some(RunscError::NotRunsc { .. })), "{other:?}");
     let none = start(RunscOptions { rootfs: Some("/tmp".into()), ..Default::default() }).await;
     assert!(matches!(none, Some(RunscError::NoRootfs { .. })), "{none:?}");
 }
@@ -131,6 +131,6 @@ async fn another_program_is_not_taken_for_gvisor() {
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let options = RunscOptions { runsc: Some(path), ..RunscOptions::default() };
     let refused = RunscEngine::start(&options, LIMITS).await.err();
-    let Some(RunscError::NotProven { reason }) = refused else { panic!("{refused:?}") };
+    let Some(RunscError::NotVerified { reason }) = refused else { panic!("{refused:?}") };
     assert!(reason.contains("none of") || reason.contains("process"), "{reason}");
 }
