@@ -144,7 +144,9 @@ fn host_states() -> Vec<(&'static str, HostSession, Vec<usize>)> {
     let session = |frames: &[SupervisorFrame]| {
         let mut session = HostSession::default();
         session.request(ID);
-        frames.iter().for_each(|frame| session.receive(frame).unwrap());
+        for frame in frames {
+            session.receive(frame).unwrap();
+        }
         session.sent_stdin(ID, 1).unwrap();
         session
     };

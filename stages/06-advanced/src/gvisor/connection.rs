@@ -9,7 +9,7 @@
 //! the sandbox -> test `a_supervisor_that_lies_ends_its_sandbox`.
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 
 use std::io;
 use std::num::NonZeroU32;

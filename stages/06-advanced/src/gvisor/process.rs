@@ -1,14 +1,13 @@
 //! The processes of one sandbox, and the task that owns them.
 //!
 //! One task for each sandbox owns `runsc`, the cgroup and the bundle directory. It waits for the end
-//! of `runsc`, and for the sandbox to be given up: then it kills everything in the cgroup, reaps
-//! `runsc` and removes what is left. Whoever drops the handle gives the sandbox up; there is no other
-//! way to lose it.
+//! of `runsc`, and for the end of the sandbox's use, which is when the handle is dropped or the engine
+//! is closed. Then it kills everything in the cgroup, reaps `runsc` and removes what is left.
 //!
 //! ```text
-//! SandboxProcess (handle) ── drop, remove() ──▶ give_up ──▶ own() ──▶ remove() on a blocking thread
-//!        ▲                                                   │
-//!        └────────────────── exit status ◀───────────────────┘
+//! SandboxProcess (handle) ── drop, remove() ──▶ own() ──▶ remove() on a blocking thread
+//!        ▲                                       │
+//!        └──────────── exit status ◀─────────────┘
 //! ```
 
 use std::io;
@@ -42,9 +41,12 @@ pub(super) struct SandboxProcess {
     pub(super) paths: Arc<SandboxPaths>,
     /// runsc's own; nothing of a program goes there.
     stderr: ChildStderr,
+    /// How runsc ended; none while it runs.
     exit: watch::Receiver<Option<ExitStatus>>,
+    /// The owning task.
     owner: JoinHandle<()>,
-    give_up: DropGuard,
+    /// Makes the owning task remove the sandbox.
+    end_on_drop: DropGuard,
 }
 
 impl SandboxProcess {
@@ -56,12 +58,12 @@ impl SandboxProcess {
         dir: &InstanceDir,
     ) -> io::Result<Self> {
         let stderr = child.stderr.take();
-        let given_up = dir.closing.child_token();
+        let end = dir.closing.child_token();
         let (exited, exit) = watch::channel(None);
-        let owner = dir.spawn(own(child, Arc::clone(&paths), given_up.clone(), exited));
-        let give_up = given_up.drop_guard();
+        let owner = dir.spawn(own(child, Arc::clone(&paths), end.clone(), exited));
+        let end_on_drop = end.drop_guard();
         let stderr = stderr.ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok(Self { paths, stderr, exit, owner, give_up })
+        Ok(Self { paths, stderr, exit, owner, end_on_drop })
     }
 
     /// Whether runsc still runs.
@@ -86,7 +88,7 @@ impl SandboxProcess {
 
     /// Kills the sandbox and removes it before this returns.
     pub(super) async fn remove(self) {
-        drop(self.give_up);
+        drop(self.end_on_drop);
         self.owner.await.ok(); // it has logged what went wrong
     }
 }
@@ -94,16 +96,16 @@ impl SandboxProcess {
 async fn own(
     mut child: Child,
     paths: Arc<SandboxPaths>,
-    given_up: CancellationToken,
+    end: CancellationToken,
     exited: watch::Sender<Option<ExitStatus>>,
 ) {
     tokio::select! {
         status = child.wait() => {
             exited.send_replace(status.ok());
         }
-        () = given_up.cancelled() => {}
+        () = end.cancelled() => {}
     }
-    given_up.cancelled().await;
+    end.cancelled().await;
     let id = paths.id.clone();
     let removed = tokio::task::spawn_blocking(move || remove(&paths, child)).await;
     match removed {

@@ -101,7 +101,7 @@ async fn deliver(connection: &mut Connection, job: &Job) -> Result<(), DeliverEr
 
 // ANCHOR: supervise
 /// Takes the program's output and samples its usage until something ends it.
-async fn supervise(
+pub(super) async fn supervise(
     connection: &mut Connection,
     sampler: &mut ResourceSampler<'_>,
     job: &Job,

@@ -185,7 +185,7 @@ fn socket_pair() -> std::io::Result<(UnixStream, OwnedFd)> {
 }
 
 /// Waits until the interpreter has written its line. Everything else is why it does not start.
-async fn wait_until_ready(connection: &mut Connection) -> Result<(), SandboxError> {
+pub(super) async fn wait_until_ready(connection: &mut Connection) -> Result<(), SandboxError> {
     let mut line = Vec::new();
     loop {
         match connection.next().await.map_err(SandboxError::Protocol)? {

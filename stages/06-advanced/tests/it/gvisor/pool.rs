@@ -124,9 +124,18 @@ async fn without_runsc_or_its_files_it_does_not_start() {
 async fn another_program_is_not_taken_for_gvisor() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("runsc");
-    let script = "#!/bin/sh\n[ \"$1\" = --version ] && { echo runsc version 1; exit; }\n\
-                  echo ready >&2; head -c 100 >/dev/null; sleep 30 &\n\
-                  echo 00000000000000000000000000000000 begin >&2; cat /proc/version; wait\n";
+    // The supervisor's frames: Hello, Started, and `ready` and ` begin` on standard error; then one of
+    // output.
+    let script = r#"#!/bin/sh
+[ "$1" = --version ] && { echo runsc version 1; exit; }
+printf '\000\000\000\002A\000\000\000\000\000\001' >&0
+printf '\000\000\000\004B\000\000\000\001\000\000\000\002' >&0
+printf '\000\000\000\006E\000\000\000\001ready\n' >&0
+head -c 100 >/dev/null
+printf '\000\000\000\047E\000\000\000\00100000000000000000000000000000000 begin\n' >&0
+printf '\000\000\000\024D\000\000\000\001Linux version 4.4.0\n' >&0
+sleep 30
+"#;
     std::fs::write(&path, script).unwrap();
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let options = RunscOptions { runsc: Some(path), ..RunscOptions::default() };
