@@ -11,21 +11,27 @@ use std::path::Path;
 use crate::stages::number_of;
 use crate::workspace::{Dependency, Package};
 
-/// Members that use the others and that nobody may use.
+/// Members that no other member may depend on.
 const ON_TOP: [&str; 2] = ["ladder", "crucible-book"];
+/// The crate that tests share. It depends on `shared` alone.
+const HARNESS: &str = "harness";
 
-/// Imports run downwards only: `shared` uses no member, stage NN uses `shared` and lower stages, and
-/// nobody uses the ladder or the book. Tests are held to it too.
+/// Imports run downwards only: `shared` depends on no member, stage NN on `shared` and lower stages,
+/// and no member on the ladder or the book. Dev-dependencies are checked as well, with one exception:
+/// a stage's tests may use the harness.
 pub fn import_faults(packages: &[Package]) -> Vec<String> {
     let mut faults = Vec::new();
     for package in packages {
-        for Dependency { name, .. } in &package.dependencies {
-            if !packages.iter().any(|member| member.name == *name) {
+        for Dependency { name, kind } in &package.dependencies {
+            let in_tests = name == HARNESS && kind.as_deref() == Some("dev");
+            let member = packages.iter().any(|member| member.name == *name);
+            if !member || (in_tests && number_of(&package.name).is_some()) {
                 continue;
             }
             let upwards = match (number_of(&package.name), number_of(name)) {
                 (Some(own), Some(other)) => other >= own,
                 (Some(_), None) => name != "shared",
+                (None, _) if package.name == HARNESS => name != "shared",
                 (None, _) => package.name == "shared",
             };
             if upwards || ON_TOP.contains(&name.as_str()) {
@@ -159,6 +165,25 @@ mod tests {
         ] {
             assert_eq!(import_faults(&bad).len(), 1, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_harness_is_for_tests_only() {
+        let found = |package_name: &str, name: &str, kind: Option<&str>| {
+            let mut packages = house([&[], &[], &[], &[]]);
+            packages.push(package(HARNESS, "tests/harness", &[]));
+            let package = packages.iter_mut().find(|package| package.name == package_name);
+            let kind = kind.map(str::to_owned);
+            package.unwrap().dependencies.push(Dependency { name: name.to_owned(), kind });
+            import_faults(&packages).len()
+        };
+        assert_eq!(found("stage-02-queue", HARNESS, Some("dev")), 0);
+        assert_eq!(found("ladder", HARNESS, None), 0);
+        assert_eq!(found(HARNESS, "shared", None), 0);
+        assert_eq!(found("stage-02-queue", HARNESS, None), 1);
+        assert_eq!(found("stage-02-queue", HARNESS, Some("build")), 1);
+        assert_eq!(found("shared", HARNESS, Some("dev")), 1);
+        assert_eq!(found(HARNESS, "stage-02-queue", None), 1);
     }
 
     #[test]

@@ -1,11 +1,8 @@
-//! The settings of a container engine. No request can choose any of these.
+//! The options of a container engine. No request can choose any of these.
 
 use std::path::Path;
 
-/// Where the set-up writes the id of the image it has built or fetched.
-pub const PIN: &str = "/etc/crucible/image";
-/// What the image is called when there is no pin.
-pub const DEFAULT_IMAGE: &str = "crucible/python:local";
+use crate::pin::{DEFAULT_IMAGE, IMAGE_PIN, read_pin};
 
 /// Which Docker, and which image.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,17 +23,12 @@ pub struct DockerArgs {
 }
 
 impl DockerArgs {
-    /// The image that was asked for, or the one that the set-up has pinned.
-    pub fn image(&self) -> String {
-        self.image
-            .clone()
-            .or_else(|| pinned(Path::new(PIN)))
-            .unwrap_or_else(|| DEFAULT_IMAGE.into())
+    /// The image of the option; without one the pinned image, and without a pin
+    /// [`DEFAULT_IMAGE`].
+    pub async fn image(&self) -> String {
+        match &self.image {
+            Some(image) => image.clone(),
+            None => read_pin(Path::new(IMAGE_PIN)).await.unwrap_or_else(|_| DEFAULT_IMAGE.into()),
+        }
     }
-}
-
-/// The id in a pin file.
-pub(crate) fn pinned(file: &Path) -> Option<String> {
-    let pin = std::fs::read_to_string(file).ok()?.trim().to_owned();
-    (!pin.is_empty()).then_some(pin)
 }

@@ -152,7 +152,8 @@ impl Cgroup {
                 self.set(Controller::Cpu, "cpu.cfs_quota_us", quota)
             }
             CgroupHierarchy::V2(_) => {
-                self.set(Controller::Cpu, "cpu.max", format!("{quota} {CPU_PERIOD_MICROS}"))
+                let path = self.dir(Controller::Cpu).join("cpu.max");
+                write(&path, &format!("{quota} {CPU_PERIOD_MICROS}"))
             }
         }
     }
@@ -246,12 +247,7 @@ impl Cgroup {
         self.hierarchy.dirs().into_iter().map(|dir| dir.join(&self.name))
     }
 
-    fn set(
-        &self,
-        controller: Controller,
-        file: &str,
-        value: impl ToString,
-    ) -> Result<(), CgroupError> {
+    fn set(&self, controller: Controller, file: &str, value: u64) -> Result<(), CgroupError> {
         write(&self.dir(controller).join(file), &value.to_string())
     }
 }

@@ -1,17 +1,20 @@
-//! The Docker daemon: the few calls this engine makes, each with a deadline of its own.
+//! The Docker daemon: the few calls that this engine makes, each with a timeout of its own.
 //!
-//! The rule it keeps: nothing that is asked of the daemon can hang the platform. A runtime that hangs
-//! takes `docker inspect` with it, so even a question has a deadline.
+//! The rule it keeps: no call to the daemon can hang the platform. When a runtime hangs, `docker
+//! inspect` hangs with it, so even a query has a timeout.
 //!
-//! bollard's own time-out covers the headers of an answer only, and bollard never sends the version
-//! of the interface it speaks, which is why the version is negotiated when the connection is made.
+//! bollard's own timeout ends when the headers of a response have arrived, and bollard never sends the
+//! version of the API that it speaks, which is why the version is negotiated when the connection is
+//! made.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::errors::Error;
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerState, ImageInspect, SystemInfo,
+    ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerSummary, ImageInspect,
+    SystemInfo,
 };
 use bollard::query_parameters::{
     AttachContainerOptions, CreateContainerOptions, ListContainersOptions, RemoveContainerOptions,
@@ -22,55 +25,75 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use tokio::io::AsyncWrite;
 
-/// For a question.
-const QUESTION: Duration = Duration::from_secs(10);
-/// For making, starting or taking away a container, on a machine that is busy.
-const WORK: Duration = Duration::from_secs(30);
+/// For a call that changes nothing.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// For creating, starting or removing a container, on a machine that is busy.
+const MUTATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two looks at a container that is about to end.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What the daemon did not do, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why a call to the daemon failed. The message may be shown to a client; the source may not.
+#[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The address names no socket on this machine.
-    #[error(
-        "{host} is not a socket on this machine\n  hint: set DOCKER_HOST to unix:///path; the \
-         counters of the containers can only be read on Docker's own machine"
-    )]
-    Elsewhere {
-        /// What was given.
+    /// The address is not a socket on this machine.
+    #[error("{host:?} is not a socket on this machine")]
+    NotLocal {
+        /// The address.
         host: String,
     },
-    /// Nobody answers.
-    #[error("cannot {what}: Docker does not answer ({reason})\n  hint: start it, or run `doctor`")]
-    Away {
-        /// What was asked for.
-        what: &'static str,
-        /// What the connection said.
-        reason: String,
+    /// There is no connection to the daemon.
+    #[error("cannot {operation}: Docker does not answer")]
+    Unreachable {
+        /// What was tried.
+        operation: &'static str,
+        /// The error of the connection.
+        source: Error,
     },
-    /// It answers, but not this.
-    #[error("cannot {what}: no answer from Docker within {} s", after.as_secs())]
-    Late {
-        /// What was asked for.
-        what: &'static str,
-        /// How long it had.
+    /// The daemon did not respond in time.
+    #[error("cannot {operation}: no response from Docker within {} s", after.as_secs())]
+    Timeout {
+        /// What was tried.
+        operation: &'static str,
+        /// The timeout.
         after: Duration,
     },
-    /// There is no such thing.
-    #[error("cannot {what}: {reason}")]
-    Unknown {
-        /// What was asked for.
-        what: &'static str,
-        /// What the daemon said.
-        reason: String,
+    /// The daemon does not have the image or the container.
+    #[error("cannot {operation}: Docker does not have it")]
+    NotFound {
+        /// What was tried.
+        operation: &'static str,
+        /// The daemon's error.
+        source: Error,
     },
-    /// It refused.
-    #[error("cannot {what}: {reason}")]
-    Refused {
-        /// What was asked for.
-        what: &'static str,
-        /// What the daemon said.
-        reason: String,
+    /// The daemon responded with another error.
+    #[error("cannot {operation}: Docker reports an error")]
+    Api {
+        /// What was tried.
+        operation: &'static str,
+        /// The daemon's error.
+        source: Error,
     },
+    /// The server is shutting down.
+    #[error("cannot {operation}: the server is shutting down")]
+    ShuttingDown {
+        /// What was tried.
+        operation: &'static str,
+    },
+}
+
+impl DaemonError {
+    /// What the operator can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotLocal { .. } => Some(
+                "set DOCKER_HOST to unix:///path: the counters of the containers can only be read \
+                 on Docker's own machine",
+            ),
+            Self::Unreachable { .. } => Some("start Docker, or run `doctor`"),
+            Self::Timeout { .. } => Some("see whether `docker ps` hangs; if so, restart Docker"),
+            Self::NotFound { .. } | Self::Api { .. } | Self::ShuttingDown { .. } => None,
+        }
+    }
 }
 
 /// A container's three streams.
@@ -86,37 +109,38 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Connects, and agrees on a version of the interface.
+    /// Connects, and negotiates the version of the API.
     ///
     /// # Errors
     ///
-    /// When the address is not a local socket, or nobody answers there.
+    /// When the address is not a local socket, or no daemon answers there.
     pub async fn connect(host: &str) -> Result<Self, DaemonError> {
-        let what = "reach Docker";
+        let operation = "connect to Docker";
         let path = host.strip_prefix("unix://").filter(|path| path.starts_with('/'));
-        let path = path.ok_or_else(|| DaemonError::Elsewhere { host: host.to_owned() })?;
-        let docker = Docker::connect_with_unix(path, WORK.as_secs(), API_DEFAULT_VERSION)
-            .map_err(|error| DaemonError::Away { what, reason: error.to_string() })?;
-        let docker = within(what, QUESTION, docker.negotiate_version()).await?;
+        let path = path.ok_or_else(|| DaemonError::NotLocal { host: host.to_owned() })?;
+        let docker =
+            Docker::connect_with_unix(path, MUTATION_TIMEOUT.as_secs(), API_DEFAULT_VERSION)
+                .map_err(|source| DaemonError::Unreachable { operation, source })?;
+        let docker = call(operation, QUERY_TIMEOUT, docker.negotiate_version()).await?;
         Ok(Self { docker })
     }
 
-    /// What the daemon says about itself and its machine.
+    /// The daemon's description of itself and its machine.
     ///
     /// # Errors
     ///
-    /// When it does not answer.
+    /// When the call fails.
     pub async fn info(&self) -> Result<SystemInfo, DaemonError> {
-        within("ask Docker about itself", QUESTION, self.docker.info()).await
+        call("read Docker's information", QUERY_TIMEOUT, self.docker.info()).await
     }
 
-    /// The version of the interface that is spoken.
+    /// The negotiated version of the API.
     pub(crate) fn api_version(&self) -> String {
         self.docker.client_version().to_string()
     }
 
     pub(crate) async fn image(&self, name: &str) -> Result<ImageInspect, DaemonError> {
-        within("find the sandbox image", QUESTION, self.docker.inspect_image(name)).await
+        call("find the sandbox image", QUERY_TIMEOUT, self.docker.inspect_image(name)).await
     }
 
     pub(crate) async fn create(
@@ -125,8 +149,8 @@ impl Daemon {
         body: ContainerCreateBody,
     ) -> Result<String, DaemonError> {
         let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
-        let made = self.docker.create_container(Some(options), body);
-        Ok(within("make a container", WORK, made).await?.id)
+        let created = self.docker.create_container(Some(options), body);
+        Ok(call("create a container", MUTATION_TIMEOUT, created).await?.id)
     }
 
     pub(crate) async fn attach(&self, id: &str) -> Result<Attached, DaemonError> {
@@ -139,90 +163,87 @@ impl Daemon {
         };
         let attached = self.docker.attach_container(id, Some(options));
         let AttachContainerResults { output, input } =
-            within("attach to a container", QUESTION, attached).await?;
+            call("attach to a container", QUERY_TIMEOUT, attached).await?;
         Ok(Attached { output: output.boxed(), input })
     }
 
     pub(crate) async fn start(&self, id: &str) -> Result<(), DaemonError> {
-        within("start a container", WORK, self.docker.start_container(id, None)).await
+        let started = self.docker.start_container(id, None);
+        call("start a container", MUTATION_TIMEOUT, started).await
     }
 
-    /// All that the daemon knows about a container.
+    /// The daemon's description of a container.
     ///
     /// # Errors
     ///
-    /// When it does not answer, or there is no such container.
+    /// When the call fails, or there is no such container.
     pub async fn inspect(&self, id: &str) -> Result<ContainerInspectResponse, DaemonError> {
-        within("look at a container", QUESTION, self.docker.inspect_container(id, None)).await
+        let inspected = self.docker.inspect_container(id, None);
+        call("inspect a container", QUERY_TIMEOUT, inspected).await
     }
 
-    /// Waits until a container that has been killed is known to have ended. That it is not known in
-    /// time is no fault: taking it away will show.
+    /// Waits until the daemon knows that a killed container has ended. There is no error: if it does
+    /// not know in time, the call that removes the container fails.
     pub(crate) async fn wait(&self, id: &str) {
-        let options = None::<WaitContainerOptions>;
-        let mut ended = self.docker.wait_container(id, options);
-        // A container that did not exit with 0 is an error to bollard; it is as good.
-        let _ended = tokio::time::timeout(QUESTION, ended.next()).await;
+        let mut ended = self.docker.wait_container(id, None::<WaitContainerOptions>);
+        // For bollard a container that did not exit with 0 is an error; here it has ended all the same.
+        tokio::time::timeout(QUERY_TIMEOUT, ended.next()).await.ok();
     }
 
     /// The state of a container that is about to end, once it has ended.
     pub(crate) async fn ended(&self, id: &str) -> Result<ContainerState, DaemonError> {
-        let what = "see a container end";
         let poll = async {
             loop {
                 let state = self.inspect(id).await?.state.unwrap_or_default();
                 if state.running != Some(true) {
                     return Ok(state);
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
-        let late = |_| DaemonError::Late { what, after: QUESTION };
-        tokio::time::timeout(QUESTION, poll).await.map_err(late)?
+        let operation = "wait for a container's end";
+        let timed_out = |_| DaemonError::Timeout { operation, after: QUERY_TIMEOUT };
+        tokio::time::timeout(QUERY_TIMEOUT, poll).await.map_err(timed_out)?
     }
 
-    /// Expected a container, if it runs, and takes it away. That there is none is as good.
+    /// Kills a container, if it runs, and removes it.
     pub(crate) async fn remove(&self, id: &str) -> Result<(), DaemonError> {
         let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
         let removed = self.docker.remove_container(id, Some(options));
-        within("take a container away", WORK, removed).await
+        call("remove a container", MUTATION_TIMEOUT, removed).await
     }
 
-    /// The ids and labels of all containers, running or not, that carry `label`.
-    ///
-    /// # Errors
-    ///
-    /// When it does not answer.
+    /// The ids and labels of all containers, running or not, that have `label`.
     pub(crate) async fn labelled(
         &self,
         label: &str,
-    ) -> Result<Vec<(String, std::collections::HashMap<String, String>)>, DaemonError> {
+    ) -> Result<Vec<(String, HashMap<String, String>)>, DaemonError> {
         let filters = [("label".to_owned(), vec![label.to_owned()])].into();
         let options =
             ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         let listed = self.docker.list_containers(Some(options));
-        let listed = within("list containers", QUESTION, listed).await?;
-        let with_labels =
-            |it: bollard::models::ContainerSummary| Some((it.id?, it.labels.unwrap_or_default()));
-        Ok(listed.into_iter().filter_map(with_labels).collect())
+        let containers = call("list containers", QUERY_TIMEOUT, listed).await?;
+        let id_and_labels = |container: ContainerSummary| {
+            Some((container.id?, container.labels.unwrap_or_default()))
+        };
+        Ok(containers.into_iter().filter_map(id_and_labels).collect())
     }
 }
 
-/// Waits for `answer`, but not for ever.
-async fn within<T>(
-    what: &'static str,
+/// Waits for `response` until the timeout, and sorts the errors.
+async fn call<T>(
+    operation: &'static str,
     after: Duration,
-    answer: impl Future<Output = Result<T, Error>>,
+    response: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, DaemonError> {
-    let answer = tokio::time::timeout(after, answer).await;
-    answer.map_err(|_| DaemonError::Late { what, after })?.map_err(|error| match error {
-        Error::DockerResponseServerError { status_code: 404, message } => {
-            DaemonError::Unknown { what, reason: message }
+    let timed_out = || DaemonError::Timeout { operation, after };
+    let response = tokio::time::timeout(after, response).await.map_err(|_| timed_out())?;
+    response.map_err(|source| match source {
+        Error::DockerResponseServerError { status_code: 404, .. } => {
+            DaemonError::NotFound { operation, source }
         }
-        Error::DockerResponseServerError { message, .. } => {
-            DaemonError::Refused { what, reason: message }
-        }
-        Error::RequestTimeoutError => DaemonError::Late { what, after },
-        error => DaemonError::Away { what, reason: error.to_string() },
+        Error::DockerResponseServerError { .. } => DaemonError::Api { operation, source },
+        Error::RequestTimeoutError => timed_out(),
+        source => DaemonError::Unreachable { operation, source },
     })
 }

@@ -1,65 +1,65 @@
-//! What `doctor` says about Docker on this machine.
+//! The checks of `doctor` for Docker on this machine.
 
 use std::path::Path;
 
 use bollard::models::SystemInfo;
+use shared::Engine as _;
 use shared::cli::Diagnosis;
 
-use crate::args::{DockerArgs, PIN, pinned};
+use crate::args::DockerArgs;
 use crate::daemon::Daemon;
-use crate::engine::{DockerEngine, Runtime};
+use crate::engine::{DockerEngine, SETUP_HINT};
+use crate::error_chain::error_chain;
+use crate::pin::{IMAGE_PIN, read_pin};
+use crate::runtime::Runtime;
 
-const SET_UP: &str = "run infrastructure/setup/setup.sh";
-
-/// Looks at everything an engine on `runtime` needs, and at last starts one, which runs a program.
+/// Checks everything that an engine on `runtime` needs, and then starts one, which runs a program.
 pub async fn diagnose(args: &DockerArgs, runtime: Runtime) -> Vec<Diagnosis> {
     let daemon = match Daemon::connect(&args.docker_host).await {
         Ok(daemon) => daemon,
-        Err(error) => return vec![Diagnosis::missing("docker", error.to_string(), SET_UP)],
+        Err(error) => return vec![missing("docker", &error, error.hint())],
     };
     let info = match daemon.info().await {
         Ok(info) => info,
-        Err(error) => return vec![Diagnosis::missing("docker", error.to_string(), SET_UP)],
+        Err(error) => return vec![missing("docker", &error, error.hint())],
     };
-    let mut findings = vec![
-        Diagnosis::good(
-            "docker",
-            format!(
-                "{} at {}, interface {}",
-                info.server_version.as_deref().unwrap_or("of unknown version"),
-                args.docker_host,
-                daemon.api_version()
-            ),
-        ),
-        runtimes(&info, runtime),
-        seccomp(&info),
-        image(args, &daemon).await,
+    let version = info.server_version.as_deref().unwrap_or("of unknown version");
+    let interface = daemon.api_version();
+    let docker = format!("{version} at {}, interface {interface}", args.docker_host);
+    let mut diagnoses = vec![
+        Diagnosis::good("docker", docker),
+        diagnose_runtime(&info, runtime),
+        diagnose_seccomp(&info),
+        diagnose_image(args, &daemon).await,
     ];
-    findings.push(match Box::pin(DockerEngine::start(args, runtime)).await {
+    diagnoses.push(match Box::pin(DockerEngine::start(args, runtime)).await {
         Ok(engine) => {
-            use shared::Engine as _;
-            let version = engine.layout.as_ref().map_or(0, crate::counters::CgroupLayout::version);
+            let version = engine.cgroup_version().unwrap_or_default();
             engine.close().await;
-            let seen = format!("a program ran and its walls were seen, control groups v{version}");
-            Diagnosis::good("sandbox", seen)
+            let found = format!("a program ran and its isolation was verified, cgroup v{version}");
+            Diagnosis::good("sandbox", found)
         }
-        Err(error) => Diagnosis::missing("sandbox", error.to_string(), SET_UP),
+        Err(error) => missing("sandbox", &error, error.hint()),
     });
-    findings
+    diagnoses
 }
 
-fn runtimes(info: &SystemInfo, runtime: Runtime) -> Diagnosis {
-    let mut known: Vec<_> = info.runtimes.iter().flatten().map(|(name, _)| name.clone()).collect();
-    known.sort();
-    let seen = format!("{}; Docker knows {}", runtime.name, known.join(", "));
-    if known.iter().any(|name| name == runtime.name) {
-        Diagnosis::good("runtime", seen)
+fn missing(subject: &str, error: &dyn std::error::Error, hint: Option<&str>) -> Diagnosis {
+    Diagnosis::missing(subject, error_chain(error), hint.unwrap_or(SETUP_HINT))
+}
+
+fn diagnose_runtime(info: &SystemInfo, runtime: Runtime) -> Diagnosis {
+    let mut names: Vec<_> = info.runtimes.iter().flatten().map(|(name, _)| name.clone()).collect();
+    names.sort();
+    let found = format!("{}; Docker knows {}", runtime.name, names.join(", "));
+    if names.iter().any(|name| name == runtime.name) {
+        Diagnosis::good("runtime", found)
     } else {
-        Diagnosis::missing("runtime", format!("no {seen}"), SET_UP)
+        Diagnosis::missing("runtime", format!("no {found}"), SETUP_HINT)
     }
 }
 
-fn seccomp(info: &SystemInfo) -> Diagnosis {
+fn diagnose_seccomp(info: &SystemInfo) -> Diagnosis {
     let options = info.security_options.as_deref().unwrap_or_default();
     if options.iter().any(|option| option.contains("name=seccomp")) {
         Diagnosis::good("seccomp", "the kernel and dockerd filter system calls")
@@ -69,21 +69,21 @@ fn seccomp(info: &SystemInfo) -> Diagnosis {
     }
 }
 
-async fn image(args: &DockerArgs, daemon: &Daemon) -> Diagnosis {
-    let name = args.image();
-    let found = match daemon.image(&name).await {
+async fn diagnose_image(args: &DockerArgs, daemon: &Daemon) -> Diagnosis {
+    let name = args.image().await;
+    let id = match daemon.image(&name).await {
         Ok(image) => image.id.unwrap_or_default(),
-        Err(error) => return Diagnosis::missing("image", error.to_string(), SET_UP),
+        Err(error) => return missing("image", &error, None),
     };
-    match pinned(Path::new(PIN)) {
-        Some(pin) if pin == found => Diagnosis::good("image", format!("{found}, as pinned")),
-        Some(pin) => {
-            let seen = format!("{name} is {found}, and {PIN} says {pin}");
-            Diagnosis::warning("image", seen, "leave --image out to use the pinned one")
+    match read_pin(Path::new(IMAGE_PIN)).await {
+        Ok(pin) if pin == id => Diagnosis::good("image", format!("{id}, as pinned")),
+        Ok(pin) => {
+            let found = format!("{name} is {id}, and {IMAGE_PIN} names {pin}");
+            Diagnosis::warning("image", found, "leave --image out to use the pinned one")
         }
-        None => {
-            let seen = format!("{name} is {found}, and nothing is pinned");
-            Diagnosis::warning("image", seen, format!("{SET_UP}: it writes {PIN}"))
+        Err(_) => {
+            let found = format!("{name} is {id}, and no image is pinned");
+            Diagnosis::warning("image", found, format!("{SETUP_HINT}: it writes {IMAGE_PIN}"))
         }
     }
 }

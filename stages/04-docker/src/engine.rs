@@ -1,133 +1,116 @@
 //! An engine that runs each program in a container of its own.
 //!
-//! The rule it keeps: one evaluation, one container, nothing carried from one to the next. Before the
-//! first program, the walls of a real container are looked at from outside; an engine whose walls do
-//! not stand does not start.
+//! The rule it keeps: one evaluation, one container, and nothing passes from one to the next. Before
+//! the first program of a user, a program of the engine's own runs, and the isolation of its container
+//! is verified from outside; where that fails, the engine does not start.
 //!
-//! What it does not protect against: the kernel is shared. A fault in one of its allowed calls is a
-//! way out, and there the next stage begins.
+//! What it does not protect against: the kernel is shared. An error in one of the allowed system
+//! calls is a way out; the next stage answers that.
 
-use std::sync::Arc;
-
-use bollard::models::{ContainerCreateBody, SystemInfo};
+use bollard::models::ContainerCreateBody;
 use shared::{
     BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Stream,
+    Submission, Verdict,
 };
-use shared::{Submission, Verdict};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::args::DockerArgs;
-use crate::counters::CgroupLayout;
+use crate::cgroup::CgroupLayout;
 use crate::daemon::{Daemon, DaemonError};
+use crate::error_chain::{BoxError, error_chain};
+use crate::init_message::InitMessage;
+use crate::isolation_check::{ContainerSnapshot, IsolationError};
+use crate::launcher::Launcher;
 use crate::outcome::{RunObservation, Stop, decide};
-use crate::proof::{ContainerSnapshot, IsolationCheck};
+use crate::profile::SandboxProfile;
 use crate::reaper::{Container, Reaper};
-use crate::report::InitMessage;
-use crate::{proof, run, seccomp, spec};
+use crate::runtime::Runtime;
+use crate::{run, seccomp};
 
-/// What runs the containers, and what is different about it.
-#[derive(Debug, Clone, Copy)]
-pub struct Runtime {
-    /// The engine's name in every answer.
-    pub engine: &'static str,
-    /// The name that Docker knows it by.
-    pub name: &'static str,
-    /// Its own version.
-    pub version: fn(SystemInfo) -> BoxFuture<'static, Result<String, String>>,
-    /// How many processes and threads of the host a program may have that may have so many itself.
-    pub pids: fn(u64) -> u64,
-    /// Whether those processes are the program's, one for one.
-    pub counts_guest_pids: bool,
-    /// Whether a program can kill the container's init.
-    pub init_killable: bool,
-    /// How it is proven to be in force.
-    pub prove: IsolationCheck,
-}
-
-/// Docker's usual runtime: processes of the host's own kernel, behind walls.
-pub const RUNC: Runtime = Runtime {
-    engine: "docker",
-    name: "runc",
-    version: |info| {
-        let version = info.runc_commit.and_then(|commit| commit.id).unwrap_or_default();
-        Box::pin(async { Ok(version) })
-    },
-    pids: |pids| pids + 1, // init
-    counts_guest_pids: true,
-    init_killable: false,
-    prove: proof::prove_runc,
-};
+/// What the operator can do about most of what is missing.
+pub(crate) const SETUP_HINT: &str = "run infrastructure/setup/setup.sh";
 
 /// Why the engine could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// Docker did not do what was asked.
+    /// A call to Docker failed.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
-    /// There is no such image.
-    #[error(
-        "Docker has no image {image}: {source}\n  hint: run infrastructure/setup/setup.sh, or name \
-         another with --image"
-    )]
+    /// Docker does not have the image.
+    #[error("Docker has no image {image}")]
     NoImage {
-        /// What was asked for.
+        /// The image.
         image: String,
-        /// What Docker said.
+        /// Docker's error.
         source: DaemonError,
     },
-    /// Docker does not know the runtime.
-    #[error(
-        "Docker has no runtime {runtime}, and no other will do\n  hint: run \
-         infrastructure/setup/setup.sh"
-    )]
+    /// Docker does not have the runtime.
+    #[error("Docker has no runtime {runtime}, and the engine uses no other")]
     NoRuntime {
         /// The runtime.
         runtime: &'static str,
     },
-    /// A container does not have the walls it should have.
-    #[error("the sandbox of runtime {runtime} is not what it should be: {reason}")]
-    NotProven {
+    /// The runtime's version could not be read.
+    #[error("cannot read the version of runtime {runtime}")]
+    NoVersion {
         /// The runtime.
         runtime: &'static str,
-        /// What was seen.
-        reason: String,
+        /// Why.
+        source: BoxError,
     },
+    /// A container is not isolated as its specification requires.
+    #[error("the isolation of a container under runtime {runtime} was not verified")]
+    NotVerified {
+        /// The runtime.
+        runtime: &'static str,
+        /// What was found.
+        source: IsolationError,
+    },
+}
+
+impl EngineError {
+    /// What the operator can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Daemon(error) => error.hint(),
+            Self::NoImage { .. } => {
+                Some("run infrastructure/setup/setup.sh, or name another image with --image")
+            }
+            Self::NoRuntime { .. } | Self::NoVersion { .. } => Some(SETUP_HINT),
+            Self::NotVerified { source, .. } => source.hint(),
+        }
+    }
 }
 
 /// Runs each program in a container of its own.
 pub struct DockerEngine {
-    pub(crate) daemon: Daemon,
-    pub(crate) runtime: Runtime,
-    pub(crate) reaper: Arc<Reaper>,
-    /// Where the counters lie; none until the first container has shown it.
-    pub(crate) layout: Option<CgroupLayout>,
+    launcher: Launcher,
     sandbox: SandboxInfo,
-    image: String,
-    seccomp: String,
 }
 
 impl DockerEngine {
     // ANCHOR: start
-    /// An engine on `runtime`. Takes away what a killed one has left behind, runs a program, and
-    /// looks at its container from outside: fails closed.
+    /// An engine on `runtime`. Removes the containers of dead instances, runs a program, and verifies
+    /// the isolation of its container from outside: fails closed.
     ///
     /// # Errors
     ///
-    /// When Docker, the runtime or the image is missing, or the walls do not stand.
+    /// When Docker, the runtime or the image is missing, or the isolation was not verified.
     pub async fn start(args: &DockerArgs, runtime: Runtime) -> Result<Self, EngineError> {
         let daemon = Daemon::connect(&args.docker_host).await?;
         let info = daemon.info().await?;
-        if !info.runtimes.as_ref().is_some_and(|known| known.contains_key(runtime.name)) {
+        if !info.runtimes.as_ref().is_some_and(|runtimes| runtimes.contains_key(runtime.name)) {
             return Err(EngineError::NoRuntime { runtime: runtime.name });
         }
-        let not_proven = |reason| EngineError::NotProven { runtime: runtime.name, reason };
-        let version = (runtime.version)(info).await.map_err(not_proven)?;
-        let asked = args.image();
-        let image = match daemon.image(&asked).await {
-            // By its content, so that a name that is moved meanwhile moves nothing here.
+        let version = (runtime.version)(info).await;
+        let version =
+            version.map_err(|source| EngineError::NoVersion { runtime: runtime.name, source })?;
+        let name = args.image().await;
+        let image = match daemon.image(&name).await {
+            // By its content, so that moving the name to another image changes nothing here.
             Ok(image) => image.id.unwrap_or_default(),
-            Err(source) => return Err(EngineError::NoImage { image: asked, source }),
+            Err(source) => return Err(EngineError::NoImage { image: name, source }),
         };
         let sandbox = SandboxInfo {
             engine: runtime.engine.to_owned(),
@@ -136,80 +119,88 @@ impl DockerEngine {
             image_digest: Some(image.clone()),
         };
         let reaper = Reaper::new(daemon.clone());
-        let left_over = reaper.reap_leftovers().await?;
-        tracing::info!(left_over, "took away what a killed stage left behind");
-        let seccomp = seccomp::profile().to_string();
-        let mut engine = Self { daemon, runtime, reaper, layout: None, sandbox, image, seccomp };
-        let (seen, layout) = engine.examine().await.map_err(not_proven)?;
-        engine.layout = Some(layout);
-        tracing::info!(seen, "proven");
+        let orphans = reaper.remove_orphans().await?;
+        tracing::info!(orphans, "removing the containers of dead instances");
+        let (profile, seccomp) = (SandboxProfile::python(image), seccomp::profile().to_string());
+        let launcher = Launcher { daemon, runtime, reaper, layout: None, profile, seccomp };
+        let mut engine = Self { launcher, sandbox };
+        let verified = engine.inspect_isolation().await;
+        let (found, layout) = verified
+            .map_err(|source| EngineError::NotVerified { runtime: runtime.name, source })?;
+        engine.launcher.layout = Some(layout);
+        tracing::info!(found, "isolation verified");
         Ok(engine)
     }
     // ANCHOR_END: start
 
     /// The specification of a container for a program with these limits.
     pub fn specification(&self, limits: &Limits) -> ContainerCreateBody {
-        let parts = spec::SpecInputs {
-            image: &self.image,
-            runtime: self.runtime.name,
-            seccomp: &self.seccomp,
-            pids: (self.runtime.pids)(limits.pids),
-            labels: self.reaper.labels(),
-            hostname: Uuid::new_v4().simple().to_string()[..12].to_owned(),
-        };
-        spec::specification(parts, limits)
+        self.launcher.specification(limits)
     }
 
-    /// Runs a small program, and has its container proven while it still stands.
-    pub(crate) async fn examine(&self) -> Result<(String, CgroupLayout), String> {
+    /// Verifies from outside that a new container is isolated, and reports what was found.
+    ///
+    /// # Errors
+    ///
+    /// What differs from the specification, or could not be seen.
+    pub async fn verify_isolation(&self) -> Result<String, IsolationError> {
+        Ok(self.inspect_isolation().await?.0)
+    }
+
+    /// Runs a small program, and verifies the isolation of its container before it is removed.
+    async fn inspect_isolation(&self) -> Result<(String, CgroupLayout), IsolationError> {
         let code = "print(open('/proc/version').read().strip())";
-        let (facts, buffer, container) = self.hold(code, PROBE_LIMITS).await?;
-        if facts.stop != Stop::Reported(InitMessage::Exited(0)) {
-            let said = buffer.output(Stream::Stderr).text;
-            return Err(format!("a first program ended as {:?}: {said}", facts.stop));
+        let (observation, buffer, container) = self.run_and_keep(code, PROBE_LIMITS).await?;
+        if observation.stop != Stop::Reported(InitMessage::Exited(0)) {
+            let stderr = buffer.output(Stream::Stderr).text;
+            return Err(IsolationError::ProgramFailed { stop: observation.stop, stderr });
         }
-        let (id, said) = (&container.id, |error: DaemonError| error.to_string());
-        let inspected = self.daemon.inspect(id).await.map_err(said)?;
+        let id = &container.id;
+        let inspected = self.launcher.daemon.inspect(id).await?;
         let pid = inspected.state.and_then(|state| state.pid).unwrap_or(0);
         let runtime = inspected.host_config.and_then(|host| host.runtime).unwrap_or_default();
-        if runtime != self.runtime.name {
-            return Err(format!("Docker says that a container has the runtime {runtime:?}"));
+        if runtime != self.launcher.runtime.name {
+            let found = format!("Docker reports the runtime {runtime:?} for a container");
+            return Err(IsolationError::Mismatch { found, hint: None });
         }
-        let layout = CgroupLayout::learn(pid, id)?;
+        let layout = CgroupLayout::detect(pid, id).await?;
         let kernel_inside = buffer.output(Stream::Stdout).text.trim().to_owned();
-        let told = format!("Docker says {runtime}");
-        let witness = ContainerSnapshot { id: id.clone(), pid, told, kernel_inside };
-        let seen = (self.runtime.prove)(witness).await?;
-        container.end().await;
-        Ok((seen, layout))
+        let evidence = format!("Docker reports {runtime}");
+        let snapshot = ContainerSnapshot { id: id.clone(), pid, evidence, kernel_inside };
+        let found = (self.launcher.runtime.verify)(snapshot).await?;
+        container.remove().await;
+        Ok((found, layout))
     }
 
-    /// Runs `code` and gives its container back, which stands until it is dropped.
-    pub(crate) async fn hold(
+    /// Runs `code` and returns its container, which exists until it is dropped.
+    async fn run_and_keep(
         &self,
         code: &str,
         limits: Limits,
-    ) -> Result<(RunObservation, OutputBuffer, Container), String> {
+    ) -> Result<(RunObservation, OutputBuffer, Container), IsolationError> {
         let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
         let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
-        let ran = run::run(self, &job, &buffer, CancellationToken::new()).await;
-        match ran.map_err(|error| error.to_string())? {
-            Some((facts, container)) => Ok((facts, buffer, container)),
-            None => Err("it was cancelled, but by nobody".to_owned()),
-        }
+        let ran = run::run(&self.launcher, &job, &buffer, CancellationToken::new()).await?;
+        let (observation, container) = ran.ok_or(IsolationError::Cancelled)?;
+        Ok((observation, buffer, container))
     }
 
-    /// How many containers of this engine there are at this moment.
+    /// The version of the cgroup hierarchy that the containers are in: 1 or 2.
+    pub(crate) fn cgroup_version(&self) -> Option<u8> {
+        self.launcher.layout.as_ref().map(CgroupLayout::version)
+    }
+
+    /// The number of containers of this engine at this moment.
     ///
     /// # Errors
     ///
     /// When Docker does not answer.
     pub async fn remaining(&self) -> Result<usize, DaemonError> {
-        self.reaper.remaining().await
+        self.launcher.reaper.remaining().await
     }
 }
 
-/// For the engine's own programs.
+/// The limits of the engine's own programs.
 pub const PROBE_LIMITS: Limits = Limits {
     timeout_seconds: 20.0,
     cpu_seconds: 20.0,
@@ -232,25 +223,29 @@ impl Engine for DockerEngine {
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict> {
         Box::pin(async move {
-            let (facts, container) = match run::run(self, job, buffer, cancel).await {
+            let (observation, container) = match run::run(&self.launcher, job, buffer, cancel).await
+            {
                 Ok(Some(ran)) => ran,
                 Ok(None) => {
                     return Verdict::new(Outcome::Cancelled, Evidence::new("cancelled"));
                 }
-                Err(error) => return Verdict::engine_error(error),
+                Err(error) => {
+                    tracing::warn!(id = %job.id, error = error_chain(&error), "no container");
+                    return Verdict::engine_error(error);
+                }
             };
-            let verdict = decide(&facts, &job.submission.limits);
-            match facts.stop {
-                // Nothing of the program is left: its container can go behind the answer's back.
-                Stop::Reported(_) | Stop::SandboxDied => container.leave().await,
-                // It still runs, and nobody is told that it has ended before it has.
-                _ => container.end().await,
+            let verdict = decide(&observation, &job.submission.limits);
+            match observation.stop {
+                // Nothing of the program is left: the container may be removed after the response.
+                Stop::Reported(_) | Stop::SandboxDied => container.remove_in_background().await,
+                // The program still runs, and its end is not reported before it has ended.
+                _ => container.remove().await,
             }
             verdict
         })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.reaper.close())
+        Box::pin(self.launcher.reaper.close())
     }
 }

@@ -1,64 +1,73 @@
-//! Stage 4: a container for each program, with no network, no rights, and every limit set.
+//! Stage 4: a container for each program, with no network, no privileges, and every limit set.
 //!
 //! Read in this order:
 //!
-//! 1. `spec`: the container's specification, wall by wall, with `seccomp` for the system calls;
-//! 2. `loader.py`: what runs inside, and how the program gets there (`delivery`);
-//! 3. `run`: one evaluation, from creation to its end, with `report` and `stdio` for what comes out;
-//! 4. `counters` and `outcome`: what the kernel counted, and what follows from it;
-//! 5. `reaper` and `kill`: how everything is taken away again, whatever happens;
-//! 6. `proof`: how the walls are seen from outside, and [`DockerEngine`], which puts it together.
+//! 1. `spec`: the container's specification, attack by attack, with `seccomp` for the system calls;
+//! 2. `profile` and `init.py`: what runs in the container; `payload`: how the program gets there;
+//! 3. `launcher` and `run`: one evaluation, from the container's creation to the program's end, with
+//!    `stdio` and `init_message` for its output, and `resource_sampler` for what it uses;
+//! 4. `cgroup` and `outcome`: what the kernel counted, and what follows from it;
+//! 5. `reaper`: how every container is removed, whatever happens;
+//! 6. `isolation_check`: how the isolation is verified from outside, and [`DockerEngine`], which
+//!    wires all of it.
 //!
-//! What this stage does not protect: the kernel is the host's, and shared. Whoever finds a fault in
-//! it that can be reached through the calls which are left is out. And this much still shows or is
-//! still shared, each with a line of Python that shows it:
+//! What this stage does not protect: the kernel is the host's, and shared. A program that exploits an
+//! error in it, through one of the system calls that are allowed, is out. And this much is still
+//! visible or shared, each with a line of Python that shows it:
 //!
 //! | what | how to see it |
 //! |---|---|
 //! | the host's kernel, its version and its builder | `open('/proc/version').read()` |
-//! | paths of Docker's on the host, the container's id | `open('/proc/self/mountinfo').read()` |
-//! | users have the host's numbers | `open('/proc/self/uid_map').read()` |
-//! | memory of all sockets of the host: a way to talk to another program | `open('/proc/net/sockstat').read()` |
+//! | Docker's paths on the host, the container's id | `open('/proc/self/mountinfo').read()` |
+//! | users have the same ids as on the host | `open('/proc/self/uid_map').read()` |
+//! | memory of all sockets of the host: a channel to another program | `open('/proc/net/sockstat').read()` |
 //! | processors: their model, their caches, a clock of 60 ns | `open('/proc/cpuinfo').read()` |
-//! | pages of pipes and pending signals are counted per user, and all programs are one | `fcntl.fcntl(fd, 1031, 1 << 20)` on many pipes |
-//! | machine code needs no file that can be run | `ctypes` with `mmap(-1, 4096, prot=7)` |
-//! | init, which runs as the same user: who breaks in gains an exit code | `open('/proc/1/mem', 'r+b')` |
+//! | pages of pipes and pending signals are counted per user, and all programs run as one user | `fcntl.fcntl(fd, 1031, 1 << 20)` on many pipes |
+//! | machine code needs no executable file | `ctypes` with `mmap(-1, 4096, prot=7)` |
+//! | init, which runs as the same user: a program that controls it gains an exit code | `open('/proc/1/mem', 'r+b')` |
 //!
-//! And this is different from a Python outside: below a program's own frame there are two of the
-//! loader's (`sys._getframe(1)`), output is written line by line, and since `sysinfo` is refused,
-//! `os.sysconf('SC_PHYS_PAGES')` is nonsense.
+//! And this differs from Python outside of a container: below a program's own frame there are two of
+//! init.py (`sys._getframe(1)`), output is written line by line, and since `sysinfo` is refused,
+//! `os.sysconf('SC_PHYS_PAGES')` is meaningless.
 
 mod args;
 mod cgroup;
-mod counters;
 mod daemon;
-mod delivery;
 mod doctor;
 mod engine;
-mod kill;
+mod error_chain;
+mod init_message;
+mod isolation_check;
+mod launcher;
 mod outcome;
-mod proof;
+mod payload;
+mod pin;
+mod profile;
 mod reaper;
-mod report;
+mod resource_sampler;
 mod run;
+mod runtime;
 mod seccomp;
+mod self_test;
 mod spec;
 mod stdio;
-mod suite;
-mod watch;
 
-pub use args::{DEFAULT_IMAGE, DockerArgs, PIN};
+pub use args::DockerArgs;
 pub use cgroup::{
-    Cgroup, CgroupError, CgroupHierarchy, CgroupLimits, CgroupMount, Controller, KillOutcome,
+    Cgroup, CgroupError, CgroupHierarchy, CgroupLayout, CgroupLimits, CgroupMount, CgroupStats,
+    Controller, KillOutcome,
 };
-pub use counters::{CgroupLayout, CgroupPaths, CgroupStats};
 pub use daemon::{Daemon, DaemonError};
-pub use delivery::write_payload;
 pub use doctor::diagnose;
-pub use engine::{DockerEngine, EngineError, PROBE_LIMITS, RUNC, Runtime};
+pub use engine::{DockerEngine, EngineError, PROBE_LIMITS};
+pub use error_chain::{BoxError, error_chain};
+pub use init_message::{InitMessage, Nonce};
+pub use isolation_check::{ContainerSnapshot, IsolationCheck, IsolationError};
 pub use outcome::{ContainerExit, RunObservation, Stop, decide};
-pub use proof::{ContainerSnapshot, IsolationCheck};
-pub use report::{InitMessage, Nonce};
-pub use spec::{INIT_SOURCE, USER};
-pub use suite::{Expected, check_outcome, common_suite, run_once};
-pub use watch::{ResourceSampler, SAMPLE_INTERVAL};
+pub use payload::write_payload;
+pub use pin::{DEFAULT_IMAGE, IMAGE_PIN, PinError, read_pin};
+pub use profile::{INIT_SOURCE, SandboxProfile};
+pub use resource_sampler::ResourceSampler;
+pub use runtime::{RUNC, Runtime};
+pub use self_test::{Expected, check_outcome, common_suite, run_once};
+pub use spec::USER;

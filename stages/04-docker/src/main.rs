@@ -1,4 +1,4 @@
-//! Stage 4: the wiring of a queue and a monitor round a container engine.
+//! Stage 4: wires a queue and a monitor around a container engine.
 
 use std::process::ExitCode;
 use std::sync::Arc;

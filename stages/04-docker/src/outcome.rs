@@ -1,72 +1,88 @@
-//! From what was seen to how the evaluation ended: a pure function, and a table of cases under test.
+//! From the observation of a run to its outcome: a pure function, tested by a table of cases.
 //!
-//! The rule it keeps: a limit is named only when it ended the program, and only by the counter that
-//! shows it. A program that is refused a process, copes and exits 0 has `exited`, with the counter in
-//! the evidence. One that was refused and then fails has met its limit.
+//! The rule it keeps: an outcome names a limit only when the limit ended the program, and only by the
+//! counter that shows it. A program that was refused a process, handled that and exited with 0 has
+//! `exited`, with the counter in the evidence. One that was refused a process and failed has exceeded
+//! its limit.
 //!
-//! `disk_exceeded` is claimed only for a submission whose own files do not fit, and never for a
-//! program that runs: no counter of the kernel says that a write to a full file system was refused,
-//! and what the inside says is no evidence. The program gets the error, and shows it if it likes.
+//! `disk_exceeded` is the outcome only of a submission whose own files do not fit, and never of a
+//! program that runs: no counter of the kernel shows that a write to a full file system was refused,
+//! and what the program prints is no evidence. The program gets the error, and can print it.
 
+use std::fmt;
 use std::time::Duration;
 
 use shared::{Evidence, Limits, Outcome, Usage, Verdict};
 use stage_02_queue::signal_name;
 
-use crate::counters::CgroupStats;
-use crate::report::InitMessage;
+use crate::cgroup::CgroupStats;
+use crate::init_message::InitMessage;
 
-/// Why the engine stopped watching.
+/// Why the engine stopped supervising a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
-    /// Init said how the program ended.
+    /// Init reported how the program ended.
     Reported(InitMessage),
-    /// The sandbox ended without a word.
+    /// The sandbox ended without a message of init.
     SandboxDied,
-    /// Somebody cancelled it.
+    /// The evaluation was cancelled.
     Cancelled,
-    /// Its wall-clock time was over.
+    /// The program reached its wall-clock limit.
     WallTimeout,
-    /// Its processor time was over.
+    /// The program reached its limit of processor time.
     CpuTimeout,
-    /// It wrote more than is kept.
+    /// The program wrote more than its limit.
     OutputLimit,
-    /// The platform failed.
-    Fault(String),
+    /// The platform failed. The text may be shown to a client.
+    EngineError(String),
 }
 
-/// What Docker says about a container that has ended.
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reported(message) => write!(f, "init reported {message}"),
+            Self::SandboxDied => f.write_str("the sandbox died"),
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::WallTimeout => f.write_str("wall-clock limit"),
+            Self::CpuTimeout => f.write_str("limit of processor time"),
+            Self::OutputLimit => f.write_str("limit of output"),
+            Self::EngineError(error) => f.write_str(error),
+        }
+    }
+}
+
+/// What Docker reports about a container that has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ContainerExit {
-    /// What its first process ended with.
+    /// The exit code of its first process.
     pub exit_code: Option<i64>,
-    /// Whether the runtime says that it was killed for want of memory.
+    /// Whether the runtime reports that it was killed because of its memory limit.
     pub oom_killed: bool,
 }
 
-/// Everything that was seen of one evaluation.
+/// Everything that was observed of one evaluation.
 #[derive(Debug, Clone)]
 pub struct RunObservation {
-    /// Why the engine stopped watching.
+    /// Why the engine stopped supervising the run.
     pub stop: Stop,
-    /// From the program's first moment to the stop; none when it never began.
+    /// From the program's start to the stop; none when it did not start.
     pub wall: Option<Duration>,
-    /// The counters when the program began.
+    /// The counters when the program started.
     pub before: CgroupStats,
     /// The counters at the end, or the last that could be read.
     pub after: CgroupStats,
-    /// The most processes and threads that were seen at once.
+    /// The maximum of processes and threads in any sample.
     pub pids_seen: Option<u64>,
-    /// What was left of the sandbox, when it ended without a word.
-    pub remains: Option<ContainerExit>,
-    /// Whether a program can kill the container's init: under gVisor it can.
+    /// How the sandbox ended, when it ended without a message of init.
+    pub container_exit: Option<ContainerExit>,
+    /// Whether a program can kill the container's init, as under gVisor.
     pub init_killable: bool,
-    /// Whether the counted processes are the program's, and not the runtime's as well.
+    /// Whether the host counts exactly the program's processes, and not the runtime's as well.
     pub counts_guest_pids: bool,
 }
 
 impl RunObservation {
-    /// Processor time since the program began.
+    /// Processor time since the program started.
     fn cpu(&self) -> Option<Duration> {
         Some(self.after.cpu?.saturating_sub(self.before.cpu.unwrap_or_default()))
     }
@@ -74,14 +90,14 @@ impl RunObservation {
     fn oom(&self) -> Option<&'static str> {
         if self.after.oom_kills.unwrap_or(0) > 0 {
             Some("memory.oom_kill")
-        } else if self.remains.is_some_and(|remains| remains.oom_killed) {
+        } else if self.container_exit.is_some_and(|exit| exit.oom_killed) {
             Some("docker.oom_killed")
         } else {
             None
         }
     }
 
-    /// The limit that counters show to have been met, if one was.
+    /// The limit that was exceeded by a counter of the kernel, if one was.
     fn limit(&self) -> Option<(Outcome, &'static str)> {
         if let Some(counter) = self.oom() {
             return Some((Outcome::MemoryExceeded, counter));
@@ -92,8 +108,8 @@ impl RunObservation {
 
     fn usage(&self) -> Usage {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        // The kernel's own peak, once the program has had more than the runtime at the start of the
-        // container; until then the most that was seen. Init is not the program's.
+        // The kernel's peak, if it is above the runtime's own at the start of the container;
+        // otherwise the maximum of the samples. Init does not belong to the program.
         let own_peak = self.after.pids_peak.filter(|peak| Some(*peak) > self.before.pids_peak);
         let pids_peak = own_peak.or(self.pids_seen).map(|pids| pids.saturating_sub(1).max(1));
         Usage {
@@ -118,59 +134,63 @@ impl RunObservation {
 }
 
 // ANCHOR: decide
-/// How the evaluation ended.
-pub fn decide(facts: &RunObservation, limits: &Limits) -> Verdict {
-    let by = |outcome, decided_by: &str| Verdict::new(outcome, facts.evidence(decided_by));
-    let verdict = match &facts.stop {
+/// The outcome of a run.
+pub fn decide(observation: &RunObservation, limits: &Limits) -> Verdict {
+    let by = |outcome, decided_by: &str| Verdict::new(outcome, observation.evidence(decided_by));
+    let verdict = match &observation.stop {
         Stop::Cancelled => by(Outcome::Cancelled, "cancelled"),
         Stop::OutputLimit => by(Outcome::OutputExceeded, "output_bytes"),
         Stop::CpuTimeout => by(Outcome::CpuTimeExceeded, "cpuacct.usage"),
         Stop::WallTimeout => by(Outcome::WallTimeExceeded, "wall_clock"),
         Stop::Reported(InitMessage::Exited(code)) => {
-            let verdict = match facts.limit().filter(|_| *code != 0) {
+            let verdict = match observation.limit().filter(|_| *code != 0) {
                 Some((outcome, counter)) => by(outcome, counter),
                 None => by(Outcome::Exited, "exit_status"),
             };
             Verdict { exit_code: Some(*code), ..verdict }
         }
-        Stop::Reported(InitMessage::Signaled(number)) => signaled(facts, limits, *number),
-        Stop::SandboxDied => vanished(facts),
-        // Before the program began, nobody but the loader can have said this.
-        Stop::Reported(InitMessage::Refused(why)) if facts.wall.is_none() && no_space(why) => {
+        Stop::Reported(InitMessage::Signaled(number)) => signaled(observation, limits, *number),
+        Stop::SandboxDied => sandbox_died(observation),
+        // Before the program has started, only init can have written this.
+        Stop::Reported(InitMessage::Refused(why))
+            if observation.wall.is_none() && no_space(why) =>
+        {
             by(Outcome::DiskExceeded, "submission_bytes")
         }
-        Stop::Reported(report) => Verdict { evidence: facts.evidence("init"), ..error(report) },
-        Stop::Fault(why) => {
-            Verdict { evidence: facts.evidence("engine"), ..Verdict::engine_error(why) }
+        Stop::Reported(message) => {
+            Verdict { evidence: observation.evidence("init"), ..init_error(message) }
+        }
+        Stop::EngineError(why) => {
+            Verdict { evidence: observation.evidence("engine"), ..Verdict::engine_error(why) }
         }
     };
-    Verdict { usage: facts.wall.map(|_| facts.usage()), ..verdict }
+    Verdict { usage: observation.wall.map(|_| observation.usage()), ..verdict }
 }
 
-/// A program that died of a signal: of its own, or of a limit's.
-fn signaled(facts: &RunObservation, limits: &Limits, number: i32) -> Verdict {
+/// A signal ended the program: a limit, the program itself or another process of the sandbox sent it.
+fn signaled(observation: &RunObservation, limits: &Limits, number: i32) -> Verdict {
     let name = signal_name(number);
-    let used_up = facts.cpu().is_some_and(|cpu| cpu.as_secs_f64() >= limits.cpu_seconds);
-    let (outcome, counter) = match facts.limit() {
+    let used_up = observation.cpu().is_some_and(|cpu| cpu.as_secs_f64() >= limits.cpu_seconds);
+    let (outcome, counter) = match observation.limit() {
         Some(limit) => limit,
-        // The backstop, when nobody was quick enough to read the counter before it.
+        // The kernel's limit ended the program before the sampler read the counter.
         None if used_up && name == "SIGXCPU" => (Outcome::CpuTimeExceeded, "cpuacct.usage"),
         None => (Outcome::Signaled, "wait_status"),
     };
-    Verdict { signal: Some(name), ..Verdict::new(outcome, facts.evidence(counter)) }
+    Verdict { signal: Some(name), ..Verdict::new(outcome, observation.evidence(counter)) }
 }
 
-/// A sandbox that ended without a word: a limit took init along, or the runtime died.
-fn vanished(facts: &RunObservation) -> Verdict {
-    let remains = facts.remains.unwrap_or_default();
-    if let Some((outcome, counter)) = facts.limit() {
-        let evidence = facts.evidence(counter).with("container.exit_code", remains.exit_code);
+/// The sandbox ended without a message of init: init was OOM-killed, or the runtime died.
+fn sandbox_died(observation: &RunObservation) -> Verdict {
+    let exit = observation.container_exit.unwrap_or_default();
+    if let Some((outcome, counter)) = observation.limit() {
+        let evidence = observation.evidence(counter).with("container.exit_code", exit.exit_code);
         return Verdict::new(outcome, evidence);
     }
-    let evidence = facts.evidence("container.exit_code");
-    let evidence = evidence.with("container.exit_code", remains.exit_code);
-    match remains.exit_code {
-        Some(code @ 129..=192) if facts.init_killable => {
+    let evidence = observation.evidence("container.exit_code");
+    let evidence = evidence.with("container.exit_code", exit.exit_code);
+    match exit.exit_code {
+        Some(code @ 129..=192) if observation.init_killable => {
             let signal = i32::try_from(code - 128).map(signal_name).ok();
             Verdict { signal, ..Verdict::new(Outcome::Signaled, evidence) }
         }
@@ -183,21 +203,20 @@ fn vanished(facts: &RunObservation) -> Verdict {
 }
 // ANCHOR_END: decide
 
-/// "No space left on device" and "file too large", as Python writes them.
+/// Python's "No space left on device" and "File too large".
 fn no_space(why: &str) -> bool {
     ["[Errno 28]", "[Errno 27]"].iter().any(|error| why.starts_with(error))
 }
 
-fn error(report: &InitMessage) -> Verdict {
-    Verdict::engine_error(match report {
+fn init_error(message: &InitMessage) -> Verdict {
+    Verdict::engine_error(match message {
         InitMessage::Refused(why) => {
-            format!("the program's files could not be put in place: {why}")
+            format!("the program's files could not be written: {why}")
         }
         InitMessage::Malformed(line) => format!("the program has tampered with its init: {line:?}"),
-        report => format!("init said {report:?} at the wrong time"),
+        message => format!("init reported {message} at the wrong time"),
     })
 }
 
 #[cfg(test)]
-#[path = "outcome_tests.rs"]
 mod tests;

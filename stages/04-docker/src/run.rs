@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The rule it keeps: it waits for nothing without a deadline, and for nothing that it need not wait
-//! for. The container is not waited for at all: init has said how the program ended, everything in
-//! the container but init is dead, and its counters have been read; taking it away is the reaper's.
+//! for. It does not wait for the container to end: init has reported how the program ended, all other
+//! processes in the container are dead, and the counters have been read. The reaper removes it.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -16,111 +16,121 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
 use shared::{Job, OutputBuffer};
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::DaemonError;
-use crate::delivery;
-use crate::engine::DockerEngine;
+use crate::error_chain::error_chain;
+use crate::init_message::Nonce;
+use crate::launcher::Launcher;
 use crate::outcome::{ContainerExit, RunObservation, Stop};
+use crate::payload;
 use crate::reaper::Container;
-use crate::report::Nonce;
+use crate::resource_sampler::ResourceSampler;
 use crate::stdio::{Event, Stdio};
-use crate::watch::{ResourceSampler, SAMPLE_INTERVAL};
 
-/// From the order to start a container to the first moment of its program.
-const STARTS: Duration = Duration::from_secs(40);
+/// From the call that starts a container to the first moment of its program.
+const START_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Runs `job`; none when it was cancelled before there was a container.
 ///
-/// Cancel safe: a dropped future leaves the container to the reaper.
+/// Cancel safe: when the future is dropped, the reaper removes the container.
 pub(crate) async fn run(
-    engine: &DockerEngine,
+    launcher: &Launcher,
     job: &Job,
     buffer: &OutputBuffer,
     cancel: CancellationToken,
 ) -> Result<Option<(RunObservation, Container)>, DaemonError> {
     let limits = &job.submission.limits;
-    let mut container = tokio::select! {
-        made = engine.reaper.create(engine.specification(limits)) => made?,
+    let container = tokio::select! {
+        created = launcher.create(limits) => created?,
         () = cancel.cancelled() => return Ok(None),
     };
-    container.counters = engine.layout.as_ref().map(|layout| layout.of(&container.id));
-    let mut watch = ResourceSampler::new(container.counters.clone(), limits);
-    let stop = match attend(engine, &container.id, &mut watch, job, buffer, &cancel).await {
-        Ok(stop) => stop,
-        Err(error) => Stop::Fault(error.to_string()),
-    };
-    let wall = watch.began.map(|began| began.elapsed());
-    watch.sample();
-    let (stop, remains) = match stop {
-        Stop::SandboxDied => match engine.daemon.ended(&container.id).await {
+    let sandbox = container.id.as_str();
+    tracing::debug!(id = %job.id, sandbox, "container created");
+    let mut sampler = ResourceSampler::new(container.cgroup.clone(), limits);
+    let supervised = supervise(launcher, sandbox, &mut sampler, job, buffer, &cancel).await;
+    let mut stop = supervised.unwrap_or_else(|error| failed(job, &error));
+    let wall = sampler.started_at.map(|started_at| started_at.elapsed());
+    sampler.sample().await;
+    let mut container_exit = None;
+    if stop == Stop::SandboxDied {
+        match launcher.daemon.ended(sandbox).await {
             Ok(state) => {
                 let oom_killed = state.oom_killed == Some(true);
-                (stop, Some(ContainerExit { exit_code: state.exit_code, oom_killed }))
+                container_exit = Some(ContainerExit { exit_code: state.exit_code, oom_killed });
             }
-            Err(error) => (Stop::Fault(error.to_string()), None),
-        },
-        stop => (stop, None),
-    };
-    let facts = RunObservation {
+            Err(error) => stop = failed(job, &error),
+        }
+    }
+    tracing::debug!(id = %job.id, sandbox, %stop, "program ended");
+    let observation = RunObservation {
         stop,
         wall,
-        before: watch.before,
-        after: watch.after,
-        pids_seen: watch.pids_seen,
-        remains,
-        init_killable: engine.runtime.init_killable,
-        counts_guest_pids: engine.runtime.counts_guest_pids,
+        before: sampler.before,
+        after: sampler.after,
+        pids_seen: sampler.pids_seen,
+        container_exit,
+        init_killable: launcher.runtime.init_killable,
+        counts_guest_pids: launcher.runtime.counts_guest_pids,
     };
-    Ok(Some((facts, container)))
+    Ok(Some((observation, container)))
 }
 
-// ANCHOR: attend
-/// Starts the container, feeds it, reads it and watches it until something ends it.
-async fn attend(
-    engine: &DockerEngine,
+/// The client reads what failed, and the log has the cause as well.
+fn failed(job: &Job, error: &DaemonError) -> Stop {
+    tracing::warn!(id = %job.id, error = error_chain(error), "a call to Docker failed");
+    Stop::EngineError(error.to_string())
+}
+
+// ANCHOR: supervise
+/// Starts the container, writes to it, reads from it and samples its counters until something ends
+/// the program.
+async fn supervise(
+    launcher: &Launcher,
     id: &str,
-    watch: &mut ResourceSampler<'_>,
+    sampler: &mut ResourceSampler<'_>,
     job: &Job,
     buffer: &OutputBuffer,
     cancel: &CancellationToken,
 ) -> Result<Stop, DaemonError> {
-    let secret = Nonce::random();
-    let attached = engine.daemon.attach(id).await?;
-    let mut stdio = Stdio::new(attached.output, buffer, &secret);
-    let mut sending = pin!(delivery::write_payload(attached.input, job, &secret).fuse());
-    let mut starting = pin!(engine.daemon.start(id).fuse());
-    let mut deadline = pin!(tokio::time::sleep(STARTS));
-    let mut sampling = tokio::time::interval(SAMPLE_INTERVAL);
-    sampling.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let nonce = Nonce::random();
+    let attached = launcher.daemon.attach(id).await?;
+    let mut stdio = Stdio::new(attached.output, buffer, &nonce);
+    let main_file = launcher.profile.main_file;
+    let payload = payload::write_payload(attached.input, job, main_file, &nonce);
+    let mut sending = pin!(payload.fuse());
+    let mut starting = pin!(launcher.daemon.start(id).fuse());
+    let mut deadline = pin!(tokio::time::sleep(START_TIMEOUT));
     loop {
         tokio::select! {
             () = cancel.cancelled() => return Ok(Stop::Cancelled),
             event = stdio.next() => match event {
-                Event::Began => {
-                    watch.begin();
+                Event::Started => {
+                    sampler.start().await;
                     let time = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
                     deadline.as_mut().reset(tokio::time::Instant::now() + time);
                 }
-                Event::Ended(report) => return Ok(Stop::Reported(report)),
-                Event::Full => return Ok(Stop::OutputLimit),
-                // A container that does not start closes its streams before it says why.
+                Event::Ended(message) => return Ok(Stop::Reported(message)),
+                Event::OutputLimit => return Ok(Stop::OutputLimit),
+                // A container that cannot start closes its streams before the call returns an error.
                 Event::Closed if !starting.is_terminated() => {
                     starting.as_mut().await?;
                     return Ok(Stop::SandboxDied);
                 }
                 Event::Closed => return Ok(Stop::SandboxDied),
-                Event::Broken(error) => {
-                    return Ok(Stop::Fault(format!("lost the container's output: {error}")));
+                Event::ConnectionLost(error) => {
+                    tracing::warn!(id = %job.id, error, "the connection to a container was lost");
+                    return Ok(Stop::EngineError("the container's output was lost".to_owned()));
                 }
             },
             started = &mut starting, if !starting.is_terminated() => started?,
-            // A program need not read what it is given; that is nobody's fault.
-            _unread = &mut sending, if !sending.is_terminated() => {}
-            () = &mut deadline => return Ok(watch.out_of_time(STARTS)),
-            _ = sampling.tick() => if watch.sample() { return Ok(Stop::CpuTimeout) },
+            // A program need not read its input: that the container does not take it is no error.
+            _ = &mut sending, if !sending.is_terminated() => {}
+            () = &mut deadline => return Ok(sampler.timed_out(START_TIMEOUT)),
+            cpu_limit_reached = sampler.next() => if cpu_limit_reached {
+                return Ok(Stop::CpuTimeout);
+            },
         }
     }
 }
-// ANCHOR_END: attend
+// ANCHOR_END: supervise

@@ -1,31 +1,30 @@
-//! The system calls a program may make: a list of what is allowed, everything else is refused.
+//! The system calls that a program may make: a list of allowed ones, and every other is refused.
 //!
-//! The rule it keeps: a call that nobody thought of, because the kernel learned it yesterday, is
-//! refused. Docker's own list, in the release that Debian 12 has, lets `io_uring`, `ptrace`,
-//! `AF_VSOCK`, `modify_ldt` and `memfd_secret` through; this one was written from the other end, by
+//! The rule it keeps: a system call that a later kernel adds is refused. Docker's own list, in the release that Debian 12 has, lets `io_uring`, `ptrace`,
+//! `AF_VSOCK`, `modify_ldt` and `memfd_secret` through; this one was written from the other end: it has
 //! what Python and its standard library need. No other architecture is in it, so that the 32-bit
 //! entry of the same kernel is closed as well.
 //!
 //! | left out | why |
 //! |---|---|
-//! | `io_uring_*`, `io_setup` and family | a second way into the kernel that no filter sees; the most exploited one of late |
+//! | `io_uring_*`, `io_setup` and family | a second way into the kernel that no filter sees; the most exploited one of recent years |
 //! | `ptrace`, `process_vm_*`, `process_madvise`, `pidfd_getfd`, `kcmp` | reach into other processes |
 //! | `unshare`, `setns`, `clone` and `clone3` with new namespaces | root in a namespace of one's own opens most of the kernel |
-//! | `mount`, `umount2`, `pivot_root`, `chroot`, `fsopen`, `open_tree`, `move_mount`, ... | file systems are the platform's |
+//! | `mount`, `umount2`, `pivot_root`, `chroot`, `fsopen`, `open_tree`, `move_mount`, ... | only the platform mounts file systems |
 //! | `keyctl`, `add_key`, `request_key` | keys are not namespaced: they outlive the program |
 //! | `bpf`, `perf_event_open`, `userfaultfd` | code in the kernel, its timing, its races held open |
-//! | `modify_ldt`, `vm86`, `iopl`, `ioperm` | old processor features with old faults |
-//! | `memfd_create`, `memfd_secret`, `execveat` | a file on no file system goes round `noexec` and hides from the host |
+//! | `modify_ldt`, `vm86`, `iopl`, `ioperm` | old processor features with old vulnerabilities |
+//! | `memfd_create`, `memfd_secret`, `execveat` | a file on no file system bypasses `noexec` and is invisible to the host |
 //! | `splice`, `tee`, `vmsplice` | pages shared by reference: how Dirty Pipe wrote to read-only files |
-//! | `inotify_*`, `fanotify_*`, `mq_*`, `shm*`, `sem*`, `msg*` | counted per user, and all programs are one user: one could starve the others |
-//! | `sysinfo`, `syslog` | numbers of the host: its load is a way to talk to another program |
-//! | `sync`, `syncfs` | wait for the host's disks, and make everybody wait |
-//! | `open_by_handle_at`, `name_to_handle_at` | open files by number, round every path |
-//! | `init_module`, `kexec_load`, `reboot`, `swapon`, `acct`, `settimeofday`, ... | the machine's own |
-//! | `seccomp` | a filter that asks another process may stall the kernel |
+//! | `inotify_*`, `fanotify_*`, `mq_*`, `shm*`, `sem*`, `msg*` | counted per user, and all programs run as one user: one could starve the others |
+//! | `sysinfo`, `syslog` | numbers of the host: its load is a channel to another program |
+//! | `sync`, `syncfs` | wait for the host's disks, and make every other process wait |
+//! | `open_by_handle_at`, `name_to_handle_at` | open files by number, without any path |
+//! | `init_module`, `kexec_load`, `reboot`, `swapon`, `acct`, `settimeofday`, ... | administration of the machine |
+//! | `seccomp` | a filter that waits for another process may stall the kernel |
 //!
-//! What it does not protect against: a fault in one of the calls that are allowed. The kernel is
-//! shared. And runsc never reads this profile: a program in gVisor talks to gVisor's own kernel.
+//! What it does not protect against: a vulnerability in one of the allowed calls. The kernel is
+//! shared. And runsc never reads this profile: a program in gVisor calls gVisor's own kernel.
 
 use serde_json::{Value, json};
 
@@ -62,7 +61,7 @@ const ALLOWED: [(&str, &str); 9] = [
          signalfd4",
     ),
     (
-        "who and where one is",
+        "identity of the process",
         "capget getegid geteuid getgid getgroups getpgid getpgrp getpid getppid getresgid \
          getresuid getsid getuid setpgid setsid uname",
     ),
@@ -85,14 +84,14 @@ const ALLOWED: [(&str, &str); 9] = [
          sched_setparam sched_setscheduler setpriority setrlimit",
     ),
     (
-        "sockets, once `socket` has given one",
+        "sockets that `socket` has created",
         "accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg \
          recvmsg sendmmsg sendmsg sendto setsockopt shutdown",
     ),
 ];
 // ANCHOR_END: allowed
 
-/// Every flag of `clone` that makes a namespace: mount, cgroup, UTS, IPC, user, PID and network.
+/// Every flag of `clone` that creates a namespace: mount, cgroup, UTS, IPC, user, PID and network.
 const NEW_NAMESPACES: u64 = 0x7E02_0000;
 const ENOSYS: u32 = 38;
 const EAFNOSUPPORT: u32 = 97;
@@ -100,19 +99,19 @@ const EAFNOSUPPORT: u32 = 97;
 const AF_UNIX: u64 = 1;
 const AF_INET: u64 = 2;
 const AF_INET6: u64 = 10;
-/// The protocol a family takes by itself, TCP and UDP. Asking for another would have the kernel load
-/// the module for it, for anybody who asks.
+/// The default protocol of a family, TCP and UDP. For any other, the kernel would load a module, for
+/// every process that opens such a socket.
 const PROTOCOLS: [u64; 3] = [0, 6, 17];
-/// `personality` as it is, and the question which it is.
+/// `personality(0)` and the query `0xffffffff`.
 const PERSONALITIES: [u64; 2] = [0, 0xFFFF_FFFF];
 
-/// The profile, as Docker takes it.
+/// The profile, in Docker's format.
 pub(crate) fn profile() -> Value {
     let names: Vec<&str> = ALLOWED.iter().flat_map(|(_, names)| names.split(' ')).collect();
     let mut rules = vec![json!({ "names": names, "action": "SCMP_ACT_ALLOW" })];
     // ANCHOR: clone
-    // A thread or a process yes, a namespace no. `clone3` has its flags in memory, where no filter
-    // can look: "there is no such call" makes the C library use `clone`.
+    // Threads and processes are allowed, namespaces are not. `clone3` has its flags in memory, which
+    // no filter can read: "no such system call" makes the C library use `clone`.
     rules.push(allow("clone", &[masked(0, NEW_NAMESPACES, 0)]));
     rules.push(refuse(&["clone3"], ENOSYS));
     // ANCHOR_END: clone
@@ -130,7 +129,7 @@ pub(crate) fn profile() -> Value {
         "errnoRet": EAFNOSUPPORT,
         "args": [above(0, AF_INET6)],
     }));
-    // No error number is given for the rest: that means "operation not permitted".
+    // Without an error number, the error is "operation not permitted".
     json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules })
 }
 
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn no_call_is_named_twice_or_misspelt_by_a_line_break() {
+    fn no_call_is_listed_twice_or_misspelt_by_a_line_break() {
         let mut names = allowed();
         assert!(names.iter().all(|name| !name.is_empty() && !name.contains(char::is_whitespace)));
         let count = names.len();
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_leaves_out_is_left_out() {
+    fn what_the_table_leaves_out_is_not_allowed() {
         for name in [
             "io_uring_setup",
             "io_setup",

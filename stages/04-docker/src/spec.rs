@@ -1,13 +1,12 @@
 //! The specification of a container: one builder, used by every container engine of this course.
 //!
-//! The rule it keeps: every wall is set here and nowhere else, and a snapshot of the whole
-//! specification is under test, so that no wall can fall without somebody accepting the difference.
-//! A request chooses none of it but the numbers of its limits, which are bounded before they come
-//! here.
+//! The rule it keeps: every control is set here and nowhere else, and a snapshot test covers the whole
+//! specification, so that no control can be removed without an accepted difference. A request chooses
+//! none of it but the values of its limits, which are bounded before they reach this module.
 //!
-//! What it does not protect against: a fault of the kernel that the container shares with the host,
-//! or of the runtime. Each setting is written as attack → setting; the tests named in
-//! `tests/engine.rs` and the probes of the ladder try each attack.
+//! What it does not protect against: an error in the kernel, which the container shares with the host,
+//! or in the runtime. Each setting is written as attack → setting. The tests are in `self_test.rs`
+//! and `tests/it/engine.rs`, and the probes of the ladder try each attack.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,49 +17,50 @@ use bollard::models::{
 };
 use shared::Limits;
 
-/// The functions that what runs inside is made of, first of all. Whoever has an init of another kind
-/// calls others of them.
-pub const INIT_SOURCE: &str = include_str!("loader.py");
-/// What runs inside, first of all: init, and the program as its child.
-const LOADER: &str = concat!(include_str!("loader.py"), "\n\nstart()\nprogram()\n");
-/// Neither root nor anybody else who owns a file: `nobody`.
-pub const USER: u32 = 65534;
-/// Shared memory for `multiprocessing`'s locks, in bytes, beside the program's own scratch space.
-const SHARED_MEMORY: u64 = 1 << 20;
+use crate::profile::SandboxProfile;
 
-/// What a specification is made of, beside the limits.
+/// The user id and group id of programs: `nobody`, a user that is not root and owns no file.
+pub const USER: u32 = 65534;
+/// The size of `/dev/shm`, for the locks of `multiprocessing`.
+const SHARED_MEMORY_BYTES: u64 = 1 << 20;
+/// The processors that a container may use, in billionths of one.
+const NANO_CPUS: i64 = 1_000_000_000;
+/// `RLIMIT_CPU` above the limit, for the case that no server reads the counters any more.
+const RLIMIT_CPU_GRACE: Duration = Duration::from_secs(2);
+
+/// What a specification needs beside the limits.
 pub(crate) struct SpecInputs<'a> {
-    /// The image's content hash, so that nobody can move the name to another image meanwhile.
-    pub(crate) image: &'a str,
-    /// The runtime's name, as Docker knows it.
+    /// What runs in the container.
+    pub(crate) profile: &'a SandboxProfile,
+    /// The runtime's name in Docker's configuration.
     pub(crate) runtime: &'a str,
     /// The seccomp profile as JSON.
     pub(crate) seccomp: &'a str,
-    /// Processes and threads that the limit allows, the runtime's own among them.
+    /// Host pids limit: the program's processes and threads, and those of the runtime.
     pub(crate) pids: u64,
-    /// What the container is found by when it has to be taken away.
+    /// The reaper finds the container by these.
     pub(crate) labels: HashMap<String, String>,
-    /// A name for the machine that says nothing about the real one.
+    /// A host name that reveals nothing about the real one.
     pub(crate) hostname: String,
 }
 
 // ANCHOR: specification
 /// The specification of a container that runs one program within `limits`.
-pub(crate) fn specification(parts: SpecInputs<'_>, limits: &Limits) -> ContainerCreateBody {
+pub(crate) fn specification(inputs: SpecInputs<'_>, limits: &Limits) -> ContainerCreateBody {
     ContainerCreateBody {
-        image: Some(parts.image.to_owned()),
+        image: Some(inputs.profile.image.clone()),
         // Attack: read another program's code from the process list → nothing of a program is on a
-        // command line. It comes over standard input.
-        entrypoint: Some(vec!["/usr/bin/python3".to_owned()]),
-        cmd: Some(vec!["-c".to_owned(), LOADER.to_owned()]),
-        // Attack: write what root owns, or use root's way out → not root.
+        // command line. It is sent over standard input.
+        entrypoint: Some(vec![inputs.profile.interpreter.to_owned()]),
+        cmd: Some(inputs.profile.args()),
+        // Attack: write files that root owns, or escape as root → not root.
         user: Some(format!("{USER}:{USER}")),
         working_dir: Some("/tmp".to_owned()),
-        // Attack: find keys in the environment → it is empty. A name without a value takes away what
-        // Docker would set by itself.
+        // Attack: find keys in the environment → it is empty. A name without a value removes the
+        // variable that Docker would set by itself.
         env: Some(vec!["PATH".to_owned(), "HOSTNAME".to_owned()]),
-        // Attack: learn the host's name, or the container's → a random one.
-        hostname: Some(parts.hostname),
+        // Attack: find out the host's name, or the container's → a random one.
+        hostname: Some(inputs.hostname),
         attach_stdin: Some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
@@ -68,63 +68,63 @@ pub(crate) fn specification(parts: SpecInputs<'_>, limits: &Limits) -> Container
         stdin_once: Some(true),
         // Attack: type into the operator's terminal (TIOCSTI) → there is none.
         tty: Some(false),
-        labels: Some(parts.labels),
+        labels: Some(inputs.labels),
         host_config: Some(HostConfig {
-            runtime: Some(parts.runtime.to_owned()),
+            runtime: Some(inputs.runtime.to_owned()),
             ulimits: Some(ulimits(limits)),
             tmpfs: Some(scratch(limits)),
-            pids_limit: Some(signed(parts.pids)),
-            ..isolation(parts.seccomp, limits)
+            pids_limit: Some(signed(inputs.pids)),
+            ..isolation(inputs.seccomp, limits)
         }),
         ..ContainerCreateBody::default()
     }
 }
 // ANCHOR_END: specification
 
-// ANCHOR: walls
+// ANCHOR: isolation
 fn isolation(seccomp: &str, limits: &Limits) -> HostConfig {
     HostConfig {
-        // Attack: send what it found to somebody, or attack the neighbours → no network, and no
-        // resolver either: Docker would copy the host's address of one even then.
+        // Attack: send data out, or attack neighbours → no network, and no resolver either: Docker
+        // would copy the address of the host's resolver even then.
         network_mode: Some("none".to_owned()),
         dns: Some(vec!["127.0.0.1".to_owned()]),
         dns_search: Some(vec![".".to_owned()]),
-        // Attack: leave something behind in the image, or fill the host's disk.
+        // Attack: change the image, or fill the host's disk → it cannot be written to.
         readonly_rootfs: Some(true),
-        // Attack: use one of root's forty special rights → none is left, and no program can give any.
+        // Attack: use one of the forty capabilities → none is left, and no program can add any.
         cap_drop: Some(vec!["ALL".to_owned()]),
         privileged: Some(false),
-        // Attack: run a setuid program; call a part of the kernel that no program needs.
+        // Attack: run a setuid program; make a system call that no program needs → neither works.
         security_opt: Some(vec!["no-new-privileges".to_owned(), format!("seccomp={seccomp}")]),
-        // Attack: take all memory. Swap is counted in, so that there is none beside it.
+        // Attack: use all memory → a limit, which includes swap, so that there is none beside it.
         memory: Some(signed(limits.memory_bytes)),
         memory_swap: Some(signed(limits.memory_bytes)),
-        // The host's own processes survive when the whole machine runs out.
+        // The host's own processes survive when the whole machine runs out of memory.
         oom_score_adj: Some(1000),
-        // Attack: take all processors → one.
-        nano_cpus: Some(1_000_000_000),
-        // Attack: talk to another program over shared memory → none is shared.
+        // Attack: use all processors → one.
+        nano_cpus: Some(NANO_CPUS),
+        // Attack: exchange data with another program in shared memory → none is shared.
         ipc_mode: Some("none".to_owned()),
-        // Attack: find out the container's id, and from it other names → its control group is "/".
+        // Attack: find out the container's id, and from it other names → its cgroup is "/".
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
-        // Attack: fill the host's disk through the log → none is kept. Output is read while it comes.
+        // Attack: fill the host's disk through the log → there is none. Output is read at once.
         log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),
             maximum_retry_count: None,
         }),
         masked_paths: Some(MASKED.split(' ').map(str::to_owned).collect()),
-        // All that Docker would make read-only is masked.
+        // Every path that Docker would make read-only is masked.
         readonly_paths: Some(Vec::new()),
         ..HostConfig::default()
     }
 }
-// ANCHOR_END: walls
+// ANCHOR_END: isolation
 
 // ANCHOR: masked
-/// Attack: recognise the host, count its processes, read its boot command line; make its load go up
-/// and down to talk to another program → all of `/sys`, and everything in `/proc` that is about the
-/// machine, is empty. Under gVisor none of these files is the host's to begin with.
+/// Attack: recognise the host, count its processes, read its boot command line; signal to another
+/// program by raising and lowering the load → all of `/sys`, and everything in `/proc` that is about
+/// the machine, is empty. Under gVisor none of these files shows the host anyway.
 const MASKED: &str = "/sys /proc/acpi /proc/asound /proc/buddyinfo /proc/bus /proc/cgroups \
     /proc/cmdline /proc/config.gz /proc/consoles /proc/crypto /proc/devices /proc/diskstats \
     /proc/dma /proc/driver /proc/execdomains /proc/fb /proc/fs /proc/interrupts /proc/iomem \
@@ -137,40 +137,39 @@ const MASKED: &str = "/sys /proc/acpi /proc/asound /proc/buddyinfo /proc/bus /pr
     /proc/vmstat /proc/zoneinfo";
 // ANCHOR_END: masked
 
-/// Limits that each process has for itself.
+/// Limits of each process.
 fn ulimits(limits: &Limits) -> Vec<ResourcesUlimits> {
-    // A backstop for the case that nobody watches the counters any more: one to two seconds above.
-    let cpu = Duration::from_secs_f64(limits.cpu_seconds).as_secs() + 2;
+    let cpu = (Duration::from_secs_f64(limits.cpu_seconds) + RLIMIT_CPU_GRACE).as_secs();
     let all = [
         ("nofile", limits.open_files),
-        // Attack: a file of 10 GiB with nothing in it, on a file system of 16 MiB.
+        // Attack: a sparse file of 10 GiB, on a file system of 16 MiB → no file is larger than it.
         ("fsize", limits.disk_bytes),
-        // Attack: a crash whose core holds what other limits forbid.
+        // Attack: a core dump that is larger than the other limits allow → there is none.
         ("core", 0),
         ("cpu", cpu),
     ];
-    let both = |(name, value): (&str, u64)| ResourcesUlimits {
+    let ulimit = |(name, value): (&str, u64)| ResourcesUlimits {
         name: Some(name.to_owned()),
         soft: Some(signed(value)),
         hard: Some(signed(value)),
     };
-    all.map(both).into()
+    all.map(ulimit).into()
 }
 
-/// The two places where a program can write. Attack: fill them; make millions of empty files; run a
-/// program that was put there; make a device.
+/// The two directories that a program can write to. Attack: fill them; create millions of empty
+/// files; execute a file there; create a device → size, `nr_inodes`, `noexec`, `nodev`.
 fn scratch(limits: &Limits) -> HashMap<String, String> {
     let options = |bytes: u64| {
-        // One file for each page. gVisor takes no notice of this number: there, memory bounds it.
+        // One file for each page. gVisor ignores this number: there, the memory limit bounds it.
         let files = (bytes / 4096).clamp(64, 1 << 16);
         format!("rw,noexec,nosuid,nodev,size={bytes},nr_inodes={files},mode=1777")
     };
-    [("/tmp", limits.disk_bytes), ("/dev/shm", SHARED_MEMORY)]
+    [("/tmp", limits.disk_bytes), ("/dev/shm", SHARED_MEMORY_BYTES)]
         .map(|(path, bytes)| (path.to_owned(), options(bytes)))
         .into()
 }
 
-/// Docker's numbers have a sign. The bounds of a submission keep them far below the largest one.
+/// Docker's numbers are signed. The bounds of a submission are far below the largest one.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -190,21 +189,21 @@ mod tests {
     };
 
     fn body(runtime: &str) -> serde_json::Value {
-        let parts = SpecInputs {
-            image: "sha256:0123",
+        let inputs = SpecInputs {
+            profile: &SandboxProfile::python("sha256:0123".to_owned()),
             runtime,
             seccomp: "PROFILE",
             pids: 65,
             labels: [("crucible.owner".to_owned(), "OWNER".to_owned())].into(),
             hostname: "0123456789ab".to_owned(),
         };
-        serde_json::to_value(specification(parts, &LIMITS)).unwrap()
+        serde_json::to_value(specification(inputs, &LIMITS)).unwrap()
     }
 
     #[test]
     fn the_whole_specification() {
         insta::assert_json_snapshot!(body("runc"), {
-            ".Cmd[1]" => "THE LOADER",
+            ".Cmd[1]" => "THE INIT",
             ".HostConfig.Tmpfs" => insta::sorted_redaction(),
         });
     }

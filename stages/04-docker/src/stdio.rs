@@ -1,5 +1,6 @@
-//! What comes out of a container, as events: output goes into the buffer while it is read, and what
-//! remains is what the engine has to know.
+//! Reads the container's stdout and stderr streams.
+//!
+//! The program's output goes into the buffer as soon as it is read; everything else becomes an event.
 
 use std::collections::VecDeque;
 
@@ -9,21 +10,21 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use shared::{OutputBuffer, Stream};
 
-use crate::report::{Chunk, InitMessage, InitMessageDecoder, Nonce};
+use crate::init_message::{Chunk, InitMessage, InitMessageDecoder, Nonce};
 
-/// Something that the engine has to act on.
+/// Something that the engine has to react to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
     /// The program starts now.
-    Began,
-    /// The program has ended, and all it wrote is in the buffer.
+    Started,
+    /// The program has ended, and all of its output is in the buffer.
     Ended(InitMessage),
-    /// It wrote more than is kept.
-    Full,
-    /// The container's streams have ended without a report.
+    /// The program wrote more than its limit.
+    OutputLimit,
+    /// The container's streams have ended without a message of init about the program's end.
     Closed,
-    /// The connection to the daemon is broken.
-    Broken(String),
+    /// The connection to the daemon is lost.
+    ConnectionLost(String),
 }
 
 /// Both output streams of one container.
@@ -33,7 +34,8 @@ pub(crate) struct Stdio<'a> {
     stdout: InitMessageDecoder,
     stderr: InitMessageDecoder,
     stdout_ended: bool,
-    report: Option<InitMessage>,
+    /// How the program ended, once stderr has ended.
+    exit: Option<InitMessage>,
     events: VecDeque<Event>,
 }
 
@@ -41,21 +43,21 @@ impl<'a> Stdio<'a> {
     pub(crate) fn new(
         stream: BoxStream<'static, Result<LogOutput, Error>>,
         buffer: &'a OutputBuffer,
-        secret: &Nonce,
+        nonce: &Nonce,
     ) -> Self {
-        let splitter = || InitMessageDecoder::new(secret.clone());
+        let decoder = || InitMessageDecoder::new(nonce.clone());
         Self {
             stream,
             buffer,
-            stdout: splitter(),
-            stderr: splitter(),
+            stdout: decoder(),
+            stderr: decoder(),
             stdout_ended: false,
-            report: None,
+            exit: None,
             events: VecDeque::new(),
         }
     }
 
-    /// The next event. Cancel safe: a chunk is either not taken or taken altogether.
+    /// The next event. Cancel safe: a chunk is either not read or processed completely.
     pub(crate) async fn next(&mut self) -> Event {
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -64,69 +66,66 @@ impl<'a> Stdio<'a> {
             match self.stream.next().await {
                 Some(Ok(LogOutput::StdOut { message })) => self.take(Stream::Stdout, &message),
                 Some(Ok(LogOutput::StdErr { message })) => self.take(Stream::Stderr, &message),
-                // A torn frame, which only a torn connection leaves behind.
+                // An incomplete frame, as the end of a lost connection.
                 Some(Ok(_)) => {}
-                Some(Err(error)) => self.events.push_back(Event::Broken(error.to_string())),
+                Some(Err(error)) => self.events.push_back(Event::ConnectionLost(error.to_string())),
                 None => self.close(),
             }
         }
     }
 
-    fn take(&mut self, stream: Stream, chunk: &[u8]) {
-        let splitter = match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        };
-        let ended = match stream {
-            Stream::Stdout => self.stdout_ended,
-            Stream::Stderr => self.report.is_some(),
+    fn take(&mut self, stream: Stream, bytes: &[u8]) {
+        let (decoder, ended) = match stream {
+            Stream::Stdout => (&mut self.stdout, self.stdout_ended),
+            Stream::Stderr => (&mut self.stderr, self.exit.is_some()),
         };
         if ended {
-            return; // nothing that writes after init's last line is the program
+            return; // init kills the program before its last message: this is not the program's
         }
-        let mut reports = Vec::new();
-        splitter.push(chunk, |piece| match piece {
-            Chunk::Output(bytes) => {
-                if self.buffer.push(stream, bytes).is_err() {
-                    self.events.push_back(Event::Full);
+        let mut messages = Vec::new();
+        decoder.push(bytes, |chunk| match chunk {
+            Chunk::Output(output) => {
+                if self.buffer.push(stream, output).is_err() {
+                    self.events.push_back(Event::OutputLimit);
                 }
             }
-            Chunk::InitMessage(report) => reports.push(report),
+            Chunk::InitMessage(message) => messages.push(message),
         });
-        for report in reports {
-            self.note(stream, report);
+        for message in messages {
+            self.handle(stream, message);
         }
     }
 
-    fn note(&mut self, stream: Stream, report: InitMessage) {
-        match (stream, report) {
-            (Stream::Stderr, InitMessage::Began) => self.events.push_back(Event::Began),
+    fn handle(&mut self, stream: Stream, message: InitMessage) {
+        match (stream, message) {
+            (Stream::Stderr, InitMessage::Started) => self.events.push_back(Event::Started),
             (Stream::Stdout, InitMessage::End) => self.stdout_ended = true,
-            (_, report @ (InitMessage::Refused(_) | InitMessage::Malformed(_))) => {
-                self.events.push_back(Event::Ended(report));
+            (_, message @ (InitMessage::Refused(_) | InitMessage::Malformed(_))) => {
+                self.events.push_back(Event::Ended(message));
             }
-            (Stream::Stderr, report) => self.report = Some(report),
-            (Stream::Stdout, report) => {
-                let nonsense = InitMessage::Malformed(format!("{report:?} on standard output"));
-                self.events.push_back(Event::Ended(nonsense));
+            (Stream::Stderr, message) => self.exit = Some(message),
+            (Stream::Stdout, message) => {
+                let malformed = InitMessage::Malformed(format!("{message} on standard output"));
+                self.events.push_back(Event::Ended(malformed));
             }
         }
-        // The two streams overtake each other; the program has ended when both have.
+        // Docker does not keep the order between the streams: the program has ended, and its output
+        // is complete, when both have ended.
         if self.stdout_ended
-            && let Some(report) = &self.report
+            && let Some(exit) = &self.exit
         {
-            self.events.push_back(Event::Ended(report.clone()));
+            self.events.push_back(Event::Ended(exit.clone()));
         }
     }
 
     fn close(&mut self) {
-        for (stream, splitter) in
+        for (stream, decoder) in
             [(Stream::Stdout, &mut self.stdout), (Stream::Stderr, &mut self.stderr)]
         {
-            splitter.finish(|piece| {
-                if let Chunk::Output(bytes) = piece {
-                    // Whether it is full no longer matters: nothing more will come.
-                    let _full = self.buffer.push(stream, bytes);
+            decoder.finish(|chunk| {
+                if let Chunk::Output(output) = chunk {
+                    // Reaching the limit has no effect any more: this is the last output.
+                    self.buffer.push(stream, output).ok();
                 }
             });
         }
@@ -138,7 +137,7 @@ impl<'a> Stdio<'a> {
 mod tests {
     use super::*;
 
-    async fn events(chunks: Vec<(Stream, String)>, secret: &Nonce) -> (Vec<Event>, OutputBuffer) {
+    async fn events(chunks: Vec<(Stream, String)>, nonce: &Nonce) -> (Vec<Event>, OutputBuffer) {
         let buffer = OutputBuffer::new(10, Box::new(|_, _, _| {}));
         let frames = chunks.into_iter().map(|(stream, text)| {
             let message = text.into();
@@ -148,7 +147,7 @@ mod tests {
             })
         });
         let frames = futures_util::stream::iter(frames.collect::<Vec<_>>()).boxed();
-        let mut stdio = Stdio::new(frames, &buffer, secret);
+        let mut stdio = Stdio::new(frames, &buffer, nonce);
         let mut seen = Vec::new();
         while seen.last() != Some(&Event::Closed) {
             seen.push(stdio.next().await);
@@ -159,9 +158,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_has_ended_when_both_streams_have() {
-        let secret = Nonce::random();
-        let line =
-            |words: &str| format!("{} {words}\n", String::from_utf8_lossy(secret.as_bytes()));
+        let nonce = Nonce::random();
+        let line = |words: &str| format!("{} {words}\n", String::from_utf8_lossy(nonce.as_bytes()));
         let ended = Event::Ended(InitMessage::Exited(3));
         let (out, err) = (Stream::Stdout, Stream::Stderr);
         let late = vec![
@@ -171,20 +169,20 @@ mod tests {
             (out, line("end")),
             (err, "forged".to_owned()),
         ];
-        let (seen, buffer) = events(late, &secret).await;
-        assert_eq!(seen, [Event::Began, ended, Event::Closed]);
+        let (seen, buffer) = events(late, &nonce).await;
+        assert_eq!(seen, [Event::Started, ended, Event::Closed]);
         assert_eq!(buffer.output(out).text, "late");
         assert_eq!(buffer.output(err).text, "");
 
-        let (seen, _) = events(vec![(err, line("begin")), (err, line("exit 3"))], &secret).await;
-        assert_eq!(seen, [Event::Began, Event::Closed], "standard output may still come");
+        let (seen, _) = events(vec![(err, line("begin")), (err, line("exit 3"))], &nonce).await;
+        assert_eq!(seen, [Event::Started, Event::Closed], "standard output may still come");
     }
 
     #[tokio::test]
-    async fn what_is_too_much_is_told_at_once() {
+    async fn reaching_the_limit_is_an_event_at_once() {
         let flood = vec![(Stream::Stderr, "x".repeat(11))];
         let (seen, buffer) = events(flood, &Nonce::random()).await;
-        assert_eq!(seen, [Event::Full, Event::Closed]);
+        assert_eq!(seen, [Event::OutputLimit, Event::Closed]);
         assert_eq!(buffer.output(Stream::Stderr).text.len(), 10);
     }
 }

@@ -1,39 +1,37 @@
-//! What `doctor` says about gVisor on this machine.
+//! The checks of `doctor` for gVisor on this machine.
 
 use shared::cli::Diagnosis;
-use stage_04_docker::{Daemon, DockerArgs};
+use stage_04_docker::{Daemon, DockerArgs, error_chain};
 
 use crate::runtime::{self, NAME, RUNSC};
 
-const SET_UP: &str = "run infrastructure/setup/setup.sh: it finds a platform that works";
+const SETUP_HINT: &str = "run infrastructure/setup/setup.sh: it finds a platform that works";
 
-/// Looks at Docker, at runsc and its platform, and starts a sandbox, all with deadlines.
+/// Checks Docker, runsc and its platform, and starts a sandbox, each with a timeout.
 pub async fn diagnose(args: &DockerArgs) -> Vec<Diagnosis> {
-    let mut findings = stage_04_docker::diagnose(args, RUNSC).await;
-    let at = findings.iter().position(|it| it.subject == "runtime").map_or(0, |at| at + 1);
-    let Ok(daemon) = Daemon::connect(&args.docker_host).await else { return findings };
-    let Ok(info) = daemon.info().await else { return findings };
-    let arguments = info.runtimes.as_ref().and_then(|known| known.get(NAME)?.runtime_args.clone());
-    findings.insert(at, platform(&arguments.unwrap_or_default()));
-    findings.insert(
-        at,
-        match runtime::version(info).await {
-            Ok(version) => Diagnosis::good("runsc", version),
-            Err(error) => Diagnosis::missing("runsc", error, SET_UP),
-        },
-    );
-    findings
+    let mut diagnoses = stage_04_docker::diagnose(args, RUNSC).await;
+    let runtime = diagnoses.iter().position(|diagnosis| diagnosis.subject == "runtime");
+    let index = runtime.map_or(0, |index| index + 1);
+    let Ok(daemon) = Daemon::connect(&args.docker_host).await else { return diagnoses };
+    let Ok(info) = daemon.info().await else { return diagnoses };
+    let runtime = info.runtimes.as_ref().and_then(|runtimes| runtimes.get(NAME));
+    let arguments = runtime.and_then(|runtime| runtime.runtime_args.clone()).unwrap_or_default();
+    let version = match runtime::version(&info).await {
+        Ok(version) => Diagnosis::good("runsc", version),
+        Err(error) => Diagnosis::missing("runsc", error_chain(&error), SETUP_HINT),
+    };
+    diagnoses.splice(index..index, [version, diagnose_platform(&arguments)]);
+    diagnoses
 }
 
-/// The platform is how gVisor takes a program's system calls.
-fn platform(arguments: &[String]) -> Diagnosis {
+/// The platform is how gVisor intercepts a program's system calls.
+fn diagnose_platform(arguments: &[String]) -> Diagnosis {
     let platform = arguments.iter().find_map(|argument| argument.strip_prefix("--platform="));
     match platform {
-        Some("kvm") => Diagnosis::warning(
-            "platform",
-            "kvm, which was seen to hang for ever on virtual machines",
-            SET_UP,
-        ),
+        Some("kvm") => {
+            let found = "kvm, which can hang without limit on virtual machines";
+            Diagnosis::warning("platform", found, SETUP_HINT)
+        }
         Some(platform) => Diagnosis::good("platform", platform),
         None => Diagnosis::good("platform", "runsc's own default"),
     }

@@ -1,7 +1,8 @@
 //! The container engine of stage 4 on gVisor.
 //!
-//! The rule it keeps: fail closed. There is one runtime, and it is proven before the first program;
-//! where it is missing or not in force the engine does not start. It holds no other to fall back to.
+//! The rule it keeps: fail closed. There is one runtime, and its isolation is verified before the
+//! first program; where it is missing or not in use, the engine does not start. There is no other
+//! runtime to fall back to.
 
 use shared::{BoxFuture, Engine, Job, OutputBuffer, SandboxInfo, Verdict};
 use stage_04_docker::{DockerArgs, DockerEngine, EngineError};
@@ -16,12 +17,12 @@ pub struct GVisorEngine {
 }
 
 impl GVisorEngine {
-    /// The container engine on gVisor, proven to be in force.
+    /// The container engine on gVisor, after its isolation was verified.
     ///
     /// # Errors
     ///
     /// When Docker, runsc or the image is missing, or a container does not run under gVisor.
-    pub async fn prove(args: &DockerArgs) -> Result<Self, EngineError> {
+    pub async fn start(args: &DockerArgs) -> Result<Self, EngineError> {
         Ok(Self { inner: DockerEngine::start(args, RUNSC).await? })
     }
 

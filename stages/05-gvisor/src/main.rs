@@ -1,4 +1,4 @@
-//! Stage 5: the wiring of a queue and a monitor round an engine that has been proven.
+//! Stage 5: wires a queue and a monitor around an engine on gVisor.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl Stage for GVisor {
     type Args = DockerArgs;
 
     async fn build(settings: &Settings, args: &DockerArgs) -> Result<App, BuildError> {
-        let engine = Arc::new(GVisorEngine::prove(args).await?);
+        let engine = Arc::new(GVisorEngine::start(args).await?);
         let history = InMemoryMonitor::new(MonitorOptions::default());
         let monitor = Arc::new(AdvancedMonitor::new(history));
         let queue = TaskQueue::start(engine.clone(), monitor.clone(), QueueOptions::from(settings));

@@ -84,7 +84,7 @@ impl EngineArgs {
     pub async fn start(&self, limits: Limits) -> Result<Arc<dyn Engine>, BuildError> {
         Ok(match self.engine {
             EngineChoice::Gvisor => Arc::new(RunscEngine::start(&self.runsc, limits).await?),
-            EngineChoice::GvisorDocker => Arc::new(GVisorEngine::prove(&self.docker).await?),
+            EngineChoice::GvisorDocker => Arc::new(GVisorEngine::start(&self.docker).await?),
             EngineChoice::Docker => Arc::new(DockerEngine::start(&self.docker, RUNC).await?),
             EngineChoice::Subprocess if self.allow_unsafe => {
                 Arc::new(SubprocessEngine::new().await?)

@@ -51,7 +51,7 @@ mod run;
 mod sandbox;
 mod self_test;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,20 +60,16 @@ use shared::component::CheckResult;
 use shared::{
     BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Verdict,
 };
-use stage_02_queue::command_output;
-use stage_04_docker::{RunObservation, Stop, decide};
+use stage_04_docker::{RunObservation, Stop, decide, error_chain};
+use stage_05_gvisor::runsc_version;
 use tokio_util::sync::CancellationToken;
 
-use error::with_sources;
 use instance_dir::InstanceDir;
 pub use options::{ROOTFS_PIN, RootfsError, RunscError, RunscOptions, RunscPlatform};
 use pool::Pool;
 pub use pool::PoolStatus;
-use profile::SandboxProfile;
 use sandbox::{Sandbox, SandboxFactory};
 
-/// How long `runsc --version` may take.
-const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a platform may take to run its first program. `kvm` was seen to hang without limit.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause between two looks at the pool in [`RunscEngine::is_warm`].
@@ -103,8 +99,14 @@ impl RunscEngine {
         if !rustix::process::geteuid().is_root() {
             return Err(RunscError::NotRoot);
         }
-        let (runsc, profile, digest) = inspect(options.clone()).await?;
-        let version = version(&runsc).await?;
+        let found = options.clone();
+        let runsc = blocking(move || found.runsc()).await?;
+        let version = runsc_version(&runsc)
+            .await
+            .map_err(|source| RunscError::NotRunsc { path: runsc.clone(), source })?;
+        let profile = Arc::new(options.python_profile().await?);
+        let checked = Arc::clone(&profile);
+        let digest = blocking(move || rootfs::check(&checked)).await?;
         let dir = InstanceDir::create(&profile).await?;
         let factory = |platform| SandboxFactory {
             runsc: runsc.clone(),
@@ -176,7 +178,7 @@ impl RunscEngine {
         // Not one of the pool's: a check is no reason to keep the pool full.
         let verified = isolation_check::verify(&self.pool.factory, &self.limits).await;
         verified.map_err(|error| {
-            let details = with_sources(&error);
+            let details = error_chain(&error);
             tracing::warn!(details, "the isolation could not be verified");
             error.to_string()
         })
@@ -204,7 +206,7 @@ impl RunscEngine {
             let (mut sandbox, was_waiting) = match taken {
                 Ok(taken) => taken,
                 Err(error) => {
-                    tracing::error!(id = %job.id, error = with_sources(&error), "no sandbox");
+                    tracing::error!(id = %job.id, error = error_chain(&error), "no sandbox");
                     return Verdict::engine_error(error);
                 }
             };
@@ -259,17 +261,12 @@ impl Engine for RunscEngine {
     }
 }
 
-/// What the options name: `runsc`, the profile, and the hash of the profile's image.
-async fn inspect(
-    options: RunscOptions,
-) -> Result<(PathBuf, Arc<SandboxProfile>, String), RunscError> {
-    let inspect = move || {
-        let profile = options.python_profile()?;
-        let digest = rootfs::check(&profile)?;
-        Ok((options.runsc()?, Arc::new(profile), digest))
-    };
-    let inspected = tokio::task::spawn_blocking(inspect).await;
-    inspected.map_err(|source| RunscError::Panicked { source })?
+/// Runs what blocks on a thread for that.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RunscError> + Send + 'static,
+) -> Result<T, RunscError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|source| RunscError::Panicked { source })?
 }
 
 // ANCHOR: verified
@@ -290,7 +287,7 @@ async fn verified_platform(
                 tracing::info!(platform = platform.as_str(), seen, "isolation verified");
                 return Ok(platform);
             }
-            Ok(Err(error)) => with_sources(&error),
+            Ok(Err(error)) => error_chain(&error),
             Err(_) => format!("no result within {} s", VERIFY_TIMEOUT.as_secs()),
         };
         reasons.push(format!("{}: {reason}", platform.as_str()));
@@ -299,35 +296,23 @@ async fn verified_platform(
 }
 // ANCHOR_END: verified
 
-/// The version in the first line of `runsc --version`.
-async fn version(runsc: &Path) -> Result<String, RunscError> {
-    let output = command_output(runsc, &["--version"], VERSION_TIMEOUT)
-        .await
-        .map_err(|source| RunscError::RunscFailed { path: runsc.to_owned(), source })?;
-    let output = String::from_utf8_lossy(&output.stdout).into_owned();
-    let version = output.lines().next().and_then(|line| line.strip_prefix("runsc version "));
-    version
-        .map(str::to_owned)
-        .ok_or_else(|| RunscError::NotRunsc { path: runsc.to_owned(), output: output.clone() })
-}
-
 /// Reports what the engine lacks on this machine, and starts one, which runs a program.
 pub async fn diagnose_runsc(options: &RunscOptions) -> Vec<Diagnosis> {
     let missing = |name: &'static str, error: &RunscError| {
-        Diagnosis::missing(name, with_sources(error), error.hint().unwrap_or_default())
+        Diagnosis::missing(name, error_chain(error), error.hint().unwrap_or_default())
     };
     let mut diagnoses = Vec::new();
     let options = RunscOptions { warm_sandboxes: 0, ..options.clone() };
     let found = options.clone();
-    let runsc = tokio::task::spawn_blocking(move || found.runsc()).await;
-    match runsc.map_err(|source| RunscError::Panicked { source }).flatten() {
+    match blocking(move || found.runsc()).await {
         Ok(path) => diagnoses.push(Diagnosis::good("runsc", path.display().to_string())),
         Err(error) => diagnoses.push(missing("runsc", &error)),
     }
-    let found = options.clone();
-    let check = move || found.python_profile().and_then(|profile| rootfs::check(&profile));
-    let rootfs = tokio::task::spawn_blocking(check).await;
-    match rootfs.map_err(|source| RunscError::Panicked { source }).flatten() {
+    let rootfs = async {
+        let profile = options.python_profile().await?;
+        blocking(move || rootfs::check(&profile)).await
+    };
+    match rootfs.await {
         Ok(digest) => diagnoses.push(Diagnosis::good("rootfs", digest)),
         Err(error) => diagnoses.push(missing("rootfs", &error)),
     }

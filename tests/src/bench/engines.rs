@@ -45,7 +45,7 @@ impl Direct {
         Ok(match number {
             2 | 3 => Self::Subprocess(SubprocessEngine::new().await?),
             4 => Self::Docker(DockerEngine::start(&docker, RUNC).await?),
-            5 => Self::GVisor(GVisorEngine::prove(&docker).await?),
+            5 => Self::GVisor(GVisorEngine::start(&docker).await?),
             FIRST_WARM.. => Self::Runsc(RunscEngine::start(&runsc, limits).await?),
             _ => bail!("no engine to compare stage {number} with; give 2 or a later one"),
         })

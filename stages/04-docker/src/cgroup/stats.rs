@@ -26,8 +26,8 @@ impl CgroupStats {
     // ANCHOR: read
     /// Reads the counters of `cgroup`; none when it does not exist.
     pub(super) fn read(cgroup: &Cgroup) -> Option<Self> {
-        let [cpuacct, memory, pids] =
-            [Controller::CpuAcct, Controller::Memory, Controller::Pids].map(|it| cgroup.dir(it));
+        let [cpuacct, memory, pids] = [Controller::CpuAcct, Controller::Memory, Controller::Pids]
+            .map(|controller| cgroup.dir(controller));
         let common = Self {
             pids: number(&pids, "pids.current"),
             pids_peak: number(&pids, "pids.peak"),

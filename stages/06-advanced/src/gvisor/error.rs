@@ -65,14 +65,3 @@ impl fmt::Display for Text {
 }
 
 impl Error for Text {}
-
-/// An error with all of its sources in one line, for the log and for `doctor`.
-pub(super) fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}

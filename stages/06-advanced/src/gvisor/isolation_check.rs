@@ -30,7 +30,7 @@ pub(super) enum IsolationError {
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     /// The program ended instead of waiting to be inspected.
-    #[error("the inspected program ended as {stop:?}: {stderr}")]
+    #[error("the inspected program ended ({stop}): {stderr}")]
     Ended {
         /// How.
         stop: Stop,
@@ -60,8 +60,8 @@ pub(super) enum IsolationError {
         processes: usize,
     },
     /// What stage 5 verifies does not hold.
-    #[error("{0}")]
-    Runtime(String),
+    #[error(transparent)]
+    Runtime(#[from] stage_04_docker::IsolationError),
     /// The task that inspects the processes panicked.
     #[error("the inspection panicked")]
     Panicked(#[from] tokio::task::JoinError),
@@ -97,9 +97,9 @@ async fn verify_sandbox(
         let inspect = move || inspect_processes(&inspected.cgroup, &runsc);
         let (kernel, processes) = tokio::task::spawn_blocking(inspect).await??;
         let id = paths.id.clone();
-        let told = format!("all {processes} processes of its cgroup are runsc");
-        let snapshot = ContainerSnapshot { id, pid: kernel.into(), told, kernel_inside };
-        (RUNSC.prove)(snapshot).await.map_err(IsolationError::Runtime)
+        let evidence = format!("all {processes} processes of its cgroup are runsc");
+        let snapshot = ContainerSnapshot { id, pid: kernel.into(), evidence, kernel_inside };
+        Ok((RUNSC.verify)(snapshot).await?)
     };
     let never = CancellationToken::new();
     let running = run::run(sandbox, &job, &buffer, &never);

@@ -19,7 +19,7 @@ use oci_spec::runtime::{
 };
 use shared::Limits;
 use stage_04_docker::CgroupLimits;
-use stage_05_gvisor::host_pids;
+use stage_05_gvisor::host_pids_limit;
 
 use super::rootfs::SUPERVISOR_PATH;
 
@@ -63,7 +63,7 @@ pub(super) fn cgroup_limits(limits: &Limits) -> CgroupLimits {
         cpus: 1,
         memory_bytes: limits.memory_bytes,
         // Attack: fork without limit -> gVisor's threads are counted, several for each process inside.
-        pids: host_pids(limits.pids),
+        pids: host_pids_limit(limits.pids),
     }
 }
 

@@ -1,11 +1,11 @@
 //! The options of the engine, and why it could not start. No request can choose any of these.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ValueEnum, value_parser};
-use stage_02_queue::CommandError;
-use stage_04_docker::CgroupError;
+use stage_04_docker::{CgroupError, PinError, read_pin};
+use stage_05_gvisor::RunscCommandError;
 
 use super::profile::SandboxProfile;
 
@@ -93,21 +93,16 @@ impl RunscOptions {
         self.warm_starts.map_or(processors * 2, usize::from)
     }
 
-    /// The profile of Python, the first and so far the only one. Blocks.
-    pub(super) fn python_profile(&self) -> Result<SandboxProfile, RunscError> {
-        Ok(SandboxProfile::python(self.rootfs()?, self.warm_sandboxes.into()))
+    /// The profile of Python, the first and so far the only one.
+    pub(super) async fn python_profile(&self) -> Result<SandboxProfile, RunscError> {
+        Ok(SandboxProfile::python(self.rootfs().await?, self.warm_sandboxes.into()))
     }
 
     /// The directory with the image's files.
-    fn rootfs(&self) -> Result<PathBuf, RunscError> {
-        if let Some(dir) = &self.rootfs {
-            return Ok(dir.clone());
-        }
-        let no_pin = |reason| RunscError::NoRootfs { path: PathBuf::from(ROOTFS_PIN), reason };
-        match std::fs::read_to_string(ROOTFS_PIN) {
-            Ok(pin) if !pin.trim().is_empty() => Ok(PathBuf::from(pin.trim())),
-            Ok(_) => Err(no_pin(RootfsError::EmptyPin)),
-            Err(error) => Err(no_pin(RootfsError::Read(error))),
+    async fn rootfs(&self) -> Result<PathBuf, RunscError> {
+        match &self.rootfs {
+            Some(dir) => Ok(dir.clone()),
+            None => Ok(PathBuf::from(read_pin(Path::new(ROOTFS_PIN)).await?)),
         }
     }
 
@@ -142,26 +137,21 @@ pub enum RunscError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// The program at this path does not answer `--version`.
-    #[error("cannot run {}", path.display())]
-    RunscFailed {
-        /// The path.
-        path: PathBuf,
-        /// Why not.
-        source: CommandError,
-    },
-    /// The program at this path is not `runsc`.
-    #[error("{} is not runsc: its version is {output:?}", path.display())]
+    /// The program at this path is not `runsc`, or cannot be run.
+    #[error("cannot use {} as runsc", path.display())]
     NotRunsc {
         /// The path.
         path: PathBuf,
-        /// What it writes on `--version`.
-        output: String,
+        /// Why not.
+        source: RunscCommandError,
     },
-    /// There are no files for the sandboxes.
+    /// The file that names the directory with the image's files has no value.
+    #[error("cannot find the sandbox image's files")]
+    NoPin(#[from] PinError),
+    /// The directory with the image's files is not what set-up unpacks.
     #[error("cannot use the sandbox image's files, {}", path.display())]
     NoRootfs {
-        /// The directory, or the file that should name it.
+        /// The directory.
         path: PathBuf,
         /// What is wrong with it.
         #[source]
@@ -202,8 +192,8 @@ impl RunscError {
             ),
             Self::RunscNotOnPath
             | Self::RunscNotFound { .. }
-            | Self::RunscFailed { .. }
             | Self::NotRunsc { .. }
+            | Self::NoPin(_)
             | Self::NoRootfs { .. } => Some("run infrastructure/setup/setup.sh"),
             Self::NoCgroups(_) => Some(
                 "mount cgroups under /sys/fs/cgroup, with the controllers cpu, memory and pids",
@@ -217,12 +207,9 @@ impl RunscError {
 /// Why a directory cannot be a sandbox's root file system.
 #[derive(Debug, thiserror::Error)]
 pub enum RootfsError {
-    /// It, or the file that names it, cannot be read.
+    /// It cannot be read.
     #[error("it cannot be read")]
     Read(#[source] std::io::Error),
-    /// The file that names it is empty.
-    #[error("it is empty")]
-    EmptyPin,
     /// It is no directory, or other users can write to it.
     #[error("it is not a directory that only root can write to")]
     Writable,

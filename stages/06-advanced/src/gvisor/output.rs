@@ -62,7 +62,7 @@ impl<'a> ProgramOutput<'a> {
         line.extend_from_slice(&bytes[..end]);
         let message = String::from_utf8_lossy(line.get(NONCE_BYTES..).unwrap_or(line)).into_owned();
         self.handshake = match InitMessage::parse(message.trim_start()) {
-            InitMessage::Began => LoaderHandshake::Started,
+            InitMessage::Started => LoaderHandshake::Started,
             message => LoaderHandshake::Failed(message),
         };
         let rest = &bytes[end + 1..];
@@ -84,7 +84,7 @@ impl<'a> ProgramOutput<'a> {
             }
             (LoaderHandshake::Pending(line), Stop::Reported(message)) => {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                Stop::Fault(format!(
+                Stop::EngineError(format!(
                     "the interpreter ended before the program started: {message:?} {line}"
                 ))
             }

@@ -21,11 +21,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use shared::Limits;
+use stage_04_docker::error_chain;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::error::{SandboxError, with_sources};
+use super::error::SandboxError;
 use super::sandbox::{START_TIMEOUT, Sandbox, SandboxFactory};
 
 /// The pause after a failed start; doubled with each further failure.
@@ -229,7 +230,7 @@ impl Pool {
                 state.status.failures += 1;
                 state.status.last_failure = Some(error.to_string());
                 drop(state);
-                let error = with_sources(&error);
+                let error = error_chain(&error);
                 tracing::warn!(error, "a sandbox did not start; trying again");
                 false
             }

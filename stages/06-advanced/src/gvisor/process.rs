@@ -15,7 +15,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stage_04_docker::{CgroupError, KillOutcome};
+use stage_04_docker::{CgroupError, KillOutcome, error_chain};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStderr};
 use tokio::sync::watch;
@@ -111,7 +111,7 @@ async fn own(
     match removed {
         Ok(Ok(())) => tracing::debug!(id, "sandbox removed"),
         Ok(Err(error)) => {
-            let error = super::error::with_sources(&error);
+            let error = error_chain(&error);
             tracing::warn!(id, error, "a sandbox is left to the next start");
         }
         Err(error) => tracing::error!(id, %error, "the removal of a sandbox panicked"),

@@ -8,6 +8,7 @@
 
 use std::path::PathBuf;
 
+use shared::submission::MAIN_FILE;
 use stage_04_docker::INIT_SOURCE;
 
 /// What the waiting interpreter executes behind the functions of stage 4's init: it leaves the
@@ -15,7 +16,8 @@ use stage_04_docker::INIT_SOURCE;
 /// and becomes it. Python's own init of stage 4 is not needed: the supervisor is one, and runs as
 /// another user.
 const PYTHON_START: &str = "\n\n__import__('posix').setsid()\n\
-                            __import__('posix').write(2, b'ready\\n')\ndeliver()\nprogram()\n";
+                            __import__('posix').write(2, b'ready\\n')\n\
+                            program(deliver()[2])\n";
 /// Reports its kernel, and then stays to be inspected.
 const PYTHON_ISOLATION_PROGRAM: &str = "
 print(open('/proc/version').read().strip(), flush=True)
@@ -31,6 +33,8 @@ pub(super) struct SandboxProfile {
     pub(super) image: PathBuf,
     /// The command that waits for a program.
     pub(super) argv: Vec<String>,
+    /// The file name of the program.
+    pub(super) main_file: &'static str,
     /// How many sandboxes wait.
     pub(super) warm_sandboxes: usize,
     /// A program that prints `/proc/version` and then stays, to be inspected from outside.
@@ -45,6 +49,7 @@ impl SandboxProfile {
             name: "python",
             image,
             argv: vec!["/usr/bin/python3".to_owned(), "-c".to_owned(), source],
+            main_file: MAIN_FILE,
             warm_sandboxes,
             isolation_program: PYTHON_ISOLATION_PROGRAM,
         }

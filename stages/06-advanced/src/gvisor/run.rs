@@ -8,11 +8,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use shared::{Job, OutputBuffer};
-use stage_04_docker::{
-    CgroupPaths, ContainerExit, Controller, InitMessage, Nonce, ResourceSampler, RunObservation,
-    SAMPLE_INTERVAL, Stop,
-};
-use tokio::time::MissedTickBehavior;
+use stage_04_docker::{ContainerExit, InitMessage, Nonce, ResourceSampler, RunObservation, Stop};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, ConnectionError, Event};
@@ -37,18 +33,17 @@ pub(super) async fn run(
     buffer: &OutputBuffer,
     cancel: &CancellationToken,
 ) -> RunObservation {
-    let counters = counters(sandbox);
-    let mut sampler = ResourceSampler::new(Some(counters), &job.submission.limits);
+    let cgroup = sandbox.process.paths.cgroup.clone();
+    let mut sampler = ResourceSampler::new(Some(cgroup), &job.submission.limits);
     // What the interpreter has used until now does not count as the program's.
-    sampler.begin();
-    sampler.began = None;
-    let stop = match deliver(&mut sandbox.connection, job).await {
+    sampler.set_baseline().await;
+    let stop = match deliver(sandbox, job).await {
         Ok(()) => supervise(&mut sandbox.connection, &mut sampler, job, buffer, cancel).await,
-        Err(error) => Stop::Fault(error.to_string()),
+        Err(error) => Stop::EngineError(error.to_string()),
     };
-    let wall = sampler.began.map(|began| began.elapsed());
-    sampler.sample();
-    let remains = match stop {
+    let wall = sampler.started_at.map(|started_at| started_at.elapsed());
+    sampler.sample().await;
+    let container_exit = match stop {
         Stop::SandboxDied => {
             let status = sandbox.process.exit_status(STOP_TIMEOUT).await;
             let exit_code = status.and_then(|status| status.code()).map(i64::from);
@@ -62,22 +57,12 @@ pub(super) async fn run(
         before: sampler.before,
         after: sampler.after,
         pids_seen: sampler.pids_seen,
-        remains,
+        container_exit,
         init_killable: false, // the supervisor runs as another user
         counts_guest_pids: false,
     }
 }
 // ANCHOR_END: run
-
-fn counters(sandbox: &Sandbox) -> CgroupPaths {
-    let dir = |controller| sandbox.process.paths.cgroup.dir(controller);
-    let (cpuacct, memory) = (dir(Controller::CpuAcct), dir(Controller::Memory));
-    if cpuacct == memory {
-        CgroupPaths::V2(memory)
-    } else {
-        CgroupPaths::V1 { cpuacct, memory, pids: dir(Controller::Pids) }
-    }
-}
 
 /// Why a program could not be delivered.
 #[derive(Debug, thiserror::Error)]
@@ -89,14 +74,14 @@ enum DeliverError {
 }
 
 /// Hands the sandbox the program, its files and its input, and how long it may live.
-async fn deliver(connection: &mut Connection, job: &Job) -> Result<(), DeliverError> {
+async fn deliver(sandbox: &mut Sandbox, job: &Job) -> Result<(), DeliverError> {
     let timeout = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
     let lifetime = (PROGRAM_START_TIMEOUT + timeout + LIFETIME_GRACE).as_secs();
     let mut payload = Vec::new();
     // The loader's messages need no signature here: they are known by their place, before the
     // program's first instruction.
-    stage_04_docker::write_payload(&mut payload, job, &Nonce::random()).await?;
-    Ok(connection.deliver(payload, u32::try_from(lifetime).unwrap_or(u32::MAX))?)
+    stage_04_docker::write_payload(&mut payload, job, sandbox.main_file, &Nonce::random()).await?;
+    Ok(sandbox.connection.deliver(payload, u32::try_from(lifetime).unwrap_or(u32::MAX))?)
 }
 
 // ANCHOR: supervise
@@ -111,8 +96,6 @@ pub(super) async fn supervise(
     let delivered = Instant::now();
     let mut output = ProgramOutput::new(buffer);
     let mut deadline = pin!(tokio::time::sleep(PROGRAM_START_TIMEOUT));
-    let mut sampling = tokio::time::interval(SAMPLE_INTERVAL);
-    sampling.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stop = loop {
         tokio::select! {
             () = cancel.cancelled() => return Stop::Cancelled,
@@ -122,22 +105,24 @@ pub(super) async fn supervise(
                 // Not legal while an execution runs: `next` has refused them.
                 Ok(Event::Started | Event::StartFailed { .. }) => {}
                 Err(ConnectionError::Closed | ConnectionError::Io(_)) => break Stop::SandboxDied,
-                Err(error) => break Stop::Fault(error.to_string()),
+                Err(error) => break Stop::EngineError(error.to_string()),
             },
-            () = &mut deadline => return sampler.out_of_time(PROGRAM_START_TIMEOUT),
-            _ = sampling.tick() => if sampler.sample() { return Stop::CpuTimeout },
+            () = &mut deadline => return sampler.timed_out(PROGRAM_START_TIMEOUT),
+            is_cpu_limit_reached = sampler.next() => if is_cpu_limit_reached {
+                return Stop::CpuTimeout;
+            },
         }
         if output.limit_reached {
             return Stop::OutputLimit;
         }
-        if output.handshake == LoaderHandshake::Started && sampler.began.is_none() {
-            sampler.began = Some(Instant::now());
+        if output.handshake == LoaderHandshake::Started && sampler.started_at.is_none() {
+            sampler.started_at = Some(Instant::now());
             let timeout = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
             deadline.as_mut().reset(tokio::time::Instant::now() + timeout);
         }
     };
     if output.handshake == LoaderHandshake::Started {
-        sampler.began = sampler.began.or(Some(delivered));
+        sampler.started_at = sampler.started_at.or(Some(delivered));
     }
     output.stop_reason(stop)
 }

@@ -54,6 +54,8 @@ pub(super) struct Sandbox {
     pub(super) process: SandboxProcess,
     /// The limits that it was created with.
     pub(super) limits: Limits,
+    /// The file name that its interpreter gives the program.
+    pub(super) main_file: &'static str,
     dir: Arc<InstanceDir>,
 }
 
@@ -69,9 +71,13 @@ impl SandboxFactory {
         let mut process = self.spawn(guest, *limits).await?;
         let ready = tokio::time::timeout(START_TIMEOUT, wait_until_ready(&mut connection)).await;
         match ready.unwrap_or(Err(SandboxError::Timeout)) {
-            Ok(()) => {
-                Ok(Sandbox { connection, process, limits: *limits, dir: Arc::clone(&self.dir) })
-            }
+            Ok(()) => Ok(Sandbox {
+                connection,
+                process,
+                limits: *limits,
+                main_file: self.profile.main_file,
+                dir: Arc::clone(&self.dir),
+            }),
             Err(SandboxError::Protocol(ConnectionError::Closed)) => {
                 Err(SandboxError::Ended(Text(process.stderr().await)))
             }

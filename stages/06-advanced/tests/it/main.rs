@@ -8,5 +8,3 @@
 )]
 
 mod gvisor;
-#[path = "../../../04-docker/tests/support/mod.rs"]
-mod support;

@@ -121,7 +121,7 @@ async fn a_supervisor_that_lies_ends_its_sandbox() {
                     let stop =
                         tokio::time::timeout(TEST_TIMEOUT, supervise(&mut connection, 10)).await;
                     match stop.unwrap_or_else(|_| panic!("{case}: the host hangs")) {
-                        (Stop::Fault(reason), _) => reason,
+                        (Stop::EngineError(reason), _) => reason,
                         (stop, _) => panic!("{case}: {stop:?}"),
                     }
                 }
@@ -152,7 +152,7 @@ async fn a_supervisor_that_is_silent_meets_the_deadline() {
     supervisor.write_all(&encoded(&honest()[..3])).await.unwrap();
     wait_until_ready(&mut connection).await.unwrap();
     let (stop, _) = supervise(&mut connection, 10).await;
-    assert!(matches!(stop, Stop::Fault(_)), "the program has not started: {stop:?}");
+    assert!(matches!(stop, Stop::EngineError(_)), "the program has not started: {stop:?}");
 
     let (mut connection, mut supervisor) = requested();
     supervisor.write_all(&encoded(&honest()[..4])).await.unwrap();

@@ -1,14 +1,13 @@
 //! How programs end: by themselves, by a limit, or by somebody's wish. Each end is named, and by what
 //! shows it.
 
+use super::{close, engine, file, run, submission};
+use harness::{TEST_LIMITS, run_submission};
 use std::time::{Duration, Instant};
 
 use shared::{Engine as _, Job, Limits, Outcome, OutputBuffer, Stream};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-use super::{close, engine};
-use crate::support::{LIMITS, evaluate, file, run, submission};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_program_ends_with_is_its_own() {
@@ -46,19 +45,19 @@ async fn a_program_gets_its_files_and_its_input() {
     );
     given.files = vec![file("a.txt", "text"), file("d/e/b.bin", vec![0xff; 300_000])];
     given.stdin = [b"in ".as_slice(), &vec![b'x'; 1 << 20]].concat();
-    let ended = evaluate(&engine, given).await;
+    let ended = run_submission(&engine, given).await;
     assert_eq!(ended.stdout, "text 300000\n1048579 b'in ' b'x'\n", "{ended:?}");
 
     let mut unread = submission("print('done')");
     unread.stdin = vec![b'x'; 4 << 20];
-    assert_eq!(evaluate(&engine, unread).await.stdout, "done\n");
+    assert_eq!(run_submission(&engine, unread).await.stdout, "done\n");
     let long = format!("x = '{}'\nprint(len(x))", "y".repeat(3 << 20));
     assert_eq!(run(&engine, &long).await.stdout, format!("{}\n", 3 << 20));
 
     let mut too_much = submission("print('never')");
     too_much.limits.disk_bytes = 1 << 20;
     too_much.files = vec![file("a", vec![1; 600 << 10]), file("b", vec![1; 600 << 10])];
-    let ended = evaluate(&engine, too_much).await;
+    let ended = run_submission(&engine, too_much).await;
     assert_eq!(ended.verdict.outcome, Outcome::DiskExceeded, "{ended:?}");
     assert_eq!(ended.verdict.evidence.decided_by, "submission_bytes");
     close(engine).await;
@@ -92,7 +91,7 @@ async fn floods_are_cut_on_both_streams_and_what_is_wanted_arrives_whole() {
     let mut wanted = submission("print('x' * 100_000_000)");
     wanted.limits.output_bytes = 200 << 20;
     wanted.limits.memory_bytes = 512 << 20;
-    let ended = evaluate(&engine, wanted).await;
+    let ended = run_submission(&engine, wanted).await;
     assert_eq!((ended.verdict.exit_code, ended.stdout.len()), (Some(0), 100_000_001));
     close(engine).await;
 }
@@ -106,8 +105,8 @@ async fn a_fork_bomb_never_looks_like_an_exit_code() {
         "import subprocess, sys\nwhile True: subprocess.Popen([sys.executable, '-c', 'input()'])",
     ] {
         let mut given = submission(bomb);
-        given.limits = Limits { memory_bytes: 1 << 30, pids: 32, ..LIMITS };
-        let ended = evaluate(&engine, given).await;
+        given.limits = Limits { memory_bytes: 1 << 30, pids: 32, ..TEST_LIMITS };
+        let ended = run_submission(&engine, given).await;
         assert_eq!(ended.verdict.outcome, Outcome::PidsExceeded, "{bomb}: {ended:?}");
         assert_eq!(ended.verdict.evidence.decided_by, "pids.events");
         let refused = ended.verdict.evidence.counters["pids.events"].as_u64();
@@ -116,8 +115,8 @@ async fn a_fork_bomb_never_looks_like_an_exit_code() {
     let many = "import os, time\nchildren = []\nfor n in range(31):\n    child = os.fork()\n    \
                 if not child:\n        time.sleep(60)\n    children.append(child)\nprint(len(children))";
     let mut allowed = submission(many);
-    allowed.limits = Limits { memory_bytes: 512 << 20, pids: 32, ..LIMITS };
-    let ended = evaluate(&engine, allowed).await;
+    allowed.limits = Limits { memory_bytes: 512 << 20, pids: 32, ..TEST_LIMITS };
+    let ended = run_submission(&engine, allowed).await;
     assert_eq!(ended.stdout, "31\n", "as many as are allowed can run: {ended:?}");
     close(engine).await;
 }
@@ -131,12 +130,12 @@ async fn memory_is_held_by_the_hosts_counter() {
     // What a waiting sandbox was made with is set anew, down and up.
     let mut small = submission("print(1); x = bytearray(64 << 20)");
     small.limits.memory_bytes = shared::submission::MIN_MEMORY_BYTES;
-    let ended = evaluate(&engine, small).await;
+    let ended = run_submission(&engine, small).await;
     assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded, "{ended:?}");
     assert_eq!(ended.stdout, "1\n", "the least memory there can be is enough to start");
     let mut large = submission("x = bytearray(500 << 20); print(len(x))");
     large.limits.memory_bytes = 1 << 30;
-    let ended = evaluate(&engine, large).await;
+    let ended = run_submission(&engine, large).await;
     assert_eq!(ended.stdout, "524288000\n", "{ended:?}");
     assert!(ended.verdict.usage.unwrap().memory_peak_bytes > Some(500 << 20));
     close(engine).await;
@@ -149,16 +148,16 @@ async fn time_of_both_kinds_is_held_and_nothing_runs_on() {
                     signal.SIG_IGN)\n    except (OSError, ValueError): pass\nos.closerange(0, 3)\n\
                     if not os.fork(): os.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep(60)";
     let mut given = submission(stubborn);
-    given.limits = Limits { timeout_seconds: 1.0, ..LIMITS };
-    let ended = evaluate(&engine, given).await;
+    given.limits = Limits { timeout_seconds: 1.0, ..TEST_LIMITS };
+    let ended = run_submission(&engine, given).await;
     assert_eq!(ended.verdict.outcome, Outcome::WallTimeExceeded, "{ended:?}");
     assert_eq!(ended.verdict.evidence.decided_by, "wall_clock");
     let wall = ended.verdict.usage.unwrap().wall_ms;
     assert!((1000..1500).contains(&wall), "{wall} ms");
 
     let mut busy = submission("while True: pass");
-    busy.limits = Limits { cpu_seconds: 0.5, ..LIMITS };
-    let ended = evaluate(&engine, busy).await;
+    busy.limits = Limits { cpu_seconds: 0.5, ..TEST_LIMITS };
+    let ended = run_submission(&engine, busy).await;
     assert_eq!(ended.verdict.outcome, Outcome::CpuTimeExceeded, "{ended:?}");
     assert_eq!(ended.verdict.evidence.decided_by, "cpuacct.usage");
     let used = ended.verdict.usage.unwrap().cpu_ms.unwrap();

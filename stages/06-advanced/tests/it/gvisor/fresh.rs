@@ -1,12 +1,10 @@
 //! That a sandbox was started beforehand changes nothing of what a program finds in it.
 
+use super::{close, engine, run};
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use shared::TestableComponent as _;
-
-use super::{close, engine};
-use crate::support::run;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_has_its_own_seeds_and_numbers() {

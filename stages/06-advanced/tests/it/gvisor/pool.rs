@@ -1,13 +1,12 @@
 //! The pool: each sandbox is used once; it refills, shrinks, and has a bound.
 
+use super::{close, engine, run, submission};
+use harness::{TEST_LIMITS, run_submission};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::Outcome;
 use stage_06_advanced::{RunscEngine, RunscError, RunscOptions};
-
-use super::{close, engine};
-use crate::support::{LIMITS, evaluate, run, submission};
 
 async fn until(what: &str, within: Duration, condition: impl Fn() -> bool) {
     let started = Instant::now();
@@ -50,7 +49,7 @@ async fn it_refills_under_load_and_stays_within_its_bound() {
 async fn when_nobody_comes_all_but_one_go_and_come_back_when_somebody_does() {
     let options =
         RunscOptions { warm_sandboxes: 3, warm_idle_seconds: 2, ..RunscOptions::default() };
-    let engine = RunscEngine::start(&options, LIMITS).await.unwrap();
+    let engine = RunscEngine::start(&options, TEST_LIMITS).await.unwrap();
     until("shrunk", Duration::from_secs(20), || {
         engine.pool().target == 1 && engine.pool().ready == 1 && engine.remaining() == 1
     })
@@ -97,7 +96,7 @@ async fn other_limits_get_a_sandbox_that_was_made_for_them() {
     let looks = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])";
     let mut other = submission(looks);
     other.limits.open_files = 100;
-    let ended = evaluate(&engine, other).await;
+    let ended = run_submission(&engine, other).await;
     assert_eq!(ended.stdout, "100\n", "{ended:?}");
     assert_eq!(ended.verdict.evidence.counters["sandbox.warm"], false);
     let ended = run(&engine, looks).await;
@@ -108,7 +107,7 @@ async fn other_limits_get_a_sandbox_that_was_made_for_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_runsc_or_its_files_it_does_not_start() {
-    let start = async |options: RunscOptions| RunscEngine::start(&options, LIMITS).await.err();
+    let start = async |options: RunscOptions| RunscEngine::start(&options, TEST_LIMITS).await.err();
     let none = start(RunscOptions { runsc: Some("/nowhere".into()), ..Default::default() }).await;
     assert!(matches!(none, Some(RunscError::RunscNotFound { .. })), "{none:?}");
     let other = RunscOptions { runsc: Some("/usr/bin/true".into()), ..Default::default() };
@@ -139,7 +138,7 @@ sleep 30
     std::fs::write(&path, script).unwrap();
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let options = RunscOptions { runsc: Some(path), ..RunscOptions::default() };
-    let refused = RunscEngine::start(&options, LIMITS).await.err();
+    let refused = RunscEngine::start(&options, TEST_LIMITS).await.err();
     let Some(RunscError::NotVerified { reason }) = refused else { panic!("{refused:?}") };
     assert!(reason.contains("none of") || reason.contains("process"), "{reason}");
 }

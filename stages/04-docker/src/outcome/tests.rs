@@ -1,4 +1,4 @@
-//! The table of how evaluations end.
+//! The table of outcomes.
 
 use super::*;
 
@@ -12,123 +12,132 @@ const LIMITS: Limits = Limits {
     open_files: 256,
 };
 
-fn facts(stop: Stop) -> RunObservation {
+fn observation(stop: Stop) -> RunObservation {
     RunObservation {
         stop,
         wall: Some(Duration::from_millis(20)),
         before: CgroupStats { cpu: Some(Duration::from_millis(50)), ..CgroupStats::default() },
         after: CgroupStats { cpu: Some(Duration::from_millis(60)), ..CgroupStats::default() },
         pids_seen: Some(2),
-        remains: None,
+        container_exit: None,
         init_killable: false,
         counts_guest_pids: true,
     }
 }
 
-fn decided(facts: &RunObservation) -> (Outcome, String, Option<i32>) {
-    let verdict = decide(facts, &LIMITS);
+fn decided(observation: &RunObservation) -> (Outcome, String, Option<i32>) {
+    let verdict = decide(observation, &LIMITS);
     (verdict.outcome, verdict.evidence.decided_by, verdict.exit_code)
 }
 
 #[test]
-fn a_programs_own_end_is_its_own() {
+fn an_exit_code_or_signal_of_the_program_is_reported_as_such() {
     for code in [0, 1, 2, 137, 139] {
-        let seen = decided(&facts(Stop::Reported(InitMessage::Exited(code))));
+        let seen = decided(&observation(Stop::Reported(InitMessage::Exited(code))));
         assert_eq!(seen, (Outcome::Exited, "exit_status".to_owned(), Some(code)));
     }
-    let killed = decide(&facts(Stop::Reported(InitMessage::Signaled(9))), &LIMITS);
+    let killed = decide(&observation(Stop::Reported(InitMessage::Signaled(9))), &LIMITS);
     assert_eq!((killed.outcome, killed.signal.as_deref()), (Outcome::Signaled, Some("SIGKILL")));
     assert_eq!(killed.exit_code, None);
 }
 
 #[test]
-fn what_the_engine_ended_is_named_by_why() {
+fn what_the_engine_ended_has_the_reason_as_its_outcome() {
     for (stop, outcome, counter) in [
         (Stop::Cancelled, Outcome::Cancelled, "cancelled"),
         (Stop::OutputLimit, Outcome::OutputExceeded, "output_bytes"),
         (Stop::CpuTimeout, Outcome::CpuTimeExceeded, "cpuacct.usage"),
         (Stop::WallTimeout, Outcome::WallTimeExceeded, "wall_clock"),
-        (Stop::Fault("gone".to_owned()), Outcome::EngineError, "engine"),
+        (Stop::EngineError("gone".to_owned()), Outcome::EngineError, "engine"),
     ] {
-        let mut facts = facts(stop);
-        facts.after.oom_kills = Some(1);
-        assert_eq!(decided(&facts), (outcome, counter.to_owned(), None));
+        let mut observed = observation(stop);
+        observed.after.oom_kills = Some(1);
+        assert_eq!(decided(&observed), (outcome, counter.to_owned(), None));
     }
 }
 
 #[test]
 fn a_limit_is_named_only_when_it_ended_the_program() {
     for (code, outcome) in [(0, Outcome::Exited), (1, Outcome::PidsExceeded)] {
-        let mut facts = facts(Stop::Reported(InitMessage::Exited(code)));
-        facts.after.pids_refused = Some(3);
-        let verdict = decide(&facts, &LIMITS);
+        let mut observed = observation(Stop::Reported(InitMessage::Exited(code)));
+        observed.after.pids_refused = Some(3);
+        let verdict = decide(&observed, &LIMITS);
         assert_eq!((verdict.outcome, verdict.exit_code), (outcome, Some(code)));
         assert_eq!(verdict.evidence.counters["pids.events"], 3);
     }
-    let mut oom = facts(Stop::Reported(InitMessage::Signaled(9)));
+    let mut oom = observation(Stop::Reported(InitMessage::Signaled(9)));
     oom.after.oom_kills = Some(1);
     assert_eq!(decided(&oom).0, Outcome::MemoryExceeded);
     assert_eq!(decide(&oom, &LIMITS).signal.as_deref(), Some("SIGKILL"));
 }
 
 #[test]
-fn a_silent_end_is_judged_by_counters() {
+fn an_end_without_a_message_is_decided_by_counters() {
     let silent = |exit_code, after: CgroupStats, oom_killed| {
-        let remains = Some(ContainerExit { exit_code: Some(exit_code), oom_killed });
-        RunObservation { after, remains, init_killable: true, ..facts(Stop::SandboxDied) }
+        let container_exit = Some(ContainerExit { exit_code: Some(exit_code), oom_killed });
+        RunObservation {
+            after,
+            container_exit,
+            init_killable: true,
+            ..observation(Stop::SandboxDied)
+        }
     };
     let none = CgroupStats::default();
     let refused = CgroupStats { pids_refused: Some(1), ..none };
     let killed = CgroupStats { oom_kills: Some(1), ..none };
-    for (facts, outcome, counter) in [
+    for (observed, outcome, counter) in [
         (silent(2, refused, false), Outcome::PidsExceeded, "pids.events"),
         (silent(137, killed, false), Outcome::MemoryExceeded, "memory.oom_kill"),
         (silent(137, none, true), Outcome::MemoryExceeded, "docker.oom_killed"),
         (silent(2, none, false), Outcome::EngineError, "container.exit_code"),
         (silent(137, none, false), Outcome::Signaled, "container.exit_code"),
     ] {
-        assert_eq!(decided(&facts), (outcome, counter.to_owned(), None), "{facts:?}");
+        assert_eq!(decided(&observed), (outcome, counter.to_owned(), None), "{observed:?}");
     }
     let outside = RunObservation { init_killable: false, ..silent(137, none, false) };
-    assert_eq!(decided(&outside).0, Outcome::EngineError, "only somebody outside can do that");
+    assert_eq!(
+        decided(&outside).0,
+        Outcome::EngineError,
+        "only a process outside of the sandbox can do that"
+    );
 }
 
 #[test]
 fn a_forged_signal_is_no_limit() {
     let xcpu = Stop::Reported(InitMessage::Signaled(24));
-    assert_eq!(decided(&facts(xcpu.clone())).0, Outcome::Signaled);
-    let mut used_up = facts(xcpu);
+    assert_eq!(decided(&observation(xcpu.clone())).0, Outcome::Signaled);
+    let mut used_up = observation(xcpu);
     used_up.after.cpu = Some(Duration::from_millis(2050));
     assert_eq!(decided(&used_up).0, Outcome::CpuTimeExceeded);
 }
 
 #[test]
-fn usage_is_the_programs_own_and_absent_when_unknown() {
-    let facts = facts(Stop::Reported(InitMessage::Exited(0)));
-    let usage = decide(&facts, &LIMITS).usage.unwrap();
+fn usage_counts_the_program_alone_and_is_absent_when_unknown() {
+    let observed = observation(Stop::Reported(InitMessage::Exited(0)));
+    let usage = decide(&observed, &LIMITS).usage.unwrap();
     assert_eq!((usage.wall_ms, usage.cpu_ms, usage.pids_peak), (20, Some(10), Some(1)));
-    let mut many = facts.clone();
+    let mut many = observed.clone();
     (many.before.pids_peak, many.after.pids_peak) = (Some(6), Some(40));
     assert_eq!(decide(&many, &LIMITS).usage.unwrap().pids_peak, Some(39));
     many.after.pids_peak = Some(6);
     assert_eq!(decide(&many, &LIMITS).usage.unwrap().pids_peak, Some(1), "six were the runtime's");
-    let gvisor = RunObservation { counts_guest_pids: false, ..facts.clone() };
+    let gvisor = RunObservation { counts_guest_pids: false, ..observed.clone() };
     assert_eq!(decide(&gvisor, &LIMITS).usage.unwrap().pids_peak, None);
-    let never_began = RunObservation { wall: None, ..facts };
-    assert_eq!(decide(&never_began, &LIMITS).usage, None);
+    let not_started = RunObservation { wall: None, ..observed };
+    assert_eq!(decide(&not_started, &LIMITS).usage, None);
 }
 
 #[test]
-fn tampering_is_a_fault_and_says_so() {
-    let verdict = decide(&facts(Stop::Reported(InitMessage::Malformed("x".into()))), &LIMITS);
+fn tampering_is_an_engine_error_that_is_named() {
+    let verdict = decide(&observation(Stop::Reported(InitMessage::Malformed("x".into()))), &LIMITS);
     assert_eq!(verdict.outcome, Outcome::EngineError);
     assert!(verdict.error.unwrap().contains("tampered"));
 }
 
 #[test]
-fn only_what_came_before_the_program_can_say_that_its_files_do_not_fit() {
+fn only_a_message_before_the_program_starts_can_mean_that_its_files_do_not_fit() {
     let full = Stop::Reported(InitMessage::Refused("[Errno 28] No space left on device".into()));
-    let before = RunObservation { wall: None, ..facts(full.clone()) };
+    let before = RunObservation { wall: None, ..observation(full.clone()) };
     assert_eq!(decided(&before), (Outcome::DiskExceeded, "submission_bytes".to_owned(), None));
-    assert_eq!(decided(&facts(full)).0, Outcome::EngineError, "the program has forged it");
+    assert_eq!(decided(&observation(full)).0, Outcome::EngineError, "the program has forged it");
 }

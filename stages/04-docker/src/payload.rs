@@ -1,36 +1,35 @@
-//! How a program gets into its container: over standard input, in front of its own input.
+//! Sends a program to its container: over standard input, in front of the program's own input.
 //!
-//! The rule it keeps: nothing of a program is on a command line or in a file of the host, so that
-//! there is no limit of length and nothing to clean up. `loader.py` is the other end.
+//! The rule it keeps: nothing of a program is on a command line or in a file of the host, so there is
+//! no limit of length and nothing to clean up. `init.py` reads it.
 
 use std::time::Duration;
 
 use shared::Job;
-use shared::submission::MAIN_FILE;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use crate::report::Nonce;
+use crate::init_message::Nonce;
 
-/// How much longer than its own time a container lives at most, when nobody takes it away: the
-/// loader then ends it from inside.
-const GRACE: Duration = Duration::from_secs(10);
+/// Extra lifetime before a container ends itself, should the server die: init then exits.
+const LIFETIME_GRACE: Duration = Duration::from_secs(10);
 
-/// Sends `job` and ends the input.
+/// Writes `job` and closes the input. The first file is `main_file`, which init starts.
 ///
 /// # Errors
 ///
-/// When the container does not take it, which happens when it has ended.
+/// When the container does not read it, as when it has ended.
 pub async fn write_payload(
     mut input: impl AsyncWrite + Unpin,
     job: &Job,
-    secret: &Nonce,
+    main_file: &str,
+    nonce: &Nonce,
 ) -> std::io::Result<()> {
     let submission = &job.submission;
-    let alive = Duration::from_secs_f64(submission.limits.timeout_seconds) + GRACE;
+    let lifetime = Duration::from_secs_f64(submission.limits.timeout_seconds) + LIFETIME_GRACE;
     let files = submission.files.iter().map(|file| (file.path.as_str(), file.bytes.as_slice()));
-    let main = (MAIN_FILE, submission.code.as_bytes());
-    input.write_all(secret.as_bytes()).await?;
-    input.write_all(&number(alive.as_secs())).await?;
+    let main = (main_file, submission.code.as_bytes());
+    input.write_all(nonce.as_bytes()).await?;
+    input.write_all(&number(lifetime.as_secs())).await?;
     input.write_all(&number(submission.files.len() as u64 + 1)).await?;
     for (path, bytes) in std::iter::once(main).chain(files) {
         input.write_all(&number(path.len() as u64)).await?;
@@ -39,11 +38,11 @@ pub async fn write_payload(
         input.write_all(bytes).await?;
     }
     input.write_all(&submission.stdin).await?;
-    // The program sees the end of its input.
+    // The program reads the end of its input.
     input.shutdown().await
 }
 
-/// Every number is eight bytes, the highest first.
+/// A number is eight bytes, the most significant first.
 fn number(value: u64) -> [u8; 8] {
     value.to_be_bytes()
 }
@@ -56,7 +55,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_program_travels_in_front_of_its_input() {
+    async fn a_program_is_sent_in_front_of_its_input() {
         let limits = shared::Limits {
             timeout_seconds: 5.5,
             cpu_seconds: 5.0,
@@ -70,12 +69,12 @@ mod tests {
         submission.stdin = b"in".to_vec();
         submission.files = vec![File { path: "d/f".into(), bytes: vec![0xff] }];
         let job = Job { id: uuid::Uuid::nil(), submission };
-        let secret = Nonce::random();
-        let (ours, mut theirs) = tokio::io::duplex(1 << 10);
-        write_payload(ours, &job, &secret).await.unwrap();
+        let nonce = Nonce::random();
+        let (writer, mut reader) = tokio::io::duplex(1 << 10);
+        write_payload(writer, &job, "main.py", &nonce).await.unwrap();
         let mut sent = Vec::new();
-        theirs.read_to_end(&mut sent).await.unwrap();
-        let mut expected = secret.as_bytes().to_vec();
+        reader.read_to_end(&mut sent).await.unwrap();
+        let mut expected = nonce.as_bytes().to_vec();
         for part in [
             &number(15)[..],
             &number(2),

@@ -1,13 +1,13 @@
-//! The engine verifies itself: all that a container promises, and that the kernel is gVisor's.
+//! The engine verifies itself: the checks of every container engine, and those of gVisor's kernel.
 
 use shared::component::CheckResult;
 use shared::{BoxFuture, Limits, Outcome, TestCase, TestableComponent};
-use stage_04_docker::{Expected, PROBE_LIMITS};
+use stage_04_docker::{Expected, PROBE_LIMITS, check_outcome, common_suite, run_once};
 
 use crate::engine::GVisorEngine;
 
-/// Docker's seccomp file does not reach runsc, so that some of these calls work: on gVisor's kernel,
-/// which is the program's own. What each must not do is reach the host's.
+/// runsc ignores Docker's seccomp profile, so some system calls that it refuses work, in gVisor's
+/// kernel. None of these may reach the host's kernel.
 const HOST_SURFACE: &str = "
 import ctypes, socket
 call = ctypes.CDLL(None, use_errno=True).syscall
@@ -29,8 +29,8 @@ print('nothing')";
 
 const FORK_BOMB: &str = "import os\nwhile True: os.fork()";
 
-/// Enough memory that the limit on processes is met first.
-const ROOMY: Limits = Limits { memory_bytes: 512 << 20, pids: 16, ..PROBE_LIMITS };
+/// Enough memory that the program reaches the limit on processes first.
+const FORK_BOMB_LIMITS: Limits = Limits { memory_bytes: 512 << 20, pids: 16, ..PROBE_LIMITS };
 
 impl TestableComponent for GVisorEngine {
     fn name(&self) -> &'static str {
@@ -38,35 +38,26 @@ impl TestableComponent for GVisorEngine {
     }
 
     fn self_test(&self) -> BoxFuture<'_, CheckResult> {
-        Box::pin(self.inner.verify_isolation())
+        self.inner.self_test()
     }
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {
-        let engine = &self.inner;
-        let mut cases = engine.common_suite();
-        let closed = Expected::Printing("closed");
-        cases.push(engine.check_outcome(
-            "no way to the host's kernel",
-            HOST_SURFACE,
-            PROBE_LIMITS,
-            closed,
-        ));
-        let nothing = Expected::Printing("nothing");
-        cases.push(engine.check_outcome(
-            "nothing tells about the host",
-            HOST_FACTS,
-            PROBE_LIMITS,
-            nothing,
-        ));
-        cases.push(TestCase::new("a fork bomb is named", self.names_a_fork_bomb()));
-        cases
+        let own = [
+            ("no way to the host's kernel", HOST_SURFACE, Expected::Stdout("closed")),
+            ("nothing tells about the host", HOST_FACTS, Expected::Stdout("nothing")),
+        ];
+        let own = own.map(|(name, code, expected)| {
+            check_outcome(&self.inner, name, code, PROBE_LIMITS, expected)
+        });
+        let fork_bomb = TestCase::new("a fork bomb is named", self.check_fork_bomb());
+        common_suite(&self.inner).into_iter().chain(own).chain([fork_bomb]).collect()
     }
 }
 
 impl GVisorEngine {
-    /// Under gVisor it takes the whole sandbox down, with exit code 2 and no output.
-    async fn names_a_fork_bomb(&self) -> CheckResult {
-        let (verdict, _) = self.inner.run_once(FORK_BOMB, ROOMY).await;
+    /// Under gVisor a fork bomb ends its whole sandbox, with exit code 2 and no output.
+    async fn check_fork_bomb(&self) -> CheckResult {
+        let (verdict, _) = run_once(&self.inner, FORK_BOMB, FORK_BOMB_LIMITS).await;
         match verdict.outcome {
             Outcome::PidsExceeded | Outcome::MemoryExceeded => {
                 Ok(format!("{} by {}", verdict.outcome.as_str(), verdict.evidence.decided_by))

@@ -1,13 +1,11 @@
 //! A program runs in a container as `python3 /tmp/main.py` would run it: every case below is run both
-//! ways, in the same kind of container, and has to write the same and end the same.
-
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod support;
+//! ways, in the same kind of container, and must have the same output and the same end.
 
 use futures_util::StreamExt as _;
+use harness::{Run, run_submission};
 use shared::{Engine as _, Outcome};
-use support::{Ended, engine, evaluate, file, submission};
+
+use crate::{engine, file, submission};
 
 const CASES: [&str; 36] = [
     "print('hello')",
@@ -63,16 +61,17 @@ for case in cases:
 print(json.dumps(ended))";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_runs_as_python_itself_would_run_it() {
+async fn a_program_runs_as_python_alone_would_run_it() {
     let engine = engine().await;
     let mut plain = submission(PLAIN);
     plain.files = vec![file("cases.json", serde_json::to_vec(&CASES.as_slice()).unwrap())];
-    let plain = evaluate(&engine, plain).await;
+    let plain = run_submission(&engine, plain).await;
     assert_eq!(plain.verdict.exit_code, Some(0), "{plain:?}");
     let plain: Vec<(i32, String, String)> = serde_json::from_str(&plain.stdout).unwrap();
 
-    let ours = futures_util::stream::iter(CASES).map(|case| evaluate(&engine, submission(case)));
-    let ours: Vec<Ended> = ours.buffered(3).collect().await;
+    let ours =
+        futures_util::stream::iter(CASES).map(|case| run_submission(&engine, submission(case)));
+    let ours: Vec<Run> = ours.buffered(3).collect().await;
     let mut differences = Vec::new();
     for ((case, ours), plain) in CASES.iter().zip(ours).zip(plain) {
         let seen = (how_it_ended(&ours), comparable(&ours.stdout), comparable(&ours.stderr));
@@ -86,7 +85,7 @@ async fn a_program_runs_as_python_itself_would_run_it() {
 }
 
 /// As Python's `subprocess` gives it: an exit code, or a signal below zero.
-fn how_it_ended(ended: &Ended) -> i32 {
+fn how_it_ended(ended: &Run) -> i32 {
     match (ended.verdict.outcome, ended.verdict.exit_code, ended.verdict.signal.as_deref()) {
         (Outcome::Exited, Some(code), None) => code,
         (Outcome::Signaled, None, Some("SIGINT")) => -2,
@@ -96,7 +95,7 @@ fn how_it_ended(ended: &Ended) -> i32 {
     }
 }
 
-/// Where an object lies differs from process to process.
+/// The address of an object differs from process to process.
 fn comparable(text: &str) -> String {
     let digit = |c: char| c.is_ascii_hexdigit();
     text.split(" at 0x").map(|part| part.trim_start_matches(digit)).collect()

@@ -1,9 +1,5 @@
-//! What goes wrong round an evaluation: the caller goes away, Docker dies in the middle, a stage was
-//! killed. Nothing may hang, and nothing may stay.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod support;
+//! Failures around an evaluation: the caller drops it, Docker dies while it runs, a server was
+//! killed. Nothing may hang, and no container may be left.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,26 +7,16 @@ use std::time::{Duration, Instant};
 
 use shared::{Engine as _, Job, Outcome, OutputBuffer};
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
-use support::{args, docker, engine, run, submission};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const SLEEP: &str = "import time; time.sleep(60)";
-
-/// Waits until the engine has no container any more.
-async fn until_none_is_left(engine: &DockerEngine) {
-    let started = Instant::now();
-    while engine.remaining().await.unwrap() > 0 {
-        assert!(started.elapsed() < Duration::from_secs(15), "containers are left");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
+use crate::{SLEEP, args, docker, engine, run, submission, wait_until_removed};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_goes_away_leaves_no_container() {
+async fn a_dropped_evaluation_leaves_no_container() {
     let engine = engine().await;
-    // Before there is a container, while it is made, while it starts, while it runs.
+    // Before there is a container, while it is created, while it starts, while it runs.
     for millis in [0, 3, 20, 100, 600] {
         let job = Job { id: Uuid::now_v7(), submission: submission(SLEEP) };
         let buffer = OutputBuffer::new(1 << 10, Box::new(|_, _, _| {}));
@@ -43,7 +29,7 @@ async fn a_caller_that_goes_away_leaves_no_container() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cancelling_ends_it_at_any_moment() {
+async fn an_evaluation_can_be_cancelled_at_any_moment() {
     let engine = engine().await;
     for millis in [0, 3, 20, 100, 600] {
         let job = Job { id: Uuid::now_v7(), submission: submission(SLEEP) };
@@ -57,56 +43,58 @@ async fn cancelling_ends_it_at_any_moment() {
         let verdict = engine.evaluate(&job, &buffer, cancel).await;
         assert_eq!(verdict.outcome, Outcome::Cancelled, "after {millis} ms: {verdict:?}");
     }
-    until_none_is_left(&engine).await;
+    wait_until_removed(&engine).await;
     engine.close().await;
 }
 
-/// Docker's socket, behind a door that can be shut.
-struct Door {
+/// A relay to Docker's socket that can be cut.
+struct Relay {
     path: PathBuf,
-    open: std::sync::Mutex<CancellationToken>,
+    /// Cancelling it cuts the connections that were made while it was the current one.
+    connections: std::sync::Mutex<CancellationToken>,
 }
 
-impl Door {
-    fn new(folder: &Path) -> Arc<Self> {
-        let path = folder.join("docker.sock");
-        let door = Arc::new(Self { path: path.clone(), open: std::sync::Mutex::default() });
+impl Relay {
+    fn new(dir: &Path) -> Arc<Self> {
+        let path = dir.join("docker.sock");
+        let relay = Arc::new(Self { path: path.clone(), connections: std::sync::Mutex::default() });
         let listener = UnixListener::bind(&path).unwrap();
-        let doorkeeper = Arc::clone(&door);
+        let accepting = Arc::clone(&relay);
         tokio::spawn(async move {
-            while let Ok((mut ours, _)) = listener.accept().await {
-                let shut = doorkeeper.open.lock().unwrap().clone();
+            while let Ok((mut client, _)) = listener.accept().await {
+                let cut = accepting.connections.lock().unwrap().clone();
                 tokio::spawn(async move {
                     let mut docker = UnixStream::connect("/var/run/docker.sock").await.unwrap();
-                    let pass = tokio::io::copy_bidirectional(&mut ours, &mut docker);
-                    let _cut = shut.run_until_cancelled(pass).await;
+                    let copy = tokio::io::copy_bidirectional(&mut client, &mut docker);
+                    drop(cut.run_until_cancelled(copy).await); // ended or cut: both close it
                 });
             }
         });
-        door
+        relay
     }
 
-    /// Cuts every connection, and every new one at once.
-    fn shut(&self) {
-        self.open.lock().unwrap().cancel();
+    /// Cuts every connection, and from now on every new one at once.
+    fn cut(&self) {
+        self.connections.lock().unwrap().cancel();
     }
 
-    fn open(&self) {
-        *self.open.lock().unwrap() = CancellationToken::new();
+    /// Accepts new connections again.
+    fn restore(&self) {
+        *self.connections.lock().unwrap() = CancellationToken::new();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_docker_that_dies_in_the_middle_is_a_fault_of_the_engine() {
-    let folder = tempfile::tempdir().unwrap();
-    let door = Door::new(folder.path());
-    let docker_host = format!("unix://{}", door.path.display());
+async fn a_docker_that_dies_during_an_evaluation_is_an_engine_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let relay = Relay::new(dir.path());
+    let docker_host = format!("unix://{}", relay.path.display());
     let engine = DockerEngine::start(&DockerArgs { docker_host, ..args() }, RUNC).await.unwrap();
     for millis in [0, 5, 60, 700] {
-        let shutting = Arc::clone(&door);
+        let cutting = Arc::clone(&relay);
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(millis)).await;
-            shutting.shut();
+            cutting.cut();
         });
         let started = Instant::now();
         let ended = run(&engine, SLEEP).await;
@@ -123,37 +111,37 @@ async fn a_docker_that_dies_in_the_middle_is_a_fault_of_the_engine() {
         assert_eq!(refused.outcome, Outcome::EngineError, "{refused:?}");
         assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 
-        door.open();
+        relay.restore();
         let again = run(&engine, "print(1)").await;
         assert_eq!(again.stdout, "1\n", "after {millis} ms: {again:?}");
     }
-    until_none_is_left(&engine).await;
+    wait_until_removed(&engine).await;
     engine.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_stage_left_behind_is_taken_away_at_the_next_start() {
-    let image = args().image();
-    // Boot, namespace, process and the time it started.
-    let us = stage_02_queue::InstanceId::this_process().to_string();
-    let (of_this_process, started) = us.rsplit_once('.').unwrap();
-    let (_, since_boot) = us.split_once('.').unwrap();
-    let make = |owner: &str| {
+async fn containers_of_a_killed_server_are_removed_at_the_next_start() {
+    let image = args().image().await;
+    // Boot, namespace, process and its start time.
+    let instance = stage_02_queue::InstanceId::this_process().to_string();
+    let (of_this_process, started) = instance.rsplit_once('.').unwrap();
+    let (_, since_boot) = instance.split_once('.').unwrap();
+    let create = |owner: &str| {
         let label = format!("crucible.owner={owner}");
         let sleep = ["-c", SLEEP];
         let run = ["run", "--detach", "--network=none", "--label", &label, &image];
         docker(&[&run[..], &["/usr/bin/python3"], &sleep].concat())
     };
     assert_ne!(started, "1");
-    let alive = make(&us);
+    let alive = create(&instance);
     let gone = [
-        make(&format!("{of_this_process}.1")),
-        make(&format!("00000000-0000-0000-0000-000000000000.{since_boot}")),
-        make("what is this"),
+        create(&format!("{of_this_process}.1")),
+        create(&format!("00000000-0000-0000-0000-000000000000.{since_boot}")),
+        create("what is this"),
     ];
     engine().await.close().await;
     let left = docker(&["ps", "--all", "--quiet", "--no-trunc"]);
     docker(&["rm", "--force", &alive]);
-    assert!(left.contains(&alive), "another stage's container was taken away");
+    assert!(left.contains(&alive), "the container of a running server was removed");
     assert!(!gone.iter().any(|id| left.contains(id)), "{left} {gone:?}");
 }

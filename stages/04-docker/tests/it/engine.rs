@@ -1,26 +1,18 @@
-//! The container engine, with real Docker: it verifies itself, and what that does not cover is
-//! attacked here.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod support;
+//! The container engine, with real Docker: it verifies itself, and these are the attacks that its
+//! self tests do not cover.
 
 use std::time::{Duration, Instant};
 
+use harness::{TEST_LIMITS, run_submission};
 use shared::{Engine as _, Limits, Outcome, TestableComponent as _};
-use stage_04_docker::{DockerArgs, DockerEngine, EngineError, RUNC, Runtime};
-use support::{LIMITS, args, engine, evaluate, file, run, submission};
+use stage_04_docker::{DockerArgs, DockerEngine, EngineError, IsolationError, RUNC, Runtime};
+
+use crate::{args, engine, file, run, submission, wait_until_removed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_verifies_itself() {
     let engine = engine().await;
-    let mut failed = Vec::new();
-    let passed = shared::component::verify(&engine, |check| {
-        if !check.passed {
-            failed.push(check);
-        }
-    });
-    assert!(passed.await, "{failed:#?}");
+    harness::assert_verifies(&engine).await;
     assert_eq!(engine.name(), "docker engine");
     engine.close().await;
 }
@@ -34,12 +26,12 @@ async fn a_program_gets_its_files_and_its_input() {
     );
     given.files = vec![file("a.txt", "text"), file("d/e/b.bin", vec![0xff; 300_000])];
     given.stdin = [b"in ".as_slice(), &vec![b'x'; 1 << 20]].concat();
-    let ended = evaluate(&engine, given).await;
+    let ended = run_submission(&engine, given).await;
     assert_eq!(ended.stdout, "text 300000\n1048579 b'in ' b'x'\n", "{ended:?}");
 
     let mut unread = submission("print('done')");
     unread.stdin = vec![b'x'; 4 << 20];
-    assert_eq!(evaluate(&engine, unread).await.stdout, "done\n");
+    assert_eq!(run_submission(&engine, unread).await.stdout, "done\n");
     let long = format!("x = '{}'\nprint(len(x))", "y".repeat(3 << 20));
     assert_eq!(run(&engine, &long).await.stdout, format!("{}\n", 3 << 20));
     engine.close().await;
@@ -51,14 +43,14 @@ async fn files_that_do_not_fit_are_named() {
     given.limits.disk_bytes = 1 << 20;
     given.files = vec![file("a", vec![1; 600 << 10]), file("b", vec![1; 600 << 10])];
     let engine = engine().await;
-    let ended = evaluate(&engine, given).await;
+    let ended = run_submission(&engine, given).await;
     engine.close().await;
     assert_eq!(ended.verdict.outcome, Outcome::DiskExceeded, "{ended:?}");
     assert_eq!(ended.verdict.evidence.decided_by, "submission_bytes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_child_that_holds_the_output_does_not_hang_us() {
+async fn a_child_that_keeps_the_output_open_does_not_delay_the_end() {
     let engine = engine().await;
     let started = Instant::now();
     let code = "import subprocess, sys, time\nprint('before', flush=True)\n\
@@ -100,12 +92,12 @@ async fn a_program_that_will_not_end_is_ended() {
                     signal.SIG_IGN)\n    except (OSError, ValueError): pass\nos.closerange(0, 3)\n\
                     if not os.fork(): os.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep(60)";
     let mut given = submission(stubborn);
-    given.limits = Limits { timeout_seconds: 1.0, ..LIMITS };
-    let ended = evaluate(&engine, given).await;
+    given.limits = Limits { timeout_seconds: 1.0, ..TEST_LIMITS };
+    let ended = run_submission(&engine, given).await;
     assert_eq!(ended.verdict.outcome, Outcome::WallTimeExceeded, "{ended:?}");
     let wall = ended.verdict.usage.unwrap().wall_ms;
     assert!((1000..1500).contains(&wall), "{wall} ms");
-    assert_eq!(engine.remaining().await.unwrap(), 0, "it still runs");
+    assert_eq!(engine.remaining().await.unwrap(), 0, "the program still runs");
     engine.close().await;
 }
 
@@ -116,15 +108,15 @@ async fn floods_are_cut_on_both_streams() {
         let code = format!("import os\nwhile True: os.write({fd}, b'x' * 65536)");
         let ended = run(&engine, &code).await;
         assert_eq!(ended.verdict.outcome, Outcome::OutputExceeded, "{ended:?}");
-        let kept = if fd == 1 { ended.stdout } else { ended.stderr };
-        assert_eq!(kept.len(), 1 << 20);
+        let output = if fd == 1 { ended.stdout } else { ended.stderr };
+        assert_eq!(output.len(), 1 << 20);
     }
     engine.close().await;
 }
 
-/// What is gained by breaking into init, which runs as the same user: an exit code.
+/// A program that reads the memory of init, which runs as the same user, gains an exit code.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forged_report_gains_an_exit_code_and_nothing_else() {
+async fn a_forged_message_gains_an_exit_code_and_nothing_else() {
     let engine = engine().await;
     let forge = "import os, re\n\
         mem, found = open('/proc/1/mem', 'rb', 0), set()\n\
@@ -138,17 +130,13 @@ async fn a_forged_report_gains_an_exit_code_and_nothing_else() {
         while True: pass";
     let ended = run(&engine, forge).await;
     let seen = (ended.verdict.outcome, ended.verdict.exit_code);
-    assert_eq!(seen, (Outcome::Exited, Some(0)), "it is not so easily forged any more: {ended:?}");
-    let started = Instant::now();
-    while engine.remaining().await.unwrap() > 0 {
-        assert!(started.elapsed() < Duration::from_secs(5), "it goes on behind its forged end");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    assert_eq!(seen, (Outcome::Exited, Some(0)), "the forgery does not work any more: {ended:?}");
+    wait_until_removed(&engine).await; // it does not run on after its forged end
     engine.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_programs_at_once_do_not_meet() {
+async fn two_programs_at_the_same_time_share_nothing() {
     let engine = engine().await;
     let code = "import os, socket, time\nopen('/tmp/mine', 'x'); open('/dev/shm/mine', 'x')\n\
                 s = socket.create_server(('127.0.0.1', 4242)); time.sleep(1)\n\
@@ -159,34 +147,37 @@ async fn two_programs_at_once_do_not_meet() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_said_at_the_start() {
+async fn what_is_missing_is_named_at_the_start() {
     async fn start(args: DockerArgs, runtime: Runtime) -> EngineError {
         DockerEngine::start(&args, runtime).await.err().expect("it started")
     }
     let image = DockerArgs { image: Some("crucible/none:such".to_owned()), ..args() };
     let error = start(image, RUNC).await;
     assert!(matches!(error, EngineError::NoImage { .. }), "{error}");
-    assert!(error.to_string().contains("crucible/none:such"), "{error}");
-    assert!(error.to_string().contains("setup.sh"), "{error}");
+    assert_eq!(error.to_string(), "Docker has no image crucible/none:such");
+    assert!(error.hint().unwrap().contains("setup.sh"), "{error}");
 
     let error = start(args(), Runtime { name: "none-such", ..RUNC }).await;
     assert!(matches!(error, EngineError::NoRuntime { runtime: "none-such" }), "{error}");
 
-    for (host, says) in [
+    for (host, message) in [
         ("tcp://127.0.0.1:2375", "not a socket on this machine"),
         ("unix:///nowhere/docker.sock", "does not answer"),
         ("", "not a socket on this machine"),
     ] {
-        let elsewhere = DockerArgs { docker_host: host.to_owned(), ..args() };
-        let error = start(elsewhere, RUNC).await.to_string();
-        assert!(error.contains(says), "{host}: {error}");
+        let not_docker = DockerArgs { docker_host: host.to_owned(), ..args() };
+        let error = start(not_docker, RUNC).await.to_string();
+        assert!(error.contains(message), "{host}: {error}");
     }
 }
 
-/// An engine whose walls are not those it promises does not start.
+/// An engine whose containers are not isolated does not start.
 #[tokio::test]
-async fn walls_that_do_not_stand_are_seen() {
-    let deceived = Runtime { prove: |_| Box::pin(async { Err("no wall".to_owned()) }), ..RUNC };
-    let error = DockerEngine::start(&args(), deceived).await.err().expect("it started");
-    assert!(matches!(error, EngineError::NotProven { .. }), "{error}");
+async fn isolation_that_is_not_verified_prevents_the_start() {
+    let unverified = Runtime {
+        verify: |_| Box::pin(async { Err(IsolationError::mismatch("no isolation")) }),
+        ..RUNC
+    };
+    let error = DockerEngine::start(&args(), unverified).await.err().expect("it started");
+    assert!(matches!(error, EngineError::NotVerified { .. }), "{error}");
 }

@@ -1,0 +1,40 @@
+//! What differs between the OCI runtimes that Docker can start a container with.
+
+use bollard::models::SystemInfo;
+use shared::BoxFuture;
+
+use crate::error_chain::BoxError;
+use crate::isolation_check::{self, IsolationCheck};
+
+/// An OCI runtime, and what the engine has to know about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Runtime {
+    /// The engine's name in every evaluation.
+    pub engine: &'static str,
+    /// The runtime's name in Docker's configuration.
+    pub name: &'static str,
+    /// Reads the runtime's version.
+    pub version: fn(SystemInfo) -> BoxFuture<'static, Result<String, BoxError>>,
+    /// Host pids limit for a program that is allowed n processes.
+    pub host_pids_limit: fn(u64) -> u64,
+    /// Whether the host counts exactly the program's processes, and not the runtime's as well.
+    pub counts_guest_pids: bool,
+    /// Whether a program can kill the container's init.
+    pub init_killable: bool,
+    /// Verifies from outside that the runtime isolates a running container.
+    pub verify: IsolationCheck,
+}
+
+/// Docker's default runtime: isolated processes on the host's own kernel.
+pub const RUNC: Runtime = Runtime {
+    engine: "docker",
+    name: "runc",
+    version: |info| {
+        let version = info.runc_commit.and_then(|commit| commit.id).unwrap_or_default();
+        Box::pin(async { Ok(version) })
+    },
+    host_pids_limit: |pids| pids + 1, // init
+    counts_guest_pids: true,
+    init_killable: false,
+    verify: isolation_check::verify_runc,
+};

@@ -1,0 +1,309 @@
+//! The engine verifies itself: each property is checked with a real program in a real container.
+//!
+//! What can be observed from outside is observed from outside. What a program inside reports counts
+//! only where it reports that an attempt failed.
+
+use std::time::{Duration, Instant};
+
+use shared::component::CheckResult;
+use shared::{
+    BoxFuture, Engine, Job, Limits, Outcome, OutputBuffer, Stream, Submission, TestCase,
+    TestableComponent, Verdict,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::engine::{DockerEngine, PROBE_LIMITS};
+use crate::error_chain::error_chain;
+use crate::isolation_check::IsolationError;
+
+/// When an evaluation is cancelled, from its start.
+const CANCEL_DELAY: Duration = Duration::from_secs(1);
+/// How long a cancelled evaluation may take, from its start.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest part of a program's output in a result.
+const MAX_OUTPUT_CHARS: usize = 400;
+
+/// How a program must end for a check to pass.
+#[derive(Debug, Clone, Copy)]
+pub enum Expected {
+    /// With exit code 0 and this text on standard output.
+    Stdout(&'static str),
+    /// With this exit code of its own.
+    ExitCode(i32),
+    /// With this outcome.
+    Outcome(Outcome),
+}
+
+/// The name of a check, its program, the limits, and the expected end.
+type OutcomeCheck = (&'static str, &'static str, Limits, Expected);
+
+/// Properties of every engine with a sandbox, whatever its runtime.
+const COMMON_CHECKS: [OutcomeCheck; 14] = [
+    (
+        "an exit code is the program's own",
+        "raise SystemExit(2)",
+        PROBE_LIMITS,
+        Expected::ExitCode(2),
+    ),
+    (
+        "exit code 137 is no signal",
+        "import os; os._exit(137)",
+        PROBE_LIMITS,
+        Expected::ExitCode(137),
+    ),
+    (
+        "a signal is a signal",
+        "import os; os.kill(os.getpid(), 9)",
+        PROBE_LIMITS,
+        Expected::Outcome(Outcome::Signaled),
+    ),
+    ("the network is off", NETWORK, PROBE_LIMITS, Expected::Stdout("off")),
+    ("the root is read-only", READ_ONLY, PROBE_LIMITS, Expected::Stdout("read-only")),
+    ("nothing in scratch space can be run", NO_EXEC, PROBE_LIMITS, Expected::Stdout("refused")),
+    ("scratch space is bounded", FULL, PROBE_LIMITS, Expected::Stdout("full")),
+    ("a file with holes is bounded", HOLES, PROBE_LIMITS, Expected::Stdout("too large")),
+    ("the environment is empty", ENVIRONMENT, PROBE_LIMITS, Expected::Stdout("empty")),
+    (
+        "the resolver is not the host's",
+        RESOLVER,
+        PROBE_LIMITS,
+        Expected::Stdout("nameserver 127.0.0.1"),
+    ),
+    (
+        "an endless program is ended",
+        "while 1: pass",
+        SHORT_WALL_TIME,
+        Expected::Outcome(Outcome::WallTimeExceeded),
+    ),
+    (
+        "processor time is limited",
+        "while 1: pass",
+        SHORT_CPU_TIME,
+        Expected::Outcome(Outcome::CpuTimeExceeded),
+    ),
+    (
+        "endless output is ended",
+        "while 1: print('x' * 999)",
+        PROBE_LIMITS,
+        Expected::Outcome(Outcome::OutputExceeded),
+    ),
+    (
+        "memory is limited",
+        "bytearray(1 << 30)",
+        PROBE_LIMITS,
+        Expected::Outcome(Outcome::MemoryExceeded),
+    ),
+];
+
+/// Properties of a container on the host's own kernel alone: gVisor's kernel behaves differently.
+const RUNC_CHECKS: [OutcomeCheck; 3] = [
+    ("no system call beyond the list", SYSTEM_CALLS, PROBE_LIMITS, Expected::Stdout("refused")),
+    (
+        "nothing in /proc and /sys tells about the host",
+        HOST_FACTS,
+        PROBE_LIMITS,
+        Expected::Stdout("nothing"),
+    ),
+    ("a refused process is named", FORKS, PROBE_LIMITS, Expected::Outcome(Outcome::PidsExceeded)),
+];
+
+const SHORT_WALL_TIME: Limits = Limits { timeout_seconds: 0.5, ..PROBE_LIMITS };
+const SHORT_CPU_TIME: Limits = Limits { cpu_seconds: 0.5, ..PROBE_LIMITS };
+
+const NETWORK: &str = "
+import socket
+assert [line.split(':')[0].strip() for line in open('/proc/net/dev')][2:] in ([], ['lo'])
+for address in ('192.0.2.1', 80), ('127.0.0.1', 80):
+    try: socket.create_connection(address, timeout=1)
+    except OSError: continue
+    raise SystemExit('connected')
+print('off')";
+
+const READ_ONLY: &str = "
+import os
+for path in '/x', '/etc/x', '/usr/x', '/var/tmp/x', '/root/x', '/work/x':
+    try: open(path, 'w')
+    except OSError: continue
+    raise SystemExit(path)
+print('read-only', end='')";
+
+const NO_EXEC: &str = "
+import shutil, subprocess
+shutil.copy('/usr/bin/python3', '/tmp/p')
+try: subprocess.run(['/tmp/p', '-c', '']); print('ran')
+except PermissionError: print('refused')";
+
+const FULL: &str = "
+import errno
+try:
+    for n in range(100):
+        with open(f'/tmp/{n}', 'wb') as f: f.write(bytes(1 << 20))
+except OSError as error: print('full' if error.errno == errno.ENOSPC else error)";
+
+const HOLES: &str = "
+import errno
+try: open('/tmp/holes', 'wb').truncate(10 << 30); print('10 GiB')
+except OSError as error: print('too large' if error.errno == errno.EFBIG else error)";
+
+const ENVIRONMENT: &str = "
+import os
+own = {'HOME', 'LC_CTYPE'} # the runtime's, and Python's
+print(set(os.environ) - own or 'empty')";
+
+const RESOLVER: &str = "print(open('/etc/resolv.conf').read().strip())";
+
+/// Makes system calls that no program needs, by their numbers on x86-64 and Arm, and sockets of
+/// families that are not namespaced. An error other than EPERM, ENOSYS and EAFNOSUPPORT would come
+/// from the kernel's code behind the filter.
+const SYSTEM_CALLS: &str = "
+import ctypes, platform, socket
+call = ctypes.CDLL(None, use_errno=True).syscall
+x86 = dict(io_uring_setup=425, ptrace=101, keyctl=250, bpf=321, userfaultfd=323, unshare=272,
+           perf_event_open=298, memfd_secret=447, memfd_create=319, modify_ldt=154, kcmp=312,
+           process_vm_readv=310, mount=165, inotify_init1=294, shmget=29, sysinfo=99, clone3=435)
+arm = dict(io_uring_setup=425, ptrace=117, keyctl=219, bpf=280, userfaultfd=282, unshare=97,
+           perf_event_open=241, memfd_secret=447, memfd_create=279, kcmp=272,
+           process_vm_readv=270, mount=40, inotify_init1=26, shmget=194, sysinfo=179, clone3=435)
+for name, number in (x86 if platform.machine() == 'x86_64' else arm).items():
+    ctypes.set_errno(0)
+    result, error = call(number, 0, 0, 0, 0, 0), ctypes.get_errno()
+    assert result == -1 and error in (1, 38), (name, result, error)
+for kind in (40, 1, 0), (17, 3, 0), (38, 5, 0), (16, 3, 0), (30, 1, 0), (2, 3, 1), (2, 1, 132):
+    try: socket.socket(*kind)
+    except OSError as error: assert error.errno in (1, 97), (kind, error)
+    else: raise AssertionError(kind)
+print('refused')";
+
+const HOST_FACTS: &str = "
+import os
+for path in ('/proc/sys/kernel/random/boot_id', '/proc/meminfo', '/proc/loadavg', '/proc/cmdline',
+             '/proc/stat', '/proc/uptime', '/proc/modules'):
+    assert not os.path.exists(path) or open(path).read() == '', path
+assert os.listdir('/sys') == os.listdir('/proc/sys') == []
+assert 'docker' not in open('/proc/self/cgroup').read()
+try: raise SystemExit(os.getloadavg())
+except OSError: print('nothing')";
+
+const FORKS: &str = "import os, time\nwhile os.fork(): pass\ntime.sleep(5)";
+
+impl TestableComponent for DockerEngine {
+    fn name(&self) -> &'static str {
+        "docker engine"
+    }
+
+    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
+        Box::pin(async { self.verify_isolation().await.map_err(String::from) })
+    }
+
+    fn test_suite(&self) -> Vec<TestCase<'_>> {
+        let own = RUNC_CHECKS.iter().map(|&(name, code, limits, expected)| {
+            check_outcome(self, name, code, limits, expected)
+        });
+        common_suite(self).into_iter().chain(own).collect()
+    }
+}
+
+/// What was found, the causes and the hint, as a self test reports them.
+impl From<IsolationError> for String {
+    fn from(error: IsolationError) -> Self {
+        let text = error_chain(&error);
+        error.hint().map_or(text.clone(), |hint| format!("{text}\n  hint: {hint}"))
+    }
+}
+
+/// The checks of what every engine with a sandbox must do.
+pub fn common_suite(engine: &dyn Engine) -> Vec<TestCase<'_>> {
+    let mut cases: Vec<_> = COMMON_CHECKS
+        .iter()
+        .map(|&(name, code, limits, expected)| check_outcome(engine, name, code, limits, expected))
+        .collect();
+    cases.push(TestCase::new("one long write arrives whole", check_long_write(engine)));
+    cases.push(TestCase::new("the next program finds nothing", check_nothing_is_left(engine)));
+    cases.push(TestCase::new("a cancelled program ends at once", check_cancel(engine)));
+    cases
+}
+
+/// The check that `code` ends as expected.
+pub fn check_outcome<'a>(
+    engine: &'a dyn Engine,
+    name: &'static str,
+    code: &'static str,
+    limits: Limits,
+    expected: Expected,
+) -> TestCase<'a> {
+    TestCase::new(name, async move {
+        let (verdict, output) = run_once(engine, code, limits).await;
+        let passed = match expected {
+            Expected::Stdout(text) => verdict.exit_code == Some(0) && output.trim_end() == text,
+            Expected::ExitCode(code) => {
+                verdict.outcome == Outcome::Exited && verdict.exit_code == Some(code)
+            }
+            Expected::Outcome(outcome) => verdict.outcome == outcome,
+        };
+        if passed {
+            Ok(format!("decided by {}", verdict.evidence.decided_by))
+        } else {
+            let output: String = output.chars().take(MAX_OUTPUT_CHARS).collect();
+            Err(format!("expected {expected:?}, got {verdict:?}\n{output}"))
+        }
+    })
+}
+
+/// Runs `code`, and returns the verdict and its output, standard output first.
+pub async fn run_once(engine: &dyn Engine, code: &str, limits: Limits) -> (Verdict, String) {
+    run_with_cancel(engine, code, limits, CancellationToken::new()).await
+}
+
+async fn run_with_cancel(
+    engine: &dyn Engine,
+    code: &str,
+    limits: Limits,
+    cancel: CancellationToken,
+) -> (Verdict, String) {
+    let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
+    let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
+    let verdict = engine.evaluate(&job, &buffer, cancel).await;
+    let [stdout, stderr] =
+        [Stream::Stdout, Stream::Stderr].map(|stream| buffer.output(stream).text);
+    (verdict, stdout + &stderr)
+}
+
+async fn check_long_write(engine: &dyn Engine) -> CheckResult {
+    let limits = Limits { output_bytes: 1 << 20, ..PROBE_LIMITS };
+    let (verdict, output) = run_once(engine, "print('x' * 200_000)", limits).await;
+    if output.len() == 200_001 && verdict.exit_code == Some(0) {
+        Ok("200,001 bytes".to_owned())
+    } else {
+        Err(format!("{} bytes of 200,001 arrived: {verdict:?}", output.len()))
+    }
+}
+
+async fn check_nothing_is_left(engine: &dyn Engine) -> CheckResult {
+    let code = "import os; print(sorted(os.listdir('/tmp') + os.listdir('/dev/shm')))\n\
+                open('/tmp/left', 'w'); open('/dev/shm/left', 'w')";
+    for _ in 0..2 {
+        let (verdict, output) = run_once(engine, code, PROBE_LIMITS).await;
+        if output.trim_end() != "['main.py']" {
+            return Err(format!("a fresh sandbox has {output}: {verdict:?}"));
+        }
+    }
+    Ok("the second program did not see what the first had written".to_owned())
+}
+
+async fn check_cancel(engine: &dyn Engine) -> CheckResult {
+    let cancel = CancellationToken::new();
+    let delayed = cancel.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(CANCEL_DELAY).await;
+        delayed.cancel();
+    });
+    let started_at = Instant::now();
+    let (verdict, _) = run_with_cancel(engine, "while 1: pass", PROBE_LIMITS, cancel).await;
+    let elapsed = started_at.elapsed();
+    if verdict.outcome == Outcome::Cancelled && elapsed < CANCEL_TIMEOUT {
+        Ok(format!("after {} ms, cancelled after 1,000", elapsed.as_millis()))
+    } else {
+        Err(format!("after {} ms: {verdict:?}", elapsed.as_millis()))
+    }
+}
