@@ -102,6 +102,7 @@ impl HostSession {
         self.executions.insert(execution, requested);
     }
 
+    // ANCHOR: receive
     /// Checks a frame that has arrived, and goes to the state after it.
     pub(crate) fn receive(&mut self, frame: &SupervisorFrame) -> Result<(), IllegalFrame> {
         if let SupervisorFrame::Hello { version } = frame {
@@ -144,6 +145,7 @@ impl HostSession {
         }
         Ok(())
     }
+    // ANCHOR_END: receive
 
     /// How many bytes of input may be sent now.
     pub(crate) fn stdin_credit(&self, execution: ExecutionId) -> usize {

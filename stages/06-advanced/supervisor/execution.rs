@@ -43,6 +43,9 @@ struct Writer {
 
 struct Flow {
     session: SupervisorSession,
+    /// How many threads wait for `changed`: a notification costs a system call, and there is mostly
+    /// no thread to notify.
+    waiting: u32,
     stdout: Progress,
     stderr: Progress,
 }
@@ -62,6 +65,7 @@ impl Shared {
             host: Mutex::new(Writer { socket, has_exited: false }),
             flow: Mutex::new(Flow {
                 session: SupervisorSession::new(),
+                waiting: 0,
                 stdout: Progress::default(),
                 stderr: Progress::default(),
             }),
@@ -81,18 +85,30 @@ impl Shared {
     }
 
     pub(crate) fn receive(&self, frame: &HostFrame) -> Result<(), IllegalFrame> {
-        let received = self.flow().session.receive(frame);
-        self.changed.notify_all();
-        received
+        self.change(|flow| flow.session.receive(frame))
     }
 
     fn flow(&self) -> MutexGuard<'_, Flow> {
         self.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn update(&self, stream: OutputStream, change: impl FnOnce(&mut Progress)) {
-        change(self.flow().progress(stream));
-        self.changed.notify_all();
+    /// Changes the flow, and notifies the threads that wait for a change.
+    fn change<T>(&self, change: impl FnOnce(&mut Flow) -> T) -> T {
+        let mut flow = self.flow();
+        let result = change(&mut flow);
+        if flow.waiting > 0 {
+            self.changed.notify_all();
+        }
+        result
+    }
+
+    /// Waits for a change, or for as long as an orphan may leave a pipe empty.
+    fn wait_for_change<'a>(&self, mut flow: MutexGuard<'a, Flow>) -> MutexGuard<'a, Flow> {
+        flow.waiting += 1;
+        let waited = self.changed.wait_timeout(flow, HELD_PIPE_GRACE);
+        let mut flow = waited.unwrap_or_else(PoisonError::into_inner).0;
+        flow.waiting -= 1;
+        flow
     }
 
     /// Waits until the host's window of a stream is open: how many bytes may be read and sent.
@@ -104,7 +120,7 @@ impl Shared {
                 flow.progress(stream).reading_since = Some(Instant::now());
                 return credit;
             }
-            flow = self.changed.wait(flow).unwrap_or_else(PoisonError::into_inner);
+            flow = self.wait_for_change(flow);
         }
     }
 
@@ -125,8 +141,7 @@ impl Shared {
             if is_flushed(&flow.stdout, before[0]) && is_flushed(&flow.stderr, before[1]) {
                 return;
             }
-            let waited = self.changed.wait_timeout(flow, HELD_PIPE_GRACE);
-            flow = waited.unwrap_or_else(PoisonError::into_inner).0;
+            flow = self.wait_for_change(flow);
         }
     }
 }
@@ -216,9 +231,9 @@ fn relay(
         }
         let bytes = buffer[..length].to_vec();
         shared.send(&SupervisorFrame::Output { execution, stream, bytes })?;
-        shared.update(stream, |progress| progress.relayed += length as u64);
+        shared.change(|flow| flow.progress(stream).relayed += length as u64);
     }
-    shared.update(stream, |progress| progress.is_closed = true);
+    shared.change(|flow| flow.progress(stream).is_closed = true);
     Ok(())
 }
 

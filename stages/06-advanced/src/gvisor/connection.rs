@@ -93,8 +93,8 @@ impl Connection {
         self.session.request(EXECUTION);
     }
 
-    /// Gives the execution its whole standard input, and the sandbox its lifetime. It is sent by
-    /// [`Self::next`].
+    /// Gives the execution its whole standard input, and the sandbox its lifetime. As much as the
+    /// socket takes is sent now, the rest by [`Self::next`].
     pub(super) fn deliver(
         &mut self,
         stdin: Vec<u8>,
@@ -102,7 +102,9 @@ impl Connection {
     ) -> Result<(), ConnectionError> {
         HostFrame::Lifetime { seconds: lifetime_seconds }.encode(&mut self.outgoing);
         (self.stdin, self.encoded, self.stdin_is_complete) = (stdin, 0, false);
-        self.encode_stdin()
+        self.encode_stdin()?;
+        self.try_write();
+        Ok(())
     }
 
     // ANCHOR: next

@@ -15,9 +15,17 @@ use stage_04_docker::INIT_SOURCE;
 /// supervisor's session, which a signal could reach, reports that it is ready, waits for its program
 /// and becomes it. Python's own init of stage 4 is not needed: the supervisor is one, and runs as
 /// another user.
-const PYTHON_START: &str = "\n\n__import__('posix').setsid()\n\
-                            __import__('posix').write(2, b'ready\\n')\n\
-                            program(deliver()[2])\n";
+///
+/// It yields the processor once before the program's first instruction: the supervisor then sends the
+/// line that reports the start, which begins the program's wall-clock time.
+const PYTHON_START: &str = "
+
+__import__('posix').setsid()
+__import__('posix').write(2, b'ready\\n')
+path = deliver()[2]
+__import__('posix').sched_yield()
+program(path)
+";
 /// Reports its kernel, and then stays to be inspected.
 const PYTHON_ISOLATION_PROGRAM: &str = "
 print(open('/proc/version').read().strip(), flush=True)

@@ -35,10 +35,13 @@ pub(super) async fn run(
 ) -> RunObservation {
     let cgroup = sandbox.process.paths.cgroup.clone();
     let mut sampler = ResourceSampler::new(Some(cgroup), &job.submission.limits);
-    // What the interpreter has used until now does not count as the program's.
-    sampler.set_baseline().await;
     let stop = match deliver(sandbox, job).await {
-        Ok(()) => supervise(&mut sandbox.connection, &mut sampler, job, buffer, cancel).await,
+        Ok(()) => {
+            // What the interpreter has used until now does not count as the program's. It is read
+            // while the interpreter wakes up, which takes longer.
+            sampler.set_baseline().await;
+            supervise(&mut sandbox.connection, &mut sampler, job, buffer, cancel).await
+        }
         Err(error) => Stop::EngineError(error.to_string()),
     };
     let wall = sampler.started_at.map(|started_at| started_at.elapsed());
@@ -93,7 +96,6 @@ pub(super) async fn supervise(
     buffer: &OutputBuffer,
     cancel: &CancellationToken,
 ) -> Stop {
-    let delivered = Instant::now();
     let mut output = ProgramOutput::new(buffer);
     let mut deadline = pin!(tokio::time::sleep(PROGRAM_START_TIMEOUT));
     let stop = loop {
@@ -121,9 +123,6 @@ pub(super) async fn supervise(
             deadline.as_mut().reset(tokio::time::Instant::now() + timeout);
         }
     };
-    if output.handshake == LoaderHandshake::Started {
-        sampler.started_at = sampler.started_at.or(Some(delivered));
-    }
     output.stop_reason(stop)
 }
 // ANCHOR_END: supervise
