@@ -1,18 +1,18 @@
-# Every habit of this project is a recipe. `just` alone lists them.
+# Every regular task of this project is a recipe. `just` alone lists them.
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
-# The programs that set-up installed come first.
+# The tools that set-up installed come first.
 export PATH := "/opt/crucible/bin:" + env("PATH")
 
-# The stage a recipe is about, where it is about one.
+# The stage that a recipe uses, for recipes that use one.
 stage := "5"
 
 [private]
 default:
     @just --list --unsorted
 
-# Install what is missing: container engine, gVisor, sandbox image, just (`just setup --check` only tells)
+# Install what is missing: container engine, gVisor, sandbox image, just (`just setup --check` only prints the plan)
 setup *ARGS:
     bash infrastructure/setup/setup.sh {{ARGS}}
 
@@ -20,7 +20,7 @@ setup *ARGS:
 demo *ARGS:
     bash infrastructure/demo.sh {{ARGS}}
 
-# Run all the tests, after the set-up that they need
+# Install what the tests need, then run all of them
 test:
     bash infrastructure/test.sh
 
@@ -36,7 +36,7 @@ lint:
 attack *ARGS:
     cargo run -p ladder -- attack --stage {{stage}} {{ARGS}}
 
-# Write what changes from each stage to the next, for the book (`just deltas --check` only tells)
+# Write the deltas between stages for the book (`just deltas --check` only compares)
 deltas *ARGS:
     cargo run -p ladder -- deltas {{ARGS}}
 
@@ -45,11 +45,11 @@ humaneval *ARGS:
     bash tests/humaneval/fetch.sh >/dev/null
     cargo run --release -p ladder -- humaneval --stage {{stage}} {{ARGS}}
 
-# Run CPython's own tests in a stage's sandbox and on the host, and compare their verdicts (as root)
+# Run CPython's own tests in a stage's sandbox and on the host, and compare the results (as root)
 cpython *ARGS:
     cargo run --release -p ladder -- cpython --stage {{stage}} {{ARGS}}
 
-# Send thousands of programs through one stage: memory stays flat, nothing is left over
+# Send thousands of programs through one stage: memory must stay flat, and nothing may be left over
 soak *ARGS:
     cargo run --release -p ladder -- soak --stage {{stage}} {{ARGS}}
 
@@ -57,18 +57,18 @@ soak *ARGS:
 bench *ARGS:
     cargo run --release -p ladder -- bench {{ARGS}}
 
-# Serve stage 7's API as a Lambda function does, on http://127.0.0.1:9007 (the tools: `just setup --with-tests`)
+# Serve stage 7's API as a Lambda function on http://127.0.0.1:9007 (its tools: `just setup --with-tests`)
 lambda *ARGS:
     cd infrastructure/lambda && cargo lambda watch --package crucible-lambda --ignore-changes --disable-cors \
       --invoke-address 127.0.0.1 --invoke-port 9007 {{ARGS}}
 
-# Measure what the contract costs: a request of 64 KiB, held to it
+# Measure the cost of the contract: validate a request of 64 KiB
 contract-cost:
     cargo test --release -p stage-08-openapi --test validated -- alone_ --nocapture
 
-# Make a typed Python client out of the contract, in a new folder
-client FOLDER="target/client":
-    cargo run -q -p stage-08-openapi -- --generate-client python {{FOLDER}}
+# Generate a typed Python client from the contract, in a new directory
+client DIRECTORY="target/client":
+    cargo run -q -p stage-08-openapi -- --generate-client python {{DIRECTORY}}
 
 # Build the book
 book:

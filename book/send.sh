@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Sends a program to a stage and prints the answer.
+# Sends a program to a stage and prints the response.
 #   book/send.sh http://127.0.0.1:8002 FILE          [curl options]
 #   book/send.sh http://127.0.0.1:8002 -c 'print(1)' [curl options]
-# It waits up to 30 seconds for the evaluation to end; WAIT=0 before it does not wait. Stage 01 knows
-# nothing of waiting: its answer comes when it comes.
+# Waits up to 30 seconds for the evaluation to end; with WAIT=0 in the environment it does not wait.
+# Stage 01 ignores this: it responds when the program has ended.
 set -euo pipefail
 usage="usage: book/send.sh URL FILE|-c CODE [curl options]"
 url=${1:?$usage} program=${2:?$usage}

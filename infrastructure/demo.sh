@@ -7,11 +7,11 @@ usage() {
   cat <<'EOF'
 Usage: demo.sh [--contrast]
 
-Sets up what is missing, builds stage 5 and has it evaluate a program that looks for
-this machine's secrets. Then says, from outside, what the program really got.
+Installs what is missing, builds stage 5 and evaluates a program there that looks for
+this machine's secrets. Then reports what the program really got, as seen from outside.
 
-  --contrast  the same program on stage 2 as well, with no walls around it. The program
-              is ours and harmless; do not do this with anybody else's.
+  --contrast  also run the program on stage 2, without any isolation. This program is
+              harmless; never do this with one that you have not read.
   --help      show this
 EOF
 }
@@ -32,11 +32,11 @@ stages=(stage-05-gvisor)
 if ((contrast)); then stages=(stage-02-queue "${stages[@]}"); fi
 cargo build --quiet --locked "${stages[@]/#/--package=}"
 
-# What there is to get. Each secret is a canary: a fresh random word that a program can print only
-# if it really reached it.
+# The decoys. Each secret is a canary: a fresh random word that a program can print only after it has
+# reached the place where the word is stored.
 canary() { od -An -N8 -tx8 /dev/urandom | tr -d ' '; }
 secrets=$(mktemp -d)
-chmod 0777 "$secrets" # the way into it is open: only the sandbox is in the way
+chmod 0777 "$secrets" # no permission protects it: only the sandbox does
 file=$(canary) process=$(canary)
 CRUCIBLE_DEMO_SECRET=$(canary)
 export CRUCIBLE_DEMO_SECRET
@@ -47,16 +47,17 @@ trap 'kill "$listener" 2>/dev/null; rm -rf "$secrets"' EXIT
 until [[ -e $secrets/port ]]; do kill -0 "$listener" && sleep 0.05; done
 
 printf '{"file": "%s", "port": %s, "process": "%s", "plant": "%s"}\n' \
-  "$secrets/secret.txt" "$(<"$secrets/port")" "$process" "$secrets/planted" >"$secrets/told.json"
+  "$secrets/secret.txt" "$(<"$secrets/port")" "$process" "$secrets/planted" >"$secrets/targets.json"
 
-# evaluate STAGE: runs the program there and judges by what happened, not by what the program says.
+# evaluate STAGE: runs the program there. The verdicts come from effects on this machine, never from
+# what the program reports about itself.
 evaluate() {
   local output=$secrets/output status=0
   rm -f "$secrets/reached" "$secrets/planted"
-  with_docker "${CARGO_TARGET_DIR:-target}/debug/$1" run --stdin "$secrets/told.json" infrastructure/demo/nosy.py |
+  with_docker "${CARGO_TARGET_DIR:-target}/debug/$1" run --stdin "$secrets/targets.json" infrastructure/demo/nosy.py |
     tee "$output" || status=$?
   if ((status != 0)) || ! grep -q '^name the kernel' "$output"; then
-    die "$1 did not evaluate the program to its end; 'cargo run -p $1 -- doctor' says what is missing"
+    die "$1 did not evaluate the program to its end; 'cargo run -p $1 -- doctor' lists what is missing"
   fi
 
   escapes=0
@@ -69,7 +70,7 @@ evaluate() {
   verdict "this machine's kernel" grep -q "^name the kernel *$(uname -r)$" "$output"
 }
 
-# verdict WHAT COMMAND...: the program got it if the command succeeds.
+# verdict TARGET COMMAND...: the program reached the target if the command succeeds.
 verdict() {
   if "${@:2}"; then
     escapes=$((escapes + 1))
@@ -88,4 +89,4 @@ printf '\n== Stage 5: in a gVisor sandbox\n\n'
 evaluate stage-05-gvisor
 ((escapes == 0)) || die "$escapes of 6 got out of the sandbox; please report this"
 printf '\nNext: your own program,   cargo run -p stage-05-gvisor -- run FILE\n'
-((contrast)) || printf 'or the same without walls: bash infrastructure/demo.sh --contrast\n'
+((contrast)) || printf 'or the same without isolation: bash infrastructure/demo.sh --contrast\n'

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Passes all the tests, after setting up what they need. Fails if any of them fails.
+# Runs all the tests, after installing what they need. Fails if any of them fails.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 bash infrastructure/setup/setup.sh --with-tests
 # shellcheck source-path=SCRIPTDIR source=setup/lib.sh
 source infrastructure/setup/lib.sh
-trap - ERR # cargo says itself what failed
+trap - ERR # cargo reports its own failures
 
-# From stage 08 on, what answers outside its contract fails, whatever a test is about.
+# From stage 08 on, a response that violates the contract fails the test, whatever the test checks.
 export CRUCIBLE_STRICT_CONTRACT=true
-# The tests start the real programs, so those are built first.
+# The tests start the stages' binaries, so those are built first.
 cargo build --workspace --bins --locked
 with_docker cargo nextest run --workspace --locked
 cargo test --doc --workspace --locked

@@ -1,7 +1,7 @@
 //! The stages' binaries that the book's commands run.
 //!
-//! They lie beside the binary of the test that asks. One that is missing or older than a source is
-//! built; a book that shows the output of yesterday's binary would be wrong and pass.
+//! They are in the directory of the calling test's binary. A binary that is missing or older than its
+//! sources is built first: with an outdated one, a wrong transcript would pass.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,67 +27,67 @@ pub fn named_in(text: &str) -> BTreeSet<String> {
     names
 }
 
-/// The folder of binaries that `own`, a binary of this workspace, lies in; every package of
-/// `packages` has a fresh binary there afterwards.
+/// Builds what is missing or outdated of `packages`, and returns the directory of the binaries: the one
+/// that contains `own`, a binary of this workspace.
 ///
 /// # Errors
 ///
 /// When a package cannot be built.
 pub fn ready(own: &Path, packages: &BTreeSet<String>) -> anyhow::Result<PathBuf> {
-    let folder = own.parent().context("a binary lies in a folder")?.to_path_buf();
+    let directory = own.parent().context("the binary has no parent directory")?.to_path_buf();
     let is_fresh = |package: &String| {
-        let built = folder.join(package).metadata().and_then(|about| about.modified());
+        let built = directory.join(package).metadata().and_then(|metadata| metadata.modified());
         built.is_ok_and(|built| newest_source(package).is_ok_and(|changed| built >= changed))
     };
     let stale: Vec<&String> = packages.iter().filter(|package| !is_fresh(package)).collect();
     if !stale.is_empty() {
-        build(&folder, &stale)?;
+        build(&directory, &stale)?;
     }
     for package in packages {
-        let binary = folder.join(package);
+        let binary = directory.join(package);
         ensure!(binary.exists(), "cargo built no {}", binary.display());
     }
-    Ok(folder)
+    Ok(directory)
 }
 
-fn build(folder: &Path, packages: &[&String]) -> anyhow::Result<()> {
+fn build(directory: &Path, packages: &[&String]) -> anyhow::Result<()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace_root()).args(["build", "--quiet", "--bins"]);
-    if folder.ends_with("release") {
+    if directory.ends_with("release") {
         cargo.arg("--release");
     }
-    if let Some(target) = folder.parent() {
+    if let Some(target) = directory.parent() {
         cargo.arg("--target-dir").arg(target);
     }
     for package in packages {
         cargo.args(["-p", package]);
     }
     let done = cargo.output().context("cannot start cargo")?;
-    let said = String::from_utf8_lossy(&done.stderr);
-    ensure!(done.status.success(), "cannot build {packages:?} for the book:\n{said}");
+    let log = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "cannot build {packages:?} for the book:\n{log}");
     Ok(())
 }
 
-/// When the youngest source of a package was changed: its own, `shared`'s, or a lower stage's. What
-/// is no stage stands on all of them.
+/// The modification time of a package's newest source file, in its own directory, in `shared` or in a
+/// lower stage. A package that is not a stage depends on all stages.
 fn newest_source(package: &str) -> anyhow::Result<SystemTime> {
     let name = package.trim_start_matches("stage-");
-    let mut folders = vec![workspace_root().join("shared")];
+    let mut directories = vec![workspace_root().join("shared")];
     if package == "ladder" {
-        folders.push(workspace_root().join("tests"));
+        directories.push(workspace_root().join("tests"));
     }
     for stage in std::fs::read_dir(workspace_root().join("stages"))? {
         let stage = stage?;
         if stage.file_name().to_string_lossy().as_ref() <= name {
-            folders.push(stage.path());
+            directories.push(stage.path());
         }
     }
     let mut newest = SystemTime::UNIX_EPOCH;
-    for folder in folders {
-        for file in files_below(&folder.join("src"))? {
+    for directory in directories {
+        for file in files_below(&directory.join("src"))? {
             newest = newest.max(file.metadata()?.modified()?);
         }
-        newest = newest.max(folder.join("Cargo.toml").metadata()?.modified()?);
+        newest = newest.max(directory.join("Cargo.toml").metadata()?.modified()?);
     }
     Ok(newest)
 }
@@ -106,8 +106,8 @@ mod tests {
 
     #[test]
     fn a_package_that_is_not_there_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let own = folder.path().join("debug/own");
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().join("debug/own");
         let packages = ["stage-99-nothing".to_owned()].into();
         let error = ready(&own, &packages).unwrap_err();
         assert!(error.to_string().contains("stage-99-nothing"), "{error:#}");

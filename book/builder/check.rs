@@ -1,7 +1,6 @@
-//! What must hold of the book, as functions that list what does not.
+//! The checks of the book: functions that take text and return the errors in it.
 //!
-//! Each check takes text and returns faults, so that a test can feed it a bad example: a check
-//! that has never been seen to fail proves nothing.
+//! They take text so that a test can pass a bad example: a check that has never failed proves nothing.
 
 pub mod chapters;
 pub mod fences;
@@ -13,29 +12,29 @@ use std::path::Path;
 
 use crate::pages::Pages;
 
-/// Everything that is wrong with the sources of a book.
+/// Every error in the sources of a book.
 ///
 /// # Errors
 ///
-/// When a file that is there cannot be read.
+/// When a file cannot be read.
 pub fn sources(pages: &Pages) -> anyhow::Result<Vec<String>> {
-    let mut faults = chapters::summary_faults(pages);
+    let mut errors = chapters::summary_errors(pages);
     for (path, text) in &pages.texts {
-        faults.extend(includes::faults(path, text, &pages.source()));
-        faults.extend(fences::faults(path, text));
+        errors.extend(includes::errors(path, text, &pages.source()));
+        errors.extend(fences::errors(path, text));
     }
     for (path, text) in pages.chapters() {
-        faults.extend(chapters::section_faults(path, text));
+        errors.extend(chapters::section_errors(path, text));
     }
-    faults.extend(unused::faults(pages)?);
-    Ok(faults)
+    errors.extend(unused::errors(pages)?);
+    Ok(errors)
 }
 
-/// Everything that is wrong with a built book.
+/// Every error in a built book.
 ///
 /// # Errors
 ///
 /// When a file cannot be read.
 pub fn rendered(built: &Path) -> anyhow::Result<Vec<String>> {
-    links::faults(built)
+    links::errors(built)
 }

@@ -1,10 +1,10 @@
-//! The book's machinery: it builds the book, checks it, and executes what it shows.
+//! Builds the book, checks it, and executes the commands that it shows.
 //!
-//! The rule it keeps: nothing in the book is only claimed. Code is included from compiled files,
-//! console output from commands that really ran, and a missing include, anchor or link is a fault.
-//! mdBook itself is silent about all three.
+//! Nothing in the book is typed by hand if it can be checked: code is included from compiled files, and
+//! console output comes from commands that were executed. A missing include, anchor or link is an error
+//! here; mdBook itself reports none of the three.
 //!
-//! It does not check that the prose is true.
+//! What it does not check: the prose.
 
 pub mod binaries;
 pub mod check;
@@ -17,12 +17,12 @@ pub mod transcript;
 
 use std::path::{Path, PathBuf};
 
-/// The folder `book/`, wherever this workspace lies.
+/// The directory `book/` of this workspace.
 pub fn book_root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The root of the workspace: where the commands of the book are typed.
+/// The root of the workspace: the working directory of the book's commands.
 pub fn workspace_root() -> PathBuf {
     let book = book_root();
     book.parent().map_or_else(|| book.clone(), Path::to_path_buf)

@@ -10,8 +10,8 @@ use crucible_book::{book_root, render, serve, workspace_root};
 #[derive(Parser)]
 #[command(about = "Build the book, or read it in a browser while you write it")]
 struct Cli {
-    /// Folder to put the built book in [default: target/book]
-    #[arg(long, global = true, value_name = "FOLDER")]
+    /// Directory for the built book [default: target/book]
+    #[arg(long, global = true, value_name = "DIRECTORY")]
     into: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -21,9 +21,9 @@ struct Cli {
 enum Command {
     /// Build the book
     Build,
-    /// Serve the book on this machine, and build it again whenever one of its sources changes
+    /// Serve the book on this machine, and build it again when a source changes
     Serve {
-        /// Address to listen on; only this machine's own are allowed
+        /// Address to listen on; only loopback addresses are allowed
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
         listen: SocketAddr,
     },

@@ -1,20 +1,20 @@
-//! What may differ between two runs of the same commands.
+//! Replaces the parts of a command's output that differ from run to run.
 //!
-//! A transcript shows what one real run printed, ids and times included. Two runs are the same when
-//! they are the same after [`settled`] has put one mark for each thing that is new every time.
-//! Every rule here is something that a transcript does not prove, so there are few.
+//! A transcript shows the output of one real run, ids and times included. Two runs are equal when they
+//! are equal after [`settled`] has replaced each such part by a placeholder. A transcript proves nothing
+//! about the parts that are replaced, so the rules are few.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Pattern and mark. `$1` keeps what stands before the value.
+/// Pattern and placeholder. `$1` retains the text before the value.
 const RULES: [(&str, &str); 20] = [
-    // Digests first: their digits would look like other things.
+    // Digests first: the other patterns would match parts of their digits.
     (r"sha256:[0-9a-f]{64}", "<digest>"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
     (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>"),
-    // HTTP's own form of a date, in a header.
+    // A date in a header, in HTTP's format.
     (r"(?m)^(date: ).*$", "${1}<time>"),
     (r#"("\w+_ms": ?)\d+"#, "${1}<n>"),
     (r#"("\w+\.\w+_us": ?)\d+"#, "${1}<n>"),
@@ -25,13 +25,13 @@ const RULES: [(&str, &str); 20] = [
     (r"\b(pid )\d+\b", "${1}<n>"),
     (r"\bprocess \d+\b", "process <n>"),
     (r"\bLinux version [^\n]*", "Linux version <version>"),
-    // What `doctor` says about the Docker and the gVisor of this machine.
+    // The versions of Docker and gVisor in the output of `doctor`.
     (r"(?m)^(ok +(?:docker|runsc|platform)): .*$", "${1}: <version>"),
     (r"\b(Docker knows ).*", "${1}<runtimes>"),
     (r"is \S+/runsc's sandbox", "is <path>/runsc's sandbox"),
     (r"\bcontrol groups v[12]", "control groups v<n>"),
     (r"\babout \d+ bytes", "about <n> bytes"),
-    // The number of an event of stage 03, which begins with the time of the server's start.
+    // The sequence number of an event, which starts with the time at which the server started.
     (r"(?m)^(id: )\d+$", "${1}<n>"),
     (r#"("id":")\d{10,}""#, "${1}<n>\""),
     (r#"("runtime_version": ?)"[^"]*""#, "${1}<version>"),
@@ -43,7 +43,7 @@ static COMPILED: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     RULES.into_iter().map(compile).collect()
 });
 
-/// `text` without what is new in every run.
+/// `text` with placeholders for the parts that differ from run to run.
 pub fn settled(text: &str) -> String {
     COMPILED.iter().fold(text.to_owned(), |text, (pattern, mark)| {
         pattern.replace_all(&text, *mark).into_owned()
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_new_in_every_run_is_marked() {
+    fn what_differs_between_runs_is_replaced() {
         for (one, other) in [
             ("0198c1e0-7a52-7cc1-8a3e-0123456789ab", "0198c1e0-7a52-7cc1-8a3e-ba9876543210"),
             ("2026-11-22T10:00:00Z", "2026-11-23T11:30:01.123456Z"),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_matters_is_kept() {
+    fn what_matters_is_retained() {
         for (one, other) in [
             (r#"{"exit_code":0}"#, r#"{"exit_code":1}"#),
             (r#""outcome":"exited""#, r#""outcome":"signaled""#),

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-/// Every Markdown file below `src`, with the folder it was read from.
+/// Every Markdown file below `src`, with the directory it was read from.
 #[derive(Debug, Clone)]
 pub struct Pages {
-    /// The folder with `book.toml`.
+    /// The directory with `book.toml`.
     pub book: PathBuf,
     /// Text by path; the paths are relative to `src`, such as `01-extreme-mvp.md`.
     pub texts: BTreeMap<PathBuf, String>,
@@ -33,7 +33,7 @@ impl Pages {
         Ok(Self { book: book.to_path_buf(), texts })
     }
 
-    /// The folder that includes are relative to.
+    /// The directory of the pages. Their includes are relative to it.
     pub fn source(&self) -> PathBuf {
         self.book.join("src")
     }
@@ -52,15 +52,15 @@ fn is_chapter(path: &Path) -> bool {
     name.len() > 3 && name[..2].iter().all(u8::is_ascii_digit) && name[2] == b'-'
 }
 
-/// All files below `folder`, sorted.
+/// All files below `directory`, sorted.
 ///
 /// # Errors
 ///
-/// When a folder cannot be read.
-pub fn files_below(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// When a directory cannot be read.
+pub fn files_below(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let entries = std::fs::read_dir(folder)
-        .with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    let entries = std::fs::read_dir(directory)
+        .with_context(|| format!("cannot read the directory {}", directory.display()))?;
     for entry in entries {
         let path = entry?.path();
         if path.is_dir() {

@@ -1,7 +1,7 @@
-//! From Markdown to HTML, by mdBook as a library.
+//! Renders the book to HTML, with mdBook as a library.
 //!
 //! mdBook publishes the raw directive when an included file is missing, and an empty block when an
-//! anchor is, and reports success both times. [`checked`] looks first.
+//! anchor is, and reports success both times. [`checked`] therefore checks the sources first.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use mdbook_driver::MDBook;
 use crate::check;
 use crate::pages::Pages;
 
-/// Builds the book of `book` into the folder `into`.
+/// Builds the book of `book` into the directory `into`.
 ///
 /// # Errors
 ///
@@ -23,20 +23,20 @@ pub fn build(book: &Path, into: &Path) -> anyhow::Result<()> {
     mdbook.build().with_context(|| format!("cannot build the book into {}", into.display()))
 }
 
-/// Builds the book after its sources, and before its result, have been checked.
+/// Checks the sources, builds the book, and checks the result.
 ///
 /// # Errors
 ///
-/// When a check finds something, or the book cannot be built. The message lists every fault.
+/// When a check finds an error, or the book cannot be built. The message lists every error.
 pub fn checked(book: &Path, into: &Path) -> anyhow::Result<()> {
-    let faults = check::sources(&Pages::read(book)?)?;
-    if !faults.is_empty() {
-        bail!("the book's sources have faults:\n{}", faults.join("\n"));
+    let errors = check::sources(&Pages::read(book)?)?;
+    if !errors.is_empty() {
+        bail!("the book's sources have errors:\n{}", errors.join("\n"));
     }
     build(book, into)?;
-    let faults = check::rendered(into)?;
-    if !faults.is_empty() {
-        bail!("the built book has faults:\n{}", faults.join("\n"));
+    let errors = check::rendered(into)?;
+    if !errors.is_empty() {
+        bail!("the built book has errors:\n{}", errors.join("\n"));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! The built book over HTTP for its author, built again whenever a source changes.
+//! Serves the built book over HTTP to its author, and builds it again whenever a source changes.
 //!
-//! It listens on this machine only. It gives out the files of one folder, by names that contain no
-//! `..`, and follows no other rule: it is a desk lamp, not a web server.
+//! Listens on a loopback address only, and serves the files of one directory by names without `..`.
+//! What it does not protect: it has no access control and no cache headers, and is not for deployment.
 
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use crate::pages::files_below;
 use crate::render;
 
-/// How often the sources are looked at.
-const LOOK: Duration = Duration::from_millis(500);
-/// The folders of a workspace that a book may include from, as far as they are there.
-const SOURCES: [&str; 9] = [
+/// How often the sources are checked for changes.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// The directories that a book may include from. A workspace need not have all of them.
+const SOURCE_DIRS: [&str; 9] = [
     "book/src",
     "book/theme",
     "book/transcripts",
@@ -36,10 +36,10 @@ const SOURCES: [&str; 9] = [
 ///
 /// # Errors
 ///
-/// When the address is not this machine's own or is taken, or the first build fails.
+/// When the address is not a loopback address or is in use, or the first build fails.
 pub fn serve(address: SocketAddr, book: &Path, built: &Path) -> anyhow::Result<()> {
     if !address.ip().is_loopback() {
-        bail!("{address} can be reached from other machines; use one of 127.0.0.1");
+        bail!("{address} can be reached from other machines; use a 127.0.0.1 address");
     }
     render::build(book, built)?;
     tokio::runtime::Runtime::new()?.block_on(async {
@@ -60,7 +60,7 @@ pub fn serve(address: SocketAddr, book: &Path, built: &Path) -> anyhow::Result<(
     })
 }
 
-/// The routes that give out the files of `built`.
+/// The routes that serve the files of `built`.
 pub fn router(built: &Path) -> Router {
     let built: Arc<Path> = built.into();
     let page = move |call: Call| {
@@ -101,7 +101,7 @@ fn content_type(file: &Path) -> &'static str {
 async fn rebuild_on_change(book: &Path, built: &Path) {
     let mut known = newest(book);
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         let now = newest(book);
         if now == known {
             continue;
@@ -111,7 +111,7 @@ async fn rebuild_on_change(book: &Path, built: &Path) {
         match tokio::task::spawn_blocking(move || render::checked(&from, &into)).await {
             Ok(Ok(())) => println!("built again"),
             Ok(Err(error)) => eprintln!("{error:#}"),
-            Err(error) => eprintln!("the build broke off: {error}"),
+            Err(error) => eprintln!("the build did not finish: {error}"),
         }
     }
 }
@@ -119,9 +119,10 @@ async fn rebuild_on_change(book: &Path, built: &Path) {
 /// The time of the last change, and the number of files, so that a removal is a change too.
 fn newest(book: &Path) -> (Option<SystemTime>, usize) {
     let root = book.parent().unwrap_or(book);
-    let folders = SOURCES.iter().map(|folder| root.join(folder));
-    // A folder that vanishes while we look is seen at the next look.
-    let files: Vec<PathBuf> = folders.flat_map(|it| files_below(&it).unwrap_or_default()).collect();
+    let directories = SOURCE_DIRS.iter().map(|directory| root.join(directory));
+    // A directory that is removed during the scan is noticed by the next one.
+    let files: Vec<PathBuf> =
+        directories.flat_map(|directory| files_below(&directory).unwrap_or_default()).collect();
     let changed = files.iter().filter_map(|file| file.metadata().ok()?.modified().ok()).max();
     (changed, files.len())
 }

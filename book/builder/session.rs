@@ -1,15 +1,15 @@
 //! One bash that executes a transcript.
 //!
-//! What a reader has and this session has: bash, the workspace as working directory, a home, and
-//! `cargo run -p stage-NN-x`. What differs, so that transcripts can run side by side and leave
-//! nothing behind:
+//! As for a reader, there are bash, the workspace as working directory, a home directory, and
+//! `cargo run -p stage-NN-x`. Four things differ, so that transcripts can run in parallel and leave
+//! no process or file:
 //!
 //! * `cargo` is `book/shims/cargo`, which starts the binary that is already built;
-//! * the home is an empty folder, shown as `/home/you`, and temporary files go below it;
-//! * a stage that says port 80NN really listens on a free port, in commands and output alike;
-//! * at the end every process that the session started is killed. They are known by a variable in
-//!   their environment: a program that a stage runs with an empty environment is that stage's to
-//!   take away.
+//! * the home is an empty directory, shown as `/home/you`, and temporary files go below it;
+//! * a stage's port 80NN is replaced by a free port in the commands, and put back in their output;
+//! * at the end, every process that the session started is killed. They are found by a variable in
+//!   their environment. A program that a stage runs with an empty environment is not found: the stage
+//!   itself has to end it.
 
 use std::collections::BTreeMap;
 use std::io::{PipeReader, Read as _, Write as _};
@@ -24,22 +24,22 @@ use tempfile::TempDir;
 
 use crate::transcript::Step;
 
-/// A command may take so long, a server that starts included.
-const PATIENCE: Duration = Duration::from_mins(2);
-/// A server has printed its banner when it is quiet for so long.
-const QUIET: Duration = Duration::from_millis(300);
-/// A server may take so long to end: its evaluations have ten seconds to do so.
-const FAREWELL: Duration = Duration::from_secs(15);
-/// The stages there will be; each gets a port.
+/// How long a command may take, the start of a server included.
+const COMMAND_TIMEOUT: Duration = Duration::from_mins(2);
+/// A server's banner is complete when it has printed nothing for this long.
+const BANNER_TIMEOUT: Duration = Duration::from_millis(300);
+/// How long a server may take to stop. Its evaluations may use ten seconds of that.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// The numbers of all stages, those to come included; each gets a port.
 const STAGES: std::ops::RangeInclusive<u16> = 1..=10;
-/// Where programs are found. Not the caller's: another Python there would show other paths.
+/// The search path of the commands. The caller's own might find another Python, with other paths.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The home directory as a transcript shows it.
 const HOME: &str = "/home/you";
-/// The variable that marks the processes of a session.
-const MARK: &str = "CRUCIBLE_BOOK_SESSION";
-/// Printed after each command, with its exit code: the character that separates records.
-const END: char = '\u{1e}';
+/// The environment variable that marks the processes of a session.
+const SESSION_ENV: &str = "CRUCIBLE_BOOK_SESSION";
+/// Printed after each command: the ASCII character that separates records.
+const END_OF_COMMAND: char = '\u{1e}';
 
 /// A running bash.
 pub struct Session {
@@ -49,19 +49,19 @@ pub struct Session {
     home: TempDir,
     mark: String,
     ports: BTreeMap<u16, u16>,
-    farewell: Duration,
+    stop_timeout: Duration,
 }
 
 impl Session {
-    /// Starts bash in `root`, with the stages' binaries of the folder `binaries`.
+    /// Starts bash in `root`, with the stages' binaries of the directory `binaries`.
     ///
     /// # Errors
     ///
-    /// When there is no bash, no free port or no room for a home.
+    /// When bash, a free port or a home directory cannot be had.
     pub fn start(root: &Path, binaries: &Path) -> anyhow::Result<Self> {
         let home = tempfile::tempdir()?;
         let ports = free_ports()?;
-        // The home's name is new each time, so it can mark the processes too.
+        // The home's name is unique, so it can mark the processes as well.
         let mark = home.path().display().to_string();
         let (reader, writer) = std::io::pipe()?;
         let mut command = Command::new("bash");
@@ -74,8 +74,8 @@ impl Session {
             .env("TMPDIR", home.path())
             .env("LANG", "C.UTF-8")
             .env("CRUCIBLE_BOOK_BINARIES", binaries)
-            .env(MARK, &mark)
-            // The ladder asks it which stages there are; on the PATH is only what stands in for it.
+            .env(SESSION_ENV, &mark)
+            // The ladder calls the real cargo to list the stages; the PATH has only the shim.
             .env("CARGO", std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .stdin(Stdio::piped())
             .stdout(writer.try_clone()?)
@@ -85,8 +85,16 @@ impl Session {
         }
         let mut bash = command.spawn().context("cannot start bash: install it")?;
         let input = bash.stdin.take().context("bash has no standard input")?;
-        drop(command); // and with it our ends of the pipe
-        Ok(Self { bash, input, output: listen(reader), home, mark, ports, farewell: FAREWELL })
+        drop(command); // closes this process's ends of the pipe
+        Ok(Self {
+            bash,
+            input,
+            output: listen(reader),
+            home,
+            mark,
+            ports,
+            stop_timeout: STOP_TIMEOUT,
+        })
     }
 
     /// Executes one command and returns what it printed.
@@ -97,14 +105,15 @@ impl Session {
     pub fn execute(&mut self, step: &Step) -> anyhow::Result<String> {
         let script = self.inward(&step.script());
         let starts_server = script.trim_end().ends_with('&') && script.contains("cargo run");
-        // In braces, so that a command cannot read the rest of our commands as its input.
-        writeln!(self.input, "{{ {script}\n}} </dev/null\nprintf '{END}'")?;
-        let mut printed = self.read_until(END).with_context(|| format!("in `{script}`"))?;
+        // In braces, so that a command cannot read the commands after it as its input.
+        writeln!(self.input, "{{ {script}\n}} </dev/null\nprintf '{END_OF_COMMAND}'")?;
+        let mut printed =
+            self.read_until(END_OF_COMMAND).with_context(|| format!("in `{script}`"))?;
         if starts_server {
             if !printed.contains("listening on ") {
                 printed += &self
                     .read_until('\n')
-                    .with_context(|| format!("`{script}` never said what it listens on"))?;
+                    .with_context(|| format!("`{script}` did not print what it listens on"))?;
             }
             printed += &self.read_until_quiet();
         }
@@ -115,7 +124,7 @@ impl Session {
         let started = Instant::now();
         let mut bytes = Vec::new();
         while !bytes.contains(&(end as u8)) {
-            let left = PATIENCE.saturating_sub(started.elapsed());
+            let left = COMMAND_TIMEOUT.saturating_sub(started.elapsed());
             match self.output.recv_timeout(left) {
                 Ok(chunk) => bytes.extend(chunk),
                 Err(error) => {
@@ -129,18 +138,18 @@ impl Session {
             }
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(if end == END { text.replace(END, "") } else { text })
+        Ok(if end == END_OF_COMMAND { text.replace(END_OF_COMMAND, "") } else { text })
     }
 
     fn read_until_quiet(&self) -> String {
         let mut bytes = Vec::new();
-        while let Ok(chunk) = self.output.recv_timeout(QUIET) {
+        while let Ok(chunk) = self.output.recv_timeout(BANNER_TIMEOUT) {
             bytes.extend(chunk);
         }
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// What a reader types, as it is typed here.
+    /// A command of the book, with the session's ports and home directory.
     fn inward(&self, text: &str) -> String {
         let rename = |text: String, (stage, port): (&u16, &u16)| {
             text.replace(&format!("127.0.0.1:80{stage:02}"), &format!("127.0.0.1:{port}"))
@@ -148,7 +157,7 @@ impl Session {
         self.ports.iter().fold(text.replace(HOME, &self.home_path()), rename)
     }
 
-    /// What is printed here, as a reader sees it.
+    /// The session's output, with the ports and the home directory of the book.
     fn outward(&self, text: &str) -> String {
         let rename = |text: String, (stage, port): (&u16, &u16)| {
             text.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:80{stage:02}"))
@@ -160,37 +169,36 @@ impl Session {
         self.home.path().display().to_string()
     }
 
-    /// The processes that bear this session's mark.
+    /// The processes that have this session's variable in their environment.
     fn processes(&self) -> Vec<rustix::process::Pid> {
-        let mark = format!("{MARK}={}\0", self.mark);
+        let mark = format!("{SESSION_ENV}={}\0", self.mark);
         let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
         let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         let own = std::process::id();
         let marked = ids.filter(|id: &i32| {
             let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-            let bears = |part: &[u8]| part == mark.as_bytes();
-            environment.windows(mark.len()).any(bears) && u32::try_from(*id) != Ok(own)
+            let matches = |part: &[u8]| part == mark.as_bytes();
+            environment.windows(mark.len()).any(matches) && u32::try_from(*id) != Ok(own)
         });
         marked.filter_map(rustix::process::Pid::from_raw).collect()
     }
 }
 
-/// Attack: a transcript shows a program that outlives its evaluation → it outlives the test, and
-/// the next run finds it. Test: `nothing_outlives_a_session`.
+/// Attack: a transcript shows a program that outlives its evaluation → it would outlive the test, and
+/// disturb the next one. Test: `nothing_outlives_a_session`.
 impl Drop for Session {
     fn drop(&mut self) {
-        // Servers first get the chance to take away what they started.
+        // SIGTERM first, so that servers can remove what they started.
         for signal in [rustix::process::Signal::TERM, rustix::process::Signal::KILL] {
             for process in self.processes() {
-                // It may have ended by itself in this moment.
-                let _gone = rustix::process::kill_process(process, signal);
+                rustix::process::kill_process(process, signal).ok(); // it may have just ended
             }
             let started = Instant::now();
-            while !self.processes().is_empty() && started.elapsed() < self.farewell {
+            while !self.processes().is_empty() && started.elapsed() < self.stop_timeout {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
-        let _reaped = self.bash.wait();
+        self.bash.wait().ok(); // reaps it; the exit code does not matter
     }
 }
 
@@ -207,14 +215,14 @@ fn listen(mut reader: PipeReader) -> Receiver<Vec<u8>> {
     receiver
 }
 
-/// A port for each stage. All are held until all are known, so that they differ.
+/// A port for each stage. All stay bound until all are chosen, so that they differ.
 fn free_ports() -> anyhow::Result<BTreeMap<u16, u16>> {
-    let mut held = Vec::new();
+    let mut bound = Vec::new();
     for stage in STAGES {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        held.push((stage, listener.local_addr()?.port(), listener));
+        bound.push((stage, listener.local_addr()?.port(), listener));
     }
-    Ok(held.into_iter().map(|(stage, port, _)| (stage, port)).collect())
+    Ok(bound.into_iter().map(|(stage, port, _)| (stage, port)).collect())
 }
 
 #[cfg(test)]
@@ -257,17 +265,18 @@ mod tests {
     #[test]
     fn nothing_outlives_a_session() {
         let mut session = session();
-        session.farewell = Duration::from_millis(200);
+        session.stop_timeout = Duration::from_millis(200);
         session
             .execute(&step("setsid sh -c 'trap \"\" TERM; sleep 100' >/dev/null 2>&1 &"))
             .unwrap();
         let of_session = |mark: &str| {
             let found = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-            let environments = found.filter_map(|it| std::fs::read(it.path().join("environ")).ok());
-            let bears = |text: &Vec<u8>| String::from_utf8_lossy(text).contains(mark);
-            environments.filter(bears).count()
+            let environments =
+                found.filter_map(|process| std::fs::read(process.path().join("environ")).ok());
+            let matches = |text: &Vec<u8>| String::from_utf8_lossy(text).contains(mark);
+            environments.filter(matches).count()
         };
-        let mark = format!("{MARK}={}", session.mark);
+        let mark = format!("{SESSION_ENV}={}", session.mark);
         assert!(of_session(&mark) >= 2, "bash and what it left running");
         drop(session);
         assert_eq!(of_session(&mark), 0);

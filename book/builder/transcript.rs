@@ -1,4 +1,4 @@
-//! A transcript: commands as a reader types them, each with what it printed.
+//! A transcript: commands as a reader types them, each with its output.
 //!
 //! ```text
 //! $ printf 'a\n' |
@@ -8,12 +8,12 @@
 //!
 //! A line that begins with `$ ` is a command, `> ` continues it, and everything else is output.
 
-/// A command and what it printed.
+/// A command and its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// The lines of the command, without their prompts.
     pub command: Vec<String>,
-    /// Standard output and error as they came, without the last newline.
+    /// Standard output and standard error, interleaved, without the last newline.
     pub output: String,
 }
 
@@ -57,7 +57,7 @@ pub fn parse(text: &str) -> anyhow::Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// The text of a transcript; what [`parse`] reads.
+/// The text of a transcript, in the format that [`parse`] reads.
 pub fn write(steps: &[Step]) -> String {
     let mut text = String::new();
     for step in steps {

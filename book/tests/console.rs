@@ -1,6 +1,6 @@
 //! Every `console` block of the book is executed where it stands.
 //!
-//! `TRYCMD=overwrite cargo test -p crucible-book --test console` writes what was printed into the
+//! `TRYCMD=overwrite cargo test -p crucible-book --test console` writes the real output into the
 //! pages; read the difference before you commit it.
 
 use std::path::Path;
@@ -16,7 +16,7 @@ fn the_console_blocks_of_the_pages() {
     let all: String = pages.texts.values().map(String::as_str).collect();
     let own = Path::new(env!("CARGO_BIN_EXE_crucible-book"));
     let binaries = binaries::ready(own, &binaries::named_in(&all)).unwrap();
-    // The commands are typed at the root of the workspace. This test is alone in its process.
+    // The commands run at the root of the workspace. No other test runs in this process.
     std::env::set_current_dir(workspace_root()).unwrap();
     trycmd::TestCases::new()
         .register_bin("cargo", workspace_root().join("book/shims/cargo"))

@@ -1,7 +1,7 @@
-//! Every transcript of the book is executed, and prints what the book says: one test for each file.
+//! Executes every transcript of the book and compares its output: one test for each file.
 //!
-//! `UPDATE=1 cargo test -p crucible-book --test transcripts` writes what was printed into the files;
-//! read the difference before you commit it. `-- 04-` after that takes those of chapter 04 alone.
+//! `UPDATE=1 cargo test -p crucible-book --test transcripts` writes the real output into the
+//! files; read the difference before you commit it. `-- 04-` after that selects those of chapter 04.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,8 +18,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::from_args();
     let files = files_below(&book_root().join("transcripts"))?;
     ensure!(!files.is_empty(), "the book has no transcripts");
-    let mut trials = vec![Trial::test("an_output_that_was_made_up_is_seen", || {
-        Ok(made_up_output_is_seen().map_err(|error| format!("{error:#}"))?)
+    let mut trials = vec![Trial::test("made_up_output_is_detected", || {
+        Ok(made_up_output_is_detected().map_err(|error| format!("{error:#}"))?)
     })];
     for file in files {
         let name = file.file_stem().context("a transcript has a name")?;
@@ -31,7 +31,7 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 
-/// Executes a transcript, and fails when it prints something else than it shows.
+/// Executes a transcript, and fails when its output differs from what the file shows.
 fn check(file: &Path) -> anyhow::Result<()> {
     let shown = std::fs::read_to_string(file)?;
     let executed = write(&execute(&shown)?);
@@ -46,7 +46,7 @@ fn check(file: &Path) -> anyhow::Result<()> {
     let compared = snapbox::Assert::new().try_eq(None, seen.into(), expected.into());
     let difference = compared.err().map_or_else(String::new, |difference| difference.to_string());
     bail!(
-        "{} does not show what happens; UPDATE=1 writes what was printed into it\n{difference}",
+        "{} does not show the real output; UPDATE=1 writes it into the file\n{difference}",
         file.display()
     )
 }
@@ -62,7 +62,7 @@ fn execute(text: &str) -> anyhow::Result<Vec<Step>> {
     Ok(steps)
 }
 
-fn made_up_output_is_seen() -> anyhow::Result<()> {
+fn made_up_output_is_detected() -> anyhow::Result<()> {
     let steps = execute("$ echo true\nfalse\n")?;
     ensure!(write(&steps) == "$ echo true\ntrue\n", "got {steps:?}");
     Ok(())

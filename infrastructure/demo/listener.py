@@ -1,17 +1,17 @@
-"""A local service that should not be reached: listener.py CANARY FOLDER.
+"""A local service that no sandbox may reach: listener.py CANARY DIRECTORY.
 
-Writes its port to FOLDER/port, and makes FOLDER/reached when somebody connects. The canary on its
-command line is what only a program that sees the machine's processes can know.
+Writes its port to DIRECTORY/port, and creates DIRECTORY/reached on the first connection. The canary
+on its command line is visible only to a program that can list the machine's processes.
 """
 
 import pathlib
 import socket
 import sys
 
-folder = pathlib.Path(sys.argv[2])
+directory = pathlib.Path(sys.argv[2])
 server = socket.create_server(("127.0.0.1", 0))
-(folder / "port.new").write_text(str(server.getsockname()[1]))
-(folder / "port.new").rename(folder / "port")
+(directory / "port.new").write_text(str(server.getsockname()[1]))
+(directory / "port.new").rename(directory / "port")
 while True:
     server.accept()[0].close()
-    (folder / "reached").touch()
+    (directory / "reached").touch()

@@ -1,10 +1,10 @@
-"""Docker's configuration file: is the runtime `runsc` in it, and if not, put it there.
+"""Checks Docker's configuration file for the runtime `runsc`, and registers it there.
 
-    daemon_json.py check FILE [--platform P]          exit 0 it is right, 1 it is not, 2 it cannot be used
-    daemon_json.py merge FILE --platform P --path R   put it right
+    daemon_json.py check FILE [--platform P]          exit 0: registered, 1: not, 2: the file cannot be used
+    daemon_json.py merge FILE --platform P --path R   register it
 
-Merging leaves everything else in the file as it is, keeps a copy of the old file beside it, and
-replaces the file in one step, so that dockerd never reads half of it.
+Merging leaves everything else in the file as it is, stores a copy of the old file beside it, and
+replaces the file atomically, so that dockerd never reads half of it.
 """
 
 import argparse
@@ -18,12 +18,12 @@ import time
 
 
 def refuse(path, why):
-    print(f"set-up: error: {path} {why}; nothing was changed. Mend it by hand, then try again.", file=sys.stderr)
+    print(f"set-up: error: {path} {why}; nothing was changed. Correct it by hand, then try again.", file=sys.stderr)
     raise SystemExit(2)
 
 
 def read(path):
-    """The file as a dictionary. One that does not exist, or is empty, is an empty one."""
+    """Reads the file. One that is missing or empty gives an empty dictionary."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
@@ -41,8 +41,8 @@ def read(path):
 
 
 def is_right(entry, platform):
-    """Whether an entry starts gVisor without a network, on the platform that was asked for (or on
-    any that it names: it was probed when the entry was made)."""
+    """Whether an entry starts gVisor without a network, on `platform`, or, without one, on exactly one
+    platform (which was probed when the entry was written)."""
     if not isinstance(entry, dict) or not shutil.which(str(entry.get("path"))):
         return False
     arguments = entry.get("runtimeArgs") or []
@@ -51,7 +51,7 @@ def is_right(entry, platform):
 
 
 def merged(entry, platform, runsc):
-    """The entry with our two arguments in place; what else it says is somebody's decision and stays."""
+    """The entry with these two arguments set. Its other arguments were set by an administrator and stay."""
     entry = dict(entry) if isinstance(entry, dict) else {}
     if not shutil.which(str(entry.get("path"))):
         entry["path"] = runsc
@@ -61,7 +61,7 @@ def merged(entry, platform, runsc):
 
 
 def write(path, config):
-    """Replaces the file in one step, with the owner and the mode that it had."""
+    """Replaces the file atomically, and preserves its owner and mode."""
     path = os.path.realpath(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     mode, owner = 0o644, (0, 0)
@@ -70,7 +70,7 @@ def write(path, config):
         mode, owner = stat.S_IMODE(old.st_mode), (old.st_uid, old.st_gid)
         copy = f"{path}.{time.strftime('%Y%m%dT%H%M%S')}"
         shutil.copy2(path, copy)
-        print(f"set-up: kept a copy of {path} as {copy}", file=sys.stderr)
+        print(f"set-up: stored a copy of {path} as {copy}", file=sys.stderr)
     descriptor, fresh = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".daemon.json.")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(config, file, indent=2, ensure_ascii=False)

@@ -1,12 +1,12 @@
-# The container engine: installed when there is none, started when nothing else does. Sourced.
+# The container engine: installed if there is none, and started if it does not run. Sourced.
 # shellcheck shell=bash
 
 DOCKERD_LOG=/var/log/dockerd.log
 
 docker_answers() { dock version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
-# The process id of a running dockerd, or nothing. A pid file that outlived its process may name
-# somebody else's by now, so the process has to be called dockerd, and not be dead and unburied.
+# Prints the process id of a running dockerd, or nothing. A pid file may be stale and name another
+# process, so the process must be called dockerd, and must not be a zombie.
 dockerd_pid() {
   local pid
   pid=$(cat /var/run/docker.pid 2>/dev/null) || return 0
@@ -19,7 +19,7 @@ docker_plan() {
     die "you may not use Docker ($socket): run this as root, or install sudo"
   fi
   if docker_answers; then return; fi
-  # A dockerd that was installed a moment ago, with or without systemd, is started the same way.
+  # A dockerd that was just installed is started the same way, with or without systemd.
   if [[ -n $(dockerd_pid) ]]; then
     die "dockerd (pid $(dockerd_pid)) runs but does not answer; see ${DOCKERD_LOG} or 'journalctl -u docker', then stop it and try again"
   fi
@@ -33,12 +33,12 @@ docker_do() {
 start_dockerd() {
   say "starting dockerd"
   if [[ -d /run/systemd/system ]]; then
-    as_root systemctl start docker || true # what is wrong is said below
+    as_root systemctl start docker || true # wait_for_docker reports a failure
   else
     if [[ -z $(dockerd_pid) ]]; then as_root rm -f /var/run/docker.pid; fi
-    # In a session of its own and with none of our streams: whoever called this script (CI, a pipe)
-    # waits until the last holder of its output is gone. Without our environment: it may hold secrets,
-    # and a daemon of root's looks for its helpers in the system's folders, not in ours.
+    # In a session of its own and without this script's streams: a caller that reads them through a
+    # pipe (CI) waits until every process has closed them. Without this script's environment: it may
+    # contain secrets, and a root daemon must find its helpers in the system's directories.
     # shellcheck disable=SC2016 # expanded by the inner shell
     as_root env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root HTTP_PROXY="${HTTP_PROXY-}" HTTPS_PROXY="${HTTPS_PROXY-}" NO_PROXY="${NO_PROXY-}" \
       bash -c 'cd /
@@ -56,10 +56,10 @@ wait_for_docker() {
   done
   if [[ -d /run/systemd/system ]]; then as_root journalctl --unit docker --lines 10 --no-pager >&2
   else as_root tail -n 10 "$DOCKERD_LOG" >&2; fi
-  die "dockerd did not come up within 30 seconds; its last words are above"
+  die "dockerd did not come up within 30 seconds; the end of its log is above"
 }
 
-# Has dockerd read its configuration again, without disturbing what it runs.
+# Makes dockerd reload its configuration, without affecting running containers.
 reload_dockerd() {
   local pid
   pid=$(dockerd_pid)

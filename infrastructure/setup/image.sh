@@ -1,17 +1,18 @@
-# The sandbox image and its pin: the digest in a file, which is all that the stages trust. Sourced.
+# The sandbox image and its pin: a file with the digest of the only image that the stages use. Sourced.
 # shellcheck shell=bash
 
 PINS=/etc/crucible
-# All of Python 3.11's standard library, except what needs a screen (tkinter, idlelib, turtle) or is
-# there to install more (ensurepip).
+# All of Python 3.11's standard library, except what needs a display (tkinter, idlelib, turtle) or
+# installs packages (ensurepip).
 IMAGE_PACKAGES=(python3 python3-distutils python3-lib2to3 tzdata media-types libgcc-s1)
 TESTSUITE_PACKAGES=("${IMAGE_PACKAGES[@]}" libpython3.11-testsuite dash)
 
-# What an image was made by. It is stored in the image, so that another recipe makes another image.
+# A hash over everything that determines an image. It is stored in the image's comment; a different hash
+# means that the image must be built again. Editing a comment in build_image.sh changes it, too.
 image_recipe() { { cat "$SETUP/build_image.sh"; echo "$DEBIAN_SUITE" "$@"; } | sha256sum | cut -d' ' -f1; }
 
-# image_is_there PIN_FILE PACKAGE...: whether Docker has the pinned image, and it is ours or was
-# pulled by its digest.
+# image_is_there PIN_FILE PACKAGE...: whether Docker has the pinned image, and it was built by this
+# recipe or pulled by its digest.
 image_is_there() {
   local pin made_by
   pin=$(cat "$PINS/$1" 2>/dev/null) || return 1
@@ -25,7 +26,7 @@ image_plan() {
     die "CRUCIBLE_IMAGE must name its digest, as in name@sha256:..."
   fi
   if ! docker_answers; then
-    # Which images there are, only a running dockerd can tell.
+    # The list of images needs a running dockerd.
     echo "build the sandbox images, if dockerd does not have those pinned in $PINS"
     return
   fi
@@ -47,15 +48,15 @@ image_do() {
   fi
 }
 
-# A registry is asked only for an image that somebody built with these scripts and named with its
-# digest in CRUCIBLE_IMAGE (name@sha256:...). The public Python images will not do: they bring a
-# shell, a package manager and setuid programs.
+# A registry is used only for an image that was built by these scripts and is named by its digest in
+# CRUCIBLE_IMAGE (name@sha256:...). The public Python images are not suitable: they contain a shell, a
+# package manager and setuid programs.
 pull_image() {
   [[ -n ${CRUCIBLE_IMAGE-} ]] || return 1
   say "pulling $CRUCIBLE_IMAGE"
   if dock pull --quiet "$CRUCIBLE_IMAGE" >/dev/null; then dock tag "$CRUCIBLE_IMAGE" crucible/python:local
   else
-    say "that registry cannot be reached: building from Debian's packages instead"
+    say "the registry cannot be reached: building from Debian's packages instead"
     return 1
   fi
 }
@@ -66,7 +67,7 @@ make_image() {
   as_root bash "$SETUP/build_image.sh" "$tag" "$(image_recipe "$@")" "$@"
 }
 
-# Pins an image that runs: one that cannot start Python under these walls is never pinned.
+# Pins an image after a test run: one that cannot start Python under this isolation is never pinned.
 pin_image() {
   local id
   id=$(dock image inspect --format '{{.Id}}' "$1")

@@ -1,59 +1,58 @@
-# Small words the other scripts are written in. Sourced, never run.
+# Functions that the other scripts share. Sourced, never run.
 # shellcheck shell=bash
 
-# A command that fails without a word is named: nobody should have to guess where a script ended.
-# Status 9 is that of `die`, which has said it already.
+# Reports the command and line of any failure. Status 9 is that of `die`, which has printed its own message.
 set -o errtrace
 trap '(($? == 9)) || printf "set-up: error: %s, line %s: failed: %s\n" "${BASH_SOURCE[0]##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
-# Docker is always the machine's own daemon: a context or DOCKER_HOST that points elsewhere would
-# have us register a runtime here and run programs there.
+# Always the local Docker daemon: with a context or DOCKER_HOST that points elsewhere, set-up would
+# register a runtime on this machine while programs run on another.
 export DOCKER_HOST=unix:///var/run/docker.sock
 
-# Our own tools, so that they never depend on (or disturb) what the machine's Python has installed.
+# The project's own tools, independent of the packages of the system's Python.
 TOOLS=/opt/crucible
 export PATH="$TOOLS/bin:$PATH:${HOME:-/root}/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 # The Debian release the sandbox image is made of, on every host: one Python for all readers.
 DEBIAN_SUITE=bookworm
 
-# What set-up tells goes to standard error: standard output is for data.
+# Messages go to standard error: standard output is for data.
 say()  { printf 'set-up: %s\n' "$*" >&2; }
 die()  { printf 'set-up: error: %s\n' "$*" >&2; exit 9; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Runs a command as root. The scripts run as you and ask for root only where it is needed.
+# Runs a command as root. The scripts run as the calling user, and use root only where it is needed.
 as_root() {
   if ((EUID == 0)); then "$@"
   elif have sudo; then sudo -- "$@"
   else die "this needs root: run it as root, or install sudo"; fi
 }
 
-# Runs a command as you, but able to reach Docker's socket. Being in the group `docker` is the same
-# as being root, so set-up does not put anyone in it: sudo lends the group to this one command.
+# Runs a command as the calling user, with access to Docker's socket. Members of the group `docker` are
+# as powerful as root, so set-up adds no user to it: sudo adds the group to this one command.
 with_docker() {
   if ((EUID == 0)) || [[ -w ${DOCKER_HOST#unix://} ]] || ! have sudo; then "$@"
   else sudo --preserve-env --group=docker -- env "PATH=$PATH" "$@"; fi
 }
 
-# The docker client, with a deadline: a daemon that hangs must not hang us.
+# The docker client, with a time-out for a daemon that hangs.
 dock() { with_docker timeout 60 docker "$@"; }
 
-# Installs packages; apt's pages of talk are shown only when it fails.
+# Installs packages; apt's output is shown only when it fails.
 apt_install() {
-  local words
-  words=$(mktemp)
+  local log
+  log=$(mktemp)
   as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
-    apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -qq "$@" >"$words" 2>&1 ||
-    { cat "$words" >&2; die "apt could not install $*"; }
-  rm -f "$words"
+    apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -qq "$@" >"$log" 2>&1 ||
+    { cat "$log" >&2; die "apt could not install $*"; }
+  rm -f "$log"
 }
 
 # Whether the distribution offers a package (its lists must have been fetched).
 apt_offers() { [[ -n $(apt-cache madison "$1" 2>/dev/null) ]]; }
 
-# Where Debian's packages come from: the mirror a Debian host has configured, else the public one.
-# Security updates are always part of it. Every line names the only keyring that may sign.
+# Prints the sources of Debian's packages: the mirror that a Debian host has configured, else the public
+# one, always with security updates. Every line names the only keyring that may sign.
 debian_sources() {
   local indexes main security key=/usr/share/keyrings/debian-archive-keyring.gpg
   # shellcheck disable=SC2016 # apt's placeholders, not the shell's
@@ -74,7 +73,7 @@ extract_debian() {
   shift
   work=$(mktemp -d)
   debian_sources >"$work/sources.list"
-  # The host's proxy, if apt uses one, is ours too.
+  # Uses the proxy that the host's apt is configured with.
   apt-config dump Acquire::http Acquire::https Acquire::Check-Valid-Until >"$work/apt.conf"
   as_root mmdebstrap --quiet --variant=extract --aptopt="$work/apt.conf" \
     --include="$(IFS=,; echo "$*")" "$DEBIAN_SUITE" "$directory" "$work/sources.list" >&2

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what Crucible needs and this machine does not have yet; see usage below.
+# Installs what Crucible needs and this machine lacks; see usage below.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -8,13 +8,13 @@ usage() {
 Usage: setup.sh [--check] [--with-tests] [--platform P]
 
 Installs what Crucible needs: a container engine, gVisor's runsc and its entry in
-Docker's configuration, the sandbox image and a folder with its files, and `just`.
-Says what it will do before it does it, changes nothing that is already right, and
-is safe to run again.
+Docker's configuration, the sandbox image, a directory with its files, and `just`.
+Prints its plan before it acts, changes nothing that is already right, and is safe
+to run again.
 
-  --check       only say what would be done; exit 1 if anything
-  --with-tests  also what the tests and the linter need
-  --platform P  have gVisor use the platform P (systrap, ptrace, kvm) instead of
+  --check       only print the plan; exit 1 if it is not empty
+  --with-tests  also install what the tests and the linter need
+  --platform P  make gVisor use the platform P (systrap, ptrace, kvm) instead of
                 the first of systrap and ptrace that works
   --help        show this
 
@@ -63,8 +63,8 @@ say "this will:"
 printf '  - %s\n' "${plan//$'\n'/$'\n'  - }" >&2
 if ((CHECK)); then exit 1; fi
 
-# In the order in which they need each other: Docker is started after its configuration is written,
-# so that a new dockerd has to be told nothing twice.
+# In the order of their dependencies: Docker is started after its configuration is written, so that a
+# new dockerd needs no reload.
 packages_do
 runsc_do
 docker_do

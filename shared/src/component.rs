@@ -1,18 +1,18 @@
-//! How every part of the platform checks itself.
+//! How every component of the platform verifies itself.
 //!
 //! The same code runs in three places: `stage-NN test` on the command line, `POST /self-test`, and
-//! `cargo test`. A check looks at the live part, never at a stand-in.
+//! `cargo test`. A check examines the live component, never a substitute.
 
 use std::time::{Duration, Instant};
 
 use crate::BoxFuture;
 
-/// What a check saw (`Ok`), or what was wrong and what to do about it (`Err`).
+/// What a check found (`Ok`), or what is wrong and what to do about it (`Err`).
 pub type CheckResult = Result<String, String>;
 
 /// One named check of a component.
 pub struct TestCase<'a> {
-    /// What is claimed, such as `the network is off`.
+    /// The property that is checked, such as `the network is off`.
     pub name: &'static str,
     /// The check itself.
     pub run: BoxFuture<'a, CheckResult>,
@@ -33,34 +33,33 @@ impl<'a> TestCase<'a> {
 pub struct Check {
     /// The component that was checked.
     pub component: String,
-    /// What was claimed.
+    /// The property that was checked.
     pub name: String,
     /// Whether it holds.
     pub passed: bool,
-    /// What was seen, or what was wrong.
+    /// What was found, or what is wrong.
     pub detail: String,
     /// How long it took, in milliseconds.
     pub millis: u64,
 }
 
-/// A part that can verify itself while it is in use.
+/// A component that can verify itself while it is in use.
 pub trait TestableComponent: Send + Sync {
-    /// The component's name, as it stands in reports.
+    /// The component's name in reports.
     fn name(&self) -> &'static str;
 
-    /// A quick diagnostic of the live component: is it fit for work now?
+    /// A quick check of the live component: can it work now?
     fn self_test(&self) -> BoxFuture<'_, CheckResult>;
 
-    /// Everything the component promises, as a list of checks to be run one by one.
+    /// A check for each property of the component, to be run one by one.
     fn test_suite(&self) -> Vec<TestCase<'_>>;
 }
 
 /// How long one check may take before it counts as failed.
-const DEADLINE: Duration = Duration::from_mins(1);
+const CHECK_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Runs the self test and then the whole suite of `component`, telling `each` result as it comes.
-///
-/// Returns true when all passed.
+/// Runs the self test and then the whole suite of `component`, and calls `each` with every result as
+/// soon as it is known. Returns true when all passed.
 pub async fn verify(component: &dyn TestableComponent, mut each: impl FnMut(Check)) -> bool {
     let own = self_test(component).await;
     let mut all_passed = own.passed;
@@ -81,8 +80,8 @@ pub async fn self_test(component: &dyn TestableComponent) -> Check {
 /// Runs one check of `component`, with a deadline.
 pub async fn check(component: &dyn TestableComponent, case: TestCase<'_>) -> Check {
     let started = Instant::now();
-    let finding = tokio::time::timeout(DEADLINE, case.run).await.unwrap_or_else(|_| {
-        Err(format!("no answer within {} s: the component hangs", DEADLINE.as_secs()))
+    let finding = tokio::time::timeout(CHECK_TIMEOUT, case.run).await.unwrap_or_else(|_| {
+        Err(format!("no answer within {} s: the component hangs", CHECK_TIMEOUT.as_secs()))
     });
     Check {
         component: component.name().to_owned(),

@@ -1,28 +1,38 @@
-//! The trait of everything that runs a program.
+//! The trait of every engine: what runs a program.
 
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{BoxFuture, Evidence, Outcome, OutputBuffer, SandboxInfo, TestableComponent, Usage};
 use crate::{Status, Submission};
 
-/// One program to run.
-#[derive(Debug, Clone)]
+/// One program to run. It serialises, so that it can be sent to a worker elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// The evaluation this is for.
+    /// The evaluation it belongs to.
     pub id: Uuid,
-    /// What was submitted, with the limits to hold it to.
+    /// 1 for the first run of the program.
+    pub attempt: u32,
+    /// What was submitted, with the effective limits.
     pub submission: Submission,
 }
 
-/// How a run ended, as the engine saw it.
-#[derive(Debug, Clone, PartialEq)]
+impl Job {
+    /// The first run of `submission`, under a new id: for self tests and for the command line.
+    pub fn first(submission: Submission) -> Self {
+        Self { id: Uuid::now_v7(), attempt: 1, submission }
+    }
+}
+
+/// How a run ended, as the engine observed it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// How it ended.
     pub outcome: Outcome,
-    /// The program's own exit code, when it had one.
+    /// The program's exit code, when it had one.
     pub exit_code: Option<i32>,
-    /// The signal it died of, when it did.
+    /// The signal that ended the program, when one did.
     pub signal: Option<String>,
     /// What it cost, when the engine knows.
     pub usage: Option<Usage>,
@@ -38,41 +48,52 @@ impl Verdict {
         Self { outcome, exit_code: None, signal: None, usage: None, evidence, error: None }
     }
 
-    /// The verdict for a fault of the platform: the program had no part in it.
+    /// The verdict for an error of the platform, which the program has no part in. The client reads
+    /// the text.
     pub fn engine_error(error: impl std::fmt::Display) -> Self {
         let evidence = Evidence::new("engine");
         Self { error: Some(error.to_string()), ..Self::new(Outcome::EngineError, evidence) }
     }
 
-    /// The status the evaluation takes with this verdict.
+    /// The verdict for a run whose worker is gone, for this reason.
+    pub fn worker_lost(decided_by: &str, error: impl Into<String>) -> Self {
+        let evidence = Evidence::new(decided_by);
+        Self { error: Some(error.into()), ..Self::new(Outcome::WorkerLost, evidence) }
+    }
+
+    /// The status that the evaluation gets with this verdict.
     pub fn status(&self) -> Status {
         self.outcome.status()
     }
 }
 
 // ANCHOR: engine
-/// Something that runs one program at a time for each call, within limits, and says how it ended.
+/// Runs one untrusted program per call of `evaluate`, within limits, and reports how it ended.
 ///
-/// An engine answers every call with a [`Verdict`]: what goes wrong inside it is
-/// [`Outcome::EngineError`], never a panic and never a hang. It has a deadline of its own for
-/// everything that it asks of the outside.
+/// Every call ends with a [`Verdict`]: an error inside the engine is [`Outcome::EngineError`], never
+/// a panic and never a hang. Everything that an engine waits for has a deadline.
 pub trait Engine: TestableComponent {
-    /// What stands between a program and the machine.
+    /// What isolates a program from the machine.
     fn sandbox(&self) -> SandboxInfo;
 
-    /// Runs `job`, hands all output to `buffer` as it comes, and ends the program when `cancel`
-    /// fires, when the buffer is full, or when a limit is reached.
+    /// The same for one job: an engine that chooses among others overrides this.
+    fn sandbox_for(&self, _job: &Job) -> SandboxInfo {
+        self.sandbox()
+    }
+
+    /// Runs `job`, pushes its output into `output` as it is read, and ends the program when `cancel`
+    /// is cancelled, when the buffer is full, or when a limit is reached.
     ///
-    /// Cancel safety: the future may be dropped at any point. The engine must then still take away
-    /// what it started; a caller that can wait should fire `cancel` instead.
+    /// Cancel safety: the future may be dropped at any point. The engine must then still remove
+    /// everything it started; a caller that can wait should cancel the token instead.
     fn evaluate<'a>(
         &'a self,
         job: &'a Job,
-        buffer: &'a OutputBuffer,
+        output: &'a OutputBuffer,
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict>;
 
-    /// Takes away whatever the engine still has on the machine. Called once, after the last run.
+    /// Removes everything that the engine has on the machine. Called once, after the last run.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }

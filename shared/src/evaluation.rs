@@ -1,4 +1,4 @@
-//! One run of one submitted program, and everything that can be said about it.
+//! One run of one submitted program, and everything that is known about it.
 //!
 //! Three things are kept apart, because mixing them is what makes other systems ambiguous: the
 //! [`Status`] (where the evaluation is), the [`Outcome`] (how it ended) and the [`Evidence`] (what
@@ -23,9 +23,9 @@ pub enum Status {
     Running,
     /// The program ended by itself, well or badly.
     Completed,
-    /// A limit or a fault of the platform ended it.
+    /// A limit or an error of the platform ended it.
     Failed,
-    /// Somebody cancelled it.
+    /// The client cancelled it, or the platform shut down.
     Cancelled,
 }
 // ANCHOR_END: status
@@ -43,9 +43,9 @@ impl Status {
 pub enum Outcome {
     /// The program ended with an exit code of its own.
     Exited,
-    /// The program died of a signal that was not ours.
+    /// A signal ended the program, and the platform did not send it.
     Signaled,
-    /// It was still there when its wall-clock time was over.
+    /// It was still running when its wall-clock time was over.
     WallTimeExceeded,
     /// It used up its processor time.
     CpuTimeExceeded,
@@ -53,15 +53,15 @@ pub enum Outcome {
     MemoryExceeded,
     /// It asked for more processes or threads than it may have.
     PidsExceeded,
-    /// It wrote more output than is kept.
+    /// It wrote more output than is stored.
     OutputExceeded,
     /// It wrote more to disk than it may.
     DiskExceeded,
-    /// The engine could not run it, or lost it. Never the program's fault.
+    /// The engine could not run it, or lost it. The program is never the cause.
     EngineError,
-    /// The worker that had it is gone. Never the program's fault.
+    /// The worker that ran it is gone. The program is never the cause.
     WorkerLost,
-    /// Somebody cancelled it.
+    /// The client cancelled it, or the platform shut down.
     Cancelled,
 }
 
@@ -122,16 +122,16 @@ impl Evidence {
     }
 }
 
-/// What a program wrote to one of its two streams, as far as it was kept.
+/// What a program wrote to one of its two streams, as far as it is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// The kept bytes, in the given encoding.
+    /// The stored bytes, in the given encoding.
     pub text: String,
     /// How `text` stands for the bytes.
     pub encoding: Encoding,
-    /// Bytes that were read from the program, kept or not.
+    /// Bytes that were read from the program, stored or not.
     pub bytes_total: u64,
-    /// True when the program wrote more than is kept here.
+    /// True when the program wrote more than is stored here.
     pub truncated: bool,
 }
 
@@ -157,17 +157,19 @@ impl Encoding {
 }
 
 impl Output {
-    /// The output for `kept` bytes out of `bytes_total` that the program wrote.
+    /// The output for `stored` bytes out of `bytes_total` that the program wrote.
     ///
     /// A cut in the middle of a UTF-8 character would turn a text into base64, so up to three
     /// bytes of a torn last character are dropped from a truncated output.
-    pub fn new(kept: &[u8], bytes_total: u64) -> Self {
-        let truncated = bytes_total > kept.len() as u64;
-        let kept = match std::str::from_utf8(kept) {
-            Err(error) if truncated && error.error_len().is_none() => &kept[..error.valid_up_to()],
-            _ => kept,
+    pub fn new(stored: &[u8], bytes_total: u64) -> Self {
+        let truncated = bytes_total > stored.len() as u64;
+        let whole = match std::str::from_utf8(stored) {
+            Err(error) if truncated && error.error_len().is_none() => {
+                &stored[..error.valid_up_to()]
+            }
+            _ => stored,
         };
-        let (text, encoding) = Encoding::encode(kept);
+        let (text, encoding) = Encoding::encode(whole);
         Self { text, encoding, bytes_total, truncated }
     }
 }
@@ -188,7 +190,7 @@ pub struct Usage {
     pub pids_peak: Option<u64>,
 }
 
-/// The limits in force for one evaluation. Always numbers: nothing here can mean "unlimited".
+/// The effective limits of one evaluation. Always numbers: nothing here can mean "unlimited".
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Wall-clock time in seconds.
@@ -199,7 +201,7 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Processes and threads at one moment.
     pub pids: u64,
-    /// Bytes kept of each of the two output streams; one more ends the program.
+    /// Bytes stored of each of the two output streams; one more ends the program.
     pub output_bytes: u64,
     /// Bytes in all that the program may have on its scratch space.
     pub disk_bytes: u64,
@@ -259,18 +261,23 @@ pub struct Evaluation {
     /// What it cost.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub usage: Option<Usage>,
-    /// The limits in force.
+    /// The effective limits.
     pub limits: Limits,
     /// What decided the outcome.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub evidence: Option<Evidence>,
-    /// Where it ran.
-    pub sandbox: SandboxInfo,
+    /// Where it runs, as stamped by the engine at the start of the run; before that, where it is
+    /// expected to run, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sandbox: Option<SandboxInfo>,
     /// When things happened.
     pub timing: Timing,
     /// 1 for the first try. A retried evaluation says so.
     pub attempt: u32,
-    /// The submitter's own marks.
+    /// The principal that submitted it; absent where clients are not authenticated.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
+    /// The submitter's own labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub labels: BTreeMap<String, String>,
     /// What went wrong inside the platform; never anything the program did.

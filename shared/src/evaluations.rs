@@ -1,36 +1,85 @@
-//! The trait that stands between the outside (HTTP, command line) and whatever keeps evaluations.
+//! The trait between a front end (HTTP, command line) and the component that manages evaluations.
 //!
-//! Stage 2's queue implements it. Later stages wrap it, and the routes and the command line above
-//! it never notice.
+//! Stage 2's queue implements it. Later stages wrap it or implement it over a database or a broker;
+//! the routes and the command line do not change. Every method is asynchronous and can fail, because
+//! behind it may be a disk or a network.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::StatusCode;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::error::BoxError;
 use crate::output::OutputListener;
-use crate::{BoxFuture, Evaluation, Outcome, Status, Submission};
+use crate::{BoxFuture, Evaluation, Outcome, RequestContext, Status, Submission};
 
-/// Why a submission was not accepted. Nothing of it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
-    /// Every place in the queue is taken; try again after so many seconds.
-    QueueFull {
-        /// Seconds after which a place is likely to be free.
-        retry_after: u64,
-    },
-    /// A part of the platform fails its own test, so that nothing is run until it passes again.
-    NotReady,
-    /// The platform is shutting down.
-    ShuttingDown,
+/// Why a call failed. Nothing was changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluationsError {
+    /// There is no evaluation with this id, or its record was deleted.
+    #[error("there is no evaluation with this id, or it is too old to be kept")]
+    NotFound,
+    /// The evaluation has ended already.
+    #[error("the evaluation has already ended")]
+    AlreadyEnded(Status),
+    /// The call was refused, for a reason that the client may know.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A component failed. The source is for the log, not for the client.
+    #[error("the platform failed")]
+    Internal(#[source] BoxError),
 }
 
-/// Why an evaluation was not cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotCancelled {
-    /// There is no evaluation of this id.
-    Unknown,
-    /// It had already ended, as given.
-    Ended(Status),
+impl crate::Hint for EvaluationsError {}
+
+/// A refusal: a status of HTTP, a text for the client, and when to try again.
+///
+/// The set is open: a stage that adds a quota or a full disk makes a refusal of its own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Refusal {
+    /// The status that an HTTP answer has.
+    pub status: StatusCode,
+    /// What the client should know or change.
+    pub detail: Cow<'static, str>,
+    /// Seconds after which another try is likely to succeed: the header `Retry-After`.
+    pub retry_after: Option<u64>,
+}
+
+impl Refusal {
+    /// A refusal without a time for another try.
+    pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, detail: detail.into(), retry_after: None }
+    }
+
+    /// The same refusal, with a time for another try, in seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The queue has no room; a slot is likely to be free after so many seconds.
+    pub fn queue_full(retry_after: u64) -> Self {
+        Self::unavailable("the queue is full; try again", retry_after)
+    }
+
+    /// A component fails its self test, so that no work is accepted until it passes again.
+    pub fn not_ready() -> Self {
+        Self::unavailable("a part of the platform fails its test; GET /status says which", 5)
+    }
+
+    /// The platform is shutting down.
+    pub fn shutting_down() -> Self {
+        Self::unavailable("the platform is shutting down and takes no more work", 30)
+    }
+
+    fn unavailable(detail: &'static str, retry_after: u64) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(retry_after)
+    }
 }
 
 /// Which evaluations to list.
@@ -38,21 +87,24 @@ pub enum NotCancelled {
 pub struct Query {
     /// Only those with this status.
     pub status: Option<Status>,
-    /// Only those that ended so.
+    /// Only those with this outcome.
     pub outcome: Option<Outcome>,
     /// Only those with this label, by its key and value.
     pub label: Option<(String, String)>,
-    /// At most so many.
+    /// Only those that this principal submitted.
+    pub owner: Option<String>,
+    /// The largest number of items on the page.
     pub limit: usize,
-    /// Only those older than this one.
+    /// Only evaluations older than this one.
     pub cursor: Option<Uuid>,
 }
 
 impl Query {
-    /// Whether an evaluation has all that is asked for. The limit and the cursor are not looked at.
-    pub fn wants(&self, evaluation: &Evaluation) -> bool {
+    /// Whether an evaluation passes the filters. The limit and the cursor are not considered.
+    pub fn matches(&self, evaluation: &Evaluation) -> bool {
         self.status.is_none_or(|status| status == evaluation.status)
             && self.outcome.is_none_or(|outcome| Some(outcome) == evaluation.outcome)
+            && self.owner.as_ref().is_none_or(|owner| Some(owner) == evaluation.owner.as_ref())
             && self
                 .label
                 .as_ref()
@@ -61,15 +113,15 @@ impl Query {
 }
 
 /// One page of a list, newest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Page {
     /// The evaluations of this page.
     pub items: Vec<Evaluation>,
-    /// What to ask with for the next page; absent on the last one.
+    /// The cursor of the next page; absent on the last one.
     pub next_cursor: Option<Uuid>,
 }
 
-/// What the queue looks like at one moment.
+/// The state of the queue at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct QueueStats {
     /// Evaluations that wait for a worker.
@@ -78,45 +130,83 @@ pub struct QueueStats {
     pub capacity: usize,
     /// Workers in all.
     pub workers: usize,
-    /// Workers that have an evaluation.
+    /// Workers that run an evaluation.
     pub workers_busy: usize,
     /// How long the oldest waiting evaluation has waited, in milliseconds.
     pub oldest_wait_ms: u64,
 }
 
-/// Takes submissions, keeps evaluations.
+/// Accepts submissions and manages evaluations.
 pub trait Evaluations: Send + Sync {
-    /// Accepts a submission and gives it an id. `listener`, if given, sees the output as it is kept.
+    /// Accepts a submission and gives it an id. `listener`, if given, receives the output while it
+    /// is captured.
+    ///
+    /// Cancel safety: a submission whose future is dropped may still be accepted.
     ///
     /// # Errors
     ///
-    /// [`Refused`], and then nothing of the submission is kept.
-    fn submit(
-        &self,
+    /// [`EvaluationsError::Refused`] when there is no room or no work is accepted.
+    fn submit<'a>(
+        &'a self,
+        context: &'a RequestContext,
         submission: Submission,
         listener: Option<OutputListener>,
-    ) -> Result<Evaluation, Refused>;
+    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>>;
 
-    /// The evaluation with this id as it is now, its output so far included.
-    fn get(&self, id: Uuid) -> Option<Evaluation>;
-
-    /// Fires when the evaluation has ended. None when there is no such evaluation.
-    fn finished(&self, id: Uuid) -> Option<CancellationToken>;
-
-    /// A page of evaluations, newest first.
-    fn list(&self, query: Query) -> Page;
-
-    /// Cancels an evaluation: takes it out of the queue, or ends what runs.
+    /// The evaluation with this id as it is now, with its output so far.
     ///
     /// # Errors
     ///
-    /// [`NotCancelled`] when there is nothing to cancel.
-    fn cancel(&self, id: Uuid) -> Result<Evaluation, NotCancelled>;
+    /// [`EvaluationsError::NotFound`] when there is none.
+    fn get<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        id: Uuid,
+    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>>;
 
-    /// What the queue looks like now.
-    fn queue_stats(&self) -> QueueStats;
+    /// The evaluation with this id as soon as it has ended, or as it is after `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`EvaluationsError::NotFound`] when there is none.
+    fn wait<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        id: Uuid,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>>;
 
-    /// Accepts nothing more, lets what runs go on until `now` fires, then ends it, and returns when
-    /// nothing is left.
+    /// A page of evaluations, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`EvaluationsError::Internal`] when a component fails.
+    fn list<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        query: Query,
+    ) -> BoxFuture<'a, Result<Page, EvaluationsError>>;
+
+    /// Cancels an evaluation: removes it from the queue, or ends the running program. The answer is
+    /// the evaluation as it was right after that; use [`Self::wait`] for its end.
+    ///
+    /// # Errors
+    ///
+    /// [`EvaluationsError::NotFound`] or [`EvaluationsError::AlreadyEnded`].
+    fn cancel<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        id: Uuid,
+    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>>;
+
+    /// The state of the queue now.
+    ///
+    /// # Errors
+    ///
+    /// [`EvaluationsError::Internal`] when a component fails.
+    fn queue_stats(&self) -> BoxFuture<'_, Result<QueueStats, EvaluationsError>>;
+
+    /// Accepts nothing more, cancels what waits, lets running programs continue until `now` is
+    /// cancelled, then ends them. Returns when no evaluation is left.
     fn shutdown(&self, now: CancellationToken) -> BoxFuture<'_, ()>;
 }

@@ -1,79 +1,87 @@
-//! What can be told about a run while it happens.
+//! Events: what happens to evaluations and to the platform, while it happens.
+
+use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-/// The kinds of event. The names are those of the CloudEvents `type` attribute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum EventType {
-    /// Accepted, and waiting for a worker.
-    #[serde(rename = "evaluation.queued")]
-    EvaluationQueued,
-    /// A worker has taken it.
-    #[serde(rename = "evaluation.started")]
-    EvaluationStarted,
-    /// It wrote something. `data` has the stream, the offset, the text and its encoding.
-    #[serde(rename = "evaluation.progress")]
-    EvaluationProgress,
-    /// The program ended by itself.
-    #[serde(rename = "evaluation.completed")]
-    EvaluationCompleted,
-    /// A limit or the platform ended it.
-    #[serde(rename = "evaluation.failed")]
-    EvaluationFailed,
-    /// Somebody cancelled it.
-    #[serde(rename = "evaluation.cancelled")]
-    EvaluationCancelled,
+use crate::evaluation::Encoding;
+use crate::{Evidence, Outcome, SandboxInfo, Stream, Usage};
+
+/// Defines the event types and both directions of their names, each name once.
+macro_rules! event_types {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// The type of an event: the CloudEvents attribute `type`.
+        ///
+        /// The set is open: a later stage names its own with [`EventType::Other`].
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub enum EventType {
+            $($(#[$doc])* $variant,)*
+            /// A type that a later stage has added, by its name.
+            Other(Arc<str>),
+        }
+
+        impl EventType {
+            /// The types that are named here.
+            pub const NAMED: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The name, as in `event:` of the stream and `type` of the envelope.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $name,)*
+                    Self::Other(name) => name,
+                }
+            }
+        }
+
+        impl From<&str> for EventType {
+            fn from(name: &str) -> Self {
+                match name {
+                    $($name => Self::$variant,)*
+                    other => Self::Other(other.into()),
+                }
+            }
+        }
+    };
+}
+
+event_types! {
+    /// Accepted, and waiting for a worker. Data: [`QueuedData`].
+    EvaluationQueued = "evaluation.queued",
+    /// A worker has taken it. Data: [`StartedData`].
+    EvaluationStarted = "evaluation.started",
+    /// The program wrote output. Data: [`ProgressData`].
+    EvaluationProgress = "evaluation.progress",
+    /// The program ended by itself. Data: [`EndedData`].
+    EvaluationCompleted = "evaluation.completed",
+    /// A limit or the platform ended it. Data: [`EndedData`].
+    EvaluationFailed = "evaluation.failed",
+    /// The client cancelled it. Data: [`EndedData`].
+    EvaluationCancelled = "evaluation.cancelled",
     /// The stage accepts work.
-    #[serde(rename = "platform.ready")]
-    PlatformReady,
+    PlatformReady = "platform.ready",
     /// The stage accepts no more work.
-    #[serde(rename = "platform.shutdown")]
-    PlatformShutdown,
-    /// Something happened that the sandbox promises cannot happen.
-    #[serde(rename = "security.violation")]
-    SecurityViolation,
-    /// A limit ended a program. `data` has the outcome and its evidence.
-    #[serde(rename = "resource.limit_exceeded")]
-    ResourceLimitExceeded,
+    PlatformShutdown = "platform.shutdown",
+    /// Something happened that the sandbox should make impossible.
+    SecurityViolation = "security.violation",
+    /// A limit ended a program. Data: [`EndedData`].
+    ResourceLimitExceeded = "resource.limit_exceeded",
     /// An evaluation was stored.
-    #[serde(rename = "storage.saved")]
-    StorageSaved,
+    StorageSaved = "storage.saved",
     /// An evaluation was deleted from the store.
-    #[serde(rename = "storage.deleted")]
-    StorageDeleted,
-    /// A worker is up.
-    #[serde(rename = "queue.worker_started")]
-    WorkerStarted,
-    /// A worker is gone.
-    #[serde(rename = "queue.worker_stopped")]
-    WorkerStopped,
+    StorageDeleted = "storage.deleted",
+    /// A worker started. Data: [`WorkerData`].
+    WorkerStarted = "queue.worker_started",
+    /// A worker stopped. Data: [`WorkerData`].
+    WorkerStopped = "queue.worker_stopped",
 }
 
 impl EventType {
-    /// The name, as in `event:` of the stream and `type` of the envelope.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::EvaluationQueued => "evaluation.queued",
-            Self::EvaluationStarted => "evaluation.started",
-            Self::EvaluationProgress => "evaluation.progress",
-            Self::EvaluationCompleted => "evaluation.completed",
-            Self::EvaluationFailed => "evaluation.failed",
-            Self::EvaluationCancelled => "evaluation.cancelled",
-            Self::PlatformReady => "platform.ready",
-            Self::PlatformShutdown => "platform.shutdown",
-            Self::SecurityViolation => "security.violation",
-            Self::ResourceLimitExceeded => "resource.limit_exceeded",
-            Self::StorageSaved => "storage.saved",
-            Self::StorageDeleted => "storage.deleted",
-            Self::WorkerStarted => "queue.worker_started",
-            Self::WorkerStopped => "queue.worker_stopped",
-        }
-    }
-
     /// True when this event is the last one of its evaluation.
-    pub fn is_final(self) -> bool {
+    pub fn is_final(&self) -> bool {
         matches!(
             self,
             Self::EvaluationCompleted | Self::EvaluationFailed | Self::EvaluationCancelled
@@ -81,10 +89,85 @@ impl EventType {
     }
 }
 
-/// One thing that happened. A monitor numbers it and wraps it into a CloudEvents envelope.
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for EventType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for EventType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(String::deserialize(deserializer)?.as_str().into())
+    }
+}
+
+/// The data of [`EventType::EvaluationQueued`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueuedData {
+    /// Evaluations that wait now, this one included.
+    pub depth: usize,
+}
+
+/// The data of [`EventType::EvaluationStarted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedData {
+    /// 1 for the first run of the program.
+    pub attempt: u32,
+    /// How long it waited for a worker, in milliseconds.
+    pub queue_wait_ms: u64,
+    /// Where it runs.
+    pub sandbox: SandboxInfo,
+}
+
+/// The data of [`EventType::EvaluationProgress`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressData {
+    /// The stream that the program wrote to.
+    pub stream: Stream,
+    /// Where the text begins in that stream, in bytes.
+    pub offset: u64,
+    /// The bytes, in the given encoding.
+    pub text: String,
+    /// How `text` stands for the bytes.
+    pub encoding: Encoding,
+}
+
+/// The data of the events that end an evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndedData {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The program's exit code, when it had one.
+    pub exit_code: Option<i32>,
+    /// The signal that ended the program, when one did.
+    pub signal: Option<String>,
+    /// What it cost.
+    pub usage: Option<Usage>,
+    /// What decided the outcome.
+    pub evidence: Evidence,
+    /// What went wrong inside the platform.
+    pub error: Option<String>,
+    /// The engine that ran it, or would have.
+    pub engine: String,
+}
+
+/// The data of [`EventType::WorkerStarted`] and [`EventType::WorkerStopped`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerData {
+    /// The number of the worker, from 1.
+    pub worker: usize,
+}
+
+/// One thing that happened. A monitor numbers it and puts it into a CloudEvents envelope.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// What kind of thing.
+    /// The type.
     #[serde(rename = "type")]
     pub kind: EventType,
     /// The evaluation it is about, if it is about one.
@@ -92,28 +175,42 @@ pub struct Event {
     pub subject: Option<Uuid>,
     /// When it happened.
     pub time: Timestamp,
-    /// The rest, by kind.
+    /// The data of that type.
     pub data: serde_json::Value,
 }
 
 impl Event {
-    /// An event that happens now.
-    pub fn now(kind: EventType, subject: Option<Uuid>, data: serde_json::Value) -> Self {
+    /// An event that happens now, with the data of its type.
+    pub fn now(kind: EventType, subject: Option<Uuid>, data: impl Serialize) -> Self {
+        // Only a map whose keys are not strings fails; no data of an event has one.
+        let data = serde_json::to_value(data).unwrap_or_default();
         Self { kind, subject, time: Timestamp::now(), data }
+    }
+
+    /// The data, as the type that belongs to [`Self::kind`].
+    ///
+    /// # Errors
+    ///
+    /// When the data has another shape.
+    pub fn data_as<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        T::deserialize(&self.data)
     }
 }
 
-/// Somebody who is told of events.
+/// A receiver of events.
 ///
-/// `emit` is called while the state that changed is still locked: that is what makes the order of
-/// events of one evaluation certain, however fast it runs. It must neither block nor call back.
+/// `emit` is called while the state that changed is locked: that makes the order of events of one
+/// evaluation certain. It must neither block nor call back.
 pub trait EventSink: Send + Sync {
     /// Takes one event.
     fn emit(&self, event: Event);
 }
 
-/// Nobody listens: what the stages before monitoring use.
-impl EventSink for () {
+/// Discards events: for the stages before monitoring, and for tests.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoopSink;
+
+impl EventSink for NoopSink {
     fn emit(&self, _event: Event) {}
 }
 
@@ -122,24 +219,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_spellings_of_a_name_are_one() {
-        for kind in [
-            EventType::EvaluationQueued,
-            EventType::EvaluationStarted,
-            EventType::EvaluationProgress,
-            EventType::EvaluationCompleted,
-            EventType::EvaluationFailed,
-            EventType::EvaluationCancelled,
-            EventType::PlatformReady,
-            EventType::PlatformShutdown,
-            EventType::SecurityViolation,
-            EventType::ResourceLimitExceeded,
-            EventType::StorageSaved,
-            EventType::StorageDeleted,
-            EventType::WorkerStarted,
-            EventType::WorkerStopped,
-        ] {
+    fn names_go_both_ways_and_unknown_ones_are_kept() {
+        for kind in EventType::NAMED {
+            assert_eq!(&EventType::from(kind.as_str()), kind);
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }
+        let other: EventType = serde_json::from_str("\"sandbox.opened\"").unwrap();
+        assert_eq!((other.as_str(), other.is_final()), ("sandbox.opened", false));
+    }
+
+    #[test]
+    fn data_is_typed() {
+        let event = Event::now(EventType::WorkerStarted, None, WorkerData { worker: 3 });
+        assert_eq!(event.data_as::<WorkerData>().unwrap().worker, 3);
+        assert!(event.data_as::<QueuedData>().is_err());
     }
 }

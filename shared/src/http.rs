@@ -1,95 +1,101 @@
-//! The HTTP shell round every stage: requests and responses as plain values, errors as
-//! `application/problem+json`, a router, and a server with a deadline on everything.
+//! The HTTP layer of every stage: one set of types, one way in, one way out.
 //!
-//! A handler takes a [`Call`] whose body is already read and bounded, and returns a response or a
-//! [`Problem`]. Nothing in these types belongs to a web server, so a later stage can put another
-//! one underneath.
+//! ```text
+//! adapter (hyper, axum, Lambda, a test) ─▶ Endpoint ─▶ ApiService (a contract, a Router) ─▶ handler
+//!                                             │             │ admit: judges the head
+//!                                             │             │ call:  answers the request
+//!                                             └ request id, Host and Origin, body, headers, log
+//! ```
+//!
+//! The types are those of the `http` crate. A request is a [`Request`] whose body has been read, or
+//! is taken as a stream with [`take_body_stream`]; an answer is a [`Response`] whose body may be a
+//! stream; an error is a [`Problem`]. What a layer learns about a request it puts into the request's
+//! extensions, and the layers below find it there.
 
-mod guard;
+mod endpoint;
 mod problem;
+mod request_checks;
 mod router;
 mod server;
 
-pub use guard::{ServerOptions, seal, until};
+pub use endpoint::{Endpoint, PeerAddr, take_body_stream};
 pub use problem::Problem;
-pub use router::Router;
-pub use server::{Server, accept};
-
-use std::convert::Infallible;
-use std::str::FromStr;
+pub use request_checks::ServerOptions;
+pub use router::{MatchedRequest, RouteMatch, Router, StatefulRouter};
+pub use server::{accept, serve};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use serde::Serialize;
+use tokio::net::TcpListener;
 
 use crate::BoxFuture;
+use crate::error::BoxError;
 
-/// A request whose body has been read within its limit and deadline.
+/// A request whose body has been read within its limits, or waits to be taken as a stream.
 pub type Request = http::Request<Bytes>;
-/// A response body: bytes, or a stream of them.
-pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
-/// What a handler answers.
+/// A body: bytes, or a stream of them. A stream that fails ends the connection before its time, so
+/// that the client sees that something is missing.
+pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>;
+/// An answer.
 pub type Response = http::Response<Body>;
+/// A web server: serves an endpoint on a listener until its shutdown token is cancelled.
+pub type HttpServerFn = fn(std::sync::Arc<Endpoint>, TcpListener) -> BoxFuture<'static, ()>;
 
-/// What answers requests: the routes of a stage, or whatever stands in their place.
-pub trait Service: Send + Sync {
-    /// Answers one request.
+// ANCHOR: service
+/// Answers requests. A router is one, and so is everything that wraps one: a contract, a limiter.
+///
+/// Each request is answered: an error is a response as well.
+pub trait ApiService: Send + Sync {
+    /// Judges a request by its head, and decides how its body is read. What it learns on the way it
+    /// puts into the extensions of the head, for [`Self::call`].
+    fn admit<'a>(&'a self, _head: &'a mut Parts) -> BoxFuture<'a, Result<BodyPolicy, Problem>> {
+        Box::pin(async { Ok(BodyPolicy::Buffered { max_bytes: None }) })
+    }
+
+    /// Answers one request that was admitted.
+    ///
+    /// Cancel safety: the future may be dropped at any point, as when a client disconnects. What was
+    /// accepted stays accepted.
     fn call(&self, request: Request) -> BoxFuture<'_, Response>;
 }
+// ANCHOR_END: service
 
-/// One request that a route has matched.
-pub struct Call {
-    /// The request.
-    pub request: Request,
-    pub(crate) params: Vec<(String, String)>,
+impl<T: ApiService + ?Sized> ApiService for std::sync::Arc<T> {
+    fn admit<'a>(&'a self, head: &'a mut Parts) -> BoxFuture<'a, Result<BodyPolicy, Problem>> {
+        (**self).admit(head)
+    }
+
+    fn call(&self, request: Request) -> BoxFuture<'_, Response> {
+        (**self).call(request)
+    }
 }
 
-impl Call {
-    /// The part of the path that stands for `{name}` in the route.
-    ///
-    /// # Errors
-    ///
-    /// 404 when it is not of type `T`: then no such resource can exist.
-    pub fn param<T: FromStr>(&self, name: &str) -> Result<T, Problem> {
-        let text = self.params.iter().find(|(key, _)| key == name);
-        text.and_then(|(_, value)| value.parse().ok()).ok_or_else(|| {
-            Problem::new(StatusCode::NOT_FOUND, format!("the {name} in this path is not valid"))
-        })
-    }
+/// The body of a request as JSON, in its extensions: a layer that parses the body puts it there, and
+/// no layer below parses it again.
+#[derive(Debug, Clone)]
+pub struct ParsedJson(pub std::sync::Arc<serde_json::Value>);
 
-    /// The text of a header, if it is there and is text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.request.headers().get(name)?.to_str().ok()
-    }
-
-    /// The values of the query parameters in `names`, in that order.
-    ///
-    /// # Errors
-    ///
-    /// 400 when the query has another parameter, or one of them twice: a misspelt filter that is
-    /// ignored would answer with too much.
-    pub fn query<const N: usize>(&self, names: [&str; N]) -> Result<[Option<String>; N], Problem> {
-        let mut values = [const { None }; N];
-        let query = self.request.uri().query().unwrap_or_default();
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            let Some(at) = names.iter().position(|name| *name == key) else {
-                let known = names.join(", ");
-                let detail = format!("unknown query parameter; this path takes: {known}");
-                return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
-            };
-            if values[at].replace(value.into_owned()).is_some() {
-                let detail = format!("give the query parameter {} once", names[at]);
-                return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
-            }
-        }
-        Ok(values)
-    }
+/// How the body of a request is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyPolicy {
+    /// Read whole before the handler is called.
+    Buffered {
+        /// The largest body, in bytes; None is the limit of the server.
+        max_bytes: Option<usize>,
+    },
+    /// Left to the handler, which takes it with [`take_body_stream`].
+    Streamed {
+        /// The largest body, in bytes.
+        max_bytes: usize,
+    },
 }
 
 /// A body of these bytes.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).boxed_unsync()
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A response of `bytes` with this content type.
@@ -101,15 +107,17 @@ pub fn bytes(status: StatusCode, content_type: &'static str, bytes: impl Into<By
 }
 
 /// A JSON response.
-pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
-    match serde_json::to_vec(value) {
-        Ok(text) => bytes(status, "application/json", text),
-        Err(error) => Problem::internal(&error).into_response(),
-    }
+///
+/// # Errors
+///
+/// 500 when the value cannot be serialised.
+pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Response, Problem> {
+    let text = serde_json::to_vec(value).map_err(|error| Problem::internal(&error))?;
+    Ok(bytes(status, "application/json", text))
 }
 
-/// A page of HTML under a Content-Security-Policy, which decides what it may load and run.
-pub fn page(html: impl Into<Bytes>, policy: &'static str) -> Response {
+/// An HTML page under a Content-Security-Policy, which decides what it may load and run.
+pub fn html(html: impl Into<Bytes>, policy: &'static str) -> Response {
     let mut response = bytes(StatusCode::OK, "text/html; charset=utf-8", html);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));

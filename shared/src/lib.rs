@@ -1,14 +1,16 @@
-//! The vocabulary of Crucible: the nouns, the four traits and the shell that every stage shares.
+//! The vocabulary of Crucible, and the shell round every stage. Reading it takes about 45 minutes.
 //!
-//! Read in this order; fifteen minutes are enough:
+//! The vocabulary, in this order:
 //!
-//! 1. [`evaluation`]: what one run of one program is, and how it ended;
-//! 2. [`submission`]: what a stranger may ask for, and within which bounds;
+//! 1. [`evaluation`]: one run of one program, and how it ended;
+//! 2. [`submission`]: what a client may request, and within which bounds; [`profile`]: its language;
 //! 3. [`engine`]: the trait of everything that runs a program, and [`output`], which bounds output;
-//! 4. [`event`]: what can be told about a run while it happens;
-//! 5. [`evaluations`]: the trait that stands between the outside (HTTP, command line) and a queue;
-//! 6. [`component`]: how every part checks itself;
-//! 7. [`http`] and [`cli`]: the shell round a stage.
+//! 4. [`event`]: what happens to an evaluation, while it happens;
+//! 5. [`evaluations`]: the trait between a front end and the queue, and [`context`], which goes with
+//!    each call;
+//! 6. [`component`]: how every component verifies itself.
+//!
+//! The shell: [`http`], [`cli`], and [`error`], which both print.
 //!
 //! This crate knows nothing of Docker, storage or brokers, and has no list of stages. A type moves
 //! here only when three stages need it.
@@ -16,24 +18,32 @@
 pub mod evaluation;
 pub mod submission;
 
+pub mod profile;
+
 pub mod engine;
 pub mod output;
 
 pub mod event;
 
+pub mod context;
 pub mod evaluations;
 
 pub mod component;
 
 pub mod cli;
+pub mod error;
 pub mod http;
+pub mod pointer;
 
 pub use component::{Check, TestCase, TestableComponent};
+pub use context::RequestContext;
 pub use engine::{Engine, Job, Verdict};
+pub use error::{BoxError, BuildError, Hint};
 pub use evaluation::{Evaluation, Evidence, Limits, Outcome, Output, SandboxInfo, Status, Usage};
-pub use evaluations::{Evaluations, NotCancelled, Page, Query, QueueStats, Refused};
-pub use event::{Event, EventSink, EventType};
+pub use evaluations::{Evaluations, EvaluationsError, Page, Query, QueueStats, Refusal};
+pub use event::{Event, EventSink, EventType, NoopSink};
 pub use output::{OutputBuffer, OutputLimitReached, Stream};
+pub use profile::Profile;
 pub use submission::{Bounds, Submission};
 
 /// A boxed future that can cross threads: how the object-safe traits of this crate are asynchronous.

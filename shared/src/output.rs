@@ -1,8 +1,8 @@
-//! A bounded hold on what a program writes.
+//! The bounded buffer for the output of a program.
 //!
 //! Attack: `while True: print("x" * 4096)` → an engine that collects output until the program ends
-//! runs out of memory itself. Every engine therefore hands each chunk to a [`OutputBuffer`] while it is
-//! read, keeps nothing of its own, and ends the program when the buffer says [`OutputLimitReached`].
+//! runs out of memory itself. Every engine therefore pushes each chunk into an [`OutputBuffer`] as
+//! soon as it is read, stores none itself, and ends the program at [`OutputLimitReached`].
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,18 +18,19 @@ pub enum Stream {
     Stderr,
 }
 
-/// The program wrote more than may be inner: whoever runs it must end it now.
+/// The program wrote more than the limit: the engine must end it now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutputLimitReached;
 
-/// A listener to inner chunks, with the offset of each in its stream. It must not block.
+/// Receives each stored chunk, with its offset in its stream in bytes. It must not block.
 pub type OutputListener = Box<dyn Fn(Stream, u64, &[u8]) + Send + Sync>;
 
-/// Keeps the first bytes of both streams and counts the rest.
+/// Stores the first bytes of both streams and counts the rest.
 pub struct OutputBuffer {
     limit: usize,
     listener: OutputListener,
-    // Two locks, so that a flood on one stream does not hold up the other.
+    // A lock for each stream, so that a flood on one does not delay the other. It ties the stored
+    // bytes to the order in which the listener receives them.
     stdout: Mutex<Inner>,
     stderr: Mutex<Inner>,
 }
@@ -42,18 +43,18 @@ struct Inner {
 }
 
 impl OutputBuffer {
-    /// A buffer that keeps `limit` bytes of each stream and shows each inner chunk to `listener`.
+    /// A buffer that stores `limit` bytes of each stream and passes each stored chunk to `listener`.
     pub fn new(limit: u64, listener: OutputListener) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         Self { limit, listener, stdout: Mutex::default(), stderr: Mutex::default() }
     }
 
     // ANCHOR: push
-    /// Takes one chunk.
+    /// Stores one chunk, as far as the limit allows.
     ///
     /// # Errors
     ///
-    /// [`OutputLimitReached`] when the stream has now more bytes than the limit, or the buffer is closed.
+    /// [`OutputLimitReached`] when the stream has more bytes than the limit, or the buffer is closed.
     pub fn push(&self, stream: Stream, chunk: &[u8]) -> Result<(), OutputLimitReached> {
         let mut inner = self.inner(stream);
         if inner.closed {
@@ -64,32 +65,32 @@ impl OutputBuffer {
         inner.total += chunk.len() as u64;
         if room > 0 {
             inner.bytes.extend_from_slice(&chunk[..room]);
-            // Under the lock, so that the listener sees the chunks of a stream in their order.
+            // Under the lock, so that the listener receives the chunks of a stream in order.
             (self.listener)(stream, offset as u64, &chunk[..room]);
         }
         if inner.total > self.limit as u64 { Err(OutputLimitReached) } else { Ok(()) }
     }
     // ANCHOR_END: push
 
-    /// Takes nothing more: what is pushed from now on comes after the end, and nobody is told of it.
+    /// Closes the buffer: later output is dropped, and the listener is not called.
     pub fn close(&self) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             self.inner(stream).closed = true;
         }
     }
 
-    /// What was inner of a stream so far.
+    /// What is stored of a stream so far.
     pub fn output(&self, stream: Stream) -> Output {
         let inner = self.inner(stream);
         Output::new(&inner.bytes, inner.total)
     }
 
     fn inner(&self, stream: Stream) -> std::sync::MutexGuard<'_, Inner> {
-        let half = match stream {
+        let stream = match stream {
             Stream::Stdout => &self.stdout,
             Stream::Stderr => &self.stderr,
         };
-        half.lock().unwrap_or_else(PoisonError::into_inner)
+        stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_keeps_up_to_the_limit_and_says_when_there_is_more() {
+    fn it_stores_up_to_the_limit_and_reports_when_there_is_more() {
         let buffer = OutputBuffer::new(5, Box::new(|_, _, _| {}));
         assert_eq!(buffer.push(Stream::Stdout, b"12345"), Ok(()));
         assert!(!buffer.output(Stream::Stdout).truncated);
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_comes_after_the_end() {
+    fn nothing_is_stored_after_the_end() {
         let buffer = OutputBuffer::new(5, Box::new(|_, _, _| {}));
         buffer.close();
         assert_eq!(buffer.push(Stream::Stdout, b"late"), Err(OutputLimitReached));
@@ -118,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn the_tap_sees_kept_bytes_with_their_offsets() {
+    fn the_listener_receives_stored_bytes_with_their_offsets() {
         let (sender, seen) = std::sync::mpsc::channel();
         let listener =
             move |_, offset, bytes: &[u8]| sender.send((offset, bytes.to_vec())).unwrap();
         let buffer = OutputBuffer::new(3, Box::new(listener));
         for chunk in [&b"ab"[..], b"cd", b"ef"] {
-            let _full = buffer.push(Stream::Stdout, chunk);
+            buffer.push(Stream::Stdout, chunk).ok(); // the limit is reached on purpose
         }
         drop(buffer);
         assert_eq!(seen.iter().collect::<Vec<_>>(), [(0, b"ab".to_vec()), (2, b"c".to_vec())]);

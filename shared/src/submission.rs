@@ -1,6 +1,6 @@
-//! What a stranger may ask for, and within which bounds.
+//! A submission: what an untrusted client may request, and within which bounds.
 //!
-//! A submission is parsed once, at the edge, into a type that cannot be wrong. No field of it can
+//! A submission is parsed once, at the edge, into a type whose values are all valid. No field of it can
 //! mean "unlimited", and none can choose an image, a mount, a user or a network.
 
 use std::collections::BTreeMap;
@@ -9,49 +9,52 @@ use base64::Engine as _;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Limits;
+use crate::profile::PYTHON;
+use crate::{Limits, Profile, pointer};
 
-/// The limits a submission gets when it asks for nothing, and the most it may ask for.
+/// The default limits of a submission, and the largest it may request.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// In force when the submission does not say otherwise.
+    /// The limits of a submission that requests none.
     pub default: Limits,
-    /// The longest wall-clock time a submission may ask for, in seconds.
+    /// The longest wall-clock time a submission may request, in seconds.
     pub max_timeout_seconds: f64,
-    /// The most memory a submission may ask for, in bytes.
+    /// The most memory a submission may request, in bytes.
     pub max_memory_bytes: u64,
 }
 
-/// The least memory a submission may ask for: with less, no interpreter starts in any engine.
+/// The least memory a submission may request: with less, no interpreter starts in any engine.
 pub const MIN_MEMORY_BYTES: u64 = 32 << 20;
-/// The shortest wall-clock time a submission may ask for, in seconds.
+/// The shortest wall-clock time a submission may request, in seconds.
 pub const MIN_TIMEOUT_SECONDS: f64 = 0.1;
-/// The most files a submission may bring beside its code.
+/// The most files a submission may have beside its code.
 pub const MAX_FILES: usize = 64;
-/// The name under which the code itself lies in the program's working directory.
-pub const MAIN_FILE: &str = "main.py";
 
-/// A file that is put into the program's working directory before it starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A file that is written to the program's working directory before it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
     /// Relative, with `/` between its parts, and without `..`.
     pub path: String,
     /// The file's content.
+    #[serde(with = "base64_bytes")]
     pub bytes: Vec<u8>,
 }
 
-/// A program and what it is to be run with. All fields are valid.
-#[derive(Debug, Clone, PartialEq)]
+/// A program and what it is run with. All fields are valid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submission {
-    /// Python source. Has no NUL in it.
+    /// The name of the language profile.
+    pub profile: String,
+    /// The source of the program.
     pub code: String,
-    /// What the program finds on its standard input.
+    /// The program's standard input.
+    #[serde(with = "base64_bytes")]
     pub stdin: Vec<u8>,
     /// Files beside the code.
     pub files: Vec<File>,
-    /// The limits in force.
+    /// The effective limits.
     pub limits: Limits,
-    /// The submitter's own marks.
+    /// The submitter's own labels.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -64,12 +67,14 @@ pub struct FieldError {
     pub detail: String,
 }
 
-/// Why a submission was not taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a submission is invalid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSubmission {
-    /// It is not JSON of the right shape: the message says where.
+    /// It is not JSON of the right shape: the message has the position.
+    #[error("{0}")]
     Malformed(String),
-    /// It is, but its values are out of bounds.
+    /// It is, but these fields are out of bounds.
+    #[error("change the fields named in errors")]
     Invalid(Vec<FieldError>),
 }
 
@@ -108,24 +113,47 @@ fn whole_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::E
 }
 
 impl Submission {
-    /// A submission of `code` alone, with the default limits. NULs are not checked for.
+    /// A submission of Python `code` alone, with these limits. NULs are not checked for.
     pub fn new(code: impl Into<String>, limits: Limits) -> Self {
-        let labels = BTreeMap::new();
-        Self { code: code.into(), stdin: Vec::new(), files: Vec::new(), limits, labels }
+        Self {
+            profile: PYTHON.name.into_owned(),
+            code: code.into(),
+            stdin: Vec::new(),
+            files: Vec::new(),
+            limits,
+            labels: BTreeMap::new(),
+        }
     }
 
-    /// Parses a JSON request body.
+    /// Parses a JSON request body with a program in the language of `profile`.
     ///
     /// # Errors
     ///
-    /// [`InvalidSubmission`], with every error of the values at once.
-    pub fn parse(body: &[u8], bounds: &Bounds) -> Result<Self, InvalidSubmission> {
-        let wire: Wire = serde_json::from_slice(body).map_err(|error| {
-            // serde quotes the offending value, which may be a megabyte long.
-            InvalidSubmission::Malformed(error.to_string().chars().take(300).collect())
-        })?;
+    /// [`InvalidSubmission`], with the errors of all fields at once.
+    pub fn parse(
+        body: &[u8],
+        bounds: &Bounds,
+        profile: &Profile,
+    ) -> Result<Self, InvalidSubmission> {
+        Self::check(serde_json::from_slice(body).map_err(malformed)?, bounds, profile)
+    }
+
+    /// The same for a body that has been parsed already.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSubmission`], with the errors of all fields at once.
+    pub fn from_value(
+        body: serde_json::Value,
+        bounds: &Bounds,
+        profile: &Profile,
+    ) -> Result<Self, InvalidSubmission> {
+        Self::check(serde_json::from_value(body).map_err(malformed)?, bounds, profile)
+    }
+
+    fn check(wire: Wire, bounds: &Bounds, profile: &Profile) -> Result<Self, InvalidSubmission> {
         let mut errors = FieldErrors(Vec::new());
-        if wire.code.contains('\0') {
+        if !profile.allows_nul && wire.code.contains('\0') {
             errors.add("/code", "take the NUL characters out: Python source cannot have any");
         }
         let mut limits = bounds.default;
@@ -146,14 +174,38 @@ impl Submission {
             limits.memory_bytes = bytes;
         }
         let stdin = wire.stdin.map_or_else(Vec::new, |content| errors.bytes("/stdin", content));
-        let files = errors.files(wire.files.unwrap_or_default());
+        let files = errors.files(wire.files.unwrap_or_default(), &profile.main_file);
         let labels = wire.labels.unwrap_or_default();
         errors.check_labels(&labels);
         if errors.0.is_empty() {
-            Ok(Self { code: wire.code, stdin, files, limits, labels })
+            let profile = profile.name.clone().into_owned();
+            Ok(Self { profile, code: wire.code, stdin, files, limits, labels })
         } else {
             Err(InvalidSubmission::Invalid(errors.0))
         }
+    }
+}
+
+/// An invalid body, in serde's words.
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
+fn malformed(error: serde_json::Error) -> InvalidSubmission {
+    // serde quotes the offending value, which may be a megabyte long.
+    InvalidSubmission::Malformed(error.to_string().chars().take(300).collect())
+}
+
+/// Bytes as standard base64, where a submission is stored or sent to a worker.
+mod base64_bytes {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(input)?).map_err(D::Error::custom)
     }
 }
 
@@ -176,16 +228,16 @@ impl FieldErrors {
         }
     }
 
-    fn files(&mut self, files: BTreeMap<String, Content>) -> Vec<File> {
+    fn files(&mut self, files: BTreeMap<String, Content>, main_file: &str) -> Vec<File> {
         if files.len() > MAX_FILES {
             self.add("/files", format!("bring at most {MAX_FILES} files"));
             return Vec::new();
         }
         let paths: Vec<String> = files.keys().cloned().collect();
-        let mut kept = Vec::with_capacity(files.len());
+        let mut valid = Vec::with_capacity(files.len());
         for (path, content) in files {
-            let pointer = format!("/files/{}", path.replace('~', "~0").replace('/', "~1"));
-            if let Some(error) = path_error(&path) {
+            let pointer = format!("/files/{}", pointer::escape(&path));
+            if let Some(error) = path_error(&path, main_file) {
                 self.add(&pointer, error);
             }
             let within = format!("{path}/");
@@ -193,9 +245,9 @@ impl FieldErrors {
                 self.add(&pointer, "cannot be a file and a folder at once");
             }
             let bytes = self.bytes(&pointer, content);
-            kept.push(File { path, bytes });
+            valid.push(File { path, bytes });
         }
-        kept
+        valid
     }
 
     fn check_labels(&mut self, labels: &BTreeMap<String, String>) {
@@ -213,14 +265,14 @@ impl FieldErrors {
 }
 
 /// What is wrong with a path, if anything is. Only a plain relative path can be right.
-fn path_error(path: &str) -> Option<&'static str> {
+fn path_error(path: &str, main_file: &str) -> Option<&'static str> {
     if path.len() > 200 {
         Some("use a path of at most 200 bytes")
     } else if path.chars().any(|c| c.is_control() || c == '\\') {
         Some("use a path without control characters and backslashes")
     } else if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
         Some("use a relative path without empty parts, `.` and `..`")
-    } else if path == MAIN_FILE || path.starts_with("main.py/") {
+    } else if path.split('/').next() == Some(main_file) {
         Some("choose another name: main.py is the code itself")
     } else {
         None
@@ -246,7 +298,7 @@ mod tests {
     };
 
     fn parse(body: &str) -> Result<Submission, InvalidSubmission> {
-        Submission::parse(body.as_bytes(), &BOUNDS)
+        Submission::parse(body.as_bytes(), &BOUNDS, &PYTHON)
     }
 
     fn errors(body: &str) -> Vec<String> {
@@ -301,7 +353,7 @@ mod tests {
         ] {
             match parse(body) {
                 Err(InvalidSubmission::Malformed(message)) => {
-                    assert!(!message.is_empty(), "{body}")
+                    assert!(!message.is_empty(), "{body}");
                 }
                 other => panic!("{body} gave {other:?}"),
             }

@@ -8,7 +8,7 @@
 //! | `NN-behaviour.md` | both transcripts | what is answered otherwise |
 //! | `NN-containment.md` | the committed matrix | which cells turned |
 //! | `NN-attack.md` | the same | how many probes of each group escape |
-//! | `NN-unsafe-cells.md` | the same, and `residuals.toml` | which escape, and why |
+//! | `NN-unsafe-cells.md` | the same, and `known_gaps.toml` | which escape, and why |
 //!
 //! A transcript, `tests/transcripts/NN.txt`, is what one stage answers to `tests/scenario.toml`.
 //! All of it is committed, so that a change of behaviour is a change that somebody reads.
@@ -17,10 +17,10 @@ pub mod behaviour;
 pub mod cells;
 pub mod containment;
 mod markdown;
-mod player;
 mod redact;
+mod render;
+mod runner;
 pub mod scenario;
-mod shown;
 pub mod transcript;
 pub mod wiring;
 
@@ -35,17 +35,17 @@ use self::containment::Facts;
 use self::scenario::Scenario;
 use self::transcript::Transcript;
 use self::wiring::Wiring;
-use crate::probe;
-use crate::promise::Promises;
-use crate::report::Ending;
-use crate::stages::{self, Stage};
-use crate::workspace::Workspace;
+use crate::attack::expectations::Expectations;
+use crate::attack::probe;
+use crate::support::report::Status;
+use crate::support::stages::{self, Stage};
+use crate::support::workspace::Workspace;
 
 /// Where the book includes them from, seen from the root of the workspace.
 const FOLDER: &str = "book/deltas";
 /// Where the transcripts lie.
 const TRANSCRIPTS: &str = "tests/transcripts";
-/// How the names of generated files end; others in the same folder are nobody's business here.
+/// How the names of generated files end; others in the same directory are nobody's business here.
 const KINDS: [&str; 5] =
     ["-wiring.md", "-behaviour.md", "-containment.md", "-attack.md", "-unsafe-cells.md"];
 
@@ -65,7 +65,7 @@ pub type Files = BTreeMap<PathBuf, String>;
 /// # Errors
 ///
 /// When a stage does not play, or a file cannot be read or written.
-pub async fn run(options: Options) -> Result<Ending> {
+pub async fn run(options: Options) -> Result<Status> {
     let root = Workspace::load()?.root;
     let stages = stages::all()?;
     let mut files = from_sources(&stages)?;
@@ -75,14 +75,14 @@ pub async fn run(options: Options) -> Result<Ending> {
         for error in &stale {
             eprintln!("{error}");
         }
-        return Ok(Ending::of(stale.is_empty()));
+        return Ok(Status::of(stale.is_empty()));
     }
     for error in &stale {
         println!("{error}");
     }
     write(&root, &files)?;
     println!("{} files, {} of them new or changed", files.len(), stale.len());
-    Ok(Ending::Kept)
+    Ok(Status::Pass)
 }
 
 /// The files that are made of what is committed: wiring, and what the matrix says.
@@ -97,7 +97,7 @@ pub fn from_sources(stages: &[Stage]) -> Result<Files> {
         files.insert(delta(pair[1].stage, "wiring"), wiring::between(&pair[0], &pair[1])?);
     }
     let headers = probe::all()?.into_iter().map(|probe| probe.header).collect();
-    let facts = Facts::new(Cells::load()?, headers, Promises::load()?)?;
+    let facts = Facts::new(Cells::load()?, headers, Expectations::load()?)?;
     for stage in stages.iter().map(|stage| stage.number) {
         files.insert(delta(stage, "attack"), facts.sums(stage)?);
         files.insert(delta(stage, "unsafe-cells"), facts.escaped(stage)?);
@@ -115,7 +115,7 @@ pub fn from_sources(stages: &[Stage]) -> Result<Files> {
 ///
 /// When a stage does not build, start, answer or stop.
 pub async fn from_play(stages: &[Stage]) -> Result<Files> {
-    let transcripts = player::play(&Scenario::load()?, stages).await?;
+    let transcripts = runner::play(&Scenario::load()?, stages).await?;
     from_transcripts(stages, &transcripts)
 }
 
@@ -188,16 +188,16 @@ pub fn stale(root: &Path, files: &Files) -> Result<Vec<String>> {
 ///
 /// # Errors
 ///
-/// When a folder cannot be listed.
+/// When a directory cannot be listed.
 pub fn surplus(root: &Path, stages: &[Stage]) -> Result<Vec<String>> {
     let of_a_stage =
         |name: &str| stages.iter().any(|stage| name.starts_with(&format!("{:02}", stage.number)));
     let mut faults = Vec::new();
-    for (folder, endings) in [(FOLDER, &KINDS[..]), (TRANSCRIPTS, &[".txt"][..])] {
-        for entry in std::fs::read_dir(root.join(folder)).with_context(|| folder.to_owned())? {
+    for (dir, endings) in [(FOLDER, &KINDS[..]), (TRANSCRIPTS, &[".txt"][..])] {
+        for entry in std::fs::read_dir(root.join(dir)).with_context(|| dir.to_owned())? {
             let name = entry?.file_name().to_string_lossy().into_owned();
             if endings.iter().any(|ending| name.ends_with(ending)) && !of_a_stage(&name) {
-                faults.push(format!("{folder}/{name} is of no stage; delete it"));
+                faults.push(format!("{dir}/{name} is of no stage; delete it"));
             }
         }
     }
@@ -207,9 +207,9 @@ pub fn surplus(root: &Path, stages: &[Stage]) -> Result<Vec<String>> {
 fn write(root: &Path, files: &Files) -> Result<()> {
     for (path, text) in files {
         let file = root.join(path);
-        if let Some(folder) = file.parent() {
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
+        if let Some(dir) = file.parent() {
+            std::fs::create_dir_all(dir)
+                .with_context(|| format!("cannot make {}", dir.display()))?;
         }
         std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }

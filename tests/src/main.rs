@@ -6,9 +6,11 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ladder::range::cell;
-use ladder::report::Ending;
-use ladder::{attack, bench, cpython, deltas, humaneval, matrix, soak};
+use ladder::attack::testbed::jail;
+use ladder::attack::{command, matrix};
+use ladder::deltas;
+use ladder::measure::{bench, cpython, humaneval, soak};
+use ladder::support::report::Status;
 
 /// Hold the stages of Crucible against each other
 #[derive(Parser)]
@@ -21,7 +23,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Fire hostile programs at a stage, and see what escapes
-    Attack(attack::Options),
+    Attack(command::Options),
     /// Fire every probe at every stage, and see what each of them contains
     Matrix(matrix::Options),
     /// Fire every probe at two stages, and see where they differ
@@ -38,7 +40,7 @@ enum Command {
     Soak(soak::Options),
     /// A part of the walls that the ladder puts round a stage that has none
     #[command(hide = true, subcommand)]
-    Cell(cell::Part),
+    Jail(jail::Part),
     /// A process with a secret on its command line, which does nothing
     #[command(hide = true)]
     Decoy {
@@ -50,7 +52,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let ending = match Cli::parse().command {
-        Command::Attack(options) => attack::run(options).await,
+        Command::Attack(options) => command::run(options).await,
         Command::Matrix(options) => matrix::run(options).await,
         Command::Compare(options) => matrix::compare(options).await,
         Command::Deltas(options) => deltas::run(options).await,
@@ -58,12 +60,12 @@ async fn main() -> ExitCode {
         Command::Bench(options) => bench::run(options).await,
         Command::Cpython(options) => cpython::run(options).await,
         Command::Soak(options) => soak::run(options).await,
-        Command::Cell(part) => return part.run(),
+        Command::Jail(part) => return part.run(),
         Command::Decoy { secret: _ } => std::future::pending().await,
     };
     match ending {
-        Ok(Ending::Kept) => ExitCode::SUCCESS,
-        Ok(Ending::Broken) => ExitCode::FAILURE,
+        Ok(Status::Pass) => ExitCode::SUCCESS,
+        Ok(Status::Fail) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

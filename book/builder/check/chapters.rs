@@ -24,20 +24,20 @@ pub const SECTIONS: [&str; 13] = [
     "Further reading",
 ];
 
-/// What is wrong between `SUMMARY.md` and the files that are there.
-pub fn summary_faults(pages: &Pages) -> Vec<String> {
+/// Differences between `SUMMARY.md` and the files of the book.
+pub fn summary_errors(pages: &Pages) -> Vec<String> {
     let summary_path = Path::new("SUMMARY.md");
     let Some(summary) = pages.texts.get(summary_path) else {
         return vec!["there is no SUMMARY.md".to_owned()];
     };
     let listed: BTreeSet<PathBuf> = links_of(summary).into_iter().map(PathBuf::from).collect();
-    let there: BTreeSet<PathBuf> =
+    let present: BTreeSet<PathBuf> =
         pages.texts.keys().filter(|path| *path != summary_path).cloned().collect();
-    let missing = listed.difference(&there);
+    let missing = listed.difference(&present);
     let missing =
-        missing.map(|it| format!("SUMMARY.md names {}, which is not there", it.display()));
-    let unlisted = there.difference(&listed);
-    let unlisted = unlisted.map(|it| format!("{} is not in SUMMARY.md", it.display()));
+        missing.map(|page| format!("SUMMARY.md names {}, which is not there", page.display()));
+    let unlisted = present.difference(&listed);
+    let unlisted = unlisted.map(|page| format!("{} is not in SUMMARY.md", page.display()));
     missing.chain(unlisted).collect()
 }
 
@@ -51,8 +51,8 @@ fn links_of(text: &str) -> Vec<String> {
     links.collect()
 }
 
-/// What is wrong with the sections of one chapter.
-pub fn section_faults(page: &Path, text: &str) -> Vec<String> {
+/// Errors in the sections of one chapter.
+pub fn section_errors(page: &Path, text: &str) -> Vec<String> {
     let sections = sections_of(text);
     let titles: Vec<&str> = sections.iter().map(|(title, _)| title.as_str()).collect();
     if titles != SECTIONS {
@@ -62,7 +62,7 @@ pub fn section_faults(page: &Path, text: &str) -> Vec<String> {
             page.display()
         )];
     }
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     for (title, content) in &sections {
         let error = match title.as_str() {
             _ if content.trim().is_empty() => Some("is empty"),
@@ -72,13 +72,13 @@ pub fn section_faults(page: &Path, text: &str) -> Vec<String> {
             _ => None,
         };
         if let Some(error) = error {
-            faults.push(format!("{}: the section {title:?} {error}", page.display()));
+            errors.push(format!("{}: the section {title:?} {error}", page.display()));
         }
     }
-    faults
+    errors
 }
 
-/// Title and raw text of each section: what stands below a heading of the second level.
+/// Title and raw text of each section, that is, of each heading of the second level.
 fn sections_of(text: &str) -> Vec<(String, &str)> {
     let mut headings: Vec<(String, std::ops::Range<usize>)> = Vec::new();
     let mut open = false;
@@ -117,21 +117,21 @@ mod tests {
         format!("# 01\n{}", sections.concat())
     }
 
-    fn faults_of(text: &str) -> Vec<String> {
-        section_faults(Path::new("01-x.md"), text)
+    fn errors_of(text: &str) -> Vec<String> {
+        section_errors(Path::new("01-x.md"), text)
     }
 
     #[test]
-    fn a_whole_chapter_has_no_fault() {
-        assert_eq!(faults_of(&chapter()), [""; 0]);
+    fn a_whole_chapter_has_no_error() {
+        assert_eq!(errors_of(&chapter()), [""; 0]);
     }
 
     #[test]
-    fn missing_swapped_and_empty_sections_are_faults() {
+    fn missing_swapped_and_empty_sections_are_errors() {
         let missing = chapter().replace("## Still unsafe", "### Still unsafe");
-        assert!(faults_of(&missing)[0].contains("but should be"));
+        assert!(errors_of(&missing)[0].contains("but should be"));
         let swapped = chapter().replace("## tl;dr", "## x").replace("## The pain", "## tl;dr");
-        assert!(faults_of(&swapped)[0].contains("but should be"));
+        assert!(errors_of(&swapped)[0].contains("but should be"));
         for (section, without, expected) in [
             ("Exercises", "{{#include img/d.svg}} <details> 10 20", "is empty"),
             ("Predict, then run", "<details>", "no folded answer"),
@@ -143,9 +143,9 @@ mod tests {
                 let (before, after) = text.split_once(&format!("## {section}\n")).unwrap();
                 (before.to_owned(), after.replacen(without, "", 1))
             };
-            let faults = faults_of(&format!("{before}## {section}\n{after}"));
-            assert_eq!(faults.len(), 1, "{section}: {faults:?}");
-            assert!(faults[0].contains(expected), "{faults:?}");
+            let errors = errors_of(&format!("{before}## {section}\n{after}"));
+            assert_eq!(errors.len(), 1, "{section}: {errors:?}");
+            assert!(errors[0].contains(expected), "{errors:?}");
         }
     }
 
@@ -154,10 +154,10 @@ mod tests {
         let page = |path: &str, text: &str| (PathBuf::from(path), text.to_owned());
         let texts = [page("SUMMARY.md", "[P](p.md)\n- [Q](q.md)\n"), page("p.md", "# P")].into();
         let mut pages = Pages { book: "/nowhere".into(), texts };
-        assert_eq!(summary_faults(&pages), ["SUMMARY.md names q.md, which is not there"]);
+        assert_eq!(summary_errors(&pages), ["SUMMARY.md names q.md, which is not there"]);
         pages.texts.extend([page("q.md", "# Q"), page("r.md", "# R")]);
-        assert_eq!(summary_faults(&pages), ["r.md is not in SUMMARY.md"]);
+        assert_eq!(summary_errors(&pages), ["r.md is not in SUMMARY.md"]);
         pages.texts.remove(Path::new("SUMMARY.md"));
-        assert_eq!(summary_faults(&pages), ["there is no SUMMARY.md"]);
+        assert_eq!(summary_errors(&pages), ["there is no SUMMARY.md"]);
     }
 }

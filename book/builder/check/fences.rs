@@ -1,12 +1,12 @@
-//! Every fenced block says what it is, and shows nothing that was typed by hand.
+//! Every fenced block names its language, and shows nothing that was typed by hand.
 //!
 //! | fence | what it may contain |
 //! |---|---|
-//! | `rust` | includes by named anchor, all of the one file whose name stands above it |
+//! | `rust` | includes by named anchor, all from the one file that the line above it names |
 //! | `console` | commands and their output, executed in place by `tests/console.rs` |
 //! | `shell` | one transcript, executed by `tests/transcripts.rs` |
 //! | `python`, `bash`, `diff`, `html` | includes of whole files or anchors |
-//! | `json`, `text`, `toml` | anything: it is not code of ours, and claims no output |
+//! | `json`, `text`, `toml` | anything: neither code of this workspace nor output of a command |
 
 use std::path::{Path, PathBuf};
 
@@ -56,19 +56,19 @@ pub fn find(text: &str) -> Vec<Fence> {
     fences
 }
 
-/// What is wrong with the code blocks of one page.
-pub fn faults(page: &Path, text: &str) -> Vec<String> {
-    let mut faults = Vec::new();
+/// Errors in the code blocks of one page.
+pub fn errors(page: &Path, text: &str) -> Vec<String> {
+    let mut errors = Vec::new();
     for fence in find(text) {
-        if let Some(error) = fault_of(&fence) {
+        if let Some(error) = error_of(&fence) {
             let first = fence.content.lines().next().unwrap_or("");
-            faults.push(format!("{}: the block that begins {first:?}: {error}", page.display()));
+            errors.push(format!("{}: the block that begins {first:?}: {error}", page.display()));
         }
     }
-    faults
+    errors
 }
 
-fn fault_of(fence: &Fence) -> Option<String> {
+fn error_of(fence: &Fence) -> Option<String> {
     let lines = || fence.content.lines().filter(|line| !line.trim().is_empty());
     let all_included = lines().all(|line| includes::find(line).len() == 1);
     let includes = includes::find(&fence.content);
@@ -76,7 +76,7 @@ fn fault_of(fence: &Fence) -> Option<String> {
         "rust" if !all_included || includes.is_empty() => {
             Some("include Rust from a compiled file, never paste it".to_owned())
         }
-        "rust" => rust_fault(&includes, &fence.above),
+        "rust" => rust_error(&includes, &fence.above),
         "console" if !fence.content.starts_with("$ ") => {
             Some("a console block begins with `$ ` and a command".to_owned())
         }
@@ -89,12 +89,12 @@ fn fault_of(fence: &Fence) -> Option<String> {
         "console" | "shell" | "python" | "bash" | "diff" | "html" | "json" | "text" | "toml" => {
             None
         }
-        "" => Some("say what language it is".to_owned()),
+        "" => Some("name what language it is".to_owned()),
         other => Some(format!("{other} is no language of this book (see check/fences.rs)")),
     }
 }
 
-fn rust_fault(includes: &[Include], above: &str) -> Option<String> {
+fn rust_error(includes: &[Include], above: &str) -> Option<String> {
     let file = &includes[0].file;
     if includes.iter().any(|include| include.anchor.is_none() || include.file != *file) {
         return Some("include named anchors of one file".to_owned());
@@ -103,36 +103,37 @@ fn rust_fault(includes: &[Include], above: &str) -> Option<String> {
     (above != caption).then(|| format!("put {caption} above it"))
 }
 
-/// The path a reader knows a file by: without the way up to the root of the workspace.
+/// The path of a file from the root of the workspace: without the leading `..`.
 fn shown(file: &Path) -> PathBuf {
     file.components().skip_while(|part| part.as_os_str() == "..").collect()
 }
 
 fn is_transcript(include: &Include) -> bool {
     let file = shown(&include.file);
-    file.starts_with("transcripts") && file.extension().is_some_and(|it| it == "console")
+    file.starts_with("transcripts")
+        && file.extension().is_some_and(|extension| extension == "console")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn faults_of(text: &str) -> Vec<String> {
-        faults(Path::new("page.md"), text)
+    fn errors_of(text: &str) -> Vec<String> {
+        errors(Path::new("page.md"), text)
     }
 
     #[test]
-    fn good_blocks_have_no_fault() {
+    fn good_blocks_have_no_error() {
         let text = "<p class=\"file\">stages/x/src/lib.rs</p>\n\n```rust,ignore\n\
                     {{#include ../../stages/x/src/lib.rs:a}}\n\n\
                     {{#include ../../stages/x/src/lib.rs:b}}\n```\n\n\
                     ```console\n$ ls\n```\n\n```shell\n{{#include ../transcripts/a.console}}\n```\n\n\
                     ```python\n{{#include ../programs/a.py}}\n```\n\n```json\n{}\n```\n";
-        assert_eq!(faults_of(text), [""; 0]);
+        assert_eq!(errors_of(text), [""; 0]);
     }
 
     #[test]
-    fn each_bad_block_has_a_fault() {
+    fn each_bad_block_has_an_error() {
         let caption = "<p class=\"file\">a.rs</p>\n\n";
         for (text, expected) in [
             ("```\nx\n```".to_owned(), "what language"),
@@ -155,9 +156,9 @@ mod tests {
             ("```shell\n{{#include ../programs/a.py}}\n```".to_owned(), "transcripts/"),
             ("```python\nprint(1)\n```".to_owned(), "from a file"),
         ] {
-            let faults = faults_of(&text);
-            assert_eq!(faults.len(), 1, "{text}: {faults:?}");
-            assert!(faults[0].contains(expected), "{text}: {faults:?}");
+            let errors = errors_of(&text);
+            assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+            assert!(errors[0].contains(expected), "{text}: {errors:?}");
         }
     }
 }

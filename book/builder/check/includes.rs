@@ -1,7 +1,7 @@
 //! Every `{{#include}}` names a file that is there, and an anchor that is closed and not empty.
 //!
-//! Lines are included by named anchor only: a line number silently shows something else as soon as
-//! somebody adds a line above.
+//! Lines are included by named anchor only: a line number silently refers to other lines as soon as a
+//! line is added above.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -34,39 +34,39 @@ fn parse(target: &str) -> Include {
     }
 }
 
-/// What is wrong with the directives of one page. `source` is the folder that `page` is in.
-pub fn faults(page: &Path, text: &str, source: &Path) -> Vec<String> {
-    let mut faults = Vec::new();
-    let folder = source.join(page);
-    let folder = folder.parent().unwrap_or(source);
+/// Errors in the directives of one page. `source` is the directory that `page` is in.
+pub fn errors(page: &Path, text: &str, source: &Path) -> Vec<String> {
+    let mut errors = Vec::new();
+    let directory = source.join(page);
+    let directory = directory.parent().unwrap_or(source);
     for found in DIRECTIVE.captures_iter(text) {
         let error = match &found[1] {
-            "include" => fault_of(&parse(&found[2]), folder),
+            "include" => error_of(&parse(&found[2]), directory),
             other => Some(format!("#{other} is not used in this book: only #include is checked")),
         };
         if let Some(error) = error {
-            faults.push(format!("{}: {}: {error}", page.display(), &found[0]));
+            errors.push(format!("{}: {}: {error}", page.display(), &found[0]));
         }
     }
     if text.matches("{{#").count() > DIRECTIVE.find_iter(text).count() {
-        faults.push(format!("{}: a directive is not closed", page.display()));
+        errors.push(format!("{}: a directive is not closed", page.display()));
     }
-    faults
+    errors
 }
 
-fn fault_of(include: &Include, folder: &Path) -> Option<String> {
-    let file = folder.join(&include.file);
+fn error_of(include: &Include, directory: &Path) -> Option<String> {
+    let file = directory.join(&include.file);
     let Ok(text) = std::fs::read_to_string(&file) else {
         return Some("there is no such file".to_owned());
     };
     match &include.anchor {
         None if text.trim().is_empty() => Some("the file is empty".to_owned()),
         None => None,
-        Some(anchor) => anchor_fault(&text, anchor),
+        Some(anchor) => anchor_error(&text, anchor),
     }
 }
 
-fn anchor_fault(text: &str, anchor: &str) -> Option<String> {
+fn anchor_error(text: &str, anchor: &str) -> Option<String> {
     if anchor.starts_with(|first: char| first.is_ascii_digit() || first == ':') {
         return Some("include by a named anchor, not by line numbers".to_owned());
     }
@@ -84,7 +84,7 @@ fn anchor_fault(text: &str, anchor: &str) -> Option<String> {
         ([begin], [end]) if begin < end => {
             let between = text.lines().skip(begin + 1).take(end - begin - 1);
             let content =
-                between.filter(|line| !line.contains("ANCHOR")).any(|l| !l.trim().is_empty());
+                between.filter(|line| !line.contains("ANCHOR")).any(|line| !line.trim().is_empty());
             (!content).then(|| "there is nothing between the anchor and its end".to_owned())
         }
         ([_], [_]) => Some("the anchor ends before it begins".to_owned()),
@@ -96,23 +96,23 @@ fn anchor_fault(text: &str, anchor: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// The faults of a page that includes `target` from a file with this content.
-    fn faults_of(target: &str, content: &str) -> Vec<String> {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("code.rs"), content).unwrap();
+    /// The errors of a page that includes `target` from a file with this content.
+    fn errors_of(target: &str, content: &str) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("code.rs"), content).unwrap();
         let text = format!("{{{{#include {target}}}}}");
-        faults(Path::new("page.md"), &text, folder.path())
+        errors(Path::new("page.md"), &text, directory.path())
     }
 
     #[test]
-    fn a_good_include_has_no_fault() {
+    fn a_good_include_has_no_error() {
         let content = "// ANCHOR: a\nlet a;\n// ANCHOR_END: a\n";
-        assert_eq!(faults_of("code.rs:a", content), [""; 0]);
-        assert_eq!(faults_of("code.rs", content), [""; 0]);
+        assert_eq!(errors_of("code.rs:a", content), [""; 0]);
+        assert_eq!(errors_of("code.rs", content), [""; 0]);
     }
 
     #[test]
-    fn each_bad_include_has_a_fault() {
+    fn each_bad_include_has_an_error() {
         for (target, content, expected) in [
             ("other.rs", "", "no such file"),
             ("code.rs", "\n", "file is empty"),
@@ -124,15 +124,15 @@ mod tests {
             ("code.rs:a", "// ANCHOR: a\nx\n// ANCHOR_END: a\n// ANCHOR: a", "more than once"),
             ("code.rs:3:7", "let a;", "not by line numbers"),
         ] {
-            let faults = faults_of(target, content);
-            assert_eq!(faults.len(), 1, "{target} of {content:?}: {faults:?}");
-            assert!(faults[0].contains(expected), "{faults:?}");
+            let errors = errors_of(target, content);
+            assert_eq!(errors.len(), 1, "{target} of {content:?}: {errors:?}");
+            assert!(errors[0].contains(expected), "{errors:?}");
         }
     }
 
     #[test]
-    fn other_and_open_directives_are_faults() {
-        let all = |text| faults(Path::new("page.md"), text, Path::new("/nowhere"));
+    fn other_and_open_directives_are_errors() {
+        let all = |text| errors(Path::new("page.md"), text, Path::new("/nowhere"));
         assert!(all("{{#rustdoc_include a.rs:b}}")[0].contains("#rustdoc_include"));
         assert!(all("{{#include a.rs:b")[0].contains("not closed"));
     }

@@ -9,42 +9,44 @@ use html5gum::{Token, Tokenizer};
 
 use crate::pages::files_below;
 
-/// What one built page offers and asks for.
+/// The link targets and the links of one built page.
 #[derive(Debug, Default)]
 struct Links {
     ids: BTreeSet<String>,
     targets: Vec<String>,
 }
 
-/// What is wrong with the links of the built book in `built`.
+/// Errors in the links of the built book in `built`.
 ///
 /// # Errors
 ///
 /// When a file cannot be read.
-pub fn faults(built: &Path) -> anyhow::Result<Vec<String>> {
+pub fn errors(built: &Path) -> anyhow::Result<Vec<String>> {
     let files = files_below(built)?;
-    let there: BTreeSet<PathBuf> =
+    let present: BTreeSet<PathBuf> =
         files.iter().filter_map(|file| file.strip_prefix(built).ok()).map(PathBuf::from).collect();
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     let mut pages = BTreeMap::new();
-    for page in there.iter().filter(|file| file.extension().is_some_and(|it| it == "html")) {
+    for page in
+        present.iter().filter(|file| file.extension().is_some_and(|extension| extension == "html"))
+    {
         let html = std::fs::read_to_string(built.join(page))?;
         if html.contains("{{#") {
-            faults.push(format!("{}: a directive was not replaced", page.display()));
+            errors.push(format!("{}: a directive was not replaced", page.display()));
         }
         pages.insert(page.clone(), read(&html));
     }
     for (page, links) in &pages {
         for target in &links.targets {
-            if let Some(error) = fault_of(page, target, &there, &pages) {
-                faults.push(format!("{}: the link to {target:?} {error}", page.display()));
+            if let Some(error) = error_of(page, target, &present, &pages) {
+                errors.push(format!("{}: the link to {target:?} {error}", page.display()));
             }
         }
     }
-    Ok(faults)
+    Ok(errors)
 }
 
-/// The ids of a page and what it links to, by a real HTML parser.
+/// Parses the ids and the links of a page.
 fn read(html: &str) -> Links {
     let mut links = Links::default();
     for Ok(token) in Tokenizer::new(html) {
@@ -63,10 +65,10 @@ fn read(html: &str) -> Links {
     links
 }
 
-fn fault_of(
+fn error_of(
     page: &Path,
     target: &str,
-    there: &BTreeSet<PathBuf>,
+    present: &BTreeSet<PathBuf>,
     pages: &BTreeMap<PathBuf, Links>,
 ) -> Option<&'static str> {
     if target.starts_with("https://")
@@ -82,12 +84,12 @@ fn fault_of(
     let path = path.split('?').next().unwrap_or("");
     let file = match path {
         "" => page.to_path_buf(),
-        // The page for missing pages is shown at any depth, so its links begin at the root.
+        // The 404 page is shown at any depth, so its links start at the root.
         _ if path.starts_with('/') => normal(Path::new(path.trim_start_matches('/'))),
         _ => normal(&page.parent().unwrap_or(Path::new("")).join(path)),
     };
     let file = if file.as_os_str().is_empty() { PathBuf::from("index.html") } else { file };
-    if !there.contains(&file) {
+    if !present.contains(&file) {
         return Some("leads nowhere");
     }
     let ids = pages.get(&file).map(|links| &links.ids)?;
@@ -112,18 +114,18 @@ fn normal(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn faults_of(pages: &[(&str, &str)]) -> Vec<String> {
+    fn errors_of(pages: &[(&str, &str)]) -> Vec<String> {
         let built = tempfile::tempdir().unwrap();
         for (path, html) in pages {
             let path = built.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, html).unwrap();
         }
-        faults(built.path()).unwrap()
+        errors(built.path()).unwrap()
     }
 
     #[test]
-    fn good_links_have_no_fault() {
+    fn good_links_have_no_error() {
         let first = r##"<h2 id="top">T</h2><a href="#top">1</a><a href="in/b.html#x">2</a>
             <img src="c.svg"><a href="https://example.org/#y">3</a><a href="c.svg?v=1">4</a>"##;
         let pages = [
@@ -131,11 +133,11 @@ mod tests {
             ("in/b.html", r#"<p id="x"><a href="../index.html#top">"#),
             ("c.svg", ""),
         ];
-        assert_eq!(faults_of(&pages), [""; 0]);
+        assert_eq!(errors_of(&pages), [""; 0]);
     }
 
     #[test]
-    fn each_bad_link_has_a_fault() {
+    fn each_bad_link_has_an_error() {
         for (html, expected) in [
             (r##"<a href="#gone">"##, "names no place"),
             (r#"<a href="b.html#gone">"#, "names no place"),
@@ -144,9 +146,9 @@ mod tests {
             (r#"<a href="http://example.org">"#, "nor https"),
             ("<p>{{#include a.rs}}</p>", "was not replaced"),
         ] {
-            let faults = faults_of(&[("a.html", html), ("b.html", "")]);
-            assert_eq!(faults.len(), 1, "{html}: {faults:?}");
-            assert!(faults[0].contains(expected), "{faults:?}");
+            let errors = errors_of(&[("a.html", html), ("b.html", "")]);
+            assert_eq!(errors.len(), 1, "{html}: {errors:?}");
+            assert!(errors[0].contains(expected), "{errors:?}");
         }
     }
 }

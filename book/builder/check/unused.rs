@@ -1,19 +1,18 @@
-//! Every transcript, program, picture and generated difference is shown somewhere.
+//! Every transcript, program, figure and generated delta is used by a page or a transcript.
 //!
-//! A transcript that no page includes is still executed for nothing, and a program that no
-//! transcript runs is a claim without a proof. A difference between two stages that no chapter includes
-//! is one that nobody reads.
+//! A transcript that no page includes would be executed for nothing, a program that no transcript runs
+//! would be a claim without a proof, and a delta that no chapter includes would never be read.
 
 use std::ffi::OsStr;
 
 use crate::pages::{Pages, files_below};
 
-/// The files of `transcripts/`, `programs/`, `deltas/` and `src/img/` that nothing names.
+/// The files of `transcripts/`, `programs/`, `deltas/` and `src/img/` that no text names.
 ///
 /// # Errors
 ///
-/// When a folder or a file cannot be read.
-pub fn faults(pages: &Pages) -> anyhow::Result<Vec<String>> {
+/// When a directory or a file cannot be read.
+pub fn errors(pages: &Pages) -> anyhow::Result<Vec<String>> {
     let mut users: Vec<String> = pages.texts.values().cloned().collect();
     let transcripts = files_below(&pages.book.join("transcripts"))?;
     for transcript in &transcripts {
@@ -23,18 +22,18 @@ pub fn faults(pages: &Pages) -> anyhow::Result<Vec<String>> {
     files.extend(files_below(&pages.book.join("programs"))?);
     files.extend(files_below(&pages.book.join("deltas"))?);
     files.extend(files_below(&pages.book.join("src/img"))?);
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     for file in files {
         let name = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-        // A loop in a transcript says the name without its ending.
+        // A loop in a transcript has the name without its extension.
         let (whole, stem) = (name(file.file_name()), name(file.file_stem()));
-        let says_stem = |text: &String| text.split([' ', ';']).any(|word| word == stem);
-        let is_program = file.parent().is_some_and(|folder| folder.ends_with("programs"));
-        if !users.iter().any(|text| text.contains(&whole) || (is_program && says_stem(text))) {
-            faults.push(format!("nothing shows or uses {}", file.display()));
+        let names_stem = |text: &String| text.split([' ', ';']).any(|word| word == stem);
+        let is_program = file.parent().is_some_and(|directory| directory.ends_with("programs"));
+        if !users.iter().any(|text| text.contains(&whole) || (is_program && names_stem(text))) {
+            errors.push(format!("nothing shows or uses {}", file.display()));
         }
     }
-    Ok(faults)
+    Ok(errors)
 }
 
 #[cfg(test)]
@@ -42,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_nothing_names_is_a_fault() {
+    fn a_file_that_nothing_names_is_an_error() {
         let book = tempfile::tempdir().unwrap();
         for (path, text) in [
             (
@@ -61,9 +60,9 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let faults = faults(&Pages::read(book.path()).unwrap()).unwrap();
-        assert_eq!(faults.len(), 2, "{faults:?}");
-        assert!(faults[0].ends_with("deltas/y.md"), "{faults:?}");
-        assert!(faults[1].ends_with("src/img/y.svg"), "{faults:?}");
+        let errors = errors(&Pages::read(book.path()).unwrap()).unwrap();
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        assert!(errors[0].ends_with("deltas/y.md"), "{errors:?}");
+        assert!(errors[1].ends_with("src/img/y.svg"), "{errors:?}");
     }
 }

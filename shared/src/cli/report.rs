@@ -1,16 +1,14 @@
-//! `test` and `doctor`: lists of findings, and an exit code that says whether all is well.
+//! `test` and `doctor`: lists of checks, and an exit code that is 0 if all of them passed.
 
 use std::process::ExitCode;
-
-use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Settings, Stage, fail};
 use crate::component;
 
-/// How one thing on this machine is.
+/// The result of one check of `doctor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// As it should be.
+    /// In order.
     Good,
     /// The stage works, but less well, or less safely, than it could.
     Warning,
@@ -18,12 +16,12 @@ pub enum Severity {
     Missing,
 }
 
-/// One finding of `doctor`.
+/// One check of `doctor`.
 #[derive(Debug, Clone)]
 pub struct Diagnosis {
-    /// What was looked at.
+    /// What was checked.
     pub subject: String,
-    /// How it is.
+    /// The result.
     pub state: Severity,
     /// What was seen.
     pub seen: String,
@@ -32,17 +30,17 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// All is well with `subject`.
+    /// `subject` is in order.
     pub fn good(subject: &str, seen: impl Into<String>) -> Self {
         Self::with(subject, Severity::Good, seen, "")
     }
 
-    /// `subject` could be better: do as `remedy` says.
+    /// `subject` could be better; `remedy` is what to do.
     pub fn warning(subject: &str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::with(subject, Severity::Warning, seen, remedy)
     }
 
-    /// The stage cannot work without `subject`: do as `remedy` says.
+    /// The stage cannot work without `subject`; `remedy` is what to do.
     pub fn missing(subject: &str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::with(subject, Severity::Missing, seen, remedy)
     }
@@ -57,9 +55,9 @@ impl Diagnosis {
     }
 }
 
-pub(super) fn doctor(findings: Vec<Diagnosis>) -> ExitCode {
+pub(super) fn doctor(checks: Vec<Diagnosis>) -> ExitCode {
     let mut fit = true;
-    for Diagnosis { subject, state, seen, remedy } in findings {
+    for Diagnosis { subject, state, seen, remedy } in checks {
         let mark = match state {
             Severity::Good => "ok     ",
             Severity::Warning => "warning",
@@ -77,11 +75,11 @@ pub(super) fn doctor(findings: Vec<Diagnosis>) -> ExitCode {
 pub(super) async fn test<S: Stage>(settings: &Settings, args: &S::Args) -> ExitCode {
     let app = match S::build(settings, args).await {
         Ok(app) => app,
-        Err(error) => return fail(error.as_ref(), Exit::Platform),
+        Err(error) => return fail(&error, Exit::Platform),
     };
     let (mut passed, mut failed) = (0, 0);
-    for part in &app.components {
-        component::verify(part.as_ref(), |check| {
+    for component in &app.components {
+        component::verify(component.as_ref(), |check| {
             let mark = if check.passed { "pass" } else { "FAIL" };
             let count = if check.passed { &mut passed } else { &mut failed };
             *count += 1;
@@ -92,10 +90,7 @@ pub(super) async fn test<S: Stage>(settings: &Settings, args: &S::Args) -> ExitC
         })
         .await;
     }
-    let now = CancellationToken::new();
-    now.cancel();
-    app.evaluations.shutdown(now).await;
-    app.engine.close().await;
+    app.close_now().await;
     println!("{passed} passed, {failed} failed");
     if failed == 0 { Exit::Success.into() } else { Exit::Failure.into() }
 }

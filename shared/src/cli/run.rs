@@ -1,24 +1,25 @@
-//! `run FILE`: one program through the stage's real stack, its output streamed as it comes.
+//! `run FILE`: one program on the components of the stage, its output streamed as it is written.
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::serve::Signals;
-use super::{App, BuildError, Exit, RunArgs, Settings, Stage, fail, say};
+use super::{App, BuildError, Exit, RunArgs, Settings, Stage, eprint_line, fail};
 use crate::output::OutputListener;
-use crate::{Evaluation, Outcome, Stream, Submission};
+use crate::{Evaluation, Outcome, RequestContext, Stream, Submission};
 
 pub(super) async fn run<S: Stage>(settings: &Settings, args: &S::Args, run: &RunArgs) -> ExitCode {
     let submission = match read_submission(settings, run) {
         Ok(submission) => submission,
-        Err(error) => return fail(error.as_ref(), Exit::Usage),
+        Err(error) => return fail(&error, Exit::Usage),
     };
     match evaluate::<S>(settings, args, run, submission).await {
         Ok(exit) => exit,
-        Err(error) => fail(error.as_ref(), Exit::Platform),
+        Err(error) => fail(&error, Exit::Platform),
     }
 }
 
@@ -41,7 +42,9 @@ fn read(file: &Path) -> Result<Vec<u8>, BuildError> {
         std::io::stdin().read_to_end(&mut bytes)?;
         return Ok(bytes);
     }
-    std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()).into())
+    let cannot_read =
+        |error| BuildError::from(error).context(format!("cannot read {}", file.display()));
+    std::fs::read(file).map_err(cannot_read)
 }
 
 async fn evaluate<S: Stage>(
@@ -53,37 +56,47 @@ async fn evaluate<S: Stage>(
     let mut signals = Signals::listen()?;
     let app = S::build(settings, args).await?;
     let listener: Option<OutputListener> = if run.json { None } else { Some(Box::new(print)) };
-    let accepted = app
-        .evaluations
-        .submit(submission, listener)
-        .map_err(|refused| format!("the submission was refused: {refused:?}"))?;
-    let finished = app.evaluations.finished(accepted.id).unwrap_or_default();
-    tokio::select! {
-        () = finished.cancelled() => {}
+    let context = RequestContext::internal();
+    let evaluations = &app.evaluations;
+    let failed = |error| BuildError::from(error).context("the program was not run");
+    let id = evaluations.submit(&context, submission, listener).await.map_err(failed)?.id;
+    let mut end = evaluations.wait(&context, id, Duration::MAX);
+    let last = tokio::select! {
+        last = &mut end => last,
         () = signals.next() => {
-            // It may have ended in this very moment; then there is nothing to cancel.
-            let _ended = app.evaluations.cancel(accepted.id);
+            // It may have ended in this moment; then there is nothing to cancel.
+            evaluations.cancel(&context, id).await.ok();
             tokio::select! {
-                () = finished.cancelled() => {}
+                last = &mut end => last,
                 () = signals.next() => return Ok(Exit::Interrupted.into()),
             }
         }
-    }
-    let last = app.evaluations.get(accepted.id).ok_or("the evaluation was lost")?;
-    close(&app).await;
+    };
+    let last = last.map_err(failed)?;
+    app.close_now().await;
     if run.json {
         println!("{}", serde_json::to_string_pretty(&last)?);
     } else if !run.quiet {
-        say(&summary(&last));
+        eprint_line(&summary(&last));
     }
     Ok(exit_code(&last))
 }
 
-async fn close(app: &App) {
-    let now = CancellationToken::new();
-    now.cancel();
-    app.evaluations.shutdown(now).await;
-    app.engine.close().await;
+impl App {
+    /// Ends what runs, and closes the engine.
+    pub(super) async fn close_now(&self) {
+        let now = CancellationToken::new();
+        now.cancel();
+        self.close(now).await;
+    }
+
+    /// Shuts the queue down and then the engine: running programs continue until `now` is cancelled.
+    pub(super) async fn close(&self, now: CancellationToken) {
+        self.evaluations.shutdown(now).await;
+        if let Some(engine) = &self.engine {
+            engine.close().await;
+        }
+    }
 }
 
 fn summary(last: &Evaluation) -> String {
@@ -95,10 +108,10 @@ fn summary(last: &Evaluation) -> String {
     };
     let by = last.evidence.as_ref().map_or("", |evidence| &evidence.decided_by);
     let wall = last.usage.map_or(0, |usage| usage.wall_ms);
-    let runtime = last.sandbox.runtime.as_deref();
-    let runtime = runtime.map_or_else(String::new, |runtime| format!("/{runtime}"));
+    let sandbox = last.sandbox.clone().unwrap_or_default();
+    let runtime = sandbox.runtime.map_or_else(String::new, |runtime| format!("/{runtime}"));
     let error = last.error.as_ref().map_or_else(String::new, |error| format!("\nerror: {error}"));
-    format!("[{how}, by {by}, in {wall} ms, in {}{runtime}]{error}", last.sandbox.engine)
+    format!("[{how}, by {by}, in {wall} ms, in {}{runtime}]{error}", sandbox.engine)
 }
 
 fn exit_code(last: &Evaluation) -> ExitCode {
@@ -127,14 +140,14 @@ fn print(stream: Stream, _offset: u64, chunk: &[u8]) {
         Stream::Stderr => std::io::stderr().is_terminal(),
     };
     let shown = if terminal { harmless(chunk) } else { chunk.to_vec() };
-    // Whoever closed our output does not want the rest; the program runs on.
-    let _closed = match stream {
+    let written = match stream {
         Stream::Stdout => {
             let mut out = std::io::stdout().lock();
             out.write_all(&shown).and_then(|()| out.flush())
         }
         Stream::Stderr => std::io::stderr().lock().write_all(&shown),
     };
+    written.ok(); // the reader has closed the output: the rest is dropped, and the program runs on
 }
 
 fn harmless(chunk: &[u8]) -> Vec<u8> {

@@ -2,89 +2,94 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{App, BuildError, Exit, Settings, Stage, fail, say};
+use super::{App, BuildError, Exit, Isolation, Settings, Stage, StageArgs, eprint_line, fail};
+use crate::http::Endpoint;
 use crate::{Event, EventType};
 
-pub(super) async fn serve<S: Stage>(settings: &Settings, args: &S::Args, port: u16) -> ExitCode {
-    let address = settings.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, port).into());
-    match try_serve::<S>(settings, args, address).await {
+pub(super) async fn serve<S: Stage>(settings: &Settings, args: &S::Args) -> ExitCode {
+    match try_serve::<S>(settings, args).await {
         Ok(exit) => exit.into(),
-        Err(error) => fail(error.as_ref(), Exit::Failure),
+        Err(error) => fail(&error, Exit::Failure),
     }
 }
 
-async fn try_serve<S: Stage>(
-    settings: &Settings,
-    args: &S::Args,
-    address: SocketAddr,
-) -> Result<Exit, BuildError> {
-    let (isolation, host_is_open) = S::isolation(args);
-    refuse_strangers(settings, address, host_is_open)?;
+async fn try_serve<S: Stage>(settings: &Settings, args: &S::Args) -> Result<Exit, BuildError> {
+    let address = (Ipv4Addr::LOCALHOST, 8000 + S::NUMBER).into();
+    let address = settings.listen.unwrap_or(address);
+    let isolation = args.isolation().unwrap_or(S::ISOLATION);
+    check_listen_address(settings, address, isolation)?;
     let listener = TcpListener::bind(address).await.map_err(|error| {
-        format!("cannot listen on {address}: {error}\n  hint: choose another with --listen")
+        let error = BuildError::from(error).context(format!("cannot listen on {address}"));
+        error.with_hint("choose another address with --listen")
     })?;
     let address = listener.local_addr()?;
-    // Before the parts are built: what a signal finds half built is still taken down in order.
+    // Before the components are built, so that a signal during the build shuts down in order.
     let signals = Signals::listen()?;
-    let (app, front) = S::open(settings, args).await?;
-    let stop = CancellationToken::new();
-    let serving = tokio::spawn(front(listener, settings.server_options(), stop.clone()));
+    let app = S::build(settings, args).await?;
+    let shutdown = CancellationToken::new();
+    let options = settings.server_options();
+    let endpoint = Endpoint::new(Arc::clone(&app.service), options, shutdown.clone());
+    let serving = tokio::spawn((args.http_server())(Arc::new(endpoint), listener));
     println!("listening on http://{address}");
-    say(&format!("{}: {isolation}", S::NAME));
-    say(&format!(
+    eprint_line(&format!("{}: {}", S::NAME, isolation.summary));
+    eprint_line(&format!(
         "try: curl -s http://{address}/eval -H 'Content-Type: application/json' \
          -H 'Prefer: wait=10' -d '{{\"code\": \"print(6 * 7)\"}}'"
     ));
     app.events.emit(Event::now(EventType::PlatformReady, None, json!({ "stage": S::NAME })));
     let exit = signals.drain(&app, settings).await;
-    stop.cancel();
-    let _aborted = serving.await;
+    shutdown.cancel();
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the web server panicked");
+    }
     Ok(exit)
 }
 
 /// Attack: the server is bound to 0.0.0.0 "just for a moment" → the whole network may run programs.
-fn refuse_strangers(
+fn check_listen_address(
     settings: &Settings,
     address: SocketAddr,
-    host_is_open: bool,
+    isolation: Isolation,
 ) -> Result<(), BuildError> {
     if address.ip().is_loopback() {
         Ok(())
-    } else if host_is_open {
-        Err(format!(
-            "{address} can be reached from other machines, and nothing stands between a program \
-             and this one\n  hint: listen on 127.0.0.1, or go on to a later stage"
-        )
-        .into())
+    } else if isolation.is_unsandboxed {
+        let error = format!(
+            "{address} can be reached from other machines, and nothing isolates a program from \
+             this one"
+        );
+        Err(BuildError::new(error).with_hint("listen on 127.0.0.1, or go on to a later stage"))
     } else if settings.allow_remote {
         Ok(())
     } else {
-        Err(format!(
-            "{address} can be reached from other machines, and anybody there could run programs \
-             here\n  hint: listen on 127.0.0.1, or say --allow-remote if that is what you want"
-        )
-        .into())
+        let error = format!(
+            "{address} can be reached from other machines, and every client there could run \
+             programs here"
+        );
+        let hint = "listen on 127.0.0.1, or add --allow-remote if that is what you want";
+        Err(BuildError::new(error).with_hint(hint))
     }
 }
 
-/// SIGINT and SIGTERM, for whatever serves.
+/// SIGINT and SIGTERM.
 pub struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    /// From now on a signal does not end the process but is heard here.
+    /// Receives both signals from now on; they do not end the process any more.
     ///
     /// # Errors
     ///
-    /// When the system has no place for another handler.
+    /// When the system refuses a handler.
     pub fn listen() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -99,21 +104,18 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal, then takes the app down: nothing new, a deadline for what runs, and then
-    /// nothing left. A second signal stops at once.
+    /// Waits for a signal, then shuts the app down: no new work, a deadline for running evaluations,
+    /// and nothing is left. A second signal stops at once.
     pub async fn drain(mut self, app: &App, settings: &Settings) -> Exit {
         self.next().await;
         let drain = settings.drain();
-        say(&format!(
+        eprint_line(&format!(
             "shutting down: running evaluations have {} s; once more stops at once",
             drain.as_secs_f64()
         ));
         app.events.emit(Event::now(EventType::PlatformShutdown, None, json!({})));
         let now = CancellationToken::new();
-        let orderly = async {
-            app.evaluations.shutdown(now.clone()).await;
-            app.engine.close().await;
-        };
+        let orderly = app.close(now.clone());
         tokio::pin!(orderly);
         tokio::select! {
             () = &mut orderly => return Exit::Success,

@@ -5,44 +5,54 @@ use problem_details::ProblemDetails;
 use serde::Serialize;
 
 use super::{Response, bytes};
-use crate::evaluations::{NotCancelled, Refused};
+use crate::evaluations::{EvaluationsError, Refusal};
 use crate::submission::{FieldError, InvalidSubmission};
 
-/// An error, as a client sees it: what is wrong and what to change, never anything internal.
+/// An error as a client receives it: what is wrong and what to change, never anything internal.
 #[derive(Debug, Clone)]
 pub struct Problem {
-    // Boxed, because every handler's result has room for one.
-    body: Box<ProblemDetails<Errors>>,
+    // Boxed, because the result of every handler has room for one.
+    body: Box<ProblemDetails<Members>>,
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// The member `errors`: each single error with a JSON Pointer to it.
+/// The members beside those of the RFC.
 #[derive(Debug, Clone, Default, Serialize)]
-struct Errors {
+struct Members {
+    /// Each single error of a field, with a JSON Pointer to it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
+    /// The id of the request, by which its log events are found.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    request_id: String,
 }
 
 impl Problem {
-    /// A problem of this status. `detail` says what to change.
+    /// A problem of this status. `detail` tells the client what to change.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let body = ProblemDetails::from_status_code(status)
             .with_detail(detail)
-            .with_extensions(Errors::default());
+            .with_extensions(Members::default());
         Self { body: Box::new(body), status, headers: Vec::new() }
     }
 
-    /// A error of the platform. The cause goes to the log, not to the client.
-    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%cause, "answered 500");
+    /// An error of the platform. The cause is logged; the client gets the request id to find it by.
+    pub fn internal(cause: &dyn std::error::Error) -> Self {
+        let causes = std::iter::successors(cause.source(), |cause| cause.source());
+        let causes: Vec<_> = causes.map(ToString::to_string).collect();
+        tracing::error!(error = %cause, causes = causes.join(": "), "answered 500");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the platform failed; its log has the cause")
     }
 
     /// The problem of an id that no evaluation has.
     pub fn unknown_evaluation() -> Self {
-        let detail = "there is no evaluation with this id, or it is too old to be kept";
-        Self::new(StatusCode::NOT_FOUND, detail)
+        EvaluationsError::NotFound.into()
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// The same problem with a header on the response.
@@ -52,8 +62,22 @@ impl Problem {
         self
     }
 
-    /// The response.
-    pub fn into_response(self) -> Response {
+    /// The same problem with errors of single fields.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.body.extensions.errors = errors;
+        self
+    }
+
+    /// The same problem on a connection that is closed after it, because a body was left unread.
+    #[must_use]
+    pub(super) fn with_connection_close(self) -> Self {
+        self.with_header(header::CONNECTION, HeaderValue::from_static("close"))
+    }
+
+    /// The response to the request with this id.
+    pub fn into_response(mut self, request_id: &str) -> Response {
+        request_id.clone_into(&mut self.body.extensions.request_id);
         let text = serde_json::to_vec(&self.body).unwrap_or_default();
         let mut response = bytes(self.status, "application/problem+json", text);
         response.headers_mut().extend(self.headers);
@@ -62,40 +86,36 @@ impl Problem {
 }
 
 impl From<InvalidSubmission> for Problem {
-    fn from(rejected: InvalidSubmission) -> Self {
-        match rejected {
-            InvalidSubmission::Malformed(message) => Self::new(StatusCode::BAD_REQUEST, message),
+    fn from(invalid: InvalidSubmission) -> Self {
+        let detail = invalid.to_string();
+        match invalid {
+            InvalidSubmission::Malformed(_) => Self::new(StatusCode::BAD_REQUEST, detail),
             InvalidSubmission::Invalid(errors) => {
-                let detail = "change the fields named in errors";
-                let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
-                problem.body.extensions = Errors { errors };
-                problem
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with_errors(errors)
             }
         }
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        let (detail, seconds) = match refused {
-            Refused::QueueFull { retry_after } => ("the queue is full; try again", retry_after),
-            Refused::NotReady => {
-                ("a part of the platform fails its test; GET /status says which", 5)
-            }
-            Refused::ShuttingDown => ("the platform is shutting down and takes no more work", 30),
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let problem = Self::new(refusal.status, refusal.detail);
+        match refusal.retry_after {
+            Some(seconds) => problem.with_header(header::RETRY_AFTER, seconds),
+            None => problem,
+        }
+    }
+}
+
+impl From<EvaluationsError> for Problem {
+    fn from(error: EvaluationsError) -> Self {
+        let status = match error {
+            EvaluationsError::NotFound => StatusCode::NOT_FOUND,
+            EvaluationsError::AlreadyEnded(_) => StatusCode::CONFLICT,
+            EvaluationsError::Refused(refusal) => return refusal.into(),
+            EvaluationsError::Internal(_) => return Self::internal(&error),
         };
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(header::RETRY_AFTER, seconds)
-    }
-}
-
-impl From<NotCancelled> for Problem {
-    fn from(reason: NotCancelled) -> Self {
-        match reason {
-            NotCancelled::Unknown => Self::unknown_evaluation(),
-            NotCancelled::Ended(_) => {
-                Self::new(StatusCode::CONFLICT, "the evaluation has already ended")
-            }
-        }
+        Self::new(status, error.to_string())
     }
 }
 
@@ -105,32 +125,37 @@ mod tests {
 
     use super::*;
 
+    async fn body(response: Response) -> serde_json::Value {
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
     #[tokio::test]
-    async fn a_problem_names_each_fault_and_nothing_internal() {
+    async fn a_problem_names_each_error_and_nothing_internal() {
         let error = FieldError { pointer: "/code".to_owned(), detail: "shorter".to_owned() };
-        let response = Problem::from(InvalidSubmission::Invalid(vec![error])).into_response();
+        let response = Problem::from(InvalidSubmission::Invalid(vec![error])).into_response("r-1");
         assert_eq!(response.status(), 422);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
-        let body = response.into_body().collect().await.unwrap().to_bytes();
         let expected = serde_json::json!({
             "status": 422,
             "title": "Unprocessable Entity",
             "detail": "change the fields named in errors",
             "errors": [{"pointer": "/code", "detail": "shorter"}],
+            "request_id": "r-1",
         });
-        assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).unwrap(), expected);
+        assert_eq!(body(response).await, expected);
 
-        let internal = Problem::internal(&"password is hunter2").into_response();
-        let body = internal.into_body().collect().await.unwrap().to_bytes();
-        assert!(!String::from_utf8_lossy(&body).contains("hunter2"));
+        let secret = EvaluationsError::Internal("password is hunter2".into());
+        let internal = body(Problem::from(secret).into_response("r-2")).await;
+        assert!(!internal.to_string().contains("hunter2"), "{internal}");
     }
 
     #[test]
-    fn a_full_queue_says_when_to_come_back() {
-        let response = Problem::from(Refused::QueueFull { retry_after: 7 }).into_response();
+    fn a_refusal_names_the_time_for_another_try() {
+        let response = Problem::from(Refusal::queue_full(7)).into_response("");
         assert_eq!(
             (response.status().as_u16(), &response.headers()["retry-after"]),
-            (503, &HeaderValue::from(7))
+            (503, &7.into())
         );
     }
 }

@@ -1,13 +1,13 @@
-//! Whose a process, a folder or a container is: the server that made it, so that the next server
-//! knows what is left over.
+//! Identifies the server process that created a process, a directory or a container, so that a later
+//! server finds what a killed one left behind.
 //!
-//! A process number alone is used again; with the start time and the boot it is not. Processes of
-//! another process namespace cannot be seen from here, so that what is theirs is left alone.
+//! A process id alone is reused; with the start time and the boot it is not. A process in another pid
+//! namespace cannot be seen from here, so that its resources are left alone.
 
 use std::fmt;
 
-/// A process of this machine, never to be confused with a later one. It is written as one word that
-/// can stand in an environment, in a folder's name and on a label.
+/// One server process of this machine, distinct from every later one. Its text form can stand in an
+/// environment variable, in the name of a directory and in a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceId {
     boot: String,
@@ -18,7 +18,7 @@ pub struct InstanceId {
 }
 
 impl InstanceId {
-    /// The process that we are.
+    /// The current process.
     pub fn this_process() -> Self {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let pid = std::process::id();
@@ -26,19 +26,19 @@ impl InstanceId {
         Self { boot: boot.trim().to_owned(), namespace: namespace(), pid, started }
     }
 
-    /// The owner that is written as `text`, if one is.
+    /// The instance with this text form, if it is one.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
-        let owner = Self {
+        let instance = Self {
             boot: parts.next()?.to_owned(),
             namespace: parts.next()?.to_owned(),
             pid: parts.next()?.parse().ok()?,
             started: parts.next()?.parse().ok()?,
         };
-        parts.next().is_none().then_some(owner)
+        parts.next().is_none().then_some(instance)
     }
 
-    /// Whether the owner is known to be gone, seen from `us`.
+    /// Whether the process is known to have ended, as seen from `us`.
     pub fn is_gone(&self, us: &Self) -> bool {
         if self.boot != us.boot {
             return true; // nothing survives a boot
@@ -53,13 +53,13 @@ impl fmt::Display for InstanceId {
     }
 }
 
-/// The number of the process namespace we are in.
+/// The number of the pid namespace of this process.
 fn namespace() -> String {
     let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     link.to_string_lossy().chars().filter(char::is_ascii_digit).collect()
 }
 
-/// When a process started; None when there is no such process.
+/// When a process started, in clock ticks since the boot; None when there is none.
 fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_owner_is_gone_when_its_process_or_its_boot_is() {
+    fn an_instance_is_gone_when_its_process_or_its_boot_is() {
         let us = InstanceId::this_process();
         assert_eq!(InstanceId::parse(&us.to_string()), Some(us.clone()));
         assert!(!us.is_gone(&us));
@@ -78,7 +78,7 @@ mod tests {
         assert!(reused.is_gone(&us));
         assert!(InstanceId { boot: "other".into(), ..us.clone() }.is_gone(&us));
         let unseen = InstanceId { namespace: "1".into(), ..reused };
-        assert!(!unseen.is_gone(&us), "not ours to judge");
+        assert!(!unseen.is_gone(&us), "it cannot be seen from here");
         assert_eq!(InstanceId::parse("a.b.c"), None);
     }
 }

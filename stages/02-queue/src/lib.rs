@@ -1,27 +1,34 @@
 //! Stage 2: a bounded queue with workers, and an engine that ends what it started.
 //!
-//! * [`TaskQueue`] takes submissions as long as there is room, and gives them to its workers in the
-//!   order they came; `table` is where it writes everything down, and an [`Archive`] takes over what
-//!   has ended.
-//! * [`SubprocessEngine`] runs a program on the host, and takes the whole process group away when
-//!   it is over.
-//! * [`routes`] is the HTTP API that every later stage keeps.
+//! Read in this order:
 //!
-//! What this stage does not protect: the host. A program still sees, reads and reaches whatever the
-//! server can.
+//! 1. [`TaskQueue`]: accepts submissions while there is room, and runs them on N workers;
+//! 2. [`Ledger`]: the state machine of an evaluation, and the only writer of its state; it commits
+//!    each change to a [`Journal`] before it is visible, and hands what has ended to an [`Archive`];
+//! 3. [`Dispatch`]: hands accepted jobs to workers, which lease and acknowledge them;
+//! 4. [`SubprocessEngine`]: runs a program on the host, and kills its whole process group at the end;
+//! 5. [`routes`]: the HTTP API that every later stage has.
+//!
+//! What this stage does not protect: the host. A program still reads and reaches whatever the server
+//! can.
 
 mod archive;
 mod command;
+mod dispatch;
 mod instance;
+mod journal;
+mod ledger;
 mod queue;
 mod routes;
+mod self_test;
 mod subprocess;
-mod suite;
-mod table;
 
-pub use archive::{Archive, ArchiveLimits, InMemoryArchive};
+pub use archive::{Archive, ArchiveError, ArchiveLimits, InMemoryArchive, UsageMismatch};
 pub use command::{CommandError, command_output};
+pub use dispatch::{Dispatch, DispatchError, InMemoryDispatch, Lease};
 pub use instance::InstanceId;
-pub use queue::{QueueOptions, TaskQueue};
-pub use routes::{list_query, page_routes, routes};
-pub use subprocess::{SubprocessEngine, SubprocessError, diagnose, signal_name};
+pub use journal::{Accepted, Change, InMemoryJournal, Journal, JournalError, Transition};
+pub use ledger::{Assignment, Ledger, LedgerParts, LedgerStats, Resumed};
+pub use queue::{QueueOptions, QueueParts, TaskQueue};
+pub use routes::{index_routes, list_query, routes};
+pub use subprocess::{HostArgs, SubprocessEngine, SubprocessError, diagnose, signal_name};

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::cli::{App, BuildError, Diagnosis, NoArgs, Settings, Stage};
-use stage_02_queue::{QueueOptions, SubprocessEngine, TaskQueue, diagnose, page_routes, routes};
+use shared::NoopSink;
+use shared::cli::{App, BuildError, Isolation, NoCommand, Settings, Stage};
+use stage_02_queue::{HostArgs, QueueOptions, SubprocessEngine, TaskQueue, index_routes, routes};
 
 // ANCHOR: wiring
 struct Queue;
@@ -12,26 +13,24 @@ struct Queue;
 impl Stage for Queue {
     const NUMBER: u16 = 2;
     const NAME: &'static str = "stage-02-queue";
-    const ISOLATION: &'static str =
-        "runs programs on this host, with all your rights, in an orderly way";
-    const UNSANDBOXED: bool = true;
-    type Args = NoArgs;
+    const ISOLATION: Isolation = Isolation {
+        summary: "runs programs on this host, with all your rights, in an orderly way",
+        is_unsandboxed: true,
+    };
+    type Args = HostArgs;
+    type Command = NoCommand;
 
-    async fn build(settings: &Settings, _args: &NoArgs) -> Result<App, BuildError> {
+    async fn build(settings: &Settings, _args: &HostArgs) -> Result<App, BuildError> {
         let engine = Arc::new(SubprocessEngine::new().await?);
-        let events = Arc::new(()); // nobody listens yet
+        let events = Arc::new(NoopSink); // no monitor yet
         let queue = TaskQueue::start(engine.clone(), events.clone(), QueueOptions::from(settings));
         Ok(App {
-            router: routes(queue.clone(), settings.bounds()).merge(page_routes()),
+            service: Arc::new(routes(queue.clone(), settings.bounds()).merge(index_routes())),
             evaluations: queue.clone(),
             events,
-            engine: engine.clone(),
+            engine: Some(engine.clone()),
             components: vec![engine, queue],
         })
-    }
-
-    async fn doctor(_args: &NoArgs) -> Vec<Diagnosis> {
-        diagnose().await
     }
 }
 

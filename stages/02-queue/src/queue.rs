@@ -1,31 +1,38 @@
-//! The queue: bounded, first come first served, N workers.
+//! The queue: bounded, first come first served, with N workers.
 //!
-//! Task tree: `TaskQueue::start` spawns the workers into a `TaskTracker`; each worker spawns one
-//! task for each evaluation and waits for it, so that an engine that panics loses one evaluation
+//! It joins the [`Ledger`], which knows the state of every evaluation, with a [`Dispatch`], which
+//! hands jobs to workers, and an engine, which runs them.
+//!
+//! Task tree: [`TaskQueue::new`] spawns the workers into a `TaskTracker`; each worker spawns one task
+//! for each evaluation and waits for it, so that an engine that panics loses one evaluation
 //! (`worker_lost`) and not the worker. `shutdown` waits for all of them.
 
-use std::collections::BTreeMap;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use shared::event::WorkerData;
 use shared::output::OutputListener;
 use shared::{
-    BoxFuture, Engine, Evaluation, Evaluations, Event, EventSink, EventType, Evidence,
-    NotCancelled, Outcome, Page, Query, QueueStats, Refused, Submission, Verdict,
+    BoxFuture, Engine, Evaluation, Evaluations, EvaluationsError, Event, EventSink, EventType, Job,
+    Page, Query, QueueStats, RequestContext, Submission, Verdict,
 };
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::archive::{Archive, ArchiveLimits, InMemoryArchive, page};
-use crate::table::{Table, Work};
+use crate::archive::{Archive, ArchiveLimits, InMemoryArchive};
+use crate::dispatch::{Dispatch, InMemoryDispatch, Lease};
+use crate::journal::InMemoryJournal;
+use crate::ledger::{Assignment, Ledger, LedgerParts, Resumed};
 
-/// How long an engine may go on after a program's time is over before the queue gives it up. An
-/// engine has deadlines of its own; this is for one that breaks its word.
-const GIVE_UP: Duration = Duration::from_mins(1);
+/// How much longer than the wall-clock limit of a program an engine may take. An engine has
+/// deadlines of its own; this is the backstop for one that misses them.
+const ENGINE_GRACE: Duration = Duration::from_mins(1);
+/// How long running evaluations may take to end at a shutdown once they were told to.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(8);
+/// The pause after the dispatch could not be reached.
+const DISPATCH_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The size of a queue.
 #[derive(Debug, Clone)]
@@ -34,7 +41,7 @@ pub struct QueueOptions {
     pub workers: usize,
     /// Evaluations that may wait.
     pub capacity: usize,
-    /// Limits for the programs of the queue's own tests.
+    /// Default limits of a submission: for the queue's own tests, and to estimate `Retry-After`.
     pub limits: shared::Limits,
 }
 
@@ -48,209 +55,306 @@ impl From<&shared::cli::Settings> for QueueOptions {
     }
 }
 
+/// What a queue is made of.
+#[derive(Clone)]
+pub struct QueueParts {
+    /// Knows the state of every evaluation.
+    pub ledger: Arc<Ledger>,
+    /// Hands jobs to workers.
+    pub dispatch: Arc<dyn Dispatch>,
+    /// Runs the programs. None if workers elsewhere lease the jobs.
+    pub engine: Option<Arc<dyn Engine>>,
+    /// Receives the events of workers.
+    pub events: Arc<dyn EventSink>,
+}
+
+impl QueueParts {
+    async fn dispatch_job(&self, job: Job) -> Result<(), EvaluationsError> {
+        let id = job.id;
+        let Err(error) = self.dispatch.push(job).await else { return Ok(()) };
+        tracing::error!(%id, %error, "an accepted job was not dispatched");
+        let verdict = Verdict::worker_lost("dispatch", "the job could not be dispatched");
+        self.ledger.finish(id, verdict).await;
+        Err(EvaluationsError::Internal(error.into()))
+    }
+}
+
 /// Accepts submissions while there is room, and runs them on an engine in the order they came.
 pub struct TaskQueue {
-    table: Mutex<Table>,
-    /// Notified once for each accepted submission, and for all at the shutdown.
-    work: Notify,
-    pub(crate) engine: Arc<dyn Engine>,
-    events: Arc<dyn EventSink>,
-    archive: Arc<dyn Archive>,
+    pub(crate) parts: QueueParts,
     pub(crate) options: QueueOptions,
     workers: TaskTracker,
 }
 
 impl TaskQueue {
-    /// A queue on `engine` whose workers are up. Everything that happens is told to `events`. The
-    /// evaluations that ended last are kept in memory.
+    /// A queue on `engine` whose workers run. The evaluations that ended last are stored in memory.
     pub fn start(
         engine: Arc<dyn Engine>,
         events: Arc<dyn EventSink>,
         options: QueueOptions,
     ) -> Arc<Self> {
-        Self::with_archive(
-            engine,
-            events,
-            options,
-            Arc::new(InMemoryArchive::new(ArchiveLimits::default())),
-        )
+        let archive = InMemoryArchive::new(ArchiveLimits::default());
+        Self::with_archive(engine, events, options, Arc::new(archive))
     }
 
-    /// The same, with an archive that takes over what has ended.
+    /// The same, with an archive for what has ended.
     pub fn with_archive(
         engine: Arc<dyn Engine>,
         events: Arc<dyn EventSink>,
         options: QueueOptions,
         archive: Arc<dyn Archive>,
     ) -> Arc<Self> {
-        let table = Mutex::new(Table::new(Arc::clone(&events), Arc::clone(&archive)));
-        let (work, workers) = (Notify::new(), TaskTracker::new());
-        let queue = Arc::new(Self { table, work, engine, events, archive, options, workers });
-        for number in 1..=queue.options.workers {
-            queue.workers.spawn(Arc::clone(&queue).worker(number));
+        let ledger = Ledger::new(LedgerParts {
+            journal: Arc::new(InMemoryJournal::new(Arc::clone(&events))),
+            archive,
+            progress: Arc::clone(&events),
+            sandbox: Some(engine.sandbox()),
+            capacity: options.capacity,
+        });
+        let dispatch = Arc::new(InMemoryDispatch::new());
+        Self::new(QueueParts { ledger, dispatch, engine: Some(engine), events }, options)
+    }
+
+    /// A queue of these parts. With an engine its workers run.
+    pub fn new(parts: QueueParts, options: QueueOptions) -> Arc<Self> {
+        let queue = Arc::new(Self { parts, options, workers: TaskTracker::new() });
+        if let Some(engine) = &queue.parts.engine {
+            for number in 1..=queue.options.workers {
+                queue.workers.spawn(Arc::clone(&queue).worker(number, Arc::clone(engine)));
+            }
         }
         queue.workers.close();
         queue
     }
 
-    // ANCHOR: worker
-    async fn worker(self: Arc<Self>, number: usize) {
-        self.tell(EventType::WorkerStarted, number);
-        while let Some(work) = self.next().await {
-            let id = work.job.id;
-            let verdict = self.evaluate(work).await;
-            self.table().finish(id, verdict);
+    /// Goes on with evaluations that were accepted before a restart, in this order.
+    ///
+    /// # Errors
+    ///
+    /// When the dispatch does not take a job.
+    pub async fn resume(&self, resumed: Vec<Resumed>) -> Result<(), EvaluationsError> {
+        for one in resumed {
+            let job = self.parts.ledger.resume(one);
+            let (id, attempt) = (job.id, job.attempt);
+            tracing::info!(%id, attempt, "evaluation resumed");
+            self.parts.dispatch_job(job).await?;
         }
-        self.tell(EventType::WorkerStopped, number);
+        Ok(())
     }
 
-    /// Waits for the next evaluation. None when the queue is closed and empty.
-    async fn next(&self) -> Option<Work> {
+    // ANCHOR: worker
+    async fn worker(self: Arc<Self>, number: usize, engine: Arc<dyn Engine>) {
+        self.emit_worker_event(EventType::WorkerStarted, number);
         loop {
-            // Registered before the look: what is submitted after it wakes this worker. `Notify`
-            // stores a single wake-up for those who are not registered, however many it gave.
-            let mut notified = pin!(self.work.notified());
-            notified.as_mut().enable();
-            {
-                let mut table = self.table();
-                if let Some(work) = table.start_next() {
-                    return Some(work);
-                } else if table.closed {
-                    return None;
+            match self.parts.dispatch.lease().await {
+                Ok(Some(lease)) => self.process(lease, &engine).await,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(%error, "no job can be leased");
+                    tokio::time::sleep(DISPATCH_RETRY_INTERVAL).await;
                 }
             }
-            notified.await;
         }
+        self.emit_worker_event(EventType::WorkerStopped, number);
+    }
+
+    /// Runs the job of a lease, unless its evaluation was cancelled meanwhile.
+    async fn process(&self, lease: Lease, engine: &Arc<dyn Engine>) {
+        let (id, attempt) = (lease.job.id, lease.job.attempt);
+        let sandbox = engine.sandbox_for(&lease.job);
+        let span = tracing::info_span!("evaluation", %id, attempt, engine = sandbox.engine);
+        async {
+            if let Some(assignment) = self.parts.ledger.start(id, attempt, sandbox).await {
+                tracing::info!("evaluation started");
+                let verdict = self.evaluate(&lease, assignment, Arc::clone(engine)).await;
+                self.parts.ledger.finish(id, verdict).await;
+            }
+            if let Err(error) = self.parts.dispatch.ack(lease).await {
+                tracing::warn!(%error, "the job was not acknowledged");
+            }
+        }
+        .instrument(span)
+        .await;
     }
     // ANCHOR_END: worker
 
     // ANCHOR: evaluate
-    /// Runs one evaluation in a task of its own: whatever becomes of it, the worker stays.
-    async fn evaluate(&self, work: Work) -> Verdict {
-        let Work { job, buffer, cancel } = work;
-        let patience = Duration::from_secs_f64(job.submission.limits.timeout_seconds) + GIVE_UP;
-        let engine = Arc::clone(&self.engine);
-        let mut run = tokio::spawn(async move { engine.evaluate(&job, &buffer, cancel).await });
-        let lost = |why: String| Verdict {
-            error: Some(why),
-            ..Verdict::new(Outcome::WorkerLost, Evidence::new("worker"))
+    /// Runs one job in a task of its own: a panic in the engine does not end the worker.
+    async fn evaluate(
+        &self,
+        lease: &Lease,
+        assignment: Assignment,
+        engine: Arc<dyn Engine>,
+    ) -> Verdict {
+        let Assignment { output, cancel } = assignment;
+        let job = lease.job.clone();
+        let limit = Duration::from_secs_f64(job.submission.limits.timeout_seconds) + ENGINE_GRACE;
+        let run = async move { engine.evaluate(&job, &output, cancel).await };
+        let mut run = tokio::spawn(run.in_current_span());
+        let finished = tokio::select! {
+            finished = tokio::time::timeout(limit, &mut run) => finished,
+            () = self.send_heartbeats(lease) => {
+                run.abort();
+                return Verdict::worker_lost("lease", "the lease of the job has expired");
+            }
         };
-        match tokio::time::timeout(patience, &mut run).await {
+        match finished {
             Ok(Ok(verdict)) => verdict,
-            Ok(Err(error)) => lost(format!("the engine broke off: {error}")),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the engine panicked");
+                Verdict::worker_lost("worker", "the engine broke off")
+            }
             Err(_) => {
                 run.abort();
-                lost(format!("the engine did not answer within {} s", patience.as_secs()))
+                let error = format!("the engine did not answer within {} s", limit.as_secs());
+                Verdict::worker_lost("worker", error)
             }
         }
     }
     // ANCHOR_END: evaluate
 
-    fn tell(&self, kind: EventType, worker: usize) {
-        self.events.emit(Event::now(kind, None, json!({ "worker": worker })));
+    /// Extends a lease as long as it can be extended. Returns when it has expired.
+    async fn send_heartbeats(&self, lease: &Lease) {
+        let Some(interval) = lease.heartbeat_interval else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(interval).await;
+            match self.parts.dispatch.heartbeat(lease).await {
+                Ok(()) => {}
+                Err(crate::DispatchError::LeaseExpired) => return,
+                Err(error) => tracing::warn!(%error, "no heartbeat was sent"),
+            }
+        }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        // No code panics while it holds the lock; if it ever did, the table would still be whole.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    // ANCHOR: backpressure
+    /// Accepts a submission and dispatches its job, in a task of its own: a client that disconnects
+    /// in between does not leave an evaluation that no worker ever gets.
+    async fn accept(
+        &self,
+        context: &RequestContext,
+        submission: Submission,
+        listener: Option<OutputListener>,
+    ) -> Result<Evaluation, EvaluationsError> {
+        let (parts, context) = (self.parts.clone(), context.clone());
+        let retry_after = self.slot_interval();
+        let task = async move {
+            let accepted = parts.ledger.accept(&context, submission, listener, retry_after).await;
+            let (evaluation, job) = accepted.inspect_err(|refused| {
+                tracing::info!(reason = %refused, "submission refused");
+            })?;
+            let principal = context.principal.as_deref();
+            tracing::info!(id = %evaluation.id, principal, "evaluation accepted");
+            parts.dispatch_job(job).await?;
+            Ok(evaluation)
+        };
+        let task = tokio::spawn(task.in_current_span());
+        task.await.map_err(|error| EvaluationsError::Internal(error.into()))?
+    }
+    // ANCHOR_END: backpressure
+
+    /// Seconds until a slot is free, if every worker is busy for the default time limit.
+    fn slot_interval(&self) -> u64 {
+        let workers = u32::try_from(self.options.workers).unwrap_or(u32::MAX);
+        let interval = self.options.limits.timeout_seconds / f64::from(workers.max(1));
+        Duration::from_secs_f64(interval).as_secs().clamp(1, 60)
+    }
+
+    async fn cancel_one(&self, id: Uuid) -> Result<Evaluation, EvaluationsError> {
+        let is_live = self.parts.ledger.cancel(id).await;
+        let evaluation = self.parts.ledger.get(id).await?;
+        if !is_live {
+            return Err(EvaluationsError::AlreadyEnded(evaluation.status));
+        }
+        tracing::info!(%id, "cancellation requested");
+        if evaluation.status.is_final() {
+            // A worker that leases the job nevertheless finds that its evaluation has ended.
+            self.parts.dispatch.remove(id).await.ok();
+        }
+        Ok(evaluation)
+    }
+
+    // ANCHOR: shutdown
+    async fn drain(&self, now: CancellationToken) {
+        // What has not started does not start any more: its client gets an end instead of a wait.
+        self.parts.ledger.close().await;
+        self.parts.dispatch.close();
+        let grace = async {
+            now.cancelled().await;
+            self.parts.ledger.cancel_running();
+            tokio::time::sleep(SHUTDOWN_GRACE).await;
+        };
+        tokio::select! {
+            () = self.workers.wait() => {}
+            () = grace => {
+                let reason = "the platform was shut down, and could not end it";
+                self.parts.ledger.abandon(reason).await;
+            }
+        }
+        self.parts.ledger.settled().await;
+    }
+    // ANCHOR_END: shutdown
+
+    fn emit_worker_event(&self, kind: EventType, worker: usize) {
+        self.parts.events.emit(Event::now(kind, None, WorkerData { worker }));
     }
 }
 
 impl Evaluations for TaskQueue {
-    // ANCHOR: backpressure
-    fn submit(
-        &self,
+    fn submit<'a>(
+        &'a self,
+        context: &'a RequestContext,
         submission: Submission,
         listener: Option<OutputListener>,
-    ) -> Result<Evaluation, Refused> {
-        let mut table = self.table();
-        if table.closed {
-            return Err(Refused::ShuttingDown);
-        }
-        if table.waiting.len() >= self.options.capacity {
-            // With every worker busy for the default time at worst, one place comes free in:
-            let turn = Duration::from_secs_f64(self.options.limits.timeout_seconds)
-                .div_f64(f64::from(u32::try_from(self.options.workers).unwrap_or(u32::MAX)));
-            return Err(Refused::QueueFull { retry_after: turn.as_secs().clamp(1, 60) });
-        }
-        let accepted = table.submit(submission, self.engine.sandbox(), listener);
-        drop(table);
-        self.work.notify_one();
-        Ok(accepted)
-    }
-    // ANCHOR_END: backpressure
-
-    // What has ended between the two looks is found by the second: the archive has it before the
-    // table lets go of it. The archive is asked when the table is not locked any more.
-    fn get(&self, id: Uuid) -> Option<Evaluation> {
-        let live = self.table().get(id);
-        live.or_else(|| self.archive.get(id))
+    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>> {
+        Box::pin(self.accept(context, submission, listener))
     }
 
-    fn finished(&self, id: Uuid) -> Option<CancellationToken> {
-        let live = self.table().finished(id);
-        live.or_else(|| {
-            let fired = CancellationToken::new();
-            fired.cancel();
-            self.archive.get(id).map(|_ended| fired)
-        })
+    fn get<'a>(
+        &'a self,
+        _context: &'a RequestContext,
+        id: Uuid,
+    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>> {
+        Box::pin(self.parts.ledger.get(id))
     }
 
-    fn list(&self, query: Query) -> Page {
-        let live = self.table().list(&query);
-        let ended = self.archive.list(&query);
-        let rest = live.next_cursor.or(ended.next_cursor).is_some();
-        // By their ids; what has ended between the two looks stands there once, as ended.
-        let all = live.items.into_iter().chain(ended.items).map(|one| (one.id, one));
-        let all: BTreeMap<_, _> = all.collect();
-        let mut merged = page(all.into_values().rev(), query.limit, |one| one);
-        if rest {
-            merged.next_cursor = merged.items.last().map(|last| last.id);
-        }
-        merged
+    fn wait<'a>(
+        &'a self,
+        _context: &'a RequestContext,
+        id: Uuid,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>> {
+        Box::pin(self.parts.ledger.wait(id, timeout))
     }
 
-    fn cancel(&self, id: Uuid) -> Result<Evaluation, NotCancelled> {
-        let cancelled = self.table().cancel(id);
-        match self.get(id) {
-            Some(evaluation) if cancelled => Ok(evaluation),
-            Some(ended) => Err(NotCancelled::Ended(ended.status)),
-            None => Err(NotCancelled::Unknown),
-        }
+    fn list<'a>(
+        &'a self,
+        _context: &'a RequestContext,
+        query: Query,
+    ) -> BoxFuture<'a, Result<Page, EvaluationsError>> {
+        Box::pin(async move { self.parts.ledger.list(&query).await })
     }
 
-    fn queue_stats(&self) -> QueueStats {
-        let table = self.table();
-        let oldest = table.oldest_waiting().map_or(Duration::ZERO, |since| since.elapsed());
-        QueueStats {
-            depth: table.waiting.len(),
+    fn cancel<'a>(
+        &'a self,
+        _context: &'a RequestContext,
+        id: Uuid,
+    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>> {
+        Box::pin(self.cancel_one(id))
+    }
+
+    fn queue_stats(&self) -> BoxFuture<'_, Result<QueueStats, EvaluationsError>> {
+        let stats = self.parts.ledger.stats();
+        let oldest = stats.oldest_queued.map_or(Duration::ZERO, |accepted| accepted.elapsed());
+        Box::pin(std::future::ready(Ok(QueueStats {
+            depth: stats.queued,
             capacity: self.options.capacity,
             workers: self.options.workers,
-            workers_busy: table.running,
+            workers_busy: stats.running,
             oldest_wait_ms: u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX),
-        }
+        })))
     }
 
-    // ANCHOR: shutdown
     fn shutdown(&self, now: CancellationToken) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            {
-                let mut table = self.table();
-                table.closed = true;
-                // What has not started will not start: its submitter is told, not left waiting.
-                for id in table.waiting.clone() {
-                    let _cancelled = table.cancel(id);
-                }
-            }
-            self.work.notify_waiters();
-            let all_ended = self.workers.wait();
-            tokio::pin!(all_ended);
-            tokio::select! {
-                () = &mut all_ended => return,
-                () = now.cancelled() => self.table().cancel_running(),
-            }
-            all_ended.await;
-        })
+        Box::pin(self.drain(now))
     }
-    // ANCHOR_END: shutdown
 }

@@ -1,39 +1,42 @@
-//! The HTTP API of every stage from here on: submit, look, list, cancel.
+//! The HTTP API of every stage from here on: submit, get, list, cancel.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode, header};
 use shared::evaluations::Query;
-use shared::http::{Call, Problem, Response, Router, bytes, json, page};
+use shared::http::{MatchedRequest, ParsedJson, Problem, Response, Router, bytes, html, json};
+use shared::profile::PYTHON;
 use shared::{Bounds, Evaluations, Status, Submission};
 use uuid::Uuid;
 
 /// The longest a client may wait for an answer with `Prefer: wait`, in seconds.
-const MAX_WAIT: u64 = 300;
+const MAX_WAIT_SECONDS: u64 = 300;
 /// How long `DELETE` waits for a running program to be gone before it answers 202.
-const CANCEL_WAIT: Duration = Duration::from_secs(5);
-/// Evaluations on one page of the list, unless asked otherwise, and at most.
-const PAGE: (usize, usize) = (20, 100);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Evaluations on one page of the list, if the request has no `limit`.
+const DEFAULT_PAGE_SIZE: usize = 20;
+/// Evaluations on one page of the list, at most.
+const MAX_PAGE_SIZE: usize = 100;
 
 // ANCHOR: routes
-/// The routes over `evaluations`. Submissions are held to `bounds`.
+/// The routes over `evaluations`. Submissions are checked against `bounds`.
 pub fn routes(evaluations: Arc<dyn Evaluations>, bounds: Bounds) -> Router {
-    let api = Api { evaluations, bounds };
-    Router::new()
-        .route(Method::POST, "/eval", api.handler(Api::submit))
-        .route(Method::GET, "/eval", api.handler(Api::list))
-        .route(Method::GET, "/eval/{id}", api.handler(Api::get))
-        .route(Method::DELETE, "/eval/{id}", api.handler(Api::cancel))
-        .route(Method::GET, "/queue", api.handler(Api::queue))
+    Router::with_state(Api { evaluations, bounds })
+        .route(Method::POST, "/eval", Api::submit)
+        .route(Method::GET, "/eval", Api::list)
+        .route(Method::GET, "/eval/{id}", Api::get)
+        .route(Method::DELETE, "/eval/{id}", Api::cancel)
+        .route(Method::GET, "/queue", Api::queue)
+        .into()
 }
 // ANCHOR_END: routes
 
-/// The page of this stage.
+/// The page of this stage, and its files.
 ///
-/// Attack: a program prints `<script>` → the page shows output as text only, and its policy lets
-/// nothing run but the page's own file.
-pub fn page_routes() -> Router {
+/// Attack: a program prints `<script>` → the page shows output as text only, and its policy allows
+/// no script but the page's own file.
+pub fn index_routes() -> Router {
     let policy = "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self'; \
                   frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
     let file = |content_type, text: &'static str| {
@@ -43,7 +46,7 @@ pub fn page_routes() -> Router {
         .route(
             Method::GET,
             "/",
-            move |_| async move { Ok(page(include_str!("page.html"), policy)) },
+            move |_| async move { Ok(html(include_str!("page.html"), policy)) },
         )
         .route(Method::GET, "/page.js", file("text/javascript", include_str!("page.js")))
         .route(Method::GET, "/page.css", file("text/css", include_str!("page.css")))
@@ -57,81 +60,79 @@ struct Api {
 
 type Answer = Result<Response, Problem>;
 
-#[allow(clippy::unused_async, reason = "all handlers have one shape, waiting or not")]
 impl Api {
-    fn handler<F>(&self, method: fn(Self, Call) -> F) -> impl Fn(Call) -> F + Send + Sync + use<F>
-    where
-        F: Future<Output = Answer>,
-    {
-        let api = self.clone();
-        move |call| method(api.clone(), call)
-    }
-
     // ANCHOR: submit
-    async fn submit(self, call: Call) -> Answer {
-        require_json(&call)?;
-        let [] = call.query([])?;
-        let wait = preferred_wait(&call)?;
-        let submission = Submission::parse(call.request.body(), &self.bounds)?;
-        let mut evaluation = self.evaluations.submit(submission, None)?;
+    async fn submit(self, mut request: MatchedRequest) -> Answer {
+        require_json(&request)?;
+        let [] = request.query([])?;
+        let (wait, context) = (preferred_wait(&request)?, request.context());
+        let submission = self.submission(&mut request)?;
+        let mut evaluation = self.evaluations.submit(&context, submission, None).await?;
         let mut status = StatusCode::ACCEPTED;
         if let Some(limit) = wait
-            && self.wait(evaluation.id, limit).await
-            && let Some(ended) = self.evaluations.get(evaluation.id)
+            && let Ok(now) = self.evaluations.wait(&context, evaluation.id, limit).await
+            && now.status.is_final()
         {
-            (evaluation, status) = (ended, StatusCode::OK);
+            (evaluation, status) = (now, StatusCode::OK);
         }
+        let mut response = json(status, &evaluation)?;
         let location = HeaderValue::from_str(&format!("/eval/{}", evaluation.id));
-        let mut response = json(status, &evaluation);
-        let headers = response.headers_mut();
-        headers.insert(header::LOCATION, location.map_err(|error| Problem::internal(&error))?);
+        let location = location.map_err(|error| Problem::internal(&error))?;
+        response.headers_mut().insert(header::LOCATION, location);
         if let Some(limit) = wait
             && let Ok(applied) = HeaderValue::try_from(format!("wait={}", limit.as_secs()))
         {
-            headers.insert("preference-applied", applied);
+            response.headers_mut().insert("preference-applied", applied);
         }
         Ok(response)
     }
     // ANCHOR_END: submit
 
-    /// Waits until the evaluation has ended. False when it has not within `limit`.
-    async fn wait(&self, id: Uuid, limit: Duration) -> bool {
-        let Some(finished) = self.evaluations.finished(id) else { return false };
-        tokio::time::timeout(limit, finished.cancelled()).await.is_ok()
+    /// The submission in the body: parsed here, unless a layer above has parsed it already.
+    fn submission(&self, request: &mut MatchedRequest) -> Result<Submission, Problem> {
+        let parsed = request.request.extensions_mut().remove::<ParsedJson>();
+        Ok(match parsed {
+            Some(ParsedJson(value)) => {
+                Submission::from_value(Arc::unwrap_or_clone(value), &self.bounds, &PYTHON)?
+            }
+            None => Submission::parse(request.request.body(), &self.bounds, &PYTHON)?,
+        })
     }
 
-    async fn get(self, call: Call) -> Answer {
-        let [] = call.query([])?;
-        let found = self.evaluations.get(call.param("id")?);
-        Ok(json(StatusCode::OK, &found.ok_or_else(Problem::unknown_evaluation)?))
+    async fn get(self, request: MatchedRequest) -> Answer {
+        let [] = request.query([])?;
+        let id = request.param("id")?;
+        json(StatusCode::OK, &self.evaluations.get(&request.context(), id).await?)
     }
 
-    async fn list(self, call: Call) -> Answer {
-        let [status, limit, cursor] = call.query(["status", "limit", "cursor"])?;
-        Ok(json(StatusCode::OK, &self.evaluations.list(list_query(status, limit, cursor)?)))
+    async fn list(self, request: MatchedRequest) -> Answer {
+        let [status, limit, cursor] = request.query(["status", "limit", "cursor"])?;
+        let query = list_query(status, limit, cursor)?;
+        json(StatusCode::OK, &self.evaluations.list(&request.context(), query).await?)
     }
 
-    async fn cancel(self, call: Call) -> Answer {
-        let [] = call.query([])?;
-        let id = call.param("id")?;
-        let evaluation = self.evaluations.cancel(id)?;
-        if !self.wait(id, CANCEL_WAIT).await {
-            return Ok(json(StatusCode::ACCEPTED, &evaluation));
+    async fn cancel(self, request: MatchedRequest) -> Answer {
+        let [] = request.query([])?;
+        let (id, context) = (request.param("id")?, request.context());
+        let mut evaluation = self.evaluations.cancel(&context, id).await?;
+        if let Ok(now) = self.evaluations.wait(&context, id, CANCEL_TIMEOUT).await {
+            evaluation = now; // otherwise the archive has removed it already
         }
-        Ok(json(StatusCode::OK, &self.evaluations.get(id).unwrap_or(evaluation)))
+        let is_final = evaluation.status.is_final();
+        json(if is_final { StatusCode::OK } else { StatusCode::ACCEPTED }, &evaluation)
     }
 
-    async fn queue(self, call: Call) -> Answer {
-        let [] = call.query([])?;
-        Ok(json(StatusCode::OK, &self.evaluations.queue_stats()))
+    async fn queue(self, request: MatchedRequest) -> Answer {
+        let [] = request.query([])?;
+        json(StatusCode::OK, &self.evaluations.queue_stats().await?)
     }
 }
 
-/// What `GET /eval` asks for, by the texts of its query parameters.
+/// The query of `GET /eval`, from the texts of its parameters.
 ///
 /// # Errors
 ///
-/// 400 when one of them is not what it should be.
+/// 400 when one of them is invalid.
 pub fn list_query(
     status: Option<String>,
     limit: Option<String>,
@@ -142,8 +143,8 @@ pub fn list_query(
         serde_json::from_value::<Status>(text.into())
             .map_err(|_| bad("status is one of: queued, running, completed, failed, cancelled"))
     });
-    let limit = limit.map_or(Ok(PAGE.0), |text| {
-        let number = text.parse().ok().filter(|number| (1..=PAGE.1).contains(number));
+    let limit = limit.map_or(Ok(DEFAULT_PAGE_SIZE), |text| {
+        let number = text.parse().ok().filter(|number| (1..=MAX_PAGE_SIZE).contains(number));
         number.ok_or_else(|| bad("limit is a number from 1 to 100"))
     });
     let cursor = cursor.map(|text| {
@@ -153,9 +154,10 @@ pub fn list_query(
     Ok(Query { status, limit, cursor, ..Query::default() })
 }
 
-/// A page of another site can post a form or plain text here without asking; JSON it cannot.
-fn require_json(call: &Call) -> Result<(), Problem> {
-    let media = call.header("content-type").unwrap_or_default();
+/// Attack: a page of another site posts a form or plain text here, which browsers allow without a
+/// preflight request → only JSON is accepted, which needs one.
+fn require_json(request: &MatchedRequest) -> Result<(), Problem> {
+    let media = request.header("content-type").unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim();
     if media.eq_ignore_ascii_case("application/json") {
         return Ok(());
@@ -164,15 +166,16 @@ fn require_json(call: &Call) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
-/// The wait of `Prefer: wait=N` (RFC 7240), if asked for. Other preferences are not ours.
-fn preferred_wait(call: &Call) -> Result<Option<Duration>, Problem> {
-    let header = call.header("prefer").unwrap_or_default();
+/// The wait of `Prefer: wait=N` (RFC 7240), if there is one. Other preferences are ignored.
+fn preferred_wait(request: &MatchedRequest) -> Result<Option<Duration>, Problem> {
+    let header = request.header("prefer").unwrap_or_default();
     for preference in header.split(',') {
         let (name, value) = preference.trim().split_once('=').unwrap_or_default();
         if name.trim().eq_ignore_ascii_case("wait") {
-            let seconds = value.trim().parse().ok().filter(|it| *it <= MAX_WAIT);
+            let seconds = value.trim().parse().ok().filter(|seconds| *seconds <= MAX_WAIT_SECONDS);
             let seconds = seconds.ok_or_else(|| {
-                let detail = format!("Prefer: wait takes whole seconds, at most {MAX_WAIT}");
+                let detail =
+                    format!("Prefer: wait takes whole seconds, at most {MAX_WAIT_SECONDS}");
                 Problem::new(StatusCode::BAD_REQUEST, detail)
             })?;
             return Ok(Some(Duration::from_secs(seconds)));

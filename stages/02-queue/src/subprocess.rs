@@ -3,20 +3,22 @@
 //! | what a program does | what this engine does | test |
 //! |---|---|---|
 //! | starts children and never ends | kills the whole process group | `the_whole_group_is_killed` |
-//! | prints for ever | reads into a bounded buffer, then kills | `endless_output_is_bounded` |
-//! | burns processor time, memory, files | `prlimit` sets hard limits before Python starts | `limits_are_named` |
-//! | leaves a child that holds its output open | reads on for [`DRAIN`] and no longer | `a_child_that_holds_the_output_does_not_hang_us` |
+//! | prints without end | reads into a bounded buffer, then kills | `endless_output_is_bounded` |
+//! | uses up processor time, memory, files | `prlimit` sets hard limits before Python starts | `limits_are_named` |
+//! | leaves a child that keeps its output open | reads on for `PIPE_DRAIN_TIMEOUT` and no longer | `a_child_that_holds_the_output_does_not_hang_us` |
 //!
 //! What it does not protect: anything on the host. A program that calls `setsid` leaves the process
-//! group and lives on until the stage ends or starts again (`reap_leftovers`); the number of
-//! processes and the total of bytes on disk are not limited at all; `RLIMIT_DATA` counts neither
-//! shared memory nor files. A process limit of the kernel's (`RLIMIT_NPROC`) counts a user's
-//! processes over the whole machine and does not bind root, so it is of no use here.
+//! group and lives on until the stage ends or starts again (`orphans`); the number of processes and
+//! the total of bytes on disk are not limited at all; `RLIMIT_DATA` counts neither shared memory nor
+//! files. The kernel's process limit (`RLIMIT_NPROC`) counts a user's processes over the whole
+//! machine and does not bind root, so it is of no use here.
 
-mod group;
-mod leftovers;
-mod suite;
+mod doctor;
+mod orphans;
+mod process_group;
+mod self_test;
 mod verdict;
+mod work_dir;
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -25,22 +27,23 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
-use shared::cli::Diagnosis;
-use shared::submission::MAIN_FILE;
-use shared::{BoxFuture, Engine, Job, OutputBuffer, SandboxInfo, Stream, Verdict};
+use shared::profile::PYTHON;
+use shared::{BoxFuture, Engine, Hint, Job, OutputBuffer, SandboxInfo, Stream, Verdict};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::InstanceId;
 use crate::command::{CommandError, command_output};
-use group::Group;
+pub use doctor::{HostArgs, diagnose};
+use process_group::ProcessGroup;
 pub use verdict::signal_name;
-use verdict::{Ended, verdict};
+use verdict::{StopReason, verdict};
+use work_dir::WorkDir;
 
-/// After the program has ended, its output is read for so long and no longer: a child that has left
-/// the group may hold the pipe open for ever.
-const DRAIN: Duration = Duration::from_millis(300);
+/// How long the output of a program is read after its end: a child that has left the process group
+/// may keep the pipe open without end.
+const PIPE_DRAIN_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long python3 has to report where its interpreter is.
 const PYTHON_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -48,62 +51,80 @@ const PYTHON_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum SubprocessError {
     /// No Python 3 could be run.
-    #[error("cannot run python3 ({reason})\n  hint: install it, or put it on PATH")]
+    #[error("cannot run python3 ({reason})")]
     NoPython {
-        /// What was tried and how it failed.
+        /// How the attempt failed.
         reason: String,
     },
-    /// The directory for the programs' files could not be made.
-    #[error("cannot make {path} for the programs' files")]
+    /// The directory for the programs' files could not be created.
+    #[error("cannot create {} for the programs' files", path.display())]
     Scratch {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
+}
+
+impl Hint for SubprocessError {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoPython { .. } => Some("install it, or put it on PATH"),
+            Self::Scratch { .. } => None,
+        }
+    }
 }
 
 /// Runs each program as a process group on the host, in a directory of its own.
 pub struct SubprocessEngine {
     python: PathBuf,
     scratch: PathBuf,
-    owner: InstanceId,
+    instance: InstanceId,
 }
 
 impl SubprocessEngine {
-    /// An engine on this machine's Python. Takes away what a killed one has left behind.
+    /// An engine on this machine's Python. Removes what a killed instance has left behind.
     ///
     /// # Errors
     ///
     /// When there is no Python 3, or no place for the programs' files.
     pub async fn new() -> Result<Self, SubprocessError> {
         let python = real_python().await?;
-        let owner = InstanceId::this_process();
-        leftovers::reap_leftovers(&std::env::temp_dir());
-        let scratch = leftovers::scratch(&owner, &std::env::temp_dir());
-        std::fs::create_dir_all(&scratch)
-            .map_err(|source| SubprocessError::Scratch { path: scratch.clone(), source })?;
-        Ok(Self { python, scratch, owner })
+        let instance = InstanceId::this_process();
+        let scratch = orphans::scratch(&instance, &std::env::temp_dir());
+        let path = scratch.clone();
+        let created = blocking(move || {
+            orphans::reap(&std::env::temp_dir());
+            std::fs::create_dir_all(&path)
+        });
+        let not_created = |source| SubprocessError::Scratch { path: scratch.clone(), source };
+        created.await.map_err(not_created)?;
+        Ok(Self { python, scratch, instance })
     }
 
-    async fn run(&self, job: &Job, buffer: &OutputBuffer, cancel: CancellationToken) -> Verdict {
-        let directory = Directory(self.scratch.join(job.id.to_string()));
-        let started = directory.fill(job).and_then(|()| self.spawn(job, &directory.0));
-        let (mut child, group) = match started {
-            Ok(started) => started,
-            Err(error) => return Verdict::engine_error(format!("cannot start python3: {error}")),
+    async fn run(&self, job: &Job, output: &OutputBuffer, cancel: CancellationToken) -> Verdict {
+        let cannot_start = |error| Verdict::engine_error(format!("cannot start python3: {error}"));
+        let directory = match WorkDir::create(&self.scratch, job).await {
+            Ok(directory) => directory,
+            Err(error) => return cannot_start(error),
         };
-        let (ended, wall) = watch(&mut child, &group, job, buffer, cancel).await;
-        // Until `wait`, the leader is at least a zombie, so its number cannot be another's yet.
+        let (mut child, group) = match self.spawn(job, directory.path()) {
+            Ok(started) => started,
+            Err(error) => return cannot_start(error),
+        };
+        let (stop, wall) = supervise(&mut child, &group, job, output, cancel).await;
+        // Until `wait`, the leader is at least a zombie, so its number is not reused yet.
         let cpu = group.cpu_time();
-        match child.wait().await {
-            Ok(status) => verdict(ended, status, wall, cpu, &job.submission.limits),
+        let verdict = match child.wait().await {
+            Ok(status) => verdict(stop, status, wall, cpu, &job.submission.limits),
             Err(error) => Verdict::engine_error(format!("cannot wait for python3: {error}")),
-        }
+        };
+        directory.remove().await;
+        verdict
     }
 
     // ANCHOR: spawn
-    fn spawn(&self, job: &Job, directory: &Path) -> std::io::Result<(Child, Group)> {
+    fn spawn(&self, job: &Job, directory: &Path) -> std::io::Result<(Child, ProcessGroup)> {
         let limits = &job.submission.limits;
         let cpu = limits.cpu_seconds.ceil();
         let child = Command::new("prlimit")
@@ -111,90 +132,92 @@ impl SubprocessEngine {
             .arg(format!("--data={}", limits.memory_bytes))
             .arg(format!("--fsize={}", limits.disk_bytes))
             .arg(format!("--nofile={}", limits.open_files))
-            .arg("--core=0") // a core dump would be a file of the program's choosing
+            .arg("--core=0") // a core dump could have any content and size
             .arg("--")
             .arg(&self.python)
-            .arg("-u") // each `print` is seen when it happens
-            .arg(MAIN_FILE)
+            .arg("-u") // unbuffered: each `print` is read when it happens
+            .arg(&*PYTHON.main_file)
             .current_dir(directory)
-            .env(leftovers::LABEL, self.owner.to_string())
+            .env(orphans::INSTANCE_ENV, self.instance.to_string())
             .process_group(0) // so that it and its children can be killed together
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let group = Group::of(&child)?;
+        let group = ProcessGroup::of(&child)?;
         Ok((child, group))
     }
     // ANCHOR_END: spawn
 }
 
-// ANCHOR: watch
-/// Feeds and reads the program until something ends it, then ends all of its group.
-async fn watch(
+// ANCHOR: supervise
+/// Writes the input and reads the output of the program until something ends it, then kills its
+/// whole group.
+async fn supervise(
     child: &mut Child,
-    group: &Group,
+    group: &ProcessGroup,
     job: &Job,
-    buffer: &OutputBuffer,
+    output: &OutputBuffer,
     cancel: CancellationToken,
-) -> (Ended, Duration) {
+) -> (StopReason, Duration) {
     let started = Instant::now();
     let full = CancellationToken::new();
     let pipes = futures_util::future::join3(
         write(child.stdin.take(), &job.submission.stdin),
-        read(child.stdout.take(), Stream::Stdout, buffer, &full),
-        read(child.stderr.take(), Stream::Stderr, buffer, &full),
+        read(child.stdout.take(), Stream::Stdout, output, &full),
+        read(child.stderr.take(), Stream::Stderr, output, &full),
     );
     let mut pipes = pin!(pipes.fuse());
     let timeout = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
     let mut deadline = pin!(tokio::time::sleep(timeout));
-    let mut ended = loop {
+    let mut stop = loop {
         tokio::select! {
-            () = cancel.cancelled() => break Ended::Cancelled,
-            () = full.cancelled() => break Ended::OutputFull,
-            () = &mut deadline => break Ended::OutOfTime,
-            () = group.leader_ended() => break Ended::ByItself,
-            _ = &mut pipes => {} // it closed its output, and may go on without
+            () = cancel.cancelled() => break StopReason::Cancelled,
+            () = full.cancelled() => break StopReason::OutputLimit,
+            () = &mut deadline => break StopReason::TimedOut,
+            () = group.leader_ended() => break StopReason::Exited,
+            _ = &mut pipes => {} // the program closed its output, and may run on without it
         }
     };
     let wall = started.elapsed();
     group.kill();
     if !pipes.is_terminated() {
-        let _held_open = tokio::time::timeout(DRAIN, pipes).await;
+        // After the timeout a child still keeps a pipe open: the rest is not read.
+        tokio::time::timeout(PIPE_DRAIN_TIMEOUT, pipes).await.ok();
     }
-    if full.is_cancelled() && matches!(ended, Ended::ByItself) {
-        ended = Ended::OutputFull;
+    if full.is_cancelled() && stop == StopReason::Exited {
+        stop = StopReason::OutputLimit;
     }
-    (ended, wall)
+    (stop, wall)
 }
-// ANCHOR_END: watch
+// ANCHOR_END: supervise
 
 async fn write(stdin: Option<impl AsyncWrite + Unpin>, bytes: &[u8]) {
     if let Some(mut stdin) = stdin {
-        // A program need not read what it is given.
-        let _unread = stdin.write_all(bytes).await;
+        // An error means that the program has closed its input: it need not read it.
+        stdin.write_all(bytes).await.ok();
     }
 }
 
 async fn read(
     pipe: Option<impl AsyncRead + Unpin>,
     stream: Stream,
-    buffer: &OutputBuffer,
+    output: &OutputBuffer,
     full: &CancellationToken,
 ) {
     let Some(mut pipe) = pipe else { return };
     let mut chunk = vec![0; 16 << 10];
-    // An error on our end of a pipe is the end of it.
+    // An error of the pipe is its end.
     while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
-        if buffer.push(stream, &chunk[..length]).is_err() {
+        if output.push(stream, &chunk[..length]).is_err() {
             return full.cancel();
         }
     }
 }
 
-/// The interpreter itself: on PATH there may be a version manager's shim, which costs more than the
-/// program it starts.
+/// The path of the real interpreter: `python3` on PATH may be the shim of a version manager, which
+/// takes longer than the program it starts.
 async fn real_python() -> Result<PathBuf, SubprocessError> {
     let no_python = |reason: String| SubprocessError::NoPython { reason };
     let args = ["-I", "-c", "import sys; print(sys.executable)"];
@@ -211,30 +234,11 @@ async fn real_python() -> Result<PathBuf, SubprocessError> {
     }
 }
 
-/// A directory for one program, gone when the evaluation is over.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn fill(&self, job: &Job) -> std::io::Result<()> {
-        std::fs::create_dir(&self.0)?;
-        std::fs::write(self.0.join(MAIN_FILE), &job.submission.code)?;
-        for file in &job.submission.files {
-            let path = self.0.join(&file.path);
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent)?;
-            }
-            std::fs::write(path, &file.bytes)?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "could not remove a program's files");
-        }
-    }
+/// Runs operations on files that may block, away from the threads of the runtime.
+async fn blocking<T: Send + 'static>(
+    operation: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(operation).await.map_err(std::io::Error::other)?
 }
 
 impl Engine for SubprocessEngine {
@@ -245,38 +249,21 @@ impl Engine for SubprocessEngine {
     fn evaluate<'a>(
         &'a self,
         job: &'a Job,
-        buffer: &'a OutputBuffer,
+        output: &'a OutputBuffer,
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict> {
-        Box::pin(self.run(job, buffer, cancel))
+        Box::pin(self.run(job, output, cancel))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            leftovers::kill_labelled(|owner| *owner == self.owner);
-            // Each program's own directory is gone already; a fault here leaves an empty one.
-            let _empty = std::fs::remove_dir_all(&self.scratch);
+        let (instance, scratch) = (self.instance.clone(), self.scratch.clone());
+        Box::pin(async move {
+            let removed = blocking(move || {
+                orphans::kill_labelled(|other| *other == instance);
+                std::fs::remove_dir_all(&scratch)
+            });
+            // The directory of each program is removed already; an error here leaves an empty one.
+            removed.await.ok();
         })
     }
-}
-
-/// What `doctor` says about this machine.
-pub async fn diagnose() -> Vec<Diagnosis> {
-    let python = match real_python().await {
-        Ok(path) => Diagnosis::good("python3", path.display().to_string()),
-        Err(error) => {
-            Diagnosis::missing("python3", error.to_string(), "install it: apt-get install python3")
-        }
-    };
-    let prlimit = match Command::new("prlimit").arg("--version").output().await {
-        Ok(answer) => {
-            Diagnosis::good("prlimit", String::from_utf8_lossy(&answer.stdout).trim().to_owned())
-        }
-        Err(error) => Diagnosis::missing(
-            "prlimit",
-            error.to_string(),
-            "it sets the limits; install it: apt-get install util-linux",
-        ),
-    };
-    vec![python, prlimit]
 }

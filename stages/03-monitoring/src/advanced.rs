@@ -1,14 +1,15 @@
-//! A monitor that counts as well: the one that stages serve with.
+//! A monitor that counts as well: the one that every stage from here on uses.
 
 use shared::component::CheckResult;
 use shared::{BoxFuture, Event, EventSink, EventType, QueueStats, TestCase, TestableComponent};
 use uuid::Uuid;
 
-use crate::checks;
-use crate::memory::InMemoryMonitor;
+use crate::event_log::{EventLogError, Filter, History, SubscribeError};
+use crate::in_memory::InMemoryMonitor;
 use crate::metrics::Metrics;
-use crate::service::{History, MonitoringService};
-use crate::subscription::{Filter, SubscribeError, Subscription};
+use crate::self_test;
+use crate::service::MonitoringService;
+use crate::subscription::Subscription;
 
 /// An [`InMemoryMonitor`] with [`Metrics`] in front of it.
 pub struct AdvancedMonitor {
@@ -26,7 +27,7 @@ impl AdvancedMonitor {
 // ANCHOR: emit
 impl EventSink for AdvancedMonitor {
     fn emit(&self, event: Event) {
-        // Counted first: whoever has read an event finds it in the metrics.
+        // Counted first, so that an event that was read is in the metrics.
         self.metrics.count(&event);
         self.inner.emit(event);
     }
@@ -34,7 +35,11 @@ impl EventSink for AdvancedMonitor {
 // ANCHOR_END: emit
 
 impl MonitoringService for AdvancedMonitor {
-    fn history(&self, id: Uuid, after: Option<u64>) -> Option<History> {
+    fn history(
+        &self,
+        id: Uuid,
+        after: Option<u64>,
+    ) -> BoxFuture<'_, Result<Option<History>, EventLogError>> {
         self.inner.history(id, after)
     }
 
@@ -42,12 +47,12 @@ impl MonitoringService for AdvancedMonitor {
         &self,
         filter: Filter,
         after: Option<u64>,
-    ) -> Result<Subscription, SubscribeError> {
+    ) -> BoxFuture<'_, Result<Subscription, SubscribeError>> {
         self.inner.subscribe(filter, after)
     }
 
     fn metrics(&self, queue: QueueStats) -> Option<String> {
-        Some(self.metrics.text(queue, self.inner.held(), self.inner.open_streams()))
+        Some(self.metrics.text(queue, self.inner.stats(), self.inner.open_streams()))
     }
 }
 
@@ -61,7 +66,7 @@ impl TestableComponent for AdvancedMonitor {
     }
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {
-        let mut suite = checks::suite(self);
+        let mut suite = self_test::suite(self);
         suite.push(TestCase::new("what is emitted is counted", async { self.counts() }));
         suite
     }
@@ -70,10 +75,10 @@ impl TestableComponent for AdvancedMonitor {
 impl AdvancedMonitor {
     fn counts(&self) -> CheckResult {
         let id = Uuid::now_v7();
-        let before = self.metrics.emitted(EventType::EvaluationQueued);
-        checks::emit(self, EventType::EvaluationQueued, id);
-        checks::emit(self, EventType::EvaluationCancelled, id);
-        let after = self.metrics.emitted(EventType::EvaluationQueued);
+        let before = self.metrics.emitted(&EventType::EvaluationQueued);
+        self_test::emit(self, EventType::EvaluationQueued, id);
+        self_test::emit(self, EventType::EvaluationCancelled, id);
+        let after = self.metrics.emitted(&EventType::EvaluationQueued);
         if after > before {
             Ok(format!("evaluation.queued went from {before} to {after}"))
         } else {

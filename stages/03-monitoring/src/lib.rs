@@ -1,34 +1,32 @@
-//! Stage 3: seeing what happens while it happens.
+//! Stage 3: monitoring, while it happens.
 //!
-//! The queue of stage 2 tells an [`shared::EventSink`] of everything it does. This stage is such a
-//! sink. It numbers each event, keeps the newest ones within fixed bounds, lets any number of
-//! readers follow them live or from where they left off, and counts them.
+//! The queue of stage 2 emits events to an [`shared::EventSink`]. This stage is such a sink: it
+//! numbers each event, stores the newest ones within fixed bounds, lets readers follow them live or
+//! from where they left off, and counts them.
 //!
 //! Read in this order:
 //!
 //! 1. [`service`]: the trait of every monitor;
-//! 2. [`recorded`]: one numbered event, and the CloudEvents envelope it travels in;
-//! 3. `ring` and `log`: the bounded history, which is the only truth about what was emitted;
-//! 4. [`subscription`]: following the history from a number on, without ever blocking it;
-//! 5. [`memory`] and [`advanced`]: the two monitors, and [`metrics`], which the second adds;
+//! 2. [`sequenced`]: one numbered event, and the CloudEvents envelope it is sent in;
+//! 3. [`event_log`]: the bounded history of events, and the trait that a durable one implements;
+//! 4. [`subscription`]: following the log from a number on, without ever blocking it;
+//! 5. [`in_memory`] and [`advanced`]: the two monitors, and [`metrics`], which the second adds;
 //! 6. `sse` and [`routes`]: all of that over HTTP, with the page in `page.html`.
 //!
-//! Nothing here protects the machine: stage 3 shows an attack, it does not stop one.
+//! What this stage does not protect: the machine. It shows an attack and does not stop it.
 
 pub mod service;
 
-pub mod recorded;
+pub mod sequenced;
 
-mod log;
-mod ring;
-
+pub mod event_log;
 pub mod subscription;
 
 pub mod advanced;
-pub mod memory;
+pub mod in_memory;
 pub mod metrics;
 
-mod checks;
+mod self_test;
 
 mod routes;
 
@@ -36,9 +34,12 @@ mod page;
 mod sse;
 
 pub use advanced::AdvancedMonitor;
-pub use log::{EventLogLimits, LogStats};
-pub use memory::{InMemoryMonitor, MonitorOptions};
-pub use recorded::{SequencedEvent, StoredEvent};
+pub use event_log::{
+    EventLog, EventLogError, EventLogLimits, Filter, Gap, History, InMemoryEventLog, LogMismatch,
+    LogStats, Next, SubscribeError,
+};
+pub use in_memory::{InMemoryMonitor, MonitorOptions};
 pub use routes::{StageInfo, routes};
+pub use sequenced::{SequencedEvent, StoredEvent};
 pub use service::MonitoringService;
-pub use subscription::{Delivery, Filter, Gap, SubscribeError, Subscription};
+pub use subscription::{Delivery, Subscription};

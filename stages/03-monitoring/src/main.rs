@@ -1,10 +1,10 @@
-//! Stage 3: the wiring of a monitor, a queue that tells it everything, and an engine.
+//! Stage 3: the wiring of a monitor, a queue that emits to it, and an engine.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::cli::{App, BuildError, Diagnosis, NoArgs, Settings, Stage};
-use stage_02_queue::{QueueOptions, SubprocessEngine, TaskQueue, diagnose};
+use shared::cli::{App, BuildError, Isolation, NoCommand, Settings, Stage};
+use stage_02_queue::{HostArgs, QueueOptions, SubprocessEngine, TaskQueue};
 use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions, StageInfo};
 
 // ANCHOR: wiring
@@ -13,30 +13,28 @@ struct Monitoring;
 impl Stage for Monitoring {
     const NUMBER: u16 = 3;
     const NAME: &'static str = "stage-03-monitoring";
-    const ISOLATION: &'static str =
-        "runs programs on this host, with all your rights, where you can watch them";
-    const UNSANDBOXED: bool = true;
-    type Args = NoArgs;
+    const ISOLATION: Isolation = Isolation {
+        summary: "runs programs on this host, with all your rights, where you can watch them",
+        is_unsandboxed: true,
+    };
+    type Args = HostArgs;
+    type Command = NoCommand;
 
-    async fn build(settings: &Settings, _args: &NoArgs) -> Result<App, BuildError> {
+    async fn build(settings: &Settings, _args: &HostArgs) -> Result<App, BuildError> {
         let engine = Arc::new(SubprocessEngine::new().await?);
-        let history = InMemoryMonitor::new(MonitorOptions::default());
-        let monitor = Arc::new(AdvancedMonitor::new(history));
+        let events = InMemoryMonitor::new(MonitorOptions::default());
+        let monitor = Arc::new(AdvancedMonitor::new(events));
         let queue = TaskQueue::start(engine.clone(), monitor.clone(), QueueOptions::from(settings));
-        let stage = StageInfo { name: Self::NAME, isolation: Self::ISOLATION };
+        let stage = StageInfo { name: Self::NAME, isolation: Self::ISOLATION.summary };
         let router = stage_02_queue::routes(queue.clone(), settings.bounds())
             .merge(stage_03_monitoring::routes(monitor.clone(), queue.clone(), stage));
         Ok(App {
-            router,
+            service: Arc::new(router),
             evaluations: queue.clone(),
             events: monitor.clone(),
-            engine: engine.clone(),
+            engine: Some(engine.clone()),
             components: vec![engine, queue, monitor],
         })
-    }
-
-    async fn doctor(_args: &NoArgs) -> Vec<Diagnosis> {
-        diagnose().await
     }
 }
 

@@ -19,13 +19,13 @@ use serde::Deserialize;
 use shared::{Event, EventType, Outcome, QueueStats};
 use uuid::Uuid;
 
-use crate::log::LogStats;
+use crate::event_log::LogStats;
 
 /// From a queue that is idle to one that is minutes behind, in seconds.
-const WAITS: [f64; 13] =
+const WAIT_BUCKETS_SECONDS: [f64; 13] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0];
 /// From a bare interpreter (10 ms) over a cold gVisor sandbox (300 ms) to the longest time-out.
-const DURATIONS: [f64; 14] =
+const DURATION_BUCKETS_SECONDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 300.0];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,12 +41,12 @@ struct Limit {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
-    r#type: &'static str,
+    r#type: String,
 }
 
-/// What metrics read in the data of an event.
+/// What metrics need of the data of an event.
 #[derive(Deserialize)]
-struct Facts {
+struct EndData {
     outcome: Outcome,
     #[serde(default)]
     engine: Option<String>,
@@ -70,11 +70,12 @@ pub struct Metrics {
     gauges: Gauges,
     evicted: Counter,
     gaps: Counter,
-    /// By evaluation. As long as the queue's capacity and workers: each entry goes at the end.
+    /// By evaluation; an entry is removed at the end, so the queue's capacity bounds their number. Ties
+    /// the start of an evaluation to its end, which are separate events.
     in_flight: Mutex<HashMap<Uuid, InFlight>>,
 }
 
-/// What is looked up when somebody asks, instead of being kept up to date.
+/// What is read when metrics are requested, instead of being counted.
 #[derive(Default)]
 struct Gauges {
     depth: Gauge,
@@ -94,8 +95,8 @@ impl Default for Metrics {
             registry: Registry::with_prefix("crucible"),
             events: Family::default(),
             evaluations: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
-            waits: Histogram::new(WAITS),
+            durations: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS_SECONDS)),
+            waits: Histogram::new(WAIT_BUCKETS_SECONDS),
             limits: Family::default(),
             gauges: Gauges::default(),
             evicted: Counter::default(),
@@ -149,12 +150,12 @@ impl Metrics {
         registry.register_with_unit("queue_oldest_wait", help, Unit::Seconds, wait.clone());
     }
 
-    /// Counts one event. Called for each, in the order of emission; short, and never waits.
+    /// Counts one event. Called for each, in the order of emission; it never waits.
     // ANCHOR: count
     pub fn count(&self, event: &Event) {
-        self.events.get_or_create(&Kind { r#type: event.kind.as_str() }).inc();
+        self.events.get_or_create(&Kind { r#type: event.kind.to_string() }).inc();
         let Some(id) = event.subject else { return };
-        match event.kind {
+        match &event.kind {
             EventType::EvaluationQueued => {
                 self.in_flight().insert(id, InFlight::Queued(event.time));
             }
@@ -165,7 +166,7 @@ impl Metrics {
                 }
             }
             EventType::ResourceLimitExceeded => {
-                if let Ok(Facts { outcome, .. }) = Facts::deserialize(&event.data) {
+                if let Ok(EndData { outcome, .. }) = event.data_as() {
                     self.limits.get_or_create(&Limit { outcome: outcome.as_str() }).inc();
                 }
             }
@@ -177,10 +178,10 @@ impl Metrics {
 
     fn count_end(&self, id: Uuid, event: &Event) {
         let before = self.in_flight().remove(&id);
-        // Without an outcome it is not the end of an evaluation, but a self test of the monitor.
-        let Ok(facts) = Facts::deserialize(&event.data) else { return };
-        let engine = facts.engine.unwrap_or_else(|| "none".to_owned());
-        let ended = Ended { outcome: facts.outcome.as_str(), engine };
+        // Without an outcome it is no evaluation, but a self test of the monitor.
+        let Ok(end) = event.data_as::<EndData>() else { return };
+        let engine = end.engine.unwrap_or_else(|| "none".to_owned());
+        let ended = Ended { outcome: end.outcome.as_str(), engine };
         self.evaluations.get_or_create(&ended).inc();
         if let Some(InFlight::Started(started)) = before {
             self.durations.get_or_create(&ended).observe(seconds(started, event.time));
@@ -188,12 +189,12 @@ impl Metrics {
     }
 
     /// How many events of this type were emitted.
-    pub(crate) fn emitted(&self, kind: EventType) -> u64 {
-        self.events.get_or_create(&Kind { r#type: kind.as_str() }).get()
+    pub(crate) fn emitted(&self, kind: &EventType) -> u64 {
+        self.events.get_or_create(&Kind { r#type: kind.to_string() }).get()
     }
 
     /// Everything in the `OpenMetrics` text format.
-    pub fn text(&self, queue: QueueStats, held: LogStats, streams: usize) -> String {
+    pub fn text(&self, queue: QueueStats, log: LogStats, streams: usize) -> String {
         let gauges = &self.gauges;
         let running = self.in_flight().values().filter(|one| one.is_running()).count();
         for (gauge, value) in [
@@ -203,8 +204,8 @@ impl Metrics {
             (&gauges.busy, queue.workers_busy),
             (&gauges.running, running),
             (&gauges.streams, streams),
-            (&gauges.kept, usize::try_from(held.events).unwrap_or(usize::MAX)),
-            (&gauges.kept_bytes, held.bytes),
+            (&gauges.kept, usize::try_from(log.events).unwrap_or(usize::MAX)),
+            (&gauges.kept_bytes, log.bytes),
         ] {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
@@ -212,11 +213,10 @@ impl Metrics {
             .oldest_wait
             .set(std::time::Duration::from_millis(queue.oldest_wait_ms).as_secs_f64());
         // Two requests at once may come here in the other order; a counter must not go back.
-        self.evicted.inner().fetch_max(held.evicted, Ordering::Relaxed);
-        self.gaps.inner().fetch_max(held.gaps, Ordering::Relaxed);
+        self.evicted.inner().fetch_max(log.evicted, Ordering::Relaxed);
+        self.gaps.inner().fetch_max(log.gaps, Ordering::Relaxed);
         let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _infallible = encode(&mut text, &self.registry);
+        encode(&mut text, &self.registry).ok(); // writing to a String cannot fail
         text
     }
 
@@ -237,5 +237,4 @@ fn seconds(from: Timestamp, to: Timestamp) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "metrics_tests.rs"]
 mod tests;

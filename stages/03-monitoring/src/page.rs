@@ -1,19 +1,19 @@
-//! The page of this stage, and of the next two: they give it their own name.
+//! The page of this stage, and of the next two, which put their own name into it.
 //!
-//! | attack | defence | test |
+//! | attack | setting | test |
 //! |---|---|---|
-//! | a program prints `<script>` or `<img onerror=…>` | output is only ever set as text, and the policy lets nothing run but `/page.js` | `the_page_can_run_nothing_but_its_own_file` |
-//! | a program prints terminal escapes, or characters that turn the direction of text round | the page shows each of them by its number | by eye: the example *hostile output* |
+//! | a program prints `<script>` or `<img onerror=…>` | output is only ever set as text, and the policy allows no script but `/page.js` | `the_page_can_run_nothing_but_its_own_file` |
+//! | a program prints terminal escapes, or characters that turn the direction of text round | the page shows each of them as its code point | by eye: the example *hostile output* |
 
 use http::{Method, StatusCode};
-use shared::http::{Router, bytes, page};
+use shared::http::{Router, bytes, html};
 
-/// How a stage shows itself.
+/// What the page and the events of a stage call it.
 #[derive(Debug, Clone, Copy)]
 pub struct StageInfo {
     /// The name of its package; `source` of its events as well.
     pub name: &'static str,
-    /// One line on what stands between a program and the machine.
+    /// One line on what isolates a program from the machine.
     pub isolation: &'static str,
 }
 
@@ -22,15 +22,15 @@ const POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'self';
                       frame-ancestors 'none'";
 
 pub(crate) fn routes(stage: StageInfo) -> Router {
-    let html = include_str!("page.html");
-    let html = html.replace("{{name}}", stage.name).replace("{{isolation}}", stage.isolation);
+    let page = include_str!("page.html");
+    let page = page.replace("{{name}}", stage.name).replace("{{isolation}}", stage.isolation);
     let file = |content_type, text: &'static str| {
         move |_| async move { Ok(bytes(StatusCode::OK, content_type, text)) }
     };
     Router::new()
         .route(Method::GET, "/", move |_| {
-            let html = html.clone();
-            async move { Ok(page(html, POLICY)) }
+            let page = page.clone();
+            async move { Ok(html(page, POLICY)) }
         })
         .route(Method::GET, "/page.js", file("text/javascript", include_str!("page.js")))
         .route(Method::GET, "/page.css", file("text/css", include_str!("page.css")))

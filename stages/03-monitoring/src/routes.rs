@@ -1,22 +1,21 @@
 //! What this stage adds to the HTTP API: event streams, metrics, and a page that shows them.
 
-use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
 use shared::Evaluations;
-use shared::http::{Call, Problem, Response, Router, bytes};
+use shared::http::{MatchedRequest, Problem, Response, Router, bytes};
 use uuid::Uuid;
 
+use crate::event_log::{Filter, SubscribeError};
 pub use crate::page::StageInfo;
 use crate::service::MonitoringService;
-use crate::subscription::{Filter, SubscribeError};
 use crate::{page, sse};
 
 /// The content type of the `OpenMetrics` text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// How long a reader that found no place should stay away, in seconds.
-const RETRY_AFTER: u64 = 5;
+/// When a reader beyond the limit should try again, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 5;
 
 // ANCHOR: routes
 /// The routes over `monitor`, to be merged over those of the queue, and the page of `stage`.
@@ -26,12 +25,12 @@ pub fn routes(
     stage: StageInfo,
 ) -> Router {
     let source: &'static str = stage.name;
-    let api = Api { monitor, evaluations, source };
-    Router::new()
-        .route(Method::GET, "/eval/{id}/events", api.handler(Api::evaluation_events))
-        .route(Method::GET, "/events", api.handler(Api::all_events))
-        .route(Method::GET, "/metrics", api.handler(Api::metrics))
-        .merge(page::routes(stage))
+    let events: Router = Router::with_state(Api { monitor, evaluations, source })
+        .route(Method::GET, "/eval/{id}/events", Api::evaluation_events)
+        .route(Method::GET, "/events", Api::all_events)
+        .route(Method::GET, "/metrics", Api::metrics)
+        .into();
+    events.merge(page::routes(stage))
 }
 // ANCHOR_END: routes
 
@@ -45,30 +44,22 @@ struct Api {
 type Answer = Result<Response, Problem>;
 
 impl Api {
-    fn handler(
-        &self,
-        answer: fn(&Self, &Call) -> Answer,
-    ) -> impl Fn(Call) -> Ready<Answer> + Send + Sync + use<> {
-        let api = self.clone();
-        move |call| ready(answer(&api, &call))
+    async fn evaluation_events(self, request: MatchedRequest) -> Answer {
+        let id: Uuid = request.param("id")?;
+        self.follow(&request, Filter::Evaluation(id)).await
     }
 
-    fn evaluation_events(&self, call: &Call) -> Answer {
-        let id: Uuid = call.param("id")?;
-        self.follow(call, Filter::Evaluation(id))
-    }
-
-    fn all_events(&self, call: &Call) -> Answer {
-        self.follow(call, Filter::Everything)
+    async fn all_events(self, request: MatchedRequest) -> Answer {
+        self.follow(&request, Filter::Everything).await
     }
 
     // ANCHOR: resume
-    fn follow(&self, call: &Call, filter: Filter) -> Answer {
-        let [] = call.query([])?;
-        match self.monitor.subscribe(filter, last_event_id(call)?) {
+    async fn follow(&self, request: &MatchedRequest, filter: Filter) -> Answer {
+        let [] = request.query([])?;
+        match self.monitor.subscribe(filter, last_event_id(request)?).await {
             Ok(subscription) => Ok(sse::response(subscription, self.source)),
             Err(SubscribeError::Ended) => Ok(sse::no_more()),
-            Err(SubscribeError::Unknown) => Err(self.unknown(filter)),
+            Err(SubscribeError::Unknown) => Err(self.unknown(request, filter).await),
             Err(SubscribeError::FutureId { newest }) => {
                 let detail =
                     format!("Last-Event-ID is not an id of this server, which is at {newest}");
@@ -77,26 +68,28 @@ impl Api {
             Err(SubscribeError::TooMany) => {
                 let detail = "every place for a reader of events is taken; try again";
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-                Err(problem.with_header(header::RETRY_AFTER, RETRY_AFTER))
+                Err(problem.with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS))
             }
+            Err(error @ SubscribeError::Unavailable(_)) => Err(Problem::internal(&error)),
         }
     }
     // ANCHOR_END: resume
 
-    fn unknown(&self, filter: Filter) -> Problem {
-        match filter {
-            Filter::Evaluation(id) if self.evaluations.get(id).is_some() => {
+    async fn unknown(&self, request: &MatchedRequest, filter: Filter) -> Problem {
+        let Filter::Evaluation(id) = filter else { return Problem::unknown_evaluation() };
+        match self.evaluations.get(&request.context(), id).await {
+            Ok(_) => {
                 let detail = "the events of this evaluation are not kept any more; \
                               GET /eval/{id} has its output and outcome";
                 Problem::new(StatusCode::GONE, detail)
             }
-            _ => Problem::unknown_evaluation(),
+            Err(error) => error.into(),
         }
     }
 
-    fn metrics(&self, call: &Call) -> Answer {
-        let [] = call.query([])?;
-        let text = self.monitor.metrics(self.evaluations.queue_stats());
+    async fn metrics(self, request: MatchedRequest) -> Answer {
+        let [] = request.query([])?;
+        let text = self.monitor.metrics(self.evaluations.queue_stats().await?);
         let text = text.ok_or_else(|| {
             Problem::new(StatusCode::NOT_FOUND, "this server's monitor does not count")
         })?;
@@ -104,9 +97,9 @@ impl Api {
     }
 }
 
-/// The number of the last event the client has, if it has one.
-fn last_event_id(call: &Call) -> Result<Option<u64>, Problem> {
-    let Some(value) = call.request.headers().get("last-event-id") else { return Ok(None) };
+/// The number of the last event that the client has, if it has one.
+fn last_event_id(request: &MatchedRequest) -> Result<Option<u64>, Problem> {
+    let Some(value) = request.request.headers().get("last-event-id") else { return Ok(None) };
     let number = value.to_str().ok().and_then(|text| text.parse().ok());
     number.map(Some).ok_or_else(|| {
         let detail = "Last-Event-ID takes the number of an id: line; leave it out to start anew";

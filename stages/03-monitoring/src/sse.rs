@@ -1,7 +1,7 @@
 //! A subscription as Server-Sent Events.
 //!
-//! The body is pulled: hyper asks for the next event when the socket has taken the one before. What
-//! a client does not read stays where it was, in the bounded log.
+//! The body is pulled: hyper polls it for the next event when the socket has taken the one before.
+//! What a client does not read stays in the bounded log.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -19,18 +19,19 @@ use shared::http::{Body, Response, full};
 use sse_stream::{KeepAlive, Sse, SseBody};
 use tokio::time::Sleep;
 
-use crate::recorded::{Envelope, envelope};
-use crate::subscription::{Delivery, Filter, Gap, Subscription};
+use crate::event_log::{Filter, Gap};
+use crate::sequenced::{Envelope, envelope};
+use crate::subscription::{Delivery, Subscription};
 
-/// A silent stream says so this often: proxies close what looks dead, and a client that is gone is
-/// only noticed by writing to it.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// The type of the event that tells a reader what it missed.
+/// A silent stream sends a comment this often: proxies close idle connections, and a client that has
+/// disconnected is noticed only by a write.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// The type of the event that reports a gap.
 const MISSED: &str = "stream.missed";
 
 /// A response that follows `subscription`. `source` goes into every envelope.
 pub(crate) fn response(subscription: Subscription, source: &'static str) -> Response {
-    let mut response = Response::new(body(subscription, source, KEEP_ALIVE));
+    let mut response = Response::new(body(subscription, source, KEEP_ALIVE_INTERVAL));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     // nginx would collect events until its buffer is full.
@@ -38,8 +39,8 @@ pub(crate) fn response(subscription: Subscription, source: &'static str) -> Resp
     response
 }
 
-/// The answer that makes an `EventSource` stop. Without it a browser asks for the events after the
-/// last one again and again, every few seconds, for ever.
+/// The response that makes an `EventSource` stop. Without it a browser requests the events after the
+/// last one every few seconds, without end.
 pub(crate) fn no_more() -> Response {
     let mut response = Response::new(full(""));
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -49,25 +50,32 @@ pub(crate) fn no_more() -> Response {
 // ANCHOR: body
 fn body(subscription: Subscription, source: &'static str, keep_alive: Duration) -> Body {
     let events = stream::unfold(subscription, move |mut subscription| async move {
-        let event = match subscription.next().await? {
-            Delivery::Event(recorded) => Sse::default()
-                .id(recorded.number.to_string())
-                .event(recorded.event.kind.as_str())
-                .data(recorded.to_json(source)),
+        let delivery = match subscription.next().await {
+            Ok(delivery) => delivery?,
+            Err(error) => {
+                tracing::error!(%error, "an event stream was broken off");
+                return None;
+            }
+        };
+        let event = match delivery {
+            Delivery::Event(event) => Sse::default()
+                .id(event.sequence.to_string())
+                .event(event.event.kind.as_str())
+                .data(event.to_json(source)),
             Delivery::Missed(gap) => missed(gap, subscription.filter(), source),
         };
         Some((Ok::<_, Infallible>(event), subscription))
     });
     let comment = KeepAlive::new().interval(keep_alive).comment("still here");
     let frames = SseBody::<_, Clock>::new_keep_alive(events, comment).into_data_stream();
-    // Encoding fails on a line break in a name or an id, and ours have none.
+    // Encoding fails on a line break in a name or an id; no name or id has one.
     let frames = frames.scan((), |(), frame| ready(frame.ok().map(|data| Ok(Frame::data(data)))));
     StreamBody::new(frames).boxed_unsync()
 }
 // ANCHOR_END: body
 
-/// The event that names what its reader cannot get any more. Its `id:` is the last of those, so a
-/// reader that comes back goes on behind them.
+/// The event that reports a gap. Its `id:` is the end of the gap, so that a reader that comes back
+/// resumes after it.
 fn missed(gap: Gap, filter: Filter, source: &str) -> Sse {
     let subject = match filter {
         Filter::Everything => None,
@@ -87,7 +95,7 @@ fn missed(gap: Gap, filter: Filter, source: &str) -> Sse {
     Sse::default().id(gap.to.to_string()).event(MISSED).data(text)
 }
 
-/// Tokio's clock, as `sse_stream` wants it.
+/// The timer of tokio, as `sse_stream` takes it.
 struct Clock(Pin<Box<Sleep>>);
 
 impl Future for Clock {
@@ -116,13 +124,13 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::log::EventLogLimits;
-    use crate::memory::{InMemoryMonitor, MonitorOptions};
+    use crate::event_log::EventLogLimits;
+    use crate::in_memory::{InMemoryMonitor, MonitorOptions};
     use crate::service::MonitoringService;
 
     fn monitor(evaluation_events: usize) -> InMemoryMonitor {
-        let retention = EventLogLimits { evaluation_events, ..EventLogLimits::default() };
-        InMemoryMonitor::new(MonitorOptions { retention, ..MonitorOptions::default() })
+        let log_limits = EventLogLimits { evaluation_events, ..EventLogLimits::default() };
+        InMemoryMonitor::new(MonitorOptions { log_limits, ..MonitorOptions::default() })
     }
 
     fn emit(monitor: &InMemoryMonitor, kind: EventType, id: Uuid, text: &str) {
@@ -130,7 +138,7 @@ mod tests {
     }
 
     async fn all(body: Body) -> Vec<Sse> {
-        SseStream::new(body).map(Result::unwrap).collect().await
+        SseStream::new(body.map_err(std::io::Error::other)).map(Result::unwrap).collect().await
     }
 
     #[tokio::test]
@@ -140,8 +148,8 @@ mod tests {
         emit(&monitor, EventType::EvaluationQueued, id, "");
         emit(&monitor, EventType::EvaluationProgress, id, forged);
         emit(&monitor, EventType::EvaluationFailed, id, "");
-        let stream = monitor.subscribe(Filter::Evaluation(id), None).unwrap();
-        let events = all(body(stream, "/", KEEP_ALIVE)).await;
+        let stream = monitor.subscribe(Filter::Evaluation(id), None).await.unwrap();
+        let events = all(body(stream, "/", KEEP_ALIVE_INTERVAL)).await;
         let kinds: Vec<_> = events.iter().map(|event| event.event.as_deref().unwrap()).collect();
         assert_eq!(kinds, ["evaluation.queued", "evaluation.progress", "evaluation.failed"]);
         let data: Value = serde_json::from_str(events[1].data.as_ref().unwrap()).unwrap();
@@ -156,8 +164,8 @@ mod tests {
             emit(&monitor, EventType::EvaluationProgress, id, "x");
         }
         emit(&monitor, EventType::EvaluationCompleted, id, "");
-        let stream = monitor.subscribe(Filter::Evaluation(id), None).unwrap();
-        let events = all(body(stream, "/", KEEP_ALIVE)).await;
+        let stream = monitor.subscribe(Filter::Evaluation(id), None).await.unwrap();
+        let events = all(body(stream, "/", KEEP_ALIVE_INTERVAL)).await;
         assert_eq!(events.len(), 3);
         assert_eq!(events[0].event.as_deref(), Some(MISSED));
         let data: Value = serde_json::from_str(events[0].data.as_ref().unwrap()).unwrap();
@@ -171,7 +179,7 @@ mod tests {
     async fn a_silent_stream_says_that_it_is_alive() {
         let (monitor, id) = (monitor(100), Uuid::now_v7());
         emit(&monitor, EventType::EvaluationQueued, id, "");
-        let stream = monitor.subscribe(Filter::Evaluation(id), None).unwrap();
+        let stream = monitor.subscribe(Filter::Evaluation(id), None).await.unwrap();
         let mut body = body(stream, "/", Duration::from_millis(20));
         let mut frames = Vec::new();
         for _ in 0..3 {

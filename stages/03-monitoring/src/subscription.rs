@@ -1,82 +1,50 @@
-//! Following the history, live.
+//! Following the event log, live.
 //!
-//! A subscription holds no events of its own. It remembers the number of the last one it gave out,
-//! sleeps until the log has a newer one, and reads the next from there. So a reader that stalls for
-//! an hour costs the same as one that keeps up, and neither can hold up an evaluation.
+//! A subscription stores no events. It has the number of the last one it delivered, sleeps until the
+//! log has a newer one, and reads the next from there. So a reader that stalls for an hour costs the
+//! same as one that keeps up, and neither can delay an evaluation.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use uuid::Uuid;
 
-use crate::log::EventLog;
-use crate::recorded::SequencedEvent;
-use crate::ring::Next;
+use crate::event_log::{EventLog, EventLogError, Filter, Gap, Next, SubscribeError};
+use crate::sequenced::SequencedEvent;
 
-/// Which events a subscription follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filter {
-    /// All of them, for ever.
-    Everything,
-    /// Those of one evaluation, up to its last.
-    Evaluation(Uuid),
-}
-
-/// What a subscription gives out.
+/// What a subscription delivers.
 #[derive(Debug, Clone)]
 pub enum Delivery {
     /// The next event.
     Event(Arc<SequencedEvent>),
-    /// The next events are not kept any more.
+    /// The next events were dropped.
     Missed(Gap),
 }
 
-/// Numbers of events that a reader cannot get any more, both ends included. Those between that are
-/// about other evaluations would not have been for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub struct Gap {
-    /// The first.
-    pub from: u64,
-    /// The last. Reading on after this number gives the next event that is kept.
-    pub to: u64,
-}
-
-/// Why there is nothing to follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SubscribeError {
-    /// No events of this evaluation are kept.
-    Unknown,
-    /// The evaluation has ended, and the reader has its last event already.
-    Ended,
-    /// The reader has a number that was not given out yet.
-    FutureId {
-        /// The newest number that was.
-        newest: u64,
-    },
-    /// Every place for a reader is taken.
-    TooMany,
-}
-
-/// One reader of the history. Dropping it frees its place.
+/// One reader of an event log. Dropping it releases its permit.
 pub struct Subscription {
-    log: Arc<EventLog>,
+    log: Arc<dyn EventLog>,
     filter: Filter,
-    /// The number up to which everything was given out, or named as missed.
+    /// The number up to which everything was delivered, or reported as missed.
     last: u64,
     newest: watch::Receiver<u64>,
     ended: bool,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Subscription {
-    pub(crate) fn new(
-        log: Arc<EventLog>,
+    /// A reader of `log` from the event after number `after`, as [`EventLog::position`] has it.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to follow.
+    pub async fn new(
+        log: Arc<dyn EventLog>,
         filter: Filter,
         after: Option<u64>,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> Result<Self, SubscribeError> {
-        let (last, newest) = log.follow(filter, after)?;
-        Ok(Self { log, filter, last, newest, ended: false, _place: place })
+        let (last, newest) = log.position(filter, after).await?;
+        Ok(Self { log, filter, last, newest, ended: false, _permit: permit })
     }
 
     /// What is followed.
@@ -87,31 +55,36 @@ impl Subscription {
     /// The next event, as soon as there is one. None after the last event of an evaluation.
     ///
     /// Cancel safety: nothing is lost when the future is dropped; the next call goes on.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read.
     // ANCHOR: next
-    pub async fn next(&mut self) -> Option<Delivery> {
+    pub async fn next(&mut self) -> Result<Option<Delivery>, EventLogError> {
         while !self.ended {
-            // Looked at before the log is read: what is appended in between wakes us again.
+            // Marked as seen before the log is read: an event that is appended in between wakes
+            // this reader again.
             let newest = *self.newest.borrow_and_update();
-            match self.log.after(self.filter, self.last) {
+            match self.log.read_after(self.filter, self.last).await? {
                 Some(Next::Event(event)) => {
-                    self.last = event.number;
-                    return Some(Delivery::Event(event));
+                    self.last = event.sequence;
+                    return Ok(Some(Delivery::Event(event)));
                 }
-                Some(Next::Gap(gap)) => return Some(self.missed(gap)),
+                Some(Next::Gap(gap)) => return Ok(Some(self.missed(gap))),
                 Some(Next::End) => self.ended = true,
                 Some(Next::Pending) => {
-                    // An error says that the ring was evicted; the log will say so as well.
-                    let _evicted = self.newest.changed().await;
+                    // An error means that the ring was evicted; the log reports that as well.
+                    self.newest.changed().await.ok();
                 }
                 None => {
                     self.ended = true;
                     if self.last < newest {
-                        return Some(self.missed(Gap { from: self.last + 1, to: newest }));
+                        return Ok(Some(self.missed(Gap { from: self.last + 1, to: newest })));
                     }
                 }
             }
         }
-        None
+        Ok(None)
     }
     // ANCHOR_END: next
 
@@ -122,5 +95,4 @@ impl Subscription {
 }
 
 #[cfg(test)]
-#[path = "subscription_tests.rs"]
 mod tests;

@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use shared::cli::{Diagnosis, StageArgs};
+
+use crate::RUNC;
+use crate::doctor::diagnose;
 use crate::pin::{DEFAULT_IMAGE, IMAGE_PIN, read_pin};
 
 /// Which Docker, and which image.
@@ -20,6 +24,12 @@ pub struct DockerArgs {
         default_value = "unix:///var/run/docker.sock"
     )]
     pub docker_host: String,
+}
+
+impl StageArgs for DockerArgs {
+    async fn doctor(&self) -> Vec<Diagnosis> {
+        diagnose(self, RUNC).await
+    }
 }
 
 impl DockerArgs {

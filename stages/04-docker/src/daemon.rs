@@ -23,6 +23,7 @@ use bollard::query_parameters::{
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use shared::Hint;
 use tokio::io::AsyncWrite;
 
 /// For a call that changes nothing.
@@ -81,9 +82,8 @@ pub enum DaemonError {
     },
 }
 
-impl DaemonError {
-    /// What the operator can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+impl Hint for DaemonError {
+    fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotLocal { .. } => Some(
                 "set DOCKER_HOST to unix:///path: the counters of the containers can only be read \

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bollard::models::SystemInfo;
 use shared::Engine as _;
+use shared::Hint;
 use shared::cli::Diagnosis;
 
 use crate::args::DockerArgs;

@@ -9,11 +9,10 @@
 
 use bollard::models::ContainerCreateBody;
 use shared::{
-    BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Stream,
+    BoxFuture, Engine, Evidence, Hint, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Stream,
     Submission, Verdict,
 };
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::args::DockerArgs;
 use crate::cgroup::CgroupLayout;
@@ -69,9 +68,8 @@ pub enum EngineError {
     },
 }
 
-impl EngineError {
-    /// What the operator can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+impl Hint for EngineError {
+    fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Daemon(error) => error.hint(),
             Self::NoImage { .. } => {
@@ -118,7 +116,7 @@ impl DockerEngine {
             runtime_version: Some(version),
             image_digest: Some(image.clone()),
         };
-        let reaper = Reaper::new(daemon.clone());
+        let reaper = Reaper::start(daemon.clone()).await?;
         let orphans = reaper.remove_orphans().await?;
         tracing::info!(orphans, "removing the containers of dead instances");
         let (profile, seccomp) = (SandboxProfile::python(image), seccomp::profile().to_string());
@@ -178,7 +176,7 @@ impl DockerEngine {
         code: &str,
         limits: Limits,
     ) -> Result<(RunObservation, OutputBuffer, Container), IsolationError> {
-        let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
+        let job = Job::first(Submission::new(code, limits));
         let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
         let ran = run::run(&self.launcher, &job, &buffer, CancellationToken::new()).await?;
         let (observation, container) = ran.ok_or(IsolationError::Cancelled)?;
@@ -219,11 +217,11 @@ impl Engine for DockerEngine {
     fn evaluate<'a>(
         &'a self,
         job: &'a Job,
-        buffer: &'a OutputBuffer,
+        output: &'a OutputBuffer,
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict> {
         Box::pin(async move {
-            let (observation, container) = match run::run(&self.launcher, job, buffer, cancel).await
+            let (observation, container) = match run::run(&self.launcher, job, output, cancel).await
             {
                 Ok(Some(ran)) => ran,
                 Ok(None) => {

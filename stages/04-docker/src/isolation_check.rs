@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use shared::BoxFuture;
+use shared::Hint;
 
 use crate::cgroup::CgroupError;
 use crate::daemon::DaemonError;
@@ -78,9 +79,10 @@ impl IsolationError {
     pub fn mismatch(found: impl Into<String>) -> Self {
         Self::Mismatch { found: found.into(), hint: None }
     }
+}
 
-    /// What the operator can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+impl Hint for IsolationError {
+    fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Mismatch { hint, .. } => *hint,
             Self::Daemon(error) => error.hint(),

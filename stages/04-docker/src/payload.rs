@@ -68,7 +68,7 @@ mod tests {
         let mut submission = Submission::new("ab", limits);
         submission.stdin = b"in".to_vec();
         submission.files = vec![File { path: "d/f".into(), bytes: vec![0xff] }];
-        let job = Job { id: uuid::Uuid::nil(), submission };
+        let job = Job::first(submission);
         let nonce = Nonce::random();
         let (writer, mut reader) = tokio::io::duplex(1 << 10);
         write_payload(writer, &job, "main.py", &nonce).await.unwrap();

@@ -1,5 +1,7 @@
 //! What runs in a container: the image, the first process, and the file of the program.
 
+use shared::profile::PYTHON;
+
 /// Source of the in-container init, without a call of its functions. A sandbox that has another init
 /// calls `deliver` and `program` alone.
 pub const INIT_SOURCE: &str = include_str!("init.py");
@@ -18,7 +20,7 @@ pub struct SandboxProfile {
     /// The source of init, which receives the program and starts it.
     pub init: &'static str,
     /// The file name of the program, in its working directory.
-    pub main_file: &'static str,
+    pub main_file: String,
 }
 
 impl SandboxProfile {
@@ -29,7 +31,7 @@ impl SandboxProfile {
             interpreter: "/usr/bin/python3",
             interpreter_args: &["-c"],
             init: INIT,
-            main_file: shared::submission::MAIN_FILE,
+            main_file: PYTHON.main_file.into_owned(),
         }
     }
 

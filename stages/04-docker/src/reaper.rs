@@ -36,7 +36,9 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the attempts in progress may take after that.
 const LAST_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Before a failed removal is tried again for the first time; each further delay is twice as long.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// The longest delay.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Creates and removes containers.
@@ -90,16 +92,19 @@ impl Drop for Container {
 
 impl Reaper {
     /// A reaper for the containers of this process.
-    pub(crate) fn new(daemon: Daemon) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) async fn start(daemon: Daemon) -> Result<Arc<Self>, DaemonError> {
+        // Reads /proc.
+        let instance = tokio::task::spawn_blocking(InstanceId::this_process).await;
+        let shutting_down = |_| DaemonError::ShuttingDown { operation: "start the engine" };
+        Ok(Arc::new(Self {
             daemon,
-            instance: InstanceId::this_process(),
+            instance: instance.map_err(shutting_down)?,
             engine: Uuid::new_v4().simple().to_string(),
             tasks: TaskTracker::new(),
             give_up: CancellationToken::new(),
             pending_removals: Arc::new(Semaphore::new(MAX_PENDING_REMOVALS)),
             runtime: Handle::current(),
-        })
+        }))
     }
 
     /// The labels of a new container.
@@ -201,15 +206,24 @@ impl Reaper {
 
     /// Starts to remove the containers of dead instances, and returns their number.
     pub(crate) async fn remove_orphans(self: &Arc<Self>) -> Result<usize, DaemonError> {
-        let mut orphans = 0;
-        for (id, labels) in self.daemon.labelled(INSTANCE_LABEL).await? {
+        let containers = self.daemon.labelled(INSTANCE_LABEL).await?;
+        let own = self.instance.clone();
+        let is_orphan = move |labels: &HashMap<String, String>| {
             let instance = labels.get(INSTANCE_LABEL).and_then(|label| InstanceId::parse(label));
-            if instance.is_none_or(|instance| instance.is_gone(&self.instance)) {
-                self.remove_in_background(id, None, Duration::ZERO, None);
-                orphans += 1;
-            }
+            instance.is_none_or(|instance| instance.is_gone(&own))
+        };
+        // Reads /proc for each of them.
+        let orphans = tokio::task::spawn_blocking(move || -> Vec<String> {
+            let orphans = containers.into_iter().filter(|(_, labels)| is_orphan(labels));
+            orphans.map(|(id, _)| id).collect()
+        });
+        let shutting_down = |_| DaemonError::ShuttingDown { operation: "find orphans" };
+        let orphans = orphans.await.map_err(shutting_down)?;
+        let number = orphans.len();
+        for id in orphans {
+            self.remove_in_background(id, None, Duration::ZERO, None);
         }
-        Ok(orphans)
+        Ok(number)
     }
 
     /// The number of containers of this engine.

@@ -96,7 +96,7 @@ async fn supervise(
     let nonce = Nonce::random();
     let attached = launcher.daemon.attach(id).await?;
     let mut stdio = Stdio::new(attached.output, buffer, &nonce);
-    let main_file = launcher.profile.main_file;
+    let main_file = &launcher.profile.main_file;
     let payload = payload::write_payload(attached.input, job, main_file, &nonce);
     let mut sending = pin!(payload.fuse());
     let mut starting = pin!(launcher.daemon.start(id).fuse());

@@ -3,19 +3,26 @@
 //! What can be observed from outside is observed from outside. What a program inside reports counts
 //! only where it reports that an attempt failed.
 
+mod programs;
+
+use std::fmt;
 use std::time::{Duration, Instant};
 
+use shared::Hint;
 use shared::component::CheckResult;
 use shared::{
     BoxFuture, Engine, Job, Limits, Outcome, OutputBuffer, Stream, Submission, TestCase,
     TestableComponent, Verdict,
 };
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::engine::{DockerEngine, PROBE_LIMITS};
 use crate::error_chain::error_chain;
 use crate::isolation_check::IsolationError;
+use programs::{
+    ENVIRONMENT, FORKS, FULL, HOLES, HOST_FACTS, NETWORK, NO_EXEC, READ_ONLY, RESOLVER,
+    SYSTEM_CALLS,
+};
 
 /// When an evaluation is cancelled, from its start.
 const CANCEL_DELAY: Duration = Duration::from_secs(1);
@@ -33,6 +40,16 @@ pub enum Expected {
     ExitCode(i32),
     /// With this outcome.
     Outcome(Outcome),
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout(text) => write!(f, "exit code 0 and the output {text:?}"),
+            Self::ExitCode(code) => write!(f, "exit code {code}"),
+            Self::Outcome(outcome) => f.write_str(outcome.as_str()),
+        }
+    }
 }
 
 /// The name of a check, its program, the limits, and the expected end.
@@ -111,82 +128,6 @@ const RUNC_CHECKS: [OutcomeCheck; 3] = [
 const SHORT_WALL_TIME: Limits = Limits { timeout_seconds: 0.5, ..PROBE_LIMITS };
 const SHORT_CPU_TIME: Limits = Limits { cpu_seconds: 0.5, ..PROBE_LIMITS };
 
-const NETWORK: &str = "
-import socket
-assert [line.split(':')[0].strip() for line in open('/proc/net/dev')][2:] in ([], ['lo'])
-for address in ('192.0.2.1', 80), ('127.0.0.1', 80):
-    try: socket.create_connection(address, timeout=1)
-    except OSError: continue
-    raise SystemExit('connected')
-print('off')";
-
-const READ_ONLY: &str = "
-import os
-for path in '/x', '/etc/x', '/usr/x', '/var/tmp/x', '/root/x', '/work/x':
-    try: open(path, 'w')
-    except OSError: continue
-    raise SystemExit(path)
-print('read-only', end='')";
-
-const NO_EXEC: &str = "
-import shutil, subprocess
-shutil.copy('/usr/bin/python3', '/tmp/p')
-try: subprocess.run(['/tmp/p', '-c', '']); print('ran')
-except PermissionError: print('refused')";
-
-const FULL: &str = "
-import errno
-try:
-    for n in range(100):
-        with open(f'/tmp/{n}', 'wb') as f: f.write(bytes(1 << 20))
-except OSError as error: print('full' if error.errno == errno.ENOSPC else error)";
-
-const HOLES: &str = "
-import errno
-try: open('/tmp/holes', 'wb').truncate(10 << 30); print('10 GiB')
-except OSError as error: print('too large' if error.errno == errno.EFBIG else error)";
-
-const ENVIRONMENT: &str = "
-import os
-own = {'HOME', 'LC_CTYPE'} # the runtime's, and Python's
-print(set(os.environ) - own or 'empty')";
-
-const RESOLVER: &str = "print(open('/etc/resolv.conf').read().strip())";
-
-/// Makes system calls that no program needs, by their numbers on x86-64 and Arm, and sockets of
-/// families that are not namespaced. An error other than EPERM, ENOSYS and EAFNOSUPPORT would come
-/// from the kernel's code behind the filter.
-const SYSTEM_CALLS: &str = "
-import ctypes, platform, socket
-call = ctypes.CDLL(None, use_errno=True).syscall
-x86 = dict(io_uring_setup=425, ptrace=101, keyctl=250, bpf=321, userfaultfd=323, unshare=272,
-           perf_event_open=298, memfd_secret=447, memfd_create=319, modify_ldt=154, kcmp=312,
-           process_vm_readv=310, mount=165, inotify_init1=294, shmget=29, sysinfo=99, clone3=435)
-arm = dict(io_uring_setup=425, ptrace=117, keyctl=219, bpf=280, userfaultfd=282, unshare=97,
-           perf_event_open=241, memfd_secret=447, memfd_create=279, kcmp=272,
-           process_vm_readv=270, mount=40, inotify_init1=26, shmget=194, sysinfo=179, clone3=435)
-for name, number in (x86 if platform.machine() == 'x86_64' else arm).items():
-    ctypes.set_errno(0)
-    result, error = call(number, 0, 0, 0, 0, 0), ctypes.get_errno()
-    assert result == -1 and error in (1, 38), (name, result, error)
-for kind in (40, 1, 0), (17, 3, 0), (38, 5, 0), (16, 3, 0), (30, 1, 0), (2, 3, 1), (2, 1, 132):
-    try: socket.socket(*kind)
-    except OSError as error: assert error.errno in (1, 97), (kind, error)
-    else: raise AssertionError(kind)
-print('refused')";
-
-const HOST_FACTS: &str = "
-import os
-for path in ('/proc/sys/kernel/random/boot_id', '/proc/meminfo', '/proc/loadavg', '/proc/cmdline',
-             '/proc/stat', '/proc/uptime', '/proc/modules'):
-    assert not os.path.exists(path) or open(path).read() == '', path
-assert os.listdir('/sys') == os.listdir('/proc/sys') == []
-assert 'docker' not in open('/proc/self/cgroup').read()
-try: raise SystemExit(os.getloadavg())
-except OSError: print('nothing')";
-
-const FORKS: &str = "import os, time\nwhile os.fork(): pass\ntime.sleep(5)";
-
 impl TestableComponent for DockerEngine {
     fn name(&self) -> &'static str {
         "docker engine"
@@ -245,7 +186,7 @@ pub fn check_outcome<'a>(
             Ok(format!("decided by {}", verdict.evidence.decided_by))
         } else {
             let output: String = output.chars().take(MAX_OUTPUT_CHARS).collect();
-            Err(format!("expected {expected:?}, got {verdict:?}\n{output}"))
+            Err(format!("expected {expected}, got {}\n{output}", describe(&verdict)))
         }
     })
 }
@@ -261,12 +202,21 @@ async fn run_with_cancel(
     limits: Limits,
     cancel: CancellationToken,
 ) -> (Verdict, String) {
-    let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
+    let job = Job::first(Submission::new(code, limits));
     let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
     let verdict = engine.evaluate(&job, &buffer, cancel).await;
     let [stdout, stderr] =
         [Stream::Stdout, Stream::Stderr].map(|stream| buffer.output(stream).text);
     (verdict, stdout + &stderr)
+}
+
+/// A verdict in one line.
+fn describe(verdict: &Verdict) -> String {
+    let mut text = format!("{} by {}", verdict.outcome.as_str(), verdict.evidence.decided_by);
+    if let Some(code) = verdict.exit_code {
+        text = format!("{text}, exit code {code}");
+    }
+    verdict.error.as_ref().map_or(text.clone(), |error| format!("{text}: {error}"))
 }
 
 async fn check_long_write(engine: &dyn Engine) -> CheckResult {
@@ -275,7 +225,7 @@ async fn check_long_write(engine: &dyn Engine) -> CheckResult {
     if output.len() == 200_001 && verdict.exit_code == Some(0) {
         Ok("200,001 bytes".to_owned())
     } else {
-        Err(format!("{} bytes of 200,001 arrived: {verdict:?}", output.len()))
+        Err(format!("{} bytes of 200,001 arrived: {}", output.len(), describe(&verdict)))
     }
 }
 
@@ -285,7 +235,7 @@ async fn check_nothing_is_left(engine: &dyn Engine) -> CheckResult {
     for _ in 0..2 {
         let (verdict, output) = run_once(engine, code, PROBE_LIMITS).await;
         if output.trim_end() != "['main.py']" {
-            return Err(format!("a fresh sandbox has {output}: {verdict:?}"));
+            return Err(format!("a fresh sandbox has {output}: {}", describe(&verdict)));
         }
     }
     Ok("the second program did not see what the first had written".to_owned())
@@ -304,6 +254,6 @@ async fn check_cancel(engine: &dyn Engine) -> CheckResult {
     if verdict.outcome == Outcome::Cancelled && elapsed < CANCEL_TIMEOUT {
         Ok(format!("after {} ms, cancelled after 1,000", elapsed.as_millis()))
     } else {
-        Err(format!("after {} ms: {verdict:?}", elapsed.as_millis()))
+        Err(format!("after {} ms: {}", elapsed.as_millis(), describe(&verdict)))
     }
 }

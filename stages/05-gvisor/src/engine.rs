@@ -40,10 +40,10 @@ impl Engine for GVisorEngine {
     fn evaluate<'a>(
         &'a self,
         job: &'a Job,
-        buffer: &'a OutputBuffer,
+        output: &'a OutputBuffer,
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict> {
-        self.inner.evaluate(job, buffer, cancel)
+        self.inner.evaluate(job, output, cancel)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

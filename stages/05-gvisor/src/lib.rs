@@ -22,6 +22,7 @@
 //! | Docker's seccomp profile has no effect: other system calls work, in gVisor's kernel | `ctypes.CDLL(None).unshare(0x10000000)` |
 //! | a program can recognise gVisor | `platform.release()`, and a clock of 50 µs |
 
+mod args;
 mod doctor;
 mod engine;
 mod isolation_check;
@@ -29,6 +30,7 @@ mod runsc_command;
 mod runtime;
 mod self_test;
 
+pub use args::GVisorArgs;
 pub use doctor::diagnose;
 pub use engine::GVisorEngine;
 pub use runsc_command::{RunscCommandError, run_runsc, runsc_version};

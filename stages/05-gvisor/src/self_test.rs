@@ -58,11 +58,10 @@ impl GVisorEngine {
     /// Under gVisor a fork bomb ends its whole sandbox, with exit code 2 and no output.
     async fn check_fork_bomb(&self) -> CheckResult {
         let (verdict, _) = run_once(&self.inner, FORK_BOMB, FORK_BOMB_LIMITS).await;
+        let end = format!("{} by {}", verdict.outcome.as_str(), verdict.evidence.decided_by);
         match verdict.outcome {
-            Outcome::PidsExceeded | Outcome::MemoryExceeded => {
-                Ok(format!("{} by {}", verdict.outcome.as_str(), verdict.evidence.decided_by))
-            }
-            _ => Err(format!("a fork bomb ended as {verdict:?}")),
+            Outcome::PidsExceeded | Outcome::MemoryExceeded => Ok(end),
+            _ => Err(format!("a fork bomb ended as {end}")),
         }
     }
 }

@@ -46,6 +46,15 @@ impl Client {
         Response { status, headers, body }
     }
 
+    /// `GET path`, without reading the body: the response of a stream has no end.
+    ///
+    /// # Panics
+    ///
+    /// When there is no response.
+    pub async fn open(&self, path: &str) -> reqwest::Response {
+        self.request(Method::GET, path).send().await.expect("the stage responds")
+    }
+
     /// `GET path`.
     pub async fn get(&self, path: &str) -> Response {
         self.send(self.request(Method::GET, path)).await

@@ -9,7 +9,6 @@ use shared::{
     Submission, TestCase, TestableComponent, Verdict,
 };
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 /// Limits that no well-behaved test program reaches.
 pub const TEST_LIMITS: Limits = Limits {
@@ -41,7 +40,7 @@ pub async fn run(engine: &dyn Engine, code: &str, limits: Limits) -> Run {
 /// Runs `submission` on `engine`.
 pub async fn run_submission(engine: &dyn Engine, submission: Submission) -> Run {
     let buffer = OutputBuffer::new(submission.limits.output_bytes, Box::new(|_, _, _| {}));
-    let job = Job { id: Uuid::now_v7(), submission };
+    let job = Job::first(submission);
     let verdict = engine.evaluate(&job, &buffer, CancellationToken::new()).await;
     let [stdout, stderr] =
         [Stream::Stdout, Stream::Stderr].map(|stream| buffer.output(stream).text);

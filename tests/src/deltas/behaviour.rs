@@ -46,7 +46,7 @@ pub fn between(one: (u16, &Transcript), other: (u16, &Transcript)) -> Result<Str
 
 /// A step, whatever it was answered.
 fn asked(step: &Played) -> (&str, &str, &[String]) {
-    (&step.act, &step.title, &step.request)
+    (&step.group, &step.title, &step.request)
 }
 
 fn status(step: &Played) -> &str {
@@ -61,10 +61,11 @@ fn statuses(differing: &[(&Played, &Played)], before: u16, after: u16) -> Result
         return Ok(text);
     }
     writeln!(text, "\n| step | | stage {before:02} | stage {after:02} |\n|---|---|---|---|")?;
-    let mut act = "";
+    let mut group = "";
     for (a, b) in changed {
-        let shown = if act == a.act { String::new() } else { format!("**{}**", plain(&a.act)) };
-        act = &a.act;
+        let shown =
+            if group == a.group { String::new() } else { format!("**{}**", plain(&a.group)) };
+        group = &a.group;
         let (one, other) = (plain(status(a)), plain(status(b)));
         writeln!(text, "| {shown} | {} | {one} | {other} |", plain(&a.title))?;
     }
@@ -76,7 +77,7 @@ fn lines(differing: &[(&Played, &Played)]) -> String {
     let (mut shown, mut again) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for (one, other) in differing {
-        let name = format!("{}: {}", one.act, one.title);
+        let name = format!("{}: {}", one.group, one.title);
         let step = step_lines(one, other, &mut seen);
         if step.iter().any(|line| line.starts_with(['+', '-']) && !is_count(line)) {
             shown.push(format!("@@ {name} @@"));

@@ -61,7 +61,7 @@ pub struct Cells {
 
 /// Where the committed matrix lies.
 pub fn snapshot() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/matrix__matrix.snap")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/snapshots/matrix.snap")
 }
 
 impl Cells {

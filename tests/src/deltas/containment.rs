@@ -7,15 +7,15 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::cells::{Cell, Cells};
 use super::markdown::{self, plain};
-use crate::probe::{Group, Header};
-use crate::promise::Promises;
+use crate::attack::expectations::Expectations;
+use crate::attack::probe::{Group, Header};
 
 /// The matrix, and what has to be known of its probes.
 #[derive(Debug)]
 pub struct Facts {
     cells: Cells,
     headers: BTreeMap<String, Header>,
-    promises: Promises,
+    expectations: Expectations,
 }
 
 impl Facts {
@@ -24,8 +24,9 @@ impl Facts {
     /// # Errors
     ///
     /// When the matrix and the list of probes are not about the same ones.
-    pub fn new(cells: Cells, headers: Vec<Header>, promises: Promises) -> Result<Self> {
-        let headers: BTreeMap<_, _> = headers.into_iter().map(|it| (it.id.clone(), it)).collect();
+    pub fn new(cells: Cells, headers: Vec<Header>, expectations: Expectations) -> Result<Self> {
+        let headers: BTreeMap<_, _> =
+            headers.into_iter().map(|header| (header.id.clone(), header)).collect();
         let rows = cells.rows.iter().map(|(id, _)| id.as_str());
         let unknown: Vec<_> = rows.clone().filter(|id| !headers.contains_key(*id)).collect();
         let missing: Vec<_> =
@@ -35,7 +36,7 @@ impl Facts {
             "the committed matrix is not of these probes (no probe: {unknown:?}; no row: \
              {missing:?}); measure it with `just matrix`"
         );
-        Ok(Self { cells, headers, promises })
+        Ok(Self { cells, headers, expectations })
     }
 
     fn header(&self, id: &str) -> Result<&Header> {
@@ -139,8 +140,11 @@ impl Facts {
     pub fn escaped(&self, stage: u16) -> Result<String> {
         let column = self.cells.column(stage)?;
         let total = column.len();
-        let escaped: Vec<&str> =
-            column.into_iter().filter(|(_, cell)| **cell == Cell::Escaped).map(|it| it.0).collect();
+        let escaped: Vec<&str> = column
+            .into_iter()
+            .filter(|(_, cell)| **cell == Cell::Escaped)
+            .map(|(id, _)| id)
+            .collect();
         let mut text = markdown::opening();
         if escaped.is_empty() {
             writeln!(text, "None of the {total} probes escapes from stage {stage:02}.")?;
@@ -181,9 +185,9 @@ impl Facts {
     }
 
     fn reason(&self, id: &str, stage: u16) -> Option<&str> {
-        let mut residuals = self.promises.residuals.iter();
-        let found = residuals.find(|it| it.probe == id && it.on(stage));
-        found.map(|residual| residual.reason.trim())
+        let mut known_gaps = self.expectations.known_gaps.iter();
+        let found = known_gaps.find(|gap| gap.probe == id && gap.on(stage));
+        found.map(|known_gap| known_gap.reason.trim())
     }
 
     /// The Markdown of how many probes of each group escape from `stage`.
@@ -234,22 +238,22 @@ mod tests {
 
     use super::super::cells::tests::text;
     use super::*;
-    use crate::probe::header::tests::EXAMPLE;
-    use crate::promise::Residual;
+    use crate::attack::expectations::KnownGap;
+    use crate::attack::probe::header::tests::EXAMPLE;
 
     fn facts(rows: &[(&str, &str, &str)]) -> Facts {
         let headers = rows.iter().map(|(id, _, _)| {
             let code = EXAMPLE.replace("network/tcp", id).replace("Connect to", id);
             Header::parse(&code, Path::new("x")).unwrap()
         });
-        let residual = Residual {
+        let known_gap = KnownGap {
             probe: "kernel/b".to_owned(),
             from: 4,
             until: 4,
             reason: "Nobody can help `it`.".to_owned(),
         };
-        let promises = Promises { residuals: vec![residual], controls: Vec::new() };
-        Facts::new(Cells::parse(&text(rows)).unwrap(), headers.collect(), promises).unwrap()
+        let expectations = Expectations { known_gaps: vec![known_gap], controls: Vec::new() };
+        Facts::new(Cells::parse(&text(rows)).unwrap(), headers.collect(), expectations).unwrap()
     }
 
     const ROWS: [(&str, &str, &str); 5] = [
@@ -300,7 +304,7 @@ mod tests {
     #[test]
     fn a_matrix_of_other_probes_is_refused() {
         let cells = Cells::parse(&text(&ROWS)).unwrap();
-        let error = Facts::new(cells, Vec::new(), Promises::default()).unwrap_err().to_string();
+        let error = Facts::new(cells, Vec::new(), Expectations::default()).unwrap_err().to_string();
         assert!(error.contains("no probe: [\"host-files/a\""), "{error}");
     }
 }

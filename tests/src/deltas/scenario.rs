@@ -14,19 +14,19 @@ use serde::Deserialize;
 /// How long an answer may take, in seconds, unless the step says otherwise.
 const PATIENCE: u64 = 60;
 
-/// All acts, in their order.
+/// All groups, in their order.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Each has a server of its own.
-    #[serde(rename = "act")]
-    pub acts: Vec<Act>,
+    #[serde(rename = "group")]
+    pub groups: Vec<ScenarioGroup>,
 }
 
 /// Some steps on one server.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Act {
+pub struct ScenarioGroup {
     /// A few words.
     pub title: String,
     /// Command-line flags of the server.
@@ -87,10 +87,10 @@ impl Scenario {
     /// When it says something that it cannot say; the message names the step.
     pub fn parse(text: &str) -> Result<Self> {
         let scenario: Self = toml::from_str(text)?;
-        for act in &scenario.acts {
+        for group in &scenario.groups {
             let mut kept = BTreeSet::new();
-            for step in &act.steps {
-                step.check(&kept).with_context(|| format!("{}: {}", act.title, step.title))?;
+            for step in &group.steps {
+                step.check(&kept).with_context(|| format!("{}: {}", group.title, step.title))?;
                 kept.extend(step.keep.keys().map(String::as_str));
             }
         }
@@ -150,16 +150,16 @@ mod tests {
     use super::*;
 
     const GOOD: &str = r#"
-[[act]]
+[[group]]
 title = "A"
-[[act.step]]
+[[group.step]]
 title = "s"
 send = "POST /eval"
 keep = { one = "/id" }
-[[act.step]]
+[[group.step]]
 title = "t"
 send = "GET /eval/{one}"
-[[act.step]]
+[[group.step]]
 title = "r"
 restart = true
 "#;
@@ -167,13 +167,13 @@ restart = true
     #[test]
     fn a_good_scenario_is_read() {
         let scenario = Scenario::parse(GOOD).unwrap();
-        assert_eq!(scenario.acts[0].steps.len(), 3);
-        assert_eq!(scenario.acts[0].steps[1].patience(), Duration::from_mins(1));
+        assert_eq!(scenario.groups[0].steps.len(), 3);
+        assert_eq!(scenario.groups[0].steps[1].patience(), Duration::from_mins(1));
     }
 
     #[test]
     fn the_scenario_of_this_repository_can_be_read() {
-        assert!(Scenario::load().unwrap().acts.len() > 5);
+        assert!(Scenario::load().unwrap().groups.len() > 5);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What one stage answered to every step of the scenario, as a text file that can be read back.
 //!
 //! ```text
-//! == act
+//! == group
 //! -- step
 //! > what was sent
 //! < what was answered
@@ -12,15 +12,15 @@ use anyhow::{Result, bail};
 /// A whole scenario, played on one stage.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Transcript {
-    /// The steps of all acts.
+    /// The steps of all groups.
     pub steps: Vec<Played>,
 }
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Played {
-    /// The act's title.
-    pub act: String,
+    /// The group's title.
+    pub group: String,
     /// The step's title.
     pub title: String,
     /// What was sent, by lines.
@@ -33,11 +33,11 @@ impl Transcript {
     /// The text of the file.
     pub fn text(&self) -> String {
         let mut lines = Vec::new();
-        let mut act = None;
+        let mut group = None;
         for step in &self.steps {
-            if act != Some(&step.act) {
-                lines.push(format!("== {}", step.act));
-                act = Some(&step.act);
+            if group != Some(&step.group) {
+                lines.push(format!("== {}", step.group));
+                group = Some(&step.group);
             }
             lines.push(format!("-- {}", step.title));
             lines.extend(step.request.iter().map(|line| format!("> {line}")));
@@ -53,14 +53,14 @@ impl Transcript {
     /// When a line is none of the four kinds, or stands before it can.
     pub fn parse(text: &str) -> Result<Self> {
         let mut transcript = Self::default();
-        let mut act = "";
+        let mut group = "";
         for (number, line) in (1..).zip(text.lines()) {
             let (kind, rest) = line.split_at_checked(3).unwrap_or((line, ""));
             match (kind, transcript.steps.last_mut()) {
-                ("== ", _) => act = rest,
-                ("-- ", _) if !act.is_empty() => {
-                    let (act, title) = (act.to_owned(), rest.to_owned());
-                    transcript.steps.push(Played { act, title, ..Played::default() });
+                ("== ", _) => group = rest,
+                ("-- ", _) if !group.is_empty() => {
+                    let (group, title) = (group.to_owned(), rest.to_owned());
+                    transcript.steps.push(Played { group, title, ..Played::default() });
                 }
                 (_, Some(step)) if line.starts_with("> ") => step.request.push(line[2..].into()),
                 (_, Some(step)) if line.starts_with("< ") => step.answer.push(line[2..].into()),
@@ -75,9 +75,14 @@ impl Transcript {
 pub(super) mod tests {
     use super::*;
 
-    pub(crate) fn step(act: &str, title: &str, answer: &[&str]) -> Played {
+    pub(crate) fn step(group: &str, title: &str, answer: &[&str]) -> Played {
         let answer = answer.iter().map(|&line| line.to_owned()).collect();
-        Played { act: act.into(), title: title.into(), request: vec!["GET /x".to_owned()], answer }
+        Played {
+            group: group.into(),
+            title: title.into(),
+            request: vec!["GET /x".to_owned()],
+            answer,
+        }
     }
 
     #[test]
@@ -93,7 +98,8 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_no_transcript_is_refused() {
-        for text in ["-- step before an act\n", "== a\n> sent by no step\n", "== a\n-- b\nwhat\n"] {
+        for text in ["-- step before an group\n", "== a\n> sent by no step\n", "== a\n-- b\nwhat\n"]
+        {
             assert!(Transcript::parse(text).is_err(), "{text}");
         }
     }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use similar::{ChangeTag, TextDiff};
 
 use super::markdown;
-use crate::stages::Stage;
+use crate::support::stages::Stage;
 
 /// Unchanged lines round a change.
 const CONTEXT: usize = 2;
@@ -31,11 +31,11 @@ impl Wiring {
     ///
     /// When it is not there.
     pub fn read(stage: &Stage) -> Result<Self> {
-        let file = stage.folder.join("src/main.rs");
+        let file = stage.dir.join("src/main.rs");
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read {}", file.display()))?;
-        let folder = stage.folder.file_name().unwrap_or_default().to_string_lossy();
-        let path = format!("stages/{folder}/src/main.rs");
+        let dir = stage.dir.file_name().unwrap_or_default().to_string_lossy();
+        let path = format!("stages/{dir}/src/main.rs");
         Ok(Self { stage: stage.number, path, text: without_anchors(&text) })
     }
 }

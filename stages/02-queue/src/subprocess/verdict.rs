@@ -1,9 +1,9 @@
-//! From what was seen of a process to how the evaluation ended.
+//! From the observation of a process to the verdict on the evaluation.
 //!
-//! Resource limits have few witnesses on the host: a process that is refused memory or file space
-//! gets an error of its own and ends as it likes, so such an end is `exited` with the program's exit
-//! code. Only the signal for processor time says which limit it was. Control groups, two stages
-//! later, count all of it.
+//! The host can hardly tell which limit ended a process: a process that is refused memory or file
+//! space gets an error and may end in any way, so such an end is `exited` with the program's exit
+//! code. Only the signal for processor time names its limit. Control groups, two stages later, count
+//! all of it.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -11,46 +11,50 @@ use std::time::Duration;
 
 use shared::{Evidence, Limits, Outcome, Usage, Verdict};
 
-/// Why the engine stopped watching.
+/// Why the engine stopped the program, or the program stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// The program ended.
-    ByItself,
+pub(super) enum StopReason {
+    /// The program ended by itself.
+    Exited,
     /// Its wall-clock time was over.
-    OutOfTime,
-    /// It wrote more than is kept.
-    OutputFull,
-    /// Somebody cancelled it.
+    TimedOut,
+    /// It wrote more than the limit.
+    OutputLimit,
+    /// It was cancelled.
     Cancelled,
 }
 
 pub(super) fn verdict(
-    ended: Ended,
+    stop: StopReason,
     status: ExitStatus,
     wall: Duration,
     cpu: Option<Duration>,
     limits: &Limits,
 ) -> Verdict {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let verdict = match ended {
-        Ended::Cancelled => Verdict::new(Outcome::Cancelled, Evidence::new("cancelled")),
-        Ended::OutOfTime => Verdict::new(Outcome::WallTimeExceeded, Evidence::new("wall_clock")),
-        Ended::OutputFull => Verdict::new(Outcome::OutputExceeded, Evidence::new("output_bytes")),
-        Ended::ByItself => by_itself(status, cpu, limits),
+    let verdict = match stop {
+        StopReason::Cancelled => Verdict::new(Outcome::Cancelled, Evidence::new("cancelled")),
+        StopReason::TimedOut => {
+            Verdict::new(Outcome::WallTimeExceeded, Evidence::new("wall_clock"))
+        }
+        StopReason::OutputLimit => {
+            Verdict::new(Outcome::OutputExceeded, Evidence::new("output_bytes"))
+        }
+        StopReason::Exited => exited(status, cpu, limits),
     };
     let usage = Usage { wall_ms: millis(wall), cpu_ms: cpu.map(millis), ..Usage::default() };
     Verdict { usage: Some(usage), ..verdict }
 }
 
-fn by_itself(status: ExitStatus, cpu: Option<Duration>, limits: &Limits) -> Verdict {
+fn exited(status: ExitStatus, cpu: Option<Duration>, limits: &Limits) -> Verdict {
     let Some(signal) = status.signal() else {
         let verdict = Verdict::new(Outcome::Exited, Evidence::new("exit_status"));
         return Verdict { exit_code: status.code(), ..verdict };
     };
     let name = signal_name(signal);
-    // Anybody can send this signal; only together with the time used up does it mean the limit. The
-    // kernel holds the limit against a clock that samples, and reports by one that measures: on a
-    // busy machine the second was seen at 0.9 of the first. Half leaves room for worse.
+    // Any process can send this signal; only together with the used time does it mean the limit.
+    // RLIMIT_CPU is enforced on tick-sampled time, while /proc reports precise time: on a busy machine
+    // the second was measured at 0.9 of the first. Half leaves room for worse.
     let used_up = cpu.is_some_and(|cpu| cpu.as_secs_f64() >= limits.cpu_seconds.ceil() * 0.5);
     if matches!(name.as_str(), "SIGXCPU" | "SIGKILL") && used_up {
         let evidence = Evidence::new("rlimit_cpu").with("signal", name.clone());
@@ -60,7 +64,7 @@ fn by_itself(status: ExitStatus, cpu: Option<Duration>, limits: &Limits) -> Verd
     Verdict { signal: Some(name), ..verdict }
 }
 
-/// The name of a signal a program can die of, such as `SIGSEGV` for 11, as numbered on Linux x86-64
+/// The name of a signal that can end a program, such as `SIGSEGV` for 11, as numbered on Linux x86-64
 /// and Arm; `SIG34` for one without a name.
 pub fn signal_name(number: i32) -> String {
     const NAMES: [(i32, &str); 17] = [
@@ -101,7 +105,7 @@ mod tests {
             open_files: 0,
         };
         let cpu = Some(Duration::from_secs(cpu_seconds));
-        verdict(Ended::ByItself, ExitStatus::from_raw(status), Duration::ZERO, cpu, &limits)
+        verdict(StopReason::Exited, ExitStatus::from_raw(status), Duration::ZERO, cpu, &limits)
     }
 
     #[test]

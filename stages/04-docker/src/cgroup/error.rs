@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::Controller;
+use shared::Hint;
 
 /// Why a cgroup operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -66,21 +67,6 @@ pub enum CgroupError {
 }
 
 impl CgroupError {
-    /// What the operator can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::NotMounted | Self::ControllerNotMounted { .. } => Some(
-                "mount cgroups under /sys/fs/cgroup, with the controllers cpu, cpuacct, memory and \
-                 pids",
-            ),
-            Self::Read { .. } | Self::ContainerNotFound { .. } => Some(
-                "run this on Docker's own machine, outside of any container: the counters of a \
-                 container can only be read there",
-            ),
-            Self::Create { .. } | Self::Remove { .. } | Self::Write { .. } => None,
-        }
-    }
-
     /// For an operation that is done when its file or directory does not exist.
     pub(super) fn ignore_not_found(self) -> Result<(), Self> {
         match &self {
@@ -93,6 +79,22 @@ impl CgroupError {
                 Ok(())
             }
             _ => Err(self),
+        }
+    }
+}
+
+impl Hint for CgroupError {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotMounted | Self::ControllerNotMounted { .. } => Some(
+                "mount cgroups under /sys/fs/cgroup, with the controllers cpu, cpuacct, memory and \
+                 pids",
+            ),
+            Self::Read { .. } | Self::ContainerNotFound { .. } => Some(
+                "run this on Docker's own machine, outside of any container: the counters of a \
+                 container can only be read there",
+            ),
+            Self::Create { .. } | Self::Remove { .. } | Self::Write { .. } => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use harness::{TEST_LIMITS, run_submission};
+use shared::Hint as _;
 use shared::{Engine as _, Limits, Outcome, TestableComponent as _};
 use stage_04_docker::{DockerArgs, DockerEngine, EngineError, IsolationError, RUNC, Runtime};
 

@@ -9,7 +9,6 @@ use shared::{Engine as _, Job, Outcome, OutputBuffer};
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{SLEEP, args, docker, engine, run, submission, wait_until_removed};
 
@@ -18,7 +17,7 @@ async fn a_dropped_evaluation_leaves_no_container() {
     let engine = engine().await;
     // Before there is a container, while it is created, while it starts, while it runs.
     for millis in [0, 3, 20, 100, 600] {
-        let job = Job { id: Uuid::now_v7(), submission: submission(SLEEP) };
+        let job = Job::first(submission(SLEEP));
         let buffer = OutputBuffer::new(1 << 10, Box::new(|_, _, _| {}));
         let evaluation = engine.evaluate(&job, &buffer, CancellationToken::new());
         let dropped = tokio::time::timeout(Duration::from_millis(millis), evaluation).await;
@@ -32,7 +31,7 @@ async fn a_dropped_evaluation_leaves_no_container() {
 async fn an_evaluation_can_be_cancelled_at_any_moment() {
     let engine = engine().await;
     for millis in [0, 3, 20, 100, 600] {
-        let job = Job { id: Uuid::now_v7(), submission: submission(SLEEP) };
+        let job = Job::first(submission(SLEEP));
         let buffer = OutputBuffer::new(1 << 10, Box::new(|_, _, _| {}));
         let cancel = CancellationToken::new();
         let soon = cancel.clone();

@@ -1,6 +1,7 @@
 //! The engine on gVisor, with real Docker and real runsc.
 
 use harness::{TEST_LIMITS, run};
+use shared::Hint as _;
 use shared::{Engine as _, Evidence, Limits, Outcome};
 use stage_04_docker::{DockerArgs, DockerEngine, EngineError, Runtime, error_chain};
 use stage_05_gvisor::{GVisorEngine, RUNSC, host_pids_limit};

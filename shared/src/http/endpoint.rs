@@ -1,0 +1,209 @@
+//! The one way of a request into a service, and of its response out of it, whatever web server or
+//! test it comes from.
+//!
+//! | attack | setting | test |
+//! |---|---|---|
+//! | half a body, then silence | `body_timeout` | `half_a_body_is_refused` |
+//! | a body of a gigabyte | `max_body_bytes` or the limit of the route, counted while reading | `a_large_body_is_refused` |
+//! | a body from a client that may not send any | the head is judged before the body is read | `a_head_that_is_refused_costs_no_body` |
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::{BodyExt, BodyStream, LengthLimitError, Limited, StreamBody};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::{ApiService, Body, BodyPolicy, Problem, Request, Response, ServerOptions, full};
+use crate::RequestContext;
+use crate::error::BoxError;
+
+/// The header of the request id, in both directions.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The address of the client, which an adapter puts into the extensions of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// The body of a request that is read as a stream. In the extensions, which have to be `Clone`; the
+/// first call of [`take_body_stream`] takes it.
+#[derive(Clone)]
+struct StreamedBody(Arc<Mutex<Option<Body>>>);
+
+/// The body of a request whose [`BodyPolicy`] is `Streamed`. None when it was taken already.
+pub fn take_body_stream(request: &Request) -> Option<Body> {
+    let StreamedBody(body) = request.extensions().get()?;
+    body.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// A service behind the checks, limits and headers that every request has.
+pub struct Endpoint {
+    service: Arc<dyn ApiService>,
+    options: ServerOptions,
+    shutdown: CancellationToken,
+}
+
+impl Endpoint {
+    /// An endpoint over `service`. Streaming bodies end when `shutdown` is cancelled.
+    pub fn new(
+        service: Arc<dyn ApiService>,
+        options: ServerOptions,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { service, options, shutdown }
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &ServerOptions {
+        &self.options
+    }
+
+    /// Cancelled when the server stops.
+    pub fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    // ANCHOR: answer
+    /// Answers a request from any adapter.
+    pub async fn answer<B>(&self, request: http::Request<B>) -> Response
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let started = Instant::now();
+        let (mut head, body) = request.into_parts();
+        let context = context(&head);
+        head.extensions.insert(context.clone());
+        let RequestContext { request_id, .. } = context;
+        let is_head = head.method == Method::HEAD;
+        let span = tracing::info_span!("request", %request_id, method = %head.method);
+        async {
+            let mut response = match self.read(head, body).await {
+                Ok(request) => self.service.call(request).await,
+                Err(problem) => problem.into_response(&request_id),
+            };
+            if is_head {
+                response = without_body(response);
+            }
+            set_headers(response.headers_mut(), &request_id);
+            let (status, millis) = (response.status().as_u16(), started.elapsed().as_millis());
+            tracing::debug!(status, millis, "answered");
+            end_on_shutdown(response, self.shutdown.clone())
+        }
+        .instrument(span)
+        .await
+    }
+    // ANCHOR_END: answer
+
+    /// Checks the head of a request, then reads its body within the limits of its operation. On an
+    /// error the body may be unread: the connection is closed then.
+    async fn read<B>(&self, mut head: Parts, body: B) -> Result<Request, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let close = Problem::with_connection_close;
+        self.options.check_origin(&head.method, &head.headers).map_err(close)?;
+        let max_bytes = match self.service.admit(&mut head).await {
+            Ok(BodyPolicy::Buffered { max_bytes }) => {
+                max_bytes.unwrap_or(self.options.max_body_bytes)
+            }
+            Ok(BodyPolicy::Streamed { max_bytes }) => {
+                let body = self.stream(Limited::new(body, max_bytes));
+                let body = Arc::new(Mutex::new(Some(body)));
+                head.extensions.insert(StreamedBody(body));
+                return Ok(Request::from_parts(head, Bytes::new()));
+            }
+            // hyper discards a small unread body, and closes the connection after a large one.
+            Err(problem) => return Err(problem),
+        };
+        let read = Limited::new(body, max_bytes).collect();
+        let body = match timeout(self.options.body_timeout, read).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return Err(close(too_large(max_bytes)));
+            }
+            Ok(Err(_)) => {
+                let detail = "the body was cut off or is not what its header announces";
+                return Err(close(Problem::new(StatusCode::BAD_REQUEST, detail)));
+            }
+            Err(_) => {
+                let seconds = self.options.body_timeout.as_secs();
+                let detail = format!("send the whole body within {seconds} s");
+                return Err(close(Problem::new(StatusCode::REQUEST_TIMEOUT, detail)));
+            }
+        };
+        Ok(Request::from_parts(head, body))
+    }
+
+    /// A body whose parts each have a deadline.
+    fn stream<B>(&self, body: Limited<B>) -> Body
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let limit = self.options.body_timeout;
+        let frames = stream::try_unfold(Box::pin(body), move |mut body| async move {
+            match timeout(limit, body.frame()).await {
+                Ok(Some(Ok(frame))) => Ok(Some((frame, body))),
+                Ok(Some(Err(error))) => Err(error),
+                Ok(None) => Ok(None),
+                Err(elapsed) => Err(elapsed.into()),
+            }
+        });
+        Body::new(StreamBody::new(frames.into_stream()))
+    }
+}
+
+fn context(head: &Parts) -> RequestContext {
+    let text = |name: &HeaderName| head.headers.get(name)?.to_str().ok();
+    let mut context = RequestContext::with_request_id(text(&REQUEST_ID));
+    context.peer = head.extensions.get().map(|PeerAddr(address)| address.ip());
+    let key = HeaderName::from_static("idempotency-key");
+    context.idempotency_key = text(&key).map(str::to_owned);
+    context
+}
+
+fn too_large(max_bytes: usize) -> Problem {
+    let detail = format!("send a body of at most {max_bytes} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+}
+
+/// The answer to `HEAD`: the headers of the answer to `GET`, its length among them if it is known.
+fn without_body(mut response: Response) -> Response {
+    if let Some(length) = response.body().size_hint().exact().filter(|length| *length > 0) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    response.map(|_body| full(""))
+}
+
+/// The headers of every response.
+fn set_headers(headers: &mut HeaderMap, request_id: &str) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+}
+
+/// The same response, with a body that ends when `shutdown` is cancelled if its length is unknown: an
+/// event stream has no end of its own.
+fn end_on_shutdown(response: Response, shutdown: CancellationToken) -> Response {
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    response.map(|body| {
+        let frames = BodyStream::new(body).take_until(shutdown.cancelled_owned());
+        Body::new(StreamBody::new(frames))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,373 @@
+//! The ledger: the state machine of every evaluation that has not ended, and the only writer of its
+//! state.
+//!
+//! ```text
+//!            accept              start              finish
+//! submission ─────▶ queued ──────────────▶ running ──────────▶ ended ─▶ archive
+//!                     └──── cancel, finish ───────────────────▶
+//! ```
+//!
+//! Each transition has three steps: it is decided under the lock, committed to the [`Journal`]
+//! without the lock, and then applied and published under the lock. The phase of an entry reserves
+//! the transition meanwhile: only one of a finished run, a cancellation and a lost worker can end an
+//! evaluation, whichever comes first. A transition runs in a task of its own, so that a client that
+//! disconnects does not stop it halfway.
+
+mod table;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use shared::output::OutputListener;
+use shared::{
+    Evaluation, EvaluationsError, EventSink, Job, Outcome, OutputBuffer, Page, Query,
+    RequestContext, SandboxInfo, Submission, Verdict,
+};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::archive::{Archive, paginate};
+use crate::journal::{Accepted, Change, Journal, JournalError, Transition};
+pub use table::Resumed;
+use table::{CancelDecision, Table};
+
+/// The pauses between attempts to commit a change that has happened already: the first, doubled up
+/// to the last.
+const COMMIT_RETRY_INTERVALS: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What a ledger is connected to.
+pub struct LedgerParts {
+    /// Makes changes durable.
+    pub journal: Arc<dyn Journal>,
+    /// Stores what has ended.
+    pub archive: Arc<dyn Archive>,
+    /// Receives the output of programs while it is captured.
+    pub progress: Arc<dyn EventSink>,
+    /// Where evaluations are expected to run, until the engine stamps where they do.
+    pub sandbox: Option<SandboxInfo>,
+    /// Evaluations that may wait.
+    pub capacity: usize,
+}
+
+/// Everything that is known about evaluations that have not ended.
+pub struct Ledger {
+    parts: LedgerParts,
+    /// Ties the entries, their phases and the counters of the table to the events that are published
+    /// while it is locked. It is never locked across an await.
+    table: Mutex<Table>,
+    /// Cancelled when the shutdown gives up: a change that cannot be committed is left to the next
+    /// start then.
+    abandoned: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// A slot of the queue for a submission that is being committed. Released when it is dropped.
+struct ReservedSlot(Arc<Ledger>);
+
+impl Drop for ReservedSlot {
+    fn drop(&mut self) {
+        self.0.table().release();
+    }
+}
+
+/// What a worker needs to run an evaluation that has started.
+pub struct Assignment {
+    /// Where the output goes.
+    pub output: Arc<OutputBuffer>,
+    /// Cancelled when the program has to end.
+    pub cancel: CancellationToken,
+}
+
+/// How many evaluations there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerStats {
+    /// Waiting for a worker.
+    pub queued: usize,
+    /// Running.
+    pub running: usize,
+    /// When the oldest waiting one was accepted.
+    pub oldest_queued: Option<Instant>,
+}
+
+impl Ledger {
+    /// A ledger without evaluations.
+    pub fn new(parts: LedgerParts) -> Arc<Self> {
+        let (table, abandoned) = (Mutex::default(), CancellationToken::new());
+        Arc::new(Self { parts, table, abandoned, tasks: TaskTracker::new() })
+    }
+
+    // ANCHOR: accept
+    /// Accepts a submission: when this returns, the evaluation is committed and visible.
+    ///
+    /// # Errors
+    ///
+    /// Refused when there is no room or the ledger is closed, with `retry_after` seconds for another
+    /// try; internal when the journal does not commit.
+    pub async fn accept(
+        self: &Arc<Self>,
+        context: &RequestContext,
+        submission: Submission,
+        listener: Option<OutputListener>,
+        retry_after: u64,
+    ) -> Result<(Evaluation, Job), EvaluationsError> {
+        self.table().reserve(self.parts.capacity, retry_after)?;
+        let slot = ReservedSlot(Arc::clone(self));
+        let (ledger, context) = (Arc::clone(self), context.clone());
+        self.in_task(async move {
+            let _slot = slot; // released after the entry is in the table, or at an error
+            let accepted = Table::accepted(&submission, &context, ledger.parts.sandbox.clone());
+            let depth = ledger.table().depth();
+            let change = Change {
+                events: vec![table::queued_event(&accepted, depth)],
+                transition: Transition::Accepted(Box::new(Accepted {
+                    evaluation: accepted.clone(),
+                    submission: submission.clone(),
+                    context,
+                })),
+            };
+            ledger.parts.journal.commit(&change).await.map_err(internal)?;
+            let output = ledger.output(&accepted, listener);
+            let mut table = ledger.table();
+            table.insert(accepted.clone(), output);
+            ledger.parts.journal.publish(change.events);
+            let job = Job { id: accepted.id, attempt: accepted.attempt, submission };
+            Ok((accepted, job))
+        })
+        .await?
+    }
+    // ANCHOR_END: accept
+
+    /// Takes over an evaluation that was accepted before a restart, with its id and attempt. Its
+    /// acceptance is in the journal already.
+    pub fn resume(&self, resumed: Resumed) -> Job {
+        let (evaluation, job) = resumed.into_parts(self.parts.sandbox.clone());
+        let output = self.output(&evaluation, None);
+        self.table().insert(evaluation, output);
+        job
+    }
+
+    // ANCHOR: start
+    /// Records that a worker runs a job in `sandbox`. None when the evaluation was cancelled before,
+    /// or has another attempt.
+    pub async fn start(
+        self: &Arc<Self>,
+        id: Uuid,
+        attempt: u32,
+        sandbox: SandboxInfo,
+    ) -> Option<Assignment> {
+        let (started, assignment) = self.table().decide_start(id, attempt, sandbox)?;
+        let ledger = Arc::clone(self);
+        let recorded = self.in_task(async move {
+            let change = Change {
+                events: vec![table::started_event(&started)],
+                transition: Transition::Started(Box::new(started.clone())),
+            };
+            ledger.commit_until_done(&change).await.ok()?;
+            let mut table = ledger.table();
+            if table.apply_start(started) {
+                ledger.parts.journal.publish(change.events);
+            }
+            Some(())
+        });
+        recorded.await.ok()??;
+        Some(assignment)
+    }
+    // ANCHOR_END: start
+
+    // ANCHOR: finish
+    /// Records the end of an evaluation. Only the first end counts: a late one has no effect.
+    pub async fn finish(self: &Arc<Self>, id: Uuid, verdict: Verdict) {
+        let decided = self.table().decide_end(id, verdict);
+        if let Some(ended) = decided {
+            self.record_end(ended).await;
+        }
+    }
+
+    async fn record_end(self: &Arc<Self>, ended: Evaluation) {
+        let ledger = Arc::clone(self);
+        let recorded = self.in_task(async move {
+            let change = Change {
+                events: table::ended_events(&ended),
+                transition: Transition::Ended(Box::new(ended.clone())),
+            };
+            if ledger.commit_until_done(&change).await.is_err() {
+                return;
+            }
+            log_end(&ended);
+            let mut table = ledger.table();
+            ledger.parts.journal.publish(change.events);
+            let id = ended.id;
+            ledger.parts.archive.insert(ended);
+            table.remove(id);
+        });
+        recorded.await.ok(); // an error is a panic, which `in_task` has logged
+    }
+    // ANCHOR_END: finish
+
+    // ANCHOR: cancel
+    /// Ends a waiting evaluation, or has the worker of a running one end it. False when no
+    /// evaluation of this id is live.
+    pub async fn cancel(self: &Arc<Self>, id: Uuid) -> bool {
+        let decided = self.table().decide_cancel(id);
+        match decided {
+            None => false,
+            Some(CancelDecision::Requested) => true,
+            Some(CancelDecision::Ended(ended)) => {
+                self.record_end(*ended).await;
+                true
+            }
+        }
+    }
+    // ANCHOR_END: cancel
+
+    /// Accepts nothing more, and cancels what waits.
+    pub async fn close(self: &Arc<Self>) {
+        let waiting = self.table().close();
+        for id in waiting {
+            self.cancel(id).await;
+        }
+    }
+
+    /// Has every running program end.
+    pub fn cancel_running(&self) {
+        self.table().cancel_running();
+    }
+
+    /// Records what still runs as lost, for this reason, and gives up on changes that cannot be
+    /// committed.
+    pub async fn abandon(self: &Arc<Self>, reason: &str) {
+        let running = self.table().running_ids();
+        self.abandoned.cancel();
+        for id in running {
+            self.finish(id, Verdict::worker_lost("shutdown", reason)).await;
+        }
+    }
+
+    /// Returns when no transition is under way.
+    pub async fn settled(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.tasks.reopen();
+    }
+
+    /// The evaluation with this id, live or from the archive.
+    ///
+    /// # Errors
+    ///
+    /// Not found, or internal when the archive cannot be read.
+    pub async fn get(&self, id: Uuid) -> Result<Evaluation, EvaluationsError> {
+        // What ends between the two lookups is found by the second: the archive has it before the
+        // table loses it.
+        let live = self.table().get(id);
+        match live {
+            Some(evaluation) => Ok(evaluation),
+            None => self.parts.archive.get(id).await.map_err(internal)?.ok_or(NotFound),
+        }
+    }
+
+    /// The same, as soon as it has ended, or after `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// Not found, or internal when the archive cannot be read.
+    pub async fn wait(&self, id: Uuid, timeout: Duration) -> Result<Evaluation, EvaluationsError> {
+        let ended = self.table().ended(id);
+        if let Some(ended) = ended {
+            // After the timeout the evaluation is returned as it is.
+            tokio::time::timeout(timeout, ended.cancelled()).await.ok();
+        }
+        self.get(id).await
+    }
+
+    /// A page of live and archived evaluations, newest first.
+    ///
+    /// # Errors
+    ///
+    /// Internal when the archive cannot be read.
+    pub async fn list(&self, query: &Query) -> Result<Page, EvaluationsError> {
+        let live = self.table().list(query);
+        let archived = self.parts.archive.list(query).await.map_err(internal)?;
+        let more = live.next_cursor.or(archived.next_cursor).is_some();
+        // By id: what ended between the two lookups is in both, and the archived one is the newer.
+        let both = live.items.into_iter().chain(archived.items).map(|one| (one.id, one));
+        let both: std::collections::BTreeMap<_, _> = both.collect();
+        let mut page = paginate(both.into_values().rev(), query.limit, |one| one);
+        if more {
+            page.next_cursor = page.items.last().map(|last| last.id);
+        }
+        Ok(page)
+    }
+
+    /// How many evaluations there are.
+    pub fn stats(&self) -> LedgerStats {
+        self.table().stats()
+    }
+
+    fn output(&self, of: &Evaluation, listener: Option<OutputListener>) -> Arc<OutputBuffer> {
+        let listener = table::progress_listener(Arc::clone(&self.parts.progress), of.id, listener);
+        Arc::new(OutputBuffer::new(of.limits.output_bytes, listener))
+    }
+
+    /// Runs a transition in a task of its own.
+    async fn in_task<T: Send + 'static>(
+        &self,
+        transition: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, EvaluationsError> {
+        let task = self.tasks.spawn(transition.in_current_span());
+        task.await.map_err(|error| {
+            tracing::error!(%error, "a transition of an evaluation panicked");
+            EvaluationsError::Internal(error.into())
+        })
+    }
+
+    /// Commits a change that has happened: a failure is retried until the ledger is abandoned.
+    async fn commit_until_done(&self, change: &Change) -> Result<(), JournalError> {
+        let (mut pause, longest) = COMMIT_RETRY_INTERVALS;
+        loop {
+            let Err(error) = self.parts.journal.commit(change).await else { return Ok(()) };
+            tracing::error!(error = %error.0, "a change was not committed; it is tried again");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(longest),
+                () = self.abandoned.cancelled() => return Err(error),
+            }
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // No code panics while it holds the lock; if it did, the table would still be whole.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+use EvaluationsError::NotFound;
+
+fn internal(error: impl std::error::Error + Send + Sync + 'static) -> EvaluationsError {
+    EvaluationsError::Internal(Box::new(error))
+}
+
+/// The log event of the end of an evaluation.
+fn log_end(ended: &Evaluation) {
+    let (id, attempt) = (ended.id, ended.attempt);
+    let outcome = ended.outcome.map_or("", Outcome::as_str);
+    let wall_ms = ended.usage.map(|usage| usage.wall_ms);
+    match ended.outcome {
+        Some(Outcome::Cancelled) => tracing::info!(%id, attempt, wall_ms, "evaluation cancelled"),
+        Some(Outcome::WallTimeExceeded | Outcome::CpuTimeExceeded) => {
+            tracing::info!(%id, attempt, outcome, wall_ms, "evaluation timed out");
+        }
+        Some(Outcome::EngineError | Outcome::WorkerLost) => {
+            let error = ended.error.as_deref();
+            tracing::warn!(%id, attempt, outcome, error, "evaluation failed");
+        }
+        _ => {
+            let exit_code = ended.exit_code;
+            tracing::info!(%id, attempt, outcome, exit_code, wall_ms, "evaluation ended");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,342 @@
+//! The table of live evaluations: what the ledger decides and applies under its lock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use shared::evaluation::{Encoding, Timing};
+use shared::event::{EndedData, ProgressData, QueuedData, StartedData};
+use shared::output::OutputListener;
+use shared::{
+    Evaluation, Event, EventSink, EventType, Evidence, Job, Outcome, Output, OutputBuffer, Page,
+    Query, Refusal, RequestContext, SandboxInfo, Status, Stream, Submission, Verdict,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Assignment, LedgerStats};
+use crate::archive::{older_than, paginate};
+
+/// Everything that has not ended.
+#[derive(Default)]
+pub(super) struct Table {
+    entries: BTreeMap<Uuid, Entry>,
+    /// Submissions that are being committed: each has a slot and no entry yet.
+    reserved: usize,
+    /// Entries in the phase `Queued`.
+    queued: usize,
+    /// Entries that a worker has.
+    running: usize,
+    closed: bool,
+}
+
+struct Entry {
+    /// Without its output, which grows in `output` until the end.
+    evaluation: Evaluation,
+    phase: Phase,
+    has_worker: bool,
+    output: Arc<OutputBuffer>,
+    accepted: Instant,
+    /// Has the worker end the program.
+    cancel: CancellationToken,
+    /// Cancelled when the evaluation has ended and is in the archive.
+    ended: CancellationToken,
+}
+
+/// Which transition may come next. It is ahead of the status while a transition is being committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It waits: it can be started or cancelled.
+    Queued,
+    /// A worker has it: it can only end.
+    Running,
+    /// Its end is being committed: nothing can change any more.
+    Ending,
+}
+
+/// What follows from a cancellation.
+pub(super) enum CancelDecision {
+    /// The worker was asked to end the program.
+    Requested,
+    /// It waited: this is its end, to be committed.
+    Ended(Box<Evaluation>),
+}
+
+/// An evaluation that was accepted before a restart.
+#[derive(Debug, Clone)]
+pub struct Resumed {
+    /// The job, with the id and the attempt that it goes on with.
+    pub job: Job,
+    /// The principal that submitted it.
+    pub owner: Option<String>,
+    /// When it was accepted.
+    pub submitted_at: Timestamp,
+}
+
+impl Resumed {
+    pub(super) fn into_parts(self, sandbox: Option<SandboxInfo>) -> (Evaluation, Job) {
+        let Self { job, owner, submitted_at } = self;
+        let mut evaluation = queued(job.id, &job.submission, owner, sandbox);
+        evaluation.attempt = job.attempt;
+        evaluation.timing.submitted_at = submitted_at;
+        (evaluation, job)
+    }
+}
+
+impl Table {
+    /// Reserves a slot for a submission.
+    pub(super) fn reserve(&mut self, capacity: usize, retry_after: u64) -> Result<(), Refusal> {
+        if self.closed {
+            return Err(Refusal::shutting_down());
+        }
+        if self.depth() >= capacity {
+            return Err(Refusal::queue_full(retry_after));
+        }
+        self.reserved += 1;
+        Ok(())
+    }
+
+    /// Gives a reserved slot back.
+    pub(super) fn release(&mut self) {
+        self.reserved -= 1;
+    }
+
+    /// Evaluations that wait, the reserved slots included.
+    pub(super) fn depth(&self) -> usize {
+        self.queued + self.reserved
+    }
+
+    /// The evaluation of a submission that is about to be accepted.
+    pub(super) fn accepted(
+        submission: &Submission,
+        context: &RequestContext,
+        sandbox: Option<SandboxInfo>,
+    ) -> Evaluation {
+        queued(Uuid::now_v7(), submission, context.principal.clone(), sandbox)
+    }
+
+    /// Adds an evaluation that waits.
+    pub(super) fn insert(&mut self, evaluation: Evaluation, output: Arc<OutputBuffer>) {
+        let entry = Entry {
+            phase: Phase::Queued,
+            has_worker: false,
+            output,
+            accepted: Instant::now(),
+            cancel: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            evaluation,
+        };
+        self.queued += 1;
+        self.entries.insert(entry.evaluation.id, entry);
+    }
+
+    /// Reserves the start of a waiting evaluation, and returns it as it will be.
+    pub(super) fn decide_start(
+        &mut self,
+        id: Uuid,
+        attempt: u32,
+        sandbox: SandboxInfo,
+    ) -> Option<(Evaluation, Assignment)> {
+        let entry = self.entries.get_mut(&id)?;
+        if entry.phase != Phase::Queued || entry.evaluation.attempt != attempt {
+            return None;
+        }
+        (entry.phase, entry.has_worker) = (Phase::Running, true);
+        self.queued -= 1;
+        self.running += 1;
+        let mut started = entry.evaluation.clone();
+        let wait = u64::try_from(entry.accepted.elapsed().as_millis()).unwrap_or(u64::MAX);
+        started.status = Status::Running;
+        started.sandbox = Some(sandbox);
+        started.timing.started_at = Some(Timestamp::now());
+        started.timing.queue_wait_ms = Some(wait);
+        let (output, cancel) = (Arc::clone(&entry.output), entry.cancel.clone());
+        Some((started, Assignment { output, cancel }))
+    }
+
+    /// Applies a start that was committed. False when the evaluation was ended meanwhile.
+    pub(super) fn apply_start(&mut self, started: Evaluation) -> bool {
+        let entry = self.entries.get_mut(&started.id);
+        let running = entry.filter(|entry| entry.phase == Phase::Running);
+        running.map(|entry| entry.evaluation = started).is_some()
+    }
+
+    /// Reserves the end of an evaluation, and returns it as it will be, with its output.
+    pub(super) fn decide_end(&mut self, id: Uuid, verdict: Verdict) -> Option<Evaluation> {
+        let entry = self.entries.get_mut(&id).filter(|entry| entry.phase != Phase::Ending)?;
+        if entry.phase == Phase::Queued {
+            self.queued -= 1;
+        }
+        entry.phase = Phase::Ending;
+        entry.output.close();
+        let mut ended = entry.snapshot();
+        ended.status = verdict.status();
+        ended.outcome = Some(verdict.outcome);
+        ended.timing.finished_at = Some(Timestamp::now());
+        ended.exit_code = verdict.exit_code;
+        ended.signal = verdict.signal;
+        ended.usage = verdict.usage;
+        ended.evidence = Some(verdict.evidence);
+        ended.error = verdict.error;
+        Some(ended)
+    }
+
+    /// Removes an evaluation whose end was committed, and wakes what waits for it.
+    pub(super) fn remove(&mut self, id: Uuid) {
+        if let Some(entry) = self.entries.remove(&id) {
+            self.running -= usize::from(entry.has_worker);
+            entry.ended.cancel();
+        }
+    }
+
+    /// Reserves the end of a waiting evaluation, or has the worker of a running one end it. None when
+    /// there is no such evaluation.
+    pub(super) fn decide_cancel(&mut self, id: Uuid) -> Option<CancelDecision> {
+        let entry = self.entries.get(&id)?;
+        if entry.phase != Phase::Queued {
+            entry.cancel.cancel();
+            return Some(CancelDecision::Requested);
+        }
+        let verdict = Verdict::new(Outcome::Cancelled, Evidence::new("cancelled_before_start"));
+        self.decide_end(id, verdict).map(|ended| CancelDecision::Ended(Box::new(ended)))
+    }
+
+    /// Accepts nothing more, and returns what waits.
+    pub(super) fn close(&mut self) -> Vec<Uuid> {
+        self.closed = true;
+        self.ids(Phase::Queued)
+    }
+
+    pub(super) fn running_ids(&self) -> Vec<Uuid> {
+        self.ids(Phase::Running)
+    }
+
+    pub(super) fn cancel_running(&self) {
+        let running = self.entries.values().filter(|entry| entry.phase == Phase::Running);
+        running.for_each(|entry| entry.cancel.cancel());
+    }
+
+    pub(super) fn get(&self, id: Uuid) -> Option<Evaluation> {
+        self.entries.get(&id).map(Entry::snapshot)
+    }
+
+    pub(super) fn ended(&self, id: Uuid) -> Option<CancellationToken> {
+        self.entries.get(&id).map(|entry| entry.ended.clone())
+    }
+
+    pub(super) fn list(&self, query: &Query) -> Page {
+        let older = self.entries.range(older_than(query)).rev().map(|(_, entry)| entry);
+        let matching = older.filter(|entry| query.matches(&entry.evaluation));
+        paginate(matching, query.limit, Entry::snapshot)
+    }
+
+    pub(super) fn stats(&self) -> LedgerStats {
+        // Ids rise with the time of acceptance.
+        let oldest = self.entries.values().find(|entry| entry.phase == Phase::Queued);
+        LedgerStats {
+            queued: self.queued,
+            running: self.running,
+            oldest_queued: oldest.map(|entry| entry.accepted),
+        }
+    }
+
+    fn ids(&self, phase: Phase) -> Vec<Uuid> {
+        let in_phase = self.entries.iter().filter(|(_, entry)| entry.phase == phase);
+        in_phase.map(|(id, _)| *id).collect()
+    }
+}
+
+impl Entry {
+    /// The evaluation as it is now, with its output so far.
+    fn snapshot(&self) -> Evaluation {
+        let mut evaluation = self.evaluation.clone();
+        evaluation.stdout = self.output.output(Stream::Stdout);
+        evaluation.stderr = self.output.output(Stream::Stderr);
+        evaluation
+    }
+}
+
+fn queued(
+    id: Uuid,
+    submission: &Submission,
+    owner: Option<String>,
+    sandbox: Option<SandboxInfo>,
+) -> Evaluation {
+    Evaluation {
+        id,
+        status: Status::Queued,
+        outcome: None,
+        exit_code: None,
+        signal: None,
+        stdout: Output::default(),
+        stderr: Output::default(),
+        usage: None,
+        limits: submission.limits,
+        evidence: None,
+        sandbox,
+        timing: Timing {
+            submitted_at: Timestamp::now(),
+            started_at: None,
+            finished_at: None,
+            queue_wait_ms: None,
+        },
+        attempt: 1,
+        owner,
+        labels: submission.labels.clone(),
+        error: None,
+    }
+}
+
+pub(super) fn queued_event(evaluation: &Evaluation, depth: usize) -> Event {
+    Event::now(EventType::EvaluationQueued, Some(evaluation.id), QueuedData { depth })
+}
+
+pub(super) fn started_event(evaluation: &Evaluation) -> Event {
+    let data = StartedData {
+        attempt: evaluation.attempt,
+        queue_wait_ms: evaluation.timing.queue_wait_ms.unwrap_or(0),
+        sandbox: evaluation.sandbox.clone().unwrap_or_default(),
+    };
+    Event::now(EventType::EvaluationStarted, Some(evaluation.id), data)
+}
+
+/// The events of an end: the limit that was exceeded, if one was, and the last event.
+pub(super) fn ended_events(evaluation: &Evaluation) -> Vec<Event> {
+    let (Some(outcome), Some(evidence)) = (evaluation.outcome, evaluation.evidence.clone()) else {
+        return Vec::new();
+    };
+    let data = EndedData {
+        outcome,
+        exit_code: evaluation.exit_code,
+        signal: evaluation.signal.clone(),
+        usage: evaluation.usage,
+        evidence,
+        error: evaluation.error.clone(),
+        engine: evaluation.sandbox.as_ref().map(|one| one.engine.clone()).unwrap_or_default(),
+    };
+    let last = match evaluation.status {
+        Status::Completed => EventType::EvaluationCompleted,
+        Status::Cancelled => EventType::EvaluationCancelled,
+        _ => EventType::EvaluationFailed,
+    };
+    let limit = outcome.is_limit().then_some(EventType::ResourceLimitExceeded);
+    let kinds = limit.into_iter().chain([last]);
+    kinds.map(|kind| Event::now(kind, Some(evaluation.id), &data)).collect()
+}
+
+/// Turns captured output into progress events, and passes it on to the listener of the submission.
+pub(super) fn progress_listener(
+    events: Arc<dyn EventSink>,
+    id: Uuid,
+    listener: Option<OutputListener>,
+) -> OutputListener {
+    Box::new(move |stream, offset, bytes| {
+        let (text, encoding) = Encoding::encode(bytes);
+        let data = ProgressData { stream, offset, text, encoding };
+        events.emit(Event::now(EventType::EvaluationProgress, Some(id), data));
+        if let Some(listener) = &listener {
+            listener(stream, offset, bytes);
+        }
+    })
+}

@@ -1,0 +1,140 @@
+//! HTTP by hand: what a well-behaved client would never send.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use crate::attack::testbed::Testbed;
+use crate::support::client::Program;
+
+/// How long an answer to an odd request may take before there is none.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// The same, for one that runs a program first.
+const RUN_WITHIN: Duration = Duration::from_mins(1);
+/// An honest client is not kept waiting longer for any answer at all.
+const SERVED_WITHIN: Duration = Duration::from_secs(8);
+/// How much of an answer is read.
+const MOST: usize = 64 << 20;
+
+/// What came back over a connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reply {
+    /// All bytes, as text.
+    pub(super) text: String,
+    /// The status of the first answer; 0 when there was none.
+    pub(super) status: u16,
+    /// Whether the server closed the connection.
+    pub(super) closed: bool,
+}
+
+impl Reply {
+    fn new(bytes: &[u8], closed: bool) -> Self {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let status = text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        Self { text, status, closed }
+    }
+
+    /// Whether the server refused: 4xx, or no answer and a closed connection.
+    pub(super) fn refused(&self) -> bool {
+        (400..500).contains(&self.status) || (self.status == 0 && self.closed)
+    }
+
+    /// What stands before the body.
+    pub(super) fn head(&self) -> &str {
+        self.text.split("\r\n\r\n").next().unwrap_or_default()
+    }
+
+    /// What stands behind the head.
+    pub(super) fn body(&self) -> &str {
+        self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+    }
+}
+
+/// A connection to the server.
+pub(super) async fn connect(testbed: &Testbed) -> Result<TcpStream> {
+    let connected = timeout(ANSWER_WITHIN, TcpStream::connect(testbed.client_address)).await;
+    // A server whose backlog is full does not say so: one would wait for minutes.
+    connected.context("the server takes no connection")?.context("cannot connect to the server")
+}
+
+/// Sends these bytes, and reads until the server closes the connection or has been silent for long.
+pub(super) async fn send(testbed: &Testbed, bytes: &[u8]) -> Result<Reply> {
+    let mut socket = connect(testbed).await?;
+    // A server may refuse before it has read everything.
+    socket.write_all(bytes).await.ok();
+    Ok(read(&mut socket, ANSWER_WITHIN).await)
+}
+
+/// Reads until the server closes, or `within` is over.
+pub(super) async fn read(socket: &mut TcpStream, within: Duration) -> Reply {
+    let deadline = Instant::now() + within;
+    let mut got = Vec::new();
+    let mut chunk = vec![0; 64 << 10];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match timeout(left, socket.read(&mut chunk)).await {
+            Ok(Ok(length @ 1..)) if got.len() < MOST => got.extend_from_slice(&chunk[..length]),
+            Ok(_) => return Reply::new(&got, true),
+            Err(_) => return Reply::new(&got, false),
+        }
+    }
+}
+
+/// A request with these further header lines, each with its end, that asks for the connection to be
+/// closed.
+pub(super) fn request(testbed: &Testbed, line: &str, headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    let client_address = testbed.client_address;
+    format!(
+        "{line} HTTP/1.1\r\nHost: {client_address}\r\nConnection: close\r\n{headers}Content-Length: \
+         {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// Posts JSON to `/eval`.
+pub(super) async fn post(testbed: &Testbed, json: &str) -> Result<Reply> {
+    let headers = "Content-Type: application/json\r\nPrefer: wait=50\r\n";
+    let mut socket = connect(testbed).await?;
+    socket.write_all(&request(testbed, "POST /eval", headers, json)).await.ok();
+    Ok(read(&mut socket, RUN_WITHIN).await)
+}
+
+/// Whether an honest client is served: any answer will do, even that there is no room.
+pub(super) async fn serves(testbed: &Testbed) -> bool {
+    let json = r#"{"code": "print(1)"}"#;
+    let headers = "Content-Type: application/json\r\n";
+    let request = request(testbed, "POST /eval", headers, json);
+    let asked = async {
+        let mut socket = connect(testbed).await?;
+        socket.write_all(&request).await?;
+        let mut first = [0; 12];
+        socket.read_exact(&mut first).await?;
+        anyhow::Ok(first)
+    };
+    matches!(timeout(SERVED_WITHIN, asked).await, Ok(Ok(first)) if first.starts_with(b"HTTP/1.1 "))
+}
+
+/// Whether the server still runs programs.
+pub(super) async fn works(testbed: &Testbed) -> bool {
+    let answer = testbed.client.evaluate(&Program::new("print(6 * 7)")).await;
+    answer.is_ok_and(|answer| answer.stdout() == "42\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_read_as_far_as_it_goes() {
+        let reply = Reply::new(b"HTTP/1.1 413 Too Large\r\nA: b\r\n\r\nno", false);
+        assert_eq!((reply.status, reply.body()), (413, "no"));
+        assert!(reply.refused() && reply.head().ends_with("A: b"));
+        assert!(Reply::new(b"", true).refused());
+        assert!(!Reply::new(b"", false).refused(), "silence is no refusal");
+        assert!(!Reply::new(b"HTTP/1.1 200 OK\r\n\r\n", true).refused());
+    }
+}

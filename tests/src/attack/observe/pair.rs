@@ -1,0 +1,88 @@
+//! Two programs that try to pass a message from one evaluation to another.
+//!
+//! The first knows the secret, because it is its own. The second knows only where to look. The
+//! verdict is whether the second one's output has it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::time::sleep;
+
+use super::ProbeRun;
+use crate::attack::probe::Order;
+use crate::attack::probe::program::{Values, canary, split_pair};
+use crate::attack::probe::report::Run;
+use crate::attack::testbed::Testbed;
+use crate::attack::verdict::{By, Verdict};
+
+/// How long the first program of two that run together has a worker before the second is sent.
+const AHEAD: Duration = Duration::from_millis(700);
+
+pub(super) async fn passed(run: ProbeRun<'_>, testbed: &Testbed, order: Order) -> Result<Verdict> {
+    let (sender, receiver) =
+        split_pair(run.code).context("a pair has a line `# --- second program ---`")?;
+    if order == Order::Together && testbed.stage == 1 {
+        return Ok(Verdict::NotApplicable("this stage runs one program at a time"));
+    }
+    let secret = canary();
+    let place = canary();
+    // Also a number, for what has numbers instead of names; not one that anybody else uses.
+    let number = u32::from_str_radix(&place[..7], 16)?;
+    let values = Values::default().with("PLACE", place).with("NUMBER", number);
+    let knowing = values.clone().with("SECRET", secret.clone());
+    let seconds = run.seconds;
+    let (first, second) = match order {
+        Order::After => {
+            let first = testbed.fire(sender, &knowing, seconds).await?;
+            (first, testbed.fire(receiver, &values, seconds).await?)
+        }
+        Order::Together => {
+            let first = testbed.begin(sender, &knowing, seconds).await?;
+            sleep(AHEAD).await;
+            let second = testbed.fire(receiver, &values, seconds).await?;
+            (testbed.end(first).await?, second)
+        }
+    };
+    judge(&first, &second, &secret)
+}
+
+fn judge(first: &Run, second: &Run, secret: &str) -> Result<Verdict> {
+    if second.shows(secret) {
+        return Ok(Verdict::Escaped);
+    }
+    match (first.contained(By::FreshSandbox), second.contained(By::FreshSandbox)) {
+        (Verdict::Error(what), _) => bail!("the first program: {what}"),
+        (_, Verdict::Error(what)) => bail!("the second program: {what}"),
+        // What the first could not even leave, the second need not look for.
+        (Verdict::Contained(by), _) if by != By::FreshSandbox => Ok(Verdict::Contained(by)),
+        // The second one found nothing, by whatever error: what the first left is not there.
+        _ => Ok(Verdict::Contained(By::FreshSandbox)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::client::{Answer, Plain};
+
+    fn run(output: &str) -> Run {
+        let plain = Plain { output: output.to_owned(), error: String::new() };
+        Run::new(Answer::Plain(plain), "@m")
+    }
+
+    #[test]
+    fn the_secret_has_to_arrive_in_the_second() {
+        let first = run("s3cret\n@m finished -\n");
+        let judged = |second: &str| judge(&first, &run(second), "s3cret").unwrap();
+        assert_eq!(judged("s3cret\n@m finished -\n"), Verdict::Escaped);
+        assert_eq!(judged("@m stopped ENOENT\n"), Verdict::Contained(By::FreshSandbox));
+        let refused = judge(&run("@m stopped EPERM\n"), &run("@m finished -\n"), "s3cret");
+        assert_eq!(refused.unwrap(), Verdict::Contained(By::Refused));
+    }
+
+    #[test]
+    fn two_that_did_not_run_prove_nothing() {
+        assert!(judge(&run(""), &run("@m finished -\n"), "s3cret").is_err());
+        assert!(judge(&run("@m finished -\n"), &run("Traceback"), "s3cret").is_err());
+    }
+}

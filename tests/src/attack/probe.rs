@@ -1,0 +1,144 @@
+//! A probe: one small hostile program, and what has to be known about it to judge it.
+//!
+//! A probe is `tests/probes/GROUP/NAME.py`. It begins with a [`header`] of comment lines, which is
+//! read strictly: a field that is missing, unknown, repeated or empty is an error that names file
+//! and line, because a probe that is silently left out looks like one that is contained.
+//! `tests/probes/README.md` tells how to write one.
+
+pub mod header;
+pub mod program;
+pub mod report;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use shared::BoxFuture;
+
+use crate::attack::testbed::Testbed;
+use crate::attack::verdict::Verdict;
+
+pub use header::{Class, Evidence, Fact, Group, Header, Host, Net, Order, Resource};
+
+/// What lies below `tests/probes` and is no probe.
+const NO_PROBES: [&str; 1] = ["prelude.py"];
+
+/// One attack and its header.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// What the harness has to know.
+    pub header: Header,
+    /// What is done.
+    pub body: Body,
+}
+
+/// What a probe does.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// Submits this Python program, header and all.
+    Program(String),
+    /// Speaks HTTP with the server, and judges for itself.
+    Http(Attack),
+}
+
+/// An attack on the server rather than on its sandbox.
+pub type Attack = for<'a> fn(&'a Testbed) -> BoxFuture<'a, Result<Verdict>>;
+
+/// All probes: those that are programs, and those of [`crate::attack::http_attacks`].
+///
+/// # Errors
+///
+/// When one of them has a header that is not as it should be, or two have the same id.
+pub fn all() -> Result<Vec<Probe>> {
+    let mut probes = load(&dir())?;
+    probes.extend(crate::attack::http_attacks::probes()?);
+    probes.sort_by(|a, b| a.header.id.cmp(&b.header.id));
+    if let Some(twice) = probes.windows(2).find(|two| two[0].header.id == two[1].header.id) {
+        bail!("{} is there twice", twice[0].header.id);
+    }
+    Ok(probes)
+}
+
+/// Where the probes lie.
+pub fn dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("probes")
+}
+
+/// All programs below `directory`, in the order of their ids.
+///
+/// # Errors
+///
+/// When a file cannot be read, is in no group, or has a header that is not as it should be.
+pub fn load(dir: &Path) -> Result<Vec<Probe>> {
+    let mut probes = Vec::new();
+    for path in python_files(dir)? {
+        let code = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let header = Header::parse(&code, &path).map_err(|error| anyhow!("{error}"))?;
+        let inside = path.strip_prefix(dir)?.with_extension("");
+        if Path::new(&header.id) != inside {
+            bail!("{}: id is {:?}, not {:?}", path.display(), header.id, inside.display());
+        }
+        probes.push(Probe { header, body: Body::Program(code) });
+    }
+    if probes.is_empty() {
+        bail!("{} has no probes in it", dir.display());
+    }
+    probes.sort_by(|a, b| a.header.id.cmp(&b.header.id));
+    Ok(probes)
+}
+
+fn python_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let listed = |dir: &Path| {
+        std::fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))
+    };
+    for entry in listed(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            for entry in listed(&path)? {
+                found.push(entry?.path());
+            }
+        } else if path.extension().is_some_and(|extension| extension == "py")
+            && !NO_PROBES.iter().any(|name| path.ends_with(name))
+        {
+            bail!("{}: a probe lies in the directory of its group", path.display());
+        }
+    }
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "py"));
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_probe_of_this_repository_can_be_read() {
+        let probes = all().unwrap();
+        for group in Group::ALL.iter().copied() {
+            let ids = probes.iter().filter(|probe| probe.header.group() == group);
+            assert!(ids.count() > 0, "{group} has no probe");
+        }
+    }
+
+    #[test]
+    fn a_probe_that_is_not_where_its_id_says_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let group = root.path().join("network");
+        std::fs::create_dir(&group).unwrap();
+        let code = header::tests::EXAMPLE;
+        std::fs::write(group.join("other.py"), code).unwrap();
+        let error = load(root.path()).unwrap_err().to_string();
+        assert!(error.contains("other.py: id is \"network/tcp\""), "{error}");
+        std::fs::rename(group.join("other.py"), group.join("tcp.py")).unwrap();
+        assert_eq!(load(root.path()).unwrap().len(), 1);
+        std::fs::write(root.path().join("stray.py"), code).unwrap();
+        assert!(load(root.path()).unwrap_err().to_string().contains("directory of its group"));
+    }
+
+    #[test]
+    fn no_probes_at_all_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(load(root.path()).unwrap_err().to_string().contains("no probes"));
+    }
+}

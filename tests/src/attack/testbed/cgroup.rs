@@ -1,0 +1,234 @@
+//! Control groups: the jail's own, and the counters of any.
+//!
+//! What a program says about its processes or its memory proves nothing, and under gVisor not even
+//! what its kernel says. The host's counters are read here, of version 1 and 2 alike.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+
+const ROOT: &str = "/sys/fs/cgroup";
+/// What the harness's own groups are called, so that a person knows whose they are.
+const NAME: &str = "crucible-ladder-";
+/// What the groups of sandboxes are called that a stage makes without Docker. Below lies a directory
+/// for each engine, named after its owner, and in that one for each sandbox.
+const SANDBOXES: &str = "crucible-";
+/// The most memory a jail may take: enough for a probe to take too much, and no more.
+const MEMORY: u64 = 3 << 30;
+/// The most processes and threads of a jail.
+const PIDS: u32 = 2000;
+/// The controllers of version 1 that are used here.
+const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpuacct"];
+
+/// A control group's directories: one for each controller, or for version 2 three times the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cgroup {
+    memory: PathBuf,
+    pids: PathBuf,
+    cpu: PathBuf,
+    unified: bool,
+}
+
+/// What a control group's members use together at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Bytes.
+    pub memory: u64,
+    /// Processes and threads.
+    pub processes: u64,
+    /// Processor time so far.
+    pub cpu: Duration,
+}
+
+impl Cgroup {
+    fn named(name: &str) -> Self {
+        let root = Path::new(ROOT);
+        let unified = root.join("cgroup.controllers").exists();
+        let [memory, pids, cpu] = CONTROLLERS.map(|controller| {
+            if unified { root.join(name) } else { root.join(controller).join(name) }
+        });
+        Self { memory, pids, cpu, unified }
+    }
+
+    /// The group that the process `pid` is in.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such process.
+    pub fn of_process(pid: u32) -> Result<Self> {
+        let path = format!("/proc/{pid}/cgroup");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let mut group = Self::named("");
+        for line in text.lines() {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (parts.next().unwrap_or(""), parts.next().unwrap_or("/"));
+            let path = path.trim_start_matches('/');
+            let has = |wanted| controllers.split(',').any(|controller| controller == wanted);
+            if group.unified && controllers.is_empty() {
+                return Ok(Self::named(path));
+            }
+            for (dir, controller) in [
+                (&mut group.memory, "memory"),
+                (&mut group.pids, "pids"),
+                (&mut group.cpu, "cpuacct"),
+            ] {
+                if has(controller) {
+                    dir.push(path);
+                }
+            }
+        }
+        Ok(group)
+    }
+
+    /// The groups of the sandboxes that the process `owner`, or any, has made without Docker.
+    pub fn of_sandboxes(owner: Option<u32>) -> Vec<Self> {
+        let memory = Self::named("").memory;
+        let mut found = Vec::new();
+        for kind in dirs(&memory).filter(|name| name.starts_with(SANDBOXES)) {
+            for engine in dirs(&memory.join(&kind)) {
+                if owner.is_some() && owner_pid(&engine) != owner {
+                    continue;
+                }
+                let sandboxes = dirs(&memory.join(&kind).join(&engine));
+                found.extend(sandboxes.map(|id| Self::named(&format!("{kind}/{engine}/{id}"))));
+            }
+        }
+        found
+    }
+
+    /// Its directory in the tree that counts memory, to be told to a person.
+    pub fn dir(&self) -> &Path {
+        &self.memory
+    }
+
+    /// What its members use now.
+    ///
+    /// # Errors
+    ///
+    /// When the group is gone.
+    pub fn counters(&self) -> Result<Counters> {
+        let (memory, cpu) = if self.unified {
+            let stat = read(&self.cpu, "cpu.stat")?;
+            let usage = stat.lines().find_map(|line| line.strip_prefix("usage_usec "));
+            let usage = usage.and_then(|text| text.parse().ok()).context("no usage_usec")?;
+            (number(&self.memory, "memory.current")?, Duration::from_micros(usage))
+        } else {
+            let nanos = number(&self.cpu, "cpuacct.usage")?;
+            (number(&self.memory, "memory.usage_in_bytes")?, Duration::from_nanos(nanos))
+        };
+        Ok(Counters { memory, processes: number(&self.pids, "pids.current")?, cpu })
+    }
+}
+
+/// The process in an owner's name: `BOOT.NAMESPACE.PID.START`, and maybe more.
+pub(crate) fn owner_pid(owner: &str) -> Option<u32> {
+    owner.split('.').nth(2)?.parse().ok()
+}
+
+/// The names of the directories in a directory, which may not be there.
+fn dirs(dir: &Path) -> impl Iterator<Item = String> + use<> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    dirs.filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+fn read(dir: &Path, name: &str) -> Result<String> {
+    let path = dir.join(name);
+    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn number(dir: &Path, name: &str) -> Result<u64> {
+    let text = read(dir, name)?;
+    text.trim().parse().map_err(|_| anyhow!("{name} of {} says {text:?}", dir.display()))
+}
+
+/// A group that is taken away when it is dropped.
+#[derive(Debug)]
+pub struct Own(Cgroup);
+
+impl Own {
+    /// A new group with the limits of a jail.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made: that takes root, and control groups that can be written.
+    pub fn create(name: &str) -> Result<Self> {
+        let own = Self(Cgroup::named(&format!("{NAME}{name}")));
+        let (max_memory, max_pids) = if own.0.unified {
+            ("memory.max", "pids.max")
+        } else {
+            ("memory.limit_in_bytes", "pids.max")
+        };
+        for dir in own.dirs() {
+            std::fs::create_dir_all(dir).with_context(|| {
+                format!("cannot make the control group {}; are you root?", dir.display())
+            })?;
+        }
+        for (dir, name, value) in [
+            (&own.0.memory, max_memory, MEMORY.to_string()),
+            (&own.0.pids, max_pids, PIDS.to_string()),
+        ] {
+            let file = dir.join(name);
+            std::fs::write(&file, value)
+                .with_context(|| format!("cannot set the limit {}", file.display()))?;
+        }
+        Ok(own)
+    }
+
+    /// The group, to read its counters.
+    pub fn group(&self) -> &Cgroup {
+        &self.0
+    }
+
+    /// Its directories, each once: a process joins by its number in `cgroup.procs` of each.
+    pub fn dirs(&self) -> Vec<&Path> {
+        let mut dirs = vec![&*self.0.memory, &*self.0.pids, &*self.0.cpu];
+        dirs.dedup();
+        dirs
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        for dir in self.dirs() {
+            // The last member may be on its way out. Killed processes take a moment.
+            for _ in 0..100 {
+                if std::fs::remove_dir(dir).is_ok() || !dir.exists() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_owner_is_the_third_part() {
+        assert_eq!(owner_pid("b007-1d.4026531836.4711.99"), Some(4711));
+        assert_eq!(owner_pid("b007-1d.4026531836.4711.99.engine"), Some(4711));
+        assert_eq!(owner_pid("4711"), None);
+    }
+
+    #[test]
+    fn a_process_is_found_in_its_group_and_counted() {
+        let own = Own::create(&crate::attack::probe::program::canary()).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        for dir in own.dirs() {
+            std::fs::write(dir.join("cgroup.procs"), child.id().to_string()).unwrap();
+        }
+        let found = Cgroup::of_process(child.id()).unwrap();
+        assert_eq!(&found, own.group());
+        assert_eq!(found.counters().unwrap().processes, 1);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let dirs: Vec<_> = own.dirs().into_iter().map(Path::to_owned).collect();
+        drop(own);
+        assert!(dirs.iter().all(|dir| !dir.exists()), "{dirs:?}");
+        assert!(found.counters().is_err(), "a group that is gone has no counters");
+    }
+}

@@ -1,0 +1,67 @@
+//! The counters of a stage's sandboxes: containers of Docker's, and those it makes itself.
+
+use anyhow::{Context as _, Result};
+use bollard::Docker;
+use bollard::query_parameters::{InspectContainerOptionsBuilder, ListContainersOptionsBuilder};
+
+use super::cgroup::{Cgroup, Counters, owner_pid};
+
+/// The label that names the stage's process in each of its containers: `BOOT.NAMESPACE.PID.START`.
+const OWNER: &str = "crucible.owner";
+
+/// What that sandbox of the stage with this process uses that uses most, or that of any stage. None
+/// while there are none.
+///
+/// Each counter by itself, and not their sum: a stage may have others that only wait.
+pub(super) async fn counters(server: Option<u32>) -> Result<Option<Counters>> {
+    let mut groups = Cgroup::of_sandboxes(server);
+    groups.extend(of_containers(server).await?);
+    // One that has just ended counts for nothing.
+    let counters = groups.iter().filter_map(|group| group.counters().ok());
+    Ok(counters.reduce(|one, other| Counters {
+        memory: one.memory.max(other.memory),
+        processes: one.processes.max(other.processes),
+        cpu: one.cpu.max(other.cpu),
+    }))
+}
+
+async fn of_containers(server: Option<u32>) -> Result<Vec<Cgroup>> {
+    let docker = Docker::connect_with_defaults().context("cannot find Docker")?;
+    let mut groups = Vec::new();
+    for id in of_stage(&docker, server).await? {
+        let inspected = docker.inspect_container(&id, None).await;
+        let pid = inspected.ok().and_then(|container| container.state?.pid).unwrap_or(0);
+        let Some(pid) = u32::try_from(pid).ok().filter(|pid| *pid > 0) else { continue };
+        groups.extend(Cgroup::of_process(pid));
+    }
+    Ok(groups)
+}
+
+/// What these sandboxes have written outside of their scratch space, together, in MiB. None while
+/// there are none. Docker counts what is in a container's own layer; of a sandbox without Docker the
+/// host has no such count, and what `taken` says is believed: space that is gone from the host.
+pub(super) async fn written(server: Option<u32>, taken: u64) -> Result<Option<u64>> {
+    let docker = Docker::connect_with_defaults().context("cannot find Docker")?;
+    let mut sum = (!Cgroup::of_sandboxes(server).is_empty()).then_some(taken);
+    for id in of_stage(&docker, server).await? {
+        let options = InspectContainerOptionsBuilder::default().size(true).build();
+        let Ok(state) = docker.inspect_container(&id, Some(options)).await else { continue };
+        let bytes = state.size_rw.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
+        sum = Some(sum.unwrap_or(0) + (bytes >> 20));
+    }
+    Ok(sum)
+}
+
+/// The containers that run for the stage with this process, or for any.
+async fn of_stage(docker: &Docker, server: Option<u32>) -> Result<Vec<String>> {
+    let filters = [("label".to_owned(), vec![OWNER.to_owned()])].into();
+    let options = ListContainersOptionsBuilder::default().filters(&filters).build();
+    let mut ids = Vec::new();
+    for container in docker.list_containers(Some(options)).await? {
+        let owner = container.labels.unwrap_or_default().remove(OWNER).unwrap_or_default();
+        if server.is_none() || owner_pid(&owner) == server {
+            ids.extend(container.id);
+        }
+    }
+    Ok(ids)
+}

@@ -1,0 +1,259 @@
+//! `ladder cpython`: CPython's own tests, in a sandbox and on the host, test by test.
+//!
+//! A sandbox that is not quite Linux shows here first. Both sides run the same files of the same
+//! image with the same harness (`tests/cpython/verdicts.py`), so a difference is the sandbox's.
+//!
+//! What this does not show: whether a difference matters. Each one that is known stands in
+//! `differences.rs` with its reason; any other breaks the promise.
+
+mod differences;
+mod host;
+mod parse;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::support::client::{Client, Program};
+use crate::support::progress;
+use crate::support::report::{self, Status};
+use crate::support::target::Target;
+
+use differences::{Difference, Module, compare};
+use host::Host;
+use parse::{Told, Verdict};
+
+/// Where the set-up writes the id of the image with CPython's tests in it.
+const PIN: &str = "/etc/crucible/image-testsuite";
+/// The modules whose tests are compared.
+const MODULES: [&str; 5] = [
+    "test.test_json",
+    "test.test_re",
+    "test.test_datetime",
+    "test.test_collections",
+    "test.test_asyncio.test_events",
+];
+/// The first stage whose programs run in an image.
+const FIRST_WITH_IMAGES: u16 = 4;
+/// How long one test may take, in seconds. The slowest takes about three.
+const TEST_DEADLINE: u64 = 30;
+/// How long one module may take, in seconds.
+const MODULE_DEADLINE: u64 = 900;
+/// Tests of one module that may hang or crash before the module is given up.
+const MOST_LOST: usize = 10;
+/// A test suite is no stranger's program: it may have more of everything.
+const LIMITS: &str = "--timeout-seconds=900 --max-timeout-seconds=900 --cpu-seconds=900 \
+    --memory-bytes=1073741824 --pids=256 --output-bytes=33554432 --disk-bytes=268435456 \
+    --open-files=1024 --workers=1";
+
+/// Options of `ladder cpython`.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    #[command(flatten)]
+    target: Target,
+    /// Image with CPython's tests in it [default: the id in /etc/crucible/image-testsuite]
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+    /// Compare only this module (can be repeated) [default: the five of the course]
+    #[arg(long, value_name = "MODULE", value_parser = module_name)]
+    module: Vec<String>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The name of a module goes into a program, so it is held to be a name.
+fn module_name(text: &str) -> Result<String, String> {
+    let plain = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    if text.split('.').all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("give a Python module, such as test.test_json".to_owned())
+    }
+}
+
+/// What came of all modules.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The stage's package.
+    pub stage: String,
+    /// The image on both sides.
+    pub image: String,
+    /// One entry for each module.
+    pub modules: Vec<Module>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When the stage, the image or the host's side cannot be had, or a module does not come to its end.
+pub async fn run(options: Options) -> Result<Status> {
+    let Target { stage, url } = &options.target;
+    if *stage < FIRST_WITH_IMAGES {
+        bail!("stage {stage} runs programs on the host, not in an image; give --stage 4 or later");
+    }
+    if url.is_some() {
+        bail!("this needs a server with limits and an image of its own; leave --url out");
+    }
+    let image = options.image.clone().map_or_else(pinned, Ok)?;
+    let host = Host::prepare(&image).await?;
+    let image_flag = format!("--image={image}");
+    let arguments: Vec<_> = LIMITS.split_whitespace().chain([image_flag.as_str()]).collect();
+    let session = options.target.open(&arguments).await?;
+    let names = match options.module.as_slice() {
+        [] => MODULES.map(str::to_owned).to_vec(),
+        some => some.to_vec(),
+    };
+    let bar = progress::bar(names.len() * 2, "CPython's tests");
+    let mut modules = Vec::new();
+    for name in names {
+        bar.set_message(name.clone());
+        let on_host = collect(&name, &Side::Host(&host)).await?;
+        bar.inc(1);
+        let inside = collect(&name, &Side::Stage(&session.client)).await?;
+        bar.inc(1);
+        modules.push(compare(name, &on_host, &inside)?);
+    }
+    bar.finish_and_clear();
+    let report = Report { stage: session.name.clone(), image, modules };
+    session.close().await?;
+    if options.json {
+        report::json(&report)?;
+    } else {
+        print(&report);
+    }
+    let all = report.modules.iter().flat_map(|module| &module.differences);
+    Ok(Status::of(all.into_iter().all(|difference| difference.why.is_some())))
+}
+
+fn pinned() -> Result<String> {
+    let pin = std::fs::read_to_string(PIN).with_context(|| {
+        format!("cannot read {PIN}; run `bash infrastructure/setup/setup.sh --with-tests`")
+    })?;
+    Ok(pin.trim().to_owned())
+}
+
+/// Where a program runs.
+enum Side<'a> {
+    Host(&'a Host),
+    Stage(&'a Client),
+}
+
+impl Side<'_> {
+    /// Runs `code`. Gives what it printed, and how it ended.
+    async fn run(&self, code: String) -> Result<(String, String)> {
+        match self {
+            Self::Host(host) => host.run(&code, MODULE_DEADLINE).await,
+            Self::Stage(client) => {
+                let answer = client.evaluate(&Program::new(code)).await?;
+                Ok((answer.stdout().to_owned(), answer.summary()))
+            }
+        }
+    }
+}
+
+/// Runs a module until it comes to its end. When a test hangs or takes the process down, the next run
+/// goes on with what is left.
+async fn collect(module: &str, side: &Side<'_>) -> Result<Told> {
+    let (mut all, mut lost) = (Told::default(), 0);
+    loop {
+        let marker = format!("verdict-{} ", Uuid::now_v7().simple());
+        let (stdout, how) = side.run(program(module, &marker, &all)).await?;
+        let told = Told::parse(&stdout, &marker)?;
+        all.verdicts.extend(told.verdicts);
+        let Some(test) = told.unfinished else {
+            if told.python.is_none() {
+                bail!("{module} ended before its tests did: {how}");
+            }
+            return Ok(Told { python: told.python, ..all });
+        };
+        lost += 1;
+        if lost > MOST_LOST {
+            bail!("{module}: more than {MOST_LOST} tests hang or crash; the last one was {test}");
+        }
+        let said = format!("within {TEST_DEADLINE} s, or the process ended first ({how})");
+        all.verdicts.insert(test, Verdict { verdict: "did not end".to_owned(), said });
+    }
+}
+
+/// The harness with its assignments in front.
+fn program(module: &str, marker: &str, done: &Told) -> String {
+    let mut code = "import os\nos.chdir('/tmp')\n".to_owned();
+    let mut assign = |name: &str, value: serde_json::Value| {
+        // JSON's strings, numbers and lists are Python's, too.
+        let _ = writeln!(code, "{name} = {value}"); // a String accepts everything
+    };
+    assign("MODULE", module.into());
+    assign("MARK", marker.into());
+    assign("DEADLINE", TEST_DEADLINE.into());
+    assign("LEAVE_OUT", done.verdicts.keys().cloned().collect());
+    code + include_str!("../../cpython/verdicts.py")
+}
+
+fn print(report: &Report) {
+    let mut table = report::words(["module", "on the host", "in the sandbox", "differ"]);
+    let words = |counts: &BTreeMap<String, usize>| {
+        let words: Vec<_> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+        words.join(", ")
+    };
+    for module in &report.modules {
+        let differ = module.differences.len().to_string();
+        let name = module.name.trim_start_matches("test.").to_owned();
+        table.add_row([name, words(&module.host), words(&module.sandbox), differ]);
+    }
+    let python = report.modules.first().map_or("", |module| &module.python);
+    println!("CPython {python}'s own tests on {}\n{table}", report.stage);
+    let all: Vec<_> = report.modules.iter().flat_map(|module| &module.differences).collect();
+    let mut reasons: Vec<_> = all.iter().map(|difference| difference.why).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    for reason in reasons {
+        println!("\n{}", reason.unwrap_or("UNEXPLAINED:"));
+        for Difference { test, host, sandbox, .. } in
+            all.iter().filter(|difference| difference.why == reason)
+        {
+            println!(
+                "  {test}\n    host: {}\n    sandbox: {}",
+                sentence(host.as_ref()),
+                sentence(sandbox.as_ref())
+            );
+        }
+    }
+}
+
+fn sentence(verdict: Option<&Verdict>) -> String {
+    match verdict {
+        Some(Verdict { verdict, said }) if said.is_empty() => verdict.clone(),
+        Some(Verdict { verdict, said }) => format!("{verdict}: {said}"),
+        None => "did not run".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_a_name_and_nothing_else() {
+        assert!(module_name("test.test_asyncio.test_events").is_ok());
+        for bad in ["", "a..b", "os; x", "a.b'", "1a", "a b", "a/b"] {
+            assert!(module_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_python() {
+        let test = "a.b (x='\"')".to_owned();
+        let done = Told { verdicts: [(test, Verdict::default())].into(), ..Told::default() };
+        let code = program("test.test_json", "marker ", &done);
+        assert!(code.contains("\nLEAVE_OUT = [\"a.b (x='\\\"')\"]\n"), "{code}");
+    }
+}

@@ -1,0 +1,333 @@
+//! `ladder soak`: the same stage after thousands of evaluations. Its memory stays flat, and nothing
+//! of them is left over: no thread, descriptor, process, file or container.
+//!
+//! Everything is looked at from outside. The ladder makes itself the reaper of orphans before it
+//! starts the stage, so a process that outlives its program *and* the stage cannot hide: it becomes
+//! a child of ours.
+//!
+//! What this does not see: memory that the daemon of another stage of the stack (Docker's) holds.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
+use tokio::time::sleep;
+
+use crate::measure::footprint::{Footprint, Process, descendants};
+use crate::measure::owned_sandboxes;
+use crate::measure::workload::Work;
+use crate::support::client::Client;
+use crate::support::percentile::per_second;
+use crate::support::progress;
+use crate::support::report::{self, Status};
+use crate::support::server::{Launch, Server};
+use crate::support::stages;
+
+/// Memory may grow by so much between the end of the warm-up and the end. A leak of 1 KiB for each
+/// evaluation shows after 4,100 of them; an allocator's moods stay below it.
+const GROWTH_BYTES: u64 = 4 << 20;
+/// A stage keeps the last 1,000 evaluations. Before they are full, memory grows as it should.
+const WARM_UP: usize = 1200;
+/// The first stage that runs programs in containers.
+const FIRST_WITH_CONTAINERS: u16 = 4;
+/// Threads of a pool, idle connections and dying children have so long to go.
+const SETTLE: Duration = Duration::from_secs(20);
+
+/// Options of `ladder soak`.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Number of the stage
+    #[arg(long, value_name = "N")]
+    stage: u16,
+    /// Evaluations after the warm-up (which is a fifth of them, at most 1200)
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u32).range(10..))]
+    count: u32,
+    /// Programs sent at the same time
+    #[arg(long, value_name = "C", default_value_t = 4,
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    clients: u16,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was seen.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The stage's package.
+    pub stage: String,
+    /// Evaluations after the warm-up.
+    pub evaluations: usize,
+    /// Evaluations that ended in a second, after the warm-up.
+    pub per_second: f64,
+    /// The server after its warm-up, idle.
+    pub before: Footprint,
+    /// The server at the end, idle.
+    pub after: Footprint,
+    /// Resident memory at each tenth of the way, in bytes.
+    pub rss_bytes: Vec<u64>,
+    /// What the server left behind when it was stopped.
+    pub left: Left,
+    /// Everything that is not as it should be, in words; empty when all is.
+    pub faults: Vec<String>,
+}
+
+/// What is still there when a server has gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// Processes that it or a program started.
+    pub processes: Vec<Process>,
+    /// Names in its directory for temporary files.
+    pub files: Vec<String>,
+    /// Names of its containers.
+    pub containers: Vec<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When the stage cannot be started, or does not answer as its API says.
+pub async fn run(options: Options) -> Result<Status> {
+    let count = usize::try_from(options.count)?;
+    let report = soak(options.stage, count, usize::from(options.clients)).await?;
+    if options.json {
+        report::json(&report)?;
+    } else {
+        print(&report);
+    }
+    Ok(Status::of(report.faults.is_empty()))
+}
+
+/// Sends `count` evaluations through a stage of its own and looks at what they leave.
+///
+/// # Errors
+///
+/// When the stage cannot be started, or does not answer as its API says.
+pub async fn soak(number: u16, count: usize, clients: usize) -> Result<Report> {
+    if number < 2 {
+        bail!("stage {number} cannot cancel anything; give --stage 2 or a later one");
+    }
+    adopt_orphans()?;
+    let stage = stages::find(number)?;
+    let scratch = tempfile::tempdir().context("cannot make a directory for temporary files")?;
+    let server = Launch::new(&stage).env("TMPDIR", scratch.path()).start().await?;
+    let pid = server.pid();
+
+    evaluate(number, &server, (count / 5).min(WARM_UP), clients, "warm-up").await?;
+    let before = settled(number, pid, None).await?;
+    let (started, mut rss_bytes) = (Instant::now(), vec![before.rss_bytes]);
+    for part in 0..10 {
+        let share = count * (part + 1) / 10 - count * part / 10;
+        evaluate(number, &server, share, clients, &format!("soaking {}/10", part + 1)).await?;
+        rss_bytes.push(Footprint::of(pid)?.rss_bytes);
+    }
+    let per_second = per_second(count, started.elapsed());
+    let after = settled(number, pid, Some(&before)).await?;
+
+    let mut faults = growth_faults(&before, &after);
+    if let Err(error) = server.stop().await {
+        faults.push(format!("{error:#}"));
+    }
+    let left = left_behind(scratch.path(), number, pid).await?;
+    faults.extend(left.faults());
+    let stage = stage.name;
+    Ok(Report { stage, evaluations: count, per_second, before, after, rss_bytes, left, faults })
+}
+
+/// From now on, a process whose parent dies becomes a child of this one.
+fn adopt_orphans() -> Result<()> {
+    let own = rustix::process::getpid();
+    rustix::process::set_child_subreaper(Some(own)).context("cannot become the reaper of orphans")
+}
+
+async fn evaluate(
+    stage: u16,
+    server: &Server,
+    count: usize,
+    clients: usize,
+    what: &str,
+) -> Result<()> {
+    // A client of its own, so that no idle connection of it counts as a descriptor afterwards.
+    let client = Client::new(stage, server.url())?;
+    let bar = progress::bar(count, what);
+    let client = &client;
+    let done = stream::iter((0..count).map(Work::at))
+        .map(|work| work.run(client))
+        .buffer_unordered(clients)
+        .inspect_ok(|()| bar.inc(1))
+        .try_collect::<()>()
+        .await;
+    bar.finish_and_clear();
+    done.with_context(|| format!("the stage's standard error ends with: {}", server.stderr()))
+}
+
+async fn footprint(number: u16, server: u32) -> Result<Footprint> {
+    let containers = containers(number, server).await?.len();
+    Ok(Footprint { containers, ..Footprint::of(server)? })
+}
+
+async fn containers(number: u16, server: u32) -> Result<Vec<String>> {
+    if number < FIRST_WITH_CONTAINERS {
+        return Ok(Vec::new());
+    }
+    owned_sandboxes::of_process(server).await
+}
+
+/// The server's footprint once it has come to rest: when it does not shrink any more, or has no more
+/// than `goal`.
+async fn settled(number: u16, server: u32, goal: Option<&Footprint>) -> Result<Footprint> {
+    let started = Instant::now();
+    let mut last = footprint(number, server).await?;
+    loop {
+        sleep(SETTLE / 10).await;
+        let now = footprint(number, server).await?;
+        let rests = goal.map_or(last.has_no_more_than(&now), |goal| now.has_no_more_than(goal));
+        if rests || started.elapsed() > SETTLE {
+            return Ok(now);
+        }
+        last = now;
+    }
+}
+
+fn growth_faults(before: &Footprint, after: &Footprint) -> Vec<String> {
+    let growth = after.rss_bytes.saturating_sub(before.rss_bytes);
+    let mut faults = Vec::new();
+    if growth > GROWTH_BYTES {
+        faults.push(format!(
+            "memory grew by {} KiB, more than {}",
+            growth >> 10,
+            GROWTH_BYTES >> 10
+        ));
+    }
+    for (what, before, after) in [
+        ("threads", before.threads, after.threads),
+        ("descriptors", before.descriptors, after.descriptors),
+        ("processes", before.processes, after.processes),
+        ("containers", before.containers, after.containers),
+    ] {
+        if after > before {
+            faults.push(format!("{after} {what} after the soak, {before} before"));
+        }
+    }
+    faults
+}
+
+/// Looks until nothing is left, and no longer than [`SETTLE`]. Then ends the processes that are.
+async fn left_behind(scratch: &Path, number: u16, server: u32) -> Result<Left> {
+    let started = Instant::now();
+    loop {
+        let mut left = Left::now(scratch)?;
+        left.containers = containers(number, server).await?;
+        if left == Left::default() || started.elapsed() > SETTLE {
+            left.end_processes();
+            return Ok(left);
+        }
+        sleep(SETTLE / 40).await;
+    }
+}
+
+impl Left {
+    fn now(scratch: &Path) -> Result<Self> {
+        let mut processes = descendants(std::process::id());
+        processes.retain(|process| !process.zombie);
+        let entries = std::fs::read_dir(scratch).context("cannot look for temporary files")?;
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let files = names.collect::<std::io::Result<_>>()?;
+        Ok(Self { processes, files, containers: Vec::new() })
+    }
+
+    /// They are descendants of ours, so their numbers cannot be those of anybody else.
+    fn end_processes(&self) {
+        for process in &self.processes {
+            if let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) {
+                // It may have ended by itself in the meantime.
+                kill_process(pid, Signal::KILL).ok();
+            }
+        }
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let processes = self.processes.iter();
+        let processes = processes
+            .map(|process| format!("process {} ({}) is left over", process.pid, process.name));
+        let files = self.files.iter().map(|name| format!("the temporary file {name} is left over"));
+        let containers = self.containers.iter();
+        let containers = containers.map(|name| format!("the container {name} is left over"));
+        processes.chain(files).chain(containers).collect()
+    }
+}
+
+fn print(report: &Report) {
+    let Report { stage, evaluations, per_second, before, after, faults, .. } = report;
+    let mut table = report::table(["", "before", "after"]);
+    let kib = |bytes: u64| format!("{} KiB", bytes >> 10);
+    table.add_row(["resident memory".to_owned(), kib(before.rss_bytes), kib(after.rss_bytes)]);
+    for (what, before, after) in [
+        ("threads", before.threads, after.threads),
+        ("descriptors", before.descriptors, after.descriptors),
+        ("processes below it", before.processes, after.processes),
+        ("containers", before.containers, after.containers),
+    ] {
+        table.add_row([what.to_owned(), before.to_string(), after.to_string()]);
+    }
+    println!("{evaluations} evaluations on {stage}, {per_second} per second\n{table}");
+    if faults.is_empty() {
+        println!("Memory stayed flat, and nothing is left over.");
+    }
+    for error in faults {
+        println!("FAULT  {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Footprint =
+        Footprint { rss_bytes: 20 << 20, threads: 4, descriptors: 12, processes: 0, containers: 0 };
+
+    #[test]
+    fn growth_of_each_kind_is_a_fault() {
+        assert_eq!(growth_faults(&IDLE, &IDLE), [""; 0]);
+        let bit = Footprint { rss_bytes: IDLE.rss_bytes + GROWTH_BYTES, ..IDLE };
+        assert_eq!(growth_faults(&IDLE, &bit), [""; 0]);
+        for worse in [
+            Footprint { rss_bytes: bit.rss_bytes + 1, ..IDLE },
+            Footprint { threads: 5, ..IDLE },
+            Footprint { descriptors: 13, ..IDLE },
+            Footprint { processes: 1, ..IDLE },
+            Footprint { containers: 1, ..IDLE },
+        ] {
+            assert_eq!(growth_faults(&IDLE, &worse).len(), 1, "{worse:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_outlives_its_parent_is_found_and_ended() {
+        adopt_orphans().unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("forgotten"), "").unwrap();
+        // The shell tells the number of the process that it leaves behind.
+        let mut shell = std::process::Command::new("sh");
+        let said =
+            shell.args(["-c", "setsid sleep 600 >&- 2>&- & echo $!"]).output().unwrap().stdout;
+        let orphan: u32 = String::from_utf8(said).unwrap().trim().parse().unwrap();
+        let look = || {
+            let mut left = Left::now(scratch.path()).unwrap();
+            // Other tests in this process have children of their own.
+            left.processes.retain(|process| process.pid == orphan);
+            left
+        };
+        assert_eq!(look().faults().len(), 2, "{:?}", look());
+        look().end_processes();
+        while !look().processes.is_empty() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What the stages from 6 on export to each other and to whoever builds on them. A change in these
+//! lists is one that somebody has to accept: `INSTA_UPDATE=always cargo test -p ladder --test
+//! interface` writes them anew; read the difference before you commit it.
+//!
+//! The stages below are read from top to bottom; these are used.
+
+use ladder::rules::interface::interface;
+use ladder::support::stages;
+
+#[test]
+fn the_interfaces_of_the_later_stages() {
+    let later: Vec<_> =
+        stages::all().unwrap().into_iter().filter(|stage| stage.number >= 6).collect();
+    assert!(!later.is_empty(), "there are no later stages");
+    for stage in later {
+        let exported = interface(&stage.dir.join("src")).unwrap();
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(format!("interface_{}", stage.name), exported);
+        });
+    }
+}
