@@ -25,9 +25,9 @@
 //! 3. `supervisor/main.rs`: its first process, and `protocol`, which the host's `connection` speaks
 //!    with it;
 //! 4. `sandbox`: how one is started, and `process`: how one is removed, whatever happens;
-//! 5. `pool`: how some are kept waiting;
+//! 5. `pool`: how some wait for programs;
 //! 6. `run`: one evaluation in one of them, with `output` for what it writes;
-//! 7. `isolation_check` and `self_test`: how all that is verified.
+//! 7. `isolation_check`, `self_test` and `doctor`: how all that is verified.
 //!
 //! Guarantee: one evaluation, one sandbox. That it was started ahead changes nothing of what a program
 //! finds: the interpreter is a process of its own with its own hash seed, and no program was there
@@ -36,6 +36,7 @@
 //! What it does not protect: as in stage 5. And a stage that drives runsc is root itself.
 
 mod connection;
+mod doctor;
 mod error;
 mod instance_dir;
 mod isolation_check;
@@ -55,7 +56,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::cli::Diagnosis;
 use shared::component::CheckResult;
 use shared::{
     BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Verdict,
@@ -64,6 +64,7 @@ use stage_04_docker::{RunObservation, Stop, decide, error_chain};
 use stage_05_gvisor::runsc_version;
 use tokio_util::sync::CancellationToken;
 
+pub use doctor::diagnose_runsc;
 use instance_dir::InstanceDir;
 pub use options::{ROOTFS_PIN, RootfsError, RunscError, RunscOptions, RunscPlatform};
 use pool::Pool;
@@ -74,8 +75,6 @@ use sandbox::{Sandbox, SandboxFactory};
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause between two looks at the pool in [`RunscEngine::is_warm`].
 const WARM_CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// How often a job gets a sandbox: again when the first one dies before the program has started.
-const MAX_ATTEMPTS: u32 = 2;
 
 /// Runs each program in a sandbox of gVisor that was started ahead.
 pub struct RunscEngine {
@@ -185,8 +184,8 @@ impl RunscEngine {
     }
 
     // ANCHOR: evaluate
-    /// Runs the job in a sandbox. One that dies before the program has started is no result, and the
-    /// next one gets the job, once.
+    /// Runs the job in a sandbox. One that dies before the program has started is no result: the job
+    /// then gets a new one, once. Not another waiting one, which may have died of the same cause.
     async fn run_in_sandbox(
         &self,
         job: &Job,
@@ -195,10 +194,16 @@ impl RunscEngine {
     ) -> Verdict {
         let submitted = Instant::now();
         let limits = &job.submission.limits;
-        let mut attempt = 1;
+        let mut is_first = true;
         loop {
+            let take = async {
+                if is_first {
+                    return self.pool.take(limits).await;
+                }
+                Ok((self.pool.factory.start(limits).await?, false))
+            };
             let taken = tokio::select! {
-                taken = self.pool.take(limits) => taken,
+                taken = take => taken,
                 () = cancel.cancelled() => {
                     return Verdict::new(Outcome::Cancelled, Evidence::new("cancelled"));
                 }
@@ -213,9 +218,9 @@ impl RunscEngine {
             let waited = submitted.elapsed();
             let observation = run::run(&mut sandbox, job, buffer, &cancel).await;
             let has_started = observation.wall.is_some();
-            if observation.stop == Stop::SandboxDied && !has_started && attempt < MAX_ATTEMPTS {
+            if observation.stop == Stop::SandboxDied && !has_started && is_first {
                 tracing::warn!(id = %job.id, "a sandbox died before its program started");
-                attempt += 1;
+                is_first = false;
                 continue;
             }
             let mut verdict = decide(&observation, limits);
@@ -295,35 +300,3 @@ async fn verified_platform(
     Err(reasons.join("; "))
 }
 // ANCHOR_END: verified
-
-/// Reports what the engine lacks on this machine, and starts one, which runs a program.
-pub async fn diagnose_runsc(options: &RunscOptions) -> Vec<Diagnosis> {
-    let missing = |name: &'static str, error: &RunscError| {
-        Diagnosis::missing(name, error_chain(error), error.hint().unwrap_or_default())
-    };
-    let mut diagnoses = Vec::new();
-    let options = RunscOptions { warm_sandboxes: 0, ..options.clone() };
-    let found = options.clone();
-    match blocking(move || found.runsc()).await {
-        Ok(path) => diagnoses.push(Diagnosis::good("runsc", path.display().to_string())),
-        Err(error) => diagnoses.push(missing("runsc", &error)),
-    }
-    let rootfs = async {
-        let profile = options.python_profile().await?;
-        blocking(move || rootfs::check(&profile)).await
-    };
-    match rootfs.await {
-        Ok(digest) => diagnoses.push(Diagnosis::good("rootfs", digest)),
-        Err(error) => diagnoses.push(missing("rootfs", &error)),
-    }
-    diagnoses.push(match RunscEngine::start(&options, stage_04_docker::PROBE_LIMITS).await {
-        Ok(engine) => {
-            let platform = engine.platform().as_str();
-            engine.close().await;
-            let seen = format!("a program ran and its isolation was verified, platform {platform}");
-            Diagnosis::good("sandbox", seen)
-        }
-        Err(error) => missing("sandbox", &error),
-    });
-    diagnoses
-}

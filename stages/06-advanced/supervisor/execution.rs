@@ -3,20 +3,18 @@
 use std::io::{self, Read, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, ChildStdin, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use crate::input::Input;
+use crate::protocol::MAX_PAYLOAD_BYTES;
 use crate::protocol::frame::{
     Command, ExecutionId, Exit, HostFrame, OutputStream, SupervisorFrame,
 };
 use crate::protocol::session::{IllegalFrame, SupervisorSession};
-use crate::protocol::{MAX_PAYLOAD_BYTES, STDIN_WINDOW_BYTES};
 
-/// What a fresh pipe takes without a reader.
-const PIPE_BYTES: usize = 64 << 10;
 /// The most that a program can make a pipe hold.
 const MAX_PIPE_BYTES: u64 = 1 << 20;
 /// A pipe that another process of the program still has open counts as empty after so long without a
@@ -111,6 +109,13 @@ impl Shared {
         flow
     }
 
+    /// Notes that the program has taken input, and opens the supervisor's window by as much.
+    pub(crate) fn consumed_stdin(&self, execution: ExecutionId, bytes: u32) -> io::Result<()> {
+        let consumed = self.flow().session.consumed_stdin(bytes);
+        consumed.map_err(io::Error::other)?;
+        self.send(&SupervisorFrame::StdinWindow { execution, bytes })
+    }
+
     /// Waits until the host's window of a stream is open: how many bytes may be read and sent.
     fn wait_for_credit(&self, stream: OutputStream) -> usize {
         let mut flow = self.flow();
@@ -203,7 +208,7 @@ pub(crate) fn start(
 }
 
 /// A thread that ends when it has nothing more to do, or when the host is gone.
-fn spawn(thread: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+pub(crate) fn spawn(thread: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
     // `main` sees the end of the host as well, and ends the sandbox.
     Builder::new().stack_size(STACK_BYTES).spawn(|| thread().ok()).map(drop)
 }
@@ -251,65 +256,4 @@ fn exit(status: ExitStatus) -> Exit {
         || Exit::Code(byte(status.code().unwrap_or(0))),
         |signal| Exit::Signal(byte(signal)),
     )
-}
-
-/// Where the program's input goes.
-pub(crate) enum Input {
-    /// There is no program, or its input has ended.
-    Closed,
-    /// So much was written that a fresh pipe has room for: this never blocks.
-    Direct { pipe: ChildStdin, shared: Arc<Shared>, execution: ExecutionId, written: usize },
-    /// A thread writes, because a program need not read, and `main` has to see the host go. What is
-    /// queued is bounded by the window.
-    Queued(Sender<Vec<u8>>),
-}
-
-impl Input {
-    pub(crate) fn write(&mut self, bytes: Vec<u8>) -> io::Result<()> {
-        *self = match std::mem::replace(self, Self::Closed) {
-            Self::Closed => Self::Closed,
-            Self::Direct { mut pipe, shared, execution, written } => {
-                let after = written + bytes.len();
-                if after <= PIPE_BYTES {
-                    // A program that has closed its input does not want it.
-                    match pipe.write_all(&bytes) {
-                        Ok(()) => Self::Direct { pipe, shared, execution, written: after },
-                        Err(_) => Self::Closed,
-                    }
-                } else {
-                    let (sender, receiver) = channel();
-                    sender.send(bytes).ok();
-                    spawn(move || feed(&shared, execution, pipe, written, &receiver))?;
-                    Self::Queued(sender)
-                }
-            }
-            Self::Queued(sender) => {
-                let is_wanted = sender.send(bytes).is_ok();
-                if is_wanted { Self::Queued(sender) } else { Self::Closed }
-            }
-        };
-        Ok(())
-    }
-}
-
-/// Writes queued input as the program reads it, and opens the window once half of it is used.
-/// `written` bytes were written before.
-fn feed(
-    shared: &Shared,
-    execution: ExecutionId,
-    mut pipe: ChildStdin,
-    written: usize,
-    queue: &Receiver<Vec<u8>>,
-) -> io::Result<()> {
-    let mut consumed = u32::try_from(written).unwrap_or(u32::MAX);
-    for bytes in queue {
-        pipe.write_all(&bytes)?;
-        consumed += u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        if consumed >= STDIN_WINDOW_BYTES / 2 {
-            shared.flow().session.consumed_stdin(consumed).map_err(io::Error::other)?;
-            shared.send(&SupervisorFrame::StdinWindow { execution, bytes: consumed })?;
-            consumed = 0;
-        }
-    }
-    Ok(())
 }

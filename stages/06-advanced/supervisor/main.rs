@@ -26,6 +26,7 @@
 //! link, and the threads exist before the program's input arrives.
 
 mod execution;
+mod input;
 #[expect(dead_code, reason = "the host's half of both directions")]
 #[path = "../protocol/mod.rs"]
 mod protocol;
@@ -37,7 +38,8 @@ use std::process::exit;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use execution::{Input, Shared};
+use execution::Shared;
+use input::Input;
 use protocol::VERSION;
 use protocol::frame::{HostFrame, SupervisorFrame};
 

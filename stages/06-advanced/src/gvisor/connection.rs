@@ -107,6 +107,12 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether the supervisor waits for its program: it is there, and sends nothing.
+    pub(super) fn is_idle(&self) -> bool {
+        let read = self.socket.try_read(&mut [0]);
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     // ANCHOR: next
     /// The next event. Sends at the same time what is to be sent. Everything that was returned before
     /// counts as consumed, so that the supervisor may send as much again.

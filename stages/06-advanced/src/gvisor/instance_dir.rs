@@ -119,7 +119,7 @@ impl InstanceDir {
 
     fn create_files(&self, profile: &SandboxProfile) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
-        rootfs::create(&profile.image, &self.rootfs(profile.name))?;
+        rootfs::create(&profile.image, &self.rootfs(profile))?;
         // The gofer, gVisor's file server, runs as `nobody` when it opens the root.
         let others_may_enter = Permissions::from_mode(0o711);
         let parent = self.path.parent().unwrap_or(Path::new("/"));
@@ -128,8 +128,8 @@ impl InstanceDir {
     }
 
     /// The root file system of a profile's sandboxes.
-    pub(super) fn rootfs(&self, profile: &str) -> PathBuf {
-        self.path.join(format!("rootfs-{profile}"))
+    pub(super) fn rootfs(&self, profile: &SandboxProfile) -> PathBuf {
+        self.path.join(format!("rootfs-{}", profile.language.name))
     }
 
     /// Where runsc stores the state of its sandboxes.

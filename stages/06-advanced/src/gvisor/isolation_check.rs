@@ -13,7 +13,6 @@ use stage_04_docker::{Cgroup, ContainerSnapshot, Stop};
 use stage_05_gvisor::RUNSC;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::error::SandboxError;
 use super::run;
@@ -86,7 +85,7 @@ async fn verify_sandbox(
 ) -> Result<String, IsolationError> {
     let limits = Limits { timeout_seconds: PROGRAM_TIMEOUT_SECONDS, ..sandbox.limits };
     let submission = Submission::new(factory.profile.isolation_program, limits);
-    let job = Job { id: Uuid::now_v7(), submission };
+    let job = Job::first(submission);
     let (buffer, first_output) = observed_buffer();
     let paths = sandbox.process.paths.clone();
     let inspect = async {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ValueEnum, value_parser};
+use shared::error::Hint;
 use stage_04_docker::{CgroupError, PinError, read_pin};
 use stage_05_gvisor::RunscCommandError;
 
@@ -182,9 +183,8 @@ pub enum RunscError {
     },
 }
 
-impl RunscError {
-    /// What an operator can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+impl Hint for RunscError {
+    fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotRoot => Some(
                 "run this as root, or choose --engine gvisor-docker, with which Docker's daemon \
@@ -195,9 +195,7 @@ impl RunscError {
             | Self::NotRunsc { .. }
             | Self::NoPin(_)
             | Self::NoRootfs { .. } => Some("run infrastructure/setup/setup.sh"),
-            Self::NoCgroups(_) => Some(
-                "mount cgroups under /sys/fs/cgroup, with the controllers cpu, memory and pids",
-            ),
+            Self::NoCgroups(error) => error.hint(),
             Self::NotVerified { .. } => Some("run `doctor`"),
             Self::CreateDir { .. } | Self::Panicked { .. } => None,
         }

@@ -107,7 +107,7 @@ impl Pool {
         pool
     }
 
-    /// The state. The lock is never kept across an await.
+    /// The state. The lock is never held across an await.
     fn state(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,7 +159,7 @@ impl Pool {
             let sandbox = self.state().ready.pop_front();
             self.start_wanted.notify_waiters();
             // One that has died while it waited is not worth a failed evaluation.
-            if let Some(sandbox) = sandbox.filter(|sandbox| sandbox.process.is_running()) {
+            if let Some(sandbox) = sandbox.filter(Sandbox::is_ready) {
                 return Ok(sandbox);
             }
         }

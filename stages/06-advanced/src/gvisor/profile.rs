@@ -8,7 +8,8 @@
 
 use std::path::PathBuf;
 
-use shared::submission::MAIN_FILE;
+use shared::Profile;
+use shared::profile::PYTHON;
 use stage_04_docker::INIT_SOURCE;
 
 /// What the waiting interpreter executes behind the functions of stage 4's init: it leaves the
@@ -32,17 +33,15 @@ print(open('/proc/version').read().strip(), flush=True)
 import time
 time.sleep(60)";
 
-/// One kind of sandbox.
+/// What sandboxes are prepared for: a language's profile, with what this engine adds to it.
 #[derive(Debug, Clone)]
 pub(super) struct SandboxProfile {
-    /// Its name, in directories and in the log.
-    pub(super) name: &'static str,
+    /// The language.
+    pub(super) language: Profile,
     /// The directory with the image's files.
     pub(super) image: PathBuf,
-    /// The command that waits for a program.
-    pub(super) argv: Vec<String>,
-    /// The file name of the program.
-    pub(super) main_file: &'static str,
+    /// The command that waits for a program, by the path of its executable in the image.
+    pub(super) warm_argv: Vec<String>,
     /// How many sandboxes wait.
     pub(super) warm_sandboxes: usize,
     /// A program that prints `/proc/version` and then stays, to be inspected from outside.
@@ -54,10 +53,9 @@ impl SandboxProfile {
     pub(super) fn python(image: PathBuf, warm_sandboxes: usize) -> Self {
         let source = format!("{INIT_SOURCE}{PYTHON_START}");
         Self {
-            name: "python",
+            language: PYTHON,
             image,
-            argv: vec!["/usr/bin/python3".to_owned(), "-c".to_owned(), source],
-            main_file: MAIN_FILE,
+            warm_argv: vec!["/usr/bin/python3".to_owned(), "-c".to_owned(), source],
             warm_sandboxes,
             isolation_program: PYTHON_ISOLATION_PROGRAM,
         }
@@ -65,6 +63,6 @@ impl SandboxProfile {
 
     /// The executable that waits for a program, by its path in the image.
     pub(super) fn interpreter(&self) -> &str {
-        self.argv.first().map_or("", String::as_str)
+        self.warm_argv.first().map_or("", String::as_str)
     }
 }

@@ -83,7 +83,8 @@ async fn deliver(sandbox: &mut Sandbox, job: &Job) -> Result<(), DeliverError> {
     let mut payload = Vec::new();
     // The loader's messages need no signature here: they are known by their place, before the
     // program's first instruction.
-    stage_04_docker::write_payload(&mut payload, job, sandbox.main_file, &Nonce::random()).await?;
+    let main_file = &sandbox.profile.language.main_file;
+    stage_04_docker::write_payload(&mut payload, job, main_file, &Nonce::random()).await?;
     Ok(sandbox.connection.deliver(payload, u32::try_from(lifetime).unwrap_or(u32::MAX))?)
 }
 

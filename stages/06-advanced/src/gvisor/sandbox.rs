@@ -54,8 +54,8 @@ pub(super) struct Sandbox {
     pub(super) process: SandboxProcess,
     /// The limits that it was created with.
     pub(super) limits: Limits,
-    /// The file name that its interpreter gives the program.
-    pub(super) main_file: &'static str,
+    /// What it was prepared for.
+    pub(super) profile: Arc<SandboxProfile>,
     dir: Arc<InstanceDir>,
 }
 
@@ -75,7 +75,7 @@ impl SandboxFactory {
                 connection,
                 process,
                 limits: *limits,
-                main_file: self.profile.main_file,
+                profile: Arc::clone(&self.profile),
                 dir: Arc::clone(&self.dir),
             }),
             Err(SandboxError::Protocol(ConnectionError::Closed)) => {
@@ -90,7 +90,7 @@ impl SandboxFactory {
     /// home directory.
     fn command(&self) -> frame::Command {
         let env = vec![("HOME".to_owned(), "/tmp".to_owned())];
-        frame::Command { user: NOBODY, argv: self.profile.argv.clone(), env }
+        frame::Command { user: NOBODY, argv: self.profile.warm_argv.clone(), env }
     }
 
     /// Creates a sandbox's files and its cgroup and starts runsc, on one blocking thread.
@@ -127,7 +127,7 @@ fn create(
     limits: &Limits,
 ) -> Result<(), SandboxError> {
     let hostname = &paths.id[..12];
-    let rootfs = dir.rootfs(profile.name);
+    let rootfs = dir.rootfs(profile);
     let spec = oci_spec::specification(&rootfs, &paths.cgroup.path(), hostname, limits)?;
     let spec = serde_json::to_vec(&spec).map_err(|error| SandboxError::Files(error.into()))?;
     std::fs::create_dir(&paths.bundle).map_err(SandboxError::Files)?;
@@ -166,6 +166,11 @@ fn run_command(
 // ANCHOR_END: spawn
 
 impl Sandbox {
+    /// Whether it still waits for its program, and has not died meanwhile.
+    pub(super) fn is_ready(&self) -> bool {
+        self.process.is_running() && self.connection.is_idle()
+    }
+
     /// Kills the sandbox and removes it before this returns.
     pub(super) async fn remove(self) {
         self.process.remove().await;

@@ -8,7 +8,6 @@ use stage_04_docker::{InitMessage, PROBE_LIMITS, ResourceSampler, Stop};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::*;
 use crate::gvisor::error::SandboxError;
@@ -86,7 +85,7 @@ fn requested() -> (Connection, UnixStream) {
 async fn supervise(connection: &mut Connection, stdin: usize) -> (Stop, String) {
     connection.deliver(vec![b'i'; stdin], 30).unwrap();
     let limits = shared::Limits { output_bytes: 2 << 20, ..PROBE_LIMITS };
-    let job = Job { id: Uuid::nil(), submission: Submission::new("", limits) };
+    let job = Job::first(Submission::new("", limits));
     let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
     let mut sampler = ResourceSampler::new(None, &job.submission.limits);
     let never = CancellationToken::new();

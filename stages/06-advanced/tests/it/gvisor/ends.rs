@@ -1,13 +1,13 @@
-//! How programs end: by themselves, by a limit, or by somebody's wish. Each end is named, and by what
-//! shows it.
+//! How programs end: by themselves, by a limit, or by a cancellation. Each end has its outcome, and the
+//! evidence that decided it.
 
-use super::{close, engine, file, run, submission};
-use harness::{TEST_LIMITS, run_submission};
 use std::time::{Duration, Instant};
 
+use harness::{TEST_LIMITS, run_submission};
 use shared::{Engine as _, Job, Limits, Outcome, OutputBuffer, Stream};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
+
+use super::{close, engine, file, run, submission};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_program_ends_with_is_its_own() {
@@ -64,7 +64,7 @@ async fn a_program_gets_its_files_and_its_input() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_that_holds_the_output_holds_up_nobody() {
+async fn a_daemon_with_the_output_open_delays_no_result() {
     let engine = engine(2).await;
     let started = Instant::now();
     let code = "import os, sys, time\nprint('before', flush=True)\nif not os.fork():\n    os.setsid()\n\
@@ -85,8 +85,8 @@ async fn floods_are_cut_on_both_streams_and_what_is_wanted_arrives_whole() {
         let ended = run(&engine, &code).await;
         assert_eq!(ended.verdict.outcome, Outcome::OutputExceeded, "{:?}", ended.verdict);
         assert_eq!(ended.verdict.evidence.decided_by, "output_bytes");
-        let kept = if fd == 1 { ended.stdout } else { ended.stderr };
-        assert_eq!(kept.len(), 1 << 20);
+        let output = if fd == 1 { ended.stdout } else { ended.stderr };
+        assert_eq!(output.len(), 1 << 20);
     }
     let mut wanted = submission("print('x' * 100_000_000)");
     wanted.limits.output_bytes = 200 << 20;
@@ -122,7 +122,7 @@ async fn a_fork_bomb_never_looks_like_an_exit_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_is_held_by_the_hosts_counter() {
+async fn memory_is_limited_by_the_hosts_counter() {
     let engine = engine(2).await;
     let ended = run(&engine, "x = bytearray(1 << 30)").await;
     assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded, "{ended:?}");
@@ -142,7 +142,7 @@ async fn memory_is_held_by_the_hosts_counter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn time_of_both_kinds_is_held_and_nothing_runs_on() {
+async fn time_of_both_kinds_is_limited_and_nothing_runs_on() {
     let engine = engine(2).await;
     let stubborn = "import os, signal, time\nfor n in range(1, 65):\n    try: signal.signal(n, \
                     signal.SIG_IGN)\n    except (OSError, ValueError): pass\nos.closerange(0, 3)\n\
@@ -166,7 +166,7 @@ async fn time_of_both_kinds_is_held_and_nothing_runs_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_is_seen_while_it_runs_and_ends_when_somebody_cancels() {
+async fn a_program_is_seen_while_it_runs_and_ends_when_it_is_cancelled() {
     let engine = engine(1).await;
     let cancel = CancellationToken::new();
     let seen = cancel.clone();
@@ -176,7 +176,7 @@ async fn a_program_is_seen_while_it_runs_and_ends_when_somebody_cancels() {
         }
     };
     let buffer = OutputBuffer::new(1 << 20, Box::new(listener));
-    let job = Job { id: Uuid::now_v7(), submission: submission("print('up')\nwhile True: pass") };
+    let job = Job::first(submission("print('up')\nwhile True: pass"));
     let started = Instant::now();
     let verdict = engine.evaluate(&job, &buffer, cancel).await;
     assert_eq!(verdict.outcome, Outcome::Cancelled, "{verdict:?}");

@@ -1,8 +1,9 @@
 //! Programs that try to report their end in the supervisor's place, to reach the supervisor, or to
 //! hide from it.
 
-use super::{close, engine, run};
 use shared::Outcome;
+
+use super::{close, engine, run};
 
 /// Writes what the supervisor and the loader would write to every descriptor that there is, in every
 /// form, and ends with exit code 7.
@@ -42,9 +43,9 @@ names = [name.split('=')[0] for name in open('/proc/1/environ').read().split('\0
 if names != ['HOME']: got.append(names)
 class Part(ctypes.Structure): _fields_ = [('base', ctypes.c_void_p), ('length', ctypes.c_size_t)]
 buffer = ctypes.create_string_buffer(8)
-ours, theirs = Part(ctypes.addressof(buffer), 8), Part(0x400000, 8)
+own, other = Part(ctypes.addressof(buffer), 8), Part(0x400000, 8)
 for call in libc.process_vm_readv, libc.process_vm_writev:
-    if call(1, ctypes.byref(ours), 1, ctypes.byref(theirs), 1, 0) > 0: got.append(call.__name__)
+    if call(1, ctypes.byref(own), 1, ctypes.byref(other), 1, 0) > 0: got.append(call.__name__)
 for call in os.setuid, os.seteuid, os.setgid:
     try: call(0); got.append(call.__name__)
     except OSError: pass
