@@ -1,8 +1,8 @@
 //! Builds the supervisor of the warm sandboxes, which is embedded in this package's library.
 //!
-//! It is one file on the standard library alone, linked statically, because the image that it runs in
-//! is not ours to add libraries to. Cargo cannot build a program of another kind than the rest of the
-//! package, so the compiler is called here.
+//! It uses the standard library alone and is linked statically, because it runs in images that need not
+//! have any library. Cargo cannot build a program of another kind than the rest of the package, so the
+//! compiler is called here. `protocol` is compiled into both.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,8 +10,9 @@ use std::process::Command;
 const SOURCE: &str = "supervisor/main.rs";
 
 fn main() -> Result<(), String> {
-    println!("cargo::rerun-if-changed={SOURCE}");
-    println!("cargo::rerun-if-changed=build.rs");
+    for path in ["build.rs", "supervisor", "protocol"] {
+        println!("cargo::rerun-if-changed={path}");
+    }
     let variable = |name: &str| std::env::var(name).map_err(|error| format!("{name}: {error}"));
     let output = PathBuf::from(variable("OUT_DIR")?).join("supervisor");
     let status = Command::new(variable("RUSTC")?)

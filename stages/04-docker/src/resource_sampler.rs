@@ -62,6 +62,8 @@ impl<'a> ResourceSampler<'a> {
     /// What was used until now is not counted as the program's.
     pub async fn set_baseline(&mut self) {
         self.sample().await;
+        // The next reading is due after an interval, not at once.
+        self.interval.reset();
         self.before = self.after;
         self.pids_seen = self.after.pids;
     }

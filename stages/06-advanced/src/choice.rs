@@ -12,7 +12,7 @@ use stage_02_queue::SubprocessEngine;
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
 use stage_05_gvisor::GVisorEngine;
 
-use crate::runsc::{RunscEngine, RunscOptions, diagnose_runsc};
+use crate::gvisor::{RunscEngine, RunscOptions, diagnose_runsc};
 
 /// The engines that there are, the strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -20,7 +20,10 @@ mod memory;
 mod storage;
 mod storage_suite;
 
-mod runsc;
+mod gvisor;
+#[cfg_attr(not(test), expect(dead_code, reason = "the supervisor's half of both directions"))]
+#[path = "../protocol/mod.rs"]
+mod protocol;
 
 mod args;
 mod choice;
@@ -37,10 +40,11 @@ mod suite;
 pub use args::PlatformArgs;
 pub use choice::{ChoiceError, EngineArgs, EngineChoice};
 pub use config_file::{ConfigError, configure};
+pub use gvisor::{
+    PoolStatus, ROOTFS_PIN, RootfsError, RunscEngine, RunscError, RunscOptions, RunscPlatform,
+    diagnose_runsc,
+};
 pub use health::{Component, PlatformStatus, SelfTest};
 pub use memory::InMemoryStorage;
 pub use platform::{Parts, Platform, PlatformOptions, Queue};
-pub use runsc::{
-    PoolStatus, ROOTFS_PIN, RunscEngine, RunscError, RunscOptions, RunscPlatform, diagnose_runsc,
-};
 pub use storage::{StorageService, Usage};

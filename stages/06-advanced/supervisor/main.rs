@@ -1,109 +1,115 @@
-//! The first process of every warm sandbox: it starts the interpreter, brings it its program, and
-//! says how the program ended.
+//! The first process of every sandbox: starts a program for the host, carries its input and output,
+//! and reports how it ended.
 //!
-//! `supervisor PROGRAM [ARGUMENT]...`, with three descriptors:
+//! Descriptor 0 is a socket to the host, on which both sides send the frames of `protocol`. 1 and 2
+//! are runsc's own; only an error before the first frame is written there.
 //!
-//! * 0 is a socket to the host, and nobody else's. In come eight bytes with the seconds that a
-//!   program may live, eight with a length and then so many bytes, which become the program's
-//!   standard input. Out goes one line, `exit N` or `signal N`.
-//! * 1 and 2 are the program's. The supervisor never reads or writes them.
+//! ```text
+//! main       reads the host's frames; starts the program; writes input that fits the fresh pipe
+//! stdout     reads the program's standard output, sends it within the host's window
+//! stderr     the same for standard error
+//! wait       waits for the program's first process, then for the relays, then sends Exited
+//! stdin      only for input longer than a pipe: writes it as the program reads it
+//! ```
 //!
-//! The rule it keeps: what it says cannot be forged. It is root inside and the program is `nobody`,
-//! so that the program can neither signal nor trace it nor open its descriptors, and the program's
-//! own output goes another way. When the host is gone the socket ends, and so does the supervisor: it
-//! is the sandbox's first process, so that everything in the sandbox ends with it. When the host hangs
-//! instead, time ends it.
+//! Guarantee: the report cannot be forged. The supervisor is root inside and the program is another
+//! user, so that the program can neither signal nor trace it nor open its descriptors, and what the
+//! program writes travels in frames that the supervisor makes. When the host is gone the socket ends,
+//! and so does the supervisor: it is the sandbox's first process, so that everything in the sandbox
+//! ends with it. When the host hangs instead, the lifetime ends it.
 //!
-//! What it does not protect: a program's orphans stay as zombies until the sandbox is taken away,
-//! because the standard library, which is all there is here, waits for no process it did not start.
+//! What it does not protect: output that the supervisor has not read yet is lost when the sandbox is
+//! killed as a whole. A program's orphans stay as zombies until the sandbox is removed, because the
+//! standard library, which is all there is here, waits for no process it did not start.
 //!
-//! It is small and static because it is started for every evaluation: no library to be found and
-//! linked, two threads, and no third before there is much to deliver.
+//! It is small and static because it is started for every evaluation: there is no library to find and
+//! link, and the threads exist before the program's input arrives.
 
-use std::io::{Read as _, Write as _};
+mod execution;
+mod input;
+#[expect(dead_code, reason = "the host's half of both directions")]
+#[path = "../protocol/mod.rs"]
+mod protocol;
+
+use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{ChildStdin, Command, ExitStatus, Stdio, exit};
-use std::thread::Builder;
-use std::time::Duration;
+use std::process::exit;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Neither root nor anybody else who owns a file: `nobody`.
-const NOBODY: u32 = 65534;
-/// What a fresh pipe takes without a reader.
-const PIPE: usize = 64 << 10;
-/// Enough for a thread that only reads and writes.
-const STACK: usize = 64 << 10;
+use execution::Shared;
+use input::Input;
+use protocol::VERSION;
+use protocol::frame::{HostFrame, SupervisorFrame};
+
+/// Why the supervisor ends the sandbox.
+type Error = Box<dyn std::error::Error>;
 
 fn main() {
-    if let Err(error) = supervise() {
-        // Before there is a program, standard error is ours.
-        eprintln!("the supervisor cannot go on: {error}");
-        exit(1);
+    match supervise() {
+        Ok(()) => exit(0),
+        Err(error) => {
+            eprintln!("the supervisor ends the sandbox: {error}");
+            exit(1)
+        }
     }
 }
 
 // ANCHOR: supervise
-fn supervise() -> std::io::Result<()> {
-    let mut arguments = std::env::args_os().skip(1);
-    let program = arguments.next().ok_or_else(|| std::io::Error::other("no program was named"))?;
+/// Obeys the host's frames until the host is gone or the lifetime is over. A frame that is not legal
+/// now ends the sandbox.
+fn supervise() -> Result<(), Error> {
+    // A duplicate that is closed on exec: the program does not inherit the socket.
     let host = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-    let mut child = Command::new(program)
-        .args(arguments)
-        .gid(NOBODY) // the standard library takes the other groups away as well
-        .uid(NOBODY)
-        .stdin(Stdio::piped())
-        .spawn()?;
-    let input = child.stdin.take();
-    let requests = host.try_clone()?;
-    Builder::new().stack_size(STACK).spawn(move || {
-        // The host takes this sandbox away, or is gone itself: either way this is the end.
-        let _gone = serve(requests, input);
-        exit(0);
-    })?;
-    let ended = child.wait()?;
-    (&host).write_all(report(ended).as_bytes())?;
-    loop {
-        // The host reads its counters before it takes us away.
-        std::thread::park();
+    let shared = Arc::new(Shared::new(host.try_clone()?));
+    shared.send(&SupervisorFrame::Hello { version: VERSION })?;
+    let mut frames = Frames { host, bytes: Vec::new(), deadline: None };
+    let mut input = Input::Closed;
+    while let Some(frame) = frames.next()? {
+        shared.receive(&frame)?;
+        match frame {
+            HostFrame::Start { execution, command } => {
+                input = execution::start(&shared, execution, &command)?;
+            }
+            HostFrame::Lifetime { seconds } => {
+                frames.deadline = Some(Instant::now() + Duration::from_secs(seconds.into()));
+            }
+            HostFrame::Stdin { bytes, .. } => input.write(bytes)?,
+            HostFrame::StdinEof { .. } => input = Input::Closed,
+            HostFrame::Window { .. } => {} // `receive` has opened it
+        }
     }
+    Ok(())
 }
 // ANCHOR_END: supervise
 
-/// Delivers one program, and then waits for the host to go.
-fn serve(mut host: UnixStream, input: Option<ChildStdin>) -> std::io::Result<()> {
-    let alive = number(&mut host)?;
-    // Nobody may be there any more to end us; then time does.
-    host.set_read_timeout(Some(Duration::from_secs(alive.max(1))))?;
-    let length = number(&mut host)?;
-    let mut bytes = Vec::new();
-    (&mut host).take(length).read_to_end(&mut bytes)?;
-    if (bytes.len() as u64) < length {
-        return Ok(()); // gone in the middle of it
-    }
-    if let Some(mut input) = input {
-        // A program need not read what it is given; that must not keep us from seeing the host go.
-        let is_short = bytes.len() <= PIPE;
-        let mut deliver = move || drop(input.write_all(&bytes));
-        if is_short {
-            deliver();
-        } else {
-            Builder::new().stack_size(STACK).spawn(deliver)?;
+/// The host's frames.
+struct Frames {
+    host: UnixStream,
+    bytes: Vec<u8>,
+    /// When the sandbox ends, should the host not end it before.
+    deadline: Option<Instant>,
+}
+
+impl Frames {
+    /// The next frame; none at the end of the host or of the lifetime.
+    fn next(&mut self) -> Result<Option<HostFrame>, Error> {
+        let mut chunk = [0; 16 << 10];
+        loop {
+            if let Some((frame, length)) = HostFrame::decode(&self.bytes)? {
+                self.bytes.drain(..length);
+                return Ok(Some(frame));
+            }
+            if let Some(deadline) = self.deadline {
+                let left = deadline.saturating_duration_since(Instant::now());
+                // 0 would mean without limit.
+                self.host.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+            }
+            match self.host.read(&mut chunk) {
+                Ok(length @ 1..) => self.bytes.extend_from_slice(&chunk[..length]),
+                Ok(0) | Err(_) => return Ok(None),
+            }
         }
-    }
-    // Nothing more is ever said to us: this returns at the end of the host, or of the time.
-    host.read(&mut [0]).map(drop)
-}
-
-fn number(host: &mut UnixStream) -> std::io::Result<u64> {
-    let mut bytes = [0; 8];
-    host.read_exact(&mut bytes)?;
-    Ok(u64::from_be_bytes(bytes))
-}
-
-fn report(ended: ExitStatus) -> String {
-    match ended.signal() {
-        Some(number) => format!("signal {number}\n"),
-        None => format!("exit {}\n", ended.code().unwrap_or(0)),
     }
 }

@@ -1,14 +1,13 @@
-//! How programs end: by themselves, by a limit, or by somebody's wish. Each end is named, and by what
-//! shows it.
+//! How programs end: by themselves, by a limit, or by a cancellation. Each end has its outcome, and the
+//! evidence that decided it.
 
 use std::time::{Duration, Instant};
 
+use harness::{TEST_LIMITS, run_submission};
 use shared::{Engine as _, Job, Limits, Outcome, OutputBuffer, Stream};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use crate::support::{LIMITS, evaluate, file, run, submission};
-use crate::{close, engine};
+use super::{close, engine, file, run, submission};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_program_ends_with_is_its_own() {
@@ -46,26 +45,26 @@ async fn a_program_gets_its_files_and_its_input() {
     );
     given.files = vec![file("a.txt", "text"), file("d/e/b.bin", vec![0xff; 300_000])];
     given.stdin = [b"in ".as_slice(), &vec![b'x'; 1 << 20]].concat();
-    let ended = evaluate(&engine, given).await;
+    let ended = run_submission(&engine, given).await;
     assert_eq!(ended.stdout, "text 300000\n1048579 b'in ' b'x'\n", "{ended:?}");
 
     let mut unread = submission("print('done')");
     unread.stdin = vec![b'x'; 4 << 20];
-    assert_eq!(evaluate(&engine, unread).await.stdout, "done\n");
+    assert_eq!(run_submission(&engine, unread).await.stdout, "done\n");
     let long = format!("x = '{}'\nprint(len(x))", "y".repeat(3 << 20));
     assert_eq!(run(&engine, &long).await.stdout, format!("{}\n", 3 << 20));
 
     let mut too_much = submission("print('never')");
     too_much.limits.disk_bytes = 1 << 20;
     too_much.files = vec![file("a", vec![1; 600 << 10]), file("b", vec![1; 600 << 10])];
-    let ended = evaluate(&engine, too_much).await;
+    let ended = run_submission(&engine, too_much).await;
     assert_eq!(ended.verdict.outcome, Outcome::DiskExceeded, "{ended:?}");
     assert_eq!(ended.verdict.evidence.decided_by, "submission_bytes");
     close(engine).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_that_holds_the_output_holds_up_nobody() {
+async fn a_daemon_with_the_output_open_delays_no_result() {
     let engine = engine(2).await;
     let started = Instant::now();
     let code = "import os, sys, time\nprint('before', flush=True)\nif not os.fork():\n    os.setsid()\n\
@@ -86,13 +85,13 @@ async fn floods_are_cut_on_both_streams_and_what_is_wanted_arrives_whole() {
         let ended = run(&engine, &code).await;
         assert_eq!(ended.verdict.outcome, Outcome::OutputExceeded, "{:?}", ended.verdict);
         assert_eq!(ended.verdict.evidence.decided_by, "output_bytes");
-        let kept = if fd == 1 { ended.stdout } else { ended.stderr };
-        assert_eq!(kept.len(), 1 << 20);
+        let output = if fd == 1 { ended.stdout } else { ended.stderr };
+        assert_eq!(output.len(), 1 << 20);
     }
     let mut wanted = submission("print('x' * 100_000_000)");
     wanted.limits.output_bytes = 200 << 20;
     wanted.limits.memory_bytes = 512 << 20;
-    let ended = evaluate(&engine, wanted).await;
+    let ended = run_submission(&engine, wanted).await;
     assert_eq!((ended.verdict.exit_code, ended.stdout.len()), (Some(0), 100_000_001));
     close(engine).await;
 }
@@ -106,8 +105,8 @@ async fn a_fork_bomb_never_looks_like_an_exit_code() {
         "import subprocess, sys\nwhile True: subprocess.Popen([sys.executable, '-c', 'input()'])",
     ] {
         let mut given = submission(bomb);
-        given.limits = Limits { memory_bytes: 1 << 30, pids: 32, ..LIMITS };
-        let ended = evaluate(&engine, given).await;
+        given.limits = Limits { memory_bytes: 1 << 30, pids: 32, ..TEST_LIMITS };
+        let ended = run_submission(&engine, given).await;
         assert_eq!(ended.verdict.outcome, Outcome::PidsExceeded, "{bomb}: {ended:?}");
         assert_eq!(ended.verdict.evidence.decided_by, "pids.events");
         let refused = ended.verdict.evidence.counters["pids.events"].as_u64();
@@ -116,14 +115,14 @@ async fn a_fork_bomb_never_looks_like_an_exit_code() {
     let many = "import os, time\nchildren = []\nfor n in range(31):\n    child = os.fork()\n    \
                 if not child:\n        time.sleep(60)\n    children.append(child)\nprint(len(children))";
     let mut allowed = submission(many);
-    allowed.limits = Limits { memory_bytes: 512 << 20, pids: 32, ..LIMITS };
-    let ended = evaluate(&engine, allowed).await;
+    allowed.limits = Limits { memory_bytes: 512 << 20, pids: 32, ..TEST_LIMITS };
+    let ended = run_submission(&engine, allowed).await;
     assert_eq!(ended.stdout, "31\n", "as many as are allowed can run: {ended:?}");
     close(engine).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_is_held_by_the_hosts_counter() {
+async fn memory_is_limited_by_the_hosts_counter() {
     let engine = engine(2).await;
     let ended = run(&engine, "x = bytearray(1 << 30)").await;
     assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded, "{ended:?}");
@@ -131,34 +130,34 @@ async fn memory_is_held_by_the_hosts_counter() {
     // What a waiting sandbox was made with is set anew, down and up.
     let mut small = submission("print(1); x = bytearray(64 << 20)");
     small.limits.memory_bytes = shared::submission::MIN_MEMORY_BYTES;
-    let ended = evaluate(&engine, small).await;
+    let ended = run_submission(&engine, small).await;
     assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded, "{ended:?}");
     assert_eq!(ended.stdout, "1\n", "the least memory there can be is enough to start");
     let mut large = submission("x = bytearray(500 << 20); print(len(x))");
     large.limits.memory_bytes = 1 << 30;
-    let ended = evaluate(&engine, large).await;
+    let ended = run_submission(&engine, large).await;
     assert_eq!(ended.stdout, "524288000\n", "{ended:?}");
     assert!(ended.verdict.usage.unwrap().memory_peak_bytes > Some(500 << 20));
     close(engine).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn time_of_both_kinds_is_held_and_nothing_runs_on() {
+async fn time_of_both_kinds_is_limited_and_nothing_runs_on() {
     let engine = engine(2).await;
     let stubborn = "import os, signal, time\nfor n in range(1, 65):\n    try: signal.signal(n, \
                     signal.SIG_IGN)\n    except (OSError, ValueError): pass\nos.closerange(0, 3)\n\
                     if not os.fork(): os.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep(60)";
     let mut given = submission(stubborn);
-    given.limits = Limits { timeout_seconds: 1.0, ..LIMITS };
-    let ended = evaluate(&engine, given).await;
+    given.limits = Limits { timeout_seconds: 1.0, ..TEST_LIMITS };
+    let ended = run_submission(&engine, given).await;
     assert_eq!(ended.verdict.outcome, Outcome::WallTimeExceeded, "{ended:?}");
     assert_eq!(ended.verdict.evidence.decided_by, "wall_clock");
     let wall = ended.verdict.usage.unwrap().wall_ms;
     assert!((1000..1500).contains(&wall), "{wall} ms");
 
     let mut busy = submission("while True: pass");
-    busy.limits = Limits { cpu_seconds: 0.5, ..LIMITS };
-    let ended = evaluate(&engine, busy).await;
+    busy.limits = Limits { cpu_seconds: 0.5, ..TEST_LIMITS };
+    let ended = run_submission(&engine, busy).await;
     assert_eq!(ended.verdict.outcome, Outcome::CpuTimeExceeded, "{ended:?}");
     assert_eq!(ended.verdict.evidence.decided_by, "cpuacct.usage");
     let used = ended.verdict.usage.unwrap().cpu_ms.unwrap();
@@ -167,7 +166,7 @@ async fn time_of_both_kinds_is_held_and_nothing_runs_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_is_seen_while_it_runs_and_ends_when_somebody_cancels() {
+async fn a_program_is_seen_while_it_runs_and_ends_when_it_is_cancelled() {
     let engine = engine(1).await;
     let cancel = CancellationToken::new();
     let seen = cancel.clone();
@@ -177,7 +176,7 @@ async fn a_program_is_seen_while_it_runs_and_ends_when_somebody_cancels() {
         }
     };
     let buffer = OutputBuffer::new(1 << 20, Box::new(listener));
-    let job = Job { id: Uuid::now_v7(), submission: submission("print('up')\nwhile True: pass") };
+    let job = Job::first(submission("print('up')\nwhile True: pass"));
     let started = Instant::now();
     let verdict = engine.evaluate(&job, &buffer, cancel).await;
     assert_eq!(verdict.outcome, Outcome::Cancelled, "{verdict:?}");

@@ -1,21 +1,13 @@
 //! The pool: each sandbox is used once; it refills, shrinks, and has a bound.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use harness::{TEST_LIMITS, eventually, run_submission};
 use shared::Outcome;
 use stage_06_advanced::{RunscEngine, RunscError, RunscOptions};
 
-use crate::support::{LIMITS, evaluate, run, submission};
-use crate::{close, engine};
-
-async fn until(what: &str, within: Duration, condition: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < within, "never {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
+use super::{close, engine, run, submission};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_refills_under_load_and_stays_within_its_bound() {
@@ -39,51 +31,54 @@ async fn it_refills_under_load_and_stays_within_its_bound() {
     for client in clients {
         client.await.unwrap();
     }
-    // Three that wait, six in use, and eight that are being taken away.
+    // Three that wait, six in use, and eight that are being removed.
     assert!((4..=3 + 6 + 8).contains(&most), "{most} sandboxes at once");
     assert!(engine.is_warm(Duration::from_secs(30)).await, "{:?}", engine.pool());
-    until("at rest", Duration::from_secs(10), || engine.remaining() == 3).await;
+    eventually("at rest", Duration::from_secs(10), || engine.remaining() == 3).await;
     close(Arc::into_inner(engine).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_nobody_comes_all_but_one_go_and_come_back_when_somebody_does() {
+async fn an_idle_pool_shrinks_to_one_and_fills_again_when_it_is_used() {
     let options =
         RunscOptions { warm_sandboxes: 3, warm_idle_seconds: 2, ..RunscOptions::default() };
-    let engine = RunscEngine::start(&options, LIMITS).await.unwrap();
-    until("shrunk", Duration::from_secs(20), || {
+    let engine = RunscEngine::start(&options, TEST_LIMITS).await.unwrap();
+    eventually("shrunk", Duration::from_secs(20), || {
         engine.pool().target == 1 && engine.pool().ready == 1 && engine.remaining() == 1
     })
     .await;
     assert_eq!(run(&engine, "print(1)").await.stdout, "1\n");
-    until("full again", Duration::from_secs(20), || engine.pool().ready == 3).await;
+    eventually("full again", Duration::from_secs(20), || engine.pool().ready == 3).await;
     close(engine).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_dies_while_it_waits_costs_nobody_anything() {
+async fn one_that_dies_while_it_waits_fails_no_evaluation() {
     let engine = engine(2).await;
-    let folder = engine.folder().to_owned();
-    let waiting: Vec<_> = processes(&folder, "runsc-sandbox");
+    let waiting: Vec<_> = processes(engine.directory(), "runsc-sandbox");
     assert_eq!(waiting.len(), 2, "{waiting:?}");
     for pid in waiting {
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     }
     for _ in 0..4 {
         let ended = run(&engine, "print(1)").await;
-        assert_eq!((ended.stdout.as_str(), ended.verdict.outcome), ("1\n", Outcome::Exited));
+        assert_eq!(
+            (ended.stdout.as_str(), ended.verdict.outcome),
+            ("1\n", Outcome::Exited),
+            "{ended:?}"
+        );
     }
     close(engine).await;
 }
 
-/// The processes of runsc's that have their state below a folder and this name.
-pub(crate) fn processes(folder: &std::path::Path, name: &str) -> Vec<rustix::process::Pid> {
-    let mark = format!("--root={}", folder.display());
+/// The processes of runsc with this name that have their state below a directory.
+fn processes(dir: &std::path::Path, name: &str) -> Vec<rustix::process::Pid> {
+    let mark = format!("--root={}", dir.display());
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     entries
         .filter(|entry| {
             let line = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
-            line.contains(&mark) && line.split('\0').next().is_some_and(|it| it.contains(name))
+            line.contains(&mark) && line.split('\0').next().is_some_and(|word| word.contains(name))
         })
         .filter_map(|entry| {
             rustix::process::Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)
@@ -97,7 +92,7 @@ async fn other_limits_get_a_sandbox_that_was_made_for_them() {
     let looks = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])";
     let mut other = submission(looks);
     other.limits.open_files = 100;
-    let ended = evaluate(&engine, other).await;
+    let ended = run_submission(&engine, other).await;
     assert_eq!(ended.stdout, "100\n", "{ended:?}");
     assert_eq!(ended.verdict.evidence.counters["sandbox.warm"], false);
     let ended = run(&engine, looks).await;
@@ -108,29 +103,37 @@ async fn other_limits_get_a_sandbox_that_was_made_for_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_runsc_or_its_files_it_does_not_start() {
-    let start = async |options: RunscOptions| RunscEngine::start(&options, LIMITS).await.err();
+    let start = async |options: RunscOptions| RunscEngine::start(&options, TEST_LIMITS).await.err();
     let none = start(RunscOptions { runsc: Some("/nowhere".into()), ..Default::default() }).await;
-    assert!(matches!(none, Some(RunscError::NoRunsc { .. })), "{none:?}");
+    assert!(matches!(none, Some(RunscError::RunscNotFound { .. })), "{none:?}");
     let other = RunscOptions { runsc: Some("/usr/bin/true".into()), ..Default::default() };
     let other = start(other).await;
-    assert!(matches!(other, Some(RunscError::NoRunsc { .. })), "{other:?}");
+    assert!(matches!(other, Some(RunscError::NotRunsc { .. })), "{other:?}");
     let none = start(RunscOptions { rootfs: Some("/tmp".into()), ..Default::default() }).await;
     assert!(matches!(none, Some(RunscError::NoRootfs { .. })), "{none:?}");
 }
 
-/// Whatever else is offered as gVisor is seen through: here a program that calls itself runsc and
-/// runs the interpreter on the host's own kernel.
+/// Here a program that has the version of runsc and sends the frames of a supervisor.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_program_is_not_taken_for_gvisor() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("runsc");
-    let script = "#!/bin/sh\n[ \"$1\" = --version ] && { echo runsc version 1; exit; }\n\
-                  echo ready >&2; head -c 100 >/dev/null; sleep 30 &\n\
-                  echo 00000000000000000000000000000000 begin >&2; cat /proc/version; wait\n";
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("runsc");
+    // The supervisor's frames: Hello, Started, and `ready` and ` begin` on standard error; then one of
+    // output.
+    let script = r#"#!/bin/sh
+[ "$1" = --version ] && { echo runsc version 1; exit; }
+printf '\000\000\000\002A\000\000\000\000\000\001' >&0
+printf '\000\000\000\004B\000\000\000\001\000\000\000\002' >&0
+printf '\000\000\000\006E\000\000\000\001ready\n' >&0
+head -c 100 >/dev/null
+printf '\000\000\000\047E\000\000\000\00100000000000000000000000000000000 begin\n' >&0
+printf '\000\000\000\024D\000\000\000\001Linux version 4.4.0\n' >&0
+sleep 30
+"#;
     std::fs::write(&path, script).unwrap();
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let options = RunscOptions { runsc: Some(path), ..RunscOptions::default() };
-    let refused = RunscEngine::start(&options, LIMITS).await.err();
-    let Some(RunscError::NotProven { reason }) = refused else { panic!("{refused:?}") };
+    let refused = RunscEngine::start(&options, TEST_LIMITS).await.err();
+    let Some(RunscError::NotVerified { reason }) = refused else { panic!("{refused:?}") };
     assert!(reason.contains("none of") || reason.contains("process"), "{reason}");
 }

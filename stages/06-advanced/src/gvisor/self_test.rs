@@ -1,4 +1,4 @@
-//! The engine verifies itself: what every container engine promises, and what only this one has to.
+//! The engine verifies itself: what every container engine guarantees, and what only this one has to.
 
 use shared::component::CheckResult;
 use shared::{BoxFuture, TestCase, TestableComponent};

@@ -1,12 +1,11 @@
-//! That a sandbox was started beforehand changes nothing of what a program finds in it.
+//! That a sandbox was started ahead changes nothing of what a program finds in it.
 
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use shared::TestableComponent as _;
 
-use crate::support::run;
-use crate::{close, engine};
+use super::{close, engine, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_has_its_own_seeds_and_numbers() {
@@ -36,8 +35,8 @@ async fn clocks_are_the_present_however_long_it_waited() {
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     let ended = run(&engine, "import time; print(time.time(), time.process_time())").await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-    let mut said = ended.stdout.split_whitespace().map(|it| it.parse::<f64>().unwrap());
-    let (time, processor) = (said.next().unwrap(), said.next().unwrap());
+    let mut times = ended.stdout.split_whitespace().map(|time| time.parse::<f64>().unwrap());
+    let (time, processor) = (times.next().unwrap(), times.next().unwrap());
     assert!((now - time).abs() < 1.0, "{now} outside, {time} inside");
     assert!(processor < 1.0, "{processor} s of processor time before the program began");
     // What the sandbox has used until then is not the program's.
@@ -49,7 +48,7 @@ async fn clocks_are_the_present_however_long_it_waited() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_passes_from_one_to_the_next() {
     let engine = engine(3).await;
-    let leaves = "import os, sys\nfor folder in '/tmp', '/dev/shm':\n    open(f'{folder}/left', 'w')\n\
+    let leaves = "import os, sys\nfor scratch in '/tmp', '/dev/shm':\n    open(f'{scratch}/left', 'w')\n\
                   os.environ['LEFT'] = 'x'\nsys.path.append('left')\n\
                   open('/tmp/sitecustomize.py', 'w').write('print(\"left\")')\n\
                   if not os.fork():\n    import time; time.sleep(20)";

@@ -1,0 +1,227 @@
+//! One sandbox: started, waiting for a program, used once.
+//!
+//! ```text
+//! host                                                sandbox
+//! socket  ── Start, Lifetime, Stdin, Window ──▶  supervisor (PID 1, root inside)
+//!         ◀── Hello, Started, Stdout, Stderr, Exited ──   │  ▲
+//!                                                   stdin ▼  │ stdout, stderr
+//!                                                    interpreter (PID 2, nobody)
+//! ```
+//!
+//! Guarantee: the end of a program is reported on a socket that no process of its user has, in frames
+//! that no process of its user can write. What the program writes is output, whatever it looks like,
+//! from the line on that reports its start: that line comes before the program's first instruction.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::Limits;
+use tokio::net::UnixStream;
+use tokio::process::Command;
+
+use super::connection::{Connection, ConnectionError, Event};
+use super::error::{SandboxError, Text};
+use super::instance_dir::{InstanceDir, SandboxPaths};
+use super::oci_spec;
+use super::options::RunscPlatform;
+use super::process::SandboxProcess;
+use super::profile::SandboxProfile;
+use crate::protocol::frame::{self, OutputStream};
+
+/// How long a sandbox may take to start, on a machine that is busy.
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the interpreter writes once it waits for its program.
+const READY: &[u8] = b"ready\n";
+/// How much of another text is reported.
+const MAX_NOT_READY_BYTES: usize = 2000;
+/// The user of the program: neither root nor an owner of any file.
+const NOBODY: u32 = 65534;
+
+/// Creates sandboxes of one profile.
+pub(super) struct SandboxFactory {
+    pub(super) runsc: PathBuf,
+    pub(super) platform: RunscPlatform,
+    pub(super) profile: Arc<SandboxProfile>,
+    pub(super) dir: Arc<InstanceDir>,
+}
+
+/// A sandbox. It is killed and removed when this is dropped.
+pub(super) struct Sandbox {
+    pub(super) connection: Connection,
+    pub(super) process: SandboxProcess,
+    /// The limits that it was created with.
+    pub(super) limits: Limits,
+    /// What it was prepared for.
+    pub(super) profile: Arc<SandboxProfile>,
+    dir: Arc<InstanceDir>,
+}
+
+impl SandboxFactory {
+    // ANCHOR: start
+    /// Starts a sandbox and waits until the interpreter in it is ready.
+    ///
+    /// Cancel safe: when the future is dropped, what it has started is removed.
+    pub(super) async fn start(&self, limits: &Limits) -> Result<Sandbox, SandboxError> {
+        let (socket, guest) = socket_pair().map_err(SandboxError::Files)?;
+        let mut connection = Connection::new(socket);
+        connection.start(self.command());
+        let mut process = self.spawn(guest, *limits).await?;
+        let ready = tokio::time::timeout(START_TIMEOUT, wait_until_ready(&mut connection)).await;
+        match ready.unwrap_or(Err(SandboxError::Timeout)) {
+            Ok(()) => Ok(Sandbox {
+                connection,
+                process,
+                limits: *limits,
+                profile: Arc::clone(&self.profile),
+                dir: Arc::clone(&self.dir),
+            }),
+            Err(SandboxError::Protocol(ConnectionError::Closed)) => {
+                Err(SandboxError::Ended(Text(process.stderr().await)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+    // ANCHOR_END: start
+
+    /// What the supervisor executes. Attack: find keys in the environment -> it is empty but for a
+    /// home directory.
+    fn command(&self) -> frame::Command {
+        let env = vec![("HOME".to_owned(), "/tmp".to_owned())];
+        frame::Command { user: NOBODY, argv: self.profile.warm_argv.clone(), env }
+    }
+
+    /// Creates a sandbox's files and its cgroup and starts runsc, on one blocking thread.
+    async fn spawn(&self, guest: OwnedFd, limits: Limits) -> Result<SandboxProcess, SandboxError> {
+        let dir = Arc::clone(&self.dir);
+        // While this exists the engine does not finish to close, so that nothing is left behind.
+        let in_use = dir.in_use().ok_or(SandboxError::Closing)?;
+        let (runsc, platform) = (self.runsc.clone(), self.platform);
+        let profile = Arc::clone(&self.profile);
+        let blocking = move || {
+            let paths = Arc::new(dir.sandbox_paths());
+            let spawned = create(&paths, &dir, &profile, &limits).and_then(|()| {
+                let child = run_command(&runsc, platform, &dir, &paths, guest).spawn();
+                let child = child.map_err(SandboxError::Runsc)?;
+                SandboxProcess::own(child, Arc::clone(&paths), &dir).map_err(SandboxError::Runsc)
+            });
+            if spawned.is_err() {
+                paths.remove_files();
+            }
+            drop(in_use);
+            spawned
+        };
+        tokio::task::spawn_blocking(blocking)
+            .await
+            .map_err(|panicked| SandboxError::Files(std::io::Error::other(panicked)))?
+    }
+}
+
+/// Creates the bundle and the cgroup. Blocks.
+fn create(
+    paths: &SandboxPaths,
+    dir: &InstanceDir,
+    profile: &SandboxProfile,
+    limits: &Limits,
+) -> Result<(), SandboxError> {
+    let hostname = &paths.id[..12];
+    let rootfs = dir.rootfs(profile);
+    let spec = oci_spec::specification(&rootfs, &paths.cgroup.path(), hostname, limits)?;
+    let spec = serde_json::to_vec(&spec).map_err(|error| SandboxError::Files(error.into()))?;
+    std::fs::create_dir(&paths.bundle).map_err(SandboxError::Files)?;
+    std::fs::write(paths.bundle.join("config.json"), spec).map_err(SandboxError::Files)?;
+    paths.cgroup.create()?;
+    Ok(paths.cgroup.set_limits(&oci_spec::cgroup_limits(limits))?)
+}
+
+// ANCHOR: spawn
+fn run_command(
+    runsc: &std::path::Path,
+    platform: RunscPlatform,
+    dir: &InstanceDir,
+    paths: &SandboxPaths,
+    guest: OwnedFd,
+) -> Command {
+    let mut command = Command::new(runsc);
+    command
+        .arg(format!("--root={}", dir.state().display()))
+        .arg(format!("--platform={}", platform.as_str()))
+        // Attack: reach another machine -> there is no network but a loopback of its own.
+        .arg("--network=none")
+        .arg("run")
+        .arg(format!("--bundle={}", paths.bundle.display()))
+        .arg(&paths.id)
+        // Attack: read keys out of the environment of gVisor's own process -> it is empty.
+        .env_clear()
+        .current_dir(&paths.bundle)
+        // A Ctrl-C in the server's terminal does not reach runsc: what runs gets its time to end.
+        .process_group(0)
+        .stdin(Stdio::from(guest))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+// ANCHOR_END: spawn
+
+impl Sandbox {
+    /// Whether it still waits for its program, and has not died meanwhile.
+    pub(super) fn is_ready(&self) -> bool {
+        self.process.is_running() && self.connection.is_idle()
+    }
+
+    /// Kills the sandbox and removes it before this returns.
+    pub(super) async fn remove(self) {
+        self.process.remove().await;
+    }
+
+    /// Removes the sandbox after this has returned, which is once not too many others are being
+    /// removed.
+    pub(super) async fn remove_in_background(self) {
+        let permit = self.dir.removal_permit().await;
+        let dir = Arc::clone(&self.dir);
+        drop(dir.spawn(async move {
+            self.process.remove().await;
+            drop(permit);
+        }));
+    }
+}
+
+/// The host's end of a socket, and the sandbox's.
+fn socket_pair() -> std::io::Result<(UnixStream, OwnedFd)> {
+    let (host, guest) = std::os::unix::net::UnixStream::pair()?;
+    host.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(host)?, guest.into()))
+}
+
+/// Waits until the interpreter has written its line. Everything else is why it does not start.
+pub(super) async fn wait_until_ready(connection: &mut Connection) -> Result<(), SandboxError> {
+    let mut line = Vec::new();
+    loop {
+        match connection.next().await.map_err(SandboxError::Protocol)? {
+            Event::Started => {}
+            Event::StartFailed { errno } => {
+                let errno = i32::try_from(errno).unwrap_or(0);
+                let error = std::io::Error::from_raw_os_error(errno);
+                return Err(SandboxError::Interpreter(error));
+            }
+            Event::Output { stream: OutputStream::Stderr, bytes }
+                if line.len() < MAX_NOT_READY_BYTES =>
+            {
+                line.extend(bytes);
+                if line == READY {
+                    return Ok(());
+                }
+                if !READY.starts_with(&line) && line.ends_with(b"\n") {
+                    return Err(not_ready(&line));
+                }
+            }
+            Event::Output { .. } | Event::Exited(_) => return Err(not_ready(&line)),
+        }
+    }
+}
+
+fn not_ready(written: &[u8]) -> SandboxError {
+    SandboxError::NotReady(Text(String::from_utf8_lossy(written).trim().to_owned()))
+}

@@ -1,0 +1,10 @@
+//! The integration tests of this stage, in one binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod gvisor;
