@@ -7,4 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod command_line;
 mod gvisor;
+mod http;
+mod platform;
+mod speed;

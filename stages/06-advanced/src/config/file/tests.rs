@@ -115,7 +115,7 @@ fn values_that_cannot_be_are_refused_by_their_key() {
 fn the_host_is_opened_on_the_command_line_only() {
     let message = refusal("unsafe = true");
     assert_eq!(message, "FILE: `unsafe` can only be set on the command line");
-    assert!(refusal("config = 'other.toml'").contains("`config` can only be said"));
+    assert!(refusal("config = 'other.toml'").contains("`config` can only be set"));
     let unsafe_flag = All::command();
     let unsafe_flag = unsafe_flag.get_arguments().find(|arg| arg.get_long() == Some("unsafe"));
     assert_eq!(unsafe_flag.unwrap().get_env(), None);
@@ -124,14 +124,17 @@ fn the_host_is_opened_on_the_command_line_only() {
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let line = ["platform", "--config", "/nowhere.toml"].map(OsString::from);
-    let error = configure(All::command(), line).unwrap_err();
+    let error = configure(All::command(), line, &[]).unwrap_err();
     assert_eq!(error.to_string(), "cannot read the configuration file /nowhere.toml");
 }
 
 #[test]
 fn help_and_faults_of_the_command_line_come_first() {
     for line in [&["platform", "--help", "--config", "/nowhere.toml"][..], &["platform"]] {
-        assert!(configure(All::command(), line.iter().map(OsString::from)).is_ok(), "{line:?}");
+        assert!(
+            configure(All::command(), line.iter().map(OsString::from), &[]).is_ok(),
+            "{line:?}"
+        );
     }
 }
 

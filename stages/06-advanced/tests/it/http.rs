@@ -1,18 +1,22 @@
-//! The real binary, spoken to over HTTP as a client does.
+//! The real binary over HTTP, as a client uses it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "in a test, a panic is the report of a failure"
-)]
-
-mod command_line;
-mod server;
-
-use reqwest::Method;
+use harness::{Client, Method, Server, launch};
 use serde_json::{Value, json};
-use server::{OPEN, Server, answer};
+
+/// The engine that needs nothing, for what is not about isolation.
+pub(crate) const OPEN: [&str; 3] = ["--engine", "subprocess", "--unsafe"];
+
+fn open() -> Server {
+    launch!().args(OPEN).start()
+}
+
+async fn get(client: &Client, path: &str) -> (u16, Value) {
+    client.get(path).await.parts()
+}
+
+async fn send(client: &Client, method: Method, path: &str) -> (u16, Value) {
+    client.send(client.request(method, path)).await.parts()
+}
 
 fn ids(page: &Value) -> Vec<&str> {
     let items = page["items"].as_array().unwrap();
@@ -21,28 +25,30 @@ fn ids(page: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn gvisor_is_the_default_and_verifies_itself_while_it_serves() {
-    let server = Server::start(&[]);
-    let ended = server.run_code("print(6 * 7)").await;
+    let server = harness::server!();
+    let client = server.client();
+    let ended = client.run("print(6 * 7)").await;
     assert_eq!((&ended["stdout"]["text"], &ended["exit_code"]), (&json!("42\n"), &json!(0)));
     assert_eq!(ended["sandbox"]["engine"], "gvisor");
     assert_eq!(ended["sandbox"]["runtime"], "runsc");
-    let (status, report) = server.ask(Method::POST, "/self-test").await;
+    let (status, report) = send(&client, Method::POST, "/self-test").await;
     assert_eq!((status, &report["passed"]), (200, &json!(true)), "{report:#}");
     let tested = report["checks"].as_array().unwrap();
     let names: Vec<_> = tested.iter().map(|check| check["component"].as_str().unwrap()).collect();
     assert_eq!(names[1..], ["queue", "monitor", "storage", "platform"], "{names:?}");
-    let (_, status) = server.get("/status").await;
+    let (_, status) = get(&client, "/status").await;
     assert_eq!((&status["ready"], &status["sandbox"]), (&json!(true), &ended["sandbox"]));
     assert_eq!(status["components"][names[0]]["passed"], true, "{status:#}");
 }
 
 #[tokio::test]
-async fn a_platform_says_that_it_lives_and_what_it_runs_on() {
-    let mut server = Server::start(&OPEN);
+async fn a_platform_reports_that_it_lives_and_what_it_runs_on() {
+    let server = open();
+    let client = server.client();
     for path in ["/health", "/health?ready=true", "/health?ready=false"] {
-        assert_eq!(server.get(path).await, (200, json!({ "status": "alive" })));
+        assert_eq!(get(&client, path).await, (200, json!({ "status": "alive" })));
     }
-    let (_, status) = server.get("/status").await;
+    let (_, status) = get(&client, "/status").await;
     assert_eq!(status["stage"], "stage-06-advanced");
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(status["isolation"], "runs programs on this host, with all your rights");
@@ -57,7 +63,7 @@ async fn a_platform_says_that_it_lives_and_what_it_runs_on() {
         (Method::POST, "/health", 405),
         (Method::GET, "/self-test", 405),
     ] {
-        let (status, problem) = server.ask(method, path).await;
+        let (status, problem) = send(&client, method, path).await;
         assert_eq!((status, &problem["status"]), (code, &json!(code)), "{path}");
     }
     assert_eq!(server.stop(), Some(0));
@@ -65,12 +71,13 @@ async fn a_platform_says_that_it_lives_and_what_it_runs_on() {
 
 #[tokio::test]
 async fn the_whole_suite_runs_on_request() {
-    let server = Server::start(&OPEN);
+    let server = open();
+    let client = server.client();
     let both = async {
-        let one = server.ask(Method::POST, "/self-test?suite=true");
+        let one = send(&client, Method::POST, "/self-test?suite=true");
         let other = async {
             tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-            server.ask(Method::POST, "/self-test").await
+            send(&client, Method::POST, "/self-test").await
         };
         tokio::join!(one, other)
     };
@@ -82,11 +89,12 @@ async fn the_whole_suite_runs_on_request() {
 
 #[tokio::test]
 async fn what_has_ended_is_stored_and_found_by_filters() {
-    let server = Server::start(&OPEN);
+    let server = open();
+    let client = server.client();
     let mut ended = Vec::new();
     for (code, label) in [("print(1)", "a"), ("while True: print('x' * 999)", "b"), ("1/0", "a")] {
         let body = json!({ "code": code, "labels": { "run": label } });
-        ended.push(server.run(body).await["id"].as_str().unwrap().to_owned());
+        ended.push(client.eval(&body).await["id"].as_str().unwrap().to_owned());
     }
     for (query, expected) in [
         ("", vec![2, 1, 0]),
@@ -98,32 +106,33 @@ async fn what_has_ended_is_stored_and_found_by_filters() {
         ("?label=run:c", vec![]),
         ("?label=run%3Aa&limit=1", vec![2]),
     ] {
-        let (_, page) = server.get(&format!("/eval{query}")).await;
+        let (_, page) = get(&client, &format!("/eval{query}")).await;
         let expected: Vec<_> = expected.iter().map(|at| ended[*at].as_str()).collect();
         assert_eq!(ids(&page), expected, "{query}");
     }
-    let (_, page) = server.get("/eval?label=run:a&limit=1").await;
+    let (_, page) = get(&client, "/eval?label=run:a&limit=1").await;
     let cursor = page["next_cursor"].as_str().unwrap();
-    let (_, page) = server.get(&format!("/eval?label=run:a&limit=1&cursor={cursor}")).await;
+    let (_, page) = get(&client, &format!("/eval?label=run:a&limit=1&cursor={cursor}")).await;
     assert_eq!((ids(&page), &page["next_cursor"]), (vec![ended[0].as_str()], &Value::Null));
     for wrong in ["outcome=fine", "label=run", "status=ended", "limit=0", "labels=a:b"] {
-        assert_eq!(server.get(&format!("/eval?{wrong}")).await.0, 400, "{wrong}");
+        assert_eq!(get(&client, &format!("/eval?{wrong}")).await.0, 400, "{wrong}");
     }
 }
 
 #[tokio::test]
-async fn the_storage_is_bounded_and_says_what_it_lets_go() {
-    let server = Server::start(&[&OPEN[..], &["--storage-entries", "2"]].concat());
-    let mut feed = server.request(Method::GET, "/events").send().await.unwrap();
+async fn the_storage_is_bounded_and_reports_what_it_removes() {
+    let server = launch!().args(OPEN).args(["--storage-entries", "2"]).start();
+    let client = server.client();
+    let mut feed = client.open("/events").await;
     let mut ended = Vec::new();
     for _ in 0..3 {
-        ended.push(server.run_code("print(1)").await["id"].as_str().unwrap().to_owned());
+        ended.push(client.run("print(1)").await["id"].as_str().unwrap().to_owned());
     }
-    assert_eq!(server.get(&format!("/eval/{}", ended[0])).await.0, 404);
-    let gone = server.ask(Method::DELETE, &format!("/eval/{}", ended[0])).await;
+    assert_eq!(get(&client, &format!("/eval/{}", ended[0])).await.0, 404);
+    let gone = send(&client, Method::DELETE, &format!("/eval/{}", ended[0])).await;
     assert_eq!(gone.0, 404);
-    assert_eq!(server.ask(Method::DELETE, &format!("/eval/{}", ended[1])).await.0, 409);
-    let (_, status) = server.get("/status").await;
+    assert_eq!(send(&client, Method::DELETE, &format!("/eval/{}", ended[1])).await.0, 409);
+    let (_, status) = get(&client, "/status").await;
     assert_eq!(status["storage"]["entries"], 2);
     let mut text = String::new();
     while !text.contains("event: storage.deleted") {
@@ -135,12 +144,11 @@ async fn the_storage_is_bounded_and_says_what_it_lets_go() {
 }
 
 #[tokio::test]
-async fn what_runs_is_ended_and_told_when_the_platform_goes() {
-    let mut server = Server::start(&OPEN);
-    let body = json!({ "code": "import time; time.sleep(60)" });
-    let (_, accepted) = answer(server.request(Method::POST, "/eval").json(&body)).await;
-    let path = format!("/eval/{}/events", accepted["id"].as_str().unwrap());
-    let mut stream = server.request(Method::GET, &path).send().await.unwrap();
+async fn what_runs_is_cancelled_when_the_platform_shuts_down() {
+    let server = open();
+    let client = server.client();
+    let id = client.submit_code("import time; time.sleep(60)").await;
+    let mut stream = client.open(&format!("/eval/{id}/events")).await;
     let mut text = String::new();
     while !text.contains("evaluation.started") {
         text += &String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap());

@@ -2,8 +2,6 @@
 //! Docker. A busy machine changes every number here but hardly their ratios, so that ratios are what
 //! is asserted; the numbers are printed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
