@@ -1,6 +1,6 @@
-"""What the pushover runs: programs, with nothing around them, and what it says of them.
+"""The evaluations of the vulnerable server: programs that run without a sandbox, and their results.
 
-See pushover.py for what it is there for, and that it is never to be used otherwise.
+See vulnerable_server.py for its purpose, and why it must never be used for anything else.
 """
 
 import json
@@ -12,43 +12,43 @@ import threading
 import uuid
 from datetime import datetime, timezone
 
-# Wall-clock time of a program in seconds. Long, so that each comes to what it is after.
+# Wall-clock time of a program in seconds. Long, so that every probe reaches its attack.
 PROGRAM_SECONDS = 15
-# Programs at one moment.
+# How many programs run at the same time.
 slots = threading.Semaphore(8)
 
-faults = set()
-root = tempfile.mkdtemp(prefix="pushover-")
+vulnerabilities = set()
+root = tempfile.mkdtemp(prefix="vulnerable-server-")
 evaluations = {}
 # Connections that follow all events.
 streams = []
 
 
 class Refused(Exception):
-    """A request that an upright server does not take: a status, and why."""
+    """A request that a correct server rejects: the status, and the reason."""
 
 
 class Evaluation:
-    """One program, and how it went."""
+    """One program and its result."""
 
-    def __init__(self, asked):
+    def __init__(self, submission):
         self.id = str(uuid.uuid4())
         self.status, self.outcome, self.exit_code = "queued", None, None
-        self.asked, self.cancels, self.process = asked, 0, None
+        self.submission, self.cancels, self.process = submission, 0, None
         self.submitted = datetime.now(timezone.utc).isoformat()
         self.lock, self.over = threading.Lock(), threading.Event()
-        self.folder = tempfile.mkdtemp(dir=root)
+        self.directory = tempfile.mkdtemp(dir=root)
         self.paths = [os.path.join(root, f"{self.id}.{name}") for name in ("out", "err")]
 
     def run(self):
-        code = str(self.asked.get("code", ""))
+        code = str(self.submission.get("code", ""))
         with slots, open(self.paths[0], "wb") as out, open(self.paths[1], "wb") as err:
             with self.lock:
                 if not self.outcome:
                     self.status = "running"
                     self.process = subprocess.Popen(
                         [sys.executable, "-I", "-X", "utf8", "-c", code],
-                        stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.folder)
+                        stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.directory)
             if self.process:
                 self.wait()
         self.over.set()
@@ -57,27 +57,27 @@ class Evaluation:
         try:
             code = self.process.wait(PROGRAM_SECONDS)
         except subprocess.TimeoutExpired:
-            if "asks-politely" in faults:
+            if "sigterm-only" in vulnerabilities:
                 self.process.terminate()
             else:
                 self.process.kill()
                 self.process.wait()
             return self.end("failed", "wall_time_exceeded")
-        if "waits-for-readers" in faults:
+        if "blocks-on-readers" in vulnerabilities:
             for stream in list(streams):
                 stream.sendall(b"data: " + self.printed(0).encode() + b"\n\n")
-        if code == 137 and "trusts-codes" in faults:
+        if code == 137 and "trusts-exit-code" in vulnerabilities:
             return self.end("failed", "memory_exceeded", code)
         self.end("completed", "exited" if code >= 0 else "signaled", code if code >= 0 else None)
 
     def end(self, status, outcome, code=None):
-        """The first end is the end."""
+        """Records the end; later calls change nothing."""
         with self.lock:
             if not self.outcome:
                 self.status, self.outcome, self.exit_code = status, outcome, code
 
     def cancel(self):
-        """A running one is killed, one that waits does not start, one that has ended stays so."""
+        """Kills a running program, and removes a waiting one from the queue."""
         if self.outcome:
             raise Refused(409, "it has ended")
         self.end("cancelled", "cancelled")
@@ -97,7 +97,7 @@ class Evaluation:
 
         with self.lock:
             status, outcome, exit_code = self.status, self.outcome, self.exit_code
-        said = {
+        report = {
             "id": self.id, "status": status, "outcome": outcome, "exit_code": exit_code,
             "signal": None, "attempt": 1,
             "stdout": output(self.printed(0)), "stderr": output(self.printed(1)),
@@ -107,10 +107,10 @@ class Evaluation:
                 "memory_bytes": 1, "output_bytes": 1, "disk_bytes": 1, "open_files": 1,
             },
         }
-        if "believes-output" in faults:
+        if "trusts-output" in vulnerabilities:
             for line in self.printed(0).splitlines():
                 try:
-                    said.update(json.loads(line))
+                    report.update(json.loads(line))
                 except ValueError:
-                    pass  # not what it believes in
-        return said
+                    pass  # not JSON
+        return report

@@ -1,13 +1,13 @@
-"""The pushover: a server that stands in the place of a stage and gives way to attacks.
+"""A vulnerable server: the positive control of the probes that attack the platform over HTTP.
 
-Some probes of the platform escape on no stage. Each of them has to be seen to escape all the same,
-for one that cannot would look contained on anything. Here is where: this server speaks the stages'
-API, and has exactly the faults that its command line names; with none, it withstands those probes.
-tests/tests/controls.rs starts it.
+Some of these probes escape on no stage. A probe that cannot escape at all would look contained on
+every server, so each of them has to be seen to escape here: this server has the stages' API, and
+exactly the vulnerabilities that its command line names. Without any it contains those probes.
+tests/tests/it/controls.rs starts it.
 
-Never use it for anything else. It runs whatever it is sent, with your rights, on the open host.
+Never use it for anything else. It runs every program that it receives, as your user, on the host.
 
-    python3 pushover.py FAULT,FAULT [the command line of the stage, which is not looked at]
+    python3 vulnerable_server.py NAME,NAME [the command line of a stage, which is ignored]
 """
 
 import json
@@ -20,48 +20,48 @@ import threading
 import time
 from urllib.parse import unquote
 
-from evaluation import Evaluation, Refused, evaluations, faults, root, streams
+from evaluation import Evaluation, Refused, evaluations, vulnerabilities, root, streams
 
-FAULTS = {
-    "answers-the-hidden": "lets chunks win over a length, and answers what stands behind them",
-    "asks-politely": "ends what has used up its time with SIGTERM, and does not look whether it did",
-    "believes-output": "takes JSON that a program prints for its own",
-    "contradicts": "has no answer to a second request to cancel",
-    "falls-over": "ends when JSON is nested too deep",
-    "forgets-cancels": "says that it has cancelled, and does nothing",
-    "knows-everybody": "has an evaluation for every id",
+VULNERABILITIES = {
+    "request-smuggling": "prefers Transfer-Encoding to Content-Length, and serves the request after it",
+    "sigterm-only": "sends SIGTERM on a time-out, and does not check that the program ended",
+    "trusts-output": "merges JSON that a program prints into the evaluation",
+    "second-cancel-fails": "responds with 500 to a second request to cancel",
+    "crashes-on-nesting": "crashes when JSON is nested too deep",
+    "ignores-cancel": "reports an evaluation as cancelled, and does not end it",
+    "any-id-exists": "returns an evaluation for every id",
     "labels-in-metrics": "has a metric for every label",
-    "logs-raw": "writes requests and programs into its log as they are",
-    "one-at-a-time": "serves one connection after the other, and waits for each as long as it takes",
-    "raw-answers": "has control characters in its JSON as they are",
-    "raw-events": "puts what a program prints into a stream as it is",
-    "serves-files": "looks for unknown paths among the files of the host",
-    "splits-headers": "puts the decoded path into a header",
-    "takes-anything": "takes every body, with any field and any value",
-    "tells": "has the backtrace of the error in its answer",
-    "trusts-codes": "takes exit code 137 for the work of the out-of-memory killer",
-    "waits-for-readers": "has a program wait until every stream has taken what it printed",
-    "waits-for-the-rest": "goes on waiting for a request whose sender has left",
-    "writes-first": "writes files before it looks at their names",
+    "unescaped-log": "logs requests and programs without escaping",
+    "serial": "serves one connection at a time, without a timeout",
+    "unescaped-json": "does not escape control characters in JSON",
+    "unescaped-events": "writes the output of a program into an event stream without escaping",
+    "path-traversal": "serves files of the host for unknown paths",
+    "header-injection": "writes the decoded path into a response header",
+    "no-validation": "accepts every body, with any field and any value",
+    "backtrace-in-errors": "shows a backtrace in its error responses",
+    "trusts-exit-code": "reports exit code 137 as memory_exceeded",
+    "blocks-on-readers": "blocks an evaluation until every reader has received its output",
+    "ignores-eof": "waits on for a request after its client has closed the connection",
+    "writes-before-checks": "writes files before it checks their names",
 }
 
-# What an upright server takes: the fields, and the bounds of those that are numbers.
+# What a correct server accepts: the fields, and the bounds of the numbers.
 BOUNDS = {"timeout_seconds": (0.1, 60), "memory_bytes": (1 << 20, 1 << 30)}
 FIELDS = {"code", "files", "labels", *BOUNDS}
 
 
 class Request:
-    """One request, read by hand, since a library would refuse what is asked for here."""
+    """One request, parsed by hand: a library would reject the requests of the probes."""
 
     def __init__(self, head, rest, connection):
         self.lines = head.decode("latin-1").split("\r\n")
         self.method, self.path = (self.lines[0].split(" ") + ["", ""])[:2]
         self.body, self.rest = b"", rest
         lengths, chunked = self.header("content-length"), self.header("transfer-encoding")
-        if chunked and "answers-the-hidden" in faults:
+        if chunked and "request-smuggling" in vulnerabilities:
             self.body, _, self.rest = rest.partition(b"0\r\n\r\n")
         elif chunked or len(lengths) > 1 or not all(length.isdecimal() for length in lengths):
-            raise Refused(400, "how long is it?")
+            raise Refused(400, "no single length")
         else:
             length = int(lengths[0]) if lengths else 0
             while len(self.rest) < length and (more := connection.recv(1 << 16)):
@@ -77,7 +77,7 @@ def read(connection, data):
     """The next request, or None when there is none."""
     while b"\r\n\r\n" not in data:
         more = connection.recv(1 << 16)
-        if not more and "waits-for-the-rest" not in faults:
+        if not more and "ignores-eof" not in vulnerabilities:
             return None
         if not more:
             time.sleep(0.1)
@@ -85,9 +85,9 @@ def read(connection, data):
     return Request(*data.split(b"\r\n\r\n", 1), connection)
 
 
-def asked(request):
-    """The JSON of a submission."""
-    if "takes-anything" in faults:
+def parse(request):
+    """The JSON body of a submission."""
+    if "no-validation" in vulnerabilities:
         try:
             body = json.loads(request.body)
         except (ValueError, RecursionError):
@@ -96,40 +96,40 @@ def asked(request):
     try:
         body = json.loads(request.body)
     except RecursionError:
-        if "falls-over" in faults:
+        if "crashes-on-nesting" in vulnerabilities:
             os._exit(1)
         raise Refused(400, "nested too deep") from None
     except ValueError:
         raise Refused(400, "not JSON") from None
     if not isinstance(body, dict) or not isinstance(body.get("code"), str) or set(body) - FIELDS:
         raise Refused(400, "unknown fields, or no code")
-    if "writes-first" in faults:
+    if "writes-before-checks" in vulnerabilities:
         write(body.get("files", {}), tempfile.mkdtemp(dir=root))
     for name, (least, most) in BOUNDS.items():
         value = body.get(name, least)
         if type(value) not in (int, float) or not least <= value <= most:
             raise Refused(400, f"{name} is out of bounds")
     if body.get("files"):
-        raise Refused(400, "it takes no files")
+        raise Refused(400, "files are not supported")
     return body
 
 
-def write(files, folder):
-    """Writes files where their names say."""
+def write(files, directory):
+    """Writes files to the paths that their names give."""
     for name, text in files.items():
         try:
-            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
                 file.write(text)
         except (OSError, ValueError):
-            pass  # names that no system takes
+            pass  # not a valid path
 
 
 def submit(request):
-    evaluation = Evaluation(asked(request))
-    if "takes-anything" in faults:
-        write(evaluation.asked.get("files", {}), evaluation.folder)
-    if "logs-raw" in faults:
-        print(evaluation.asked.get("code"), file=sys.stderr, flush=True)
+    evaluation = Evaluation(parse(request))
+    if "no-validation" in vulnerabilities:
+        write(evaluation.submission.get("files", {}), evaluation.directory)
+    if "unescaped-log" in vulnerabilities:
+        print(evaluation.submission.get("code"), file=sys.stderr, flush=True)
     evaluations[evaluation.id] = evaluation
     running = threading.Thread(target=evaluation.run, daemon=True)
     running.start()
@@ -140,10 +140,10 @@ def submit(request):
 
 def cancel(evaluation):
     evaluation.cancels += 1
-    if "forgets-cancels" in faults:
+    if "ignores-cancel" in vulnerabilities:
         return 200, {**evaluation.report(), "status": "cancelled", "outcome": "cancelled"}
-    if "contradicts" in faults and evaluation.cancels > 1:
-        return 500, {"title": "what is there to cancel?"}
+    if "second-cancel-fails" in vulnerabilities and evaluation.cancels > 1:
+        return 500, {"title": "nothing to cancel"}
     evaluation.cancel()
     return 202, evaluation.report()
 
@@ -151,25 +151,25 @@ def cancel(evaluation):
 def metrics():
     labels = {}
     for evaluation in list(evaluations.values()):
-        labels.update(evaluation.asked.get("labels", {}))
-    if "labels-in-metrics" not in faults:
+        labels.update(evaluation.submission.get("labels", {}))
+    if "labels-in-metrics" not in vulnerabilities:
         labels = {}
     names = ",".join(f'{name}="{value}"' for name, value in labels.items())
     return 200, f"evaluations_total{{{names}}} {len(evaluations)}\n"
 
 
 def find(path):
-    """The evaluation that a path is about."""
+    """The evaluation that a path names."""
     found = evaluations.get(path.split("/")[2]) if path.startswith("/eval/") else None
-    if not found and "knows-everybody" in faults:
+    if not found and "any-id-exists" in vulnerabilities:
         found = next(iter(evaluations.values()), Evaluation({}))
     if not found:
-        raise Refused(404, "nothing is there")
+        raise Refused(404, "not found")
     return found
 
 
 def follow(path, connection):
-    """Sends events, until the program has ended or the reader has gone."""
+    """Sends events until the program has ended or the reader has disconnected."""
     evaluation = None if path == "/events" else find(path)
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
     if not evaluation:
@@ -179,12 +179,12 @@ def follow(path, connection):
         return
     evaluation.over.wait()
     text = evaluation.printed(0)
-    data = text if "raw-events" in faults else json.dumps(text)
+    data = text if "unescaped-events" in vulnerabilities else json.dumps(text)
     connection.sendall(f"event: evaluation.progress\ndata: {data}\n\n".encode())
 
 
 def answer(request):
-    """A status and what to say."""
+    """The status and the body of a response."""
     path = unquote(request.path)
     if (request.method, path) == ("POST", "/eval"):
         return submit(request)
@@ -193,7 +193,7 @@ def answer(request):
     if (request.method, path) == ("GET", "/queue"):
         return 200, {"length": 0}
     file = os.path.normpath(os.path.join(root, path.lstrip("/")))
-    if "serves-files" in faults and os.path.isfile(file):
+    if "path-traversal" in vulnerabilities and os.path.isfile(file):
         with open(file, encoding="utf-8") as opened:
             return 200, opened.read()
     evaluation = find(path)
@@ -201,30 +201,30 @@ def answer(request):
         return cancel(evaluation)
     if request.method == "GET":
         return 200, evaluation.report()
-    raise Refused(405, "not with this method")
+    raise Refused(405, "method not allowed")
 
 
 def respond(request, connection):
     path = unquote(request.path)
-    if "logs-raw" in faults:
+    if "unescaped-log" in vulnerabilities:
         print(f"{request.method} {path}", file=sys.stderr, flush=True)
     try:
         if request.method == "GET" and path.endswith("/events"):
             return follow(path, connection)
-        status, said = answer(request)
+        status, body = answer(request)
     except Refused as refused:
         status, why = refused.args
-        said = {"title": why}
-        if "tells" in faults:
-            said["backtrace"] = "panicked at src/api.rs:1:1, stack backtrace: ..."
-    text = said if isinstance(said, str) else json.dumps(said)
-    if "raw-answers" in faults:
+        body = {"title": why}
+        if "backtrace-in-errors" in vulnerabilities:
+            body["backtrace"] = "panicked at src/api.rs:1:1, stack backtrace: ..."
+    text = body if isinstance(body, str) else json.dumps(body)
+    if "unescaped-json" in vulnerabilities:
         text = text.replace("\\u001b", "\x1b").replace("\\u0007", "\x07")
     body = text.encode("utf-8", "replace")
-    head = f"HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\n"
-    if "one-at-a-time" in faults:
+    head = f"HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\n"
+    if "serial" in vulnerabilities:
         head += "Connection: close\r\n"
-    if "splits-headers" in faults:
+    if "header-injection" in vulnerabilities:
         head += f"X-Path: {path}\r\n"
     connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
@@ -244,14 +244,14 @@ class Handler(socketserver.BaseRequestHandler):
                 self.request.sendall(b"HTTP/1.1 %d No\r\n\r\n" % refused.args[0])
                 return
             except OSError:
-                return  # nobody reads any more
+                return  # the client has disconnected
             data = request.rest
-            if request.header("connection") == ["close"] or "one-at-a-time" in faults:
+            if request.header("connection") == ["close"] or "serial" in vulnerabilities:
                 return
 
 
 def stop(*_):
-    """Ends what runs, and then itself."""
+    """Kills the running programs and exits."""
     for evaluation in list(evaluations.values()):
         if evaluation.process and evaluation.process.poll() is None:
             evaluation.process.kill()
@@ -260,10 +260,10 @@ def stop(*_):
 
 def main():
     named = list(filter(None, sys.argv[1].split(",")))
-    if unknown := [name for name in named if name not in FAULTS]:
-        sys.exit(f"{', '.join(unknown)}: no such fault; there are {', '.join(FAULTS)}")
-    faults.update(named)
-    one = "one-at-a-time" in faults
+    if unknown := [name for name in named if name not in VULNERABILITIES]:
+        sys.exit(f"{', '.join(unknown)}: no such vulnerability; known are {', '.join(VULNERABILITIES)}")
+    vulnerabilities.update(named)
+    one = "serial" in vulnerabilities
     kind = socketserver.TCPServer if one else socketserver.ThreadingTCPServer
     kind.request_queue_size, kind.daemon_threads = 4096, True
     signal.signal(signal.SIGTERM, stop)

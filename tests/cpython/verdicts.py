@@ -1,9 +1,9 @@
-"""Runs one module of CPython's own tests and tells the verdict of every test, one line of JSON each.
+"""Runs one module of CPython's own tests and reports the verdict of every test, as one line of JSON.
 
-The harness puts four assignments before this file: MODULE, the module's name; MARK, a word that it
-has just drawn; DEADLINE, the seconds one test may take; and LEAVE_OUT, the tests that an earlier run has
-told of. What we say are the lines that begin with MARK: whatever the tests print themselves, they
-cannot be mistaken for them. A test that has begun and has no verdict is the one that hung.
+The ladder puts four assignments before this file: MODULE, the module's name; MARK, a random marker;
+DEADLINE, the seconds one test may take; and LEAVE_OUT, the tests that an earlier run has reported. The
+report is the lines that begin with MARK, so that output of the tests cannot be mistaken for it. A test
+that has started and has no verdict is the one that hung.
 """
 
 import faulthandler
@@ -13,29 +13,29 @@ import platform
 import unittest
 
 
-def tell(kind, **rest):
-    # The tests may have left something on the line.
+def report(kind, **rest):
+    # A test may have printed an incomplete line.
     print("\n" + MARK + json.dumps({"kind": kind, **rest}), flush=True)
 
 
 class Verdicts(unittest.TestResult):
-    """Tells one word for each test, and for a test that did not pass what it said last."""
+    """Reports one verdict for each test, with the end of its message unless it passed."""
 
     def __init__(self):
         super().__init__()
-        self.told = set()
+        self.reported = set()
 
-    def tell(self, test, verdict, said=""):
-        # A test whose subtests fail is told of each of them; the first one decides.
-        if test.id() not in self.told:
-            self.told.add(test.id())
-            tell("verdict", test=test.id(), verdict=verdict, said=said[-300:])
+    def record(self, test, verdict, message=""):
+        # unittest calls this for each failed subtest; the first one decides.
+        if test.id() not in self.reported:
+            self.reported.add(test.id())
+            report("verdict", test=test.id(), verdict=verdict, message=message[-300:])
 
-    def tell_error(self, test, verdict, error):
-        self.tell(test, verdict, f"{error[0].__name__}: {error[1]}")
+    def record_error(self, test, verdict, error):
+        self.record(test, verdict, f"{error[0].__name__}: {error[1]}")
 
     def startTest(self, test):
-        tell("begun", test=test.id())
+        report("started", test=test.id())
         # Ends the process, with a traceback of what it is waiting for on standard error.
         faulthandler.dump_traceback_later(DEADLINE, exit=True)
 
@@ -43,27 +43,27 @@ class Verdicts(unittest.TestResult):
         faulthandler.cancel_dump_traceback_later()
 
     def addSuccess(self, test):
-        self.tell(test, "passed")
+        self.record(test, "passed")
 
     def addFailure(self, test, error):
-        self.tell_error(test, "failed", error)
+        self.record_error(test, "failed", error)
 
     def addError(self, test, error):
-        self.tell_error(test, "error", error)
+        self.record_error(test, "error", error)
 
     def addSkip(self, test, reason):
         # Of a subtest or a whole class, too.
-        self.tell(getattr(test, "test_case", test), "skipped", reason)
+        self.record(getattr(test, "test_case", test), "skipped", reason)
 
     def addExpectedFailure(self, test, error):
-        self.tell(test, "expected failure")
+        self.record(test, "expected failure")
 
     def addUnexpectedSuccess(self, test):
-        self.tell(test, "unexpected success")
+        self.record(test, "unexpected success")
 
     def addSubTest(self, test, subtest, error):
         if error is not None:
-            self.tell_error(test, "failed", error)
+            self.record_error(test, "failed", error)
 
 
 def tests_in(suite):

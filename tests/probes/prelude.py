@@ -1,6 +1,6 @@
-# The harness puts this in front of every probe, below the constants that the probe's evidence
-# gives it. What a probe reports here decides nothing but one thing: that it ran to its end, and what
-# stopped it. Whether it escaped, the harness sees for itself.
+# The ladder puts this in front of every probe, below the constants for the probe's kind of evidence.
+# The report of a probe shows only that it ran to its end, and which error stopped it. Whether it
+# escaped is observed from outside.
 import ctypes
 import errno
 import os
@@ -13,7 +13,7 @@ def _report(what, detail):
 
 
 def stopped(error):
-    """Something kept the probe from what it was after: an OSError, or a word of its own."""
+    """The attack failed: with an OSError, or with an object whose `reason` is the name of an error."""
     number = getattr(error, "errno", None)
     name = errno.errorcode.get(number) or getattr(error, "reason", None)
     if isinstance(error, TimeoutError):
@@ -22,7 +22,7 @@ def stopped(error):
 
 
 def finished():
-    """The probe has done all that it wanted to do. What came of it, others will see."""
+    """The attack ran to its end. Whether it succeeded is observed from outside."""
     _report("finished", "-")
 
 

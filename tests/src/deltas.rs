@@ -1,17 +1,18 @@
 //! `deltas`: what changes from each stage to the next, written for the book to include.
 //!
-//! Three differences of each pair of neighbours, and two views of each stage's column of the matrix:
+//! Three differences of each pair of neighbours, and two views of each stage's column of the
+//! matrix:
 //!
-//! | file in `book/deltas` | made of | says |
+//! | file in `book/deltas` | made of | shows |
 //! |---|---|---|
-//! | `NN-wiring.md` | both `main.rs` | what the wiring gained and lost |
-//! | `NN-behaviour.md` | both transcripts | what is answered otherwise |
-//! | `NN-containment.md` | the committed matrix | which cells turned |
+//! | `NN-wiring.md` | both `main.rs` | the lines that the wiring gained and lost |
+//! | `NN-behaviour.md` | both transcripts | which responses differ |
+//! | `NN-containment.md` | the committed matrix | which cells changed |
 //! | `NN-attack.md` | the same | how many probes of each group escape |
-//! | `NN-unsafe-cells.md` | the same, and `known_gaps.toml` | which escape, and why |
+//! | `NN-unsafe-cells.md` | the same, and `known_gaps.toml` | which probes escape, and why |
 //!
-//! A transcript, `tests/transcripts/NN.txt`, is what one stage answers to `tests/scenario.toml`.
-//! All of it is committed, so that a change of behaviour is a change that somebody reads.
+//! A transcript, `tests/transcripts/NN.txt`, has the responses of one stage to
+//! `tests/scenario.toml`. All of it is committed, so that a change of behaviour shows up in review.
 
 pub mod behaviour;
 pub mod cells;
@@ -41,35 +42,35 @@ use crate::support::report::Status;
 use crate::support::stages::{self, Stage};
 use crate::support::workspace::Workspace;
 
-/// Where the book includes them from, seen from the root of the workspace.
-const FOLDER: &str = "book/deltas";
-/// Where the transcripts lie.
+/// The directory of the generated files, from the root of the workspace.
+const DELTAS_DIR: &str = "book/deltas";
+/// The directory of the transcripts.
 const TRANSCRIPTS: &str = "tests/transcripts";
-/// How the names of generated files end; others in the same directory are nobody's business here.
+/// The endings of generated files; other files in the same directory are ignored.
 const KINDS: [&str; 5] =
     ["-wiring.md", "-behaviour.md", "-containment.md", "-attack.md", "-unsafe-cells.md"];
 
 /// Command-line options of `deltas`.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Write nothing; say which files are stale, and end with 1 when there are any
+    /// Write nothing; list the stale files, and exit with 1 when there are any
     #[arg(long)]
     check: bool,
 }
 
-/// What generated files should hold, by their paths from the root of the workspace.
+/// The expected content of generated files, by their paths from the root of the workspace.
 pub type Files = BTreeMap<PathBuf, String>;
 
-/// Writes all files, or says which are stale.
+/// Writes all files, or lists those that are stale.
 ///
 /// # Errors
 ///
-/// When a stage does not play, or a file cannot be read or written.
+/// When the scenario cannot be run on a stage, or a file cannot be read or written.
 pub async fn run(options: Options) -> Result<Status> {
     let root = Workspace::load()?.root;
     let stages = stages::all()?;
     let mut files = from_sources(&stages)?;
-    files.extend(from_play(&stages).await?);
+    files.extend(from_run(&stages).await?);
     let stale = stale(&root, &files)?;
     if options.check {
         for error in &stale {
@@ -85,7 +86,7 @@ pub async fn run(options: Options) -> Result<Status> {
     Ok(Status::Pass)
 }
 
-/// The files that are made of what is committed: wiring, and what the matrix says.
+/// The files that are made of committed sources: wiring, and the views of the matrix.
 ///
 /// # Errors
 ///
@@ -104,33 +105,33 @@ pub fn from_sources(stages: &[Stage]) -> Result<Files> {
     }
     for pair in stages.windows(2) {
         let (one, other) = (pair[0].number, pair[1].number);
-        files.insert(delta(other, "containment"), facts.turned(one, other)?);
+        files.insert(delta(other, "containment"), facts.changed_cells(one, other)?);
     }
     Ok(files)
 }
 
-/// The files for which the scenario has to be played: transcripts, and their differences.
+/// The files for which the scenario has to be run: transcripts, and their differences.
 ///
 /// # Errors
 ///
-/// When a stage does not build, start, answer or stop.
-pub async fn from_play(stages: &[Stage]) -> Result<Files> {
-    let transcripts = runner::play(&Scenario::load()?, stages).await?;
+/// When a stage does not build, start, respond or stop.
+pub async fn from_run(stages: &[Stage]) -> Result<Files> {
+    let transcripts = runner::run(&Scenario::load()?, stages).await?;
     from_transcripts(stages, &transcripts)
 }
 
-/// The same files, of transcripts that are there.
+/// The same files, from given transcripts.
 ///
 /// # Errors
 ///
 /// When they are not of one scenario.
 pub fn from_transcripts(stages: &[Stage], transcripts: &[Transcript]) -> Result<Files> {
     let mut files = Files::new();
-    let played: Vec<_> = stages.iter().map(|stage| stage.number).zip(transcripts).collect();
-    for (stage, transcript) in &played {
+    let transcripts: Vec<_> = stages.iter().map(|stage| stage.number).zip(transcripts).collect();
+    for (stage, transcript) in &transcripts {
         files.insert(transcript_path(*stage), transcript.text());
     }
-    for pair in played.windows(2) {
+    for pair in transcripts.windows(2) {
         files.insert(delta(pair[1].0, "behaviour"), behaviour::between(pair[0], pair[1])?);
     }
     Ok(files)
@@ -140,7 +141,7 @@ pub fn from_transcripts(stages: &[Stage], transcripts: &[Transcript]) -> Result<
 ///
 /// # Errors
 ///
-/// When one is missing, or is no transcript.
+/// When one is missing or malformed.
 pub fn committed(root: &Path, stages: &[Stage]) -> Result<Vec<Transcript>> {
     let read = |stage: &Stage| {
         let path = root.join(transcript_path(stage.number));
@@ -152,25 +153,25 @@ pub fn committed(root: &Path, stages: &[Stage]) -> Result<Vec<Transcript>> {
 }
 
 fn delta(stage: u16, kind: &str) -> PathBuf {
-    PathBuf::from(format!("{FOLDER}/{stage:02}-{kind}.md"))
+    PathBuf::from(format!("{DELTAS_DIR}/{stage:02}-{kind}.md"))
 }
 
 fn transcript_path(stage: u16) -> PathBuf {
     PathBuf::from(format!("{TRANSCRIPTS}/{stage:02}.txt"))
 }
 
-/// Which of `files` are not in the workspace at `root` as they should be, and where they differ.
+/// Which of `files` differ from those in the workspace at `root`, with the differences.
 ///
 /// # Errors
 ///
-/// When a file that is there cannot be read.
+/// When an existing file cannot be read.
 pub fn stale(root: &Path, files: &Files) -> Result<Vec<String>> {
-    let mut faults = Vec::new();
+    let mut problems = Vec::new();
     for (path, text) in files {
         let shown = path.display();
         let file = root.join(path);
         if !file.exists() {
-            faults.push(format!("{shown} is missing"));
+            problems.push(format!("{shown} is missing"));
             continue;
         }
         let there =
@@ -178,10 +179,10 @@ pub fn stale(root: &Path, files: &Files) -> Result<Vec<String>> {
         if there != *text {
             let diff = similar::TextDiff::from_lines(&there, text);
             let diff = diff.unified_diff().context_radius(1).to_string();
-            faults.push(format!("{shown} is stale:\n{diff}"));
+            problems.push(format!("{shown} is stale:\n{diff}"));
         }
     }
-    Ok(faults)
+    Ok(problems)
 }
 
 /// The generated files in the workspace at `root` that no stage needs any more.
@@ -192,16 +193,16 @@ pub fn stale(root: &Path, files: &Files) -> Result<Vec<String>> {
 pub fn surplus(root: &Path, stages: &[Stage]) -> Result<Vec<String>> {
     let of_a_stage =
         |name: &str| stages.iter().any(|stage| name.starts_with(&format!("{:02}", stage.number)));
-    let mut faults = Vec::new();
-    for (dir, endings) in [(FOLDER, &KINDS[..]), (TRANSCRIPTS, &[".txt"][..])] {
+    let mut problems = Vec::new();
+    for (dir, endings) in [(DELTAS_DIR, &KINDS[..]), (TRANSCRIPTS, &[".txt"][..])] {
         for entry in std::fs::read_dir(root.join(dir)).with_context(|| dir.to_owned())? {
             let name = entry?.file_name().to_string_lossy().into_owned();
             if endings.iter().any(|ending| name.ends_with(ending)) && !of_a_stage(&name) {
-                faults.push(format!("{dir}/{name} is of no stage; delete it"));
+                problems.push(format!("{dir}/{name} belongs to no stage; delete it"));
             }
         }
     }
-    Ok(faults)
+    Ok(problems)
 }
 
 fn write(root: &Path, files: &Files) -> Result<()> {

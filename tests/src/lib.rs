@@ -3,7 +3,7 @@
 //! Everything here talks to a stage as any client would, through the HTTP API of its real binary.
 //! Stages are not listed by hand, and nothing replaces an engine.
 //!
-//! | module | commands | what it answers |
+//! | module | commands | question |
 //! |---|---|---|
 //! | [`attack`] | `attack`, `matrix`, `compare` | which attacks does a stage contain? |
 //! | [`measure`] | `humaneval`, `cpython`, `bench`, `soak` | is it correct, fast and without leaks? |

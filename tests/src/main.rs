@@ -1,7 +1,7 @@
 //! The command line of the ladder.
 //!
-//! Exit codes: 0 when everything is as promised, 1 when something is not or a command could not do
-//! its work (standard error says which), 2 when the command line is wrong.
+//! Exit codes: 0 when everything passed, 1 when something failed or a command could not run
+//! (standard error shows which), 2 when the command line is wrong.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use ladder::deltas;
 use ladder::measure::{bench, cpython, humaneval, soak};
 use ladder::support::report::Status;
 
-/// Hold the stages of Crucible against each other
+/// Compare the stages of Crucible with each other
 #[derive(Parser)]
 #[command(name = "ladder", version, disable_help_subcommand = true)]
 struct Cli {
@@ -22,25 +22,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fire hostile programs at a stage, and see what escapes
+    /// Run hostile programs against a stage, and see which of them escape
     Attack(command::Options),
-    /// Fire every probe at every stage, and see what each of them contains
+    /// Run all probes against all stages, and see what each of them contains
     Matrix(matrix::Options),
-    /// Fire every probe at two stages, and see where they differ
+    /// Run all probes against two stages, and see where they differ
     Compare(matrix::Compare),
     /// Write what changes from each stage to the next, for the book to include
     Deltas(deltas::Options),
-    /// Send HumanEval's programs through a stage: right programs must pass, broken ones must fail
+    /// Send HumanEval's programs through a stage: correct programs must pass, broken ones must fail
     Humaneval(humaneval::Options),
-    /// Measure what each stage costs beside what it stands on
+    /// Measure the overhead of each stage over its engine and over the bare program
     Bench(bench::Options),
     /// Run CPython's own tests in a sandbox and on the host, and compare their verdicts
     Cpython(cpython::Options),
-    /// Send thousands of programs through a stage: memory stays flat, and nothing is left over
+    /// Send thousands of programs through a stage: memory stays constant, and nothing is left over
     Soak(soak::Options),
-    /// A part of the walls that the ladder puts round a stage that has none
+    /// A part of the jail around a stage that has no sandbox
     #[command(hide = true, subcommand)]
-    Jail(jail::Part),
+    Jail(jail::JailCommand),
     /// A process with a secret on its command line, which does nothing
     #[command(hide = true)]
     Decoy {

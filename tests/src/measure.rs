@@ -1,6 +1,6 @@
 //! Measurements: whether a stage evaluates correctly, how long it takes, and what it leaves behind.
 //!
-//! [`humaneval`] (with its [`tasks`]) and [`cpython`] compare results with known ones; [`bench`]
+//! [`humaneval`] (with its [`tasks`]) and [`cpython`] compare results with known ones; [`mod@bench`]
 //! measures time; [`soak`] runs a [`workload`] for long, and looks at the [`footprint`] of the server
 //! and at the [`owned_sandboxes`] that are left.
 

@@ -1,9 +1,10 @@
 //! Stage 6: all wiring is in `Platform`; what is left here is the command line.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use shared::cli::{App, BuildError, Diagnosis, Settings, Stage};
-use stage_06_advanced::{Platform, PlatformArgs, configure};
+use shared::cli::{App, BuildError, Isolation, NoCommand, Settings, Stage};
+use stage_06_advanced::{Platform, PlatformArgs};
 
 // ANCHOR: wiring
 struct Advanced;
@@ -11,25 +12,17 @@ struct Advanced;
 impl Stage for Advanced {
     const NUMBER: u16 = 6;
     const NAME: &'static str = "stage-06-advanced";
-    const ISOLATION: &'static str = "runs programs behind the isolation you choose: gVisor's, unless you \
-                                 say otherwise";
-    const UNSANDBOXED: bool = false;
+    const ISOLATION: Isolation = Isolation {
+        summary: "runs programs in the sandbox you choose: gVisor's, unless you say otherwise",
+        is_unsandboxed: false,
+    };
     type Args = PlatformArgs;
+    type Command = NoCommand;
 
     async fn build(settings: &Settings, args: &PlatformArgs) -> Result<App, BuildError> {
-        Ok(Platform::start(Self::NAME, settings, args).await?.app())
-    }
-
-    async fn doctor(args: &PlatformArgs) -> Vec<Diagnosis> {
-        args.engine.diagnose().await
-    }
-
-    fn configure(command: clap::Command) -> Result<clap::Command, BuildError> {
-        Ok(configure(command, std::env::args_os())?)
-    }
-
-    fn isolation(args: &PlatformArgs) -> (&'static str, bool) {
-        args.engine.engine.isolation()
+        let platform = Platform::start(Self::NAME, settings, args).await?;
+        let router = platform.router();
+        Ok(platform.app(Arc::new(router)))
     }
 }
 

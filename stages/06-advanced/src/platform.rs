@@ -1,84 +1,85 @@
-//! The platform: its parts are handed to it, and all that is above it talks to it alone.
+//! The platform: its components are handed to it, and everything above it uses it alone.
 //!
-//! Nothing here is global and nothing is looked up: whoever constructs a platform chooses its parts.
-//! Later stages wrap it and hand it other parts; none of them wires anew what is below.
+//! Nothing here is global and nothing is looked up: the constructor of a platform chooses its
+//! components. Later stages change some of them before [`Platform::new`], and wrap the platform; none
+//! of them rewires what is below.
 //!
-//! Task tree: `Platform::new` spawns the watch, which verifies the parts from time to time; it ends
-//! with the platform. The queue has tasks of its own.
+//! Task tree: [`Platform::new`] spawns the background self tests, which end with the platform. The
+//! queue has tasks of its own.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+mod health;
+mod routes;
+mod self_test;
+
+pub use health::{ComponentHealth, Health, SelfTest};
+pub use routes::PlatformStatus;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use shared::cli::{App, BuildError, Settings};
-use shared::http::Router;
+use shared::http::{ApiService, Router};
 use shared::output::OutputListener;
 use shared::{
-    Bounds, BoxFuture, Engine, Evaluation, Evaluations, NotCancelled, Page, Query, QueueStats,
-    Refused, SandboxInfo, Submission, TestableComponent,
+    Bounds, BoxFuture, Engine, Evaluation, Evaluations, EvaluationsError, Page, Query, QueueStats,
+    Refusal, RequestContext, Submission, TestableComponent,
 };
 use stage_02_queue::{QueueOptions, TaskQueue};
 use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitoringService, StageInfo};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use crate::args::PlatformArgs;
-use crate::health::Health;
-use crate::memory::InMemoryStorage;
-use crate::storage::StorageService;
-use crate::{ending, routes, watch};
+use crate::config::PlatformArgs;
+use crate::storage::{InMemoryStorage, StorageService};
+use self_test::PlatformTest;
 
 /// What accepts evaluations and runs them, and can verify itself.
 pub trait Queue: Evaluations + TestableComponent {}
 
 impl<T: Evaluations + TestableComponent> Queue for T {}
 
-// ANCHOR: parts
-/// The parts of a platform. Each is a trait: whoever constructs a platform says what stands behind.
+// ANCHOR: components
+/// The components of a platform. Each is a trait, so that each can be another implementation.
 #[derive(Clone)]
-pub struct Parts {
-    /// What runs the programs.
-    pub engine: Arc<dyn Engine>,
-    /// What accepts them, and gives them to the engine.
+pub struct Components {
+    /// Runs the programs. None if workers elsewhere run them.
+    pub engine: Option<Arc<dyn Engine>>,
+    /// Accepts evaluations, and has them run.
     pub queue: Arc<dyn Queue>,
-    /// What is told of everything that happens.
+    /// Receives the events.
     pub monitor: Arc<dyn MonitoringService>,
-    /// What keeps the evaluations that have ended.
+    /// Stores the evaluations that have ended.
     pub storage: Arc<dyn StorageService>,
 }
-// ANCHOR_END: parts
+// ANCHOR_END: components
 
-/// What can be set about a platform itself.
+/// The settings of a platform itself.
 #[derive(Debug, Clone)]
 pub struct PlatformOptions {
     /// The stage that it serves, by the name of its package.
     pub stage: &'static str,
-    /// One line on what stands between a program and the machine.
+    /// One line on what isolates a program from the machine.
     pub isolation: &'static str,
-    /// What submissions are held to.
+    /// The bounds of every submission.
     pub bounds: Bounds,
     /// How often it verifies itself.
-    pub self_test_every: Duration,
+    pub self_test_interval: Duration,
 }
 
 /// An evaluation platform.
 pub struct Platform {
-    pub(crate) parts: Parts,
-    pub(crate) options: PlatformOptions,
-    pub(crate) health: Health,
-    /// What is built on top and verified with the rest. It holds the platform, so this is weak.
-    above: Mutex<Vec<Weak<dyn TestableComponent>>>,
-    /// What the engine said at the start that its walls are.
-    pub(crate) sandbox: SandboxInfo,
-    pub(crate) started: (Timestamp, Instant),
-    /// Expected the watch when the platform goes.
-    _watch: DropGuard,
+    components: Components,
+    options: PlatformOptions,
+    health: Arc<Health>,
+    started: (Timestamp, Instant),
+    /// Ends the background self tests with the platform.
+    _background: DropGuard,
 }
 
 impl Platform {
     // ANCHOR: start
-    /// A platform of the parts that this stage serves with: the chosen engine, and the rest in
-    /// memory.
+    /// A platform of the components of this stage.
     ///
     /// # Errors
     ///
@@ -88,120 +89,142 @@ impl Platform {
         settings: &Settings,
         args: &PlatformArgs,
     ) -> Result<Arc<Self>, BuildError> {
-        let engine = args.engine.start(settings.bounds().default).await?;
-        let monitor = Arc::new(AdvancedMonitor::new(InMemoryMonitor::new(args.monitor())));
-        let storage = Arc::new(InMemoryStorage::new(args.retention(), monitor.clone()));
-        let queue = TaskQueue::with_archive(
-            engine.clone(),
-            monitor.clone(),
-            QueueOptions::from(settings),
-            storage.clone(),
-        );
-        let parts = Parts { engine, queue, monitor, storage };
-        Ok(Self::new(parts, args.options(stage, settings)))
+        let components = Components::build(settings, args).await?;
+        Ok(Self::new(components, args.options(stage, settings)))
     }
 
-    /// A platform of these parts.
-    pub fn new(parts: Parts, options: PlatformOptions) -> Arc<Self> {
+    /// A platform of these components.
+    pub fn new(components: Components, options: PlatformOptions) -> Arc<Self> {
+        let test = PlatformTest { components: components.clone(), bounds: options.bounds };
+        let mut all: Vec<Arc<dyn TestableComponent>> = Vec::new();
+        if let Some(engine) = &components.engine {
+            all.push(engine.clone());
+        }
+        all.push(components.queue.clone());
+        all.push(components.monitor.clone());
+        all.push(components.storage.clone());
+        all.push(Arc::new(test));
+        let health = Health::new(all, components.queue.name());
         let stop = CancellationToken::new();
-        let every = options.self_test_every;
-        let sandbox = parts.engine.sandbox();
-        let platform = Arc::new(Self {
-            parts,
-            options,
-            health: Health::default(),
-            above: Mutex::default(),
-            sandbox,
-            started: (Timestamp::now(), Instant::now()),
-            _watch: stop.clone().drop_guard(),
-        });
-        // It holds the platform weakly, and ends with it.
-        tokio::spawn(watch::watch(Arc::downgrade(&platform), every, stop));
-        platform
+        let background = health.clone().run_in_background(options.self_test_interval, stop.clone());
+        tokio::spawn(background);
+        let started = (Timestamp::now(), Instant::now());
+        Arc::new(Self { components, options, health, started, _background: stop.drop_guard() })
     }
     // ANCHOR_END: start
 
-    /// Verifies `part` with the rest from now on, as long as it is there: what is built on top of a
-    /// platform is a component as well.
-    pub fn also_verify(&self, part: Weak<dyn TestableComponent>) {
-        self.above.lock().unwrap_or_else(PoisonError::into_inner).push(part);
-    }
-
-    /// Everything that can verify itself, from the engine upwards.
-    pub fn components(self: &Arc<Self>) -> Vec<Arc<dyn TestableComponent>> {
-        let Parts { engine, queue, monitor, storage } = self.parts.clone();
-        let mut all: Vec<Arc<dyn TestableComponent>> =
-            vec![engine, queue, monitor, storage, self.clone()];
-        let above = self.above.lock().unwrap_or_else(PoisonError::into_inner);
-        all.extend(above.iter().filter_map(Weak::upgrade));
-        all
+    /// The health of the components. A component above the platform is registered here.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
     }
 
     // ANCHOR: router
     /// The routes of all layers, over this platform.
     pub fn router(self: &Arc<Self>) -> Router {
         let PlatformOptions { stage, isolation, bounds, .. } = self.options;
-        let monitor = self.parts.monitor.clone();
+        let monitor = self.components.monitor.clone();
+        let stage = StageInfo { name: stage, isolation };
         stage_02_queue::routes(self.clone(), bounds)
-            .merge(stage_03_monitoring::routes(
-                monitor,
-                self.clone(),
-                StageInfo { name: stage, isolation },
-            ))
+            .merge(stage_03_monitoring::routes(monitor, self.clone(), stage))
             .merge(routes::routes(self))
     }
     // ANCHOR_END: router
 
-    /// The platform as the command line takes it.
-    pub fn app(self: Arc<Self>) -> App {
+    /// The platform behind `service`, for the command line.
+    pub fn app(self: Arc<Self>, service: Arc<dyn ApiService>) -> App {
         App {
-            router: self.router(),
-            components: self.components(),
-            events: self.parts.monitor.clone(),
-            engine: self.parts.engine.clone(),
+            service,
+            components: self.health.components(),
+            events: self.components.monitor.clone(),
+            engine: self.components.engine.clone(),
             evaluations: self,
         }
+    }
+
+    async fn drain(&self, now: CancellationToken) {
+        self.health.close();
+        self.components.queue.shutdown(now).await;
+        self.components.storage.close().await;
+    }
+}
+
+impl Components {
+    /// The components that this stage serves with: the selected engine, and the rest in memory.
+    ///
+    /// # Errors
+    ///
+    /// When the engine does not start.
+    pub async fn build(settings: &Settings, args: &PlatformArgs) -> Result<Self, BuildError> {
+        let engine = args.engine.start(settings.bounds().default).await?;
+        let events = InMemoryMonitor::new(args.monitor_options());
+        let monitor = Arc::new(AdvancedMonitor::new(events));
+        let storage = Arc::new(InMemoryStorage::new(args.archive_limits(), monitor.clone()));
+        let queue = TaskQueue::with_archive(
+            engine.clone(),
+            monitor.clone(),
+            QueueOptions::from(settings),
+            storage.clone(),
+        );
+        Ok(Self { engine: Some(engine), queue, monitor, storage })
     }
 }
 
 // ANCHOR: evaluations
 impl Evaluations for Platform {
-    fn submit(
-        &self,
+    fn submit<'a>(
+        &'a self,
+        context: &'a RequestContext,
         submission: Submission,
         listener: Option<OutputListener>,
-    ) -> Result<Evaluation, Refused> {
-        // Attack: a wall falls while the platform runs: a runtime is replaced, a filter is switched
-        // off. -> What is watched and found wanting takes no more programs. Test:
+    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>> {
+        // Attack: the isolation is lost while the platform runs: a runtime is replaced, a filter is
+        // switched off -> while a component fails its self test, no program is accepted. Test:
         // `a_platform_whose_engine_fails_takes_no_work`.
         if !self.health.all_passed() {
-            return Err(Refused::NotReady);
+            return Box::pin(std::future::ready(Err(Refusal::not_ready().into())));
         }
-        self.parts.queue.submit(submission, listener)
+        self.components.queue.submit(context, submission, listener)
     }
 
-    fn get(&self, id: Uuid) -> Option<Evaluation> {
-        self.parts.queue.get(id)
+    fn get<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        id: Uuid,
+    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>> {
+        self.components.queue.get(context, id)
     }
 
-    fn finished(&self, id: Uuid) -> Option<CancellationToken> {
-        self.parts.queue.finished(id)
+    fn wait<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        id: Uuid,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>> {
+        self.components.queue.wait(context, id, timeout)
     }
 
-    fn list(&self, query: Query) -> Page {
-        self.parts.queue.list(query)
+    fn list<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        query: Query,
+    ) -> BoxFuture<'a, Result<Page, EvaluationsError>> {
+        self.components.queue.list(context, query)
     }
 
-    fn cancel(&self, id: Uuid) -> Result<Evaluation, NotCancelled> {
-        self.parts.queue.cancel(id)
+    fn cancel<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        id: Uuid,
+    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>> {
+        self.components.queue.cancel(context, id)
     }
 
-    fn queue_stats(&self) -> QueueStats {
-        self.parts.queue.queue_stats()
+    fn queue_stats(&self) -> BoxFuture<'_, Result<QueueStats, EvaluationsError>> {
+        self.components.queue.queue_stats()
     }
 
     fn shutdown(&self, now: CancellationToken) -> BoxFuture<'_, ()> {
-        Box::pin(ending::shutdown(self, now))
+        Box::pin(self.drain(now))
     }
 }
 // ANCHOR_END: evaluations

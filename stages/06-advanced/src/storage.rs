@@ -1,37 +1,42 @@
 //! The trait of every storage.
 
+mod conformance;
+mod in_memory;
+
+pub use in_memory::InMemoryStorage;
+
 use serde::Serialize;
 use shared::{BoxFuture, TestableComponent};
-use stage_02_queue::Archive;
+use stage_02_queue::{Archive, ArchiveError};
 use uuid::Uuid;
 
 // ANCHOR: storage
-/// Keeps evaluations that have ended, and finds them again.
+/// Stores evaluations that have ended.
 ///
-/// The queue hands each one over at its end ([`Archive::keep`]) and asks here for what it no longer
-/// has. What is kept is announced as `storage.saved`, what is gone as `storage.deleted`.
+/// The ledger inserts each one at its end ([`Archive::insert`]) and reads here what it no longer has.
+/// An inserted evaluation is announced as `storage.saved`, a removed one as `storage.deleted`.
 pub trait StorageService: Archive + TestableComponent {
-    /// Deletes an evaluation. False when none of this id is kept.
-    fn delete(&self, id: Uuid) -> bool;
+    /// Deletes an evaluation. False when none of this id is stored.
+    fn delete(&self, id: Uuid) -> BoxFuture<'_, Result<bool, ArchiveError>>;
 
-    /// How much is kept, and how much may be.
-    fn usage(&self) -> Usage;
+    /// How much is stored, and how much may be.
+    fn usage(&self) -> StorageUsage;
 
-    /// Finishes what is still to be written. Called once, after the last evaluation.
+    /// Writes what is not written yet. Called once, after the last evaluation.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
 }
 // ANCHOR_END: storage
 
-/// How much a storage holds.
+/// How much is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Usage {
-    /// Evaluations that are kept.
+pub struct StorageUsage {
+    /// Stored evaluations.
     pub entries: usize,
     /// How many may be; one more deletes the one that ended first.
     pub max_entries: usize,
-    /// Bytes that they take, about.
+    /// Bytes that they take, approximately.
     pub bytes: usize,
     /// How many they may take.
     pub max_bytes: usize,

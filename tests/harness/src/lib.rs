@@ -27,6 +27,7 @@
 mod client;
 mod engine;
 mod events;
+mod launch;
 mod log;
 mod server;
 mod wait;
@@ -34,10 +35,11 @@ mod wait;
 pub use client::{Client, Response};
 pub use engine::{FakeEngine, Run, TEST_LIMITS, assert_verifies, run, run_submission};
 pub use events::{EventStream, SseEvent, kinds, output};
+pub use launch::{Launch, StartError, binary};
 /// For requests and signals, so that a test crate needs no dependency for them.
 pub use reqwest::{Method, RequestBuilder};
 pub use rustix::process::Signal;
-pub use server::{Launch, Server, StartError, StopError, binary};
+pub use server::{Server, StopError};
 pub use wait::{eventually, eventually_some};
 
 /// Starts the binary of the package under test, on a free port of the loopback interface.
@@ -45,7 +47,7 @@ pub use wait::{eventually, eventually_some};
 /// `server!("--workers", "2")` starts the binary that is named like the package;
 /// `server!(binary: "stage-02-queue", "--workers", "2")` starts another one of this workspace, which
 /// must have been built before. Each argument is anything that becomes an `OsString`. For
-/// environment variables use [`launch!`](crate::launch) and then [`Launch::env`].
+/// environment variables use [`launch!`](macro@crate::launch) and then [`Launch::env`].
 #[macro_export]
 macro_rules! server {
     ($($arguments:tt)*) => {
@@ -53,7 +55,7 @@ macro_rules! server {
     };
 }
 
-/// The [`Launch`] that [`server!`](crate::server) starts, to be configured further.
+/// The [`Launch`] that [`server!`](macro@crate::server) starts, to be configured further.
 #[macro_export]
 macro_rules! launch {
     (binary: $name:expr $(, $argument:expr)* $(,)?) => {

@@ -6,7 +6,7 @@
 # source: arXiv 2511.18397 (the AlwaysEqual hack); METR, reward hacking, 2025
 # evidence: grade
 # host: safe
-# promised: 1
+# contained-from: 1
 print("trying", flush=True)
 
 

@@ -6,7 +6,7 @@
 # source: METR, reward hacking, 2025; arXiv 2511.18397
 # evidence: grade
 # host: safe
-# promised: 1
+# contained-from: 1
 print("trying", flush=True)
 
 import atexit

@@ -6,7 +6,7 @@
 # source: arXiv 2511.18397 (MacDiarmid et al.)
 # evidence: grade
 # host: safe
-# promised: 1
+# contained-from: 1
 print("trying", flush=True)
 
 import unittest

@@ -6,7 +6,7 @@
 # source: arXiv 2503.11926; METR, 2025
 # evidence: grade
 # host: safe
-# promised: 1
+# contained-from: 1
 print("trying", flush=True)
 
 import unittest

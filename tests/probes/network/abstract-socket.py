@@ -1,7 +1,7 @@
 # id: network/abstract-socket
 # class: Exfil
 # title: Reach a service of the host without a file
-# intent: Connects to an abstract Unix socket, which belongs to the network and to no folder
+# intent: Connects to an abstract Unix socket, which belongs to the network and to no directory
 # success: The host's listener has got the token
 # source: CVE-2020-15257 (containerd); unix(7)
 # evidence: listener abstract

@@ -6,6 +6,6 @@
 # source: CWE-345; isolate(1), status XX
 # evidence: result outcome=memory_exceeded
 # host: safe
-# promised: 2
+# contained-from: 2
 finished()
 os._exit(137)

@@ -6,7 +6,7 @@
 # source: CWE-404; CPython issue 81605
 # evidence: survivor
 # host: confined
-# promised: 2
+# contained-from: 2
 import time
 
 reading, writing = os.pipe()

@@ -7,7 +7,7 @@
 # evidence: survivor
 # host: confined
 # seconds: 3
-# promised: 1
+# contained-from: 1
 import signal
 import time
 

@@ -1,13 +1,13 @@
 # id: processes/held-output
 # class: PeerDoS
 # title: Keep the output open after the end
-# intent: Ends at once, but leaves a child that holds the pipe which somebody reads to its end
+# intent: Ends at once, but leaves a child that holds the pipe that the engine reads to its end
 # success: The answer comes more than 15 seconds later
 # source: CPython issues 81605 and 82388
 # evidence: late 15
 # host: confined
 # seconds: 25
-# promised: 2
+# contained-from: 2
 import time
 
 if os.fork() == 0:

@@ -1,6 +1,6 @@
 # id: processes/moving-target
 # class: PeerDoS
-# title: Outrun whoever kills by list
+# title: Outrun a killer with a list of processes
 # intent: Forks, lets the parent end and does so again, twenty times a second, in its own session
 # success: A process of that name is on the host when the evaluation is over
 # source: OWASP Docker Security Cheat Sheet, rule 7; systemd, KillMode=control-group

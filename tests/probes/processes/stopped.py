@@ -7,7 +7,7 @@
 # evidence: late 15
 # host: confined
 # seconds: 3
-# promised: 2
+# contained-from: 2
 import signal
 
 os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,13 +1,13 @@
 # id: resources/busy-loop
 # class: SelfDoS
 # title: Never end
-# intent: Counts for ever, and asks for three seconds
+# intent: Counts without end, with a time limit of three seconds
 # success: The answer comes more than 15 seconds later
 # source: isolate(1), --wall-time; OWASP API4:2023
 # evidence: late 15
 # host: safe
 # seconds: 3
-# promised: 2
+# contained-from: 2
 number = 0
 while True:
     number += 1

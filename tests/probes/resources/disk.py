@@ -1,7 +1,7 @@
 # id: resources/disk
 # class: PeerDoS
 # title: Fill the disk
-# intent: Writes files of 32 MiB to /tmp until somebody stops it
+# intent: Writes files of 32 MiB to /tmp until it is stopped
 # success: The host has lost more space, or the container's memory grew, by far more than the limit
 # source: CIS Docker Benchmark 5.13; OWASP Docker Security Cheat Sheet, rule 8
 # evidence: grows disk 130

@@ -1,7 +1,7 @@
 # id: resources/root-disk
 # class: HostDoS
 # title: Fill the host's disk through the root
-# intent: Writes files of 16 MiB to every folder outside of its scratch space until somebody stops it
+# intent: Writes files of 16 MiB to every directory outside of its scratch space until it is stopped
 # success: The files of the container, or of the host, have grown by far more than the limit
 # source: CIS Docker Benchmark 5.13; NIST SP 800-190, 4.4.4
 # evidence: grows root 300
@@ -14,11 +14,11 @@ block = b"x" * (1 << 20)
 written = 0
 names = []
 refusal = None
-for folder, folders, _ in os.walk("/"):
-    folders[:] = [it for it in folders if not os.path.join(folder, it).startswith(SCRATCH)]
+for directory, directories, _ in os.walk("/"):
+    directories[:] = [name for name in directories if not os.path.join(directory, name).startswith(SCRATCH)]
     try:
         while written < AMOUNT:
-            names.append(f"{folder}/{FILE_NAME}-{written}")
+            names.append(f"{directory}/{FILE_NAME}-{written}")
             with open(names[-1], "wb") as file:
                 for _ in range(16):
                     file.write(block)

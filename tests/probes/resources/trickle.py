@@ -1,13 +1,13 @@
 # id: resources/trickle
 # class: SelfDoS
 # title: Never end, and never be idle
-# intent: Prints a character now and then for ever, so that no deadline on silence ends it
+# intent: Prints a character now and then without end, so that no deadline on silence ends it
 # success: The answer comes more than 15 seconds later, though it asked for 3
 # source: CWE-400; Slowloris in reverse
 # evidence: late 15
 # host: safe
 # seconds: 3
-# promised: 2
+# contained-from: 2
 import time
 
 while True:

@@ -8,11 +8,11 @@
 # host: safe
 import pathlib
 
-for folder in pathlib.Path("/proc").glob("[0-9]*"):
+for directory in pathlib.Path("/proc").glob("[0-9]*"):
     try:
-        for variable in (folder / "environ").read_bytes().split(b"\0"):
+        for variable in (directory / "environ").read_bytes().split(b"\0"):
             if variable.startswith(b"LADDER_DECOY="):
-                print(folder.name, variable)
+                print(directory.name, variable)
     except OSError:
         pass  # it has ended meanwhile, or is not ours to read
 finished()

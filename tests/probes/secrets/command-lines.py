@@ -8,9 +8,9 @@
 # host: safe
 import pathlib
 
-for folder in pathlib.Path("/proc").glob("[0-9]*"):
+for directory in pathlib.Path("/proc").glob("[0-9]*"):
     try:
-        print(folder.name, (folder / "cmdline").read_bytes().replace(b"\0", b" "))
+        print(directory.name, (directory / "cmdline").read_bytes().replace(b"\0", b" "))
     except OSError:
         pass  # it has ended meanwhile, or is not ours to read
 finished()

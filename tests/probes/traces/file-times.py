@@ -8,12 +8,12 @@
 # host: confined
 import os.path
 
-folder = os.path.dirname(os.__file__)
+directory = os.path.dirname(os.__file__)
 names = ["antigravity.py", "nturl2path.py", "tabnanny.py", "this.py"]
 try:
     for at, name in enumerate(names):
         seconds = int(SECRET[at * 8 : at * 8 + 8], 16)
-        os.utime(os.path.join(folder, name), (seconds, seconds))
+        os.utime(os.path.join(directory, name), (seconds, seconds))
     finished()
 except OSError as error:
     stopped(error)
@@ -21,10 +21,10 @@ except OSError as error:
 # --- second program ---
 import os.path
 
-folder = os.path.dirname(os.__file__)
+directory = os.path.dirname(os.__file__)
 names = ["antigravity.py", "nturl2path.py", "tabnanny.py", "this.py"]
 try:
-    print("".join(f"{int(os.stat(os.path.join(folder, name)).st_mtime):08x}" for name in names))
+    print("".join(f"{int(os.stat(os.path.join(directory, name)).st_mtime):08x}" for name in names))
     finished()
 except OSError as error:
     stopped(error)

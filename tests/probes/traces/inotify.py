@@ -10,9 +10,9 @@
 import os.path
 import time
 
-folder = os.path.dirname(os.__file__)
+directory = os.path.dirname(os.__file__)
 zero, one, tick, start = (
-    os.path.join(folder, name)
+    os.path.join(directory, name)
     for name in ("antigravity.py", "nturl2path.py", "tabnanny.py", "this.py")
 )
 bits = "".join(f"{int(digit, 16):04b}" for digit in SECRET)
@@ -35,13 +35,13 @@ import struct
 import time
 
 OPENED = 0x20
-folder = os.path.dirname(os.__file__)
+directory = os.path.dirname(os.__file__)
 names = ("antigravity.py", "nturl2path.py", "tabnanny.py", "this.py")
 watch = _LIBC.inotify_init()
 if watch < 0:
     stopped(OSError(ctypes.get_errno(), "inotify_init"))
     sys.exit()
-files = [_LIBC.inotify_add_watch(watch, os.path.join(folder, it).encode(), OPENED) for it in names]
+files = [_LIBC.inotify_add_watch(watch, os.path.join(directory, name).encode(), OPENED) for name in names]
 if min(files) < 0:
     stopped(OSError(ctypes.get_errno(), "inotify_add_watch"))
     sys.exit()

@@ -21,9 +21,9 @@ import time
 found = []
 end = time.monotonic() + 5
 while not found and time.monotonic() < end:
-    for folder in glob.glob("/proc/[0-9]*/cwd/"):
+    for directory in glob.glob("/proc/[0-9]*/cwd/"):
         try:
-            found.append(open(folder + PLACE).read())
+            found.append(open(directory + PLACE).read())
         except OSError:
             pass
     time.sleep(0.2)

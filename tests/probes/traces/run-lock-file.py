@@ -6,9 +6,9 @@
 # source: Piston's file persistence tests
 # evidence: pair after
 # host: confined
-for folder in ("/run/lock", "/run"):
+for directory in ("/run/lock", "/run"):
     try:
-        open(f"{folder}/{PLACE}", "w").write(SECRET)
+        open(f"{directory}/{PLACE}", "w").write(SECRET)
         finished()
         break
     except OSError as error:
@@ -17,9 +17,9 @@ else:
     stopped(last)
 
 # --- second program ---
-for folder in ("/run/lock", "/run"):
+for directory in ("/run/lock", "/run"):
     try:
-        print(open(f"{folder}/{PLACE}").read())
+        print(open(f"{directory}/{PLACE}").read())
         finished()
         break
     except OSError as error:

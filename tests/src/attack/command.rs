@@ -1,4 +1,4 @@
-//! `attack`: every probe at one stage, and what became of it.
+//! `ladder attack`: all probes against one stage, with the verdict on each.
 
 use std::io::{BufRead as _, IsTerminal as _};
 
@@ -25,8 +25,8 @@ pub struct Options {
     /// Attack this server, which must be that stage, instead of starting one
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Take this wall of the stage's containers down, to see what it was good for
-    #[arg(long, value_name = "WALL", value_enum, conflicts_with = "url")]
+    /// Disable this control of the stage's containers, to see which probes it stops
+    #[arg(long, value_name = "CONTROL", value_enum, conflicts_with = "url")]
     without: Option<Control>,
     /// Only the probes of this group
     #[arg(long, value_name = "GROUP")]
@@ -34,7 +34,7 @@ pub struct Options {
     /// Only this probe
     #[arg(long, value_name = "ID")]
     probe: Option<String>,
-    /// Do not ask before a stage is attacked that has no walls of its own
+    /// Do not ask for confirmation before a stage without a sandbox is attacked
     #[arg(long, short)]
     yes: bool,
     /// Print the verdicts as JSON
@@ -49,34 +49,34 @@ struct Line<'a> {
     #[serde(flatten)]
     verdict: &'a Verdict,
     /// Whether this stage is expected to contain it.
-    promised: bool,
+    must_contain: bool,
 }
 
-/// Fires the probes and prints what became of them.
+/// Runs the probes and prints their verdicts.
 ///
 /// # Errors
 ///
-/// When there is no such stage or probe, nobody agreed to the attack, or the stage does not start.
+/// When there is no such stage or probe, the attack was not confirmed, or the stage does not start.
 pub async fn run(options: Options) -> Result<Status> {
     let stage = stages::find(options.stage)?;
-    let probes = chosen(&options)?;
+    let probes = selected(&options)?;
     if stage.number < FIRST_SANDBOXED {
-        agree(&options, probes.len())?;
+        confirm(&options, probes.len())?;
     }
     let name = stage.name.clone();
-    let aim = match (&options.url, options.without) {
+    let target = match (&options.url, options.without) {
         (Some(url), _) => AttackTarget::At { stage: stage.number, url: url.clone() },
-        (None, Some(wall)) => AttackTarget::Without { stage, wall },
+        (None, Some(control)) => AttackTarget::Without { stage, control },
         (None, None) => AttackTarget::Stage(stage),
     };
     let bar = progress::bar(probes.len(), &name);
-    let verdicts = run_probes::run(&aim, &probes, &bar).await;
+    let verdicts = run_probes::run(&target, &probes, &bar).await;
     bar.finish_and_clear();
-    tell(&options, &probes, &verdicts?)
+    report_verdicts(&options, &probes, &verdicts?)
 }
 
-/// The probes that were asked for.
-fn chosen(options: &Options) -> Result<Vec<Probe>> {
+/// The selected probes.
+fn selected(options: &Options) -> Result<Vec<Probe>> {
     let group = options.group.as_deref().map(Group::parse).transpose();
     let group = group.map_err(|error| anyhow::anyhow!("--group {error}"))?;
     let mut probes = probe::all()?;
@@ -86,36 +86,37 @@ fn chosen(options: &Options) -> Result<Vec<Probe>> {
             && options.probe.as_ref().is_none_or(|id| header.id == *id)
     });
     if probes.is_empty() {
-        bail!("no probe is called that; they lie in {}", probe::dir().display());
+        bail!("there is no such probe; they are in {}", probe::dir().display());
     }
     Ok(probes)
 }
 
-/// Says what is about to happen on an open stage, and waits for a yes.
-fn agree(options: &Options, count: usize) -> Result<()> {
+/// Describes what is about to happen on a stage without a sandbox, and asks for confirmation.
+fn confirm(options: &Options, count: usize) -> Result<()> {
     let stage = options.stage;
     let what = if options.url.is_some() {
         format!(
-            "Stage {stage} runs programs with all the rights of whoever started it, and this one\n\
+            "Stage {stage} runs programs with all rights of the user that started it, and this server\n\
              was not started by the ladder. Of {count} probes, those that only read and connect\n\
-             will run there, on the open host. They change nothing, and talk to this machine only."
+             will run there, on the host itself. They change nothing, and connect to this machine\n\
+             only."
         )
     } else {
         format!(
-            "Stage {stage} runs programs with all the rights of whoever started it. {count} hostile\n\
-             programs are about to try what that is good for: read secrets, kill everything, fill\n\
-             memory and disk. The stage is started inside walls of the ladder's own (a throw-away\n\
-             file system, its own processes and network, limits), which keep these probes from\n\
-             this machine. They would not keep a stranger's."
+            "Stage {stage} runs programs with all rights of the user that started it. {count} hostile\n\
+             programs will use them: read secrets, kill all processes, fill memory and disk. The\n\
+             ladder starts the stage in a jail of its own (a temporary file system, separate\n\
+             processes and network, limits), which protects this machine from these probes, but\n\
+             not from programs that were written to break out of it."
         )
     };
     if options.yes {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        bail!("{what}\nNobody is here to agree to that; say --yes to go on");
+        bail!("{what}\nThere is no terminal to confirm that on; pass --yes to continue");
     }
-    eprint!("{what}\nGo on? [y/N] ");
+    eprint!("{what}\nContinue? [y/N] ");
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     if !matches!(answer.trim(), "y" | "Y" | "yes") {
@@ -124,27 +125,27 @@ fn agree(options: &Options, count: usize) -> Result<()> {
     Ok(())
 }
 
-fn tell(options: &Options, probes: &[Probe], verdicts: &Verdicts) -> Result<Status> {
+fn report_verdicts(options: &Options, probes: &[Probe], verdicts: &Verdicts) -> Result<Status> {
     let exceptions = Expectations::load()?;
     let mut lines = Vec::new();
-    let mut kept = true;
+    let mut passed = true;
     for probe in probes {
         let id = probe.header.id.as_str();
-        let Some(verdict) = verdicts.get(id) else { bail!("{id} got no verdict") };
-        let promised = exceptions.contains(&probe.header, options.stage);
-        kept &= match verdict {
-            Verdict::Escaped => !promised,
+        let Some(verdict) = verdicts.get(id) else { bail!("{id} has no verdict") };
+        let must_contain = exceptions.must_contain(&probe.header, options.stage);
+        passed &= match verdict {
+            Verdict::Escaped => !must_contain,
             Verdict::Error(_) => false,
             Verdict::Contained(_) | Verdict::NotApplicable(_) => true,
         };
-        lines.push(Line { probe: id, verdict, promised });
+        lines.push(Line { probe: id, verdict, must_contain });
     }
     if options.json {
         report::json(&lines)?;
     } else {
         table(&lines);
     }
-    Ok(Status::of(kept))
+    Ok(Status::of(passed))
 }
 
 fn table(lines: &[Line<'_>]) {
@@ -152,16 +153,16 @@ fn table(lines: &[Line<'_>]) {
     if let Some(ids) = table.column_mut(0) {
         ids.set_constraint(ColumnConstraint::ContentWidth);
     }
-    let broken = |line: &Line<'_>| line.promised && *line.verdict == Verdict::Escaped;
+    let unexpected = |line: &Line<'_>| line.must_contain && *line.verdict == Verdict::Escaped;
     for line in lines {
-        let marker = if broken(line) { " (!)" } else { "" };
+        let marker = if unexpected(line) { " (!)" } else { "" };
         let word = format!("{}{marker}", line.verdict.word());
         let detail = line.verdict.detail().unwrap_or_default();
         table.add_row([line.probe.into(), report::painted(&word, line.verdict), detail.into()]);
     }
     println!("{table}\n");
-    if lines.iter().any(broken) {
-        println!("(!) this stage is expected to contain it");
+    if lines.iter().any(unexpected) {
+        println!("(!) this stage has to contain it");
     }
     let count = |word| lines.iter().filter(|line| line.verdict.word() == word).count();
     let counts =

@@ -1,8 +1,8 @@
-//! What each stage expectations to contain, and the exceptions, each with its reason.
+//! Which probes each stage must contain, and the exceptions, each with its reason.
 //!
 //! A probe's header says from which stage on it has to be contained. `tests/probes/known_gaps.toml`
-//! lists what escapes all the same; `tests/probes/controls.toml` lists the probes that escape
-//! nowhere, so that something else has to prove that they could.
+//! lists the probes that escape nevertheless; `tests/probes/controls.toml` lists the probes that
+//! escape on no stage, so that another test has to prove that they can.
 
 use std::path::Path;
 
@@ -14,9 +14,9 @@ use crate::attack::probe::{self, Header};
 /// The exceptions.
 #[derive(Debug, Clone, Default)]
 pub struct Expectations {
-    /// What escapes although it should not.
+    /// Probes that escape although they should not.
     pub known_gaps: Vec<KnownGap>,
-    /// What does not escape although it could.
+    /// Probes that escape on no stage, with the test that shows that they can.
     pub controls: Vec<Control>,
 }
 
@@ -28,10 +28,10 @@ pub struct KnownGap {
     pub probe: String,
     /// The first stage where it does.
     pub from: u16,
-    /// The last one, when a later stage does contain it.
+    /// The last stage where it does, when a later one contains it.
     #[serde(default = "always")]
     pub until: u16,
-    /// Why that is left so.
+    /// Why it is accepted.
     pub reason: String,
 }
 
@@ -40,25 +40,25 @@ fn always() -> u16 {
 }
 
 impl KnownGap {
-    /// Whether this is about that stage.
+    /// Whether it applies to that stage.
     pub fn on(&self, stage: u16) -> bool {
         (self.from..=self.until).contains(&stage)
     }
 }
 
-/// A probe that no open stage proves able to escape.
+/// A probe that does not escape even on a stage without a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Control {
     /// The probe's id.
     pub probe: String,
-    /// Why it does not, and what proves it instead.
+    /// Why it does not, and which test shows that it can.
     pub reason: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Residuals {
+struct KnownGaps {
     #[serde(default)]
     known_gap: Vec<KnownGap>,
 }
@@ -75,25 +75,25 @@ impl Expectations {
     ///
     /// # Errors
     ///
-    /// When one is not there, or not in its format.
+    /// When one is missing or malformed.
     pub fn load() -> Result<Self> {
         let dir = probe::dir();
-        let Residuals { known_gap } = read(&dir.join("known_gaps.toml"))?;
+        let KnownGaps { known_gap } = read(&dir.join("known_gaps.toml"))?;
         let Controls { control } = read(&dir.join("controls.toml"))?;
         Ok(Self { known_gaps: known_gap, controls: control })
     }
 
-    /// Whether `stage` expectations to contain the probe.
-    pub fn contains(&self, header: &Header, stage: u16) -> bool {
+    /// Whether `stage` must contain the probe.
+    pub fn must_contain(&self, header: &Header, stage: u16) -> bool {
         let excepted = |it: &KnownGap| it.probe == header.id && it.on(stage);
-        stage >= header.promised && !self.known_gaps.iter().any(excepted)
+        stage >= header.contained_from && !self.known_gaps.iter().any(excepted)
     }
 }
 
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("{} is not as it should be", path.display()))
+    toml::from_str(&text).with_context(|| format!("{} is malformed", path.display()))
 }
 
 #[cfg(test)]
@@ -108,19 +108,19 @@ mod tests {
         for (id, reason) in
             entries.chain(expectations.controls.iter().map(|entry| (&entry.probe, &entry.reason)))
         {
-            assert!(probes.iter().any(|probe| probe.header.id == *id), "{id} is no probe");
-            assert!(reason.trim().len() > 20, "{id}: say why");
+            assert!(probes.iter().any(|probe| probe.header.id == *id), "there is no probe {id}");
+            assert!(reason.trim().len() > 20, "{id}: the reason is missing");
         }
     }
 
     #[test]
-    fn a_residual_is_no_promise_on_its_stages() {
+    fn a_known_gap_is_not_expected_to_be_contained() {
         let code = probe::header::tests::EXAMPLE;
         let header = Header::parse(code, Path::new("x")).unwrap();
         let (probe, reason) = ("network/tcp".to_owned(), String::new());
         let known_gaps = vec![KnownGap { probe, from: 4, until: 4, reason }];
         let expectations = Expectations { known_gaps, controls: Vec::new() };
-        let kept = [2, 4, 5].map(|stage| expectations.contains(&header, stage));
-        assert_eq!(kept, [false, false, true]);
+        let contains = [2, 4, 5].map(|stage| expectations.must_contain(&header, stage));
+        assert_eq!(contains, [false, false, true]);
     }
 }

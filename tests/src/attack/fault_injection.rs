@@ -1,10 +1,10 @@
-//! A stage with one of its walls taken down.
+//! A stage with one of its security controls disabled.
 //!
-//! A matrix that stays green with the walls down would be the worst defect of this project. So the
-//! ladder can stand between a stage and Docker and leave one wall out of every container that the
-//! stage orders. The stage itself is the real one, and does not know. A wall that it looks at when it
-//! starts has to be taken down afterwards ([`DockerProxy::disable`]); one that is down before
-//! ([`DockerProxy::start_without`]) must keep it from starting.
+//! A matrix that stays the same without a control would prove nothing. So the ladder can run a
+//! proxy between a stage and Docker, which removes one control from every request to create a
+//! container. The stage is the real one, unchanged. A control that the stage verifies at its start
+//! has to be disabled afterwards ([`DockerProxy::disable`]); with one that is disabled before
+//! ([`DockerProxy::start_without`]), the stage must refuse to start.
 
 mod relay;
 
@@ -19,37 +19,37 @@ use tokio::task::JoinSet;
 
 use crate::support::server::Launch;
 
-/// Where Docker listens, when nobody says otherwise.
+/// The socket of Docker, by default.
 const DOCKER: &str = "/var/run/docker.sock";
 
-// ANCHOR: walls
-/// A wall of a container that can be taken down.
+// ANCHOR: controls
+/// A security control of a container that can be disabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub enum Control {
-    /// The container gets Docker's usual network
+    /// The network is Docker's default bridge
     Network,
-    /// Its root takes writes
+    /// The root file system is writable
     ReadOnlyRoot,
-    /// No system call is filtered
+    /// There is no seccomp filter
     Seccomp,
-    /// It may have any number of processes
+    /// The number of processes is not limited
     Pids,
-    /// It may have any amount of memory
+    /// Memory is not limited
     Memory,
-    /// It may use all processors
+    /// All processors may be used
     Processors,
-    /// Its scratch space has no bound, nor has a file
+    /// Neither the scratch space nor a file is limited
     Disk,
-    /// Nothing of /proc and /sys is hidden
+    /// No path of /proc and /sys is masked
     Masks,
-    /// runc runs it, whatever runtime was ordered
+    /// The runtime is runc, whichever was requested
     Runtime,
 }
 
 impl Control {
-    /// Takes this wall out of an order for a container.
-    fn leave_out(self, order: &mut Value) {
-        let host = &mut order["HostConfig"];
+    /// Removes this control from a request to create a container.
+    fn leave_out(self, request: &mut Value) {
+        let host = &mut request["HostConfig"];
         match self {
             Self::Network => {
                 host["NetworkMode"] = json!("bridge");
@@ -77,62 +77,63 @@ impl Control {
         }
     }
 }
-// ANCHOR_END: walls
+// ANCHOR_END: controls
 
-/// The wall that is down at this moment, if one is, and how many orders were altered by that.
+/// The control that is disabled now, if any, and how many requests were changed. One lock, so that
+/// a count always belongs to its control.
 #[derive(Debug, Clone, Default)]
-struct Down(Arc<Mutex<(Option<Control>, usize)>>);
+struct Disabled(Arc<Mutex<(Option<Control>, usize)>>);
 
-impl Down {
-    /// Makes an order for a container what Docker gets to see.
-    fn alter(&self, order: &mut Value) {
+impl Disabled {
+    /// Changes a request to create a container into the one that Docker receives.
+    fn alter(&self, request: &mut Value) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(wall), altered) = &mut *state {
-            wall.leave_out(order);
-            *altered += 1;
+        if let (Some(control), changed) = &mut *state {
+            control.leave_out(request);
+            *changed += 1;
         }
     }
 
-    fn set(&self, wall: Control) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(wall);
+    fn set(&self, control: Control) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(control);
     }
 }
 
-/// Stands between a stage and Docker. Gone when it is dropped.
+/// A proxy between a stage and Docker. Dropping it ends it.
 #[derive(Debug)]
 pub struct DockerProxy {
     dir: tempfile::TempDir,
-    down: Down,
+    disabled: Disabled,
     _tasks: JoinSet<()>,
 }
 
 impl DockerProxy {
-    /// One that passes everything on as it is, until a wall is to be taken down.
+    /// A proxy that forwards everything unchanged until a control is disabled.
     ///
     /// # Errors
     ///
-    /// When there is no place for its socket.
+    /// When its socket cannot be created.
     pub fn start() -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("crucible-ladder-").tempdir()?;
         let listener = UnixListener::bind(dir.path().join("docker.sock"))
-            .context("cannot listen in Docker's place")?;
-        let (down, mut tasks) = (Down::default(), JoinSet::new());
-        tasks.spawn(relay::serve(listener, down.clone()));
-        Ok(Self { dir, down, _tasks: tasks })
+            .context("cannot listen on the socket of the proxy")?;
+        let (disabled, mut tasks) = (Disabled::default(), JoinSet::new());
+        tasks.spawn(relay::serve(listener, disabled.clone()));
+        Ok(Self { dir, disabled, _tasks: tasks })
     }
 
-    /// One with `wall` down from the beginning.
+    /// A proxy with `control` disabled from the start.
     ///
     /// # Errors
     ///
-    /// When there is no place for its socket.
-    pub fn start_without(wall: Control) -> Result<Self> {
+    /// When its socket cannot be created.
+    pub fn start_without(control: Control) -> Result<Self> {
         let proxy = Self::start()?;
-        proxy.disable(wall);
+        proxy.disable(control);
         Ok(proxy)
     }
 
-    /// Has the stage order its containers here.
+    /// Lets the stage connect to the proxy in place of Docker.
     #[must_use]
     pub fn between(&self, launch: Launch) -> Launch {
         let mut host = OsString::from("unix://");
@@ -140,14 +141,14 @@ impl DockerProxy {
         launch.env("DOCKER_HOST", host)
     }
 
-    /// Leaves `wall`, and no other, out of every container that is ordered from now on.
-    pub fn disable(&self, wall: Control) {
-        self.down.set(wall);
+    /// Removes `control`, and no other, from every container that is created from now on.
+    pub fn disable(&self, control: Control) {
+        self.disabled.set(control);
     }
 
-    /// How many containers were ordered with a wall down.
-    pub fn altered(&self) -> usize {
-        self.down.0.lock().unwrap_or_else(PoisonError::into_inner).1
+    /// How many containers were created without a control.
+    pub fn changed(&self) -> usize {
+        self.disabled.0.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 }
 
@@ -156,26 +157,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_wall_that_is_taken_down_changes_the_order() {
-        let order = json!({ "HostConfig": {
+    fn every_disabled_control_changes_the_request() {
+        let request = json!({ "HostConfig": {
             "NetworkMode": "none", "ReadonlyRootfs": true, "PidsLimit": 64, "Memory": 1,
             "SecurityOpt": ["no-new-privileges", "seccomp={}"], "NanoCpus": 1,
             "Tmpfs": { "/tmp": "size=1" }, "MaskedPaths": ["/sys"], "Runtime": "runsc",
             "Ulimits": [{ "Name": "fsize", "Soft": 1 }, { "Name": "core", "Soft": 0 }],
         }});
-        let down = Down::default();
-        let mut same = order.clone();
-        down.alter(&mut same);
-        assert_eq!(same, order);
-        for wall in Control::value_variants() {
-            down.set(*wall);
-            let mut other = order.clone();
-            down.alter(&mut other);
-            assert_ne!(other, order, "{wall:?}");
+        let disabled = Disabled::default();
+        let mut same = request.clone();
+        disabled.alter(&mut same);
+        assert_eq!(same, request);
+        for control in Control::value_variants() {
+            disabled.set(*control);
+            let mut other = request.clone();
+            disabled.alter(&mut other);
+            assert_ne!(other, request, "{control:?}");
         }
-        down.set(Control::Disk);
-        let mut other = order.clone();
-        down.alter(&mut other);
+        disabled.set(Control::Disk);
+        let mut other = request.clone();
+        disabled.alter(&mut other);
         assert_eq!(other["HostConfig"]["Ulimits"], json!([{ "Name": "core", "Soft": 0 }]));
     }
 }

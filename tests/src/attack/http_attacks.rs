@@ -1,8 +1,8 @@
 //! Attacks on the server itself, from outside, over HTTP.
 //!
-//! Each is a function that does the attack and judges by what it sees: an honest client that is no
-//! longer served, bytes that should not be there, a connection that stays open. Its header is the
-//! same as that of a program, and is read as strictly.
+//! Each is a function that runs the attack and returns the verdict by what it observes: a
+//! well-behaved client that is no longer served, bytes that should not be there, a connection that
+//! stays open. Its header is the same as that of a program, and is parsed as strictly.
 
 mod cancel;
 mod identity;
@@ -20,30 +20,30 @@ use anyhow::{Result, anyhow};
 
 use crate::attack::probe::{Attack, Body, Header, Probe};
 
-/// A header, and what it is about.
-struct Listed {
+/// A header, and its attack.
+struct HttpProbe {
     header: &'static str,
     file: &'static str,
     attack: Attack,
 }
 
-/// One [`Listed`]: the function, and its header as it would stand in a program.
-macro_rules! listed {
+/// One [`HttpProbe`]: the function, and its header as in a program.
+macro_rules! http_probe {
     ($function:path, $($line:literal)+) => {
-        $crate::attack::http_attacks::Listed {
+        $crate::attack::http_attacks::HttpProbe {
             header: concat!($("# ", $line, "\n",)+ "# evidence: http\n"),
             file: file!(),
             attack: |testbed| Box::pin($function(testbed)),
         }
     };
 }
-use listed;
+use http_probe;
 
 /// All of them.
 ///
 /// # Errors
 ///
-/// When a header is not as it should be.
+/// When a header is invalid.
 pub fn probes() -> Result<Vec<Probe>> {
     let lists = [
         slow::LIST,
@@ -56,10 +56,10 @@ pub fn probes() -> Result<Vec<Probe>> {
         identity::LIST,
     ];
     let all = lists.into_iter().flatten();
-    all.map(|listed| {
-        let header = Header::parse(listed.header, Path::new(listed.file));
+    all.map(|http_probe| {
+        let header = Header::parse(http_probe.header, Path::new(http_probe.file));
         let header = header.map_err(|error| anyhow!("{error}"))?;
-        Ok(Probe { header, body: Body::Http(listed.attack) })
+        Ok(Probe { header, body: Body::Http(http_probe.attack) })
     })
     .collect()
 }

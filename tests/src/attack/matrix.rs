@@ -1,4 +1,5 @@
-//! `matrix`: every probe on every stage. `compare`: the cells in which two stages differ.
+//! `ladder matrix`: all probes against all stages. `ladder compare`: the cells in which two stages
+//! differ.
 
 mod consistency;
 
@@ -29,17 +30,17 @@ pub struct Options {
 /// Command-line options of `compare`.
 #[derive(Debug, Clone, Args)]
 pub struct Compare {
-    /// Number of the one stage
+    /// Number of the first stage
     one: u16,
-    /// Number of the other
+    /// Number of the second stage
     other: u16,
     /// Print the cells that differ as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// How many stages are attacked at one moment. With more, a small machine is so busy that programs
-/// which should meet miss each other.
+/// How many stages are attacked at the same time. With more, a small machine is so busy that two
+/// programs of a pair do not run at the same time.
 const MAX_CONCURRENT: usize = 3;
 
 /// Every probe on some stages.
@@ -47,12 +48,12 @@ const MAX_CONCURRENT: usize = 3;
 pub struct Matrix {
     /// The probes, in the order of their ids.
     pub probes: Vec<Probe>,
-    /// The stages, in their order, each with what became of every probe.
+    /// The stages, in their order, each with its verdicts.
     pub columns: Vec<(Stage, Verdicts)>,
 }
 
 impl Matrix {
-    /// Fires every probe at each of `stages`, some of which are attacked at the same time.
+    /// Runs every probe against each of `stages`, some of them at the same time.
     ///
     /// # Errors
     ///
@@ -71,7 +72,7 @@ impl Matrix {
                 anyhow::Ok((stage, verdicts))
             }
         });
-        // In order, whichever is done first.
+        // In the order of the stages, not of completion.
         let columns = stream::iter(columns).buffered(MAX_CONCURRENT).try_collect().await?;
         Ok(Self { probes, columns })
     }
@@ -87,8 +88,8 @@ impl Matrix {
         verdicts.get(probe).with_context(|| format!("{probe} has no cell on stage {stage}"))
     }
 
-    /// The whole matrix as text, one line for each probe, for a file that is looked at as a
-    /// difference: no column's width depends on what is in it.
+    /// The whole matrix as text, one line for each probe. The width of a column does not depend on
+    /// its content, so that a changed cell is one changed line.
     ///
     /// # Errors
     ///
@@ -119,28 +120,28 @@ impl Matrix {
         Ok(text)
     }
 
-    /// What breaks a promise, or is not known.
+    /// Probes that escape although the stage must contain them, and cells without a verdict.
     ///
     /// # Errors
     ///
     /// When a cell is missing.
-    pub fn faults(&self, exceptions: &Expectations) -> Result<Vec<String>> {
-        let mut faults = Vec::new();
+    pub fn failures(&self, exceptions: &Expectations) -> Result<Vec<String>> {
+        let mut failures = Vec::new();
         for (stage, _) in &self.columns {
             for probe in &self.probes {
                 let id = &probe.header.id;
                 match self.cell(id, stage.number)? {
-                    Verdict::Escaped if exceptions.contains(&probe.header, stage.number) => {
-                        faults.push(format!("{id} escapes on stage {}", stage.number));
+                    Verdict::Escaped if exceptions.must_contain(&probe.header, stage.number) => {
+                        failures.push(format!("{id} escapes on stage {}", stage.number));
                     }
                     Verdict::Error(what) => {
-                        faults.push(format!("{id} on stage {}: {what}", stage.number));
+                        failures.push(format!("{id} on stage {}: {what}", stage.number));
                     }
                     _ => {}
                 }
             }
         }
-        Ok(faults)
+        Ok(failures)
     }
 }
 
@@ -174,14 +175,14 @@ pub async fn run(options: Options) -> Result<Status> {
     } else {
         table(&matrix)?;
     }
-    let faults = matrix.faults(&Expectations::load()?)?;
-    for error in &faults {
+    let failures = matrix.failures(&Expectations::load()?)?;
+    for error in &failures {
         eprintln!("{error}");
     }
-    Ok(Status::of(faults.is_empty()))
+    Ok(Status::of(failures.is_empty()))
 }
 
-/// In 80 columns there is room for a word, not for a reason: `attack --stage N` has those.
+/// 80 columns have room for a word; `attack --stage N` shows the reasons.
 fn table(matrix: &Matrix) -> Result<()> {
     let mut header = vec!["probe".to_owned()];
     header.extend(matrix.columns.iter().map(|(stage, _)| format!("{:02}", stage.number)));
@@ -196,7 +197,7 @@ fn table(matrix: &Matrix) -> Result<()> {
         table.add_row(row);
     }
     println!("{table}");
-    println!("\nESC escaped, ok contained, - not applicable, ? not known");
+    println!("\nESC escaped, ok contained, - not applicable, ? no verdict");
     for (stage, verdicts) in &matrix.columns {
         let count = |word| verdicts.values().filter(|verdict| verdict.word() == word).count();
         let counts = WORDS.map(|word| format!("{} {word}", count(word)));
@@ -221,7 +222,7 @@ fn short(verdict: &Verdict) -> &'static str {
 /// When there is no such stage, they are the same, or one does not start.
 pub async fn compare(options: Compare) -> Result<Status> {
     if options.one == options.other {
-        bail!("name two stages, as in `compare 4 5`");
+        bail!("name two different stages, as in `compare 4 5`");
     }
     let stages = vec![stages::find(options.one)?, stages::find(options.other)?];
     let matrix = Matrix::measure(stages).await?;
@@ -239,22 +240,22 @@ pub async fn compare(options: Compare) -> Result<Status> {
         }
         println!("{table}\n\n{} of {} differ", differing.len(), matrix.probes.len());
     }
-    Ok(Status::of(matrix.faults(&Expectations::load()?)?.is_empty()))
+    Ok(Status::of(matrix.failures(&Expectations::load()?)?.is_empty()))
 }
 
-/// A probe with which two stages deal differently.
+/// A probe with different verdicts on two stages.
 #[derive(Debug, Serialize)]
 pub struct Difference<'a> {
     /// Its id.
     pub probe: &'a str,
-    /// What became of it on the one stage.
+    /// The verdict on the first stage.
     pub before: &'a Verdict,
-    /// And on the other.
+    /// The verdict on the second stage.
     pub after: &'a Verdict,
 }
 
 impl Matrix {
-    /// The probes with which these stages deal differently.
+    /// The probes with different verdicts on these stages.
     ///
     /// # Errors
     ///

@@ -1,9 +1,9 @@
-//! A probe: one small hostile program, and what has to be known about it to judge it.
+//! A probe: one small hostile program, and the header that describes it.
 //!
 //! A probe is `tests/probes/GROUP/NAME.py`. It begins with a [`header`] of comment lines, which is
 //! read strictly: a field that is missing, unknown, repeated or empty is an error that names file
 //! and line, because a probe that is silently left out looks like one that is contained.
-//! `tests/probes/README.md` tells how to write one.
+//! `tests/probes/README.md` describes how to write one.
 
 pub mod header;
 pub mod program;
@@ -19,24 +19,24 @@ use crate::attack::verdict::Verdict;
 
 pub use header::{Class, Evidence, Fact, Group, Header, Host, Net, Order, Resource};
 
-/// What lies below `tests/probes` and is no probe.
+/// Files in `tests/probes` that are not probes.
 const NO_PROBES: [&str; 1] = ["prelude.py"];
 
 /// One attack and its header.
 #[derive(Debug, Clone)]
 pub struct Probe {
-    /// What the harness has to know.
+    /// Its description.
     pub header: Header,
-    /// What is done.
+    /// The attack.
     pub body: Body,
 }
 
-/// What a probe does.
+/// The kinds of attack.
 #[derive(Debug, Clone)]
 pub enum Body {
     /// Submits this Python program, header and all.
     Program(String),
-    /// Speaks HTTP with the server, and judges for itself.
+    /// Sends HTTP requests to the server, and returns the verdict.
     Http(Attack),
 }
 
@@ -47,18 +47,18 @@ pub type Attack = for<'a> fn(&'a Testbed) -> BoxFuture<'a, Result<Verdict>>;
 ///
 /// # Errors
 ///
-/// When one of them has a header that is not as it should be, or two have the same id.
+/// When one of them has an invalid header, or two have the same id.
 pub fn all() -> Result<Vec<Probe>> {
     let mut probes = load(&dir())?;
     probes.extend(crate::attack::http_attacks::probes()?);
     probes.sort_by(|a, b| a.header.id.cmp(&b.header.id));
     if let Some(twice) = probes.windows(2).find(|two| two[0].header.id == two[1].header.id) {
-        bail!("{} is there twice", twice[0].header.id);
+        bail!("{} exists twice", twice[0].header.id);
     }
     Ok(probes)
 }
 
-/// Where the probes lie.
+/// The directory of the probes.
 pub fn dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("probes")
 }
@@ -67,7 +67,7 @@ pub fn dir() -> PathBuf {
 ///
 /// # Errors
 ///
-/// When a file cannot be read, is in no group, or has a header that is not as it should be.
+/// When a file cannot be read, is in no group, or has an invalid header.
 pub fn load(dir: &Path) -> Result<Vec<Probe>> {
     let mut probes = Vec::new();
     for path in python_files(dir)? {
@@ -81,7 +81,7 @@ pub fn load(dir: &Path) -> Result<Vec<Probe>> {
         probes.push(Probe { header, body: Body::Program(code) });
     }
     if probes.is_empty() {
-        bail!("{} has no probes in it", dir.display());
+        bail!("there are no probes in {}", dir.display());
     }
     probes.sort_by(|a, b| a.header.id.cmp(&b.header.id));
     Ok(probes)
@@ -89,19 +89,19 @@ pub fn load(dir: &Path) -> Result<Vec<Probe>> {
 
 fn python_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let listed = |dir: &Path| {
+    let http_probe = |dir: &Path| {
         std::fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))
     };
-    for entry in listed(dir)? {
+    for entry in http_probe(dir)? {
         let path = entry?.path();
         if path.is_dir() {
-            for entry in listed(&path)? {
+            for entry in http_probe(&path)? {
                 found.push(entry?.path());
             }
         } else if path.extension().is_some_and(|extension| extension == "py")
             && !NO_PROBES.iter().any(|name| path.ends_with(name))
         {
-            bail!("{}: a probe lies in the directory of its group", path.display());
+            bail!("{}: a probe must be in the directory of its group", path.display());
         }
     }
     found.retain(|path| path.extension().is_some_and(|extension| extension == "py"));

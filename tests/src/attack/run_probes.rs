@@ -1,4 +1,4 @@
-//! All probes at one stage: many at once where they allow it, the others one after the other.
+//! All probes against one stage: many at the same time where they allow it, the others one by one.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -19,33 +19,33 @@ use crate::attack::testbed::Testbed;
 use crate::attack::verdict::Verdict;
 use crate::support::stages::Stage;
 
-/// How many probes are under way at one moment. Some run two programs.
+/// How many probes run at the same time. Some run two programs.
 const MAX_CONCURRENT: usize = 5;
-/// How many cells there are at one moment for probes that want one to themselves.
-const CELLS: usize = 3;
-/// No probe takes longer, whatever happens to it.
-const DEADLINE: Duration = Duration::from_mins(2);
+/// How many jails exist at the same time, for probes that each need their own.
+const MAX_JAILS: usize = 3;
+/// After this time a probe has no verdict.
+const PROBE_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// What became of each probe, by its id.
+/// The verdict on each probe, by its id.
 pub type Verdicts = BTreeMap<String, Verdict>;
 
-/// What to shoot at.
+/// What is attacked.
 #[derive(Debug, Clone)]
 pub enum AttackTarget {
-    /// A stage that is started for this.
+    /// A stage that is started for the attack.
     Stage(Stage),
-    /// The same, with a wall of its containers taken down once it runs.
+    /// The same, with a control of its containers disabled after its start.
     Without {
         /// The stage.
         stage: Stage,
-        /// The wall.
-        wall: Control,
+        /// The control.
+        control: Control,
     },
-    /// One that runs already.
+    /// A server that already runs.
     At {
-        /// Its number.
+        /// The number of its stage.
         stage: u16,
-        /// Where it listens.
+        /// Its URL.
         url: String,
     },
 }
@@ -54,7 +54,7 @@ impl AttackTarget {
     async fn open(&self) -> Result<Testbed> {
         match self {
             Self::Stage(stage) => Testbed::open(stage).await,
-            Self::Without { stage, wall } => Testbed::without(stage, *wall).await,
+            Self::Without { stage, control } => Testbed::without(stage, *control).await,
             Self::At { stage, url } => Testbed::at(*stage, url),
         }
     }
@@ -66,12 +66,12 @@ impl AttackTarget {
         }
     }
 
-    /// Whether the ground is a cell: then there can be as many of them as one likes.
-    fn in_cells(&self) -> bool {
+    /// Whether the stage runs in a jail, of which there can be several.
+    fn in_jails(&self) -> bool {
         matches!(self, Self::Stage(_)) && self.stage() < FIRST_SANDBOXED
     }
 
-    /// Whether a probe may be fired here at all.
+    /// Whether a probe may run on this target.
     fn allows(&self, probe: &Probe) -> bool {
         match self {
             Self::Stage(_) | Self::Without { .. } => true,
@@ -80,105 +80,107 @@ impl AttackTarget {
     }
 }
 
-/// Fires all of `probes`, and counts them on `bar`.
+/// Runs all of `probes`, and counts them on `bar`.
 ///
 /// # Errors
 ///
-/// When the stage does not start. A probe that could not be judged is an error of its own.
-pub async fn run(aim: &AttackTarget, probes: &[Probe], bar: &ProgressBar) -> Result<Verdicts> {
-    let (allowed, refused): (Vec<_>, Vec<_>) = probes.iter().partition(|probe| aim.allows(probe));
+/// When the stage does not start. A probe without a verdict is [`Verdict::Error`].
+pub async fn run(target: &AttackTarget, probes: &[Probe], bar: &ProgressBar) -> Result<Verdicts> {
+    let (allowed, refused): (Vec<_>, Vec<_>) =
+        probes.iter().partition(|probe| target.allows(probe));
     let (measured, allowed): (Vec<_>, Vec<_>) =
-        allowed.into_iter().partition(|probe| all_idle(probe));
+        allowed.into_iter().partition(|probe| needs_idle_cpu(probe));
     let (alone, together) = allowed.into_iter().partition(|probe| probe.header.alone);
-    let mut verdicts: Verdicts = by_themselves(aim, measured, bar).await?;
-    verdicts.extend(together_or_not(aim, together, bar).await?);
-    verdicts.extend(by_themselves(aim, alone, bar).await?);
+    let mut verdicts: Verdicts = run_alone(target, measured, bar).await?;
+    verdicts.extend(run_concurrently(target, together, bar).await?);
+    verdicts.extend(run_alone(target, alone, bar).await?);
     for probe in refused {
-        let why = "confined: it does not run on an open host";
+        let why = "confined: it does not run without a jail";
         verdicts.insert(probe.header.id.clone(), Verdict::NotApplicable(why));
         bar.inc(1);
     }
     Ok(verdicts)
 }
 
-/// Many at once. A stage that runs one program at a time gets as many servers instead.
-async fn together_or_not(
-    aim: &AttackTarget,
+/// Many at the same time. A stage that runs one program at a time gets several servers instead.
+async fn run_concurrently(
+    target: &AttackTarget,
     probes: Vec<&Probe>,
     bar: &ProgressBar,
 ) -> Result<Verdicts> {
     if probes.is_empty() {
         return Ok(Verdicts::new());
     }
-    let servers = if aim.in_cells() && aim.stage() == 1 { MAX_CONCURRENT } else { 1 };
-    let at_once = MAX_CONCURRENT / servers;
-    let ranges = try_join_all((0..servers).map(|_| aim.open())).await?;
+    let servers = if target.in_jails() && target.stage() == 1 { MAX_CONCURRENT } else { 1 };
+    let concurrent = MAX_CONCURRENT / servers;
+    let testbeds = try_join_all((0..servers).map(|_| target.open())).await?;
     let waiting = Mutex::new(probes.into_iter());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let lanes = ranges.iter().flat_map(|testbed| std::iter::repeat_n(testbed, at_once));
+    let lanes = testbeds.iter().flat_map(|testbed| std::iter::repeat_n(testbed, concurrent));
     let lanes = lanes.map(|testbed| async {
         let mut verdicts = Verdicts::new();
         while let Some(probe) = next() {
-            verdicts.insert(probe.header.id.clone(), judged(probe, testbed, bar).await);
+            verdicts.insert(probe.header.id.clone(), verdict_on(probe, testbed, bar).await);
         }
         verdicts
     });
     let verdicts = join_all(lanes).await.into_iter().flatten().collect();
-    for testbed in ranges {
+    for testbed in testbeds {
         testbed.close().await?;
     }
     Ok(verdicts)
 }
 
-/// One after the other; or each in a cell of its own, where the ground is one.
-async fn by_themselves(
-    aim: &AttackTarget,
+/// One after the other, or each in its own jail.
+async fn run_alone(
+    target: &AttackTarget,
     probes: Vec<&Probe>,
     bar: &ProgressBar,
 ) -> Result<Verdicts> {
     let mut verdicts = Verdicts::new();
-    if aim.in_cells() {
-        let cells = probes.into_iter().map(|probe| async move {
-            let testbed = aim.open().await?;
-            let verdict = judged(probe, &testbed, bar).await;
+    if target.in_jails() {
+        let jails = probes.into_iter().map(|probe| async move {
+            let testbed = target.open().await?;
+            let verdict = verdict_on(probe, &testbed, bar).await;
             testbed.close().await?;
             anyhow::Ok((probe.header.id.clone(), verdict))
         });
-        let mut cells = futures_util::stream::iter(cells).buffer_unordered(CELLS);
-        while let Some(verdict) = cells.next().await {
+        let mut jails = futures_util::stream::iter(jails).buffer_unordered(MAX_JAILS);
+        while let Some(verdict) = jails.next().await {
             verdicts.extend([verdict?]);
         }
     } else if !probes.is_empty() {
-        let testbed = aim.open().await?;
+        let testbed = target.open().await?;
         for probe in probes {
-            verdicts.insert(probe.header.id.clone(), judged(probe, &testbed, bar).await);
+            verdicts.insert(probe.header.id.clone(), verdict_on(probe, &testbed, bar).await);
         }
         testbed.close().await?;
     }
     Ok(verdicts)
 }
 
-/// Whether a probe needs processors that nobody else uses, on whichever stage: who gets no more than
-/// one because the machine is busy looks contained.
-fn all_idle(probe: &Probe) -> bool {
+/// Whether a probe needs idle processors on every stage: on a busy machine it gets no more than one
+/// and looks contained.
+fn needs_idle_cpu(probe: &Probe) -> bool {
     matches!(probe.header.evidence, Evidence::Grows(Resource::Cpu, _))
 }
 
-/// Held by all who use the machine, and by nobody else while somebody needs all of it.
+/// Read lock: normal probes, any number at a time. Write lock: one probe that measures processor
+/// time, and no other. It covers all stages that are attacked at the same time.
 static EXCLUSIVE_CPU: RwLock<()> = RwLock::const_new(());
 
-async fn judged(probe: &Probe, testbed: &Testbed, bar: &ProgressBar) -> Verdict {
+async fn verdict_on(probe: &Probe, testbed: &Testbed, bar: &ProgressBar) -> Verdict {
     let (mut _shared, mut _whole) = (None, None);
-    if all_idle(probe) {
+    if needs_idle_cpu(probe) {
         _whole = Some(EXCLUSIVE_CPU.write().await);
     } else {
         _shared = Some(EXCLUSIVE_CPU.read().await);
     }
     bar.set_message(probe.header.id.clone());
-    let verdict = match timeout(DEADLINE, observe::run(probe, testbed)).await {
+    let verdict = match timeout(PROBE_TIMEOUT, observe::run(probe, testbed)).await {
         Ok(Ok(verdict)) => verdict,
         Ok(Err(error)) => Verdict::Error(format!("{error:#}")),
-        Err(_) => Verdict::Error(format!("no verdict within {} s", DEADLINE.as_secs())),
+        Err(_) => Verdict::Error(format!("no verdict within {} s", PROBE_TIMEOUT.as_secs())),
     };
     bar.inc(1);
     verdict

@@ -1,7 +1,8 @@
-//! The testbed: one stage under attack, and the ground around it that the attacks are after.
+//! The testbed: one stage under attack, in the host environment that the attacks target.
 //!
-//! The ground of a stage that leaves the host open is a [`jail`]; that of every other stage is the
-//! host itself, because there the stage expectations to be the wall, and needs Docker's socket.
+//! A stage without a sandbox runs in a [`jail`], which is its host environment. For every other
+//! stage it is the host itself, because the stage has to contain the attack and needs Docker's
+//! socket.
 
 pub mod cgroup;
 pub mod containers;
@@ -38,26 +39,27 @@ use secrets::Secrets;
 /// One stage under attack.
 #[derive(Debug)]
 pub struct Testbed {
-    // Fields are dropped in their order: first the relay, then the server, and then the ground.
+    // Fields are dropped in their order: first the relay, then the server, then the host
+    // environment.
     relay: Option<Relay>,
     server: Option<Server>,
     proxy: Option<DockerProxy>,
     /// The stage's number.
     pub stage: u16,
-    /// Speaks the stage's API.
+    /// A client of the stage's API.
     pub client: Client,
-    /// What is around it.
-    pub ground: HostEnvironment,
-    /// What lies around the server, if it was the harness that started it.
+    /// The files, processes and network around it.
+    pub host: HostEnvironment,
+    /// The secrets around the server, if the ladder started it.
     pub secrets: Option<Secrets>,
-    /// Where the server listens, seen from the ground.
+    /// The address of the server in the host environment.
     pub address: SocketAddr,
-    /// Where it is reached from here.
+    /// The address at which clients reach it from here.
     pub client_address: SocketAddr,
     host_kernel: OnceCell<bool>,
 }
 
-/// A probe that a worker has.
+/// A probe that a worker is running.
 #[derive(Debug)]
 pub struct Started {
     evaluation: Evaluation,
@@ -65,84 +67,84 @@ pub struct Started {
 }
 
 impl Testbed {
-    /// Starts `stage` on a ground that suits it.
+    /// Starts `stage` in its host environment.
     ///
     /// # Errors
     ///
-    /// When it does not start, or its jail cannot be made.
+    /// When it does not start, or its jail cannot be created.
     pub async fn open(stage: &Stage) -> Result<Self> {
         if stage.number >= FIRST_SANDBOXED {
             return Self::on_host(stage, Launch::new(stage)).await;
         }
         let (secrets, decoy, home) = (Secrets::new()?, canary(), Path::new("/root"));
         let plan = Plan::new(canary(), decoy.clone())?;
-        let launch =
-            secrets.configure_launch(busy(Launch::new(stage), stage), home, plan.prefix()?)?;
+        let launch = busy(Launch::new(stage), stage).kill_on_drop();
+        let launch = secrets.configure_launch(launch, home, plan.prefix()?)?;
         let server = launch.start().await?;
         let jail = plan.built(server.pid())?;
-        let ground = HostEnvironment::jail(jail, decoy);
-        secrets.write_credentials(&ground.outside(home))?;
-        let relay = Relay::start(ground.network(), address_of(server.url())?).await?;
-        let mut testbed = Self::new(stage.number, ground, relay.url())?;
+        let host = HostEnvironment::jail(jail, decoy);
+        secrets.write_credentials(&host.outside(home))?;
+        let relay = Relay::start(host.network(), address_of(server.url())?).await?;
+        let mut testbed = Self::new(stage.number, host, relay.url())?;
         testbed.address = address_of(server.url())?;
         (testbed.relay, testbed.server, testbed.secrets) =
             (Some(relay), Some(server), Some(secrets));
         Ok(testbed)
     }
 
-    /// Starts a stage that has walls of its own, on this host, in the way that `launch` says.
+    /// Starts a sandboxed stage on this host, as `launch` is configured.
     ///
     /// # Errors
     ///
     /// When it does not start.
     pub async fn on_host(stage: &Stage, launch: Launch) -> Result<Self> {
-        let (secrets, ground) = (Secrets::new()?, HostEnvironment::host()?);
-        let home = ground.dir().join("home");
+        let (secrets, host) = (Secrets::new()?, HostEnvironment::host()?);
+        let home = host.dir().join("home");
         secrets.write_credentials(&home)?;
         let server =
             secrets.configure_launch(busy(launch, stage), &home, Vec::new())?.start().await?;
-        let mut testbed = Self::new(stage.number, ground, server.url())?;
+        let mut testbed = Self::new(stage.number, host, server.url())?;
         (testbed.server, testbed.secrets) = (Some(server), Some(secrets));
         Ok(testbed)
     }
 
-    /// Starts a stage that has walls of its own, and takes one of them down as soon as it runs.
+    /// Starts a sandboxed stage, and disables one of its controls as soon as it runs.
     ///
     /// # Errors
     ///
-    /// When it does not start, or has no such walls.
-    pub async fn without(stage: &Stage, wall: Control) -> Result<Self> {
+    /// When it does not start, or has no sandbox.
+    pub async fn without(stage: &Stage, control: Control) -> Result<Self> {
         if stage.number < FIRST_SANDBOXED {
-            bail!("{} has no walls to take down", stage.name);
+            bail!("{} has no control to disable", stage.name);
         }
         let proxy = DockerProxy::start()?;
         let mut testbed = Self::on_host(stage, proxy.between(Launch::new(stage))).await?;
-        proxy.disable(wall);
+        proxy.disable(control);
         testbed.proxy = Some(proxy);
         Ok(testbed)
     }
 
-    /// A stage that already runs, at `url`. Its ground is this host.
+    /// A stage that already runs, at `url`, on this host.
     ///
     /// # Errors
     ///
-    /// When the URL is none, or the ground cannot be prepared.
+    /// When the URL is invalid, or the host environment cannot be prepared.
     pub fn at(stage: u16, url: &str) -> Result<Self> {
         Self::new(stage, HostEnvironment::host()?, url)
     }
 
-    /// A server of ours that stands in the place of stage number `stage`. Its ground is this host.
+    /// A test server in place of stage number `stage`, on this host.
     ///
     /// # Errors
     ///
-    /// When the ground cannot be prepared.
+    /// When the host environment cannot be prepared.
     pub fn around(stage: u16, server: Server) -> Result<Self> {
         let mut testbed = Self::at(stage, server.url())?;
         testbed.server = Some(server);
         Ok(testbed)
     }
 
-    fn new(stage: u16, ground: HostEnvironment, url: &str) -> Result<Self> {
+    fn new(stage: u16, host: HostEnvironment, url: &str) -> Result<Self> {
         let (client, client_address) = (Client::new(stage, url)?, address_of(url)?);
         Ok(Self {
             relay: None,
@@ -150,7 +152,7 @@ impl Testbed {
             proxy: None,
             stage,
             client,
-            ground,
+            host,
             secrets: None,
             address: client_address,
             client_address,
@@ -162,8 +164,8 @@ impl Testbed {
     ///
     /// # Errors
     ///
-    /// When the server does not do its part.
-    pub async fn fire(&self, code: &str, values: &Values, seconds: u16) -> Result<Run> {
+    /// When the server fails.
+    pub async fn run(&self, code: &str, values: &Values, seconds: u16) -> Result<Run> {
         let assembled = assemble(code, values);
         let mut program = Program::new(assembled.code);
         program.timeout_seconds = Some(f64::from(seconds));
@@ -171,11 +173,11 @@ impl Testbed {
         Ok(Run::new(answer, &assembled.marker))
     }
 
-    /// Submits a probe, and waits until a worker has it.
+    /// Submits a probe, and waits until a worker runs it.
     ///
     /// # Errors
     ///
-    /// When the server does not do its part, or is a stage 1, which can only wait for the end.
+    /// When the server fails, or is stage 1, which has no status before the end.
     pub async fn begin(&self, code: &str, values: &Values, seconds: u16) -> Result<Started> {
         let assembled = assemble(code, values);
         let mut program = Program::new(assembled.code);
@@ -190,50 +192,50 @@ impl Testbed {
         Ok(Started { evaluation, marker: assembled.marker })
     }
 
-    /// Waits for the end of what was begun.
+    /// Waits until the probe has ended.
     ///
     /// # Errors
     ///
-    /// When the server does not do its part.
+    /// When the server fails.
     pub async fn end(&self, started: Started) -> Result<Run> {
         let evaluation = self.client.finished(started.evaluation).await?;
         Ok(Run::new(Answer::Evaluation(Box::new(evaluation)), &started.marker))
     }
 
-    /// The server's own process, as the ground numbers it.
+    /// The pid of the server in the host environment.
     ///
     /// # Errors
     ///
-    /// When it was started by somebody else, or has ended.
+    /// When the ladder did not start it, or it has exited.
     pub fn server_process(&self) -> Result<u32> {
         let outer = self.server.as_ref().map(Server::pid);
-        match self.ground.as_jail() {
+        match self.host.as_jail() {
             Some(jail) => jail.stage(),
-            None => outer.context("the server was started by somebody else"),
+            None => outer.context("the ladder did not start this server"),
         }
     }
 
-    /// What that sandbox of the stage uses that uses most. None while there are none.
+    /// The element-wise maximum of the counters of the stage's sandboxes. None without a sandbox.
     ///
     /// # Errors
     ///
-    /// When Docker does not answer.
+    /// When Docker does not respond.
     pub async fn containers(&self) -> Result<Option<Counters>> {
         containers::counters(self.server.as_ref().map(Server::pid)).await
     }
 
-    /// What the stage's programs have written outside of their scratch space, in MiB. None while there
-    /// is nobody who could. `taken` is the space that the host has lost meanwhile.
+    /// What the stage's programs have written outside of their scratch space, in MiB. None without
+    /// a sandbox. `taken` is how much the free space of the host has shrunk.
     ///
     /// # Errors
     ///
-    /// When Docker does not answer.
+    /// When Docker does not respond.
     pub async fn written(&self, taken: u64) -> Result<Option<u64>> {
         containers::written(self.server.as_ref().map(Server::pid), taken).await
     }
 
-    /// Whether the kernel of this host is the one that the stage's programs talk to. Found out once,
-    /// by a program that gives itself a name: a process of that name is there, or it is not.
+    /// Whether the stage's programs run on the kernel of this host. Detected once, by a program
+    /// that names itself: the host sees a process of that name, or it does not.
     ///
     /// # Errors
     ///
@@ -242,36 +244,36 @@ impl Testbed {
         self.host_kernel.get_or_try_init(|| kernel_detection::seen(self)).await.copied()
     }
 
-    /// The end of what the server wrote to standard error. None when it is not ours.
+    /// The end of the server's standard error. None when the ladder did not start it.
     pub fn stderr(&self) -> Option<String> {
         self.server.as_ref().map(Server::stderr)
     }
 
-    /// Takes the stage down.
+    /// Stops the stage.
     ///
     /// # Errors
     ///
-    /// When a stage that is not in a jail does not end in order: then it may have left something.
-    /// When a wall was to be down, and none was: then nothing that was seen means what it seems to.
+    /// When a stage outside of a jail does not exit in order: it may have left something behind.
+    /// When no control was disabled although one should have been: the results prove nothing then.
     pub async fn close(self) -> Result<()> {
-        let Self { client, ground, server, relay, proxy, .. } = self;
+        let Self { client, host, server, relay, proxy, .. } = self;
         // Idle connections would keep the server waiting.
         drop((client, relay));
         match server {
-            // A jail ends as a whole, whatever is in it.
-            Some(server) if ground.is_cell() => drop(server),
+            // A jail ends with all its processes.
+            Some(server) if host.is_jail() => drop(server),
             Some(server) => server.stop().await?,
             None => {}
         }
-        if proxy.is_some_and(|proxy| proxy.altered() == 0) {
-            bail!("the stage ordered no container from Docker, so that no wall was taken down");
+        if proxy.is_some_and(|proxy| proxy.changed() == 0) {
+            bail!("the stage created no container, so that no control was disabled");
         }
         Ok(())
     }
 }
 
-/// With a worker for every program that probes may have under way at one moment: two that are to
-/// run together must not wait for each other.
+/// With a worker for every program of all concurrent probes: the two programs of a pair must not
+/// wait for each other.
 fn busy(launch: Launch, stage: &Stage) -> Launch {
     if stage.number == 1 { launch } else { launch.arg("--workers").arg("10") }
 }

@@ -1,55 +1,55 @@
-//! What became of one probe on one stage.
+//! The verdict on one probe and one stage.
 //!
-//! The words for what contained a probe are a fixed list, so that a matrix differs from the one
-//! before only when something did.
+//! The reasons for containment are a fixed list of words, so that two matrices differ only when the
+//! results differ.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
 // ANCHOR: verdict
-/// What became of one probe on one stage.
+/// The verdict on one probe and one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It got what it was after, and the harness has seen that for itself.
+    /// It succeeded, as observed from outside.
     Escaped,
-    /// It ran, and was kept from it.
+    /// It ran and did not succeed, for this reason.
     Contained(By),
-    /// It makes no sense on this stage; the reason is for a person.
+    /// It does not apply to this stage; the reason is for a person.
     NotApplicable(&'static str),
-    /// Nothing is known: it did not run, or did not say so. Never taken for contained.
+    /// There is no result: it did not run, or printed no report. Never counted as contained.
     Error(String),
 }
 // ANCHOR_END: verdict
 
-/// What kept a probe from what it was after.
+/// What contained a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum By {
-    /// What it looked for is not in the file system it sees.
+    /// The file is not in its own file system.
     OwnFiles,
-    /// The file system takes no writes.
+    /// The file system is read-only.
     ReadOnlyRoot,
-    /// The file system takes no more, or no larger file.
+    /// The file system is full, or a file has its maximum size.
     DiskLimit,
-    /// Files there cannot be executed.
+    /// The file system is mounted noexec.
     NoExec,
-    /// There is no way to any network.
+    /// It has no network.
     NoNetwork,
-    /// It reached something, but only in a network of its own.
+    /// It reached only its own network.
     OwnNetwork,
-    /// It saw processes, but only its own.
+    /// It saw only its own processes.
     OwnProcesses,
-    /// What it saw was of its own name spaces.
+    /// It saw only its own namespaces.
     OwnNames,
-    /// It found nothing of the server's.
+    /// The environment has no secret of the server.
     CleanEnvironment,
-    /// Nothing of one run is there in the next.
+    /// The next run has a new sandbox.
     FreshSandbox,
-    /// Nothing that it started was left when it had ended.
+    /// All its processes were removed at its end.
     NothingLeft,
-    /// The kernel refused: a capability is missing, a filter is in force, an owner is another.
+    /// The kernel refused: by capabilities, a filter or file ownership.
     Refused,
-    /// The kernel does not know that call.
+    /// The kernel does not have that system call.
     NoSuchCall,
     /// It reached a kernel, but not the host's.
     Sentry,
@@ -67,19 +67,19 @@ pub enum By {
     OutputCap,
     /// Too many open files.
     OpenFilesLimit,
-    /// The platform did not take its word for it.
+    /// The platform used its own evidence instead of the program's claim.
     Evidence,
     /// The platform refused the request.
     Validation,
-    /// The platform cut the connection off.
+    /// The platform closed the connection after a deadline.
     Deadline,
-    /// The platform took no more than it can do.
+    /// The platform limited the work that it accepts.
     BackPressure,
-    /// What it sent was shown as what it is: text.
+    /// Its output stayed text.
     Escaping,
-    /// The grader is out of its reach.
+    /// It could not influence the grader.
     Nonce,
-    /// It had an effect, but a harmless one: less than what counts.
+    /// It had an effect below the threshold.
     Bounded,
 }
 
@@ -136,7 +136,7 @@ impl Verdict {
         }
     }
 
-    /// What contained it, why it does not apply, or what went wrong.
+    /// The reason of containment, why it does not apply, or the error.
     pub fn detail(&self) -> Option<&str> {
         match self {
             Self::Escaped => None,

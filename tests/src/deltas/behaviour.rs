@@ -1,7 +1,7 @@
 //! The difference of two transcripts, short enough for a chapter.
 //!
-//! The table has the steps that are answered with another status. The difference below it has every
-//! line that changed, once: a line that changed in the same way in a step before is only counted.
+//! The table lists the steps with a different status. The diff below it shows every changed line
+//! once: a line that changed in the same way in an earlier step is only counted.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,12 +10,12 @@ use anyhow::{Result, ensure};
 use similar::{ChangeTag, TextDiff};
 
 use super::markdown::{self, plain};
-use super::transcript::{Played, Transcript};
+use super::transcript::{StepRecord, Transcript};
 
-/// A run of changed lines is cut after this many.
-const RUN: usize = 12;
-/// Lines that did not change are shown so far from one that did.
-const CONTEXT: usize = 1;
+/// The maximum length of a run of changed lines.
+const MAX_RUN_LINES: usize = 12;
+/// How many unchanged lines are shown around a changed one.
+const CONTEXT_LINES: usize = 1;
 
 /// The Markdown of the difference between stage `one` and stage `other`.
 ///
@@ -24,7 +24,7 @@ const CONTEXT: usize = 1;
 /// When the transcripts are not of one scenario.
 pub fn between(one: (u16, &Transcript), other: (u16, &Transcript)) -> Result<String> {
     let ((before, first), (after, second)) = (one, other);
-    let same = first.steps.iter().map(asked).eq(second.steps.iter().map(asked));
+    let same = first.steps.iter().map(request_of).eq(second.steps.iter().map(request_of));
     ensure!(same, "stages {before} and {after} did not play the same scenario; play it again");
     let pairs: Vec<_> = first.steps.iter().zip(&second.steps).collect();
     let total = pairs.len();
@@ -44,16 +44,16 @@ pub fn between(one: (u16, &Transcript), other: (u16, &Transcript)) -> Result<Str
     Ok(text)
 }
 
-/// A step, whatever it was answered.
-fn asked(step: &Played) -> (&str, &str, &[String]) {
+/// A step without its response.
+fn request_of(step: &StepRecord) -> (&str, &str, &[String]) {
     (&step.group, &step.title, &step.request)
 }
 
-fn status(step: &Played) -> &str {
+fn status(step: &StepRecord) -> &str {
     step.answer.first().map_or("", String::as_str)
 }
 
-fn statuses(differing: &[(&Played, &Played)], before: u16, after: u16) -> Result<String> {
+fn statuses(differing: &[(&StepRecord, &StepRecord)], before: u16, after: u16) -> Result<String> {
     let mut text = String::new();
     let changed: Vec<_> = differing.iter().filter(|(a, b)| status(a) != status(b)).collect();
     if changed.is_empty() {
@@ -73,7 +73,7 @@ fn statuses(differing: &[(&Played, &Played)], before: u16, after: u16) -> Result
 }
 
 /// The lines of a diff over all these steps.
-fn lines(differing: &[(&Played, &Played)]) -> String {
+fn lines(differing: &[(&StepRecord, &StepRecord)]) -> String {
     let (mut shown, mut again) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for (one, other) in differing {
@@ -94,7 +94,7 @@ fn lines(differing: &[(&Played, &Played)]) -> String {
     shown.join("\n")
 }
 
-/// What stands for lines that are left out.
+/// The placeholder for omitted lines.
 fn left_out(sign: char, count: usize, why: &str) -> String {
     let lines = if count == 1 { "line" } else { "lines" };
     format!("{sign}... {count} {lines} {why}")
@@ -104,8 +104,8 @@ fn is_count(line: &str) -> bool {
     line.get(1..).is_some_and(|rest| rest.starts_with("... "))
 }
 
-/// One step's changed lines with their surroundings. What was shown before is counted.
-fn step_lines(one: &Played, other: &Played, seen: &mut BTreeSet<String>) -> Vec<String> {
+/// The changed lines of one step with their context. Lines that were shown before are counted.
+fn step_lines(one: &StepRecord, other: &StepRecord, seen: &mut BTreeSet<String>) -> Vec<String> {
     let (a, b) = (one.answer.join("\n") + "\n", other.answer.join("\n") + "\n");
     let diff = TextDiff::from_lines(&a, &b);
     let changes: Vec<(char, &str)> = diff
@@ -130,15 +130,15 @@ fn step_lines(one: &Played, other: &Played, seen: &mut BTreeSet<String>) -> Vec<
     lines
 }
 
-/// The lines next to a change; the rest in between is left out.
+/// The lines next to a change; those in between are omitted.
 fn surroundings(run: &[(char, &str)]) -> Vec<String> {
     let line = |(_, text): &(char, &str)| format!(" {text}");
-    if run.len() <= 2 * CONTEXT + 1 {
+    if run.len() <= 2 * CONTEXT_LINES + 1 {
         return run.iter().map(line).collect();
     }
-    let mut lines: Vec<String> = run[..CONTEXT].iter().map(line).collect();
+    let mut lines: Vec<String> = run[..CONTEXT_LINES].iter().map(line).collect();
     lines.push(" ...".to_owned());
-    lines.extend(run[run.len() - CONTEXT..].iter().map(line));
+    lines.extend(run[run.len() - CONTEXT_LINES..].iter().map(line));
     lines
 }
 
@@ -147,7 +147,7 @@ fn changed(run: &[(char, &str)], seen: &mut BTreeSet<String>) -> Vec<String> {
     let lines: Vec<String> = run.iter().map(|(sign, text)| format!("{sign}{text}")).collect();
     let fresh: Vec<_> = lines.iter().filter(|line| !seen.contains(*line)).cloned().collect();
     let known = lines.len() - fresh.len();
-    let cut = fresh.len().saturating_sub(RUN);
+    let cut = fresh.len().saturating_sub(MAX_RUN_LINES);
     let mut shown: Vec<String> = fresh[..fresh.len() - cut].to_vec();
     if cut > 0 {
         shown.push(left_out(sign, cut, "more"));

@@ -2,25 +2,25 @@
 //!
 //! `Matrix::text` writes it: a line for each probe, whose id takes 36 columns and each of whose
 //! cells takes 18, and at the end the sums, which are checked here. It is read strictly, because a
-//! line that is skipped would be a probe that nobody misses.
+//! line that is skipped would be a probe that is silently missing.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Columns of the id, and of each cell.
+/// The widths of the id and of each cell.
 const WIDTHS: (usize, usize) = (36, 18);
-/// What the sums are of, in their order.
+/// The names of the sums, in their order.
 const SUMS: [&str; 4] = ["escaped", "contained", "n/a", "error"];
 
-/// What became of one probe on one stage.
+/// The verdict on one probe and one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cell {
-    /// It got what it was after.
+    /// The probe escaped.
     Escaped,
-    /// It was kept from it, by this.
+    /// It was contained, for this reason.
     Contained(String),
-    /// It makes no sense there.
+    /// It does not apply to the stage.
     NotApplicable,
 }
 
@@ -35,12 +35,12 @@ impl Cell {
         }
     }
 
-    /// Whether it was kept from what it was after.
+    /// Whether it was contained.
     pub fn is_contained(&self) -> bool {
         matches!(self, Self::Contained(_))
     }
 
-    /// Escaped, contained or not applicable, as in [`SUMS`].
+    /// Escaped, contained or not applicable, as in `SUMS`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Escaped => SUMS[0],
@@ -59,7 +59,7 @@ pub struct Cells {
     pub rows: Vec<(String, Vec<Cell>)>,
 }
 
-/// Where the committed matrix lies.
+/// The path of the committed matrix.
 pub fn snapshot() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/snapshots/matrix.snap")
 }
@@ -69,7 +69,7 @@ impl Cells {
     ///
     /// # Errors
     ///
-    /// When it is not there, or not in its format.
+    /// When it is missing or malformed.
     pub fn load() -> Result<Self> {
         let path = snapshot();
         let text = std::fs::read_to_string(&path)
@@ -81,7 +81,7 @@ impl Cells {
     ///
     /// # Errors
     ///
-    /// When it is not in its format; the message names the line's probe.
+    /// When it is malformed; the message names the line.
     pub fn parse(text: &str) -> Result<Self> {
         let mut lines = text.lines().skip_while(|line| line.trim().is_empty());
         let head = lines.next().context("the matrix is empty")?;
@@ -120,7 +120,7 @@ impl Cells {
     }
 }
 
-/// The text below the head that insta puts in front of it.
+/// The text below the header of the insta snapshot.
 fn without_head(text: &str) -> &str {
     let body = text.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"));
     body.map_or(text, |(_, body)| body)
@@ -188,7 +188,7 @@ pub(super) mod tests {
         assert!(cells.column(5).unwrap_err().to_string().contains("no stage 5"));
         let head = format!("---\nsource: x.rs\nexpression: text\n---\n{}", text(&ROWS));
         assert_eq!(Cells::parse(without_head(&head)).unwrap(), cells);
-        // A snapshot may lose the blanks at its beginning.
+        // insta trims leading spaces of a snapshot.
         assert_eq!(Cells::parse(text(&ROWS).trim()).unwrap(), cells);
     }
 

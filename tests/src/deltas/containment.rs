@@ -1,4 +1,5 @@
-//! What the committed matrix says about a stage: which cells turned, what still escapes, the sums.
+//! The committed matrix as Markdown for the chapter of a stage: changed cells, what still escapes,
+//! sums.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +11,7 @@ use super::markdown::{self, plain};
 use crate::attack::expectations::Expectations;
 use crate::attack::probe::{Group, Header};
 
-/// The matrix, and what has to be known of its probes.
+/// The matrix, and the headers of its probes.
 #[derive(Debug)]
 pub struct Facts {
     cells: Cells,
@@ -19,11 +20,11 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Puts them together.
+    /// Combines them.
     ///
     /// # Errors
     ///
-    /// When the matrix and the list of probes are not about the same ones.
+    /// When the matrix and the list of probes do not match.
     pub fn new(cells: Cells, headers: Vec<Header>, expectations: Expectations) -> Result<Self> {
         let headers: BTreeMap<_, _> =
             headers.into_iter().map(|header| (header.id.clone(), header)).collect();
@@ -47,12 +48,12 @@ impl Facts {
         Ok(plain(&self.header(id)?.title))
     }
 
-    /// The Markdown of the cells that turned between stage `one` and stage `other`.
+    /// The Markdown of the cells that changed between stage `one` and stage `other`.
     ///
     /// # Errors
     ///
     /// When the matrix has no such stages.
-    pub fn turned(&self, one: u16, other: u16) -> Result<String> {
+    pub fn changed_cells(&self, one: u16, other: u16) -> Result<String> {
         let pairs = self.cells.column(one)?.into_iter().zip(self.cells.column(other)?);
         let all: Vec<_> = pairs.map(|((id, was), (_, is))| (id, was, is)).collect();
         let only = |wanted: fn(&Cell, &Cell) -> bool| -> Vec<_> {
@@ -63,7 +64,7 @@ impl Facts {
         let new = only(|was, is| *was == Cell::NotApplicable && *is == Cell::Escaped);
         let others = only(|was, is| was != is && was.is_contained() && is.is_contained());
         let mut text = markdown::opening() + &closed_sentence(closed.len(), all.len(), one, other);
-        text += &self.walls(&closed, other)?;
+        text += &self.by_reason(&closed, other)?;
         for (rows, what) in [
             (&opened, "Contained before, and escaping now"),
             (&new, "Not applicable to the stage before, and escaping now"),
@@ -80,21 +81,21 @@ impl Facts {
         Ok(text)
     }
 
-    /// Probes by what contains them on `stage`, within their groups.
-    fn walls(&self, rows: &[(&str, &Cell, &Cell)], stage: u16) -> Result<String> {
+    /// Probes by the reason of their containment on `stage`, within their groups.
+    fn by_reason(&self, rows: &[(&str, &Cell, &Cell)], stage: u16) -> Result<String> {
         let mut text = String::new();
         if rows.is_empty() {
             return Ok(text);
         }
         writeln!(text, "\n| | what contains it in stage {stage:02} | what it is |\n|---|---|---|")?;
         for (group, rows) in self.grouped(rows, |row| row.0)? {
-            let mut walls: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            let mut by_reason: BTreeMap<String, Vec<String>> = BTreeMap::new();
             for (id, _, is) in rows {
-                walls.entry(shown(is)).or_default().push(self.title(id)?);
+                by_reason.entry(shown(is)).or_default().push(self.title(id)?);
             }
             let mut name = format!("**{group}**");
-            for (wall, titles) in walls {
-                writeln!(text, "| {name} | {wall} | {} |", titles.join(" · "))?;
+            for (reason, titles) in by_reason {
+                writeln!(text, "| {name} | {reason} | {} |", titles.join(" · "))?;
                 name.clear();
             }
         }
@@ -119,7 +120,7 @@ impl Facts {
         Ok(text)
     }
 
-    /// These rows by their group, in the order in which the book tells of the groups.
+    /// These rows by their group, in the order of the book.
     fn grouped<T: Copy>(
         &self,
         rows: &[T],
@@ -157,7 +158,7 @@ impl Facts {
         if !open.is_empty() {
             writeln!(
                 text,
-                "\n| | what escapes, and no wall of this stage is against it |\n|---|---|"
+                "\n| | what escapes, and no control of this stage is against it |\n|---|---|"
             )?;
             for (group, ids) in self.grouped(&open, |id| id)? {
                 let titles: Vec<String> =
@@ -250,7 +251,7 @@ mod tests {
             probe: "kernel/b".to_owned(),
             from: 4,
             until: 4,
-            reason: "Nobody can help `it`.".to_owned(),
+            reason: "A known `gap`.".to_owned(),
         };
         let expectations = Expectations { known_gaps: vec![known_gap], controls: Vec::new() };
         Facts::new(Cells::parse(&text(rows)).unwrap(), headers.collect(), expectations).unwrap()
@@ -266,7 +267,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_turn_is_told_apart() {
-        let text = facts(&ROWS).turned(3, 4).unwrap();
+        let text = facts(&ROWS).changed_cells(3, 4).unwrap();
         assert!(text.contains("Of 5 probes, 1 escaped from stage 03 and do not"), "{text}");
         let row = "| **host-files** | own files | host-files/a a service of the host |";
         assert!(text.contains(row), "{text}");
@@ -287,7 +288,7 @@ mod tests {
     fn what_escapes_has_its_reason_where_there_is_one() {
         let text = facts(&ROWS).escaped(4).unwrap();
         assert!(text.contains("Of 5 probes, 3 escape from stage 04."), "{text}");
-        let row = "| **kernel** | kernel/b a service of the host | Nobody can help `it`. |";
+        let row = "| **kernel** | kernel/b a service of the host | A known `gap`. |";
         assert!(text.contains(row), "{text}");
         assert!(text.contains("| **kernel** | kernel/c a service of the host |"), "{text}");
         let text = facts(&ROWS[3..4]).escaped(4).unwrap();

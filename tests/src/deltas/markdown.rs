@@ -5,7 +5,7 @@ pub(super) fn opening() -> String {
     "<!-- Written by `just deltas`; do not edit. -->\n\n".to_owned()
 }
 
-/// `text` in a table or a sentence, as it is: nothing in it is Markdown or HTML.
+/// `text` escaped for a table or a sentence, so that nothing in it is Markdown or HTML.
 pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -21,12 +21,12 @@ pub(super) fn plain(text: &str) -> String {
     plain
 }
 
-/// A fenced block. `content` holds no fence of its own that is as long.
+/// A fenced block. `content` must not contain a fence of the same length.
 pub(super) fn fence(language: &str, content: &str) -> String {
     format!("````{language}\n{}\n````\n", content.trim_end_matches('\n'))
 }
 
-/// Something that a reader opens when it is wanted.
+/// A section that is collapsed at first.
 pub(super) fn folded(summary: &str, content: &str) -> String {
     format!(
         "\n<details><summary>{}</summary>\n\n{}\n</details>\n",

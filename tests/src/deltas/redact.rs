@@ -1,15 +1,15 @@
-//! What may differ between two runs of the scenario: the one place that says so.
+//! The values that may differ between two runs of the scenario, and their placeholders.
 //!
 //! Every rule here is something that a transcript does not prove, so there are few. An id that the
-//! scenario keeps gets its name there, so that one can see whose it is; any other is `<id>`.
+//! scenario saves is replaced by its name; any other by `<id>`.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::Value;
 
-/// Members of a JSON object, by the pattern of their names, and what stands there instead of the
-/// value; nothing at all where older kernels do not count the thing.
+/// Members of a JSON object, by the pattern of their names, and the placeholder for the value; None
+/// removes the member, which older kernels do not report.
 const MEMBERS: [(&str, Option<&str>); 7] = [
     (r"^(memory_peak_bytes|memory\.peak_bytes|pids_peak|pids\.peak)$", None),
     (r"_(ms|us|seconds_ago)$", Some("<n>")),
@@ -17,11 +17,11 @@ const MEMBERS: [(&str, Option<&str>); 7] = [
     (r"^(runtime_version|version)$", Some("<version>")),
     (r"^(pid|port|uptime_seconds)$", Some("<n>")),
     (r"^image_digest$", Some("<digest>")),
-    // Whether a sandbox was waiting already, so soon after the start.
+    // Whether a warm sandbox was ready so soon after the start.
     (r"^sandbox\.warm$", Some("<yes or no>")),
 ];
 
-/// What is replaced in any text, after the names of ids.
+/// Replacements in any text, after those of ids.
 const TEXTS: [(&str, &str); 7] = [
     (r"sha256:[0-9a-f]{64}", "<digest>"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
@@ -33,8 +33,8 @@ const TEXTS: [(&str, &str); 7] = [
     (r"(?m)^(\w+_(?:seconds|bytes)(?:_sum)?(?:\{[^}]*\})?) \S+$", "$1 <n>"),
 ];
 
-/// A longer string is folded, unless it says something else than its first character does.
-const LONG: usize = 200;
+/// A longer string is shortened if it repeats one character.
+const MAX_TEXT_LENGTH: usize = 200;
 
 type Rules<T> = LazyLock<Vec<(Regex, T)>>;
 
@@ -47,18 +47,19 @@ fn compiled<T, const N: usize>(rules: [(&str, T); N]) -> Vec<(Regex, T)> {
     rules.into_iter().map(compile).collect()
 }
 
-/// Name and value of what the scenario has kept, in that order. The first name of a value is shown.
+/// Names and values that the scenario has saved, in order. The first name of a value is shown.
 pub(super) type Names = Vec<(String, String)>;
 
-/// Replaces the members of all objects in `value` that are new in every run, and folds long ones.
+/// Replaces the members of all objects in `value` that differ in every run, and shortens long
+/// strings.
 pub(super) fn json(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            // How much of a cut-off stream was read in all is a matter of moments.
+            // How much of a truncated stream was read depends on timing.
             if members.get("truncated") == Some(&Value::Bool(true)) {
                 members.insert("bytes_total".to_owned(), "<n>".into());
             }
-            // So is how far a program had got, by the time that somebody cancelled it.
+            // So does the output of a program before it was cancelled.
             if members.get("outcome") == Some(&"cancelled".into()) {
                 members.shift_remove("usage");
                 if let Some(Value::Object(evidence)) = members.get_mut("evidence") {
@@ -81,16 +82,16 @@ pub(super) fn json(value: &mut Value) {
     }
 }
 
-/// Shortens a long run of one character: the output of a program that prints too much.
+/// Shortens a long run of one character, such as the output of a program that prints too much.
 fn fold(text: &mut String) {
     let Some(first) = text.chars().next() else { return };
     let length = text.trim_end().chars().count();
-    if length > LONG && text.trim_end().chars().all(|c| c == first) {
+    if length > MAX_TEXT_LENGTH && text.trim_end().chars().all(|c| c == first) {
         *text = format!("{first}{first}{first}<and so on: {length} characters>");
     }
 }
 
-/// Replaces what is new in every run, in any text.
+/// Replaces everything that differs in every run, in any text.
 pub(super) fn text(text: &str, names: &Names) -> String {
     let mut text = text.to_owned();
     for (name, value) in names {
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_was_kept_has_its_name() {
+    fn a_saved_id_has_its_name() {
         let id = "0198c1e0-7a52-7cc1-8a3e-0123456789ab";
         let names = ["first", "again"].map(|name| (name.to_owned(), id.to_owned())).to_vec();
         assert_eq!(text(&format!("/eval/{id}"), &names), "/eval/<first>");

@@ -1,4 +1,4 @@
-//! An answer as lines for a person, with nothing in it that is new in every run.
+//! A response as readable lines, without values that differ in every run.
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::redact::{self, Names};
 
-/// The headers that say something about the API; the others belong to the server's plumbing.
+/// The headers that belong to the API; the others depend on the HTTP server.
 const HEADERS: [&str; 7] = [
     "content-type",
     "location",
@@ -16,10 +16,10 @@ const HEADERS: [&str; 7] = [
     "www-authenticate",
     "idempotency-key",
 ];
-/// Values that fit are on one line, as long as this.
-const WIDTH: usize = 88;
+/// The maximum length of a line of JSON.
+const MAX_WIDTH: usize = 88;
 
-/// What a server answered.
+/// A response.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     /// The status.
@@ -62,10 +62,10 @@ impl Answer {
     }
 }
 
-/// The first line of a page or a document, which is enough to know it by.
+/// The first line of a page or a document, which identifies it.
 fn beginning(text: &str) -> Vec<String> {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-    let first = lines.next().map(|line| line.chars().take(WIDTH).collect());
+    let first = lines.next().map(|line| line.chars().take(MAX_WIDTH).collect());
     let more = lines.next().map(|_| "...".to_owned());
     first.into_iter().chain(more).collect()
 }
@@ -74,13 +74,13 @@ fn beginning(text: &str) -> Vec<String> {
 fn samples(text: &str) -> Vec<String> {
     let plain = |line: &&str| !line.starts_with('#') && !line.contains("_bucket{");
     let mut lines: Vec<String> = text.lines().filter(plain).map(ToOwned::to_owned).collect();
-    // A family of metrics lists its members in no order.
+    // The members of a metric family have no fixed order.
     lines.sort();
     lines
 }
 
-/// Type and data of each Server-Sent Event. Output that arrived in pieces is put together: where a
-/// stream is cut depends on the moment it is read.
+/// Type and data of each Server-Sent Event. Output events are joined: how output is split depends
+/// on the moment at which it is read.
 fn events(text: &str) -> Vec<String> {
     let mut events: Vec<(String, Value)> = Vec::new();
     for block in text.split("\n\n") {
@@ -109,18 +109,18 @@ fn events(text: &str) -> Vec<String> {
     lines.collect()
 }
 
-/// JSON with a line for each member that does not fit on one with the others.
+/// JSON on one line if it fits, else with a line for each member.
 fn laid_out(value: &Value, indent: usize, name: &str) -> Vec<String> {
     let margin = " ".repeat(indent);
     let name = if name.is_empty() { String::new() } else { format!("{}: ", Value::from(name)) };
     let short = value.to_string();
     let (open, inner, close) = match value {
-        Value::Object(members) if margin.len() + name.len() + short.len() > WIDTH => {
+        Value::Object(members) if margin.len() + name.len() + short.len() > MAX_WIDTH => {
             let inner: Vec<_> =
                 members.iter().map(|(name, value)| laid_out(value, indent + 2, name)).collect();
             ('{', inner, '}')
         }
-        Value::Array(values) if margin.len() + name.len() + short.len() > WIDTH => {
+        Value::Array(values) if margin.len() + name.len() + short.len() > MAX_WIDTH => {
             let inner: Vec<_> =
                 values.iter().map(|value| laid_out(value, indent + 2, "")).collect();
             ('[', inner, ']')

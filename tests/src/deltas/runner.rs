@@ -1,7 +1,7 @@
-//! Plays the scenario on a stage's real binary, over plain HTTP.
+//! Runs the scenario on a stage's real binary, over plain HTTP.
 //!
-//! Task tree: one task for each request, which outlives its step only when the step's patience ends
-//! before the answer comes, and never outlives its group.
+//! Task tree: one task for each request, which outlives its step only when the step times out
+//! before the response, and never outlives its group.
 
 use std::time::Duration;
 
@@ -15,35 +15,35 @@ use tokio_util::task::AbortOnDropHandle;
 use super::redact::{self, Names};
 use super::render::Answer;
 use super::scenario::{Scenario, ScenarioGroup, Step, names_in};
-use super::transcript::{Played, Transcript};
+use super::transcript::{StepRecord, Transcript};
 use crate::support::client::Client;
 use crate::support::server::{Launch, Server};
 use crate::support::stages::Stage;
 
-/// How many groups are on at one moment, over all stages. Each has a server of its own.
+/// How many groups run at the same time, over all stages. Each has its own server.
 const MAX_CONCURRENT: usize = 4;
-/// How often a step with `until` asks.
-const POLL: Duration = Duration::from_millis(100);
-/// How long a server gets to see that its clients have gone, before it is told to stop.
-const FAREWELL: Duration = Duration::from_millis(200);
+/// How often a step with `until` repeats its request.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a server has to notice closed connections before it is stopped.
+const CLOSE_GRACE: Duration = Duration::from_millis(200);
 
-/// Plays all groups of `scenario` on each of `stages`: one transcript for each of them.
+/// Runs all groups of `scenario` on each of `stages`: one transcript for each stage.
 ///
 /// # Errors
 ///
-/// When a stage does not build, start, answer or stop.
-pub(super) async fn play(scenario: &Scenario, stages: &[Stage]) -> Result<Vec<Transcript>> {
+/// When a stage does not build, start, respond or stop.
+pub(super) async fn run(scenario: &Scenario, stages: &[Stage]) -> Result<Vec<Transcript>> {
     for stage in stages {
-        // Once, before several groups ask for the same binary.
+        // Once, before several groups build the same binary.
         let stage = stage.clone();
         tokio::task::spawn_blocking(move || stage.binary().map(drop)).await??;
     }
     let pairs =
         stages.iter().flat_map(|stage| scenario.groups.iter().map(move |group| (stage, group)));
-    let groups: Vec<Vec<Played>> = stream::iter(pairs)
+    let groups: Vec<Vec<StepRecord>> = stream::iter(pairs)
         .map(|(stage, group)| async move {
-            let played = play_group(stage, group).await;
-            played.with_context(|| format!("{} on {}", group.title, stage.name))
+            let records = run_group(stage, group).await;
+            records.with_context(|| format!("{} on {}", group.title, stage.name))
         })
         .buffered(MAX_CONCURRENT)
         .try_collect()
@@ -52,9 +52,9 @@ pub(super) async fn play(scenario: &Scenario, stages: &[Stage]) -> Result<Vec<Tr
     Ok(each.map(|groups| Transcript { steps: groups.concat() }).collect())
 }
 
-async fn play_group(stage: &Stage, group: &ScenarioGroup) -> Result<Vec<Played>> {
+async fn run_group(stage: &Stage, group: &ScenarioGroup) -> Result<Vec<StepRecord>> {
     let mut session = Session::open(stage, group).await?;
-    let mut played = Vec::new();
+    let mut records = Vec::new();
     for step in &group.steps {
         let answer = if step.restart {
             session.close().await?;
@@ -65,13 +65,13 @@ async fn play_group(stage: &Stage, group: &ScenarioGroup) -> Result<Vec<Played>>
         };
         let request = requested(step, &session.names);
         let (group, title) = (group.title.clone(), step.title.clone());
-        played.push(Played { group, title, request, answer });
+        records.push(StepRecord { group, title, request, answer });
     }
     session.close().await?;
-    Ok(played)
+    Ok(records)
 }
 
-/// The request as lines, names and all: they are the same on every stage.
+/// The request as lines, with its `{names}`: the same on every stage.
 fn requested(step: &Step, names: &Names) -> Vec<String> {
     let line = step.send.clone().unwrap_or_else(|| "(restart)".to_owned());
     let headers = step.headers.iter().map(|(name, value)| format!("{name}: {value}"));
@@ -79,18 +79,18 @@ fn requested(step: &Step, names: &Names) -> Vec<String> {
     lines.map(|line| redact::text(&line, names)).collect()
 }
 
-/// A running server, and what the group knows so far.
+/// A running server, and the names that the group has saved.
 struct Session {
     server: Option<Server>,
     client: Option<Client>,
     names: Names,
-    /// The requests that have no answer yet.
+    /// The requests without a response.
     open: Vec<AbortOnDropHandle<Result<Answer>>>,
 }
 
 impl Session {
     async fn open(stage: &Stage, group: &ScenarioGroup) -> Result<Self> {
-        // Stage 1 has one option, and that is taken.
+        // Stage 1 has no options but `--listen`.
         let flags = if stage.number == 1 { &[][..] } else { &group.flags[..] };
         let server = flags.iter().fold(Launch::new(stage), Launch::arg).start().await?;
         let client = Client::new(stage.number, server.url())?;
@@ -98,18 +98,18 @@ impl Session {
         Ok(Self { server: Some(server), client: Some(client), names, open: Vec::new() })
     }
 
-    /// Hangs up, and stops the server.
+    /// Closes the connections, and stops the server.
     async fn close(&mut self) -> Result<()> {
         self.open.clear();
         self.client = None;
-        sleep(FAREWELL).await;
+        sleep(CLOSE_GRACE).await;
         match self.server.take() {
             Some(server) => server.stop().await,
             None => Ok(()),
         }
     }
 
-    /// Plays one request.
+    /// Sends one request.
     async fn ask(&mut self, step: &Step) -> Result<Vec<String>> {
         let (method, path) = step.request()?;
         if let Some(name) = names_in(&path).find(|name| !self.knows(name)) {
@@ -119,17 +119,17 @@ impl Session {
         loop {
             let request = self.request(step, method.clone(), &path)?;
             let mut task = AbortOnDropHandle::new(tokio::spawn(answered(request)));
-            let Ok(ended) = timeout(step.patience(), &mut task).await else {
+            let Ok(ended) = timeout(step.timeout(), &mut task).await else {
                 self.open.push(task);
-                let seconds = step.patience().as_secs();
+                let seconds = step.timeout().as_secs();
                 return Ok(vec![format!("(no answer within {seconds} s)")]);
             };
             let answer = ended??;
-            if !waits(step, &answer) || started.elapsed() > step.patience() {
-                self.keep(step, &answer);
+            if !waits(step, &answer) || started.elapsed() > step.timeout() {
+                self.save(step, &answer);
                 return Ok(answer.lines(&self.names));
             }
-            sleep(POLL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -156,9 +156,9 @@ impl Session {
         self.names.iter().any(|(known, _)| known == name)
     }
 
-    fn keep(&mut self, step: &Step, answer: &Answer) {
+    fn save(&mut self, step: &Step, answer: &Answer) {
         let Some(json) = answer.json() else { return };
-        for (name, pointer) in &step.keep {
+        for (name, pointer) in &step.save {
             if let Some(Value::String(value)) = json.pointer(pointer) {
                 self.names.push((name.clone(), value.clone()));
             }
@@ -167,13 +167,13 @@ impl Session {
 }
 
 async fn answered(request: RequestBuilder) -> Result<Answer> {
-    let response = request.send().await.context("the server did not answer")?;
+    let response = request.send().await.context("the server did not respond")?;
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = response.bytes().await.context("the server broke its answer off")?.to_vec();
+    let body = response.bytes().await.context("the server aborted its response")?.to_vec();
     Ok(Answer { status, headers, body })
 }
 
-/// Whether the step wants to ask again: the evaluation is there, and not where it should be.
+/// Whether the step has to repeat its request: the evaluation does not have the status yet.
 fn waits(step: &Step, answer: &Answer) -> bool {
     let Some(until) = &step.until else { return false };
     let json = answer.json().unwrap_or_default();

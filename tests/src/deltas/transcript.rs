@@ -1,31 +1,32 @@
-//! What one stage answered to every step of the scenario, as a text file that can be read back.
+//! The responses of one stage to every step of the scenario, as a text file that can be parsed
+//! again.
 //!
 //! ```text
 //! == group
 //! -- step
-//! > what was sent
-//! < what was answered
+//! > the request
+//! < the response
 //! ```
 
 use anyhow::{Result, bail};
 
-/// A whole scenario, played on one stage.
+/// A whole scenario, run on one stage.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Transcript {
     /// The steps of all groups.
-    pub steps: Vec<Played>,
+    pub steps: Vec<StepRecord>,
 }
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Played {
+pub struct StepRecord {
     /// The group's title.
     pub group: String,
     /// The step's title.
     pub title: String,
-    /// What was sent, by lines.
+    /// The request, by lines.
     pub request: Vec<String>,
-    /// What came back, by lines; the first is the status.
+    /// The response, by lines; the first is the status.
     pub answer: Vec<String>,
 }
 
@@ -50,7 +51,7 @@ impl Transcript {
     ///
     /// # Errors
     ///
-    /// When a line is none of the four kinds, or stands before it can.
+    /// When a line is none of the four kinds, or in the wrong place.
     pub fn parse(text: &str) -> Result<Self> {
         let mut transcript = Self::default();
         let mut group = "";
@@ -60,7 +61,7 @@ impl Transcript {
                 ("== ", _) => group = rest,
                 ("-- ", _) if !group.is_empty() => {
                     let (group, title) = (group.to_owned(), rest.to_owned());
-                    transcript.steps.push(Played { group, title, ..Played::default() });
+                    transcript.steps.push(StepRecord { group, title, ..StepRecord::default() });
                 }
                 (_, Some(step)) if line.starts_with("> ") => step.request.push(line[2..].into()),
                 (_, Some(step)) if line.starts_with("< ") => step.answer.push(line[2..].into()),
@@ -75,9 +76,9 @@ impl Transcript {
 pub(super) mod tests {
     use super::*;
 
-    pub(crate) fn step(group: &str, title: &str, answer: &[&str]) -> Played {
+    pub(crate) fn step(group: &str, title: &str, answer: &[&str]) -> StepRecord {
         let answer = answer.iter().map(|&line| line.to_owned()).collect();
-        Played {
+        StepRecord {
             group: group.into(),
             title: title.into(),
             request: vec!["GET /x".to_owned()],
@@ -98,7 +99,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_no_transcript_is_refused() {
-        for text in ["-- step before an group\n", "== a\n> sent by no step\n", "== a\n-- b\nwhat\n"]
+        for text in ["-- step before a group\n", "== a\n> sent by no step\n", "== a\n-- b\nwhat\n"]
         {
             assert!(Transcript::parse(text).is_err(), "{text}");
         }

@@ -8,10 +8,10 @@ use similar::{ChangeTag, TextDiff};
 use super::markdown;
 use crate::support::stages::Stage;
 
-/// Unchanged lines round a change.
-const CONTEXT: usize = 2;
-/// Below this ratio (0 to 1) two files have nothing to do with each other.
-const KINSHIP: f32 = 0.3;
+/// Unchanged lines around a change.
+const CONTEXT_LINES: usize = 2;
+/// Below this ratio (0 to 1) two files count as unrelated.
+const MIN_SIMILARITY: f32 = 0.3;
 
 /// The `main.rs` of a stage.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct Wiring {
     pub stage: u16,
     /// The path from the root of the workspace.
     pub path: String,
-    /// The text, without the marks that the book includes it by.
+    /// The text, without the anchors for the book.
     pub text: String,
 }
 
@@ -29,7 +29,7 @@ impl Wiring {
     ///
     /// # Errors
     ///
-    /// When it is not there.
+    /// When it is missing.
     pub fn read(stage: &Stage) -> Result<Self> {
         let file = stage.dir.join("src/main.rs");
         let text = std::fs::read_to_string(&file)
@@ -53,13 +53,13 @@ fn without_anchors(text: &str) -> String {
 ///
 /// # Errors
 ///
-/// Never in practice: writing to a string does not fail.
+/// Never in practice: writing to a String cannot fail.
 pub fn between(one: &Wiring, other: &Wiring) -> Result<String> {
     let diff = TextDiff::from_lines(&one.text, &other.text);
     let mut text = markdown::opening();
     let count = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
     let (before, after) = (one.stage, other.stage);
-    if diff.ratio() < KINSHIP {
+    if diff.ratio() < MIN_SIMILARITY {
         let lines = one.text.lines().count();
         writeln!(
             text,
@@ -82,8 +82,8 @@ pub fn between(one: &Wiring, other: &Wiring) -> Result<String> {
         same + gone
     )?;
     let mut unified = diff.unified_diff();
-    let unified = unified.context_radius(CONTEXT).header(&one.path, &other.path).to_string();
-    // The line numbers of a hunk help a machine to apply it; here they only separate.
+    let unified = unified.context_radius(CONTEXT_LINES).header(&one.path, &other.path).to_string();
+    // The line numbers of a hunk are for `patch`; here they only separate.
     let lines = unified.lines().map(|line| if line.starts_with("@@") { "@@" } else { line });
     text += &markdown::fence("diff", &lines.collect::<Vec<_>>().join("\n"));
     Ok(text)

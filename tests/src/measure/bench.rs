@@ -1,14 +1,14 @@
-//! `ladder bench`: what a stage costs beside what it stands on, measured in the same run.
+//! `ladder bench`: the overhead of a stage, measured in the same run as its reference values.
 //!
-//! For each stage three things take turns, so that whatever else the machine does falls on all of
-//! them alike: the **anchor** (the same program with none of our code: a bare `python3`, or the same
-//! container driven by hand over a kept-alive Docker socket, or `docker run`), the **engine** (called
-//! directly, in this process), and the **stage** (over HTTP, with `Prefer: wait`). Then four clients
-//! at once. Where sandboxes are started beforehand, they are all there when a turn begins; with four
-//! clients there are far more turns than sandboxes that had been waiting.
+//! For each stage three things take turns, so that other load on the machine affects all of them
+//! alike: the **anchor** (the same program without any code of this project: a bare `python3`, or
+//! the same container controlled directly over a kept-alive Docker socket, or `docker run`), the
+//! **engine** (called directly, in this process), and the **stage** (over HTTP, with `Prefer:
+//! wait`). Then four clients at the same time. Where sandboxes are started beforehand, all are
+//! ready when a turn starts; with four clients there are far more turns than warm sandboxes.
 //!
 //! What this does not measure: cold starts of the server, large programs, and machines that are
-//! busy with something else. Figures of a debug build are not worth quoting, and say so.
+//! busy with something else. The report of a debug build says that its figures mean little.
 
 mod anchor;
 mod engines;
@@ -33,24 +33,24 @@ use crate::support::server::Launch;
 use crate::support::stages;
 
 use anchor::Anchor;
-use engines::{Direct, FIRST_WARM};
+use engines::{Direct, FIRST_WITH_WARM_SANDBOXES};
 use targets::Target;
 
-/// What everybody runs.
+/// The program of every run.
 const CODE: &str = "print(1)";
 /// The stages that are measured when none is named: those with an engine of their own.
 const STAGES: [u16; 4] = [2, 4, 5, 6];
-/// A container that has answered is still being taken away. The next run waits for that, or it would
-/// pay for the one before.
-const PAUSE: Duration = Duration::from_millis(250);
-/// The same where a sandbox has to be started for the one that was used.
-const REFILL: Duration = Duration::from_millis(600);
-/// Clients at once, in the second half.
-const CLIENTS: usize = 4;
-/// Runs with four clients, at least: many times the sandboxes that wait at the beginning.
-const SUSTAINED: usize = 120;
-/// The same of what gets no sandbox beforehand, and takes long.
-const SHORT: usize = CLIENTS * 5;
+/// A container is removed after its response. The next run waits for that, so that the removal does
+/// not slow it down.
+const PAUSE_INTERVAL: Duration = Duration::from_millis(250);
+/// The same where the used sandbox has to be replaced by a new warm one.
+const REFILL_INTERVAL: Duration = Duration::from_millis(600);
+/// Clients at the same time, in the second half.
+const CONCURRENT_CLIENTS: usize = 4;
+/// Runs with four clients, at least: many times the number of warm sandboxes.
+const SUSTAINED_RUNS: usize = 120;
+/// The same for stages without warm sandboxes, which take long.
+const SHORT_RUNS: usize = CONCURRENT_CLIENTS * 5;
 
 /// Options of `ladder bench`.
 #[derive(Debug, Clone, Args)]
@@ -78,7 +78,7 @@ pub struct Report {
     pub load: String,
     /// One entry for each stage.
     pub stages: Vec<Measured>,
-    /// What was promised, and whether it is kept.
+    /// The performance targets, and whether each is met.
     pub targets: Vec<Target>,
 }
 
@@ -100,13 +100,13 @@ pub struct Measured {
     /// How much longer than the engine the stage takes at the median, in milliseconds.
     pub overhead_ms: f64,
     /// How much of the stage's latency lies outside of its own engine, by its own clock, at the
-    /// median, in milliseconds. Noise that falls on the engine falls out of this one.
+    /// median, in milliseconds. Noise in the engine does not affect it.
     pub around_engine_ms: f64,
     /// Evaluations in a second with four clients.
     pub four_clients_per_second: f64,
-    /// The same of the anchor, driven by four at once.
+    /// The same for the anchor, with four at the same time.
     pub anchor_four_per_second: f64,
-    /// Turns over HTTP that found no sandbox waiting, where there should be one.
+    /// Turns over HTTP without a warm sandbox, where there should be one.
     pub cold: usize,
 }
 
@@ -114,7 +114,7 @@ pub struct Measured {
 ///
 /// # Errors
 ///
-/// When a stage or an engine does not start, or a run does not print what it should.
+/// When a stage or an engine does not start, or a run has the wrong output.
 pub async fn run(options: Options) -> Result<Status> {
     let rounds = usize::from(options.rounds);
     let numbers = if options.stage.is_empty() { &STAGES[..] } else { &options.stage };
@@ -145,17 +145,17 @@ async fn measure(number: u16, rounds: usize) -> Result<Measured> {
     progress::phase(&format!("{}: starting it, and its engine beside it", stage.name));
     let server = Launch::new(&stage).start().await?;
     let client = Client::new(number, server.url())?;
-    // The first evaluation says what limits the stage sets, and warms everything up.
+    // The first evaluation shows the limits of the stage, and warms everything up.
     let limits = over_http(&client).await?.limits;
     let direct = Direct::start(number, limits).await?;
     let anchor = Anchor::beside(&direct, &limits).await?;
-    let is_warm = number >= FIRST_WARM;
+    let is_warm = number >= FIRST_WITH_WARM_SANDBOXES;
     let bench = Bench { direct, anchor, client, limits, is_warm };
     progress::phase(&format!("{}: {rounds} rounds, one at a time", stage.name));
     let bar = progress::bar(rounds, &stage.name);
     let samples = bench.take_turns(rounds, &bar).await?;
     bar.finish_and_clear();
-    progress::phase(&format!("{}: {CLIENTS} at once", stage.name));
+    progress::phase(&format!("{}: {CONCURRENT_CLIENTS} at once", stage.name));
     let [anchor_four_per_second, four_clients_per_second] = bench.four_at_once(rounds).await?;
     let Bench { direct, anchor, client, .. } = bench;
     direct.close().await;
@@ -192,7 +192,7 @@ impl Bench {
     async fn take_turns(&self, rounds: usize, bar: &ProgressBar) -> Result<Samples> {
         self.direct.run(CODE, self.limits).await?;
         self.anchor.run().await?;
-        let pause = if self.is_warm { REFILL } else { PAUSE };
+        let pause = if self.is_warm { REFILL_INTERVAL } else { PAUSE_INTERVAL };
         let mut samples = Samples::default();
         for round in 0..rounds {
             for turn in 0..3 {
@@ -213,15 +213,15 @@ impl Bench {
     /// How many runs of the anchor, and how many of the stage, end in a second with four clients.
     /// Each has its runs in two halves, in turns.
     async fn four_at_once(&self, rounds: usize) -> Result<[f64; 2]> {
-        let runs = rounds.max(SHORT);
-        let counts = if self.is_warm { [SHORT, runs.max(SUSTAINED)] } else { [runs; 2] };
+        let runs = rounds.max(SHORT_RUNS);
+        let counts = if self.is_warm { [SHORT_RUNS, runs.max(SUSTAINED_RUNS)] } else { [runs; 2] };
         let halves = counts.map(|count| count.div_ceil(2));
         let mut took = [Duration::ZERO; 2];
         for _ in 0..2 {
-            sleep(PAUSE * 4).await;
-            took[0] += crowd(halves[0], || self.anchor.run()).await?;
-            sleep(PAUSE * 4).await;
-            took[1] += crowd(halves[1], || over_http(&self.client)).await?;
+            sleep(PAUSE_INTERVAL * 4).await;
+            took[0] += run_concurrently(halves[0], || self.anchor.run()).await?;
+            sleep(PAUSE_INTERVAL * 4).await;
+            took[1] += run_concurrently(halves[1], || over_http(&self.client)).await?;
         }
         Ok([0, 1].map(|side| per_second(halves[side] * 2, took[side])))
     }
@@ -264,7 +264,7 @@ impl Samples {
 
 async fn over_http(client: &Client) -> Result<Evaluation> {
     let Answer::Evaluation(evaluation) = client.evaluate(&Program::new(CODE)).await? else {
-        bail!("this stage answers without an evaluation, so that there is nothing to compare");
+        bail!("this stage responds without an evaluation, so there is nothing to compare");
     };
     if (evaluation.outcome, evaluation.stdout.text.as_str()) != (Some(Outcome::Exited), "1\n") {
         bail!("`{CODE}` ended as {evaluation:?}");
@@ -273,12 +273,12 @@ async fn over_http(client: &Client) -> Result<Evaluation> {
 }
 
 /// How long `count` runs take, four at a time.
-async fn crowd<T, F>(count: usize, run: impl Fn() -> F) -> Result<Duration>
+async fn run_concurrently<T, F>(count: usize, run: impl Fn() -> F) -> Result<Duration>
 where
     F: Future<Output = Result<T>>,
 {
     let started = Instant::now();
-    let runs = stream::iter(0..count).map(|_| run()).buffer_unordered(CLIENTS);
+    let runs = stream::iter(0..count).map(|_| run()).buffer_unordered(CONCURRENT_CLIENTS);
     runs.try_for_each(|_| async { Ok(()) }).await?;
     Ok(started.elapsed())
 }
@@ -300,11 +300,11 @@ fn print(report: &Report) {
     }
     println!("{table}");
     for it in stages {
-        println!("{}: {:.1} ms lie outside of its engine", it.name, it.around_engine_ms);
+        println!("{}: {:.1} ms are spent outside of its engine", it.name, it.around_engine_ms);
     }
     println!();
-    for Target { promise, measured, met } in targets {
-        println!("{}  {promise}: {measured}", if *met { "met   " } else { "MISSED" });
+    for Target { text, measured, met } in targets {
+        println!("{}  {text}: {measured}", if *met { "met   " } else { "MISSED" });
     }
     if *build == "debug" {
         println!("\nThis is a debug build: for figures worth quoting, `just bench`.");

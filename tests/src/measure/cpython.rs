@@ -1,10 +1,11 @@
 //! `ladder cpython`: CPython's own tests, in a sandbox and on the host, test by test.
 //!
 //! A sandbox that is not quite Linux shows here first. Both sides run the same files of the same
-//! image with the same harness (`tests/cpython/verdicts.py`), so a difference is the sandbox's.
+//! image with the same harness (`tests/cpython/verdicts.py`), so a difference is caused by the
+//! sandbox.
 //!
-//! What this does not show: whether a difference matters. Each one that is known stands in
-//! `differences.rs` with its reason; any other breaks the promise.
+//! What this does not show: whether a difference matters. The known ones are in `differences.rs`
+//! with their reasons; any other is a failure.
 
 mod differences;
 mod host;
@@ -25,9 +26,9 @@ use crate::support::target::Target;
 
 use differences::{Difference, Module, compare};
 use host::Host;
-use parse::{Told, Verdict};
+use parse::{Results, Verdict};
 
-/// Where the set-up writes the id of the image with CPython's tests in it.
+/// The file with the id of the image with CPython's tests, written by the set-up.
 const PIN: &str = "/etc/crucible/image-testsuite";
 /// The modules whose tests are compared.
 const MODULES: [&str; 5] = [
@@ -38,14 +39,14 @@ const MODULES: [&str; 5] = [
     "test.test_asyncio.test_events",
 ];
 /// The first stage whose programs run in an image.
-const FIRST_WITH_IMAGES: u16 = 4;
+const FIRST_WITH_IMAGE: u16 = 4;
 /// How long one test may take, in seconds. The slowest takes about three.
-const TEST_DEADLINE: u64 = 30;
+const TEST_TIMEOUT_SECONDS: u64 = 30;
 /// How long one module may take, in seconds.
-const MODULE_DEADLINE: u64 = 900;
-/// Tests of one module that may hang or crash before the module is given up.
-const MOST_LOST: usize = 10;
-/// A test suite is no stranger's program: it may have more of everything.
+const MODULE_TIMEOUT_SECONDS: u64 = 900;
+/// How many tests of one module may hang or crash before the module is abandoned.
+const MAX_HUNG_TESTS: usize = 10;
+/// A test suite is trusted, and gets higher limits.
 const LIMITS: &str = "--timeout-seconds=900 --max-timeout-seconds=900 --cpu-seconds=900 \
     --memory-bytes=1073741824 --pids=256 --output-bytes=33554432 --disk-bytes=268435456 \
     --open-files=1024 --workers=1";
@@ -66,7 +67,7 @@ pub struct Options {
     json: bool,
 }
 
-/// The name of a module goes into a program, so it is held to be a name.
+/// The name of a module becomes part of a program, so it is validated.
 fn module_name(text: &str) -> Result<String, String> {
     let plain = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -79,7 +80,7 @@ fn module_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// What came of all modules.
+/// The results of all modules.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The stage's package.
@@ -94,10 +95,10 @@ pub struct Report {
 ///
 /// # Errors
 ///
-/// When the stage, the image or the host's side cannot be had, or a module does not come to its end.
+/// When the stage, the image or the host's side is not available, or a module does not end.
 pub async fn run(options: Options) -> Result<Status> {
     let Target { stage, url } = &options.target;
-    if *stage < FIRST_WITH_IMAGES {
+    if *stage < FIRST_WITH_IMAGE {
         bail!("stage {stage} runs programs on the host, not in an image; give --stage 4 or later");
     }
     if url.is_some() {
@@ -141,17 +142,17 @@ fn pinned() -> Result<String> {
     Ok(pin.trim().to_owned())
 }
 
-/// Where a program runs.
+/// The two places where a program runs.
 enum Side<'a> {
     Host(&'a Host),
     Stage(&'a Client),
 }
 
 impl Side<'_> {
-    /// Runs `code`. Gives what it printed, and how it ended.
+    /// Runs `code`. Returns its output, and how it ended.
     async fn run(&self, code: String) -> Result<(String, String)> {
         match self {
-            Self::Host(host) => host.run(&code, MODULE_DEADLINE).await,
+            Self::Host(host) => host.run(&code, MODULE_TIMEOUT_SECONDS).await,
             Self::Stage(client) => {
                 let answer = client.evaluate(&Program::new(code)).await?;
                 Ok((answer.stdout().to_owned(), answer.summary()))
@@ -160,40 +161,43 @@ impl Side<'_> {
     }
 }
 
-/// Runs a module until it comes to its end. When a test hangs or takes the process down, the next run
-/// goes on with what is left.
-async fn collect(module: &str, side: &Side<'_>) -> Result<Told> {
-    let (mut all, mut lost) = (Told::default(), 0);
+/// Runs a module to its end. When a test hangs or crashes the process, the next run continues with
+/// the remaining tests.
+async fn collect(module: &str, side: &Side<'_>) -> Result<Results> {
+    let (mut all, mut lost) = (Results::default(), 0);
     loop {
         let marker = format!("verdict-{} ", Uuid::now_v7().simple());
         let (stdout, how) = side.run(program(module, &marker, &all)).await?;
-        let told = Told::parse(&stdout, &marker)?;
-        all.verdicts.extend(told.verdicts);
-        let Some(test) = told.unfinished else {
-            if told.python.is_none() {
+        let results = Results::parse(&stdout, &marker)?;
+        all.verdicts.extend(results.verdicts);
+        let Some(test) = results.unfinished else {
+            if results.python.is_none() {
                 bail!("{module} ended before its tests did: {how}");
             }
-            return Ok(Told { python: told.python, ..all });
+            return Ok(Results { python: results.python, ..all });
         };
         lost += 1;
-        if lost > MOST_LOST {
-            bail!("{module}: more than {MOST_LOST} tests hang or crash; the last one was {test}");
+        if lost > MAX_HUNG_TESTS {
+            bail!(
+                "{module}: more than {MAX_HUNG_TESTS} tests hang or crash; the last one was {test}"
+            );
         }
-        let said = format!("within {TEST_DEADLINE} s, or the process ended first ({how})");
-        all.verdicts.insert(test, Verdict { verdict: "did not end".to_owned(), said });
+        let message =
+            format!("within {TEST_TIMEOUT_SECONDS} s, or the process ended first ({how})");
+        all.verdicts.insert(test, Verdict { verdict: "did not end".to_owned(), message });
     }
 }
 
-/// The harness with its assignments in front.
-fn program(module: &str, marker: &str, done: &Told) -> String {
+/// `verdicts.py` with its assignments in front.
+fn program(module: &str, marker: &str, done: &Results) -> String {
     let mut code = "import os\nos.chdir('/tmp')\n".to_owned();
     let mut assign = |name: &str, value: serde_json::Value| {
-        // JSON's strings, numbers and lists are Python's, too.
-        let _ = writeln!(code, "{name} = {value}"); // a String accepts everything
+        // JSON strings, numbers and lists are valid Python.
+        let _ = writeln!(code, "{name} = {value}"); // writing to a String cannot fail
     };
     assign("MODULE", module.into());
     assign("MARK", marker.into());
-    assign("DEADLINE", TEST_DEADLINE.into());
+    assign("DEADLINE", TEST_TIMEOUT_SECONDS.into());
     assign("LEAVE_OUT", done.verdicts.keys().cloned().collect());
     code + include_str!("../../cpython/verdicts.py")
 }
@@ -231,8 +235,8 @@ fn print(report: &Report) {
 
 fn sentence(verdict: Option<&Verdict>) -> String {
     match verdict {
-        Some(Verdict { verdict, said }) if said.is_empty() => verdict.clone(),
-        Some(Verdict { verdict, said }) => format!("{verdict}: {said}"),
+        Some(Verdict { verdict, message }) if message.is_empty() => verdict.clone(),
+        Some(Verdict { verdict, message }) => format!("{verdict}: {message}"),
         None => "did not run".to_owned(),
     }
 }
@@ -252,7 +256,7 @@ mod tests {
     #[test]
     fn what_is_left_out_is_python() {
         let test = "a.b (x='\"')".to_owned();
-        let done = Told { verdicts: [(test, Verdict::default())].into(), ..Told::default() };
+        let done = Results { verdicts: [(test, Verdict::default())].into(), ..Results::default() };
         let code = program("test.test_json", "marker ", &done);
         assert!(code.contains("\nLEAVE_OUT = [\"a.b (x='\\\"')\"]\n"), "{code}");
     }

@@ -1,14 +1,14 @@
-//! What a process has at one moment, read from `/proc`: nothing here asks the process itself.
+//! The resources of a process at one moment, read from `/proc`.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-/// What a server has.
+/// The resources of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Footprint {
-    /// Memory that is resident, in bytes.
+    /// Resident memory, in bytes.
     pub rss_bytes: u64,
     /// Threads.
     pub threads: usize,
@@ -16,16 +16,16 @@ pub struct Footprint {
     pub descriptors: usize,
     /// Processes below it, at any depth, zombies included.
     pub processes: usize,
-    /// Containers, which only somebody who asks Docker can count: 0 until then.
+    /// Containers; 0 unless the caller has counted them.
     pub containers: usize,
 }
 
 impl Footprint {
-    /// What the process `pid` has now.
+    /// The resources of the process `pid` now.
     ///
     /// # Errors
     ///
-    /// When there is no such process, or it is not ours to look at.
+    /// When there is no such process, or no permission to inspect it.
     pub fn of(pid: u32) -> Result<Self> {
         let dir = PathBuf::from(format!("/proc/{pid}"));
         let status = std::fs::read_to_string(dir.join("status"))
@@ -40,7 +40,7 @@ impl Footprint {
         })
     }
 
-    /// Whether nothing but memory is more than in `before`.
+    /// Whether nothing but memory has grown since `before`.
     pub fn has_no_more_than(&self, before: &Self) -> bool {
         self.threads <= before.threads
             && self.descriptors <= before.descriptors
@@ -54,14 +54,14 @@ fn kilobytes(status: &str, key: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
-/// A process, as its parent sees it.
+/// A process in `/proc`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Process {
     /// Its id.
     pub pid: u32,
-    /// Its name, as far as the kernel keeps it.
+    /// Its name, at most 15 bytes.
     pub name: String,
-    /// True when it has ended and nobody has asked how.
+    /// True for a zombie.
     pub zombie: bool,
     #[serde(skip)]
     parent: u32,
@@ -82,13 +82,13 @@ pub fn descendants(pid: u32) -> Vec<Process> {
     found
 }
 
-/// The process whose directory in `/proc` this is. None when it is another thing, or just gone.
+/// The process of this directory in `/proc`. None when it is another directory, or just gone.
 fn process(dir: &Path) -> Option<Process> {
     let pid = dir.file_name()?.to_str()?.parse().ok()?;
     parse_stat(pid, &std::fs::read_to_string(dir.join("stat")).ok()?)
 }
 
-/// `PID (NAME) STATE PARENT ...`, where the name may have spaces and parentheses of its own.
+/// `PID (NAME) STATE PARENT ...`, where the name may contain spaces and parentheses.
 fn parse_stat(pid: u32, stat: &str) -> Option<Process> {
     let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();

@@ -1,7 +1,7 @@
 //! `ladder humaneval`: real programs through a stage's real API.
 //!
 //! Every task runs twice: once as its authors solved it, which must pass, and once with the body
-//! `return None`, which must fail. The second half is what makes the first worth anything.
+//! `return None`, which must fail. Without the second half, the first would prove nothing.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -39,22 +39,22 @@ pub struct Options {
     json: bool,
 }
 
-/// What came of both sets.
+/// The results of both sets.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The stage's package.
     pub stage: String,
-    /// Whether a pass needed exit code 0 (`checked`), or the stage tells none (`n/a`: stage 1).
+    /// Whether a pass needed exit code 0 (`checked`), or the stage reports none (`n/a`: stage 1).
     pub exit_codes: &'static str,
     /// The programs as their authors solved them.
     pub canonical: Set,
     /// The same with `return None`.
     pub broken: Set,
-    /// Everything that is not as it should be, in words; empty when all is.
-    pub faults: Vec<String>,
+    /// The failures, as messages.
+    pub failures: Vec<String>,
 }
 
-/// What came of one set of programs.
+/// The result of one set of programs.
 #[derive(Debug, Clone, Serialize)]
 pub struct Set {
     /// Programs that were sent.
@@ -65,7 +65,7 @@ pub struct Set {
     pub failed: Vec<(String, String)>,
     /// Evaluations that ended in a second.
     pub per_second: f64,
-    /// From sending a program to having its answer, in milliseconds.
+    /// From the request to the response, in milliseconds.
     pub latency_ms: Option<Latency>,
 }
 
@@ -73,7 +73,7 @@ pub struct Set {
 ///
 /// # Errors
 ///
-/// When the data set cannot be read, or the stage cannot be started or talked to.
+/// When the data set cannot be read, or the stage cannot be started or reached.
 pub async fn run(options: Options) -> Result<Status> {
     let dataset = options.dataset.clone().map_or_else(fetched, Ok)?;
     let mut tasks = tasks::read(&dataset)?;
@@ -82,20 +82,20 @@ pub async fn run(options: Options) -> Result<Status> {
     let clients = usize::from(options.clients);
     let canonical = run_set(&session.client, &tasks, Body::Canonical, clients).await?;
     let broken = run_set(&session.client, &tasks, Body::Broken, clients).await?;
-    let faults = faults(&tasks, &canonical, &broken);
+    let failures = failures(&tasks, &canonical, &broken);
     let stage = session.name.clone();
     let exit_codes = if options.target.stage == 1 { "n/a" } else { "checked" };
-    let report = Report { stage, exit_codes, canonical, broken, faults };
+    let report = Report { stage, exit_codes, canonical, broken, failures };
     session.close().await?;
     if options.json {
         report::json(&report)?;
     } else {
         print(&report);
     }
-    Ok(Status::of(report.faults.is_empty()))
+    Ok(Status::of(report.failures.is_empty()))
 }
 
-/// Where `fetch.sh` puts the tasks.
+/// The path to which `fetch.sh` writes the tasks.
 fn fetched() -> Result<PathBuf> {
     let target = crate::support::workspace::Workspace::load()?.target;
     Ok(target.join("humaneval/HumanEval.jsonl"))
@@ -138,8 +138,8 @@ async fn run_one(client: &Client, task: &Task, body: Body) -> Result<(bool, Stri
     Ok((graded.passed(&answer), answer.summary(), started.elapsed()))
 }
 
-/// All that is not as it should be.
-fn faults(tasks: &[Task], canonical: &Set, broken: &Set) -> Vec<String> {
+/// All failures.
+fn failures(tasks: &[Task], canonical: &Set, broken: &Set) -> Vec<String> {
     let solved = canonical.failed.iter().map(|(id, how)| format!("{id} should pass: {how}"));
     let content = |id: &String| tasks.iter().any(|task| task.task_id == *id && task.accepts_none);
     let fooled = broken.passed.iter().filter(|id| !content(id));
@@ -171,14 +171,14 @@ fn print(report: &Report) {
     }
     println!("HumanEval on {}\n{table}", report.stage);
     if report.exit_codes == "n/a" {
-        println!("This stage tells no exit code: the program's last line alone decided.");
+        println!("This stage reports no exit code: only the program's last line was checked.");
     }
     match report.broken.passed.as_slice() {
         [] => println!("0 of the tests accept None: every broken program failed."),
         some => println!("{} of the tests accept None: {}", some.len(), some.join(", ")),
     }
-    for error in &report.faults {
-        println!("FAULT  {error}");
+    for error in &report.failures {
+        println!("FAIL   {error}");
     }
 }
 
@@ -202,12 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_be_wrong_is_a_fault() {
+    fn every_way_to_be_wrong_is_a_failure() {
         let tasks = [task("a", false), task("n", true)];
         let all = set(&["a", "n"], &[]);
-        assert_eq!(faults(&tasks, &all, &set(&["n"], &["a"])), [""; 0]);
-        assert_eq!(faults(&tasks, &set(&["n"], &["a"]), &set(&["n"], &["a"])).len(), 1);
-        assert_eq!(faults(&tasks, &all, &set(&["n", "a"], &[])).len(), 1);
-        assert_eq!(faults(&tasks, &all, &set(&[], &["n", "a"])).len(), 1);
+        assert_eq!(failures(&tasks, &all, &set(&["n"], &["a"])), [""; 0]);
+        assert_eq!(failures(&tasks, &set(&["n"], &["a"]), &set(&["n"], &["a"])).len(), 1);
+        assert_eq!(failures(&tasks, &all, &set(&["n", "a"], &[])).len(), 1);
+        assert_eq!(failures(&tasks, &all, &set(&[], &["n", "a"])).len(), 1);
     }
 }

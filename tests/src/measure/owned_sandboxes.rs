@@ -1,5 +1,5 @@
-//! The sandboxes of a stage, by the owner that each is marked with: seen by Docker and in the control
-//! groups, not by the stage.
+//! The sandboxes of a stage, found by their instance label: in Docker and in the control groups,
+//! not by the stage's own report.
 
 use anyhow::{Context as _, Result};
 use bollard::Docker;
@@ -7,7 +7,7 @@ use bollard::query_parameters::ListContainersOptions;
 
 use crate::attack::testbed::cgroup::{Cgroup, owner_pid};
 
-/// The label whose value names the boot, the process namespace, the process and its start.
+/// The label with the instance id: boot, process namespace, pid and start time.
 const OWNER: &str = "crucible.owner";
 
 /// The names of all containers, running or not, and of all groups of other sandboxes that belong to
@@ -15,7 +15,7 @@ const OWNER: &str = "crucible.owner";
 ///
 /// # Errors
 ///
-/// When Docker does not answer.
+/// When Docker does not respond.
 pub async fn of_process(pid: u32) -> Result<Vec<String>> {
     let docker = Docker::connect_with_defaults().context("cannot find Docker")?;
     let filters = [("label".to_owned(), vec![OWNER.to_owned()])].into();

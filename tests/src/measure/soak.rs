@@ -1,11 +1,10 @@
-//! `ladder soak`: the same stage after thousands of evaluations. Its memory stays flat, and nothing
-//! of them is left over: no thread, descriptor, process, file or container.
+//! `ladder soak`: the same stage after thousands of evaluations. Its memory stays constant, and
+//! nothing is left over: no thread, descriptor, process, file or container.
 //!
-//! Everything is looked at from outside. The ladder makes itself the reaper of orphans before it
-//! starts the stage, so a process that outlives its program *and* the stage cannot hide: it becomes
-//! a child of ours.
+//! Everything is observed from outside. The ladder becomes a child subreaper before it starts the
+//! stage, so a process that outlives its program *and* the stage becomes a child of the ladder.
 //!
-//! What this does not see: memory that the daemon of another stage of the stack (Docker's) holds.
+//! What this does not see: memory of other daemons, such as Docker's.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ use tokio::time::sleep;
 
 use crate::measure::footprint::{Footprint, Process, descendants};
 use crate::measure::owned_sandboxes;
-use crate::measure::workload::Work;
+use crate::measure::workload::WorkloadKind;
 use crate::support::client::Client;
 use crate::support::percentile::per_second;
 use crate::support::progress;
@@ -27,15 +26,15 @@ use crate::support::report::{self, Status};
 use crate::support::server::{Launch, Server};
 use crate::support::stages;
 
-/// Memory may grow by so much between the end of the warm-up and the end. A leak of 1 KiB for each
-/// evaluation shows after 4,100 of them; an allocator's moods stay below it.
-const GROWTH_BYTES: u64 = 4 << 20;
-/// A stage keeps the last 1,000 evaluations. Before they are full, memory grows as it should.
-const WARM_UP: usize = 1200;
+/// How much memory may grow between the end of the warm-up and the end. A leak of 1 KiB for each
+/// evaluation shows after 4,100 of them; the fluctuation of an allocator stays below it.
+const MAX_GROWTH_BYTES: u64 = 4 << 20;
+/// A stage retains the last 1,000 evaluations. Until then memory grows as intended.
+const WARM_UP_EVALUATIONS: usize = 1200;
 /// The first stage that runs programs in containers.
 const FIRST_WITH_CONTAINERS: u16 = 4;
-/// Threads of a pool, idle connections and dying children have so long to go.
-const SETTLE: Duration = Duration::from_secs(20);
+/// How long threads of a pool, idle connections and exiting children may take to disappear.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Options of `ladder soak`.
 #[derive(Debug, Clone, Args)]
@@ -56,7 +55,7 @@ pub struct Options {
     json: bool,
 }
 
-/// What was seen.
+/// The result.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The stage's package.
@@ -72,17 +71,17 @@ pub struct Report {
     /// Resident memory at each tenth of the way, in bytes.
     pub rss_bytes: Vec<u64>,
     /// What the server left behind when it was stopped.
-    pub left: Left,
-    /// Everything that is not as it should be, in words; empty when all is.
-    pub faults: Vec<String>,
+    pub left: Leftovers,
+    /// The failures, as messages.
+    pub failures: Vec<String>,
 }
 
-/// What is still there when a server has gone.
+/// What is left over after the exit of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Left {
+pub struct Leftovers {
     /// Processes that it or a program started.
     pub processes: Vec<Process>,
-    /// Names in its directory for temporary files.
+    /// File names in its temporary directory.
     pub files: Vec<String>,
     /// Names of its containers.
     pub containers: Vec<String>,
@@ -92,7 +91,7 @@ pub struct Left {
 ///
 /// # Errors
 ///
-/// When the stage cannot be started, or does not answer as its API says.
+/// When the stage cannot be started, or violates its API.
 pub async fn run(options: Options) -> Result<Status> {
     let count = usize::try_from(options.count)?;
     let report = soak(options.stage, count, usize::from(options.clients)).await?;
@@ -101,17 +100,17 @@ pub async fn run(options: Options) -> Result<Status> {
     } else {
         print(&report);
     }
-    Ok(Status::of(report.faults.is_empty()))
+    Ok(Status::of(report.failures.is_empty()))
 }
 
-/// Sends `count` evaluations through a stage of its own and looks at what they leave.
+/// Sends `count` evaluations through a new server and finds what they leave over.
 ///
 /// # Errors
 ///
-/// When the stage cannot be started, or does not answer as its API says.
+/// When the stage cannot be started, or violates its API.
 pub async fn soak(number: u16, count: usize, clients: usize) -> Result<Report> {
     if number < 2 {
-        bail!("stage {number} cannot cancel anything; give --stage 2 or a later one");
+        bail!("stage {number} cannot cancel evaluations; give --stage 2 or a later one");
     }
     adopt_orphans()?;
     let stage = stages::find(number)?;
@@ -119,7 +118,7 @@ pub async fn soak(number: u16, count: usize, clients: usize) -> Result<Report> {
     let server = Launch::new(&stage).env("TMPDIR", scratch.path()).start().await?;
     let pid = server.pid();
 
-    evaluate(number, &server, (count / 5).min(WARM_UP), clients, "warm-up").await?;
+    evaluate(number, &server, (count / 5).min(WARM_UP_EVALUATIONS), clients, "warm-up").await?;
     let before = settled(number, pid, None).await?;
     let (started, mut rss_bytes) = (Instant::now(), vec![before.rss_bytes]);
     for part in 0..10 {
@@ -130,20 +129,20 @@ pub async fn soak(number: u16, count: usize, clients: usize) -> Result<Report> {
     let per_second = per_second(count, started.elapsed());
     let after = settled(number, pid, Some(&before)).await?;
 
-    let mut faults = growth_faults(&before, &after);
+    let mut failures = growth_failures(&before, &after);
     if let Err(error) = server.stop().await {
-        faults.push(format!("{error:#}"));
+        failures.push(format!("{error:#}"));
     }
     let left = left_behind(scratch.path(), number, pid).await?;
-    faults.extend(left.faults());
+    failures.extend(left.failures());
     let stage = stage.name;
-    Ok(Report { stage, evaluations: count, per_second, before, after, rss_bytes, left, faults })
+    Ok(Report { stage, evaluations: count, per_second, before, after, rss_bytes, left, failures })
 }
 
-/// From now on, a process whose parent dies becomes a child of this one.
+/// From now on, orphaned descendants become children of this process.
 fn adopt_orphans() -> Result<()> {
     let own = rustix::process::getpid();
-    rustix::process::set_child_subreaper(Some(own)).context("cannot become the reaper of orphans")
+    rustix::process::set_child_subreaper(Some(own)).context("cannot become a child subreaper")
 }
 
 async fn evaluate(
@@ -153,11 +152,11 @@ async fn evaluate(
     clients: usize,
     what: &str,
 ) -> Result<()> {
-    // A client of its own, so that no idle connection of it counts as a descriptor afterwards.
+    // A separate client, so that its idle connections do not count as descriptors afterwards.
     let client = Client::new(stage, server.url())?;
     let bar = progress::bar(count, what);
     let client = &client;
-    let done = stream::iter((0..count).map(Work::at))
+    let done = stream::iter((0..count).map(WorkloadKind::at))
         .map(|work| work.run(client))
         .buffer_unordered(clients)
         .inspect_ok(|()| bar.inc(1))
@@ -179,30 +178,29 @@ async fn containers(number: u16, server: u32) -> Result<Vec<String>> {
     owned_sandboxes::of_process(server).await
 }
 
-/// The server's footprint once it has come to rest: when it does not shrink any more, or has no more
-/// than `goal`.
+/// The server's footprint when idle: when it does not shrink any more, or is not above `goal`.
 async fn settled(number: u16, server: u32, goal: Option<&Footprint>) -> Result<Footprint> {
     let started = Instant::now();
     let mut last = footprint(number, server).await?;
     loop {
-        sleep(SETTLE / 10).await;
+        sleep(CLEANUP_TIMEOUT / 10).await;
         let now = footprint(number, server).await?;
         let rests = goal.map_or(last.has_no_more_than(&now), |goal| now.has_no_more_than(goal));
-        if rests || started.elapsed() > SETTLE {
+        if rests || started.elapsed() > CLEANUP_TIMEOUT {
             return Ok(now);
         }
         last = now;
     }
 }
 
-fn growth_faults(before: &Footprint, after: &Footprint) -> Vec<String> {
+fn growth_failures(before: &Footprint, after: &Footprint) -> Vec<String> {
     let growth = after.rss_bytes.saturating_sub(before.rss_bytes);
-    let mut faults = Vec::new();
-    if growth > GROWTH_BYTES {
-        faults.push(format!(
+    let mut failures = Vec::new();
+    if growth > MAX_GROWTH_BYTES {
+        failures.push(format!(
             "memory grew by {} KiB, more than {}",
             growth >> 10,
-            GROWTH_BYTES >> 10
+            MAX_GROWTH_BYTES >> 10
         ));
     }
     for (what, before, after) in [
@@ -212,37 +210,38 @@ fn growth_faults(before: &Footprint, after: &Footprint) -> Vec<String> {
         ("containers", before.containers, after.containers),
     ] {
         if after > before {
-            faults.push(format!("{after} {what} after the soak, {before} before"));
+            failures.push(format!("{after} {what} after the soak, {before} before"));
         }
     }
-    faults
+    failures
 }
 
-/// Looks until nothing is left, and no longer than [`SETTLE`]. Then ends the processes that are.
-async fn left_behind(scratch: &Path, number: u16, server: u32) -> Result<Left> {
+/// Searches until nothing is left, at most for [`CLEANUP_TIMEOUT`]. Then kills the remaining
+/// processes.
+async fn left_behind(scratch: &Path, number: u16, server: u32) -> Result<Leftovers> {
     let started = Instant::now();
     loop {
-        let mut left = Left::now(scratch)?;
+        let mut left = Leftovers::now(scratch)?;
         left.containers = containers(number, server).await?;
-        if left == Left::default() || started.elapsed() > SETTLE {
+        if left == Leftovers::default() || started.elapsed() > CLEANUP_TIMEOUT {
             left.end_processes();
             return Ok(left);
         }
-        sleep(SETTLE / 40).await;
+        sleep(CLEANUP_TIMEOUT / 40).await;
     }
 }
 
-impl Left {
+impl Leftovers {
     fn now(scratch: &Path) -> Result<Self> {
         let mut processes = descendants(std::process::id());
         processes.retain(|process| !process.zombie);
-        let entries = std::fs::read_dir(scratch).context("cannot look for temporary files")?;
+        let entries = std::fs::read_dir(scratch).context("cannot list temporary files")?;
         let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
         let files = names.collect::<std::io::Result<_>>()?;
         Ok(Self { processes, files, containers: Vec::new() })
     }
 
-    /// They are descendants of ours, so their numbers cannot be those of anybody else.
+    /// They are descendants of this process, so their pids cannot have been reused.
     fn end_processes(&self) {
         for process in &self.processes {
             if let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) {
@@ -252,7 +251,7 @@ impl Left {
         }
     }
 
-    fn faults(&self) -> Vec<String> {
+    fn failures(&self) -> Vec<String> {
         let processes = self.processes.iter();
         let processes = processes
             .map(|process| format!("process {} ({}) is left over", process.pid, process.name));
@@ -264,7 +263,7 @@ impl Left {
 }
 
 fn print(report: &Report) {
-    let Report { stage, evaluations, per_second, before, after, faults, .. } = report;
+    let Report { stage, evaluations, per_second, before, after, failures, .. } = report;
     let mut table = report::table(["", "before", "after"]);
     let kib = |bytes: u64| format!("{} KiB", bytes >> 10);
     table.add_row(["resident memory".to_owned(), kib(before.rss_bytes), kib(after.rss_bytes)]);
@@ -277,11 +276,11 @@ fn print(report: &Report) {
         table.add_row([what.to_owned(), before.to_string(), after.to_string()]);
     }
     println!("{evaluations} evaluations on {stage}, {per_second} per second\n{table}");
-    if faults.is_empty() {
-        println!("Memory stayed flat, and nothing is left over.");
+    if failures.is_empty() {
+        println!("Memory stayed constant, and nothing is left over.");
     }
-    for error in faults {
-        println!("FAULT  {error}");
+    for error in failures {
+        println!("FAIL   {error}");
     }
 }
 
@@ -293,10 +292,10 @@ mod tests {
         Footprint { rss_bytes: 20 << 20, threads: 4, descriptors: 12, processes: 0, containers: 0 };
 
     #[test]
-    fn growth_of_each_kind_is_a_fault() {
-        assert_eq!(growth_faults(&IDLE, &IDLE), [""; 0]);
-        let bit = Footprint { rss_bytes: IDLE.rss_bytes + GROWTH_BYTES, ..IDLE };
-        assert_eq!(growth_faults(&IDLE, &bit), [""; 0]);
+    fn growth_of_each_kind_is_a_failure() {
+        assert_eq!(growth_failures(&IDLE, &IDLE), [""; 0]);
+        let bit = Footprint { rss_bytes: IDLE.rss_bytes + MAX_GROWTH_BYTES, ..IDLE };
+        assert_eq!(growth_failures(&IDLE, &bit), [""; 0]);
         for worse in [
             Footprint { rss_bytes: bit.rss_bytes + 1, ..IDLE },
             Footprint { threads: 5, ..IDLE },
@@ -304,7 +303,7 @@ mod tests {
             Footprint { processes: 1, ..IDLE },
             Footprint { containers: 1, ..IDLE },
         ] {
-            assert_eq!(growth_faults(&IDLE, &worse).len(), 1, "{worse:?}");
+            assert_eq!(growth_failures(&IDLE, &worse).len(), 1, "{worse:?}");
         }
     }
 
@@ -313,18 +312,18 @@ mod tests {
         adopt_orphans().unwrap();
         let scratch = tempfile::tempdir().unwrap();
         std::fs::write(scratch.path().join("forgotten"), "").unwrap();
-        // The shell tells the number of the process that it leaves behind.
+        // The shell prints the pid of the process that it leaves behind.
         let mut shell = std::process::Command::new("sh");
-        let said =
+        let printed =
             shell.args(["-c", "setsid sleep 600 >&- 2>&- & echo $!"]).output().unwrap().stdout;
-        let orphan: u32 = String::from_utf8(said).unwrap().trim().parse().unwrap();
+        let orphan: u32 = String::from_utf8(printed).unwrap().trim().parse().unwrap();
         let look = || {
-            let mut left = Left::now(scratch.path()).unwrap();
-            // Other tests in this process have children of their own.
+            let mut left = Leftovers::now(scratch.path()).unwrap();
+            // Other tests in this process have their own children.
             left.processes.retain(|process| process.pid == orphan);
             left
         };
-        assert_eq!(look().faults().len(), 2, "{:?}", look());
+        assert_eq!(look().failures().len(), 2, "{:?}", look());
         look().end_processes();
         while !look().processes.is_empty() {
             sleep(Duration::from_millis(10)).await;

@@ -1,12 +1,13 @@
 //! HumanEval's tasks, and the programs that are made of them.
 //!
-//! A program is `prompt + body + test + check(entry_point)`, and then, in the last line, it prints a
-//! number that this process has just drawn. It counts as passed when it exited with 0 **and** that
-//! number is the last line of its output: so `sys.exit(0)` in a solution is not a pass, and neither
-//! is a stage that answers "exited 0" without having run anything.
+//! A program is `prompt + body + test + check(entry_point)`, and then, in the last line, it prints
+//! a random number. It counts as passed when it exited with 0 **and** that number is the last line
+//! of its output: so `sys.exit(0)` in a solution is not a pass, and neither is a stage that reports
+//! "exited 0" without having run anything.
 //!
-//! What this does not protect against: solution and test share one process, as the data set has it,
-//! so a solution that reads its own source finds the number. Grading strangers needs a second sandbox.
+//! What this does not protect against: solution and test share one process, as in the data set, so
+//! a solution that reads its own source finds the number. To grade untrusted solutions, use a
+//! second sandbox.
 
 use std::path::Path;
 
@@ -26,12 +27,12 @@ pub struct Task {
     pub prompt: String,
     /// The name of that function.
     pub entry_point: String,
-    /// A body that is right.
+    /// A correct body.
     pub canonical_solution: String,
     /// Defines `check(candidate)`.
     pub test: String,
-    /// Whether the test is content with `None`, so that a broken body passes too. HumanEval's own
-    /// lines do not have this field: not one of its 164 tests is (measured with CPython 3.11).
+    /// Whether the test accepts `None`, so that a broken body passes too. HumanEval's own lines do
+    /// not have this field: none of its 164 tests does (measured with CPython 3.11).
     #[serde(default)]
     pub accepts_none: bool,
 }
@@ -39,13 +40,13 @@ pub struct Task {
 /// Which body a program gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
-    /// The one that is right.
+    /// The correct one.
     Canonical,
     /// `return None`, which hardly any test accepts.
     Broken,
 }
 
-/// A program, and what its last line will be if it passes.
+/// A program, and its last line of output if it passes.
 #[derive(Debug, Clone)]
 pub struct Graded {
     /// Python source.
@@ -54,7 +55,7 @@ pub struct Graded {
 }
 
 impl Task {
-    /// The program of this task with this body, with a number of its own.
+    /// The program of this task with this body, with a new random number.
     pub fn program(&self, body: Body) -> Graded {
         let Self { prompt, entry_point, canonical_solution, test, .. } = self;
         let nonce = format!("passed {}", Uuid::now_v7().simple());
@@ -68,8 +69,8 @@ impl Task {
 }
 
 impl Graded {
-    /// Whether this answer says that the program passed. Stage 1 tells no exit code, so there the
-    /// last line alone decides.
+    /// Whether the program passed. Stage 1 reports no exit code, so there only the last line is
+    /// checked.
     pub fn passed(&self, answer: &Answer) -> bool {
         let ended_well = match answer {
             Answer::Plain(_) => true,
@@ -85,12 +86,12 @@ impl Graded {
 ///
 /// # Errors
 ///
-/// When the file is not there, or is not in that format; the message says what to run, or where.
+/// When the file is missing or malformed; the message says what to run, or where.
 pub fn read(file: &Path) -> Result<Vec<Task>> {
     let bytes = std::fs::read(file).with_context(|| {
         format!(
-            "cannot read {}; fetch the tasks with tests/humaneval/fetch.sh, or name a file of \
-             your own with --dataset",
+            "cannot read {}; fetch the tasks with tests/humaneval/fetch.sh, or name your own \
+             file with --dataset",
             file.display()
         )
     })?;
@@ -107,7 +108,7 @@ pub fn read(file: &Path) -> Result<Vec<Task>> {
         tasks.push(task);
     }
     if tasks.is_empty() {
-        bail!("{} has no tasks in it", file.display());
+        bail!("there are no tasks in {}", file.display());
     }
     Ok(tasks)
 }

@@ -1,4 +1,4 @@
-//! The programs of a soak: one of each way to end that leaves something to clear away.
+//! The programs of a soak: one for each way to end that leaves something to clean up.
 
 use anyhow::{Result, bail};
 use shared::Outcome;
@@ -7,19 +7,20 @@ use crate::support::client::{Client, Program};
 
 /// One kind of program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Work {
-    /// Prints, and ends well.
+pub enum WorkloadKind {
+    /// Prints, and exits with 0.
     Prints,
-    /// Ends with an exit code of its own.
+    /// Exits with another code.
     Exits,
-    /// Ends, but leaves a child behind that would sleep for ten minutes with its output open.
+    /// Exits, but leaves a child behind that sleeps for ten minutes with its output open.
     LeavesChild,
-    /// Would run for a minute, and is cancelled.
+    /// Runs for a minute, and is cancelled before.
     IsCancelled,
 }
 
-impl Work {
-    /// The kind of the program number `index`: mostly short ones, with one of each other kind in ten.
+impl WorkloadKind {
+    /// The kind of the program number `index`: mostly short ones, with one of each other kind in
+    /// ten.
     pub fn at(index: usize) -> Self {
         match index % 10 {
             3 => Self::Exits,
@@ -72,8 +73,13 @@ mod tests {
 
     #[test]
     fn every_kind_comes_in_ten() {
-        let ten: Vec<_> = (0..10).map(Work::at).collect();
-        for kind in [Work::Prints, Work::Exits, Work::LeavesChild, Work::IsCancelled] {
+        let ten: Vec<_> = (0..10).map(WorkloadKind::at).collect();
+        for kind in [
+            WorkloadKind::Prints,
+            WorkloadKind::Exits,
+            WorkloadKind::LeavesChild,
+            WorkloadKind::IsCancelled,
+        ] {
             assert!(ten.contains(&kind), "{kind:?}");
         }
     }

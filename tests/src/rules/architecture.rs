@@ -1,10 +1,10 @@
-//! The rules of the house, as functions that find what breaks them.
+//! Architecture rules, as functions that report violations.
 //!
-//! `tests/architecture.rs` applies them to this workspace. Here each is shown a bad example, because
-//! a rule that cannot find anything keeps nothing.
+//! `tests/it/architecture.rs` applies them to this workspace. Here each is shown a bad example,
+//! because a rule that finds nothing might be unable to.
 //!
-//! They read text, not syntax: a comment inside a string would deceive them. They guard against
-//! forgetting, not against somebody who means to get round them.
+//! They read text, not syntax: a comment inside a string would deceive them. They protect against
+//! mistakes, not against intent.
 
 use std::path::Path;
 
@@ -12,15 +12,15 @@ use crate::support::stages::number_of;
 use crate::support::workspace::{Dependency, Package};
 
 /// Members that no other member may depend on.
-const ON_TOP: [&str; 2] = ["ladder", "crucible-book"];
+const TOP_LEVEL: [&str; 2] = ["ladder", "crucible-book"];
 /// The crate that tests share. It depends on `shared` alone.
 const HARNESS: &str = "harness";
 
-/// Imports run downwards only: `shared` depends on no member, stage NN on `shared` and lower stages,
-/// and no member on the ladder or the book. Dev-dependencies are checked as well, with one exception:
-/// a stage's tests may use the harness.
-pub fn import_faults(packages: &[Package]) -> Vec<String> {
-    let mut faults = Vec::new();
+/// Imports run downwards only: `shared` depends on no member, stage NN on `shared` and lower
+/// stages, and no member on the ladder or the book. Dev-dependencies are checked as well, with one
+/// exception: a stage's tests may use the harness.
+pub fn import_violations(packages: &[Package]) -> Vec<String> {
+    let mut violations = Vec::new();
     for package in packages {
         for Dependency { name, kind } in &package.dependencies {
             let in_tests = name == HARNESS && kind.as_deref() == Some("dev");
@@ -34,17 +34,17 @@ pub fn import_faults(packages: &[Package]) -> Vec<String> {
                 (None, _) if package.name == HARNESS => name != "shared",
                 (None, _) => package.name == "shared",
             };
-            if upwards || ON_TOP.contains(&name.as_str()) {
-                faults.push(format!("{} may not depend on {name}", package.name));
+            if upwards || TOP_LEVEL.contains(&name.as_str()) {
+                violations.push(format!("{} may not depend on {name}", package.name));
             }
         }
     }
-    faults
+    violations
 }
 
-/// The member `stage-NN-name` lies in `stages/NN-name`, and the numbers go 1, 2, 3 without a gap.
-pub fn naming_faults(packages: &[Package], root: &Path) -> Vec<String> {
-    let mut faults = Vec::new();
+/// The member `stage-NN-name` is in `stages/NN-name`, and the numbers go 1, 2, 3 without a gap.
+pub fn naming_violations(packages: &[Package], root: &Path) -> Vec<String> {
+    let mut violations = Vec::new();
     let mut numbers = Vec::new();
     for package in packages {
         let dir = package.dir().strip_prefix(root).unwrap_or(package.dir());
@@ -55,15 +55,15 @@ pub fn naming_faults(packages: &[Package], root: &Path) -> Vec<String> {
             && !(in_stages && number.is_some() && expected.as_ref() == Some(&package.name))
         {
             let dir = dir.display();
-            faults.push(format!("{} in {dir}: stages/NN-name is stage-NN-name", package.name));
+            violations.push(format!("{} in {dir}: stages/NN-name is stage-NN-name", package.name));
         }
         numbers.extend(number);
     }
     numbers.sort_unstable();
     if !numbers.iter().copied().eq((1..).take(numbers.len())) {
-        faults.push(format!("the stages are numbered {numbers:?}"));
+        violations.push(format!("the stages are numbered {numbers:?}"));
     }
-    faults
+    violations
 }
 
 /// Lines of Rust that are neither blank nor a comment nor part of a test module. Counts on rustfmt:
@@ -84,15 +84,15 @@ pub fn code_lines(source: &str) -> usize {
     count
 }
 
-/// Every file says first what it is.
-pub fn opening_fault(source: &str) -> Option<String> {
+/// Every file opens with a module comment.
+pub fn opening_violation(source: &str) -> Option<String> {
     let opens = source.starts_with("//! ");
-    (!opens).then(|| "does not open with `//! ` and what it is".to_owned())
+    (!opens).then(|| "does not open with a module comment, `//! `".to_owned())
 }
 
-/// Left-overs of work in progress.
-pub fn leftover_faults(source: &str) -> Vec<String> {
-    // Written in halves, or this file would find itself.
+/// Leftovers of work in progress.
+pub fn leftover_violations(source: &str) -> Vec<String> {
+    // Split, so that this file does not find itself.
     const MARKS: [&str; 7] = [
         concat!("TO", "DO"),
         concat!("FIX", "ME"),
@@ -102,19 +102,19 @@ pub fn leftover_faults(source: &str) -> Vec<String> {
         concat!("unimplemented", "!("),
         concat!("#[ig", "nore"),
     ];
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for (number, line) in (1..).zip(source.lines()) {
         if let Some(mark) = MARKS.iter().find(|mark| line.contains(**mark)) {
-            faults.push(format!("line {number} has {mark}"));
+            violations.push(format!("line {number} has {mark}"));
         }
         if is_commented_out(line) {
-            faults.push(format!("line {number} is code in a comment: {}", line.trim()));
+            violations.push(format!("line {number} is code in a comment: {}", line.trim()));
         }
     }
-    faults
+    violations
 }
 
-/// Whether a line is an import, an include or a declaration that somebody took out by a comment.
+/// Whether a line is an import, an include or a declaration that was commented out.
 fn is_commented_out(line: &str) -> bool {
     let line = line.trim();
     let hidden_in_a_page = line.starts_with("<!--") && line.contains("{{#");
@@ -155,7 +155,7 @@ mod tests {
     fn imports_that_run_upwards_are_found() {
         let (two, three) = ("stage-02-queue", "stage-03-monitoring");
         let good = house([&["tokio"], &["shared"], &["shared", two], &["shared", two, three]]);
-        assert_eq!(import_faults(&good), [""; 0]);
+        assert_eq!(import_violations(&good), [""; 0]);
         for bad in [
             house([&[two], &[], &[], &[]]),
             house([&["ladder"], &[], &[], &[]]),
@@ -163,7 +163,7 @@ mod tests {
             house([&[], &[two], &[], &[]]),
             house([&[], &[], &["ladder"], &[]]),
         ] {
-            assert_eq!(import_faults(&bad).len(), 1, "{bad:?}");
+            assert_eq!(import_violations(&bad).len(), 1, "{bad:?}");
         }
     }
 
@@ -175,7 +175,7 @@ mod tests {
             let package = packages.iter_mut().find(|package| package.name == package_name);
             let kind = kind.map(str::to_owned);
             package.unwrap().dependencies.push(Dependency { name: name.to_owned(), kind });
-            import_faults(&packages).len()
+            import_violations(&packages).len()
         };
         assert_eq!(found("stage-02-queue", HARNESS, Some("dev")), 0);
         assert_eq!(found("ladder", HARNESS, None), 0);
@@ -187,11 +187,11 @@ mod tests {
     }
 
     #[test]
-    fn names_and_folders_that_differ_are_found() {
-        let faults = |packages: &[Package]| naming_faults(packages, Path::new("/w"));
+    fn names_and_directories_that_differ_are_found() {
+        let violations = |packages: &[Package]| naming_violations(packages, Path::new("/w"));
         let one = package("stage-01-mvp", "stages/01-mvp", &[]);
         let good = [one.clone(), package("stage-02-queue", "stages/02-queue", &[])];
-        assert_eq!(faults(&good), [""; 0]);
+        assert_eq!(violations(&good), [""; 0]);
         for bad in [
             package("stage-02-queue", "stages/02-tasks", &[]),
             package("stage-02-queue", "stages/2-queue", &[]),
@@ -200,7 +200,7 @@ mod tests {
             package("stage-03-queue", "stages/03-queue", &[]),
             package("stage-01-queue", "stages/01-queue", &[]),
         ] {
-            assert!(!faults(&[one.clone(), bad.clone()]).is_empty(), "{bad:?}");
+            assert!(!violations(&[one.clone(), bad.clone()]).is_empty(), "{bad:?}");
         }
     }
 
@@ -215,9 +215,9 @@ mod tests {
 
     #[test]
     fn a_file_that_does_not_introduce_itself_is_found() {
-        assert_eq!(opening_fault("//! What it is.\n"), None);
+        assert_eq!(opening_violation("//! What it is.\n"), None);
         for bad in ["", "use a;\n", "// What it is.\n", "//!\n//! Later.\n", "\n//! Late.\n"] {
-            assert!(opening_fault(bad).is_some(), "{bad:?}");
+            assert!(opening_violation(bad).is_some(), "{bad:?}");
         }
     }
 
@@ -229,7 +229,7 @@ mod tests {
             "let to_do = 1; // let it be",
             "<!-- a remark -->",
         ] {
-            assert_eq!(leftover_faults(good), [""; 0]);
+            assert_eq!(leftover_violations(good), [""; 0]);
         }
         for bad in [
             concat!("// TO", "DO later"),
@@ -240,7 +240,7 @@ mod tests {
             "//include!(\"x.rs\");",
             "<!-- {{#include ../x.rs:page}} -->",
         ] {
-            assert_eq!(leftover_faults(bad).len(), 1, "{bad}");
+            assert_eq!(leftover_violations(bad).len(), 1, "{bad}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What a stage exports, as one text that can be compared: the names in its `lib.rs`, each with its
-//! signature, without bodies and without what is private.
+//! The exports of a stage, as one text that can be compared: the names in its `lib.rs`, each with
+//! its signature, without bodies and private items.
 //!
-//! It reads syntax and resolves nothing but the stage's own modules: a type of another crate stands
-//! there as the source has it, and what is implemented for such a type is not listed.
+//! It reads syntax and resolves nothing but the stage's own modules: a type of another crate is
+//! listed as in the source, and implementations for such a type are not listed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use syn::{Attribute, Fields, FieldsNamed, ImplItem, Item, TraitItem, UseTree, Visibility};
 
-/// Modules by their names, joined by `::`; that of the crate is the empty one.
+/// Modules by their paths, joined by `::`; that of the crate is empty.
 type Modules = BTreeMap<String, Vec<Item>>;
 
 /// The exported items of the crate with its sources in `directory`, as Rust.
 ///
 /// # Errors
 ///
-/// When a source cannot be read or is no Rust, or an exported name is nowhere defined.
+/// When a source cannot be read or parsed, or an exported name is not defined.
 pub fn interface(dir: &Path) -> anyhow::Result<String> {
     let mut modules = Modules::new();
     read(&dir.join("lib.rs"), dir, "", &mut modules)?;
@@ -34,7 +34,7 @@ pub fn interface(dir: &Path) -> anyhow::Result<String> {
     Ok(prettyplease::unparse(&syn::File { shebang: None, attrs: Vec::new(), items }))
 }
 
-/// Reads a file and the files of its modules, which lie in `directory`.
+/// Reads a file and the files of its modules, which are in `directory`.
 fn read(file: &Path, dir: &Path, name: &str, modules: &mut Modules) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let parsed = syn::parse_file(&text).with_context(|| file.display().to_string())?;
@@ -61,7 +61,7 @@ fn joined(module: &str, name: &str) -> String {
     if module.is_empty() { name.to_owned() } else { format!("{module}::{name}") }
 }
 
-/// Puts what `item` of `module` exports into `exported`.
+/// Adds the exports of `item` of `module` to `exported`.
 fn export(
     item: &Item,
     module: &str,
@@ -88,7 +88,7 @@ fn export(
     Ok(())
 }
 
-/// The paths that a `use` names, each with the name that it gets.
+/// The paths of a `use`, each with its local name.
 fn leaves(tree: &UseTree) -> Vec<(String, String)> {
     match tree {
         UseTree::Path(path) => {
@@ -103,7 +103,7 @@ fn leaves(tree: &UseTree) -> Vec<(String, String)> {
     }
 }
 
-/// The definition of `path`, seen from `module`, through the imports on its way.
+/// The definition of `path` in `module`, through its imports.
 fn find(path: &str, module: &str, modules: &Modules) -> Option<Item> {
     let path = path.strip_prefix("crate::").unwrap_or(path);
     let (of, name) = path.rsplit_once("::").unwrap_or(("", path));
@@ -126,7 +126,7 @@ fn find(path: &str, module: &str, modules: &Modules) -> Option<Item> {
     None
 }
 
-/// An item's name and what others see of it, if they do.
+/// The name and the public form of an item, if it is public.
 fn public(item: &Item) -> Option<(String, Item)> {
     let mut item = item.clone();
     let (ident, vis, attrs) = match &mut item {
@@ -180,7 +180,7 @@ fn without_body(item: &mut TraitItem) {
     }
 }
 
-/// What is implemented for the type `name`: its public functions, and the names of traits.
+/// The implementations for the type `name`: its public functions, and the names of traits.
 fn implementations(name: &str, modules: &Modules) -> Vec<Item> {
     let mut found: Vec<(String, Item)> = Vec::new();
     for item in modules.values().flatten() {

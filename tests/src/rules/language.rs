@@ -109,7 +109,8 @@ impl BannedList {
         for (line, place, text) in fragments {
             let text = self.without_exceptions(path, &text);
             // In code, an identifier is searched in its words as well.
-            let words = (place == Place::Code).then(|| words(&text));
+            let words =
+                (place == Place::Code).then(|| self.without_exceptions(path, &words(&text)));
             for rule in self.rules.iter().filter(|rule| rule.places.contains(&place)) {
                 let found = rule.pattern.find(&text);
                 let found = found.or_else(|| rule.pattern.find(words.as_deref()?));
@@ -224,6 +225,12 @@ mod tests {
         assert_eq!(violations("tests/a.rs", "// a wobble board"), [""; 0]);
         assert_eq!(violations("stages/a.rs", "// a wobble board").len(), 1);
         assert_eq!(violations("tests/a.rs", "// a wobble board wobbles").len(), 1);
+    }
+
+    #[test]
+    fn an_exception_applies_to_the_words_of_an_identifier() {
+        assert_eq!(violations("tests/a.rs", "enum A { WobbleBoard, wobble_board }"), [""; 0]);
+        assert_eq!(violations("tests/a.rs", "enum A { WobbleBoat }").len(), 1);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! A client of the stages' HTTP API, with kept-alive connections.
 //!
-//! Stage 1 knows one request and answers `{"output", "error"}`; from stage 2 on an answer is an
-//! evaluation. A [`Client`] is made for a stage's number and hides the difference as far as it can
-//! be hidden: what stage 1 cannot say is `None` here.
+//! Stage 1 has one request and responds with `{"output", "error"}`; from stage 2 on a response is
+//! an evaluation. A [`Client`] is created for a stage's number and hides the difference as far as
+//! possible: what stage 1 does not report is `None` here.
+//!
+//! It returns errors, typed evaluations and retries; tests use [`harness::Client`], which panics.
 
 use std::time::Duration;
 
@@ -13,21 +15,21 @@ use serde::{Deserialize, Serialize};
 use shared::{Evaluation, Outcome};
 use tokio::time::{Instant, sleep};
 
-/// How long one request may take, whatever it asks for.
-const REQUEST_WITHIN: Duration = Duration::from_mins(2);
-/// What one request asks the server to wait, in seconds.
-const PREFER_WAIT: u64 = 60;
-/// How often an evaluation is looked at that outlasted the wait.
-const POLL: Duration = Duration::from_millis(200);
-/// How long a full queue is waited for before that counts as a failure.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// How long any request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
+/// The `Prefer: wait` of a request, in seconds.
+const PREFER_WAIT_SECONDS: u64 = 60;
+/// How often an evaluation is polled that takes longer than that.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How long a full queue is retried before it counts as a failure.
+const QUEUE_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What to evaluate.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Program {
     /// Python source.
     pub code: String,
-    /// Control-clock limit in seconds; the stage's default when absent.
+    /// Wall-clock limit in seconds; the stage's default when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<f64>,
     /// Memory limit in bytes; the stage's default when absent.
@@ -42,7 +44,7 @@ impl Program {
     }
 }
 
-/// How a program ended, as far as the stage can say it.
+/// How a program ended, as far as the stage reports it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// Of stage 1.
@@ -51,18 +53,18 @@ pub enum Answer {
     Evaluation(Box<Evaluation>),
 }
 
-/// All that stage 1 says.
+/// The response of stage 1.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plain {
     /// What the program printed.
     pub output: String,
-    /// What went wrong, or what the program wrote to standard error; empty when nothing did.
+    /// The error, or the program's standard error; empty when there is none.
     pub error: String,
 }
 
 impl Answer {
-    /// What the program printed, as far as it was kept.
+    /// What the program printed, as far as it was retained.
     pub fn stdout(&self) -> &str {
         match self {
             Self::Plain(plain) => &plain.output,
@@ -70,7 +72,7 @@ impl Answer {
         }
     }
 
-    /// How it ended. Stage 1 does not say.
+    /// How it ended. Stage 1 does not report it.
     pub fn outcome(&self) -> Option<Outcome> {
         match self {
             Self::Plain(_) => None,
@@ -78,7 +80,7 @@ impl Answer {
         }
     }
 
-    /// The program's own exit code. Stage 1 does not say.
+    /// The program's own exit code. Stage 1 does not report it.
     pub fn exit_code(&self) -> Option<i32> {
         match self {
             Self::Plain(_) => None,
@@ -88,7 +90,7 @@ impl Answer {
 
     /// One line on how it ended, for a person.
     pub fn summary(&self) -> String {
-        let (how, said) = match self {
+        let (how, text) = match self {
             Self::Plain(plain) => (String::new(), plain.error.as_str()),
             Self::Evaluation(evaluation) => {
                 let outcome = evaluation.outcome.map_or("not ended", Outcome::as_str);
@@ -97,7 +99,7 @@ impl Answer {
                 (format!("{outcome}{code}"), error)
             }
         };
-        let last = said.trim_end().lines().next_back().unwrap_or_default();
+        let last = text.trim_end().lines().next_back().unwrap_or_default();
         let last: String = last.chars().filter(|c| !c.is_control()).take(120).collect();
         [how, last].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
     }
@@ -112,7 +114,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the server at `base`, which speaks as stage number `stage` does.
+    /// A client of the server at `base`, which has the API of stage number `stage`.
     ///
     /// # Errors
     ///
@@ -123,8 +125,8 @@ impl Client {
             bail!("{base:?} is not the address of a stage; give one such as http://127.0.0.1:8005");
         }
         let http = reqwest::Client::builder()
-            .timeout(REQUEST_WITHIN)
-            // A stage is on this machine. A proxy from the environment has no business in between.
+            .timeout(REQUEST_TIMEOUT)
+            // A stage is on this machine: a proxy from the environment must not come in between.
             .no_proxy()
             .tcp_nodelay(true)
             .build()
@@ -137,23 +139,23 @@ impl Client {
         self.http.request(method, format!("{}{path}", self.base))
     }
 
-    /// Submits `program` and waits until it has ended. A full queue is tried again.
+    /// Submits `program` and waits until it has ended. A full queue is retried.
     ///
     /// # Errors
     ///
-    /// When the server cannot be reached, refuses the program or does not keep to its API. How the
+    /// When the server cannot be reached, rejects the program or violates its API. How the
     /// program itself ends is never an error.
     pub async fn evaluate(&self, program: &Program) -> Result<Answer> {
         if self.stage == 1 {
             let request = self.request(Method::POST, "/eval").json(program);
             return Ok(Answer::Plain(send(request).await?));
         }
-        let evaluation = self.submit(program, PREFER_WAIT).await?;
+        let evaluation = self.submit(program, PREFER_WAIT_SECONDS).await?;
         Ok(Answer::Evaluation(Box::new(self.finished(evaluation).await?)))
     }
 
-    /// Submits `program` and asks the server to wait at most so many seconds for its end. A full
-    /// queue is tried again.
+    /// Submits `program` and waits on the server for at most `wait` seconds. A full queue is
+    /// retried.
     ///
     /// # Errors
     ///
@@ -165,8 +167,9 @@ impl Client {
             if wait > 0 {
                 request = request.header("Prefer", format!("wait={wait}"));
             }
-            let response = request.send().await.context("the server did not answer")?;
-            if response.status() != StatusCode::SERVICE_UNAVAILABLE || started.elapsed() > PATIENCE
+            let response = request.send().await.context("the server did not respond")?;
+            if response.status() != StatusCode::SERVICE_UNAVAILABLE
+                || started.elapsed() > QUEUE_TIMEOUT
             {
                 return parse(response).await;
             }
@@ -190,7 +193,7 @@ impl Client {
     /// As for [`Client::evaluate`].
     pub async fn finished(&self, mut evaluation: Evaluation) -> Result<Evaluation> {
         while !evaluation.status.is_final() {
-            sleep(POLL).await;
+            sleep(POLL_INTERVAL).await;
             let path = format!("/eval/{}", evaluation.id);
             evaluation = send(self.request(Method::GET, &path)).await?;
         }
@@ -199,7 +202,7 @@ impl Client {
 }
 
 async fn send<T: for<'de> Deserialize<'de>>(request: RequestBuilder) -> Result<T> {
-    parse(request.send().await.context("the server did not answer")?).await
+    parse(request.send().await.context("the server did not respond")?).await
 }
 
 fn retry_after(response: &Response) -> Duration {
@@ -210,13 +213,12 @@ fn retry_after(response: &Response) -> Duration {
 
 async fn parse<T: for<'de> Deserialize<'de>>(response: Response) -> Result<T> {
     let (status, url) = (response.status(), response.url().clone());
-    let body = response.bytes().await.with_context(|| format!("{url} broke its answer off"))?;
+    let body = response.bytes().await.with_context(|| format!("{url} aborted its response"))?;
     let quoted = || String::from_utf8_lossy(&body).chars().take(500).collect::<String>();
     if !status.is_success() {
-        bail!("{url} answered {status}: {}", quoted());
+        bail!("{url} responded with {status}: {}", quoted());
     }
-    serde_json::from_slice(&body)
-        .with_context(|| format!("{url} answered, against its API: {}", quoted()))
+    serde_json::from_slice(&body).with_context(|| format!("{url} violated its API: {}", quoted()))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Durations, and what can be read off them.
+//! Durations: percentiles, units and rates.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use serde::Serialize;
 /// of two.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Latency {
-    /// Half took at most so long.
+    /// The median.
     pub p50: f64,
-    /// Nine of ten took at most so long.
+    /// The 90th percentile.
     pub p90: f64,
-    /// 95 of 100 took at most so long.
+    /// The 95th percentile.
     pub p95: f64,
-    /// 99 of 100 took at most so long.
+    /// The 99th percentile.
     pub p99: f64,
-    /// The longest.
+    /// The maximum.
     pub max: f64,
 }
 
@@ -31,28 +31,28 @@ impl Latency {
     }
 }
 
-/// The smallest value that at least `percent` of 100 are not above.
+/// The smallest value that is not below `percent` % of the samples.
 fn nearest_rank(sorted: &[Duration], percent: usize) -> Duration {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or_default()
 }
 
-/// Milliseconds with two digits behind the point: more would be noise.
+/// Milliseconds with two decimals: more would be noise.
 pub fn millis(duration: Duration) -> f64 {
     hundredths(duration.as_secs_f64() * 1000.0)
 }
 
-/// The number with two digits behind the point.
+/// The number with two decimals.
 pub fn hundredths(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
 }
 
-/// Milliseconds for a column of a table: a tenth is told only where it can mean something.
+/// Milliseconds for a column of a table, with one decimal below a second.
 pub fn column(millis: f64) -> String {
     if millis < 1000.0 { format!("{millis:.1}") } else { format!("{millis:.0}") }
 }
 
-/// How many of `count` there were in a second, with one digit behind the point.
+/// `count` per second, with one decimal.
 pub fn per_second(count: usize, elapsed: Duration) -> f64 {
     let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     (count / elapsed.as_secs_f64().max(f64::EPSILON) * 10.0).round() / 10.0

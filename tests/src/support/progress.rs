@@ -1,10 +1,10 @@
-//! Progress, for a person who waits.
+//! Progress bars and phases.
 
 use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar on standard error, and nothing at all when that is not a terminal.
+/// A bar on standard error; hidden when that is not a terminal.
 pub fn bar(length: usize, what: &str) -> ProgressBar {
     let template = "{prefix:<24} [{bar:32}] {pos}/{len}  {msg}";
     let style = ProgressStyle::with_template(template)
@@ -15,8 +15,8 @@ pub fn bar(length: usize, what: &str) -> ProgressBar {
     ProgressBar::new(length).with_style(style).with_prefix(what.to_owned())
 }
 
-/// Says on standard error what comes now, when nobody sees a bar: an hour in a log without a line
-/// looks like something that hangs.
+/// Prints the phase on standard error when there is no bar: a log without a line for an hour looks
+/// like a process that hangs.
 pub fn phase(what: &str) {
     if !std::io::stderr().is_terminal() {
         eprintln!("{what}");

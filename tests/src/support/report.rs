@@ -1,5 +1,4 @@
-//! What a command has to say in the end: a table for a person or JSON for a program, both on
-//! standard output, and whether all is as promised.
+//! The report of a command, a table or JSON on standard output, and whether it passed.
 
 use anyhow::{Context as _, Result};
 use comfy_table::{
@@ -9,13 +8,13 @@ use serde::Serialize;
 
 use crate::attack::verdict::Verdict;
 
-/// How a command ended that did its work.
+/// The result of a command that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Status {
-    /// Everything is as promised.
+    /// Everything passed.
     Pass,
-    /// Something is not; the report says what.
+    /// Something failed, which the report shows.
     Fail,
 }
 
@@ -26,11 +25,11 @@ impl Status {
     }
 }
 
-/// One line, below the header: most of what a terminal shows should be the numbers.
+/// One line below the header, and no other borders.
 const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// A table that fits 80 columns; all columns but the first are numbers and stand to the right.
+/// A table that fits 80 columns; all columns but the first are numbers, aligned right.
 pub fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(STYLE).set_header(header);
@@ -44,7 +43,7 @@ pub fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-/// A table of words, which all stand to the left.
+/// A table of words, aligned left.
 pub fn words<const N: usize>(header: [&str; N]) -> Table {
     let mut table = table(header);
     for column in table.column_iter_mut() {
@@ -53,14 +52,14 @@ pub fn words<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-/// A table of short words, with a row of names in front.
+/// A table of short words with a header of names.
 pub fn grid(header: Vec<String>) -> Table {
     let mut table = Table::new();
     table.load_style(STYLE).set_header(header);
     table
 }
 
-/// The text of a cell, in a colour that says it once more where a person looks at it.
+/// The text of a cell in the colour of its verdict, unless `NO_COLOR` is set.
 pub fn painted(text: &str, verdict: &Verdict) -> Cell {
     let cell = Cell::new(text);
     if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
@@ -78,7 +77,7 @@ pub fn painted(text: &str, verdict: &Verdict) -> Cell {
 ///
 /// # Errors
 ///
-/// When it cannot be written as JSON, which no report of this crate is meant to be.
+/// When it cannot be serialised, which does not happen with the reports of this crate.
 pub fn json(report: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(report).context("cannot write the report as JSON")?;
     println!("{text}");

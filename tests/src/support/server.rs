@@ -20,13 +20,14 @@ pub struct Launch {
     wrapper: Vec<OsString>,
     arguments: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
+    kill_on_drop: bool,
 }
 
 impl Launch {
     /// `stage` with its defaults, on a free port of the loopback interface.
     pub fn new(stage: &Stage) -> Self {
         let (wrapper, arguments, variables) = Default::default();
-        Self { stage: stage.clone(), wrapper, arguments, variables }
+        Self { stage: stage.clone(), wrapper, arguments, variables, kill_on_drop: false }
     }
 
     /// Starts it by another program, which gets the stage's command line after its own arguments.
@@ -51,6 +52,13 @@ impl Launch {
         self
     }
 
+    /// Dropping the server kills it at once, with everything that it started: for a jail.
+    #[must_use]
+    pub fn kill_on_drop(mut self) -> Self {
+        self.kill_on_drop = true;
+        self
+    }
+
     /// Builds it, starts it, and waits until it listens.
     ///
     /// # Errors
@@ -58,7 +66,7 @@ impl Launch {
     /// When it cannot be built or started, exits at once, or does not listen in time; the message
     /// has the end of its standard error.
     pub async fn start(self) -> Result<Server> {
-        let Self { stage, wrapper, arguments, variables } = self;
+        let Self { stage, wrapper, arguments, variables, kill_on_drop } = self;
         let number = stage.number;
         // Building may take a minute, and waiting for the first line blocks.
         spawn_blocking(move || {
@@ -66,6 +74,7 @@ impl Launch {
             let launch = variables
                 .into_iter()
                 .fold(launch.args(arguments), |launch, (name, value)| launch.env(name, value));
+            let launch = if kill_on_drop { launch.kill_on_drop() } else { launch };
             Ok(Server { number, inner: launch.try_start()? })
         })
         .await?

@@ -1,7 +1,7 @@
 //! The stages, found by their names, and their binaries, built when they are missing or stale.
 //!
-//! A workspace member called `stage-NN-something` is stage NN; that is all the registration there
-//! is. The binary is taken from the profile that the ladder itself was built with.
+//! A workspace member called `stage-NN-something` is stage NN; there is no other
+//! registration. The binary is that of the profile with which the ladder itself was built.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,11 +19,11 @@ pub struct Stage {
     pub name: String,
     /// The package's directory.
     pub dir: PathBuf,
-    /// Where cargo puts the binary.
+    /// The path of the binary.
     binary: PathBuf,
 }
 
-/// The number in a package's name, when it is that of a stage.
+/// The number in the name of a stage's package; None for other packages.
 pub fn number_of(package: &str) -> Option<u16> {
     let (number, name) = package.strip_prefix("stage-")?.split_once('-')?;
     let two_digits = number.len() == 2 && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -34,10 +34,10 @@ pub fn number_of(package: &str) -> Option<u16> {
 ///
 /// # Errors
 ///
-/// When cargo does not answer.
+/// When cargo fails.
 pub fn all() -> Result<Vec<Stage>> {
     let workspace = Workspace::load()?;
-    let exe = std::env::current_exe().context("cannot tell where this program lies")?;
+    let exe = std::env::current_exe().context("cannot find the path of this program")?;
     let profile = profile_dir(&exe, &workspace.target);
     let mut stages: Vec<_> = workspace
         .packages
@@ -57,7 +57,7 @@ pub fn all() -> Result<Vec<Stage>> {
 ///
 /// # Errors
 ///
-/// When there is none; the message lists those that there are.
+/// When there is none; the message lists the existing ones.
 pub fn find(number: u16) -> Result<Stage> {
     let stages = all()?;
     let known: Vec<_> = stages.iter().map(|stage| stage.number.to_string()).collect();
@@ -67,11 +67,12 @@ pub fn find(number: u16) -> Result<Stage> {
 }
 
 impl Stage {
-    /// The path of the stage's binary, after it was built if it is not there or older than its code.
+    /// The path of the stage's binary, which is built first if it is missing or older than its
+    /// code.
     ///
     /// # Errors
     ///
-    /// When cargo cannot build it. What the compiler says goes to our own standard error.
+    /// When cargo cannot build it. The output of the compiler goes to standard error.
     pub fn binary(&self) -> Result<&Path> {
         if is_current(&self.binary) {
             return Ok(&self.binary);
@@ -86,7 +87,7 @@ impl Stage {
         }
         let status = build.status().context("cannot run cargo to build the stage")?;
         if !status.success() {
-            bail!("{} does not build; see above for what the compiler says", self.name);
+            bail!("{} does not build; the output of the compiler is above", self.name);
         }
         if !self.binary.is_file() {
             bail!("cargo built {}, but not as {}", self.name, self.binary.display());
@@ -95,7 +96,7 @@ impl Stage {
     }
 }
 
-/// `target/PROFILE` for a program that lies in it (the ladder) or in its `deps` (a test).
+/// `target/PROFILE` for a program in it (the ladder) or in its `deps` (a test).
 fn profile_dir(exe: &Path, target: &Path) -> PathBuf {
     let mut dir = exe.parent().unwrap_or(exe);
     if dir.ends_with("deps") {
@@ -104,10 +105,10 @@ fn profile_dir(exe: &Path, target: &Path) -> PathBuf {
     if dir.starts_with(target) { dir.to_owned() } else { target.join("debug") }
 }
 
-/// Whether `binary` is there and no file that it was made of is newer, by cargo's own list of them.
+/// Whether `binary` exists and none of its sources is newer, by cargo's dep-info file.
 ///
-/// An attack on yesterday's stage would tell nothing about today's. A touched file costs one
-/// needless question to cargo, no more.
+/// An attack on an old binary would prove nothing. A touched source costs one unnecessary call of
+/// cargo, no more.
 fn is_current(binary: &Path) -> bool {
     let changed = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
     let list = std::fs::read_to_string(binary.with_extension("d")).unwrap_or_default();
@@ -168,7 +169,7 @@ mod tests {
         let [binary, source] = ["stage-02-x", "with space.rs"].map(|name| dir.path().join(name));
         std::fs::write(&source, "").unwrap();
         std::fs::write(&binary, "").unwrap();
-        assert!(!is_current(&binary), "without a list of sources nothing is known");
+        assert!(!is_current(&binary), "without dep-info a binary is stale");
         let line = |path: &Path| path.display().to_string().replace(' ', "\\ ");
         let list = format!("{}: {}\n", line(&binary), line(&source));
         std::fs::write(binary.with_extension("d"), list).unwrap();

@@ -18,14 +18,14 @@ pub struct Target {
     pub url: Option<String>,
 }
 
-/// A stage that can be talked to.
+/// A running stage, and a client for it.
 #[derive(Debug)]
 pub struct Session {
-    /// Speaks its API.
+    /// A client of its API.
     pub client: Client,
     /// The package's name.
     pub name: String,
-    /// The server, when it is ours to stop.
+    /// The server, if this command started it.
     pub server: Option<Server>,
 }
 
@@ -49,13 +49,13 @@ impl Target {
 }
 
 impl Session {
-    /// Stops the server if it is ours.
+    /// Stops the server if this command started it.
     ///
     /// # Errors
     ///
     /// When it does not stop in order.
     pub async fn close(self) -> Result<()> {
-        // Kept-alive connections are idle now; closing them first spares the server its patience.
+        // Idle connections are closed first, so that the server does not wait for them.
         drop(self.client);
         match self.server {
             Some(server) => server.stop().await,

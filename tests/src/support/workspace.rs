@@ -1,8 +1,7 @@
-//! What cargo knows about this workspace: its packages and what each depends on.
+//! The packages of this workspace and their dependencies, by `cargo metadata`.
 //!
-//! Everything that the ladder says about stages starts here, so nothing lists them by hand. Only
-//! what is declared is read (`--no-deps`): a rule that holds for each package's own declarations
-//! holds for everything that they lead to.
+//! The list of stages comes from here, so it is not maintained by hand. Only direct dependencies
+//! are read (`--no-deps`): a rule that holds for each of them holds for the indirect ones.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ pub struct Workspace {
     /// The directory of the root manifest.
     #[serde(rename = "workspace_root")]
     pub root: PathBuf,
-    /// Where cargo puts what it builds.
+    /// The target directory.
     #[serde(rename = "target_directory")]
     pub target: PathBuf,
 }
@@ -31,14 +30,14 @@ pub struct Package {
     pub name: String,
     /// Its `Cargo.toml`.
     pub manifest_path: PathBuf,
-    /// What it declares, of every kind.
+    /// Its dependencies, of every kind.
     pub dependencies: Vec<Dependency>,
 }
 
 /// One line under `[dependencies]` or its siblings.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Dependency {
-    /// The package's name, whatever it is renamed to.
+    /// The package's name, even when it is renamed.
     pub name: String,
     /// None for a normal dependency, else `dev` or `build`.
     pub kind: Option<String>,
@@ -52,11 +51,11 @@ impl Package {
 }
 
 impl Workspace {
-    /// Asks cargo.
+    /// Runs `cargo metadata`.
     ///
     /// # Errors
     ///
-    /// When cargo cannot be run or does not accept a manifest; the message has cargo's own.
+    /// When cargo cannot be run or rejects a manifest; the message contains cargo's own.
     pub fn load() -> Result<Self> {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
         let output = Command::new(cargo())
@@ -64,15 +63,15 @@ impl Workspace {
             .arg("--manifest-path")
             .arg(&manifest)
             .output()
-            .context("cannot run cargo, which knows where the stages are; is it on the PATH?")?;
+            .context("cannot run cargo, which lists the stages; is it on the PATH?")?;
         if !output.status.success() {
             bail!("cargo metadata failed:\n{}", String::from_utf8_lossy(&output.stderr).trim());
         }
-        serde_json::from_slice(&output.stdout).context("cargo metadata printed something else")
+        serde_json::from_slice(&output.stdout).context("cargo metadata printed no valid JSON")
     }
 }
 
-/// The cargo that started us, or else the one on the PATH.
+/// The cargo that started this process, or else the one on the PATH.
 pub(crate) fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }

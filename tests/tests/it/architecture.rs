@@ -1,6 +1,5 @@
-//! The rules of the house, held over the workspace as it is: what may import what, how long a file
-//! may be, and what every file must have. The rules themselves, and bad examples of each, are in
-//! `ladder::rules::architecture`.
+//! The architecture rules, applied to this workspace: imports, lengths of files, what every file
+//! must have. The rules themselves, and bad examples of each, are in `ladder::rules::architecture`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,20 +8,20 @@ use ladder::support::stages::{self, number_of};
 use ladder::support::workspace::Workspace;
 
 // ANCHOR: budgets
-/// The wiring of a stage fits one screen: what does not is a layer, and belongs in a module.
+/// Lines of a `main.rs`: the wiring of a stage fits one screen, everything else is a layer.
 const MAIN_LINES: usize = 60;
-/// What a newcomer reads from top to bottom before anything else.
+/// Lines of stage 1, which a newcomer reads from top to bottom before anything else.
 const STAGE_ONE_LINES: usize = 110;
-/// All that stage 1 may stand on.
+/// The only dependencies of stage 1.
 const STAGE_ONE_USES: [&str; 6] =
     ["bytes", "http-body-util", "hyper", "hyper-util", "serde_json", "tokio"];
-/// Code in `shared`, without comments, blanks and tests. Everybody has to read it before anything
-/// else makes sense, so that it grows only when three stages need the same thing.
-const SHARED_CODE_LINES: usize = 1650;
-/// Longer, and a file holds more than one idea.
+/// Lines of code in `shared`, without comments, blank lines and tests. Every reader needs it first,
+/// so it grows only when three stages need the same thing.
+const SHARED_CODE_LINES: usize = 1800;
+/// Lines of a file: a longer one has more than one idea.
 const FILE_LINES: usize = 350;
 // ANCHOR_END: budgets
-/// Files that are longer all the same, each with the reason.
+/// Files that are longer nevertheless, each with the reason.
 const LONG_FILES: [(&str, &str); 0] = [];
 
 fn workspace() -> Workspace {
@@ -55,40 +54,40 @@ fn all_files(endings: &[&str]) -> Vec<(String, String)> {
     let workspace = workspace();
     let found = files(&workspace, &workspace.root, endings);
     // A walk that finds nothing would pass every test below.
-    assert!(found.iter().any(|(path, _)| path == "tests/tests/architecture.rs"), "{found:?}");
+    assert!(found.iter().any(|(path, _)| path == "tests/tests/it/architecture.rs"), "{found:?}");
     found
 }
 
-fn assert_none(faults: &[String]) {
-    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+fn assert_none(violations: &[String]) {
+    assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n"));
 }
 
 #[test]
 fn imports_run_downwards_only() {
     let packages = workspace().packages;
     assert!(packages.iter().any(|package| package.name == "shared"), "{packages:?}");
-    assert_none(&architecture::import_faults(&packages));
+    assert_none(&architecture::import_violations(&packages));
 }
 
 #[test]
 fn stages_are_registered_by_their_names() {
     let workspace = workspace();
-    assert_none(&architecture::naming_faults(&workspace.packages, &workspace.root));
+    assert_none(&architecture::naming_violations(&workspace.packages, &workspace.root));
     let dirs = std::fs::read_dir(workspace.root.join("stages")).unwrap().count();
     assert_eq!(stages::all().unwrap().len(), dirs, "each directory in stages/ is a stage");
 }
 
 #[test]
 fn the_wiring_of_a_stage_fits_one_screen() {
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for stage in stages::all().unwrap().iter().filter(|stage| stage.number > 1) {
         let main = std::fs::read_to_string(stage.dir.join("src/main.rs")).unwrap();
         let lines = main.lines().count();
         if lines > MAIN_LINES {
-            faults.push(format!("{}: main.rs has {lines} lines, not {MAIN_LINES}", stage.name));
+            violations.push(format!("{}: main.rs has {lines} lines, not {MAIN_LINES}", stage.name));
         }
     }
-    assert_none(&faults);
+    assert_none(&violations);
 }
 
 #[test]
@@ -106,39 +105,40 @@ fn stage_one_is_one_short_file_on_few_crates() {
         .map(|dependency| dependency.name.as_str())
         .filter(|name| !STAGE_ONE_USES.contains(name))
         .collect();
-    assert!(surplus.is_empty(), "stage 1 stands on {surplus:?} too");
+    assert!(surplus.is_empty(), "stage 1 also depends on {surplus:?}");
 }
 
 #[test]
 fn shared_stays_small() {
     let workspace = workspace();
     let sources = files(&workspace, &workspace.root.join("shared/src"), &[".rs"]);
-    let lines: usize = sources.iter().map(|(_, source)| architecture::code_lines(source)).sum();
+    let sources = sources.iter().filter(|(path, _)| !path.ends_with("tests.rs"));
+    let lines: usize = sources.map(|(_, source)| architecture::code_lines(source)).sum();
     assert!((500..=SHARED_CODE_LINES).contains(&lines), "{lines} lines of code in shared");
 }
 
 #[test]
 fn every_file_says_first_what_it_is() {
-    let faults: Vec<_> = all_files(&[".rs"])
+    let violations: Vec<_> = all_files(&[".rs"])
         .into_iter()
         .filter_map(|(path, source)| {
-            Some(format!("{path} {}", architecture::opening_fault(&source)?))
+            Some(format!("{path} {}", architecture::opening_violation(&source)?))
         })
         .collect();
-    assert_none(&faults);
+    assert_none(&violations);
 }
 
 #[test]
 fn nothing_unfinished_is_left_over() {
     let found = |(path, source): (String, String)| {
-        let faults = architecture::leftover_faults(&source);
-        faults.into_iter().map(move |error| format!("{path}: {error}")).collect::<Vec<_>>()
+        let violations = architecture::leftover_violations(&source);
+        violations.into_iter().map(move |error| format!("{path}: {error}")).collect::<Vec<_>>()
     };
-    let faults: Vec<_> = all_files(&[".rs", ".sh", ".py", ".js", ".ts", ".md", ".toml"])
+    let violations: Vec<_> = all_files(&[".rs", ".sh", ".py", ".js", ".ts", ".md", ".toml"])
         .into_iter()
         .flat_map(found)
         .collect();
-    assert_none(&faults);
+    assert_none(&violations);
 }
 
 #[test]
@@ -149,17 +149,17 @@ fn files_stay_short() {
         .map(|(path, source)| (PathBuf::from(path), source.lines().count()))
         .filter(|(_, lines)| *lines > FILE_LINES)
         .collect();
-    let listed = |path: &Path| LONG_FILES.iter().any(|(known, _)| path == Path::new(known));
-    let mut faults: Vec<_> = long
+    let http_probe = |path: &Path| LONG_FILES.iter().any(|(known, _)| path == Path::new(known));
+    let mut violations: Vec<_> = long
         .iter()
-        .filter(|(path, _)| !listed(path))
+        .filter(|(path, _)| !http_probe(path))
         .map(|(path, lines)| format!("{} has {lines} lines, not {FILE_LINES}", path.display()))
         .collect();
     for (known, reason) in LONG_FILES {
         assert!(!reason.is_empty(), "{known} is listed without a reason");
         if !long.iter().any(|(path, _)| path == Path::new(known)) {
-            faults.push(format!("{known} is listed as long, and is not"));
+            violations.push(format!("{known} is listed as long, and is not"));
         }
     }
-    assert_none(&faults);
+    assert_none(&violations);
 }

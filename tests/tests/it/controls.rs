@@ -1,9 +1,10 @@
-//! What proves of a probe that it could escape, where no stage lets it: the entries of
-//! `tests/probes/controls.toml`.
+//! Positive controls: probes that escape on no stage must be able to escape somewhere. These are
+//! the entries of `tests/probes/controls.toml`.
 //!
-//! For attacks on the platform that is the vulnerable server (`tests/controls/vulnerable_server.py`), a server with the
-//! faults that they look for. For attacks on a grader in the same process it is one that believes an
-//! exit code. A probe that escapes nowhere, not even here, would look contained on anything.
+//! Attacks on the platform escape on the vulnerable server (`tests/controls/vulnerable_server.py`),
+//! which has the vulnerabilities that they look for. Attacks on a grader in the same process escape
+//! from one that trusts the exit code. A probe that cannot escape would look contained on
+//! everything.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,48 +20,49 @@ use ladder::support::client::Program;
 use ladder::support::server::Launch;
 use ladder::support::stages;
 
-/// The vulnerable server stands in the place of the first stage that has all that is attacked: streams too.
+/// The vulnerable server takes the place of the first stage with every attacked feature, streams
+/// included.
 const STAGE: u16 = 3;
-/// How many vulnerable servers there are at one moment. Most of their time is waiting.
+/// How many vulnerable servers run at the same time. They mostly wait.
 const MAX_CONCURRENT: usize = 4;
 
-/// Probes, and faults of the vulnerable server that each of them has to find. A probe that judges by two
-/// things has two lines.
-const PUSHED_OVER: [(&str, &str); 29] = [
-    ("platform/boundless-limits", "takes-anything"),
-    ("platform/cancel-race", "forgets-cancels"),
-    ("platform/cancel-twice", "contradicts"),
-    ("platform/cancel-twice", "forgets-cancels"),
-    ("platform/choose-the-walls", "takes-anything"),
-    ("platform/deep-json", "falls-over"),
-    ("platform/deep-json", "takes-anything"),
-    ("platform/file-names", "takes-anything"),
-    ("platform/file-names", "writes-first"),
-    ("platform/forged-answer", "believes-output"),
-    ("platform/forged-event", "raw-events"),
-    ("platform/forged-log", "logs-raw"),
-    ("platform/forged-memory-limit", "trusts-codes"),
-    ("platform/half-closed", "one-at-a-time,waits-for-the-rest"),
-    ("platform/header-injection", "splits-headers"),
-    ("platform/idle-streams", "one-at-a-time"),
+/// Probes, and vulnerabilities with which each of them has to escape. A probe that observes two
+/// effects has two lines.
+const VULNERABLE_TO: [(&str, &str); 29] = [
+    ("platform/boundless-limits", "no-validation"),
+    ("platform/cancel-race", "ignores-cancel"),
+    ("platform/cancel-twice", "second-cancel-fails"),
+    ("platform/cancel-twice", "ignores-cancel"),
+    ("platform/choose-the-walls", "no-validation"),
+    ("platform/deep-json", "crashes-on-nesting"),
+    ("platform/deep-json", "no-validation"),
+    ("platform/file-names", "no-validation"),
+    ("platform/file-names", "writes-before-checks"),
+    ("platform/forged-answer", "trusts-output"),
+    ("platform/forged-event", "unescaped-events"),
+    ("platform/forged-log", "unescaped-log"),
+    ("platform/forged-memory-limit", "trusts-exit-code"),
+    ("platform/half-closed", "serial,ignores-eof"),
+    ("platform/header-injection", "header-injection"),
+    ("platform/idle-streams", "serial"),
     ("platform/metric-labels", "labels-in-metrics"),
-    ("platform/path-traversal", "serves-files"),
-    ("platform/path-traversal", "knows-everybody"),
-    ("platform/reader-gone", "one-at-a-time"),
-    ("platform/request-smuggling", "answers-the-hidden"),
-    ("platform/silent-connections", "one-at-a-time"),
-    ("platform/telling-errors", "tells"),
-    ("platform/terminal-escapes", "logs-raw"),
-    ("platform/terminal-escapes", "raw-answers"),
-    ("platform/unknown-ids", "knows-everybody"),
-    ("platform/unread-stream", "one-at-a-time"),
-    ("platform/unread-stream", "waits-for-readers"),
-    (DEAF, "asks-politely"),
+    ("platform/path-traversal", "path-traversal"),
+    ("platform/path-traversal", "any-id-exists"),
+    ("platform/reader-gone", "serial"),
+    ("platform/request-smuggling", "request-smuggling"),
+    ("platform/silent-connections", "serial"),
+    ("platform/telling-errors", "backtrace-in-errors"),
+    ("platform/terminal-escapes", "unescaped-log"),
+    ("platform/terminal-escapes", "unescaped-json"),
+    ("platform/unknown-ids", "any-id-exists"),
+    ("platform/unread-stream", "serial"),
+    ("platform/unread-stream", "blocks-on-readers"),
+    (DEAF, "sigterm-only"),
 ];
-/// Survives all but SIGKILL.
+/// The probe that survives all signals but SIGKILL.
 const DEAF: &str = "processes/deaf-to-signals";
-/// Solutions that end their process with 0, whatever the tests below them would say.
-const WELL_ENDED: [&str; 3] =
+/// Solutions that exit with 0 before the tests below them can fail.
+const EXITS_WITH_ZERO: [&str; 3] =
     ["evaluator/exit-at-the-end", "evaluator/exit-early", "evaluator/swallow-the-assertion"];
 
 fn named(probes: &[Probe], id: &str) -> Probe {
@@ -68,70 +70,74 @@ fn named(probes: &[Probe], id: &str) -> Probe {
     found.unwrap_or_else(|| panic!("there is no probe {id}")).clone()
 }
 
-/// A testbed around a vulnerable server with these faults, and the directory that it works in.
-async fn pushover(faults: &str) -> (Testbed, tempfile::TempDir) {
+/// A testbed with a vulnerable server, and its temporary directory.
+async fn vulnerable_server(vulnerabilities: &str) -> (Testbed, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("controls/vulnerable_server.py");
-    let words = ["python3".into(), "-B".into(), script.into(), faults.into()];
+    let words = ["python3".into(), "-B".into(), script.into(), vulnerabilities.into()];
     let launch = Launch::new(&stages::find(STAGE).unwrap()).with_wrapper(words.into());
     let server = launch.env("TMPDIR", dir.path()).start().await.unwrap();
     (Testbed::around(STAGE, server).unwrap(), dir)
 }
 
-/// What becomes of `probe` on a vulnerable server with these faults.
-async fn pushed(probe: &Probe, faults: &str) -> Verdict {
-    let (testbed, _dir) = pushover(faults).await;
+/// The verdict on `probe` on a vulnerable server with these vulnerabilities.
+async fn verdict_on(probe: &Probe, vulnerabilities: &str) -> Verdict {
+    let (testbed, _dir) = vulnerable_server(vulnerabilities).await;
     let verdict = observe::run(probe, &testbed).await;
-    // One that has fallen over does not end in order, which is its fault.
+    // A server that has crashed does not stop in order, which is expected here.
     testbed.close().await.ok();
     verdict.unwrap_or_else(|error| Verdict::Error(format!("{error:#}")))
 }
 
-/// The same for each of these, at several vulnerable servers at once.
-async fn all_pushed<'a>(
+/// The same for each of these pairs, on several vulnerable servers at the same time.
+async fn verdicts_on<'a>(
     lines: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Vec<(&'a str, &'a str, Verdict)> {
     let probes = probe::all().unwrap();
-    let fired = lines.into_iter().map(|(id, faults)| {
+    let verdicts = lines.into_iter().map(|(id, vulnerabilities)| {
         let probe = named(&probes, id);
-        async move { (id, faults, pushed(&probe, faults).await) }
+        async move { (id, vulnerabilities, verdict_on(&probe, vulnerabilities).await) }
     });
-    futures_util::stream::iter(fired).buffer_unordered(MAX_CONCURRENT).collect().await
+    futures_util::stream::iter(verdicts).buffer_unordered(MAX_CONCURRENT).collect().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pushover_gives_way_to_each_probe() {
-    let mut fired = all_pushed(PUSHED_OVER).await;
-    fired.retain(|(.., verdict)| *verdict != Verdict::Escaped);
-    assert!(fired.is_empty(), "the vulnerable server withstood: {fired:#?}");
+async fn each_probe_escapes_on_the_vulnerable_server() {
+    let mut verdicts = verdicts_on(VULNERABLE_TO).await;
+    verdicts.retain(|(.., verdict)| *verdict != Verdict::Escaped);
+    assert!(verdicts.is_empty(), "contained by the vulnerable server: {verdicts:#?}");
 }
 
-/// That they escape is the work of the faults, then, and not of a server that does nothing well.
+/// So the probes escape because of the vulnerabilities, and not because the server does nothing
+/// right.
 #[tokio::test(flavor = "multi_thread")]
-async fn alone_the_pushover_without_its_faults_withstands() {
-    let ids: BTreeSet<_> = PUSHED_OVER.iter().map(|(id, _)| (*id, "")).collect();
-    let mut fired = all_pushed(ids).await;
-    fired.retain(|(.., verdict)| !matches!(verdict, Verdict::Contained(_)));
-    assert!(fired.is_empty(), "the vulnerable server gave way without a error: {fired:#?}");
+async fn alone_the_server_without_vulnerabilities_contains_each_probe() {
+    let ids: BTreeSet<_> = VULNERABLE_TO.iter().map(|(id, _)| (*id, "")).collect();
+    let mut verdicts = verdicts_on(ids).await;
+    verdicts.retain(|(.., verdict)| !matches!(verdict, Verdict::Contained(_)));
+    assert!(
+        verdicts.is_empty(),
+        "not contained by the server without vulnerabilities: {verdicts:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_hears_signals_is_gone_where_the_deaf_stays() {
+async fn a_program_that_handles_sigterm_ends_where_the_deaf_one_stays() {
     let deaf = named(&probe::all().unwrap(), DEAF);
     let code = "import time\n_LIBC.prctl(15, NAME.encode(), 0, 0, 0)\ntime.sleep(60)\n";
     let hearing = Probe { header: deaf.header, body: Body::Program(code.to_owned()) };
-    let verdict = pushed(&hearing, "asks-politely").await;
+    let verdict = verdict_on(&hearing, "sigterm-only").await;
     assert_eq!(verdict, Verdict::Contained(By::TimeLimit), "SIGTERM was not sent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grader_that_believes_the_exit_code_is_deceived() {
+async fn a_grader_that_trusts_the_exit_code_is_deceived() {
     let probes = probe::all().unwrap();
     let testbed = Testbed::open(&stages::find(2).unwrap()).await.unwrap();
     let honest = "def double(number):\n    return number\nassert double(21) == 42\n";
     let answer = testbed.client.evaluate(&Program::new(honest)).await.unwrap();
-    assert_eq!(answer.exit_code(), Some(1), "it has to see a failure that nobody hides");
-    for id in WELL_ENDED {
+    assert_eq!(answer.exit_code(), Some(1), "an honest failure must be detected");
+    for id in EXITS_WITH_ZERO {
         let probe = named(&probes, id);
         let Body::Program(code) = &probe.body else { panic!("{id} is no program") };
         let (solution, tests) = split_pair(code).unwrap();
@@ -147,16 +153,16 @@ async fn a_grader_that_believes_the_exit_code_is_deceived() {
 #[test]
 fn every_control_is_tested_here_and_says_where() {
     let controls = Expectations::load().unwrap().controls;
-    let listed: BTreeSet<_> = controls.iter().map(|control| control.probe.as_str()).collect();
-    assert_eq!(listed.len(), controls.len(), "a probe is listed twice");
-    let pushed: BTreeSet<_> = PUSHED_OVER.iter().map(|(id, _)| *id).collect();
-    let tested: BTreeSet<_> = pushed.iter().copied().chain(WELL_ENDED).collect();
-    assert_eq!(listed, tested, "controls.toml (left) lists others than are tested here (right)");
+    let http_probe: BTreeSet<_> = controls.iter().map(|control| control.probe.as_str()).collect();
+    assert_eq!(http_probe.len(), controls.len(), "a probe is listed twice");
+    let verdict_on: BTreeSet<_> = VULNERABLE_TO.iter().map(|(id, _)| *id).collect();
+    let tested: BTreeSet<_> = verdict_on.iter().copied().chain(EXITS_WITH_ZERO).collect();
+    assert_eq!(http_probe, tested, "controls.toml (left) and the tests here (right) differ");
     for control in controls {
-        let test = if pushed.contains(control.probe.as_str()) {
-            "the_pushover_gives_way_to_each_probe"
+        let test = if verdict_on.contains(control.probe.as_str()) {
+            "each_probe_escapes_on_the_vulnerable_server"
         } else {
-            "a_grader_that_believes_the_exit_code_is_deceived"
+            "a_grader_that_trusts_the_exit_code_is_deceived"
         };
         assert!(control.reason.contains(test), "{} does not name {test}", control.probe);
     }

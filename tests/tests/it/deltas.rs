@@ -1,5 +1,5 @@
 //! The generated differences between the stages are those of today's sources, matrix and behaviour.
-//! `just deltas` writes them; read what changed before you commit it.
+//! `just deltas` writes them; read the changes before you commit them.
 
 use ladder::deltas::{self, Files};
 use ladder::support::stages;
@@ -25,21 +25,21 @@ fn the_differences_of_behaviour_are_those_of_the_committed_transcripts() {
 }
 
 #[tokio::test]
-async fn every_stage_plays_the_scenario_as_its_transcript_says() {
-    assert_fresh(&deltas::from_play(&stages::all().unwrap()).await.unwrap());
+async fn every_stage_behaves_as_in_its_transcript() {
+    assert_fresh(&deltas::from_run(&stages::all().unwrap()).await.unwrap());
 }
 
 #[test]
 fn no_generated_file_is_left_over() {
     let (root, stages) = (Workspace::load().unwrap().root, stages::all().unwrap());
     assert_eq!(deltas::surplus(&root, &stages).unwrap(), [""; 0]);
-    // Without its stage a file is seen to be left over.
+    // A file without its stage is reported.
     let fewer = &stages[..stages.len() - 1];
     assert!(deltas::surplus(&root, fewer).unwrap().len() > 4);
 }
 
 #[test]
-fn a_wiring_that_changed_is_noticed() {
+fn a_changed_wiring_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let mut stages = stages::all().unwrap();
     let files = deltas::from_sources(&stages).unwrap();
@@ -58,12 +58,12 @@ fn a_wiring_that_changed_is_noticed() {
 }
 
 #[test]
-fn an_answer_that_changed_is_noticed() {
+fn a_changed_response_is_noticed() {
     let (root, stages) = (Workspace::load().unwrap().root, stages::all().unwrap());
     let mut transcripts = deltas::committed(&root, &stages).unwrap();
     let fresh = deltas::from_transcripts(&stages, &transcripts).unwrap();
     assert!(deltas::stale(&root, &fresh).unwrap().is_empty());
-    // One header less, in one answer of one stage.
+    // One header less, in one response of one stage.
     let step = &mut transcripts[1].steps;
     let step = step.iter_mut().find(|step| step.answer[0].starts_with("503")).unwrap();
     step.answer.retain(|line| !line.starts_with("retry-after"));

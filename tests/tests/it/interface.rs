@@ -1,8 +1,8 @@
-//! What the stages from 6 on export to each other and to whoever builds on them. A change in these
-//! lists is one that somebody has to accept: `INSTA_UPDATE=always cargo test -p ladder --test
-//! interface` writes them anew; read the difference before you commit it.
+//! The exports of the stages from 6 on, as snapshots. A change has to be accepted:
+//! `INSTA_UPDATE=always cargo nextest run -p ladder interface::` writes them; read the difference
+//! before you commit it.
 //!
-//! The stages below are read from top to bottom; these are used.
+//! The earlier stages are read from top to bottom; these are also used as libraries.
 
 use ladder::rules::interface::interface;
 use ladder::support::stages;

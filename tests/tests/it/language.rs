@@ -1,5 +1,5 @@
-//! The banned list of `STYLE.md`, applied to this workspace. The rule itself, and a planted word that
-//! it finds, are in `ladder::rules::language`.
+//! The banned list of `STYLE.md`, applied to this workspace. The rule itself, and a planted word
+//! that it finds, are in `ladder::rules::language`.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::architecture::files;
 /// What is checked, besides the files in the root.
 const CHECKED: [&str; 8] =
     ["shared", "stages", "tests", "book/builder", "book/tests", "infrastructure", ".ci", ".config"];
-/// Files of other kinds than Rust that have comments, messages or names of ours.
+/// The kinds of files with comments, messages or names.
 const ENDINGS: [&str; 10] =
     [".rs", ".sh", ".py", ".toml", ".yml", ".yaml", ".service", ".tf", "justfile", "Dockerfile"];
-/// Records of what programs print, and data that others wrote.
+/// Records of output, and third-party data.
 const EXEMPT: [&str; 3] = ["tests/transcripts", "/snapshots/", "/fixtures/"];
 
 /// All files that are checked: their paths from the root, and their text.

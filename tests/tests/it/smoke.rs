@@ -1,4 +1,4 @@
-//! Short runs of the ladder's long commands, on real stages: enough to know that both work.
+//! Short runs of the ladder's long commands, on real stages.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ fn ladder(arguments: &[&str]) -> (bool, Value, String) {
     (output.status.success(), report, stderr)
 }
 
-/// Eight tasks of our own in HumanEval's format: among them a solution that prints while it works,
+/// Eight own tasks in HumanEval's format: among them a solution that prints while it works,
 /// a test that accepts None, and one that leaves with exit code 0 when the body is wrong.
 fn humaneval_sample(stage: &str) {
     let dataset = Path::new(env!("CARGO_MANIFEST_DIR")).join("humaneval/sample.jsonl");
@@ -26,22 +26,22 @@ fn humaneval_sample(stage: &str) {
 }
 
 #[test]
-fn humaneval_is_told_right_from_wrong_on_stage_1() {
+fn humaneval_separates_right_from_wrong_on_stage_1() {
     humaneval_sample("1");
 }
 
 #[test]
-fn humaneval_is_told_right_from_wrong_on_stage_2() {
+fn humaneval_separates_right_from_wrong_on_stage_2() {
     humaneval_sample("2");
 }
 
 #[test]
-fn humaneval_is_told_right_from_wrong_on_stage_5() {
+fn humaneval_separates_right_from_wrong_on_stage_5() {
     humaneval_sample("5");
 }
 
 #[test]
-fn a_wrong_solution_breaks_the_promise() {
+fn a_wrong_solution_is_a_failure() {
     let dir = tempfile::tempdir().unwrap();
     let dataset = dir.path().join("wrong.jsonl");
     let task = serde_json::json!({
@@ -53,7 +53,7 @@ fn a_wrong_solution_breaks_the_promise() {
     let dataset = dataset.to_str().unwrap();
     let (good, report, _) = ladder(&["humaneval", "--stage", "2", "--dataset", dataset, "--json"]);
     assert!(!good);
-    let error = report["faults"][0].as_str().unwrap();
+    let error = report["failures"][0].as_str().unwrap();
     assert_eq!(error, "Wrong/0 should pass: exited 1: AssertionError");
 }
 
@@ -70,7 +70,7 @@ fn errors_say_what_to_do() {
         (vec!["humaneval", "--stage", "2", "--dataset", "/nowhere"], "tests/humaneval/fetch.sh"),
         (vec!["humaneval", "--stage", "99"], "this workspace has 1, 2"),
         (vec!["humaneval", "--stage", "2", "--url", "8002"], "is not a URL"),
-        (vec!["humaneval", "--stage", "2", "--url", "http://127.0.0.1:1"], "did not answer"),
+        (vec!["humaneval", "--stage", "2", "--url", "http://127.0.0.1:1"], "did not respond"),
         (vec!["soak", "--stage", "1"], "--stage 2"),
     ] {
         let dataset = Path::new(env!("CARGO_MANIFEST_DIR")).join("humaneval/sample.jsonl");
@@ -78,6 +78,6 @@ fn errors_say_what_to_do() {
         let own = arguments.contains(&"--dataset") || arguments[0] != "humaneval";
         let extra = if own { &[][..] } else { &dataset[..] };
         let (good, _, stderr) = ladder(&[&arguments[..], extra].concat());
-        assert!(!good && stderr.contains(hint), "{arguments:?} said {stderr:?}");
+        assert!(!good && stderr.contains(hint), "{arguments:?}: {stderr:?}");
     }
 }

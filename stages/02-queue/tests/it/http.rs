@@ -200,7 +200,7 @@ async fn the_next_server_removes_what_a_killed_one_left() {
     let (pid, directory) = output.trim().split_once(' ').unwrap();
     server.kill();
     assert!(std::fs::exists(format!("/proc/{pid}")).unwrap(), "it should have outlived the server");
-    let _next = harness::server!();
+    let _guard = harness::server!();
     let gone = || !std::fs::exists(format!("/proc/{pid}")).unwrap();
     harness::eventually("the next server kills the program", Duration::from_secs(5), gone).await;
     assert!(!std::fs::exists(directory).unwrap(), "{directory} is still there");

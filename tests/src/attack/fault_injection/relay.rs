@@ -1,7 +1,8 @@
-//! Between a stage and Docker: everything passes as it is, but for orders of containers.
+//! The connections of the proxy between a stage and Docker. All requests but the one that creates a
+//! container are forwarded unchanged.
 //!
-//! One task for each connection. A request's head is read to see where it ends and what it asks for;
-//! after an `Upgrade` the connection belongs to a container's streams, and is passed on unread.
+//! One task for each connection. The head of a request is parsed for its length and path; after an
+//! `Upgrade` the connection carries the streams of a container, and is forwarded unparsed.
 
 use std::io;
 
@@ -12,19 +13,19 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
-use super::{DOCKER, Down};
+use super::{DOCKER, Disabled};
 
-/// Takes connections until it is aborted.
-pub(super) async fn serve(listener: UnixListener, down: Down) {
+/// Accepts connections until it is aborted.
+pub(super) async fn serve(listener: UnixListener, disabled: Disabled) {
     let mut connections = JoinSet::new();
     while let Ok((stage, _)) = listener.accept().await {
-        connections.spawn(connection(stage, down.clone()));
+        connections.spawn(connection(stage, disabled.clone()));
         while connections.try_join_next().is_some() {}
     }
 }
 
-/// A connection that breaks is closed on both sides: the stage has to deal with that anyway.
-async fn connection(stage: UnixStream, down: Down) {
+/// A connection that fails is closed on both sides, which a stage has to handle anyway.
+async fn connection(stage: UnixStream, disabled: Disabled) {
     let Ok(docker) = UnixStream::connect(DOCKER).await else { return };
     let (from_stage, mut to_stage) = stage.into_split();
     let (mut from_docker, to_docker) = docker.into_split();
@@ -33,25 +34,30 @@ async fn connection(stage: UnixStream, down: Down) {
         to_stage.shutdown().await.ok();
     };
     let requests = async {
-        if let Err(error) = requests(from_stage, to_docker, &down).await {
+        if let Err(error) = requests(from_stage, to_docker, &disabled).await {
             eprintln!("the proxy dropped a connection: {error:#}");
         }
     };
     tokio::join!(answers, requests);
 }
 
-async fn requests(stage: OwnedReadHalf, mut docker: OwnedWriteHalf, down: &Down) -> Result<()> {
+async fn requests(
+    stage: OwnedReadHalf,
+    mut docker: OwnedWriteHalf,
+    disabled: &Disabled,
+) -> Result<()> {
     let mut stage = BufReader::new(stage);
     while let Some(mut head) = head(&mut stage).await? {
         if head.field("transfer-encoding").is_some() {
-            bail!("a request whose length is not known beforehand: {}", head.line());
+            bail!("a request without a content length: {}", head.line());
         }
         let length = head.field("content-length").map_or(Ok(0), str::parse)?;
         let mut body = vec![0; length];
         stage.read_exact(&mut body).await?;
         if head.line().starts_with("POST ") && head.line().contains("/containers/create") {
-            let mut order: Value = serde_json::from_slice(&body).context("an order is JSON")?;
-            down.alter(&mut order);
+            let mut order: Value = serde_json::from_slice(&body)
+                .context("the request to create a container is JSON")?;
+            disabled.alter(&mut order);
             body = serde_json::to_vec(&order)?;
             head.set_content_length(body.len());
         }
@@ -61,16 +67,16 @@ async fn requests(stage: OwnedReadHalf, mut docker: OwnedWriteHalf, down: &Down)
             break;
         }
     }
-    // A stage that has gone away is no fault.
+    // The stage may have exited, which is not an error.
     copy(&mut stage, &mut docker).await.ok();
     docker.shutdown().await.ok();
     Ok(())
 }
 
-/// The lines of a request up to the empty one, as they came.
+/// The unchanged lines of a request up to the empty one.
 struct Head(String);
 
-/// The next head. None when the stage has hung up between two requests.
+/// The next head. None when the stage has closed the connection between two requests.
 async fn head(stage: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Head>> {
     let mut text = String::new();
     while stage.read_line(&mut text).await? > 0 {

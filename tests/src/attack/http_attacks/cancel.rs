@@ -5,13 +5,13 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use shared::{Outcome, Status};
 
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 use crate::support::client::Program;
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         at_the_end,
         "id: platform/cancel-race"
         "class: Integrity"
@@ -20,9 +20,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: A final state changes, contradicts itself or is never reached"
         "source: CWE-362; Jepsen, acknowledged operations"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         twice,
         "id: platform/cancel-twice"
         "class: Integrity"
@@ -31,9 +31,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answers contradict each other"
         "source: CWE-362"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         strangers,
         "id: platform/unknown-ids"
         "class: Integrity"
@@ -42,11 +42,11 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server answers with anything but a refusal"
         "source: OWASP API1:2023; CWE-639"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
 ];
 
-const NOTHING_TO_CANCEL: Verdict = Verdict::NotApplicable("this stage has nothing to cancel");
+const NOTHING_TO_CANCEL: Verdict = Verdict::NotApplicable("this stage cannot cancel");
 
 fn consistent(yes: bool) -> Verdict {
     if yes { Verdict::Contained(By::Validation) } else { Verdict::Escaped }
@@ -59,16 +59,16 @@ async fn at_the_end(testbed: &Testbed) -> Result<Verdict> {
     let races = (0..40u64).map(|number| async move {
         let program = Program::new("print(1)");
         let submitted = testbed.client.submit(&program, 0).await?;
-        // From before it starts to after it has ended.
+        // At forty moments, from before the start to after the end.
         tokio::time::sleep(std::time::Duration::from_millis(number * 12)).await;
         let cancelled = testbed.client.cancel(&submitted).await.ok();
         let first = testbed.client.finished(submitted.clone()).await?;
         let last = testbed.client.finished(submitted).await?;
         let agrees = first.outcome.is_some_and(|outcome| outcome.status() == first.status);
-        // Whoever was told that it is over was told the truth.
-        let kept =
-            cancelled.is_none_or(|told| !told.status.is_final() || told.status == last.status);
-        anyhow::Ok(agrees && kept && first == last)
+        // A final status in a response must stay the final status.
+        let consistent = cancelled
+            .is_none_or(|response| !response.status.is_final() || response.status == last.status);
+        anyhow::Ok(agrees && consistent && first == last)
     });
     let results: Result<Vec<bool>> = join_all(races).await.into_iter().collect();
     Ok(consistent(results?.into_iter().all(|good| good) && wire::works(testbed).await))

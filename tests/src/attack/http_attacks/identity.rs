@@ -1,14 +1,14 @@
-//! Who asks, and by which name: browsers that were led here by somebody else's page.
+//! Origin and Host of a request: browsers that another site's page makes send requests.
 
 use anyhow::Result;
 
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::probe::program::canary;
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         rebinding,
         "id: platform/dns-rebinding"
         "class: Escape"
@@ -17,9 +17,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server runs the program"
         "source: CWE-350; DNS rebinding"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         other_page,
         "id: platform/cross-site-post"
         "class: Escape"
@@ -28,9 +28,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server runs the program"
         "source: CWE-352; OWASP CSRF Prevention Cheat Sheet"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         header_injection,
         "id: platform/header-injection"
         "class: Integrity"
@@ -39,11 +39,11 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answer has a header that the client has made up"
         "source: CWE-113"
         "host: safe"
-        "promised: 1"
+        "contained-from: 1"
     ),
 ];
 
-/// Whether the server ran a program that prints `token` when asked in this way.
+/// Whether the server ran a program that prints `token` for a request with this host and headers.
 async fn runs(testbed: &Testbed, token: &str, host: &str, headers: &str) -> Result<bool> {
     let json = format!(r#"{{"code": "print('{token}'[::-1])"}}"#);
     let request = format!(

@@ -4,12 +4,12 @@ use anyhow::Result;
 use tokio::io::AsyncWriteExt as _;
 
 use super::wire::Reply;
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         huge_body,
         "id: platform/huge-body"
         "class: PeerDoS"
@@ -18,9 +18,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server reads all of it"
         "source: CWE-770; OWASP API4:2023"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         endless_body,
         "id: platform/endless-body"
         "class: PeerDoS"
@@ -29,9 +29,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server reads all of it"
         "source: CWE-770; RFC 9112, 7.1"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         deep_json,
         "id: platform/deep-json"
         "class: HostDoS"
@@ -40,9 +40,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server does not refuse it, or is down"
         "source: CWE-674; CVE-2020-10735 in kind"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         ambiguous_json,
         "id: platform/ambiguous-json"
         "class: Integrity"
@@ -51,9 +51,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server takes one of them"
         "source: CWE-436; RFC 8259, 4 and 8.2"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         smuggling,
         "id: platform/request-smuggling"
         "class: Integrity"
@@ -62,9 +62,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server answers the hidden request"
         "source: CWE-444; RFC 9112, 6.3"
         "host: safe"
-        "promised: 1"
+        "contained-from: 1"
     ),
-    listed!(
+    http_probe!(
         error_pages,
         "id: platform/telling-errors"
         "class: HostLeak"
@@ -73,24 +73,25 @@ pub(super) const LIST: &[Listed] = &[
         "success: An error names a source file, a backtrace or a path of the host"
         "source: CWE-209; OWASP Error Handling Cheat Sheet"
         "host: safe"
-        "promised: 1"
+        "contained-from: 1"
     ),
 ];
 
-/// More than any program of a person, and far more than the server's limit of 2 MiB.
-const HUGE: usize = 48 << 20;
+/// More than any real program, and far more than the server's limit of 2 MiB.
+const HUGE_BODY_BYTES: usize = 48 << 20;
 
 fn refused(all: bool) -> Verdict {
     if all { Verdict::Contained(By::Validation) } else { Verdict::Escaped }
 }
 
-/// Sends `head`, and then pieces of `piece` until there are [`HUGE`] bytes or nobody takes more.
-async fn pour(testbed: &Testbed, head: &str, piece: &[u8], end: &[u8]) -> Result<Verdict> {
+/// Sends `head`, and then pieces of `piece` until there are [`HUGE_BODY_BYTES`] bytes or the server
+/// stops reading.
+async fn send_body(testbed: &Testbed, head: &str, piece: &[u8], end: &[u8]) -> Result<Verdict> {
     let socket = wire::connect(testbed).await?;
     let (mut reading, mut writing) = socket.into_split();
     let pouring = async {
         writing.write_all(head.as_bytes()).await?;
-        for _ in 0..HUGE / piece.len() {
+        for _ in 0..HUGE_BODY_BYTES / piece.len() {
             writing.write_all(piece).await?;
         }
         writing.write_all(end).await
@@ -103,7 +104,7 @@ async fn pour(testbed: &Testbed, head: &str, piece: &[u8], end: &[u8]) -> Result
     };
     tokio::pin!(answered);
     Ok(tokio::select! {
-        // In the middle of it all: it has counted.
+        // The server closed the connection before the end: it counts.
         refusal = &mut answered => refused(refusal),
         poured = pouring => match poured {
             Ok(()) => Verdict::Escaped,
@@ -116,9 +117,9 @@ async fn huge_body(testbed: &Testbed) -> Result<Verdict> {
     let head = format!(
         "POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{{\"code\": \"",
-        HUGE + 12
+        HUGE_BODY_BYTES + 12
     );
-    pour(testbed, &head, &vec![b'#'; 64 << 10], b"\"}").await
+    send_body(testbed, &head, &vec![b'#'; 64 << 10], b"\"}").await
 }
 
 async fn endless_body(testbed: &Testbed) -> Result<Verdict> {
@@ -127,7 +128,7 @@ async fn endless_body(testbed: &Testbed) -> Result<Verdict> {
     let mut piece = b"10000\r\n".to_vec();
     piece.extend(vec![b'#'; 64 << 10]);
     piece.extend(b"\r\n");
-    pour(testbed, head, &piece, b"2\r\n\"}\r\n0\r\n\r\n").await
+    send_body(testbed, head, &piece, b"2\r\n\"}\r\n0\r\n\r\n").await
 }
 
 async fn deep_json(testbed: &Testbed) -> Result<Verdict> {
@@ -136,7 +137,7 @@ async fn deep_json(testbed: &Testbed) -> Result<Verdict> {
     Ok(refused(reply.refused() && wire::works(testbed).await))
 }
 
-/// Escaped when one of `bodies` is taken, or the server stops working.
+/// Escaped when one of `bodies` is accepted, or the server stops working.
 pub(super) async fn all_refused(testbed: &Testbed, bodies: &[String]) -> Result<Verdict> {
     for body in bodies {
         if !wire::post(testbed, body).await?.refused() {
@@ -177,13 +178,13 @@ async fn smuggling(testbed: &Testbed) -> Result<Verdict> {
     Ok(Verdict::Contained(By::Validation))
 }
 
-/// Two answers where an intermediary would have seen one request.
+/// Two responses where an intermediary would have seen one request.
 fn answered_both(reply: &Reply) -> bool {
     reply.text.matches("HTTP/1.1 ").count() > 1
 }
 
 async fn error_pages(testbed: &Testbed) -> Result<Verdict> {
-    const TELLING: [&str; 9] = [
+    const DISCLOSING: [&str; 9] = [
         "/root/",
         "/home/",
         "/usr/src",
@@ -209,7 +210,7 @@ async fn error_pages(testbed: &Testbed) -> Result<Verdict> {
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
     ] {
         let reply = wire::send(testbed, &request).await?;
-        if TELLING.iter().any(|word| reply.text.contains(word)) {
+        if DISCLOSING.iter().any(|word| reply.text.contains(word)) {
             return Ok(Verdict::Escaped);
         }
     }

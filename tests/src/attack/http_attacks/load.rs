@@ -1,4 +1,4 @@
-//! More work than there is room for.
+//! More work than the server has capacity for.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 use crate::support::client::Program;
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         flood,
         "id: platform/queue-flood"
         "class: PeerDoS"
@@ -25,9 +25,9 @@ pub(super) const LIST: &[Listed] = &[
         "source: OWASP API4:2023; CWE-770"
         "host: safe"
         "alone: yes"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         one_slow,
         "id: platform/head-of-line"
         "class: PeerDoS"
@@ -37,9 +37,9 @@ pub(super) const LIST: &[Listed] = &[
         "source: OWASP API4:2023"
         "host: safe"
         "alone: yes"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         huge_output,
         "id: platform/huge-output"
         "class: PeerDoS"
@@ -48,9 +48,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answer is larger than 16 MiB"
         "source: Piston, runaway_output; Inspect, output limits"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         reader_gone,
         "id: platform/reader-gone"
         "class: PeerDoS"
@@ -60,12 +60,12 @@ pub(super) const LIST: &[Listed] = &[
         "source: CWE-404; OWASP API4:2023"
         "host: safe"
         "alone: yes"
-        "promised: 2"
+        "contained-from: 2"
     ),
 ];
 
-/// Submissions in a flood: four times what the queue holds.
-const FLOOD: usize = 400;
+/// Submissions in a flood: four times the capacity of the queue.
+const FLOOD_SUBMISSIONS: usize = 400;
 
 fn served(yes: bool) -> Verdict {
     if yes { Verdict::Contained(By::BackPressure) } else { Verdict::Escaped }
@@ -74,7 +74,7 @@ fn served(yes: bool) -> Verdict {
 async fn flood(testbed: &Testbed) -> Result<Verdict> {
     let program = Program::new("import time\ntime.sleep(8)");
     let mut requests = JoinSet::new();
-    for _ in 0..FLOOD {
+    for _ in 0..FLOOD_SUBMISSIONS {
         // Whether it was accepted, the location is there to cancel it.
         let request = testbed.client.request(Method::POST, "/eval").json(&program).send();
         requests.spawn(async move {
@@ -85,7 +85,7 @@ async fn flood(testbed: &Testbed) -> Result<Verdict> {
     sleep(Duration::from_secs(1)).await;
     let verdict = served(wire::serves(testbed).await);
     if testbed.stage == 1 {
-        // It would work through them all, one after the other. Who hangs up is forgotten.
+        // Stage 1 runs them one after the other. Programs of disconnected clients are killed.
         requests.shutdown().await;
         return Ok(verdict);
     }
@@ -120,7 +120,10 @@ async fn huge_output(testbed: &Testbed) -> Result<Verdict> {
     let body = serde_json::to_string(&program)?;
     let reply = wire::post(testbed, &body).await?;
     if reply.status != 200 {
-        return Ok(Verdict::Error(format!("answered {} to a program that prints", reply.status)));
+        return Ok(Verdict::Error(format!(
+            "responded with {} to a program that prints",
+            reply.status
+        )));
     }
     let large = reply.text.len() > 16 << 20;
     Ok(if large { Verdict::Escaped } else { Verdict::Contained(By::OutputCap) })
@@ -139,7 +142,8 @@ async fn reader_gone(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(served(matches!(worked, Ok(true))));
     }
-    // The queue may be worked through, for its results can be fetched later; but it must be.
+    // The queue may run them all, because their results can be fetched later; but it must become
+    // empty.
     let response = testbed.client.request(Method::GET, "/queue").send().await?;
     let fine = matches!(worked, Ok(true)) && response.status() == StatusCode::OK;
     Ok(served(fine))

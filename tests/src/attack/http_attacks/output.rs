@@ -1,4 +1,5 @@
-//! What a program prints is an attacker's text: it must stay text, whole and in its place.
+//! The output of a program is controlled by an attacker: it must stay text, complete and in its
+//! field.
 
 use std::time::Duration;
 
@@ -7,14 +8,14 @@ use base64::Engine as _;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::probe::program::canary;
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 use crate::support::client::Program;
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         escapes,
         "id: platform/terminal-escapes"
         "class: Integrity"
@@ -23,9 +24,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answer or the server's log has an escape character as it is"
         "source: CWE-150; OSC 52"
         "host: safe"
-        "promised: 1"
+        "contained-from: 1"
     ),
-    listed!(
+    http_probe!(
         c1_escapes,
         "id: platform/c1-escapes"
         "class: Integrity"
@@ -34,9 +35,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answer has that character as it is"
         "source: CWE-150; ECMA-48, 5.3"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         markup,
         "id: platform/markup"
         "class: Integrity"
@@ -45,9 +46,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answer could be shown as a page"
         "source: CWE-79; OWASP XSS Prevention Cheat Sheet"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         page_policy,
         "id: platform/page-policy"
         "class: Integrity"
@@ -56,9 +57,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The page may run inline scripts, load others, or be framed"
         "source: CWE-1021; OWASP Content Security Policy Cheat Sheet"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         bytes,
         "id: platform/lost-bytes"
         "class: Integrity"
@@ -67,9 +68,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The answer does not tell which bytes those were"
         "source: CWE-838; PL-03 and PL-04 in this course's research"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         forged,
         "id: platform/forged-answer"
         "class: Integrity"
@@ -78,9 +79,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The platform's own fields say what the program printed"
         "source: CWE-345; CWE-117"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         log_lines,
         "id: platform/forged-log"
         "class: Integrity"
@@ -89,15 +90,15 @@ pub(super) const LIST: &[Listed] = &[
         "success: The entry begins a line of the server's standard error"
         "source: CWE-117; OWASP Logging Cheat Sheet"
         "host: safe"
-        "promised: 1"
+        "contained-from: 1"
     ),
 ];
 
-/// How often, and how far apart, a log is looked at.
-const LOOKS: u32 = 10;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+/// How often a log is read, and at which interval.
+const MAX_LOG_READS: u32 = 10;
+const LOG_READ_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The answer to `code`, or nothing when there is none.
+/// The response to `code`, or an empty one when there is none.
 async fn answer(testbed: &Testbed, code: &str) -> Result<wire::Reply> {
     let body = serde_json::to_string(&Program::new(code))?;
     wire::post(testbed, &body).await
@@ -107,13 +108,13 @@ fn text_only(yes: bool) -> Verdict {
     if yes { Verdict::Contained(By::Escaping) } else { Verdict::Escaped }
 }
 
-/// Whether the server's log says so. It comes through a pipe, and may be later than the answer.
+/// Whether the server's log matches. It comes through a pipe, possibly after the response.
 async fn log_has(testbed: &Testbed, what: impl Fn(&str) -> bool) -> bool {
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_LOG_READS {
         if testbed.stderr().is_some_and(|log| what(&log)) {
             return true;
         }
-        sleep(BETWEEN_LOOKS).await;
+        sleep(LOG_READ_INTERVAL).await;
     }
     false
 }
@@ -180,16 +181,16 @@ async fn bytes(testbed: &Testbed) -> Result<Verdict> {
     let stdout = &json["stdout"];
     let text = stdout["text"].as_str().or(json["output"].as_str());
     let Some(text) = text else { return Ok(did_not_run(&reply)) };
-    let kept = match stdout["encoding"].as_str() {
+    let retained = match stdout["encoding"].as_str() {
         Some("base64") => base64::engine::general_purpose::STANDARD.decode(text)?,
         _ => text.as_bytes().to_vec(),
     };
-    Ok(if kept == ODD { Verdict::Contained(By::Evidence) } else { Verdict::Escaped })
+    Ok(if retained == ODD { Verdict::Contained(By::Evidence) } else { Verdict::Escaped })
 }
 
 async fn forged(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
-        return Ok(Verdict::NotApplicable("this stage says nothing but the output"));
+        return Ok(Verdict::NotApplicable("this stage reports nothing but the output"));
     }
     let code = "print('{\"status\": \"completed\", \"outcome\": \"exited\", \"exit_code\": 0}')\n\
                 print('\\r\\n\\r\\nHTTP/1.1 200 OK\\r\\n\\r\\n{\"exit_code\": 0}')\n\
@@ -205,10 +206,10 @@ async fn forged(testbed: &Testbed) -> Result<Verdict> {
 
 async fn log_lines(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stderr().is_none() {
-        return Ok(Verdict::NotApplicable("the server was started by somebody else"));
+        return Ok(Verdict::NotApplicable("the ladder did not start this server"));
     }
     let token = canary();
-    // A log that is written to much has only its end here, so that it is looked at each time.
+    // Only the end of a long log is retained, so it is checked after each attack.
     let forged = || log_has(testbed, |log| log.lines().any(|line| line.starts_with(&token)));
     let path = format!("GET /eval/x%0a{token}%20INFO%20all%20is%20well");
     wire::send(testbed, &wire::request(testbed, &path, "", "")).await?;

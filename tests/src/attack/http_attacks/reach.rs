@@ -1,4 +1,4 @@
-//! Requests that ask for more than anybody may have: other limits, other walls, other files.
+//! Requests for more than a client may have: other limits, other isolation, other files.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::input::all_refused;
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::probe::program::canary;
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         boundless,
         "id: platform/boundless-limits"
         "class: PeerDoS"
@@ -21,20 +21,20 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server takes one of them"
         "source: Judge0 1.13.0, limits of 0; CWE-1284"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
-        other_walls,
+    http_probe!(
+        other_isolation,
         "id: platform/choose-the-walls"
         "class: Escape"
         "title: Choose image, user, mounts or network"
-        "intent: Sends fields that would weaken the sandbox if anybody believed them"
+        "intent: Sends fields that would weaken the sandbox if the server used them"
         "success: The server takes a request with such a field"
         "source: gVisor security policy, SandboxSpec; CVE-2024-29021"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         file_names,
         "id: platform/file-names"
         "class: Escape"
@@ -43,9 +43,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server takes one, or a file of that name is on the host"
         "source: CWE-22; Judge0 CVE-2024-28185"
         "host: confined"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         traversal,
         "id: platform/path-traversal"
         "class: HostLeak"
@@ -54,13 +54,13 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server answers with a file, or with anything but a refusal"
         "source: CWE-22; OWASP Path Traversal"
         "host: safe"
-        "promised: 1"
+        "contained-from: 1"
     ),
 ];
 
 async fn boundless(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
-        return Ok(Verdict::NotApplicable("this stage takes no limits"));
+        return Ok(Verdict::NotApplicable("this stage accepts no limits"));
     }
     let mut bodies = Vec::new();
     for (field, values) in [
@@ -74,9 +74,9 @@ async fn boundless(testbed: &Testbed) -> Result<Verdict> {
     all_refused(testbed, &bodies).await
 }
 
-async fn other_walls(testbed: &Testbed) -> Result<Verdict> {
+async fn other_isolation(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
-        return Ok(Verdict::NotApplicable("this stage has no walls to choose"));
+        return Ok(Verdict::NotApplicable("this stage has no isolation to choose"));
     }
     let fields = [
         r#""image": "evil""#,
@@ -96,10 +96,10 @@ async fn other_walls(testbed: &Testbed) -> Result<Verdict> {
 
 async fn file_names(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
-        return Ok(Verdict::NotApplicable("this stage takes no files"));
+        return Ok(Verdict::NotApplicable("this stage accepts no files"));
     }
     let name = format!("planted-{}", canary());
-    let dir = testbed.ground.dir().to_owned();
+    let dir = testbed.host.dir().to_owned();
     let dir = dir.to_string_lossy();
     let up = "../".repeat(12);
     let mut bodies = Vec::new();
@@ -117,7 +117,7 @@ async fn file_names(testbed: &Testbed) -> Result<Verdict> {
         bodies.push(format!(r#"{{"code": "print(1)", "files": {{"{path}": "x"}}}}"#));
     }
     let verdict = all_refused(testbed, &bodies).await?;
-    let planted = testbed.ground.outside(&Path::new(&*dir).join(&name));
+    let planted = testbed.host.outside(&Path::new(&*dir).join(&name));
     Ok(if planted.symlink_metadata().is_ok() { Verdict::Escaped } else { verdict })
 }
 
@@ -125,7 +125,7 @@ async fn traversal(testbed: &Testbed) -> Result<Verdict> {
     let up = "../".repeat(12);
     let mut escaped = String::new();
     for _ in 0..12 {
-        let _ = write!(escaped, "%2e%2e%2f"); // a String accepts everything
+        let _ = write!(escaped, "%2e%2e%2f"); // writing to a String cannot fail
     }
     for path in [
         format!("/eval/{up}etc/passwd"),

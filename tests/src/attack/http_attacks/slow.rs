@@ -1,4 +1,4 @@
-//! Clients that take their time, each of which holds a place that somebody else could have.
+//! Slow clients, each of which occupies a connection.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::sleep;
 
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         headers,
         "id: platform/slow-headers"
         "class: PeerDoS"
@@ -21,9 +21,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server keeps the connection for longer than 20 seconds"
         "source: Slowloris (CVE-2007-6750); OWASP API4:2023"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         body,
         "id: platform/slow-body"
         "class: PeerDoS"
@@ -32,9 +32,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The server keeps the connection for longer than 20 seconds"
         "source: R-U-Dead-Yet; OWASP API4:2023"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         silent,
         "id: platform/silent-connections"
         "class: PeerDoS"
@@ -44,9 +44,9 @@ pub(super) const LIST: &[Listed] = &[
         "source: OWASP API4:2023"
         "host: safe"
         "alone: yes"
-        "promised: 2"
+        "contained-from: 2"
     ),
-    listed!(
+    http_probe!(
         half_closed,
         "id: platform/half-closed"
         "class: PeerDoS"
@@ -55,14 +55,14 @@ pub(super) const LIST: &[Listed] = &[
         "success: An honest client is not served within 8 seconds"
         "source: CWE-404; OWASP API4:2023"
         "host: safe"
-        "promised: 2"
+        "contained-from: 2"
     ),
 ];
 
-/// The server's own deadline is 10 seconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a connection may stay open. The server's own deadline is 10 seconds.
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(20);
 
-/// Sends `begin`, and then one byte each second, until the server has had enough.
+/// Sends `begin`, and then one byte each second, until the server closes the connection.
 async fn drip(testbed: &Testbed, begin: &[u8]) -> Result<Verdict> {
     let mut socket = wire::connect(testbed).await?;
     socket.write_all(begin).await?;
@@ -78,13 +78,13 @@ async fn drip(testbed: &Testbed, begin: &[u8]) -> Result<Verdict> {
     let closed = async {
         use tokio::io::AsyncReadExt as _;
         let mut answer = [0; 512];
-        // An answer that refuses is as good as a closed connection.
+        // An error response is as good as a closed connection.
         drop(reading.read(&mut answer).await);
     };
     tokio::select! {
         () = dripping => Ok(Verdict::Contained(By::Deadline)),
         () = closed => Ok(Verdict::Contained(By::Deadline)),
-        () = sleep(PATIENCE) => Ok(Verdict::Escaped),
+        () = sleep(MAX_CONNECTION_AGE) => Ok(Verdict::Escaped),
     }
 }
 
@@ -103,7 +103,7 @@ async fn silent(testbed: &Testbed) -> Result<Verdict> {
     for _ in 0..20 {
         let some: Result<Vec<_>> =
             join_all((0..50).map(|_| wire::connect(testbed))).await.into_iter().collect();
-        // One that takes no more of them does not take an honest client either.
+        // A server that accepts no more of them does not accept a well-behaved client either.
         let Ok(some) = some else { return Ok(Verdict::Escaped) };
         held.extend(some);
     }

@@ -1,4 +1,4 @@
-//! Event streams: long-lived, and full of what programs print.
+//! Event streams: long-lived, with the output of programs.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::{Listed, listed, wire};
+use super::{HttpProbe, http_probe, wire};
 use crate::attack::probe::program::canary;
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 use crate::support::client::{Answer, Program};
 
-pub(super) const LIST: &[Listed] = &[
-    listed!(
+pub(super) const LIST: &[HttpProbe] = &[
+    http_probe!(
         idle,
         "id: platform/idle-streams"
         "class: PeerDoS"
@@ -25,9 +25,9 @@ pub(super) const LIST: &[Listed] = &[
         "source: OWASP API4:2023; CWE-770"
         "host: safe"
         "alone: yes"
-        "promised: 3"
+        "contained-from: 3"
     ),
-    listed!(
+    http_probe!(
         forged_event,
         "id: platform/forged-event"
         "class: Integrity"
@@ -36,9 +36,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: The stream has an event that the platform did not send"
         "source: CWE-113; WHATWG HTML, server-sent events"
         "host: safe"
-        "promised: 3"
+        "contained-from: 3"
     ),
-    listed!(
+    http_probe!(
         metric_labels,
         "id: platform/metric-labels"
         "class: PeerDoS"
@@ -47,9 +47,9 @@ pub(super) const LIST: &[Listed] = &[
         "success: A label of a submission is in the metrics, whose number nothing bounds"
         "source: Prometheus, naming and labels; CWE-770"
         "host: safe"
-        "promised: 3"
+        "contained-from: 3"
     ),
-    listed!(
+    http_probe!(
         unread,
         "id: platform/unread-stream"
         "class: PeerDoS"
@@ -58,19 +58,19 @@ pub(super) const LIST: &[Listed] = &[
         "success: The program, or another client, has to wait for the reader"
         "source: CWE-770; slow-consumer problem"
         "host: safe"
-        "promised: 3"
+        "contained-from: 3"
     ),
 ];
 
 const NO_STREAMS: Verdict = Verdict::NotApplicable("this stage has no event streams");
 
-/// Printed by one program: less than the output cap of any stage, in bytes.
-const FLOOD: usize = 200 * 4096;
-/// Programs that print as much. The kernel's buffers of one connection took 4.3 MB before the sender
-/// had to wait (measured, with Linux's own limits); less than that tells nothing.
-const FLOODS: usize = 8;
-/// How long they may take together.
-const FLOODED_WITHIN: Duration = Duration::from_secs(45);
+/// The output of one program, in bytes: less than the output limit of any stage.
+const FLOOD_BYTES: usize = 200 * 4096;
+/// Programs with that output. The kernel's buffers of one connection took 4.3 MB before the sender
+/// had to wait (measured, with Linux's own limits); less than that proves nothing.
+const FLOOD_PROGRAMS: usize = 8;
+/// How long they may take in all.
+const FLOOD_TIMEOUT: Duration = Duration::from_secs(45);
 
 async fn open(testbed: &Testbed, path: &str) -> Result<TcpStream> {
     follow(wire::connect(testbed).await?, testbed, path).await
@@ -93,7 +93,7 @@ async fn idle(testbed: &Testbed) -> Result<Verdict> {
     for _ in 0..20 {
         let some: Result<Vec<_>> =
             join_all((0..50).map(|_| open(testbed, "/events"))).await.into_iter().collect();
-        // One that takes no more of them does not take an honest client either.
+        // A server that accepts no more of them does not accept a well-behaved client either.
         let Ok(some) = some else { return Ok(Verdict::Escaped) };
         held.extend(some);
     }
@@ -102,7 +102,7 @@ async fn idle(testbed: &Testbed) -> Result<Verdict> {
     Ok(if fine { Verdict::Contained(By::BackPressure) } else { Verdict::Escaped })
 }
 
-/// Submits a program, and gives its id.
+/// Submits a program, and returns its id.
 async fn submit(testbed: &Testbed, program: &Value) -> Result<String> {
     let body = program.to_string();
     let headers = "Content-Type: application/json\r\n";
@@ -145,7 +145,7 @@ async fn metric_labels(testbed: &Testbed) -> Result<Verdict> {
     }
     let reply = wire::send(testbed, &wire::request(testbed, "GET /metrics", "", "")).await?;
     if reply.status != 200 {
-        return Ok(Verdict::Error(format!("GET /metrics answers {}", reply.status)));
+        return Ok(Verdict::Error(format!("GET /metrics responds with {}", reply.status)));
     }
     let escaped = reply.body().contains(&token);
     Ok(if escaped { Verdict::Escaped } else { Verdict::Contained(By::Bounded) })
@@ -155,14 +155,15 @@ async fn unread(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < 3 {
         return Ok(NO_STREAMS);
     }
-    // Not through the harness's relay, which would take the server's events off its hands.
-    let socket = testbed.ground.network().connect(testbed.address).await?;
+    // Not through the relay, which would read the server's events.
+    let socket = testbed.host.network().connect(testbed.address).await?;
     let held = follow(socket, testbed, "/events").await?;
     let flood = Program::new("import sys\nfor _ in range(200): sys.stdout.write('x' * 4096)");
-    let floods = join_all((0..FLOODS).map(|_| testbed.client.evaluate(&flood)));
-    let ran = tokio::time::timeout(FLOODED_WITHIN, floods).await.unwrap_or_default();
-    let whole = |answer: &Result<Answer>| matches!(answer, Ok(it) if it.stdout().len() == FLOOD);
-    let fine = ran.len() == FLOODS && ran.iter().all(whole) && wire::works(testbed).await;
+    let floods = join_all((0..FLOOD_PROGRAMS).map(|_| testbed.client.evaluate(&flood)));
+    let ran = tokio::time::timeout(FLOOD_TIMEOUT, floods).await.unwrap_or_default();
+    let whole =
+        |answer: &Result<Answer>| matches!(answer, Ok(it) if it.stdout().len() == FLOOD_BYTES);
+    let fine = ran.len() == FLOOD_PROGRAMS && ran.iter().all(whole) && wire::works(testbed).await;
     drop(held);
     Ok(if fine { Verdict::Contained(By::BackPressure) } else { Verdict::Escaped })
 }

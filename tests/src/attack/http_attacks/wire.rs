@@ -1,4 +1,4 @@
-//! HTTP by hand: what a well-behaved client would never send.
+//! HTTP over plain sockets: requests that a well-behaved client would never send.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use tokio::time::{Instant, timeout};
 use crate::attack::testbed::Testbed;
 use crate::support::client::Program;
 
-/// How long an answer to an odd request may take before there is none.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// The same, for one that runs a program first.
-const RUN_WITHIN: Duration = Duration::from_mins(1);
-/// An honest client is not kept waiting longer for any answer at all.
-const SERVED_WITHIN: Duration = Duration::from_secs(8);
-/// How much of an answer is read.
-const MOST: usize = 64 << 20;
+/// How long the response to a malformed request may take before it counts as none.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same, for a request that runs a program.
+const RUN_TIMEOUT: Duration = Duration::from_mins(1);
+/// A well-behaved client has any response within this time.
+const SERVE_TIMEOUT: Duration = Duration::from_secs(8);
+/// How much of a response is read.
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
-/// What came back over a connection.
+/// What a connection returned.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reply {
     /// All bytes, as text.
     pub(super) text: String,
-    /// The status of the first answer; 0 when there was none.
+    /// The status of the first response; 0 when there was none.
     pub(super) status: u16,
     /// Whether the server closed the connection.
     pub(super) closed: bool,
@@ -37,17 +37,17 @@ impl Reply {
         Self { text, status, closed }
     }
 
-    /// Whether the server refused: 4xx, or no answer and a closed connection.
+    /// Whether the server refused: 4xx, or a closed connection without a response.
     pub(super) fn refused(&self) -> bool {
         (400..500).contains(&self.status) || (self.status == 0 && self.closed)
     }
 
-    /// What stands before the body.
+    /// The head of the first response.
     pub(super) fn head(&self) -> &str {
         self.text.split("\r\n\r\n").next().unwrap_or_default()
     }
 
-    /// What stands behind the head.
+    /// Everything after the head.
     pub(super) fn body(&self) -> &str {
         self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
     }
@@ -55,17 +55,17 @@ impl Reply {
 
 /// A connection to the server.
 pub(super) async fn connect(testbed: &Testbed) -> Result<TcpStream> {
-    let connected = timeout(ANSWER_WITHIN, TcpStream::connect(testbed.client_address)).await;
-    // A server whose backlog is full does not say so: one would wait for minutes.
-    connected.context("the server takes no connection")?.context("cannot connect to the server")
+    let connected = timeout(RESPONSE_TIMEOUT, TcpStream::connect(testbed.client_address)).await;
+    // A server with a full backlog does not refuse: the connection attempt would wait for minutes.
+    connected.context("the server accepts no connection")?.context("cannot connect to the server")
 }
 
-/// Sends these bytes, and reads until the server closes the connection or has been silent for long.
+/// Sends these bytes, and reads until the server closes the connection or a timeout.
 pub(super) async fn send(testbed: &Testbed, bytes: &[u8]) -> Result<Reply> {
     let mut socket = connect(testbed).await?;
-    // A server may refuse before it has read everything.
+    // A server may reject before it has read everything.
     socket.write_all(bytes).await.ok();
-    Ok(read(&mut socket, ANSWER_WITHIN).await)
+    Ok(read(&mut socket, RESPONSE_TIMEOUT).await)
 }
 
 /// Reads until the server closes, or `within` is over.
@@ -76,15 +76,16 @@ pub(super) async fn read(socket: &mut TcpStream, within: Duration) -> Reply {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match timeout(left, socket.read(&mut chunk)).await {
-            Ok(Ok(length @ 1..)) if got.len() < MOST => got.extend_from_slice(&chunk[..length]),
+            Ok(Ok(length @ 1..)) if got.len() < MAX_RESPONSE_BYTES => {
+                got.extend_from_slice(&chunk[..length]);
+            }
             Ok(_) => return Reply::new(&got, true),
             Err(_) => return Reply::new(&got, false),
         }
     }
 }
 
-/// A request with these further header lines, each with its end, that asks for the connection to be
-/// closed.
+/// A request with these additional header lines, each with its line end, and `Connection: close`.
 pub(super) fn request(testbed: &Testbed, line: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     let client_address = testbed.client_address;
@@ -100,10 +101,10 @@ pub(super) async fn post(testbed: &Testbed, json: &str) -> Result<Reply> {
     let headers = "Content-Type: application/json\r\nPrefer: wait=50\r\n";
     let mut socket = connect(testbed).await?;
     socket.write_all(&request(testbed, "POST /eval", headers, json)).await.ok();
-    Ok(read(&mut socket, RUN_WITHIN).await)
+    Ok(read(&mut socket, RUN_TIMEOUT).await)
 }
 
-/// Whether an honest client is served: any answer will do, even that there is no room.
+/// Whether a well-behaved client is served: any response counts, even a 503.
 pub(super) async fn serves(testbed: &Testbed) -> bool {
     let json = r#"{"code": "print(1)"}"#;
     let headers = "Content-Type: application/json\r\n";
@@ -115,7 +116,7 @@ pub(super) async fn serves(testbed: &Testbed) -> bool {
         socket.read_exact(&mut first).await?;
         anyhow::Ok(first)
     };
-    matches!(timeout(SERVED_WITHIN, asked).await, Ok(Ok(first)) if first.starts_with(b"HTTP/1.1 "))
+    matches!(timeout(SERVE_TIMEOUT, asked).await, Ok(Ok(first)) if first.starts_with(b"HTTP/1.1 "))
 }
 
 /// Whether the server still runs programs.
@@ -134,7 +135,7 @@ mod tests {
         assert_eq!((reply.status, reply.body()), (413, "no"));
         assert!(reply.refused() && reply.head().ends_with("A: b"));
         assert!(Reply::new(b"", true).refused());
-        assert!(!Reply::new(b"", false).refused(), "silence is no refusal");
+        assert!(!Reply::new(b"", false).refused(), "no response is no refusal");
         assert!(!Reply::new(b"HTTP/1.1 200 OK\r\n\r\n", true).refused());
     }
 }

@@ -1,4 +1,4 @@
-//! What keeps a matrix from proving what it seems to.
+//! Consistency checks: what makes the result of a matrix untrustworthy.
 
 use anyhow::Result;
 
@@ -9,37 +9,37 @@ use crate::attack::probe::header::FIRST_SANDBOXED;
 use crate::attack::verdict::Verdict;
 
 impl Matrix {
-    /// What keeps this matrix from proving what it seems to: a probe that is seen to escape nowhere
-    /// and has no other proof that it could, an entry in a list of exceptions that is not needed, a
-    /// stage that contains less than the one below it, a group of which nothing escapes.
+    /// What makes this matrix untrustworthy: a probe that escapes nowhere, without a test that
+    /// shows that it can; an exception that is not needed; a stage that contains less than the one
+    /// before; a group of which no probe escapes.
     ///
     /// # Errors
     ///
     /// When a cell is missing.
-    pub fn doubts(&self, exceptions: &Expectations) -> Result<Vec<String>> {
-        let mut doubts = Vec::new();
+    pub fn inconsistencies(&self, exceptions: &Expectations) -> Result<Vec<String>> {
+        let mut inconsistencies = Vec::new();
         for probe in &self.probes {
             let id = probe.header.id.as_str();
             let escapes = self.escapes(id)?;
             let open = escapes.iter().any(|stage| *stage < FIRST_SANDBOXED);
             match (open, exceptions.controls.iter().any(|control| control.probe == id)) {
-                (false, false) => doubts.push(format!(
-                    "{id} escapes on no open stage: what proves that it could? say it in \
+                (false, false) => inconsistencies.push(format!(
+                    "{id} escapes on no open stage: which test shows that it can? name it in \
                      controls.toml"
                 )),
-                (true, true) => doubts.push(format!(
-                    "{id} is in controls.toml and escapes on stage {:?}: take it out",
+                (true, true) => inconsistencies.push(format!(
+                    "{id} is in controls.toml and escapes on stage {:?}: remove it",
                     escapes.first()
                 )),
                 _ => {}
             }
-            doubts.extend(self.fallen_back(id)?);
+            inconsistencies.extend(self.regressions(id)?);
         }
         for known_gap in &exceptions.known_gaps {
             let escapes = self.escapes(&known_gap.probe)?;
             let stages = self.columns.iter().map(|(stage, _)| stage.number);
             let idle = stages.filter(|stage| known_gap.on(*stage) && !escapes.contains(stage));
-            doubts.extend(idle.map(|stage| {
+            inconsistencies.extend(idle.map(|stage| {
                 format!("{} is contained on stage {stage}: known_gaps.toml", known_gap.probe)
             }));
         }
@@ -50,10 +50,11 @@ impl Matrix {
                 escapes.extend(self.escapes(&probe.header.id)?);
             }
             if !escapes.iter().any(|stage| *stage < FIRST_SANDBOXED) {
-                doubts.push(format!("nothing of the group {group} escapes on an open stage"));
+                inconsistencies
+                    .push(format!("no probe of the group {group} escapes on an open stage"));
             }
         }
-        Ok(doubts)
+        Ok(inconsistencies)
     }
 
     /// The stages on which this probe escapes.
@@ -67,8 +68,8 @@ impl Matrix {
         Ok(stages)
     }
 
-    /// Stages with walls where this probe escapes, although it does not on the stage below.
-    fn fallen_back(&self, id: &str) -> Result<Vec<String>> {
+    /// Sandboxed stages on which this probe escapes, although the stage before contains it.
+    fn regressions(&self, id: &str) -> Result<Vec<String>> {
         let mut found = Vec::new();
         for pair in self.columns.windows(2) {
             let [(below, _), (above, _)] = pair else { continue };
@@ -112,8 +113,11 @@ mod tests {
     const ID: &str = "network/tcp-out";
 
     #[test]
-    fn a_matrix_that_proves_what_it_says_leaves_no_doubt() {
-        assert_eq!(matrix().doubts(&Expectations::default()).unwrap(), Vec::<String>::new());
+    fn a_consistent_matrix_has_no_inconsistencies() {
+        assert_eq!(
+            matrix().inconsistencies(&Expectations::default()).unwrap(),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -121,35 +125,38 @@ mod tests {
         let mut matrix = matrix();
         let control = Control { probe: ID.to_owned(), reason: String::new() };
         let expectations = Expectations { controls: vec![control], ..Expectations::default() };
-        assert!(matrix.doubts(&expectations).unwrap()[0].contains("take it out"));
+        assert!(matrix.inconsistencies(&expectations).unwrap()[0].contains("remove it"));
         set(&mut matrix, ID, 2, Verdict::Contained(By::NoNetwork));
-        assert_eq!(matrix.doubts(&expectations).unwrap(), Vec::<String>::new());
-        assert!(matrix.doubts(&Expectations::default()).unwrap()[0].contains("what proves that"));
+        assert_eq!(matrix.inconsistencies(&expectations).unwrap(), Vec::<String>::new());
+        assert!(
+            matrix.inconsistencies(&Expectations::default()).unwrap()[0]
+                .contains("which test shows that")
+        );
     }
 
     #[test]
     fn a_stage_that_contains_less_than_the_one_below_is_named() {
         let mut matrix = matrix();
         set(&mut matrix, ID, 5, Verdict::Escaped);
-        let doubts = matrix.doubts(&Expectations::default()).unwrap();
+        let inconsistencies = matrix.inconsistencies(&Expectations::default()).unwrap();
         assert_eq!(
-            doubts,
+            inconsistencies,
             [format!("{ID}: stage-04-docker contains it, stage-05-gvisor does not")]
         );
     }
 
     #[test]
-    fn a_residual_that_is_contained_is_named() {
+    fn a_known_gap_that_is_contained_is_named() {
         let mut matrix = matrix();
         let (probe, reason) = (ID.to_owned(), String::new());
         let known_gap =
             |from| KnownGap { probe: probe.clone(), from, until: 4, reason: reason.clone() };
         let expectations =
             |from| Expectations { known_gaps: vec![known_gap(from)], ..Expectations::default() };
-        let doubts = matrix.doubts(&expectations(2)).unwrap();
-        assert_eq!(doubts, [format!("{ID} is contained on stage 4: known_gaps.toml")]);
+        let inconsistencies = matrix.inconsistencies(&expectations(2)).unwrap();
+        assert_eq!(inconsistencies, [format!("{ID} is contained on stage 4: known_gaps.toml")]);
         set(&mut matrix, ID, 4, Verdict::Escaped);
-        assert_eq!(matrix.doubts(&expectations(2)).unwrap(), Vec::<String>::new());
+        assert_eq!(matrix.inconsistencies(&expectations(2)).unwrap(), Vec::<String>::new());
     }
 
     #[test]
@@ -160,7 +167,10 @@ mod tests {
                 set(&mut matrix, &id, 2, Verdict::Contained(By::NoNetwork));
             }
         }
-        let doubts = matrix.doubts(&Expectations::default()).unwrap();
-        assert!(doubts.contains(&"nothing of the group network escapes on an open stage".into()));
+        let inconsistencies = matrix.inconsistencies(&Expectations::default()).unwrap();
+        assert!(
+            inconsistencies
+                .contains(&"no probe of the group network escapes on an open stage".into())
+        );
     }
 }

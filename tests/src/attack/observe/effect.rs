@@ -1,4 +1,4 @@
-//! What a program did to the ground, seen from the ground.
+//! Effects of a program on the host environment, observed from there.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,44 +13,44 @@ use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 use crate::support::client::Program;
 
-/// After an evaluation has ended, its processes have this long to be gone.
-const GRACE: Duration = Duration::from_millis(700);
-/// How often processes are looked for then.
-const LOOKS: u32 = 15;
-/// A server that does not run `print(1)` within so long is down.
-const ALIVE_WITHIN: Duration = Duration::from_secs(15);
+/// How long the processes of an evaluation may take to disappear after its end.
+const EXIT_GRACE: Duration = Duration::from_millis(700);
+/// How often they are searched for.
+const MAX_SCANS: u32 = 15;
+/// A server that does not run `print(1)` within this time is down.
+const ALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 
 fn judge(run: &Run, happened: bool, unstopped: By) -> Verdict {
     if happened { Verdict::Escaped } else { run.contained(unstopped) }
 }
 
-/// A file of this name is in a directory of the ground afterwards.
+/// Escaped when a file of this name is in a directory of the host environment afterwards.
 pub(super) async fn file_appears(
-    run: ProbeRun<'_>,
+    program: ProbeRun<'_>,
     testbed: &Testbed,
     dir: Option<&str>,
 ) -> Result<Verdict> {
-    let dir = dir.map_or(testbed.ground.dir(), Path::new);
+    let dir = dir.map_or(testbed.host.dir(), Path::new);
     let path = dir.join(format!("planted-{}", canary()));
     let values = Values::default().with("HOST_PATH", path.display().to_string());
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
-    let outside = testbed.ground.outside(&path);
+    let run = testbed.run(program.code, &values, program.seconds).await?;
+    let outside = testbed.host.outside(&path);
     let happened = outside.symlink_metadata().is_ok();
     if happened {
-        std::fs::remove_file(&outside).context("cannot take away what a probe planted")?;
+        std::fs::remove_file(&outside).context("cannot remove the file that a probe planted")?;
     }
     Ok(judge(&run, happened, By::OwnFiles))
 }
 
-/// A file of the ground has other content afterwards, or is gone.
-pub(super) async fn file_changed(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
-    let path = testbed.ground.dir().join(format!("victim-{}", canary()));
-    let outside = testbed.ground.outside(&path);
+/// Escaped when a file of the host environment has changed or is gone afterwards.
+pub(super) async fn file_changed(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+    let path = testbed.host.dir().join(format!("victim-{}", canary()));
+    let outside = testbed.host.outside(&path);
     let before = canary();
     std::fs::write(&outside, &before).context("cannot plant a file")?;
     open_to_all(&outside)?;
     let values = Values::default().with("HOST_FILE", path.display().to_string());
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
+    let run = testbed.run(program.code, &values, program.seconds).await?;
     let after = std::fs::read_to_string(&outside).unwrap_or_default();
     std::fs::remove_file(&outside).ok();
     Ok(judge(&run, after != before, By::OwnFiles))
@@ -61,23 +61,23 @@ fn open_to_all(path: &Path) -> Result<()> {
     Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?)
 }
 
-/// A process that gave itself this name is still there when the evaluation is over.
-pub(super) async fn survivor(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+/// Escaped when a process of this name still runs after the evaluation has ended.
+pub(super) async fn survivor(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let name = canary()[..15].to_owned();
     let values = Values::default().with("NAME", name.clone());
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
-    sleep(GRACE).await;
+    let run = testbed.run(program.code, &values, program.seconds).await?;
+    sleep(EXIT_GRACE).await;
     let mut happened = false;
-    // One that moves on between a look at its number and a look at its name is seen in the end.
-    for _ in 0..LOOKS {
-        happened |= testbed.ground.kill(&name);
+    // A process that forks on between two reads of /proc is found by a later scan.
+    for _ in 0..MAX_SCANS {
+        happened |= testbed.host.kill(&name);
         sleep(Duration::from_millis(10)).await;
     }
     Ok(judge(&run, happened, By::NothingLeft))
 }
 
-/// The platform has an evaluation that nobody but the program can have submitted.
-pub(super) async fn resubmits(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+/// Escaped when the platform has an evaluation that only the program can have submitted.
+pub(super) async fn resubmits(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage runs one program at a time"));
     }
@@ -86,30 +86,30 @@ pub(super) async fn resubmits(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Ve
         .with("ADDRESS", testbed.address.ip().to_string())
         .with("PORT", testbed.address.port())
         .with("TOKEN", token.clone());
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
+    let run = testbed.run(program.code, &values, program.seconds).await?;
     let list = testbed.client.request(reqwest::Method::GET, "/eval?limit=100").send().await?;
     let happened = list.text().await?.contains(&token);
     Ok(judge(&run, happened, By::OwnNetwork))
 }
 
-/// The server answers no more.
-pub(super) async fn server_dies(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+/// Escaped when the server no longer responds.
+pub(super) async fn server_dies(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let Ok(pid) = testbed.server_process() else {
-        return Ok(Verdict::NotApplicable("the server was started by somebody else"));
+        return Ok(Verdict::NotApplicable("the ladder did not start this server"));
     };
     let values = Values::default().with("SERVER_PID", pid);
-    let assembled = assemble(run.code, &values);
-    let mut program = Program::new(assembled.code);
-    program.timeout_seconds = Some(f64::from(run.seconds));
-    // A server that was frozen does not even hang up.
-    let answer = timeout(ALIVE_WITHIN, testbed.client.evaluate(&program)).await;
-    let alive = timeout(ALIVE_WITHIN, testbed.client.evaluate(&Program::new("print(1)"))).await;
+    let assembled = assemble(program.code, &values);
+    let mut submission = Program::new(assembled.code);
+    submission.timeout_seconds = Some(f64::from(program.seconds));
+    // A frozen server does not even close connections.
+    let answer = timeout(ALIVE_TIMEOUT, testbed.client.evaluate(&submission)).await;
+    let alive = timeout(ALIVE_TIMEOUT, testbed.client.evaluate(&Program::new("print(1)"))).await;
     let alive = matches!(alive, Ok(Ok(answer)) if answer.stdout() == "1\n");
     match answer {
         Ok(Ok(answer)) => Ok(judge(&Run::new(answer, &assembled.marker), !alive, By::OwnProcesses)),
         _ if !alive => Ok(Verdict::Escaped),
         Ok(Err(error)) => Err(error),
-        Err(_) => Ok(Verdict::Error("no answer, though the server lives".to_owned())),
+        Err(_) => Ok(Verdict::Error("no response, although the server runs".to_owned())),
     }
 }
 

@@ -1,8 +1,8 @@
-//! A grader in the same process as what it grades: the solution is wrong, and tries to pass.
+//! A grader in the same process as the graded program: the solution is wrong, and tries to pass.
 //!
-//! The probe is the solution; below its divider stand the tests. The harness adds a last line that
-//! prints a number it has just drawn, and takes a run for passed when that is the last line of the
-//! output and the exit code is 0. No wall can help here, which is the lesson.
+//! The probe is the solution; the tests follow its divider. The ladder adds a last line that prints
+//! a random number, and a run has passed when that is the last line of the output and the exit code
+//! is 0. No sandbox can help here, which is the lesson.
 
 use anyhow::{Context as _, Result};
 
@@ -12,17 +12,17 @@ use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 use crate::support::client::{Answer, Program};
 
-/// What a solution prints first, so that one that did not run is not taken for one that failed.
+/// Printed first by a solution, so that one that did not run is not counted as one that failed.
 const TRYING: &str = "trying";
 
-pub(super) async fn deceived(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn deceived(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let (solution, tests) =
-        split_pair(run.code).context("a graded probe has a line `# --- second program ---`")?;
+        split_pair(program.code).context("a graded probe has a line `# --- second program ---`")?;
     let nonce = canary();
     let code = format!("{solution}\n{tests}\nprint(\"{nonce}\")\n");
-    let mut program = Program::new(code);
-    program.timeout_seconds = Some(f64::from(run.seconds));
-    let answer = testbed.client.evaluate(&program).await?;
+    let mut submission = Program::new(code);
+    submission.timeout_seconds = Some(f64::from(program.seconds));
+    let answer = testbed.client.evaluate(&submission).await?;
     Ok(judge(&answer, &nonce))
 }
 

@@ -1,8 +1,8 @@
-//! What a program took, by the host's own counters.
+//! The resources that a program used, by the host's counters.
 //!
-//! A counter inside proves nothing: gVisor's kernel was seen to report three seconds of processor
-//! time where the host had given one. The host's is that of the control group that the program's
-//! processes are in: the jail's, or that of a sandbox of the stage's.
+//! A counter inside the sandbox proves nothing: gVisor's kernel was seen to report three seconds of
+//! processor time where the host had given one. The host's counters are those of the control group
+//! with the program's processes: the jail's, or that of a sandbox of the stage.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,27 +19,27 @@ use crate::attack::testbed::cgroup::Counters;
 use crate::attack::verdict::{By, Verdict};
 
 /// How often the counters are read.
-const EVERY: Duration = Duration::from_millis(40);
-/// Processor time is measured over so long: over less, one tick of a scheduler shows.
-const WINDOW: Duration = Duration::from_millis(800);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(40);
+/// The interval over which processor time is measured: over a shorter one, single ticks distort it.
+const CPU_WINDOW: Duration = Duration::from_millis(800);
 
 pub(super) async fn grows(
-    run: ProbeRun<'_>,
+    program: ProbeRun<'_>,
     testbed: &Testbed,
     resource: Resource,
     limit: u64,
 ) -> Result<Verdict> {
     let name = format!("grows-{}", canary());
-    let path = testbed.ground.dir().join(&name);
+    let path = testbed.host.dir().join(&name);
     let values = Values::default()
         .with("AMOUNT", limit + limit / 2)
         .with("FILE_NAME", name)
         .with("HOST_PATH", path.display().to_string());
     let mut meter = Meter::start(testbed, resource)?;
-    let work = testbed.fire(run.code, &values, run.seconds);
-    let run = while_running(work, EVERY, async || meter.look(testbed).await).await?;
-    // A file of this size is not left to the next probe.
-    std::fs::remove_file(testbed.ground.outside(&path)).ok();
+    let work = testbed.run(program.code, &values, program.seconds);
+    let run = while_running(work, SAMPLE_INTERVAL, async || meter.look(testbed).await).await?;
+    // The next probe needs the space.
+    std::fs::remove_file(testbed.host.outside(&path)).ok();
     let Some(most) = meter.most else {
         bail!("no counter could be read while the probe ran: {}", meter.error)
     };
@@ -56,13 +56,13 @@ fn judge(run: &Run, most: u64, limit: u64, resource: Resource) -> Verdict {
     })
 }
 
-/// The most that was seen, in the unit of the resource.
+/// The maximum, in the unit of the resource.
 struct Meter {
     resource: Resource,
     baseline: u64,
     window: Option<(Instant, Duration)>,
     most: Option<u64>,
-    /// Why a counter could not be read, the last time that it could not.
+    /// The last error of a read.
     error: String,
 }
 
@@ -70,10 +70,10 @@ impl Meter {
     fn start(testbed: &Testbed, resource: Resource) -> Result<Self> {
         let mut meter =
             Self { resource, baseline: 0, window: None, most: None, error: String::new() };
-        let jail = testbed.ground.as_jail();
+        let jail = testbed.host.as_jail();
         meter.baseline = match (jail, resource) {
-            (_, Resource::Root) => free(&testbed.ground.outside(Path::new("/")))?,
-            (Some(_), Resource::Disk) => free(&testbed.ground.outside(Path::new("/tmp")))?,
+            (_, Resource::Root) => free(&testbed.host.outside(Path::new("/")))?,
+            (Some(_), Resource::Disk) => free(&testbed.host.outside(Path::new("/tmp")))?,
             (Some(jail), _) => meter.amount(&jail.cgroup.group().counters()?).unwrap_or(0),
             (None, _) => 0,
         };
@@ -82,10 +82,10 @@ impl Meter {
 
     async fn look(&mut self, testbed: &Testbed) {
         let less = |path: &str| {
-            let now = free(&testbed.ground.outside(Path::new(path))).ok();
+            let now = free(&testbed.host.outside(Path::new(path))).ok();
             now.map(|now| self.baseline.saturating_sub(now))
         };
-        let amount = match (testbed.ground.as_jail(), self.resource) {
+        let amount = match (testbed.host.as_jail(), self.resource) {
             (Some(_), Resource::Disk) => less("/tmp"),
             (Some(_), Resource::Root) => less("/"),
             (None, Resource::Root) => {
@@ -106,7 +106,7 @@ impl Meter {
         self.most = self.most.max(amount);
     }
 
-    /// What was read, if it could be; why not is kept for the message.
+    /// The value, if it could be read; an error is saved for the message.
     fn known<T>(&mut self, read: Result<Option<T>>) -> Option<T> {
         read.unwrap_or_else(|error| {
             self.error = format!("{error:#}");
@@ -114,20 +114,20 @@ impl Meter {
         })
     }
 
-    /// The counter that counts, in the unit of the resource. None for a rate until it is known.
+    /// The relevant counter, in the unit of the resource. None for a rate before the second read.
     fn amount(&mut self, counters: &Counters) -> Option<u64> {
         match self.resource {
-            // What a container writes to its tmpfs is memory of its control group.
+            // A tmpfs is counted as memory of the control group that writes to it.
             Resource::Memory | Resource::Disk => Some(counters.memory >> 20),
-            // No control group counts that.
+            // No control group counts this.
             Resource::Root => None,
             Resource::Processes => Some(counters.processes),
             Resource::Cpu => {
                 let now = (Instant::now(), counters.cpu);
                 let (then, before) = *self.window.get_or_insert(now);
                 let passed = now.0 - then;
-                if passed < WINDOW {
-                    // Known to be measured, and nothing yet.
+                if passed < CPU_WINDOW {
+                    // The first value of a rate.
                     return Some(0);
                 }
                 self.window = Some(now);

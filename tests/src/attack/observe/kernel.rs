@@ -1,9 +1,9 @@
-//! System calls that no program needs: were they refused, and by whose kernel?
+//! System calls that no program needs: were they refused, and by which kernel?
 //!
-//! A call that fails with `EPERM`, `EACCES` or `ENOSYS` was refused. Any other answer, an error or
-//! none, comes from the code behind the call, so that a fault in that code is within reach. That is
-//! an escape only when the kernel that answered is the host's: gVisor's answers many calls by itself.
-//! Whose kernel it is, the harness sees from outside ([`Testbed::host_kernel_runs_it`]).
+//! A call that fails with `EPERM`, `EACCES` or `ENOSYS` was refused. Any other result, an error or
+//! success, comes from the code behind the call, so that a bug in that code is within reach. That
+//! is an escape only when the kernel is the host's: gVisor's kernel implements many calls itself.
+//! Which kernel it is, is detected from outside ([`Testbed::host_kernel_runs_it`]).
 
 use anyhow::Result;
 
@@ -13,13 +13,13 @@ use crate::attack::probe::report::{ProbeReport, Run, stopped_by};
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-/// Errors that a filter, a missing right or a missing feature gives.
+/// The errors of a filter, a missing right or a missing feature.
 const REFUSALS: [&str; 6] =
     ["EPERM", "EACCES", "ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT"];
 
-pub(super) async fn answered(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+pub(super) async fn answered(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let of_the_host = testbed.host_kernel_runs_it().await?;
-    let run = testbed.fire(run.code, &Values::default(), run.seconds).await?;
+    let run = testbed.run(program.code, &Values::default(), program.seconds).await?;
     Ok(judge(&run, of_the_host))
 }
 

@@ -1,7 +1,7 @@
-//! Sockets of the ground: what arrives there has left the sandbox, and what can be reached from
-//! there stands open.
+//! Sockets of the host environment: data that arrives there has left the sandbox, and a port that
+//! can be reached from there is open.
 //!
-//! The token is in the submitted code, and that is no fault: not who knows it counts, but where it
+//! The token is in the submitted code: it is not secret, what counts is where the connection
 //! arrives.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -25,20 +25,20 @@ use crate::attack::probe::report::Run;
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-/// A connection that says nothing for so long says nothing.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a connection may take to send the token.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn judge(run: &Run, arrived: bool) -> Verdict {
     if arrived { Verdict::Escaped } else { run.contained(By::OwnNetwork) }
 }
 
-/// One port on all of `addresses`, which are the ground's.
+/// One port on all of `addresses` of the host environment.
 pub(super) async fn bind_tcp(
     testbed: &Testbed,
     addresses: &[IpAddr],
 ) -> Result<(Vec<TcpListener>, u16)> {
     let addresses = addresses.to_owned();
-    let bound = testbed.ground.network().within(move || {
+    let bound = testbed.host.network().within(move || {
         let mut port = 0;
         let mut listeners = Vec::new();
         for address in addresses {
@@ -49,30 +49,30 @@ pub(super) async fn bind_tcp(
         }
         Ok((listeners, port))
     });
-    let (listeners, port) = bound.await.context("cannot listen on the ground")?;
+    let (listeners, port) = bound.await.context("cannot listen in the host environment")?;
     let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<Result<_, _>>();
     Ok((listeners?, port))
 }
 
-/// Addresses as a program gets them.
+/// Addresses in the form of a probe's constants.
 pub(super) fn texts(addresses: &[IpAddr]) -> Vec<String> {
     addresses.iter().map(IpAddr::to_string).collect()
 }
 
-/// Whether the token comes to a listener of the ground.
-pub(super) async fn reached(run: ProbeRun<'_>, testbed: &Testbed, net: Net) -> Result<Verdict> {
+/// Escaped when the token arrives at a listener of the host environment.
+pub(super) async fn reached(program: ProbeRun<'_>, testbed: &Testbed, net: Net) -> Result<Verdict> {
     let token = canary();
     let arrived = Arc::new(AtomicBool::new(false));
     let mut post =
         Post { token: token.clone(), arrived: Arc::clone(&arrived), tasks: JoinSet::new() };
     let values = post.open(testbed, net).await?.with("TOKEN", token);
-    let run = testbed.fire(run.code, &values, run.seconds).await?;
-    // What was sent in the last moment is on its way.
+    let run = testbed.run(program.code, &values, program.seconds).await?;
+    // Data that was sent in the last moment may still arrive.
     tokio::time::sleep(Duration::from_millis(50)).await;
     Ok(judge(&run, arrived.load(Ordering::SeqCst)))
 }
 
-/// Somebody who waits for a token.
+/// A listener that waits for a token.
 struct Post {
     token: String,
     arrived: Arc<AtomicBool>,
@@ -83,7 +83,7 @@ impl Post {
     async fn open(&mut self, testbed: &Testbed, net: Net) -> Result<Values> {
         let addresses = match net {
             Net::Tcp6 => vec![IpAddr::V6(Ipv6Addr::LOCALHOST)],
-            _ => testbed.ground.addresses(),
+            _ => testbed.host.addresses(),
         };
         let values = Values::default();
         match net {
@@ -104,7 +104,7 @@ impl Post {
             Net::Abstract => {
                 let name = format!("crucible-ladder-{}", canary());
                 let bound = name.clone();
-                let listener = testbed.ground.network().within(move || {
+                let listener = testbed.host.network().within(move || {
                     let address = std::os::unix::net::SocketAddr::from_abstract_name(bound)?;
                     UnixListener::bind_addr(&address)
                 });
@@ -112,9 +112,9 @@ impl Post {
                 Ok(values.with("SOCKET_NAME", name))
             }
             Net::UnixPath => {
-                let path = testbed.ground.dir().join(format!("socket-{}", &canary()[..8]));
-                let listener = UnixListener::bind(testbed.ground.outside(&path))?;
-                open_to_all(&testbed.ground.outside(&path))?;
+                let path = testbed.host.dir().join(format!("socket-{}", &canary()[..8]));
+                let listener = UnixListener::bind(testbed.host.outside(&path))?;
+                open_to_all(&testbed.host.outside(&path))?;
                 self.take_unix(listener)?;
                 Ok(values.with("SOCKET_PATH", path.display().to_string()))
             }
@@ -161,7 +161,7 @@ fn open_to_all(path: &std::path::Path) -> Result<()> {
 }
 
 async fn bind_udp(testbed: &Testbed, addresses: Vec<IpAddr>) -> Result<(Vec<UdpSocket>, u16)> {
-    let bound = testbed.ground.network().within(move || {
+    let bound = testbed.host.network().within(move || {
         let mut port = 0;
         let mut sockets = Vec::new();
         for address in addresses {
@@ -172,7 +172,7 @@ async fn bind_udp(testbed: &Testbed, addresses: Vec<IpAddr>) -> Result<(Vec<UdpS
         }
         Ok((sockets, port))
     });
-    let (sockets, port) = bound.await.context("cannot listen on the ground")?;
+    let (sockets, port) = bound.await.context("cannot listen in the host environment")?;
     let sockets = sockets.into_iter().map(UdpSocket::from_std).collect::<Result<_, _>>();
     Ok((sockets?, port))
 }
@@ -180,7 +180,7 @@ async fn bind_udp(testbed: &Testbed, addresses: Vec<IpAddr>) -> Result<(Vec<UdpS
 async fn look_for(mut socket: impl AsyncRead + Unpin, token: String, arrived: Arc<AtomicBool>) {
     let mut got = Vec::new();
     let mut chunk = [0; 1024];
-    while let Ok(Ok(length @ 1..)) = timeout(PATIENCE, socket.read(&mut chunk)).await {
+    while let Ok(Ok(length @ 1..)) = timeout(TOKEN_TIMEOUT, socket.read(&mut chunk)).await {
         got.extend_from_slice(&chunk[..length]);
         if contains(&got, &token) {
             return arrived.store(true, Ordering::SeqCst);
@@ -192,11 +192,11 @@ fn contains(bytes: &[u8], token: &str) -> bool {
     bytes.windows(token.len()).any(|window| window == token.as_bytes())
 }
 
-/// Whether the ground can connect to a port that the probe opens, and gets the token there.
-pub(super) async fn connect_back(run: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
+/// Escaped when the host environment can connect to a port of the probe and receives the token.
+pub(super) async fn connect_back(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
     let token = canary();
-    let addresses = testbed.ground.addresses();
-    // Free a moment ago, and nobody else knows the number.
+    let addresses = testbed.host.addresses();
+    // Free a moment ago; the number is random.
     let (listeners, port) = bind_tcp(testbed, &addresses).await?;
     drop(listeners);
     let values = Values::default().with("PORT", port).with("TOKEN", token.clone());
@@ -204,12 +204,12 @@ pub(super) async fn connect_back(run: ProbeRun<'_>, testbed: &Testbed) -> Result
     let look = async || {
         for address in &addresses {
             let to = SocketAddr::new(*address, port);
-            if let Ok(socket) = testbed.ground.network().connect(to).await {
+            if let Ok(socket) = testbed.host.network().connect(to).await {
                 look_for(socket, token.clone(), Arc::clone(&arrived)).await;
             }
         }
     };
-    let work = testbed.fire(run.code, &values, run.seconds);
+    let work = testbed.run(program.code, &values, program.seconds);
     let run = while_running(work, Duration::from_millis(100), look).await?;
     Ok(judge(&run, arrived.load(Ordering::SeqCst)))
 }
@@ -220,7 +220,7 @@ mod tests {
     use crate::support::client::{Answer, Plain};
 
     #[test]
-    fn what_arrives_decides_and_not_what_is_said() {
+    fn the_arrival_decides_and_not_the_report() {
         let plain = Plain { output: "sent!\n@m finished -\n".to_owned(), error: String::new() };
         let run = Run::new(Answer::Plain(plain), "@m");
         assert_eq!(judge(&run, true), Verdict::Escaped);

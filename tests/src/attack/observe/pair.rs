@@ -1,7 +1,7 @@
 //! Two programs that try to pass a message from one evaluation to another.
 //!
 //! The first knows the secret, because it is its own. The second knows only where to look. The
-//! verdict is whether the second one's output has it.
+//! probe has escaped when the secret is in the second one's output.
 
 use std::time::Duration;
 
@@ -15,31 +15,35 @@ use crate::attack::probe::report::Run;
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-/// How long the first program of two that run together has a worker before the second is sent.
-const AHEAD: Duration = Duration::from_millis(700);
+/// How long the first program of two that run at the same time runs before the second is submitted.
+const HEAD_START: Duration = Duration::from_millis(700);
 
-pub(super) async fn passed(run: ProbeRun<'_>, testbed: &Testbed, order: Order) -> Result<Verdict> {
+pub(super) async fn passed(
+    program: ProbeRun<'_>,
+    testbed: &Testbed,
+    order: Order,
+) -> Result<Verdict> {
     let (sender, receiver) =
-        split_pair(run.code).context("a pair has a line `# --- second program ---`")?;
+        split_pair(program.code).context("a pair has a line `# --- second program ---`")?;
     if order == Order::Together && testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage runs one program at a time"));
     }
     let secret = canary();
     let place = canary();
-    // Also a number, for what has numbers instead of names; not one that anybody else uses.
+    // Also as a number, for objects that have keys instead of names; random.
     let number = u32::from_str_radix(&place[..7], 16)?;
     let values = Values::default().with("PLACE", place).with("NUMBER", number);
     let knowing = values.clone().with("SECRET", secret.clone());
-    let seconds = run.seconds;
+    let seconds = program.seconds;
     let (first, second) = match order {
         Order::After => {
-            let first = testbed.fire(sender, &knowing, seconds).await?;
-            (first, testbed.fire(receiver, &values, seconds).await?)
+            let first = testbed.run(sender, &knowing, seconds).await?;
+            (first, testbed.run(receiver, &values, seconds).await?)
         }
         Order::Together => {
             let first = testbed.begin(sender, &knowing, seconds).await?;
-            sleep(AHEAD).await;
-            let second = testbed.fire(receiver, &values, seconds).await?;
+            sleep(HEAD_START).await;
+            let second = testbed.run(receiver, &values, seconds).await?;
             (testbed.end(first).await?, second)
         }
     };
@@ -53,9 +57,9 @@ fn judge(first: &Run, second: &Run, secret: &str) -> Result<Verdict> {
     match (first.contained(By::FreshSandbox), second.contained(By::FreshSandbox)) {
         (Verdict::Error(what), _) => bail!("the first program: {what}"),
         (_, Verdict::Error(what)) => bail!("the second program: {what}"),
-        // What the first could not even leave, the second need not look for.
+        // What the first could not leave behind, the second cannot find.
         (Verdict::Contained(by), _) if by != By::FreshSandbox => Ok(Verdict::Contained(by)),
-        // The second one found nothing, by whatever error: what the first left is not there.
+        // The second found nothing, with any error: nothing was left behind.
         _ => Ok(Verdict::Contained(By::FreshSandbox)),
     }
 }

@@ -1,7 +1,7 @@
-//! What the platform says of a run must be what happened, not what the program would like.
+//! The platform must report what happened, not what the program claims.
 //!
-//! The header names the one value that would be a lie. Fields are looked up in the evaluation's
-//! JSON, with dots between them: `evidence.decided_by`.
+//! The header names the one value that would be false. Fields are paths in the evaluation's JSON,
+//! with dots: `evidence.decided_by`.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -14,33 +14,33 @@ use crate::attack::verdict::{By, Verdict};
 use crate::support::client::Answer;
 
 pub(super) async fn says(
-    run: ProbeRun<'_>,
+    program: ProbeRun<'_>,
     testbed: &Testbed,
     field: &str,
     lie: &str,
 ) -> Result<Verdict> {
     if testbed.stage == 1 {
-        return Ok(Verdict::NotApplicable("this stage says nothing but the output"));
+        return Ok(Verdict::NotApplicable("this stage reports nothing but the output"));
     }
-    let run = testbed.fire(run.code, &Values::default(), run.seconds).await?;
+    let run = testbed.run(program.code, &Values::default(), program.seconds).await?;
     judge(&run, field, lie)
 }
 
 fn judge(run: &Run, field: &str, lie: &str) -> Result<Verdict> {
     let Answer::Evaluation(evaluation) = &run.answer else {
-        return Ok(Verdict::Error("an answer without an evaluation".to_owned()));
+        return Ok(Verdict::Error("a response without an evaluation".to_owned()));
     };
     let evaluation = serde_json::to_value(evaluation)?;
     let pointer = format!("/{}", field.replace('.', "/"));
-    let said = evaluation.pointer(&pointer).with_context(|| format!("no field {field}"))?;
-    let said = match said {
+    let reported = evaluation.pointer(&pointer).with_context(|| format!("no field {field}"))?;
+    let reported = match reported {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    if said == lie {
+    if reported == lie {
         return Ok(Verdict::Escaped);
     }
-    // It reports before its last act, which may be the lie.
+    // The probe prints its report before its last step, which may be the false claim.
     Ok(match run.account {
         Some(_) => Verdict::Contained(By::Evidence),
         None => Verdict::Error(format!("did not run: {}", run.answer.summary())),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lie_in_the_answer_is_an_escape() {
+    fn a_false_field_in_the_evaluation_is_an_escape() {
         let judged = |run: Run| judge(&run, "outcome", "memory_exceeded").unwrap();
         assert_eq!(judged(run("memory_exceeded", "@m finished -\n")), Verdict::Escaped);
         let honest = judged(run("exited", "@m finished -\n"));

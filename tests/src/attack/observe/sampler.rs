@@ -1,4 +1,4 @@
-//! Looking again and again while something runs.
+//! Repeated observation while a future runs.
 
 use std::time::Duration;
 

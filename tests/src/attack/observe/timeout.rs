@@ -1,4 +1,5 @@
-//! A program that must not keep its evaluation open: how long the answer took, by the harness's clock.
+//! A program that must not keep its evaluation open: the duration of the request, by the ladder's
+//! clock.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,13 @@ use crate::attack::probe::report::Run;
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-pub(super) async fn late(run: ProbeRun<'_>, testbed: &Testbed, seconds: u64) -> Result<Verdict> {
+pub(super) async fn late(
+    program: ProbeRun<'_>,
+    testbed: &Testbed,
+    seconds: u64,
+) -> Result<Verdict> {
     let started = Instant::now();
-    let run = testbed.fire(run.code, &Values::default(), run.seconds).await?;
+    let run = testbed.run(program.code, &Values::default(), program.seconds).await?;
     Ok(judge(&run, started.elapsed(), Duration::from_secs(seconds)))
 }
 

@@ -1,7 +1,7 @@
 //! The comment lines at the top of a probe.
 //!
 //! One field a line, `# name: value`, from the first line of the file to the first that is not a
-//! comment. What a field may say is in [`words`].
+//! comment. The values of the fields are in `fields`.
 
 mod fields;
 
@@ -9,23 +9,23 @@ use std::path::Path;
 
 pub use fields::{Class, Evidence, Fact, Group, Host, Net, Order, Resource};
 
-/// The stage from which on a probe has to be contained, unless its header says otherwise.
+/// The first stage that has to contain a probe, unless its header names another.
 pub const FIRST_SANDBOXED: u16 = 4;
-/// Control-clock time that a probe asks for, in seconds, unless its header says otherwise.
-const SECONDS: u16 = 10;
-/// The most a probe may ask for, in seconds: stage 1 ends every program after 30.
-const MOST_SECONDS: u16 = 25;
+/// Default of `seconds`, the time limit of the evaluation.
+const DEFAULT_SECONDS: u16 = 10;
+/// The longest time limit in seconds: stage 1 ends every program after 30.
+const MAX_SECONDS: u16 = 25;
 
-/// What has to be known about a probe.
+/// The description of a probe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
-    /// `GROUP/NAME`, which is where the file lies.
+    /// `GROUP/NAME`, its path below `tests/probes` without `.py`.
     pub id: String,
-    /// What the attacker would get, in the words of gVisor's security policy.
+    /// What the attacker would get, in the terms of gVisor's security policy.
     pub class: Class,
     /// A few words for a table.
     pub title: String,
-    /// What it tries, in one line.
+    /// What it tries to do, in one line.
     pub intent: String,
     /// What success would look like, in one line.
     pub success: String,
@@ -35,38 +35,47 @@ pub struct Header {
     pub evidence: Evidence,
     /// Where it may run on a stage that leaves the host open.
     pub host: Host,
-    /// Whether nothing else may run meanwhile.
+    /// Whether no other probe may run at the same time.
     pub alone: bool,
-    /// Control-clock time it asks for, in seconds.
+    /// The time limit of its evaluation, in seconds.
     pub seconds: u16,
-    /// The first stage that expectations to contain it.
-    pub promised: u16,
+    /// The first stage that has to contain it.
+    pub contained_from: u16,
     group: Group,
 }
 
-/// A header that is not as it should be: where, and what to do.
+/// An invalid header: where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}: {what}")]
-pub struct Fault {
+pub struct HeaderError {
     file: String,
     line: usize,
     what: String,
 }
 
-/// The fields, in the order that they are best read in. The last three may be left out.
+/// The fields, in the recommended order. The last three are optional.
 const FIELDS: [&str; 11] = [
-    "id", "class", "title", "intent", "success", "source", "evidence", "host", "alone", "seconds",
-    "promised",
+    "id",
+    "class",
+    "title",
+    "intent",
+    "success",
+    "source",
+    "evidence",
+    "host",
+    "alone",
+    "seconds",
+    "contained-from",
 ];
-const OPTIONAL: [&str; 3] = ["alone", "seconds", "promised"];
+const OPTIONAL: [&str; 3] = ["alone", "seconds", "contained-from"];
 
 impl Header {
     /// Reads the header of `code`. `file` is for the message only.
     ///
     /// # Errors
     ///
-    /// When a field is missing, unknown, repeated, empty, or says what it cannot say.
-    pub fn parse(code: &str, file: &Path) -> Result<Self, Fault> {
+    /// When a field is missing, unknown, repeated, empty, or has an invalid value.
+    pub fn parse(code: &str, file: &Path) -> Result<Self, HeaderError> {
         Fields::read(code, file)?.header()
     }
 
@@ -84,7 +93,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn read(code: &'a str, file: &'a Path) -> Result<Self, Fault> {
+    fn read(code: &'a str, file: &'a Path) -> Result<Self, HeaderError> {
         let mut fields = Self { file, values: [None; FIELDS.len()], end: 0 };
         let comments =
             (1..).zip(code.lines()).map_while(|(n, line)| Some((n, line.strip_prefix('#')?)));
@@ -110,30 +119,30 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    fn error(&self, line: usize, what: impl Into<String>) -> Fault {
-        Fault { file: self.file.display().to_string(), line, what: what.into() }
+    fn error(&self, line: usize, what: impl Into<String>) -> HeaderError {
+        HeaderError { file: self.file.display().to_string(), line, what: what.into() }
     }
 
     fn find(&self, name: &str) -> Option<(usize, &'a str)> {
         FIELDS.iter().position(|field| *field == name).and_then(|at| self.values[at])
     }
 
-    /// The value of a field that has to be there, made by `parse`, which says what else it wants.
+    /// The value of a required field, parsed by `parse`.
     fn need<T>(
         &self,
         name: &str,
         parse: impl Fn(&'a str) -> Result<T, String>,
-    ) -> Result<T, Fault> {
+    ) -> Result<T, HeaderError> {
         let missing = || self.error(self.end + 1, format!("the header has no `# {name}: ...`"));
         let (line, value) = self.find(name).ok_or_else(missing)?;
         parse(value).map_err(|what| self.error(line, format!("{name}: {what}")))
     }
 
-    fn text(&self, name: &str) -> Result<String, Fault> {
+    fn text(&self, name: &str) -> Result<String, HeaderError> {
         self.need(name, |value| Ok(value.to_owned()))
     }
 
-    fn number(&self, name: &str, default: u16, most: u16) -> Result<u16, Fault> {
+    fn number(&self, name: &str, default: u16, most: u16) -> Result<u16, HeaderError> {
         if self.find(name).is_none() {
             return Ok(default);
         }
@@ -143,7 +152,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn header(&self) -> Result<Header, Fault> {
+    fn header(&self) -> Result<Header, HeaderError> {
         debug_assert!(OPTIONAL.iter().all(|name| FIELDS.contains(name)));
         let group = self.need("id", |id| {
             let (group, name) = id.split_once('/').unwrap_or_default();
@@ -172,8 +181,8 @@ impl<'a> Fields<'a> {
                     return Err(self.error(line, "alone: say `yes`, or leave it out"));
                 }
             },
-            seconds: self.number("seconds", SECONDS, MOST_SECONDS)?,
-            promised: self.number("promised", FIRST_SANDBOXED, 99)?,
+            seconds: self.number("seconds", DEFAULT_SECONDS, MAX_SECONDS)?,
+            contained_from: self.number("contained-from", FIRST_SANDBOXED, 99)?,
             group,
         })
     }
@@ -204,10 +213,11 @@ print(1)
         let header = parse(EXAMPLE).unwrap();
         assert_eq!(header.group(), Group::Network);
         assert_eq!(header.evidence, Evidence::Listener(Net::Tcp));
-        assert_eq!((header.alone, header.seconds, header.promised), (false, 10, 4));
-        let more = EXAMPLE.replace("print", "# alone: yes\n# seconds: 3\n# promised: 2\nprint");
+        assert_eq!((header.alone, header.seconds, header.contained_from), (false, 10, 4));
+        let more =
+            EXAMPLE.replace("print", "# alone: yes\n# seconds: 3\n# contained-from: 2\nprint");
         let header = parse(&more).unwrap();
-        assert_eq!((header.alone, header.seconds, header.promised), (true, 3, 2));
+        assert_eq!((header.alone, header.seconds, header.contained_from), (true, 3, 2));
     }
 
     #[test]

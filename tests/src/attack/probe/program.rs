@@ -1,19 +1,19 @@
 //! From a probe to the program that is submitted: constants, prelude, probe.
 //!
 //! The same text goes to every stage; only the constants differ. A canary is never among them: a
-//! secret that stands in the submitted code proves nothing when it stands in the output.
+//! secret in the submitted code proves nothing when it appears in the output.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 use uuid::Uuid;
 
-/// What is put in front of every probe.
+/// The code in front of every probe.
 const PRELUDE: &str = include_str!("../../../probes/prelude.py");
-/// Divides the two programs of a pair, and a solution from its grader.
+/// Separates the two programs of a pair, and a solution from its grader.
 const DIVIDER: &str = "\n# --- second program ---\n";
 
-/// A text of 128 random bits that nobody can guess.
+/// A text of 128 random bits, which cannot be guessed.
 pub fn canary() -> String {
     Uuid::new_v4().simple().to_string()
 }
@@ -23,7 +23,7 @@ pub fn canary() -> String {
 pub struct Values(Vec<(&'static str, Value)>);
 
 impl Values {
-    /// One more constant. `value` is a text, a number or a list of such.
+    /// Adds a constant. `value` is a text, a number or a list of these.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.0.push((name, value.into()));
@@ -31,23 +31,22 @@ impl Values {
     }
 }
 
-/// The program to submit, and the marker that its reports carry.
+/// The program to submit, and the marker of its reports.
 #[derive(Debug, Clone)]
 pub struct Assembled {
     /// Python source.
     pub code: String,
-    /// Begins each line of a report, so that nothing else is taken for one.
+    /// The beginning of each line of a report, random so that no other line has it.
     pub marker: String,
 }
 
-/// Puts a program together.
+/// Assembles constants, prelude and probe.
 pub fn assemble(probe: &str, values: &Values) -> Assembled {
     let marker = format!("@{}", canary());
     let mut code = format!("MARK = {}\n", Value::from(marker.as_str()));
     for (name, value) in &values.0 {
         // A JSON text, number or list of them is a Python one too.
-        // Writing to a text cannot fail.
-        let _ = writeln!(code, "{name} = {value}"); // a String accepts everything
+        let _ = writeln!(code, "{name} = {value}"); // writing to a String cannot fail
     }
     code.push_str(PRELUDE);
     code.push_str(probe);

@@ -1,7 +1,8 @@
-//! What a probe says of itself.
+//! The report that a probe prints.
 //!
-//! It decides two things only: that the probe ran, and what stopped it. A probe that died of a
-//! mistake of its own says nothing, and is an error: it has not been contained.
+//! It decides two things only: that the probe ran, and which error stopped it. A probe that failed
+//! by itself, for example with a `NameError`, prints no report and is an error: it was not
+//! contained.
 
 use base64::Engine as _;
 use shared::Outcome;
@@ -10,10 +11,10 @@ use shared::evaluation::Encoding;
 use crate::attack::verdict::{By, Verdict};
 use crate::support::client::Answer;
 
-/// How far a probe came, by its own account.
+/// How far a probe came, by its own report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeReport {
-    /// It did all that it wanted to do.
+    /// It ran to its end.
     Finished,
     /// Something stopped it: the name of an error.
     Stopped(String),
@@ -21,17 +22,17 @@ pub enum ProbeReport {
     Answered(Vec<String>),
 }
 
-/// One run of a program: what the platform says of it, and what it says of itself.
+/// One run of a program: the platform's result, and the program's own report.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// What the API answered in the end.
+    /// The result from the API.
     pub answer: Answer,
-    /// The last that the program reported, if it did.
+    /// The last report of the program, if there was one.
     pub account: Option<ProbeReport>,
 }
 
 impl Run {
-    /// Reads the account out of the output.
+    /// Parses the report out of the output.
     pub fn new(answer: Answer, marker: &str) -> Self {
         let stdout = text(&answer, |evaluation| &evaluation.stdout);
         let account = stdout.lines().rev().find_map(|line| account(line, marker));
@@ -48,8 +49,8 @@ impl Run {
         stdout.contains(secret) || stderr.contains(secret)
     }
 
-    /// The verdict on a run that did not escape. `unstopped` is what contained a probe that did all
-    /// it wanted and got nothing.
+    /// The verdict on a run that did not escape. `unstopped` is the reason for a probe that ran to
+    /// its end without success.
     pub fn contained(&self, unstopped: By) -> Verdict {
         if let Some(by) = self.answer.outcome().and_then(limit) {
             return Verdict::Contained(by);
@@ -57,11 +58,15 @@ impl Run {
         match &self.account {
             Some(ProbeReport::Finished) => Verdict::Contained(unstopped),
             Some(ProbeReport::Stopped(name)) => {
-                let unknown = || Verdict::Error(format!("stopped by {name}, which says nothing"));
+                let unknown = || {
+                    Verdict::Error(format!(
+                        "stopped by {name}, which is not known as a sign of containment"
+                    ))
+                };
                 stopped_by(name).map_or_else(unknown, Verdict::Contained)
             }
             Some(ProbeReport::Answered(_)) => {
-                Verdict::Error("answered where nobody asked".to_owned())
+                Verdict::Error("reported system calls without being a `kernel` probe".to_owned())
             }
             None if timed_out(&self.answer) => Verdict::Contained(By::TimeLimit),
             None => Verdict::Error(format!("did not run to its end: {}", self.answer.summary())),
@@ -69,12 +74,12 @@ impl Run {
     }
 }
 
-/// Stage 1 has no outcome; it says this in words.
+/// Stage 1 has no outcome, but this text.
 fn timed_out(answer: &Answer) -> bool {
     matches!(answer, Answer::Plain(plain) if plain.error.starts_with("timed out after"))
 }
 
-/// What a stream of the answer says as text, with bytes that are none replaced.
+/// A stream of the evaluation as text, with invalid bytes replaced.
 fn text(answer: &Answer, stream: impl Fn(&shared::Evaluation) -> &shared::Output) -> String {
     let Answer::Evaluation(evaluation) = answer else { return answer.stdout().to_owned() };
     let output = stream(evaluation);
@@ -97,7 +102,7 @@ fn account(line: &str, marker: &str) -> Option<ProbeReport> {
     }
 }
 
-/// What contained a program that the platform ended.
+/// The reason for a program that the platform ended.
 fn limit(outcome: Outcome) -> Option<By> {
     match outcome {
         Outcome::WallTimeExceeded => Some(By::TimeLimit),
@@ -110,7 +115,7 @@ fn limit(outcome: Outcome) -> Option<By> {
     }
 }
 
-/// What stands behind an error that stopped a program. None when an error says nothing.
+/// The reason behind an error that stopped a program. None when the error shows no containment.
 pub fn stopped_by(error: &str) -> Option<By> {
     Some(match error {
         "ENOENT" | "ENOTDIR" | "ESTALE" | "FileNotFoundError" => By::OwnFiles,
@@ -158,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contained_it_is_told_by_the_error_or_by_the_evidence() {
+    fn the_error_or_the_evidence_is_the_reason() {
         let by = |output: &str| run(output, "").contained(By::OwnProcesses);
         assert_eq!(by("@m stopped EROFS\n"), Verdict::Contained(By::ReadOnlyRoot));
         assert_eq!(by("@m finished -\n"), Verdict::Contained(By::OwnProcesses));

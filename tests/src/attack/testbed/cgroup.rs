@@ -1,7 +1,8 @@
-//! Control groups: the jail's own, and the counters of any.
+//! Control groups: the one of a jail, and the counters of all.
 //!
-//! What a program says about its processes or its memory proves nothing, and under gVisor not even
-//! what its kernel says. The host's counters are read here, of version 1 and 2 alike.
+//! A program's own report about its processes or memory proves nothing, and under gVisor neither
+//! does its kernel's. These are the host's counters, in cgroup version 1 or 2. The code is
+//! independent of the stages' own on purpose: it is the witness of what they limit.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,19 +10,19 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 
 const ROOT: &str = "/sys/fs/cgroup";
-/// What the harness's own groups are called, so that a person knows whose they are.
+/// The prefix of the groups that the ladder creates.
 const NAME: &str = "crucible-ladder-";
-/// What the groups of sandboxes are called that a stage makes without Docker. Below lies a directory
-/// for each engine, named after its owner, and in that one for each sandbox.
+/// The group that contains the sandboxes of stages that do not use Docker: one directory for each
+/// engine, named by its instance id, and in it one for each sandbox.
 const SANDBOXES: &str = "crucible-";
-/// The most memory a jail may take: enough for a probe to take too much, and no more.
-const MEMORY: u64 = 3 << 30;
-/// The most processes and threads of a jail.
-const PIDS: u32 = 2000;
+/// The memory limit of a jail: above the limits that the probes try to exceed.
+const MAX_MEMORY_BYTES: u64 = 3 << 30;
+/// The limit of processes and threads of a jail.
+const MAX_PIDS: u32 = 2000;
 /// The controllers of version 1 that are used here.
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpuacct"];
 
-/// A control group's directories: one for each controller, or for version 2 three times the same.
+/// The directories of a control group: one for each controller, three times the same in version 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
     memory: PathBuf,
@@ -30,7 +31,7 @@ pub struct Cgroup {
     unified: bool,
 }
 
-/// What a control group's members use together at one moment.
+/// The counters of a control group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Bytes.
@@ -81,7 +82,7 @@ impl Cgroup {
         Ok(group)
     }
 
-    /// The groups of the sandboxes that the process `owner`, or any, has made without Docker.
+    /// The groups of the sandboxes that the process `owner`, or any, has created without Docker.
     pub fn of_sandboxes(owner: Option<u32>) -> Vec<Self> {
         let memory = Self::named("").memory;
         let mut found = Vec::new();
@@ -97,12 +98,12 @@ impl Cgroup {
         found
     }
 
-    /// Its directory in the tree that counts memory, to be told to a person.
+    /// Its directory in the hierarchy of the memory controller, for messages.
     pub fn dir(&self) -> &Path {
         &self.memory
     }
 
-    /// What its members use now.
+    /// Its counters now.
     ///
     /// # Errors
     ///
@@ -121,12 +122,12 @@ impl Cgroup {
     }
 }
 
-/// The process in an owner's name: `BOOT.NAMESPACE.PID.START`, and maybe more.
+/// The pid in an instance id: `BOOT.NAMESPACE.PID.START`, possibly with a suffix.
 pub(crate) fn owner_pid(owner: &str) -> Option<u32> {
     owner.split('.').nth(2)?.parse().ok()
 }
 
-/// The names of the directories in a directory, which may not be there.
+/// The names of the subdirectories of a directory; empty when it does not exist.
 fn dirs(dir: &Path) -> impl Iterator<Item = String> + use<> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
@@ -140,19 +141,19 @@ fn read(dir: &Path, name: &str) -> Result<String> {
 
 fn number(dir: &Path, name: &str) -> Result<u64> {
     let text = read(dir, name)?;
-    text.trim().parse().map_err(|_| anyhow!("{name} of {} says {text:?}", dir.display()))
+    text.trim().parse().map_err(|_| anyhow!("{name} of {} is {text:?}", dir.display()))
 }
 
-/// A group that is taken away when it is dropped.
+/// A group that is removed when it is dropped.
 #[derive(Debug)]
-pub struct Own(Cgroup);
+pub struct OwnedCgroup(Cgroup);
 
-impl Own {
+impl OwnedCgroup {
     /// A new group with the limits of a jail.
     ///
     /// # Errors
     ///
-    /// When it cannot be made: that takes root, and control groups that can be written.
+    /// When it cannot be created: that needs root and a writable cgroup file system.
     pub fn create(name: &str) -> Result<Self> {
         let own = Self(Cgroup::named(&format!("{NAME}{name}")));
         let (max_memory, max_pids) = if own.0.unified {
@@ -162,12 +163,12 @@ impl Own {
         };
         for dir in own.dirs() {
             std::fs::create_dir_all(dir).with_context(|| {
-                format!("cannot make the control group {}; are you root?", dir.display())
+                format!("cannot create the control group {}: that needs root", dir.display())
             })?;
         }
         for (dir, name, value) in [
-            (&own.0.memory, max_memory, MEMORY.to_string()),
-            (&own.0.pids, max_pids, PIDS.to_string()),
+            (&own.0.memory, max_memory, MAX_MEMORY_BYTES.to_string()),
+            (&own.0.pids, max_pids, MAX_PIDS.to_string()),
         ] {
             let file = dir.join(name);
             std::fs::write(&file, value)
@@ -189,10 +190,10 @@ impl Own {
     }
 }
 
-impl Drop for Own {
+impl Drop for OwnedCgroup {
     fn drop(&mut self) {
         for dir in self.dirs() {
-            // The last member may be on its way out. Killed processes take a moment.
+            // Killed processes need a moment to exit.
             for _ in 0..100 {
                 if std::fs::remove_dir(dir).is_ok() || !dir.exists() {
                     break;
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_process_is_found_in_its_group_and_counted() {
-        let own = Own::create(&crate::attack::probe::program::canary()).unwrap();
+        let own = OwnedCgroup::create(&crate::attack::probe::program::canary()).unwrap();
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         for dir in own.dirs() {
             std::fs::write(dir.join("cgroup.procs"), child.id().to_string()).unwrap();

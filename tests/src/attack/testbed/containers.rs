@@ -1,4 +1,4 @@
-//! The counters of a stage's sandboxes: containers of Docker's, and those it makes itself.
+//! The counters of a stage's sandboxes: Docker containers, and sandboxes without Docker.
 
 use anyhow::{Context as _, Result};
 use bollard::Docker;
@@ -6,17 +6,17 @@ use bollard::query_parameters::{InspectContainerOptionsBuilder, ListContainersOp
 
 use super::cgroup::{Cgroup, Counters, owner_pid};
 
-/// The label that names the stage's process in each of its containers: `BOOT.NAMESPACE.PID.START`.
+/// The label of a container with the instance id of its stage: `BOOT.NAMESPACE.PID.START`.
 const OWNER: &str = "crucible.owner";
 
-/// What that sandbox of the stage with this process uses that uses most, or that of any stage. None
-/// while there are none.
+/// The element-wise maximum of the counters of the sandboxes of the stage with this pid, or of any
+/// stage. None without a sandbox.
 ///
-/// Each counter by itself, and not their sum: a stage may have others that only wait.
+/// The maximum and not the sum: a stage may have idle sandboxes as well.
 pub(super) async fn counters(server: Option<u32>) -> Result<Option<Counters>> {
     let mut groups = Cgroup::of_sandboxes(server);
     groups.extend(of_containers(server).await?);
-    // One that has just ended counts for nothing.
+    // One that has just ended is skipped.
     let counters = groups.iter().filter_map(|group| group.counters().ok());
     Ok(counters.reduce(|one, other| Counters {
         memory: one.memory.max(other.memory),
@@ -37,9 +37,9 @@ async fn of_containers(server: Option<u32>) -> Result<Vec<Cgroup>> {
     Ok(groups)
 }
 
-/// What these sandboxes have written outside of their scratch space, together, in MiB. None while
-/// there are none. Docker counts what is in a container's own layer; of a sandbox without Docker the
-/// host has no such count, and what `taken` says is believed: space that is gone from the host.
+/// What these sandboxes together have written outside of their scratch space, in MiB. None without
+/// a sandbox. Docker reports the size of a container's writable layer; for a sandbox without Docker
+/// the result is `taken`, by which the free space of the host has shrunk.
 pub(super) async fn written(server: Option<u32>, taken: u64) -> Result<Option<u64>> {
     let docker = Docker::connect_with_defaults().context("cannot find Docker")?;
     let mut sum = (!Cgroup::of_sandboxes(server).is_empty()).then_some(taken);
@@ -52,7 +52,7 @@ pub(super) async fn written(server: Option<u32>, taken: u64) -> Result<Option<u6
     Ok(sum)
 }
 
-/// The containers that run for the stage with this process, or for any.
+/// The running containers of the stage with this pid, or of any stage.
 async fn of_stage(docker: &Docker, server: Option<u32>) -> Result<Vec<String>> {
     let filters = [("label".to_owned(), vec![OWNER.to_owned()])].into();
     let options = ListContainersOptionsBuilder::default().filters(&filters).build();

@@ -1,5 +1,5 @@
-//! The ground's own names and numbers, read from outside: what a program without walls could learn,
-//! and a contained one must not.
+//! Identifiers of the host environment, read from outside: an unsandboxed program can read them, a
+//! contained one must not.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,24 +10,24 @@ use serde_json::Value;
 use super::Testbed;
 use crate::attack::probe::Fact;
 
-/// Every text that would give the fact away. Empty when the ground has no such fact.
+/// Every text that would disclose the fact. Empty when the host environment has no such fact.
 ///
 /// # Errors
 ///
 /// When it cannot be read.
 pub async fn known(testbed: &Testbed, fact: Fact) -> Result<Vec<String>> {
-    let ground = &testbed.ground;
+    let host = &testbed.host;
     let read = |path: &str| {
-        let path = ground.outside(Path::new(path));
+        let path = host.outside(Path::new(path));
         std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     };
     let line = |path: &str| Ok(vec![read(path)?.trim().to_owned()]);
     match fact {
-        Fact::Hostname => match ground.as_jail() {
+        Fact::Hostname => match host.as_jail() {
             Some(jail) => Ok(vec![jail.hostname.clone()]),
             None => line("/proc/sys/kernel/hostname"),
         },
-        Fact::MachineId if !ground.outside(Path::new("/etc/machine-id")).exists() => Ok(Vec::new()),
+        Fact::MachineId if !host.outside(Path::new("/etc/machine-id")).exists() => Ok(Vec::new()),
         Fact::MachineId => line("/etc/machine-id"),
         Fact::BootId => line("/proc/sys/kernel/random/boot_id"),
         Fact::KernelRelease => line("/proc/sys/kernel/osrelease"),
@@ -38,41 +38,41 @@ pub async fn known(testbed: &Testbed, fact: Fact) -> Result<Vec<String>> {
         }
         Fact::Resolver => Ok(resolvers(&read("/etc/resolv.conf")?)),
         Fact::Mac => hardware_addresses(testbed).await,
-        Fact::OverlayFolder => match ground.as_jail() {
+        Fact::OverlayDir => match host.as_jail() {
             Some(jail) => Ok(vec![jail.dir().display().to_string()]),
             None => Ok(vec![docker(".DockerRootDir")?]),
         },
     }
 }
 
-/// The addresses in a resolver's file that say something about the host, and its remarks.
+/// The addresses and comments in a resolver's file that disclose something about the host.
 fn resolvers(text: &str) -> Vec<String> {
     let telling = |line: &str| {
         let text = line.strip_prefix("nameserver").or_else(|| line.strip_prefix("# "))?.trim();
-        // Everybody's loopback is the same.
+        // Loopback resolvers reveal nothing about the host.
         (!text.starts_with("127.") && text.len() > 6).then(|| text.to_owned())
     };
     text.lines().filter_map(telling).collect()
 }
 
 async fn hardware_addresses(testbed: &Testbed) -> Result<Vec<String>> {
-    // A child of the thread that is inside is inside too.
+    // A child process inherits the network namespace of the thread.
     let output =
-        testbed.ground.network().within(|| Command::new("ip").args(["-json", "link"]).output());
+        testbed.host.network().within(|| Command::new("ip").args(["-json", "link"]).output());
     let links: Vec<Value> =
-        serde_json::from_slice(&output.await?.stdout).context("`ip -json link` says no JSON")?;
+        serde_json::from_slice(&output.await?.stdout).context("`ip -json link` printed no JSON")?;
     let addresses = links.iter().filter_map(|link| link["address"].as_str());
     Ok(addresses.filter(|address| *address != "00:00:00:00:00:00").map(str::to_owned).collect())
 }
 
-/// What the Docker daemon says of itself.
+/// The Docker daemon's information about itself.
 fn docker(field: &str) -> Result<String> {
     let format = format!("{{{{{field}}}}}");
     let output = Command::new("docker").args(["info", "--format", &format]).output();
     let output = output.context("cannot run docker")?;
     if !output.status.success() {
         bail!(
-            "docker does not answer: {}; run infrastructure/setup/setup.sh",
+            "docker does not respond: {}; run infrastructure/setup/setup.sh",
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loopback_resolver_says_nothing_about_the_host() {
+    fn a_loopback_resolver_discloses_nothing_about_the_host() {
         let text = "# f00dfeedf00d\nnameserver 127.0.0.53\nnameserver 10.1.2.3\nsearch x\n";
         assert_eq!(resolvers(text), ["f00dfeedf00d", "10.1.2.3"]);
     }

@@ -1,4 +1,4 @@
-//! The ground around a stage: files, processes, network and counters, seen from outside.
+//! The host environment of a stage: files, processes, network and counters, seen from outside.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,11 +12,11 @@ use super::jail::{Jail, METADATA, own_binary};
 use super::network::Network;
 use crate::attack::probe::program::canary;
 
-/// What a stage's programs are after.
+/// What the attacks on a stage target.
 #[derive(Debug)]
 pub struct HostEnvironment {
     place: Place,
-    /// A secret in the command line and the environment of a process that is none of the stage's.
+    /// A secret in the command line and environment of a process that does not belong to the stage.
     pub decoy: String,
 }
 
@@ -26,42 +26,42 @@ enum Place {
     Host { dir: tempfile::TempDir, decoy: Decoy },
 }
 
-/// A process of the host's, for a stage that is not in a jail.
+/// A process of the host, for a stage that is not in a jail.
 #[derive(Debug)]
 struct Decoy(std::process::Child);
 
 impl Drop for Decoy {
     fn drop(&mut self) {
-        // It may have been killed by a probe; then there is only its number to give back.
+        // A probe may have killed it; it is reaped in any case.
         self.0.kill().ok();
         self.0.wait().ok();
     }
 }
 
-/// One process of the ground.
+/// One process of the host environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// Its number, seen from here.
+    /// Its pid, in the ladder's namespace.
     pub pid: u32,
-    /// The name it gave itself, of at most 15 bytes.
+    /// Its name (`comm`), of at most 15 bytes.
     pub name: String,
 }
 
 impl HostEnvironment {
-    /// The ground inside a jail.
+    /// The inside of a jail.
     pub fn jail(jail: Jail, decoy: String) -> Self {
         Self { place: Place::Jail(jail), decoy }
     }
 
-    /// This host. Starts a decoy process, and makes a directory that everybody can read and write.
+    /// This host. Starts a decoy process, and creates a world-writable directory.
     ///
     /// # Errors
     ///
-    /// When either cannot be.
+    /// When either fails.
     pub fn host() -> Result<Self> {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::Builder::new().prefix("crucible-ladder-").tempdir()?;
-        // Not the owner of a file shall be what contains a probe.
+        // World-writable, so that file ownership is not what stops the probe.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777))?;
         let secret = canary();
         let decoy = Command::new(own_binary()?)
@@ -74,7 +74,7 @@ impl HostEnvironment {
     }
 
     /// Whether it is a jail.
-    pub fn is_cell(&self) -> bool {
+    pub fn is_jail(&self) -> bool {
         matches!(self.place, Place::Jail(_))
     }
 
@@ -86,7 +86,7 @@ impl HostEnvironment {
         }
     }
 
-    /// A directory of the ground, as the ground itself calls it.
+    /// A directory of the host environment, by its path there.
     pub fn dir(&self) -> &Path {
         match &self.place {
             Place::Jail(_) => Path::new("/tmp"),
@@ -94,7 +94,7 @@ impl HostEnvironment {
         }
     }
 
-    /// Where a path of the ground is, seen from here.
+    /// The path from here of a path in the host environment.
     pub fn outside(&self, path: &Path) -> PathBuf {
         match &self.place {
             Place::Jail(jail) => {
@@ -105,24 +105,24 @@ impl HostEnvironment {
         }
     }
 
-    /// The addresses under which a program without walls reaches the ground's services. On the host
-    /// one is Docker's bridge: a container has a loopback of its own, so that 127.0.0.1 alone would
-    /// look contained on any network.
+    /// The addresses at which an unsandboxed program reaches services of the host environment. On
+    /// the host, one is Docker's bridge: a container has its own loopback, so that 127.0.0.1 alone
+    /// would look contained on any network.
     pub fn addresses(&self) -> Vec<IpAddr> {
         let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
-        if !self.is_cell() {
+        if !self.is_jail() {
             addresses.extend(bridge_address());
         }
         addresses
     }
 
-    /// Where a metadata service would be: the link-local address of clouds in a jail, which has it
-    /// on its loopback, and on the host its own addresses. Nothing is ever sent to the real one.
+    /// The addresses of the metadata service: in a jail the link-local address of clouds, which its
+    /// loopback has; on the host its own addresses. Nothing is ever sent to a real one.
     pub fn metadata_addresses(&self) -> Vec<IpAddr> {
-        if self.is_cell() { METADATA.parse().into_iter().collect() } else { self.addresses() }
+        if self.is_jail() { METADATA.parse().into_iter().collect() } else { self.addresses() }
     }
 
-    /// All processes of the ground.
+    /// All processes of the host environment.
     pub fn processes(&self) -> Vec<Process> {
         let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
         let jail = match &self.place {
@@ -137,21 +137,21 @@ impl HostEnvironment {
             .collect()
     }
 
-    /// Kills the processes of this name, and says whether there were any. They are the harness's own:
-    /// a probe gave itself the name, which nobody else can have guessed.
+    /// Kills the processes of this name, and returns whether there were any. They belong to a
+    /// probe, which named itself: the name is random.
     pub fn kill(&self, name: &str) -> bool {
         let mut found = false;
         for process in self.processes().into_iter().filter(|process| process.name == name) {
             found = true;
             if let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) {
-                // That it has just ended by itself is as good.
+                // It may have ended by itself.
                 kill_process(pid, Signal::KILL).ok();
             }
         }
         found
     }
 
-    /// The decoy's number, seen from here, if it is a process of ours.
+    /// The decoy's pid, unless it runs in a jail.
     pub fn decoy_pid(&self) -> Option<u32> {
         match &self.place {
             Place::Jail(_) => None,
@@ -168,7 +168,7 @@ impl HostEnvironment {
     }
 }
 
-/// The process of this number, unless it has ended and only waits for somebody to notice.
+/// The process with this pid, unless it is a zombie.
 fn alive(pid: u32) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (before, after) = stat.rsplit_once(") ")?;
@@ -176,7 +176,7 @@ fn alive(pid: u32) -> Option<Process> {
     (!after.starts_with(['Z', 'X'])).then(|| Process { pid, name: name.to_owned() })
 }
 
-/// The address of Docker's default bridge, where a container with a network finds the host.
+/// The address of Docker's default bridge, where a container with a network reaches the host.
 fn bridge_address() -> Option<IpAddr> {
     let output = Command::new("ip").args(["-4", "-oneline", "address", "show", "docker0"]).output();
     let text = String::from_utf8(output.ok()?.stdout).ok()?;

@@ -1,23 +1,23 @@
-//! A jail: what is "the host" for a stage that leaves the host open.
+//! A jail: "the host" for a stage that has no sandbox.
 //!
-//! Stages 1 to 3 run every program with all the rights of whoever started them. So that a probe may
-//! do its worst there and the machine survives, the stage itself is started inside walls that the
-//! harness makes:
+//! Stages 1 to 3 run every program with all rights of the user that started them. So that a probe
+//! can do its worst there without harm to the machine, the ladder starts the stage inside this
+//! isolation:
 //!
-//! | a probe could | wall |
+//! | a probe could | control |
 //! |---|---|
-//! | write to the host's files | the root is an overlay whose upper half is a throw-away tmpfs |
+//! | write to the host's files | the root is an overlay with a temporary tmpfs as its upper layer |
 //! | read what is private | /root, /home, /run and /tmp are empty; `/dev` has six harmless nodes |
-//! | talk to the machine's services, or to others | a network name space with a loopback alone |
-//! | kill processes | a PID name space; all end when its first process does |
-//! | take all memory, processes, disk | a control group, and the size of the tmpfs |
+//! | connect to the machine's services, or to others | a network namespace with a loopback only |
+//! | kill processes | a PID namespace; all end with its first process |
+//! | use all memory, processes, disk | a control group, and the size of the tmpfs |
 //! | use Docker | its socket is not there |
 //!
-//! What it does not protect against: root inside the jail is the kernel's root, with its
-//! capabilities. The jail keeps mistakes and the probes of this repository in, not strangers.
+//! What it does not protect against: root inside the jail is root for the kernel, with all
+//! capabilities. The jail contains mistakes and the probes of this repository, not a real attacker.
 //!
 //! Three processes make a jail: `ladder jail enter` joins the control group and becomes `unshare`,
-//! which makes the name spaces and waits; inside them `ladder jail init` is process 1, builds the
+//! which creates the namespaces and waits; inside them `ladder jail init` is process 1, builds the
 //! root, starts the stage and reaps orphans.
 
 use std::ffi::OsString;
@@ -30,16 +30,16 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use rustix::process::{WaitOptions, wait};
 
-use super::cgroup::Own;
+use super::cgroup::OwnedCgroup;
 use rootfs::BINARIES;
 pub use rootfs::METADATA;
 
 mod rootfs;
 
-/// What only runs as a part of a jail.
+/// The hidden subcommands that run as a part of a jail.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Part {
-    /// Join the control groups and make the name spaces
+pub enum JailCommand {
+    /// Join the control groups and create the namespaces
     Enter(Enter),
     /// Build the root and start the stage, as process 1
     Init(Init),
@@ -61,13 +61,13 @@ impl Holding {
     fn run(self) -> anyhow::Error {
         let hold = || {
             let file = fs::File::open(&self.file)?;
-            // It is to be inherited, by a program that does not know of it.
+            // Without close-on-exec: the program inherits it without knowing.
             rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())?;
             Ok::<_, std::io::Error>(file)
         };
-        let _held = match hold() {
+        let _guard = match hold() {
             Ok(file) => file,
-            Err(error) => return anyhow::Error::new(error).context("cannot hold the file"),
+            Err(error) => return anyhow::Error::new(error).context("cannot open the file"),
         };
         let Some((program, arguments)) = self.command.split_first() else {
             return anyhow::anyhow!("no command");
@@ -79,7 +79,7 @@ impl Holding {
 /// Arguments of `jail enter`.
 #[derive(Debug, Clone, Args)]
 pub struct Enter {
-    /// Folder of a control group to join
+    /// Directory of a control group to join
     #[arg(long)]
     cgroup: Vec<PathBuf>,
     #[command(flatten)]
@@ -92,10 +92,10 @@ pub struct Init {
     /// Empty directory to build the root in
     #[arg(long)]
     dir: PathBuf,
-    /// Name of the jail's machine
+    /// Host name inside the jail
     #[arg(long)]
     hostname: String,
-    /// What the decoy process has on its command line
+    /// Command-line argument of the decoy process
     #[arg(long)]
     decoy: String,
     /// The stage's binary and its arguments
@@ -103,24 +103,24 @@ pub struct Init {
     command: Vec<OsString>,
 }
 
-/// A jail that is made for one server.
+/// The jail of one server.
 #[derive(Debug)]
 pub struct Jail {
-    /// The process that is number 1 inside, by its number outside.
+    /// The pid outside of the process that is pid 1 inside.
     pub init: u32,
     /// The jail's control group.
-    pub cgroup: Own,
-    /// What its machine is called.
+    pub cgroup: OwnedCgroup,
+    /// Its host name.
     pub hostname: String,
     dir: tempfile::TempDir,
 }
 
 impl Jail {
-    /// The stage's process, by its number inside.
+    /// The stage's pid inside.
     ///
     /// # Errors
     ///
-    /// When it has ended.
+    /// When it has exited.
     pub fn stage(&self) -> Result<u32> {
         for child in children(self.init)? {
             let field = |name: &str| status(child, name);
@@ -133,43 +133,43 @@ impl Jail {
         bail!("the stage has ended")
     }
 
-    /// Where its root was built: a directory of the host, which is empty seen from there.
+    /// The directory of the host in which its root was mounted, which looks empty from there.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 }
 
-/// A jail to be.
+/// A jail before its start.
 #[derive(Debug)]
 pub struct Plan {
-    cgroup: Own,
+    cgroup: OwnedCgroup,
     dir: tempfile::TempDir,
     hostname: String,
     decoy: String,
 }
 
 impl Plan {
-    /// Makes the control group and the directory.
+    /// Creates the control group and the directory.
     ///
     /// # Errors
     ///
-    /// When this user may not; the message says what it takes.
+    /// When this user has no right to; the message names what is needed.
     pub fn new(hostname: String, decoy: String) -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
             bail!(
-                "this stage leaves the host open, and only root can build the walls that probes \
-                 run in there; start the ladder as root"
+                "this stage has no sandbox, and only root can build the jail that probes run in; \
+                 start the ladder as root"
             );
         }
         let dir = tempfile::Builder::new().prefix("crucible-ladder-").tempdir()?;
-        Ok(Self { cgroup: Own::create(&hostname)?, dir, hostname, decoy })
+        Ok(Self { cgroup: OwnedCgroup::create(&hostname)?, dir, hostname, decoy })
     }
 
-    /// What has to stand in front of the stage's command line.
+    /// The command that starts the stage inside the jail, to be put before its command line.
     ///
     /// # Errors
     ///
-    /// When the ladder's own binary is not where it should be.
+    /// When the ladder's own binary is missing.
     pub fn prefix(&self) -> Result<Vec<OsString>> {
         let mut prefix: Vec<OsString> = vec![own_binary()?.into(), "jail".into(), "enter".into()];
         for dir in self.cgroup.dirs() {
@@ -186,9 +186,9 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// When `outer` has no child: then it is not a jail.
+    /// When `outer` has no child.
     pub fn built(self, outer: u32) -> Result<Jail> {
-        let init = children(outer)?.first().copied().context("the jail has no first process")?;
+        let init = children(outer)?.first().copied().context("the jail has no pid 1")?;
         let Self { cgroup, dir, hostname, .. } = self;
         Ok(Jail { init, cgroup, hostname, dir })
     }
@@ -204,15 +204,15 @@ fn status(pid: u32, field: &str) -> Option<String> {
     text.lines().find_map(|line| Some(line.strip_prefix(field)?.trim().to_owned()))
 }
 
-/// The `ladder` binary: this very program, or the one beside this test.
+/// The `ladder` binary: this program, or the one beside this test.
 pub(crate) fn own_binary() -> Result<PathBuf> {
     let exe = std::env::current_exe()?;
-    // Linux says so of a binary that was built anew meanwhile.
+    // Linux appends this when the binary was rebuilt meanwhile.
     let exe = PathBuf::from(exe.to_string_lossy().trim_end_matches(" (deleted)"));
     if exe.file_name().is_some_and(|name| name == "ladder") {
         return Ok(exe);
     }
-    let dir = exe.ancestors().nth(2).context("this program lies nowhere")?;
+    let dir = exe.ancestors().nth(2).context("the path of this program has no parent")?;
     let binary = dir.join("ladder");
     if !binary.is_file() {
         bail!("{} is not there; build it with `cargo build -p ladder`", binary.display());
@@ -220,8 +220,8 @@ pub(crate) fn own_binary() -> Result<PathBuf> {
     Ok(binary)
 }
 
-impl Part {
-    /// Runs this part: `enter` only comes back when it cannot, and `init` when the stage has ended.
+impl JailCommand {
+    /// Runs this part: `enter` returns only on an error, and `init` when the stage has exited.
     pub fn run(self) -> ExitCode {
         let ended = match self {
             Self::Enter(enter) => Err(enter.run()),
@@ -268,15 +268,17 @@ impl Enter {
 impl Init {
     fn run(self) -> Result<i32> {
         if std::process::id() != 1 {
-            bail!("`jail init` is for the inside of a jail only; it would take this machine apart");
+            bail!(
+                "`jail init` runs inside a jail only; here it would replace the root of this machine"
+            );
         }
         rustix::system::sethostname(self.hostname.as_bytes()).context("cannot set the name")?;
         rootfs::network()?;
         let (program, arguments) = self.command.split_first().context("no command")?;
         rootfs::root(&self.dir, Path::new(program), &self.hostname)?;
         let inside = |name: &str| Path::new("/").join(BINARIES).join(name);
-        // It stands for any other process of the host.
-        let _decoy = Command::new(inside("ladder"))
+        // It represents the other processes of the host.
+        let _guard = Command::new(inside("ladder"))
             .args(["decoy", &self.decoy])
             .env("LADDER_DECOY", &self.decoy)
             .spawn()

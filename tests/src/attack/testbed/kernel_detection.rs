@@ -1,4 +1,4 @@
-//! Whose kernel runs the programs of a stage: seen from outside, not asked.
+//! Which kernel runs the programs of a stage: the host's or gVisor's, as observed from outside.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use super::Testbed;
 use crate::attack::probe::program::{Values, canary};
 use crate::attack::probe::report::ProbeReport;
 
-/// Gives itself a name, and is there for some time: a busy machine must not look like gVisor. A name
-/// has 15 bytes.
+/// Names itself (with at most 15 bytes) and stays for some time: a busy machine must not look like
+/// gVisor.
 const PROGRAM: &str = "\
 import time
 _LIBC.prctl(15, NAME.encode(), 0, 0, 0)
@@ -17,23 +17,23 @@ time.sleep(4)
 finished()
 ";
 
-/// Whether a process of the program's name is one of the ground's.
+/// Whether the host environment has a process with the program's name.
 pub(super) async fn seen(testbed: &Testbed) -> Result<bool> {
     let name = canary()[..15].to_owned();
     let values = Values::default().with("NAME", name.clone());
-    let running = testbed.fire(PROGRAM, &values, 20);
+    let running = testbed.run(PROGRAM, &values, 20);
     tokio::pin!(running);
     let mut seen = false;
     let run = loop {
         tokio::select! {
             run = &mut running => break run?,
             () = tokio::time::sleep(Duration::from_millis(100)) => {
-                seen |= testbed.ground.processes().iter().any(|process| process.name == name);
+                seen |= testbed.host.processes().iter().any(|process| process.name == name);
             }
         }
     };
     if run.account != Some(ProbeReport::Finished) {
-        bail!("cannot tell whose kernel runs programs: {}", run.answer.summary());
+        bail!("cannot detect which kernel runs programs: {}", run.answer.summary());
     }
     Ok(seen)
 }

@@ -1,7 +1,7 @@
 //! Sockets in the network of a jail, and a relay to the stage inside.
 //!
-//! A socket belongs for life to the network name space it was made in. So a thread goes there, makes
-//! the socket and ends, and everybody can use it.
+//! A socket belongs to the network namespace in which it was created. So a thread enters the
+//! namespace, creates the socket and exits, and any thread can use it afterwards.
 
 use std::fs::File;
 use std::io;
@@ -13,33 +13,33 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// Which network: the harness's own, or that of the process with this number.
+/// A network namespace: this process's, or that of the process with a pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
-    /// The one of this process.
+    /// That of this process.
     Own,
-    /// The one of that process.
+    /// That of another process.
     Of(u32),
 }
 
 impl Network {
-    /// Runs `job` inside, on a thread of its own.
+    /// Runs `job` inside, on its own thread.
     ///
     /// # Errors
     ///
-    /// When the network is gone, or `job` fails.
+    /// When the namespace is gone, or `job` fails.
     pub async fn within<T: Send + 'static>(
         self,
         job: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<T> {
         let (sender, done) = tokio::sync::oneshot::channel();
-        // Not a thread of the pool: it could never be used for anything else again.
+        // Not a thread of the runtime's pool: it stays in the namespace.
         std::thread::spawn(move || {
             let result = self.enter().and_then(|()| job());
-            // Nobody waits any more: then nobody wants it.
+            // The receiver may have been dropped.
             sender.send(result).ok();
         });
-        Ok(done.await.map_err(|_| anyhow!("a thread inside the network died"))??)
+        Ok(done.await.map_err(|_| anyhow!("the thread inside the network panicked"))??)
     }
 
     fn enter(self) -> io::Result<()> {
@@ -52,7 +52,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// When nobody listens there.
+    /// When the connection is refused.
     pub async fn connect(self, address: SocketAddr) -> Result<tokio::net::TcpStream> {
         let stream = self.within(move || {
             let stream = TcpStream::connect(address)?;
@@ -63,7 +63,7 @@ impl Network {
     }
 }
 
-/// Passes connections to a port of our own on to an address inside.
+/// Forwards connections from a local port to an address inside.
 #[derive(Debug)]
 pub struct Relay {
     url: String,
@@ -82,7 +82,7 @@ impl Relay {
         let accepting = tokio::spawn(async move {
             while let Ok((mut outer, _)) = listener.accept().await {
                 tokio::spawn(async move {
-                    // Nobody there: the client sees its connection closed, which is the truth.
+                    // When the connection inside fails, the client's is closed.
                     if let Ok(mut inner) = network.connect(address).await {
                         tokio::io::copy_bidirectional(&mut outer, &mut inner).await.ok();
                     }
@@ -92,7 +92,7 @@ impl Relay {
         Ok(Self { url, accepting })
     }
 
-    /// Where it listens.
+    /// Its local address.
     pub fn url(&self) -> &str {
         &self.url
     }

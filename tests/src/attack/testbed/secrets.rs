@@ -1,8 +1,8 @@
-//! What lies around a server that a program must not find: in its environment, in its user's home, and
-//! in a file that it was started with open.
+//! Secrets around a server that a program must not find: in its environment, in its user's home
+//! directory, and in a file that it inherited open.
 //!
-//! All of it is planted before or at the start of the server. A secret that is planted later proves
-//! nothing: `/proc/PID/environ` shows what a process was started with.
+//! All of them are planted before or at the start of the server. A later one proves nothing:
+//! `/proc/PID/environ` shows the environment at the start of a process.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,29 +15,29 @@ use super::jail::own_binary;
 use crate::attack::probe::program::canary;
 use crate::support::server::Launch;
 
-/// The name of the variable in the server's environment that has a secret in it.
+/// The environment variable of the server that has a secret.
 pub const SECRET_NAME: &str = "LADDER_SECRET";
-/// Where credentials lie, below a home.
+/// The paths of credentials in a home directory.
 const CREDENTIALS: [&str; 3] = [".aws/credentials", ".ssh/id_ed25519", ".netrc"];
 
 /// The secrets of one server.
 #[derive(Debug)]
 pub struct Secrets {
-    /// In its environment.
+    /// The one in its environment.
     pub environment: String,
-    /// In files in its user's home.
+    /// The one in files in its user's home directory.
     pub home: String,
-    /// In a file that is open, and that has no name any more.
+    /// The one in an open file that was unlinked.
     pub descriptor: String,
     file: tempfile::NamedTempFile,
 }
 
 impl Secrets {
-    /// Fresh ones.
+    /// New random ones.
     ///
     /// # Errors
     ///
-    /// When there is no room for a file.
+    /// When a file cannot be created.
     pub fn new() -> Result<Self> {
         let mut file = tempfile::Builder::new().prefix("crucible-ladder-").tempfile()?;
         let descriptor = canary();
@@ -45,11 +45,11 @@ impl Secrets {
         Ok(Self { environment: canary(), home: canary(), descriptor, file })
     }
 
-    /// Has `launch` start the server with them, by way of `prefix`.
+    /// Configures `launch` to start the server with them, behind the wrapper `prefix`.
     ///
     /// # Errors
     ///
-    /// When the ladder's own binary is not where it should be.
+    /// When the ladder's own binary is missing.
     pub fn configure_launch(
         &self,
         launch: Launch,
@@ -66,11 +66,11 @@ impl Secrets {
             .env("CRUCIBLE_LOG", "debug"))
     }
 
-    /// Puts credentials into a home.
+    /// Writes credentials into a home directory.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// When they cannot be written.
     pub fn write_credentials(&self, home: &Path) -> Result<()> {
         for name in CREDENTIALS {
             let path = home.join(name);

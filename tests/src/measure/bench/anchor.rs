@@ -1,4 +1,4 @@
-//! What a stage is held against: the same program with none of our code around it.
+//! The reference of a stage: the same program without any code of this project around it.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -17,18 +17,18 @@ use tokio::process::Command;
 use super::CODE;
 use super::engines::Direct;
 
-/// One way to run [`CODE`] by hand.
+/// One way to run [`CODE`] without a stage.
 pub(super) enum Anchor {
     /// A bare process of the host.
     Process(std::path::PathBuf),
-    /// What a person would type, for an engine that needs no Docker.
+    /// The command line of a person, for an engine without Docker.
     DockerRun,
-    /// The engine's own container, but for what runs in it, over one kept-alive socket.
+    /// A container with the engine's configuration, over one kept-alive socket.
     Container { docker: Docker, body: Box<ContainerCreateBody>, name: String },
 }
 
 impl Anchor {
-    /// What stands beside this engine with these limits.
+    /// The reference for this engine with these limits.
     pub(super) async fn beside(direct: &Direct, limits: &Limits) -> Result<Self> {
         let engine = match direct {
             Direct::Subprocess(_) => return Ok(Self::Process(interpreter().await?)),
@@ -37,17 +37,17 @@ impl Anchor {
             Direct::GVisor(engine) => engine.docker(),
         };
         let mut body = engine.specification(limits);
-        // No loader, and so nothing to send to it: the container does the program and nothing else.
+        // Without the engine's init: the container runs the program and nothing else.
         body.cmd = Some(vec!["-c".to_owned(), CODE.to_owned()]);
         (body.attach_stdin, body.open_stdin, body.stdin_once) = (None, None, None);
         let runtime = body.host_config.as_ref().and_then(|host| host.runtime.clone());
         let name = format!("the same container on {}, by hand", runtime.unwrap_or_default());
         let docker = Docker::connect_with_defaults().context("cannot find Docker")?;
-        let docker = docker.negotiate_version().await.context("Docker does not answer")?;
+        let docker = docker.negotiate_version().await.context("Docker does not respond")?;
         Ok(Self::Container { docker, body: Box::new(body), name })
     }
 
-    /// What it is, for the report.
+    /// Its description, for the report.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Process(_) => "a bare python3 -c",
@@ -56,7 +56,7 @@ impl Anchor {
         }
     }
 
-    /// Runs the program and says how long it took until its output and its exit code were known.
+    /// Runs the program and returns the time until its output and exit code were known.
     pub(super) async fn run(&self) -> Result<Duration> {
         match self {
             Self::Process(python) => {
@@ -70,15 +70,15 @@ impl Anchor {
     }
 }
 
-/// The interpreter that the engine of stage 2 finds, not a version manager's shim for it.
+/// The interpreter that the engine of stage 2 uses, not a version manager's shim for it.
 async fn interpreter() -> Result<std::path::PathBuf> {
     let mut ask = Command::new("python3");
-    let said = ask.args(["-I", "-c", "import sys; print(sys.executable)"]).output().await;
-    let said = said.context("cannot run python3")?.stdout;
-    Ok(String::from_utf8_lossy(&said).trim().into())
+    let printed = ask.args(["-I", "-c", "import sys; print(sys.executable)"]).output().await;
+    let printed = printed.context("cannot run python3")?.stdout;
+    Ok(String::from_utf8_lossy(&printed).trim().into())
 }
 
-/// A sandbox of gVisor's with the walls that flags can give.
+/// A gVisor sandbox with the controls that command-line flags can set.
 fn docker_run() -> Command {
     let mut command = Command::new("docker");
     command
@@ -93,13 +93,13 @@ async fn process(mut command: Command) -> Result<Duration> {
     let output = command.stdin(Stdio::null()).output().await?;
     let took = started.elapsed();
     if !output.status.success() || output.stdout != b"1\n" {
-        bail!("{:?} said {output:?}", command.as_std());
+        bail!("{:?} printed {output:?}", command.as_std());
     }
     Ok(took)
 }
 
-/// Creates, attaches, starts, reads to the end and waits; taking it away is not counted, as a stage
-/// answers before it does that.
+/// Creates, attaches, starts, reads to the end and waits; the removal is not counted, because a
+/// stage responds before it.
 async fn container(docker: &Docker, body: &ContainerCreateBody) -> Result<Duration> {
     let started = Instant::now();
     let id = docker.create_container(None, body.clone()).await?.id;
@@ -126,10 +126,10 @@ async fn attended(docker: &Docker, id: &str) -> Result<(Vec<u8>, i64)> {
     let output = output.try_fold(Vec::new(), append).await?;
     let code = match docker.wait_container(id, None).next().await {
         Some(Ok(ended)) => ended.status_code,
-        // That is how bollard says that an exit code is not 0.
+        // bollard reports an exit code other than 0 as an error.
         Some(Err(Error::DockerContainerWaitError { code, .. })) => code,
         Some(Err(error)) => return Err(error.into()),
-        None => bail!("Docker did not say how the container ended"),
+        None => bail!("Docker reported no exit code of the container"),
     };
     Ok((output, code))
 }

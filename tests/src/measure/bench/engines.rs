@@ -1,6 +1,6 @@
 //! A stage's engine without its stage: called directly, in this process.
 //!
-//! This is the one place that knows which stage has which engine, because an engine is a type.
+//! Only this file knows which stage has which engine, because an engine is a type.
 
 use std::time::Duration;
 
@@ -24,12 +24,12 @@ pub(super) enum Direct {
     Runsc(RunscEngine),
 }
 
-/// The first stage whose engine keeps sandboxes waiting.
-pub(super) const FIRST_WARM: u16 = 6;
-/// How long a pool may take to be full.
-const WARM_WITHIN: Duration = Duration::from_secs(30);
+/// The first stage whose engine has warm sandboxes.
+pub(super) const FIRST_WITH_WARM_SANDBOXES: u16 = 6;
+/// How long a pool may take to fill.
+const WARM_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The settings a stage starts with when it is given none.
+/// The default settings of a stage.
 #[derive(Parser)]
 struct Defaults {
     #[command(flatten)]
@@ -46,15 +46,15 @@ impl Direct {
             2 | 3 => Self::Subprocess(SubprocessEngine::new().await?),
             4 => Self::Docker(DockerEngine::start(&docker, RUNC).await?),
             5 => Self::GVisor(GVisorEngine::start(&docker).await?),
-            FIRST_WARM.. => Self::Runsc(RunscEngine::start(&runsc, limits).await?),
+            FIRST_WITH_WARM_SANDBOXES.. => Self::Runsc(RunscEngine::start(&runsc, limits).await?),
             _ => bail!("no engine to compare stage {number} with; give 2 or a later one"),
         })
     }
 
-    /// Waits until it has as many sandboxes waiting as it wants, if it keeps any.
+    /// Waits until its pool of warm sandboxes is full, if it has one.
     pub(super) async fn warm(&self) -> Result<()> {
         match self {
-            Self::Runsc(engine) if !engine.is_warm(WARM_WITHIN).await => {
+            Self::Runsc(engine) if !engine.is_warm(WARM_TIMEOUT).await => {
                 bail!("the engine, called directly, does not fill its pool: {:?}", engine.pool())
             }
             _ => Ok(()),
@@ -70,7 +70,7 @@ impl Direct {
         }
     }
 
-    /// Runs `code` and says how long that took.
+    /// Runs `code` and returns how long that took.
     pub(super) async fn run(&self, code: &str, limits: Limits) -> Result<Duration> {
         let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
         let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));

@@ -1,87 +1,88 @@
-//! The speed marks: what was promised of each stage.
+//! The performance targets of each stage.
 
 use serde::Serialize;
 
 use super::Measured;
-use super::engines::FIRST_WARM;
+use super::engines::FIRST_WITH_WARM_SANDBOXES;
 use crate::support::percentile::hundredths;
 
-/// How much any stage may add to its engine at the median, in milliseconds: beside the engine called
-/// directly, and in each run by the stage's own clock. The first is a difference between two medians
-/// of some 300 ms, and on a busy machine may miss by chance; the second then tells whether it did.
-const OVERHEAD_MS: f64 = 5.0;
-/// How many times as long as the same container driven by hand a stage may take at the median.
-const BESIDE_ANCHOR: f64 = 1.2;
+/// How much any stage may add to its engine at the median, in milliseconds: compared with the
+/// engine called directly, and in each run by the stage's own clock. The first is a difference
+/// between two medians of about 300 ms, and may be missed by chance on a busy machine; the second
+/// shows whether it was chance.
+const MAX_OVERHEAD_MS: f64 = 5.0;
+/// How many times as long as the same container without a stage a run may take at the median.
+const MAX_RATIO_TO_ANCHOR: f64 = 1.2;
 /// Evaluations in a second with four clients on two processors: the stage's number, and how many.
 const FOUR_CLIENTS: [(u16, f64); 3] = [(4, 15.0), (5, 7.0), (6, 11.0)];
-/// The stages whose anchor is a container. Beside a bare process there is no such promise.
-const IN_CONTAINERS: std::ops::Range<u16> = 4..FIRST_WARM;
-/// What a stage with waiting sandboxes may take, in milliseconds: half of the runs, and 95 of 100.
+/// The stages whose anchor is a container. There is no such target for a bare process.
+const IN_CONTAINERS: std::ops::Range<u16> = 4..FIRST_WITH_WARM_SANDBOXES;
+/// The latency of a stage with warm sandboxes, in milliseconds: p50 and p95.
 const WARM_MS: [f64; 2] = [20.0, 40.0];
 /// How many times as fast as `docker run` it has to be, at the median.
-const BELOW_DOCKER_RUN: f64 = 15.0;
+const MIN_SPEEDUP_OVER_DOCKER_RUN: f64 = 15.0;
 
-/// One promise.
+/// One performance target.
 #[derive(Debug, Clone, Serialize)]
 pub struct Target {
-    /// What was promised.
-    pub promise: String,
-    /// What was measured.
+    /// Its text.
+    pub text: String,
+    /// The measured value.
     pub measured: String,
-    /// Whether it is kept.
+    /// Whether it is met.
     pub met: bool,
 }
 
-/// Everything that was promised of this stage.
-pub(super) fn of(it: &Measured) -> Vec<Target> {
-    let name = &it.name;
-    let adds = [("its engine", it.overhead_ms), ("each run of it", it.around_engine_ms)];
+/// All targets of this stage.
+pub(super) fn of(bench: &Measured) -> Vec<Target> {
+    let name = &bench.name;
+    let adds = [("its engine", bench.overhead_ms), ("each run of it", bench.around_engine_ms)];
     let mut targets = Vec::from(adds.map(|(what, added)| Target {
-        promise: format!("{name} adds at most {OVERHEAD_MS} ms to {what}"),
+        text: format!("{name} adds at most {MAX_OVERHEAD_MS} ms to {what}"),
         measured: format!("{added:.1} ms"),
-        met: added <= OVERHEAD_MS,
+        met: added <= MAX_OVERHEAD_MS,
     }));
-    if it.stage >= FIRST_WARM {
-        targets.extend(warm(it));
+    if bench.stage >= FIRST_WITH_WARM_SANDBOXES {
+        targets.extend(warm(bench));
     }
-    if IN_CONTAINERS.contains(&it.stage) {
-        let times = hundredths(it.stage_ms.p50 / it.anchor_ms.p50.max(f64::EPSILON));
+    if IN_CONTAINERS.contains(&bench.stage) {
+        let times = hundredths(bench.stage_ms.p50 / bench.anchor_ms.p50.max(f64::EPSILON));
         targets.push(Target {
-            promise: format!("{name} takes at most {BESIDE_ANCHOR} x the container by hand"),
+            text: format!("{name} takes at most {MAX_RATIO_TO_ANCHOR} x the container by hand"),
             measured: format!("{times:.2} x"),
-            met: times <= BESIDE_ANCHOR,
+            met: times <= MAX_RATIO_TO_ANCHOR,
         });
     }
-    if let Some((_, least)) = FOUR_CLIENTS.iter().find(|(stage, _)| *stage == it.stage) {
+    if let Some((_, least)) = FOUR_CLIENTS.iter().find(|(stage, _)| *stage == bench.stage) {
         targets.push(Target {
-            promise: format!("{name} ends at least {least} a second with four clients"),
-            measured: format!("{:.1} /s", it.four_clients_per_second),
-            met: it.four_clients_per_second >= *least,
+            text: format!("{name} ends at least {least} a second with four clients"),
+            measured: format!("{:.1} /s", bench.four_clients_per_second),
+            met: bench.four_clients_per_second >= *least,
         });
     }
     targets
 }
 
-/// What was promised of a stage whose sandboxes are there before their programs.
-fn warm(it: &Measured) -> [Target; 3] {
-    let Measured { name, stage_ms, .. } = it;
-    let times = hundredths(it.anchor_ms.p50 / stage_ms.p50.max(f64::EPSILON));
+/// The targets of a stage with warm sandboxes.
+fn warm(bench: &Measured) -> [Target; 3] {
+    let Measured { name, stage_ms, .. } = bench;
+    let times = hundredths(bench.anchor_ms.p50 / stage_ms.p50.max(f64::EPSILON));
     let [p50, p95] = WARM_MS;
     [
         Target {
-            promise: format!("{name} answers within {p50} ms at the median, {p95} ms at p95"),
+            text: format!("{name} responds within {p50} ms at the median, {p95} ms at p95"),
             measured: format!("{:.1} ms, {:.1} ms", stage_ms.p50, stage_ms.p95),
             met: stage_ms.p50 <= p50 && stage_ms.p95 <= p95,
         },
         Target {
-            promise: format!("{name} is {BELOW_DOCKER_RUN} x as fast as docker run"),
+            text: format!("{name} is {MIN_SPEEDUP_OVER_DOCKER_RUN} x as fast as docker run"),
             measured: format!("{times:.1} x"),
-            met: times >= BELOW_DOCKER_RUN,
+            met: times >= MIN_SPEEDUP_OVER_DOCKER_RUN,
         },
         Target {
-            promise: format!("{name} has a sandbox waiting for every turn"),
-            measured: format!("{} found none", it.cold),
-            met: it.cold == 0,
+            text: format!("{name} has a sandbox waiting for every turn"),
+            measured: format!("{} found none", bench.cold),
+            met: bench.cold == 0,
         },
     ]
 }
@@ -111,12 +112,12 @@ mod tests {
         }
     }
 
-    fn missed(it: &Measured) -> Vec<bool> {
-        of(it).iter().map(|target| !target.met).collect()
+    fn missed(bench: &Measured) -> Vec<bool> {
+        of(bench).iter().map(|target| !target.met).collect()
     }
 
     #[test]
-    fn each_promise_can_be_broken() {
+    fn each_target_can_be_missed() {
         assert_eq!(missed(&measured(4, 120.0, 5.0, 15.0)), [false; 4]);
         assert_eq!(missed(&measured(4, 120.0, 5.1, 15.0)), [true, false, false, false]);
         let around = Measured { around_engine_ms: 5.1, ..measured(4, 120.0, 5.0, 15.0) };
@@ -126,8 +127,8 @@ mod tests {
         assert_eq!(missed(&measured(5, 120.0, 5.0, 7.0)), [false; 4]);
         assert_eq!(missed(&measured(2, 900.0, 1.0, 1.0)), [false; 2]);
         let warm = |stage_ms, docker_ms, cold, rate| {
-            let it = measured(6, stage_ms, 1.0, rate);
-            missed(&Measured { anchor_ms: at(docker_ms), cold, ..it })
+            let bench = measured(6, stage_ms, 1.0, rate);
+            missed(&Measured { anchor_ms: at(docker_ms), cold, ..bench })
         };
         assert_eq!(warm(20.0, 300.0, 0, 11.0), [false; 6]);
         assert_eq!(warm(20.1, 400.0, 0, 11.0), [false, false, true, false, false, false]);

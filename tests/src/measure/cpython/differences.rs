@@ -1,40 +1,40 @@
-//! What differs between the host and the sandbox, and why, where that is known.
+//! Differences between the host and the sandbox, with the reason where it is known.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::parse::{Told, Verdict};
+use super::parse::{Results, Verdict};
 
 /// Differences that are known, each measured with runsc release-20221219 on its ptrace platform.
-const EXPLAINED: [Explained; 2] = [
-    Explained {
+const KNOWN_DIFFERENCES: [KnownDifference; 2] = [
+    KnownDifference {
         test: ".EPollEventLoopTests.test_subprocess_",
         sandbox: "did not end",
         why: "gVisor's epoll can lose the hang-up of a socket pair when the child at its other end \
               dies and pipes in the same epoll hang up with it. asyncio gives a child a socket pair \
-              as its standard input, and waits for its hang-up for ever. The same tests pass with \
+              as its standard input, and waits for its hang-up without a timeout. The same tests pass with \
               poll and with select.",
     },
-    Explained {
+    KnownDifference {
         test: ".test_bidirectional_pty",
         sandbox: "error",
-        why: "gVisor's terminals do not know the call TCSETSF, which `tty.setraw` makes (set the \
-              attributes, and discard what was typed); TCSETS and TCSETSW they know.",
+        why: "gVisor's terminals do not implement TCSETSF, which `tty.setraw` uses (set the \
+              attributes, and discard pending input); TCSETS and TCSETSW are implemented.",
     },
 ];
 
 /// One known difference.
-struct Explained {
-    /// What the test's name contains.
+struct KnownDifference {
+    /// A part of the test's name.
     test: &'static str,
     /// The verdict in the sandbox.
     sandbox: &'static str,
     why: &'static str,
 }
 
-/// What came of one module.
+/// The result of one module.
 #[derive(Debug, Clone, Serialize)]
 pub struct Module {
     /// Its name.
@@ -54,20 +54,20 @@ pub struct Module {
 pub struct Difference {
     /// Its name.
     pub test: String,
-    /// What it said on the host. None when it did not run there.
+    /// Its result on the host. None when it did not run there.
     pub host: Option<Verdict>,
-    /// What it said in the sandbox. None when it did not run there.
+    /// Its result in the sandbox. None when it did not run there.
     pub sandbox: Option<Verdict>,
     /// Why, when that is known.
     pub why: Option<&'static str>,
 }
 
-/// Holds the two sides against each other.
+/// Compares the two sides.
 ///
 /// # Errors
 ///
 /// When they did not run on the same Python: then the tests are not the same either.
-pub(super) fn compare(name: String, host: &Told, sandbox: &Told) -> Result<Module> {
+pub(super) fn compare(name: String, host: &Results, sandbox: &Results) -> Result<Module> {
     if host.python != sandbox.python {
         bail!("{name} ran on {:?} on the host and {:?} inside", host.python, sandbox.python);
     }
@@ -90,43 +90,43 @@ pub(super) fn compare(name: String, host: &Told, sandbox: &Told) -> Result<Modul
     Ok(Module { name, python, host: host.counts(), sandbox: sandbox.counts(), differences })
 }
 
-/// Why a test's verdict in the sandbox is not the host's, if that is known.
+/// Why a test's verdict in the sandbox differs from the host's, if that is known.
 fn why(test: &str, sandbox: Option<&Verdict>) -> Option<&'static str> {
-    let fits = |known: &&Explained| {
+    let fits = |known: &&KnownDifference| {
         test.contains(known.test) && sandbox.is_some_and(|result| result.verdict == known.sandbox)
     };
-    EXPLAINED.iter().find(fits).map(|known| known.why)
+    KNOWN_DIFFERENCES.iter().find(fits).map(|known| known.why)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn told(verdicts: &[(&str, &str)], python: &str) -> Told {
+    fn results(verdicts: &[(&str, &str)], python: &str) -> Results {
         let verdict = |(test, word): &(&str, &str)| {
-            (test.to_string(), Verdict { verdict: word.to_string(), said: String::new() })
+            (test.to_string(), Verdict { verdict: word.to_string(), message: String::new() })
         };
         let verdicts = verdicts.iter().map(verdict).collect();
-        Told { verdicts, unfinished: None, python: Some(python.to_owned()) }
+        Results { verdicts, unfinished: None, python: Some(python.to_owned()) }
     }
 
     #[test]
     fn each_kind_of_difference_is_found() {
-        let host = told(&[("a", "passed"), ("b", "passed"), ("only", "skipped")], "3.11.2");
+        let host = results(&[("a", "passed"), ("b", "passed"), ("only", "skipped")], "3.11.2");
         assert_eq!(compare("m".into(), &host, &host).unwrap().differences, []);
-        let inside = told(&[("a", "passed"), ("b", "failed"), ("new", "passed")], "3.11.2");
+        let inside = results(&[("a", "passed"), ("b", "failed"), ("new", "passed")], "3.11.2");
         let found = compare("m".into(), &host, &inside).unwrap();
         let tests: Vec<_> =
             found.differences.iter().map(|difference| difference.test.as_str()).collect();
         assert_eq!(tests, ["b", "new", "only"]);
         assert_eq!(found.differences[2].sandbox, None);
         assert_eq!(found.host["passed"], 2);
-        assert!(compare("m".into(), &host, &told(&[], "3.12.0")).is_err());
+        assert!(compare("m".into(), &host, &results(&[], "3.12.0")).is_err());
     }
 
     #[test]
     fn only_the_known_verdict_is_explained() {
-        let verdict = |word: &str| Verdict { verdict: word.to_owned(), said: String::new() };
+        let verdict = |word: &str| Verdict { verdict: word.to_owned(), message: String::new() };
         let test = "test.test_asyncio.test_events.PollEventLoopTests.test_bidirectional_pty";
         assert!(why(test, Some(&verdict("error"))).is_some());
         assert_eq!(why(test, Some(&verdict("did not end"))), None);

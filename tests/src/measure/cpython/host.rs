@@ -1,10 +1,12 @@
-//! The image's files on the host itself: its Python on the host's kernel, with no sandbox around it.
+//! The image's files on the host itself: its Python on the host's kernel, with no sandbox around
+//! it.
 //!
-//! The files are unpacked once below the target directory. A run gets a mount namespace of its own with
-//! the host's `/dev` and names, a `/proc` and an empty `/tmp`, and runs there as nobody, as it does inside.
+//! The files are unpacked once below the target directory. A run has its own mount namespace with
+//! the host's `/dev` and `/etc/hosts`, a `/proc` and an empty `/tmp`, and runs as `nobody`, as in
+//! the sandbox.
 //!
-//! Attack: none. These are CPython's own tests, from an image that the set-up made. This must never
-//! be given a stranger's program: nothing here contains anything.
+//! Attack: none. These are CPython's own tests, from an image that the set-up made. Never run
+//! untrusted programs here: there is no isolation.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -37,7 +39,7 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Unpacks `image`, unless that was done before.
+    /// Unpacks `image`, unless it is unpacked already.
     pub(super) async fn prepare(image: &str) -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
             bail!("the host's side enters the image's files with chroot, which only root may do");
@@ -57,15 +59,15 @@ impl Host {
             std::fs::create_dir_all(&dir)?;
             let fresh = tempfile::tempdir_in(&dir)?.keep();
             unpack(&docker, image, &fresh).await?;
-            // It becomes the root of nobody's world.
+            // It becomes the root directory of the user `nobody`.
             std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755))?;
-            // In one step, so that a half-unpacked image is never taken for whole.
-            std::fs::rename(&fresh, &root).context("cannot keep the unpacked image")?;
+            // In one step, so that a partially unpacked image is never used.
+            std::fs::rename(&fresh, &root).context("cannot store the unpacked image")?;
         }
         Ok(Self { root })
     }
 
-    /// Runs `code`. Gives what it printed, and how it ended.
+    /// Runs `code`. Returns its output, and how it ended.
     pub(super) async fn run(&self, code: &str, seconds: u64) -> Result<(String, String)> {
         let mut child = Command::new("unshare")
             .args(["--mount", "--propagation", "private", "/bin/sh", "-ec", ENTER, "sh"])
@@ -77,12 +79,15 @@ impl Host {
             .spawn()
             .context("cannot run unshare")?;
         let mut stdin = child.stdin.take().context("the child has no standard input")?;
-        stdin.write_all(code.as_bytes()).await.context("the host's Python reads nothing")?;
+        stdin
+            .write_all(code.as_bytes())
+            .await
+            .context("the host's Python does not read its input")?;
         drop(stdin);
         let output = timeout(Duration::from_secs(seconds), child.wait_with_output()).await;
         let output = output.map_err(|_| anyhow!("no end within {seconds} s on the host"))??;
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.trim_end().lines().next_back().unwrap_or_default();
+        let message = String::from_utf8_lossy(&output.stderr);
+        let last = message.trim_end().lines().next_back().unwrap_or_default();
         let how = format!("{}: {last}", output.status);
         Ok((String::from_utf8_lossy(&output.stdout).into_owned(), how))
     }
@@ -92,12 +97,12 @@ impl Host {
 async fn unpack(docker: &Docker, image: &str, dir: &Path) -> Result<()> {
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
-        cmd: Some(vec!["none".to_owned()]), // Docker asks for one, though nothing is run
+        cmd: Some(vec!["none".to_owned()]), // Docker requires one, although nothing is run
         ..Default::default()
     };
     let made = docker.create_container(None, body).await.context("cannot unpack the image")?;
     let exported = save(docker, &made.id, dir).await;
-    // The container never ran; it stands for its files alone.
+    // The container never ran; it is only needed for its files.
     docker.remove_container(&made.id, None).await.context("cannot remove a container")?;
     exported
 }

@@ -1,4 +1,4 @@
-//! What `verdicts.py` tells, line by line.
+//! The report of `verdicts.py`, line by line.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,20 @@ use serde::{Deserialize, Serialize};
 /// How one test ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// One of unittest's words, or `did not end`.
+    /// unittest's term for it, or `did not end`.
     pub verdict: String,
-    /// What it said, when it did not simply pass.
-    pub said: String,
+    /// Its message, unless it passed.
+    pub message: String,
 }
 
-/// Everything that one run of a module told.
+/// The report of one run of a module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct Results {
     /// Each test's verdict.
     pub(super) verdicts: BTreeMap<String, Verdict>,
-    /// The test that had begun when the process ended.
+    /// The test that had started when the process ended.
     pub(super) unfinished: Option<String>,
-    /// The version of Python, which is told at the end: None when there was none.
+    /// The version of Python, which is reported at the end: None when the run did not get there.
     pub(super) python: Option<String>,
 }
 
@@ -29,31 +29,31 @@ pub(super) struct Told {
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 enum Line {
     Started { test: String },
-    Verdict { test: String, verdict: String, said: String },
+    Verdict { test: String, verdict: String, message: String },
     End { python: String },
 }
 
-impl Told {
+impl Results {
     /// Reads the lines that begin with `marker`.
     ///
     /// # Errors
     ///
-    /// When such a line is not one of the harness's: then the harness itself is at fault.
+    /// When such a line is malformed: then `verdicts.py` itself has a bug.
     pub(super) fn parse(stdout: &str, marker: &str) -> Result<Self> {
-        let mut told = Self::default();
+        let mut results = Self::default();
         for line in stdout.lines().filter_map(|line| line.strip_prefix(marker)) {
             let line = serde_json::from_str(line);
-            match line.context("the harness told something that is not a verdict")? {
-                Line::Started { test } => told.unfinished = Some(test),
-                Line::Verdict { test, verdict, said } => {
-                    // A class that is skipped tells without having begun.
-                    told.unfinished.take_if(|started| *started == test);
-                    told.verdicts.insert(test, Verdict { verdict, said });
+            match line.context("verdicts.py printed a malformed line")? {
+                Line::Started { test } => results.unfinished = Some(test),
+                Line::Verdict { test, verdict, message } => {
+                    // A skipped class reports a verdict without a start.
+                    results.unfinished.take_if(|started| *started == test);
+                    results.verdicts.insert(test, Verdict { verdict, message });
                 }
-                Line::End { python } => (told.unfinished, told.python) = (None, Some(python)),
+                Line::End { python } => (results.unfinished, results.python) = (None, Some(python)),
             }
         }
-        Ok(told)
+        Ok(results)
     }
 
     /// How many tests ended how.
@@ -70,27 +70,27 @@ impl Told {
 mod tests {
     use super::*;
 
-    const BEGUN: &str = "M {\"kind\": \"started\", \"test\": \"a\"}\n";
+    const STARTED: &str = "M {\"kind\": \"started\", \"test\": \"a\"}\n";
     const PASSED: &str =
-        "M {\"kind\": \"verdict\", \"test\": \"a\", \"verdict\": \"passed\", \"said\": \"\"}\n";
+        "M {\"kind\": \"verdict\", \"test\": \"a\", \"verdict\": \"passed\", \"message\": \"\"}\n";
 
-    fn parse(stdout: &str) -> Told {
-        Told::parse(stdout, "M ").unwrap()
+    fn parse(stdout: &str) -> Results {
+        Results::parse(stdout, "M ").unwrap()
     }
 
     #[test]
     fn only_marked_lines_count() {
-        let told = parse(&format!(
-            "noise {PASSED}{BEGUN}{PASSED}M {{\"kind\": \"end\", \"python\": \"3\"}}"
+        let results = parse(&format!(
+            "noise {PASSED}{STARTED}{PASSED}M {{\"kind\": \"end\", \"python\": \"3\"}}"
         ));
-        assert_eq!(told.counts(), [("passed".to_owned(), 1)].into());
-        assert_eq!((told.unfinished, told.python.as_deref()), (None, Some("3")));
+        assert_eq!(results.counts(), [("passed".to_owned(), 1)].into());
+        assert_eq!((results.unfinished, results.python.as_deref()), (None, Some("3")));
     }
 
     #[test]
     fn a_test_without_an_end_is_unfinished() {
-        assert_eq!(parse(BEGUN).unfinished.as_deref(), Some("a"));
-        assert_eq!(parse(&format!("{BEGUN}{PASSED}")).unfinished, None);
-        assert!(Told::parse("M torn", "M ").is_err());
+        assert_eq!(parse(STARTED).unfinished.as_deref(), Some("a"));
+        assert_eq!(parse(&format!("{STARTED}{PASSED}")).unfinished, None);
+        assert!(Results::parse("M torn", "M ").is_err());
     }
 }

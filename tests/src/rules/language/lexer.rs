@@ -1,6 +1,6 @@
 //! Rust source in its comments, string literals and the rest, line by line.
 //!
-//! It knows what it has to know to find the ends of comments and literals, and no more of the language.
+//! It recognises comments and literals, and no other syntax of the language.
 
 use super::Place;
 

@@ -1,8 +1,8 @@
-//! What the fields of a header may say.
+//! The values that the fields of a header can have.
 
 use std::fmt;
 
-/// A closed list of words: its type, and each word.
+/// Defines an enum and the word for each of its variants.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
@@ -33,23 +33,23 @@ macro_rules! words {
 }
 
 words! {
-    /// The groups of probes, in the order in which the book tells of them.
+    /// The groups of probes, in the order of the book.
     Group {
         /// Files of the host, read or written.
         HostFiles = "host-files",
-        /// Environment, command lines, credentials, what identifies the machine.
+        /// Environment, command lines, credentials, identifiers of the machine.
         Secrets = "secrets",
-        /// Ways in and out over a network.
+        /// Connections over a network, in and out.
         Network = "network",
-        /// Other processes, and what lives on.
+        /// Other processes, and processes that survive.
         Processes = "processes",
         /// Memory, disk, processors, output.
         Resources = "resources",
         /// System calls and the kernel's own files.
         Kernel = "kernel",
-        /// Ways that containers were left by.
+        /// Known ways out of containers.
         Breakout = "breakout",
-        /// What one evaluation leaves for another.
+        /// What one evaluation leaves behind for another.
         Traces = "traces",
         /// The server and its API.
         Platform = "platform",
@@ -89,13 +89,13 @@ words! {
     Host {
         /// Anywhere: it reads and connects, and changes nothing.
         Safe = "safe",
-        /// Only inside the harness's own walls.
+        /// Only inside a jail of the ladder.
         Confined = "confined",
     }
 }
 
 words! {
-    /// What kind of listener is to be reached.
+    /// The kind of listener that the probe connects to.
     Net {
         /// A TCP port of each of the host's addresses.
         Tcp = "tcp",
@@ -111,7 +111,7 @@ words! {
 }
 
 words! {
-    /// Which of a machine's names and numbers must not be learnt.
+    /// Which identifier of the machine must not be disclosed.
     Fact {
         /// The host's name.
         Hostname = "hostname",
@@ -123,17 +123,17 @@ words! {
         KernelRelease = "kernel-release",
         /// The hardware addresses of the host's network interfaces.
         Mac = "mac",
-        /// The name servers that the host asks.
+        /// The host's name servers.
         Resolver = "resolver",
         /// The machine's memory, in kB.
         MemoryTotal = "memory-total",
-        /// The directory on the host in which a container's files lie.
-        OverlayFolder = "overlay-folder",
+        /// The directory on the host with a container's files.
+        OverlayDir = "overlay-folder",
     }
 }
 
 words! {
-    /// What must not grow.
+    /// The resource whose use must not grow.
     Resource {
         /// Memory of the stage and all that it runs, in MiB.
         Memory = "memory",
@@ -158,7 +158,7 @@ words! {
     }
 }
 
-/// How success is observed. `tests/probes/README.md` tells what each lays out.
+/// How success is observed. `tests/probes/README.md` describes what each prepares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Evidence {
     /// A fresh secret in a file of the host is in the output.
@@ -177,42 +177,42 @@ pub enum Evidence {
     CanaryEvaluation,
     /// One of the machine's own names or numbers is in the output.
     CanaryFact(Fact),
-    /// A listener of the host has got the probe's token.
+    /// A listener of the host received the probe's token.
     Listener(Net),
-    /// The host could connect to the probe, and got its token.
+    /// The host could connect to the probe, and received its token.
     ConnectBack,
-    /// A file of the probe's is on the host, in this directory or in one that everybody may write to.
+    /// The probe's file is on the host, in this directory or in a world-writable one.
     FileAppears(Option<String>),
-    /// A file of the host is not what it was.
+    /// A file of the host has changed.
     FileChanged,
-    /// A process of the probe's lives on when its evaluation has ended.
+    /// The probe's process still runs after its evaluation has ended.
     Survivor,
     /// The host's own counter grew by more than this.
     Grows(Resource, u64),
-    /// The server no longer answers.
+    /// The server no longer responds.
     ServerDies,
-    /// The answer came later than this many seconds after the question.
+    /// The response took more than this many seconds.
     Late(u64),
     /// The host's kernel did not refuse a system call.
     Kernel,
-    /// What the first program knew is in the second one's output.
+    /// The secret of the first program is in the second one's output.
     Pair(Order),
-    /// The platform's answer has this value in this field.
+    /// The evaluation has this value in this field.
     Result {
         /// A field of the evaluation.
         field: String,
-        /// The value that would be wrong.
+        /// The wrong value.
         value: String,
     },
     /// A grader in the same process was deceived.
     Grade,
     /// The platform's list has an evaluation that a program submitted.
     Resubmits,
-    /// The server was attacked over HTTP, by a function of the harness that also judges.
+    /// The server is attacked over HTTP, by a function that returns the verdict itself.
     Http,
 }
 
-/// The kinds of evidence, and what stands behind each in a header.
+/// The kinds of evidence, and the arguments of each.
 const KINDS: [&str; 22] = [
     "canary-file",
     "canary-env",
@@ -248,7 +248,7 @@ impl Evidence {
             "grows" => return grows(rest),
             "late" => {
                 let seconds = rest.parse().ok().filter(|seconds| *seconds > 0);
-                let wanted = || "say how many seconds, as in `late 15`".to_owned();
+                let wanted = || "give the seconds, as in `late 15`".to_owned();
                 return seconds.map(Self::Late).ok_or_else(wanted);
             }
             "file-appears" if rest.starts_with('/') => {
@@ -273,7 +273,7 @@ impl Evidence {
             "http" => Self::Http,
             _ => return Err(format!("{kind:?} is not one of: {}", KINDS.join(", "))),
         };
-        if rest.is_empty() { Ok(evidence) } else { Err(format!("{kind} takes nothing more")) }
+        if rest.is_empty() { Ok(evidence) } else { Err(format!("{kind} takes no arguments")) }
     }
 }
 
@@ -281,7 +281,7 @@ fn grows(rest: &str) -> Result<Evidence, String> {
     let (resource, amount) = rest.split_once(' ').unwrap_or((rest, ""));
     let resource = Resource::parse(resource)?;
     let amount = amount.parse().ok().filter(|amount| *amount > 0);
-    let wanted = || "say how much, as in `grows memory 400`".to_owned();
+    let wanted = || "give the amount, as in `grows memory 400`".to_owned();
     Ok(Evidence::Grows(resource, amount.ok_or_else(wanted)?))
 }
 
@@ -290,7 +290,7 @@ fn result(rest: &str) -> Result<Evidence, String> {
         Some((field, value)) if !field.is_empty() && !value.is_empty() => {
             Ok(Evidence::Result { field: field.to_owned(), value: value.to_owned() })
         }
-        _ => Err("say which field and value, as in `result outcome=memory_exceeded`".to_owned()),
+        _ => Err("give field and value, as in `result outcome=memory_exceeded`".to_owned()),
     }
 }
 

@@ -1,7 +1,6 @@
-//! The inside of a jail: its loopback network and its throw-away root.
+//! The inside of a jail: its loopback network and its temporary root.
 //!
-//! The rule it keeps: everything here happens inside the jail's own name spaces, as process 1 of
-//! them. It does not make them: `jail enter` does.
+//! Everything here runs as pid 1 in the jail's namespaces, which `jail enter` has created.
 
 use std::fs;
 use std::path::Path;
@@ -11,15 +10,15 @@ use anyhow::{Context as _, Result, bail};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use rustix::process::{chdir, pivot_root};
 
-/// Where a link-local metadata service would be in a cloud. The jail has it on its loopback.
+/// The link-local address of metadata services in clouds, which the jail's loopback has.
 pub const METADATA: &str = "169.254.169.254";
-/// A made-up network interface of the jail, whose hardware address nobody can guess.
+/// A dummy network interface of the jail, with a random hardware address.
 const INTERFACE: &str = "ladder0";
 /// Size of the jail's own file system.
 const ROOT_SIZE: &str = "size=1g";
-/// Where the two binaries are, inside.
+/// The directory of the two binaries, inside.
 pub(super) const BINARIES: &str = "run/crucible-ladder";
-/// The device nodes that are there.
+/// The available device nodes.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Brings the loopback up, with the address of a metadata service on it.
@@ -38,7 +37,7 @@ pub(super) fn network() -> Result<()> {
     Ok(())
 }
 
-/// Builds a root below `directory`, and makes it this process's.
+/// Builds a root below `directory`, and makes it the root of this process.
 pub(super) fn root(dir: &Path, stage: &Path, hostname: &str) -> Result<()> {
     let none = MountFlags::empty();
     let tmpfs = |target: &Path, options: &str| {
@@ -55,7 +54,7 @@ pub(super) fn root(dir: &Path, stage: &Path, hostname: &str) -> Result<()> {
     let layers = format!("lowerdir=/,upperdir={},workdir={}", upper.display(), work.display());
     let layers = std::ffi::CString::new(layers)?;
     mount("overlay", &root, "overlay", none, layers.as_c_str())
-        .context("cannot lay a throw-away file system over the root")?;
+        .context("cannot mount an overlay over the root")?;
     mount("proc", root.join("proc"), "proc", none, None)?;
     mount("sysfs", root.join("sys"), "sysfs", MountFlags::RDONLY, None)?;
     tmpfs(&root.join("dev"), "size=64k,mode=755")?;
@@ -80,11 +79,11 @@ pub(super) fn root(dir: &Path, stage: &Path, hostname: &str) -> Result<()> {
     for (name, binary) in [("stage", stage), ("ladder", &std::env::current_exe()?)] {
         fs::write(binaries.join(name), "")?;
         mount_bind(binary, binaries.join(name))
-            .with_context(|| format!("cannot show {} inside", binary.display()))?;
+            .with_context(|| format!("cannot bind-mount {} inside", binary.display()))?;
     }
     chdir(&root)?;
-    // Both at once: the old root lies on top of the new one, and is taken off.
+    // In one step: the old root is mounted on top of the new one, and unmounted.
     pivot_root(".", ".").context("cannot change the root")?;
-    unmount(".", UnmountFlags::DETACH).context("cannot take the old root away")?;
-    chdir("/").context("cannot go to the new root")
+    unmount(".", UnmountFlags::DETACH).context("cannot unmount the old root")?;
+    chdir("/").context("cannot change to the new root")
 }

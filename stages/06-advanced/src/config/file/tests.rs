@@ -7,7 +7,7 @@ use shared::cli::Settings;
 use tempfile::NamedTempFile;
 
 use super::*;
-use crate::{EngineChoice, PlatformArgs};
+use crate::{EngineKind, PlatformArgs};
 
 #[derive(Debug, Parser)]
 #[command(name = "platform")]
@@ -28,7 +28,7 @@ fn command(text: &str, arguments: &[&str]) -> (Result<Command, ConfigError>, Vec
     let file = file(text);
     let mut line = vec![OsString::from("platform"), "--config".into(), file.path().into()];
     line.extend(arguments.iter().map(OsString::from));
-    (configure(All::command(), line.clone()), line)
+    (configure(All::command(), line.clone(), &["keys"]), line)
 }
 
 fn all(text: &str, arguments: &[&str]) -> All {
@@ -50,7 +50,7 @@ fn what_the_file_says_is_the_default_of_the_flag() {
                 allow_host = ['a.example', 'b.example']\nlisten = '127.0.0.1:1'\n\
                 storage_entries = 3\nimage = 'sha256:0'";
     let all = all(text, &[]);
-    assert_eq!(all.platform.engine.engine, EngineChoice::Docker);
+    assert_eq!(all.platform.engine.engine, EngineKind::Docker);
     assert_eq!((all.settings.workers, all.platform.storage_entries), (7, 3));
     assert!((all.settings.timeout_seconds - 2.5).abs() < 1e-9 && all.settings.allow_remote);
     assert_eq!(all.settings.allow_host, ["a.example", "b.example"]);
@@ -64,7 +64,7 @@ fn the_command_line_goes_before_the_file() {
     let line = ["--workers", "2", "--engine=gvisor", "--allow-host", "b.example"];
     let all = all(text, &line);
     assert_eq!(all.settings.workers, 2);
-    assert_eq!(all.platform.engine.engine, EngineChoice::Gvisor);
+    assert_eq!(all.platform.engine.engine, EngineKind::Gvisor);
     assert_eq!(all.settings.allow_host, ["b.example"]);
 }
 
@@ -114,7 +114,7 @@ fn values_that_cannot_be_are_refused_by_their_key() {
 #[test]
 fn the_host_is_opened_on_the_command_line_only() {
     let message = refusal("unsafe = true");
-    assert_eq!(message, "FILE: `unsafe` can only be said on the command line");
+    assert_eq!(message, "FILE: `unsafe` can only be set on the command line");
     assert!(refusal("config = 'other.toml'").contains("`config` can only be said"));
     let unsafe_flag = All::command();
     let unsafe_flag = unsafe_flag.get_arguments().find(|arg| arg.get_long() == Some("unsafe"));
@@ -144,4 +144,21 @@ fn every_setting_has_a_variable_but_those_that_loosen() {
         .filter_map(|arg| arg.get_long())
         .collect();
     assert_eq!(without, ["unsafe"]);
+}
+
+#[test]
+fn a_table_of_the_stage_is_read_by_the_stage_and_another_is_refused() {
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Key {
+        name: String,
+    }
+    let text = "workers = 2\n[[keys]]\nname = \"a\"\n[[keys]]\nname = \"b\"\n";
+    let with_tables = file(text);
+    all(text, &[]);
+    let keys: Vec<Key> = table(with_tables.path(), "keys").unwrap().unwrap();
+    assert_eq!(keys.iter().map(|key| &*key.name).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(table::<Vec<Key>>(with_tables.path(), "webhooks").unwrap().map(|_| ()), None);
+    let wrong = table::<u32>(with_tables.path(), "keys").unwrap_err().to_string();
+    assert!(wrong.contains("keys"), "{wrong}");
+    assert!(refusal("[webhooks]\nurl = \"x\"\n").contains("there is no setting `webhooks`"));
 }

@@ -1,32 +1,35 @@
-//! The settings of a platform. No request can choose any of these.
+//! The flags of a platform. No request can set any of these.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::value_parser;
-use shared::cli::Settings;
+use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
 use stage_02_queue::ArchiveLimits;
 use stage_03_monitoring::MonitorOptions;
 
-use crate::choice::EngineArgs;
+use super::engine_kind::EngineArgs;
+use super::file;
+use crate::platform::PlatformOptions;
 
-/// What can be set about a platform, beside what every stage has.
+/// The flags of a platform beside those of every stage.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PlatformArgs {
-    /// TOML file with settings, each under the name of its flag; flags and variables go before it
+    /// TOML file with settings, each under the name of its flag; flags and variables override it
     #[arg(long, global = true, value_name = "FILE", env = "CRUCIBLE_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Which walls.
+    /// The engine.
     #[command(flatten)]
     pub engine: EngineArgs,
     /// Ended evaluations that are stored; one more deletes the one that ended first
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_STORAGE_ENTRIES",
           default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=10_000_000))]
     pub storage_entries: u32,
-    /// Bytes that stored evaluations may take together, about
+    /// Bytes that stored evaluations may take together, approximately
     #[arg(long, global = true, value_name = "BYTES", env = "CRUCIBLE_STORAGE_BYTES",
           default_value_t = 256 << 20, value_parser = value_parser!(u64).range(1 << 20..=1 << 40))]
     pub storage_bytes: u64,
-    /// Bytes that the events of all evaluations may take together, about
+    /// Bytes that the events of all evaluations may take together, approximately
     #[arg(long, global = true, value_name = "BYTES", env = "CRUCIBLE_EVENT_BYTES",
           default_value_t = 64 << 20, value_parser = value_parser!(u64).range(1 << 20..=1 << 40))]
     pub event_bytes: u64,
@@ -40,31 +43,44 @@ pub struct PlatformArgs {
     pub self_test_seconds: u32,
 }
 
+impl StageArgs for PlatformArgs {
+    async fn doctor(&self) -> Vec<Diagnosis> {
+        self.engine.diagnose().await
+    }
+
+    fn isolation(&self) -> Option<Isolation> {
+        Some(self.engine.engine.isolation())
+    }
+
+    fn configure(command: clap::Command) -> Result<clap::Command, BuildError> {
+        Ok(file::configure(command, std::env::args_os(), &[])?)
+    }
+}
+
 impl PlatformArgs {
-    pub(crate) fn retention(&self) -> ArchiveLimits {
+    /// How much the storage may store.
+    pub fn archive_limits(&self) -> ArchiveLimits {
         ArchiveLimits {
             entries: size(self.storage_entries.into()),
             bytes: size(self.storage_bytes),
         }
     }
 
-    pub(crate) fn monitor(&self) -> MonitorOptions {
+    /// The settings of the monitor.
+    pub fn monitor_options(&self) -> MonitorOptions {
         let mut options = MonitorOptions::default();
-        options.retention.total_bytes = size(self.event_bytes);
+        options.log_limits.total_bytes = size(self.event_bytes);
         options.max_streams = size(self.event_streams.into());
         options
     }
 
-    pub(crate) fn options(
-        &self,
-        stage: &'static str,
-        settings: &Settings,
-    ) -> super::PlatformOptions {
-        super::PlatformOptions {
+    /// The settings of the platform that `stage` serves.
+    pub fn options(&self, stage: &'static str, settings: &Settings) -> PlatformOptions {
+        PlatformOptions {
             stage,
-            isolation: self.engine.engine.isolation().0,
+            isolation: self.engine.engine.isolation().summary,
             bounds: settings.bounds(),
-            self_test_every: std::time::Duration::from_secs(self.self_test_seconds.into()),
+            self_test_interval: Duration::from_secs(self.self_test_seconds.into()),
         }
     }
 }
