@@ -1,8 +1,8 @@
 //! Builds the supervisor of the warm sandboxes, which is embedded in this package's library.
 //!
-//! It uses the standard library alone and is linked statically, because it runs in images that need not
-//! have any library. Cargo cannot build a program of another kind than the rest of the package, so the
-//! compiler is called here. `protocol` is compiled into both.
+//! It uses the standard library alone and is linked statically, because it runs in images that need
+//! not have any library. Cargo cannot build a program of another kind than the rest of the package,
+//! so the compiler is called here. `protocol` is compiled into both.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -104,8 +104,8 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 impl HostFrame {
-    /// Appends the frame to `to`. A payload above the limit is the caller's error, and is refused by
-    /// the receiver.
+    /// Appends the frame to `to`. A payload above the limit is the caller's error, and is refused
+    /// by the receiver.
     pub(crate) fn encode(&self, to: &mut Vec<u8>) {
         match self {
             Self::Start { execution, command } => {

@@ -16,10 +16,10 @@
 //!                                  ◀──   Exited{1, exit}   after the last byte of output
 //! ```
 //!
-//! Every frame names its execution, so that a sandbox can run several; today's engine runs one. Each
-//! frame is legal in one state of its execution (`session`). A receiver that gets another one ends
-//! the sandbox: the host treats the supervisor as an attacker's, because a program that broke out of
-//! its user inside the sandbox could have replaced it.
+//! Every frame names its execution, so that a sandbox can run several; today's engine runs one.
+//! Each frame is legal in one state of its execution (`session`). A receiver that gets another one
+//! ends the sandbox: the host treats the supervisor as an attacker's, because a program that broke
+//! out of its user inside the sandbox could have replaced it.
 //!
 //! Flow control: a sender never has more bytes under way than its receiver's window, which the
 //! receiver opens again as it consumes. So neither side has to buffer more than one window for each

@@ -19,8 +19,8 @@
 //! | `Stdin`, `StdinEof` | before `StdinEof`, within the supervisor's window |
 //! | `Window` | up to what was sent before |
 //!
-//! The last two may arrive after the supervisor has sent `Exited`, because the host had not read that
-//! yet; then they change nothing.
+//! The last two may arrive after the supervisor has sent `Exited`, because the host had not read
+//! that yet; then they change nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,8 +1,8 @@
 //! An engine that drives gVisor's `runsc` itself, with sandboxes that are started ahead.
 //!
-//! Through Docker, a program in gVisor waits 400 ms for its sandbox, and Docker's use of the processor
-//! bounds how many there can be. Here no daemon is involved, and the sandbox exists before the program
-//! arrives. One sandbox, as a process tree:
+//! Through Docker, a program in gVisor waits 400 ms for its sandbox, and Docker's use of the
+//! processor bounds how many there can be. Here no daemon is involved, and the sandbox exists
+//! before the program arrives. One sandbox, as a process tree:
 //!
 //! ```text
 //! stage-06-advanced (root)               one task for each sandbox owns all below it (`process`)
@@ -15,13 +15,13 @@
 //!             └─ the program's children
 //! ```
 //!
-//! Every process on the host is in the sandbox's cgroup, and SIGKILL to all of them is how the owning
-//! task ends a sandbox. Who ends what otherwise: the server's death closes the supervisor's socket,
-//! the supervisor's exit ends the sentry, the sentry's exit ends runsc.
+//! Every process on the host is in the sandbox's cgroup, and SIGKILL to all of them is how the
+//! owning task ends a sandbox. Who ends what otherwise: the server's death closes the supervisor's
+//! socket, the supervisor's exit ends the sentry, the sentry's exit ends runsc.
 //!
 //! 1. `profile`: the language that a sandbox is prepared for;
-//! 2. `oci_spec`: the sandbox's specification, with `rootfs` (its files) and `instance_dir` (where all
-//!    of it is on the host, with `leftovers` of killed servers);
+//! 2. `oci_spec`: the sandbox's specification, with `rootfs` (its files) and `instance_dir` (where
+//!    all of it is on the host, with `leftovers` of killed servers);
 //! 3. `supervisor/main.rs`: its first process, and `protocol`, which the host's `connection` speaks
 //!    with it;
 //! 4. `sandbox`: how one is started, and `process`: how one is removed, whatever happens;
@@ -29,9 +29,9 @@
 //! 6. `run`: one evaluation in one of them, with `output` for what it writes;
 //! 7. `isolation_check`, `self_test` and `doctor`: how all that is verified.
 //!
-//! Guarantee: one evaluation, one sandbox. That it was started ahead changes nothing of what a program
-//! finds: the interpreter is a process of its own with its own hash seed, and no program was there
-//! before.
+//! Guarantee: one evaluation, one sandbox. That it was started ahead changes nothing of what a
+//! program finds: the interpreter is a process of its own with its own hash seed, and no program
+//! was there before.
 //!
 //! What it does not protect: as in stage 5. And a stage that drives runsc is root itself.
 
@@ -87,13 +87,13 @@ pub struct RunscEngine {
 impl RunscEngine {
     // ANCHOR: start
     /// An engine whose waiting sandboxes are created for programs within `limits`. Removes what a
-    /// killed one has left behind, and verifies the isolation of a running program from outside: fails
-    /// closed.
+    /// killed one has left behind, and verifies the isolation of a running program from outside:
+    /// fails closed.
     ///
     /// # Errors
     ///
-    /// When this is not root, when runsc or the image's files are missing, or when no platform runs a
-    /// sandbox with the isolation that it should have.
+    /// When this is not root, when runsc or the image's files are missing, or when no platform runs
+    /// a sandbox with the isolation that it should have.
     pub async fn start(options: &RunscOptions, limits: Limits) -> Result<Self, RunscError> {
         if !rustix::process::geteuid().is_root() {
             return Err(RunscError::NotRoot);
@@ -142,7 +142,8 @@ impl RunscEngine {
         self.pool.factory.platform
     }
 
-    /// Sandboxes of this engine on the machine: waiting, in use, or being removed. Blocks, for tests.
+    /// Sandboxes of this engine on the machine: waiting, in use, or being removed. Blocks, for
+    /// tests.
     pub fn remaining(&self) -> usize {
         self.dir.remaining()
     }
@@ -168,7 +169,8 @@ impl RunscEngine {
         }
     }
 
-    /// Verifies the isolation of a program from outside, in a sandbox created as those of the pool are.
+    /// Verifies the isolation of a program from outside, in a sandbox created as those of the pool
+    /// are.
     ///
     /// # Errors
     ///
@@ -184,8 +186,9 @@ impl RunscEngine {
     }
 
     // ANCHOR: evaluate
-    /// Runs the job in a sandbox. One that dies before the program has started is no result: the job
-    /// then gets a new one, once. Not another waiting one, which may have died of the same cause.
+    /// Runs the job in a sandbox. One that dies before the program has started is no result: the
+    /// job then gets a new one, once. Not another waiting one, which may have died of the same
+    /// cause.
     async fn run_in_sandbox(
         &self,
         job: &Job,

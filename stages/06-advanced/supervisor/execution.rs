@@ -17,14 +17,14 @@ use crate::protocol::session::{IllegalFrame, SupervisorSession};
 
 /// The most that a program can make a pipe hold.
 const MAX_PIPE_BYTES: u64 = 1 << 20;
-/// A pipe that another process of the program still has open counts as empty after so long without a
-/// byte.
+/// A pipe that another process of the program still has open counts as empty after so long without
+/// a byte.
 const HELD_PIPE_GRACE: Duration = Duration::from_millis(50);
 /// Enough for a thread that only reads and writes.
 const STACK_BYTES: usize = 64 << 10;
 
-/// What the threads share. The two locks are never held together by one thread: a thread that blocks
-/// while it writes to the host does not keep `main` from reading the host's frames.
+/// What the threads share. The two locks are never held together by one thread: a thread that
+/// blocks while it writes to the host does not keep `main` from reading the host's frames.
 pub(crate) struct Shared {
     host: Mutex<Writer>,
     flow: Mutex<Flow>,
@@ -160,8 +160,8 @@ impl Flow {
     }
 }
 
-/// Starts the program and its threads. A program that cannot be started is reported, and is no error
-/// of the supervisor.
+/// Starts the program and its threads. A program that cannot be started is reported, and is no
+/// error of the supervisor.
 pub(crate) fn start(
     shared: &Arc<Shared>,
     execution: ExecutionId,
@@ -213,8 +213,8 @@ pub(crate) fn spawn(thread: impl FnOnce() -> io::Result<()> + Send + 'static) ->
     Builder::new().stack_size(STACK_BYTES).spawn(|| thread().ok()).map(drop)
 }
 
-/// Sends what the program writes to one stream. Reads no more than the host's window allows, so that
-/// a host that does not read makes the program wait.
+/// Sends what the program writes to one stream. Reads no more than the host's window allows, so
+/// that a host that does not read makes the program wait.
 fn relay(
     shared: &Shared,
     execution: ExecutionId,

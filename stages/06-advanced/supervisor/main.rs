@@ -14,16 +14,16 @@
 //!
 //! Guarantee: the report cannot be forged. The supervisor is root inside and the program is another
 //! user, so that the program can neither signal nor trace it nor open its descriptors, and what the
-//! program writes travels in frames that the supervisor makes. When the host is gone the socket ends,
-//! and so does the supervisor: it is the sandbox's first process, so that everything in the sandbox
-//! ends with it. When the host hangs instead, the lifetime ends it.
+//! program writes travels in frames that the supervisor makes. When the host is gone the socket
+//! ends, and so does the supervisor: it is the sandbox's first process, so that everything in the
+//! sandbox ends with it. When the host hangs instead, the lifetime ends it.
 //!
-//! What it does not protect: output that the supervisor has not read yet is lost when the sandbox is
-//! killed as a whole. A program's orphans stay as zombies until the sandbox is removed, because the
-//! standard library, which is all there is here, waits for no process it did not start.
+//! What it does not protect: output that the supervisor has not read yet is lost when the sandbox
+//! is killed as a whole. A program's orphans stay as zombies until the sandbox is removed, because
+//! the standard library, which is all there is here, waits for no process it did not start.
 //!
-//! It is small and static because it is started for every evaluation: there is no library to find and
-//! link, and the threads exist before the program's input arrives.
+//! It is small and static because it is started for every evaluation: there is no library to find
+//! and link, and the threads exist before the program's input arrives.
 
 mod execution;
 mod input;
@@ -57,8 +57,8 @@ fn main() {
 }
 
 // ANCHOR: supervise
-/// Obeys the host's frames until the host is gone or the lifetime is over. A frame that is not legal
-/// now ends the sandbox.
+/// Obeys the host's frames until the host is gone or the lifetime is over. A frame that is not
+/// legal now ends the sandbox.
 fn supervise() -> Result<(), Error> {
     // A duplicate that is closed on exec: the program does not inherit the socket.
     let host = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);

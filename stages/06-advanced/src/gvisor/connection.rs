@@ -5,8 +5,8 @@
 //! at most one frame of input, and the output of one window.
 //!
 //! Attack: a program breaks out of its user inside the sandbox, replaces the supervisor and sends
-//! whatever it likes -> a frame that is malformed or illegal now is a [`ConnectionError`], which ends
-//! the sandbox -> test `a_supervisor_that_lies_ends_its_sandbox`.
+//! whatever it likes -> a frame that is malformed or illegal now is a [`ConnectionError`], which
+//! ends the sandbox -> test `a_supervisor_that_lies_ends_its_sandbox`.
 
 #[cfg(test)]
 mod tests;
@@ -114,8 +114,8 @@ impl Connection {
     }
 
     // ANCHOR: next
-    /// The next event. Sends at the same time what is to be sent. Everything that was returned before
-    /// counts as consumed, so that the supervisor may send as much again.
+    /// The next event. Sends at the same time what is to be sent. Everything that was returned
+    /// before counts as consumed, so that the supervisor may send as much again.
     ///
     /// Cancel safe: no byte is lost when the future is dropped.
     pub(super) async fn next(&mut self) -> Result<Event, ConnectionError> {

@@ -1,5 +1,5 @@
-//! Why a sandbox did not start. `Display` is what a client may read: no path of the host and no text
-//! from a sandbox is in it. Those are in the sources, for the log and for `doctor`.
+//! Why a sandbox did not start. `Display` is what a client may read: no path of the host and no
+//! text from a sandbox is in it. Those are in the sources, for the log and for `doctor`.
 
 use std::error::Error;
 use std::fmt;

@@ -10,10 +10,10 @@
 //! ```
 //!
 //! Guarantee: whatever an engine has created is removed. While it runs, by a task for each sandbox
-//! (`process`). When it is closed, by [`InstanceDir::close`], which first refuses new sandboxes, then
-//! ends those that exist, and removes the directories last. When the server is killed, its sandboxes
-//! end by themselves, because their supervisors see the end of their sockets; what is left, or hangs,
-//! is removed by the next engine that starts.
+//! (`process`). When it is closed, by [`InstanceDir::close`], which first refuses new sandboxes,
+//! then ends those that exist, and removes the directories last. When the server is killed, its
+//! sandboxes end by themselves, because their supervisors see the end of their sockets; what is
+//! left, or hangs, is removed by the next engine that starts.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io;
@@ -83,8 +83,8 @@ impl SandboxPaths {
 
 impl InstanceDir {
     // ANCHOR: create
-    /// Creates the directories of an engine beside the profile's image, with a root file system made
-    /// of it. Removes what killed engines have left there.
+    /// Creates the directories of an engine beside the profile's image, with a root file system
+    /// made of it. Removes what killed engines have left there.
     pub(super) async fn create(profile: &SandboxProfile) -> Result<Arc<Self>, RunscError> {
         let hierarchy = CgroupHierarchy::detect().await?;
         let (runtime, profile) = (Handle::current(), profile.clone());
@@ -191,8 +191,8 @@ impl InstanceDir {
     }
 }
 
-/// Removes the cgroup of an engine that has no sandboxes any more, and the parent of all engines when
-/// this was the last one. Blocks.
+/// Removes the cgroup of an engine that has no sandboxes any more, and the parent of all engines
+/// when this was the last one. Blocks.
 pub(super) fn remove_engine_cgroup(hierarchy: &CgroupHierarchy, name: &str) {
     if let Err(error) = hierarchy.cgroup(name).remove() {
         tracing::warn!(%error, "an engine's cgroup is left to the next start");

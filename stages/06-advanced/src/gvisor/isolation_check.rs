@@ -2,8 +2,8 @@
 //!
 //! Guarantee: what stage 5 verifies, and one thing more. There Docker reported which process is the
 //! container's first; here the cgroup has every process of the sandbox on the host, and all of them
-//! have to be runsc. A program that ran on the host's own kernel would be one of them, and would be an
-//! interpreter.
+//! have to be runsc. A program that ran on the host's own kernel would be one of them, and would be
+//! an interpreter.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -67,8 +67,8 @@ pub(super) enum IsolationError {
 }
 
 // ANCHOR: verify
-/// Runs a program in a sandbox of `factory`, inspects the sandbox from outside while the program runs,
-/// and removes it. Returns what was seen.
+/// Runs a program in a sandbox of `factory`, inspects the sandbox from outside while the program
+/// runs, and removes it. Returns what was seen.
 pub(super) async fn verify(
     factory: &SandboxFactory,
     limits: &Limits,
@@ -127,8 +127,8 @@ fn observed_buffer() -> (OutputBuffer, oneshot::Receiver<()>) {
     (OutputBuffer::new(MAX_OUTPUT_BYTES, Box::new(listener)), receiver)
 }
 
-/// Checks that every process in `cgroup` is `runsc`. Returns the one that is gVisor's kernel, and how
-/// many there are. Blocks.
+/// Checks that every process in `cgroup` is `runsc`. Returns the one that is gVisor's kernel, and
+/// how many there are. Blocks.
 fn inspect_processes(cgroup: &Cgroup, runsc: &Path) -> Result<(i32, usize), IsolationError> {
     let processes = cgroup.processes();
     let mut kernel = None;

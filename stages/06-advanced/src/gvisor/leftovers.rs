@@ -62,8 +62,8 @@ fn kill_runsc_processes(dir: &Path) {
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid = entry.file_name().to_str().and_then(|name| Pid::from_raw(name.parse().ok()?));
         let Some(pid) = pid.filter(|_| has_state_below(&entry.path(), dir)) else { continue };
-        // A process id may be reused: the descriptor is opened first, and then the process is looked
-        // at once more.
+        // A process id may be reused: the descriptor is opened first, and then the process is
+        // looked at once more.
         if let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty())
             && has_state_below(&entry.path(), dir)
         {

@@ -1,8 +1,8 @@
-//! A sandbox as an OCI specification, which runsc reads: one builder, and a snapshot of all of it under
-//! test.
+//! A sandbox as an OCI specification, which runsc reads: one builder, and a snapshot of all of it
+//! under test.
 //!
-//! Guarantee: the isolation is that of stage 4's containers, where gVisor's kernel does not provide it
-//! by itself. A request chooses nothing of it but the numbers of its limits.
+//! Guarantee: the isolation is that of stage 4's containers, where gVisor's kernel does not provide
+//! it by itself. A request chooses nothing of it but the numbers of its limits.
 //!
 //! What it does not protect against: gVisor ignores a tmpfs's limit on the number of files; memory
 //! bounds it. An attacker who escapes gVisor's kernel is in a process without capabilities, in
@@ -44,8 +44,8 @@ pub(super) fn specification(
         .process(process(limits)?)
         .linux(
             LinuxBuilder::default()
-                // Attack: use all memory, all processors, all process ids of the host -> the limits of
-                // this cgroup, which is created before the sandbox.
+                // Attack: use all memory, all processors, all process ids of the host -> the limits
+                // of this cgroup, which is created before the sandbox.
                 .cgroups_path(cgroup)
                 .namespaces(namespaces()?)
                 .masked_paths(Vec::new()) // /proc and /sys are gVisor's own
@@ -62,7 +62,8 @@ pub(super) fn cgroup_limits(limits: &Limits) -> CgroupLimits {
         // Attack: use all processors -> one.
         cpus: 1,
         memory_bytes: limits.memory_bytes,
-        // Attack: fork without limit -> gVisor's threads are counted, several for each process inside.
+        // Attack: fork without limit -> gVisor's threads are counted, several for each process
+        // inside.
         pids: host_pids_limit(limits.pids),
     }
 }
@@ -76,8 +77,8 @@ fn process(limits: &Limits) -> Result<Process, OciSpecError> {
         .bounding(capabilities())
         .effective(capabilities())
         .permitted(capabilities())
-        // Attack: use a capability of root -> none survives the change of user, and none can be gained
-        // by executing a program.
+        // Attack: use a capability of root -> none survives the change of user, and none can be
+        // gained by executing a program.
         .inheritable(HashSet::new())
         .ambient(HashSet::new())
         .build()?;
@@ -115,8 +116,8 @@ fn rlimits(limits: &Limits) -> Result<Vec<PosixRlimit>, OciSpecError> {
     rlimits.into_iter().map(build).collect()
 }
 
-/// `/proc` and the two places where a program can write. Attack: fill them; execute a program that was
-/// put there; make a device.
+/// `/proc` and the two places where a program can write. Attack: fill them; execute a program that
+/// was put there; make a device.
 fn mounts(limits: &Limits) -> Result<Vec<Mount>, OciSpecError> {
     let scratch = |path: &str, bytes: u64| {
         let size = format!("size={bytes}");

@@ -54,8 +54,8 @@ pub struct RunscOptions {
     /// Directory with the sandbox image's files [default: the one named in /etc/crucible/rootfs]
     #[arg(long, global = true, value_name = "DIR", env = "CRUCIBLE_SANDBOX_ROOTFS")]
     pub rootfs: Option<PathBuf>,
-    /// Sandboxes that are started ahead and wait for programs, some 20 MB each; 0 starts each for its
-    /// program
+    /// Sandboxes that are started ahead and wait for programs, some 20 MB each; 0 starts each for
+    /// its program
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_WARM_SANDBOXES",
           default_value_t = 6, value_parser = value_parser!(u16).range(0..=256))]
     pub warm_sandboxes: u16,

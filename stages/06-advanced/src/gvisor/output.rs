@@ -1,8 +1,8 @@
 //! The output of one program, from the supervisor's frames into the buffer.
 //!
-//! Before the program there is one line on standard error, the loader's: that the program starts, or
-//! why it cannot. The program has not executed an instruction when that line is written, so that the
-//! line is known by its place, and nothing that comes after it can be taken for one.
+//! Before the program there is one line on standard error, the loader's: that the program starts,
+//! or why it cannot. The program has not executed an instruction when that line is written, so that
+//! the line is known by its place, and nothing that comes after it can be taken for one.
 
 use shared::{OutputBuffer, Stream};
 use stage_04_docker::{InitMessage, Stop};

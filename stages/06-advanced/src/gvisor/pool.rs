@@ -1,20 +1,23 @@
 //! Sandboxes that are started before there is a program for them; all of one profile.
 //!
-//! Guarantee: each is used for one evaluation and then removed; there is no way back into the pool. An
-//! evaluation that finds none ready waits for the next one, in the order of arrival. When `runsc`
-//! fails, starts are tried again with growing pauses, and no other engine takes its place.
+//! Guarantee: each is used for one evaluation and then removed; there is no way back into the pool.
+//! An evaluation that finds none ready waits for the next one, in the order of arrival. When
+//! `runsc` fails, starts are tried again with growing pauses, and no other engine takes its place.
 //!
 //! Four things are shared, and these are their invariants:
 //!
-//! * `state.ready.len()` >= permits of `ready_permits` + callers that have a permit and have not popped
-//!   yet. A permit is added after its sandbox was pushed, and a sandbox is popped after its permit was
-//!   acquired: so a caller with a permit finds a sandbox. Only `close` breaks this, at the end.
+//! * `state.ready.len()` >= permits of `ready_permits` + callers that have a permit and have not
+//!   popped yet. A permit is added after its sandbox was pushed, and a sandbox is popped after its
+//!   permit was acquired: so a caller with a permit finds a sandbox. Only `close` breaks this, at the
+//!   end.
 //! * `state.status.starting` = `fill` tasks between `reserve_start` and `record_start`.
 //!   `ready.len() + starting <= size`: `reserve_start` checks and counts under one lock.
-//! * `start_wanted` fires after each change that can make `ready.len() + starting < target` true: a pop,
-//!   and a new target. A `fill` task registers with it before it looks at the state, so that a change
-//!   between its look and its wait wakes it.
-//! * `closing` is cancelled once. Every wait of a task selects on it, so that `close` waits for no start.
+//! * `start_wanted` fires after each change that can make `ready.len() + starting < target` true: a
+//!   pop, and a new target. A `fill` task registers with it before it looks at the state, so that a
+//!   change between its look and its wait wakes it. (A start that failed is retried by the task that
+//!   failed.)
+//! * `closing` is cancelled once. Every wait of a task selects on it, so that `close` waits for no
+//!   start.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -121,7 +124,8 @@ impl Pool {
     /// A sandbox for a program within `limits`, and whether it had been waiting.
     ///
     /// The memory limit of a waiting sandbox is set anew. The numbers of processes, open files and
-    /// bytes on disk are part of how a sandbox is created, so that one is started for other numbers.
+    /// bytes on disk are part of how a sandbox is created, so that one is started for other
+    /// numbers.
     pub(super) async fn take(&self, limits: &Limits) -> Result<(Sandbox, bool), SandboxError> {
         let fits = |created: &Limits| {
             (created.pids, created.open_files, created.disk_bytes)

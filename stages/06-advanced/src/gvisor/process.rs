@@ -1,8 +1,9 @@
 //! The processes of one sandbox, and the task that owns them.
 //!
-//! One task for each sandbox owns `runsc`, the cgroup and the bundle directory. It waits for the end
-//! of `runsc`, and for the end of the sandbox's use, which is when the handle is dropped or the engine
-//! is closed. Then it kills everything in the cgroup, reaps `runsc` and removes what is left.
+//! One task for each sandbox owns `runsc`, the cgroup and the bundle directory. It waits for the
+//! end of `runsc`, and for the end of the sandbox's use, which is when the handle is dropped or the
+//! engine is closed. Then it kills everything in the cgroup, reaps `runsc` and removes what is
+//! left.
 //!
 //! ```text
 //! SandboxProcess (handle) ── drop, remove() ──▶ own() ──▶ remove() on a blocking thread
@@ -25,7 +26,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::instance_dir::{InstanceDir, SandboxPaths};
 use super::rootfs::ignore_not_found;
 
-/// How long runsc has to clean up after a sandbox whose processes are gone, before it is killed too.
+/// How long runsc has to clean up after a sandbox whose processes are gone, before it is killed
+/// too.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the removal of a sandbox may take, before it is left to the next start.
 pub(super) const REMOVE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -50,8 +52,8 @@ pub(super) struct SandboxProcess {
 }
 
 impl SandboxProcess {
-    /// Hands `child` to a task of `dir`, which removes the sandbox when the handle is dropped or the
-    /// engine is closed.
+    /// Hands `child` to a task of `dir`, which removes the sandbox when the handle is dropped or
+    /// the engine is closed.
     pub(super) fn own(
         mut child: Child,
         paths: Arc<SandboxPaths>,

@@ -3,8 +3,8 @@
 //!
 //! A profile's command is started before there is a program. It has to speak the protocol of stage
 //! 4's init: it writes `ready` and a newline to standard error when it is up, reads one payload
-//! (`stage_04_docker::write_payload`) from standard input, writes the payload's nonce and ` begin`, and
-//! becomes the program, with the rest of its standard input as the program's.
+//! (`stage_04_docker::write_payload`) from standard input, writes the payload's nonce and ` begin`,
+//! and becomes the program, with the rest of its standard input as the program's.
 
 use std::path::PathBuf;
 
@@ -13,12 +13,12 @@ use shared::profile::PYTHON;
 use stage_04_docker::INIT_SOURCE;
 
 /// What the waiting interpreter executes behind the functions of stage 4's init: it leaves the
-/// supervisor's session, which a signal could reach, reports that it is ready, waits for its program
-/// and becomes it. Python's own init of stage 4 is not needed: the supervisor is one, and runs as
-/// another user.
+/// supervisor's session, which a signal could reach, reports that it is ready, waits for its
+/// program and becomes it. Python's own init of stage 4 is not needed: the supervisor is one, and
+/// runs as another user.
 ///
-/// It yields the processor once before the program's first instruction: the supervisor then sends the
-/// line that reports the start, which begins the program's wall-clock time.
+/// It yields the processor once before the program's first instruction: the supervisor then sends
+/// the line that reports the start, which begins the program's wall-clock time.
 const PYTHON_START: &str = "
 
 __import__('posix').setsid()

@@ -1,8 +1,8 @@
 //! The sandboxes' root file system: the image's files, and the supervisor.
 //!
-//! Guarantee: what set-up has unpacked is never written to. The root is a directory of its own, made of
-//! hard links to the image's files, which takes no space and some 50 ms, and into which the supervisor
-//! is written. The other way, a second mount, costs each sandbox a tenth of its start.
+//! Guarantee: what set-up has unpacked is never written to. The root is a directory of its own,
+//! made of hard links to the image's files, which takes no space and some 50 ms, and into which the
+//! supervisor is written. The other way, a second mount, costs each sandbox a tenth of its start.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -25,8 +25,8 @@ const REPLACED_FILES: [(&str, &str); 3] = [
     ("etc/hostname", "sandbox\n"),
 ];
 
-/// Checks that a profile's image is what set-up unpacks, and that only root can change it. Returns its
-/// content hash. Blocks.
+/// Checks that a profile's image is what set-up unpacks, and that only root can change it. Returns
+/// its content hash. Blocks.
 pub(super) fn check(profile: &SandboxProfile) -> Result<String, RunscError> {
     let image = profile.image.as_path();
     let wrong = |reason| RunscError::NoRootfs { path: image.to_owned(), reason };

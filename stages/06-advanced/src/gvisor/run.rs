@@ -1,8 +1,8 @@
 //! One evaluation in one sandbox: from its delivery to the moment at which its end is known.
 //!
-//! Guarantee: every wait has a deadline, and nothing is waited for that the result does not need. When
-//! the supervisor reports the program's end, all of its output has arrived before; the counters are
-//! read, and that is the result. Removing the sandbox is no part of it.
+//! Guarantee: every wait has a deadline, and nothing is waited for that the result does not need.
+//! When the supervisor reports the program's end, all of its output has arrived before; the
+//! counters are read, and that is the result. Removing the sandbox is no part of it.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -20,7 +20,8 @@ use crate::protocol::frame::Exit;
 const PROGRAM_START_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long runsc has to end after its sandbox did.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// How much longer than its program a sandbox lives at most, should this process hang and not end it.
+/// How much longer than its program a sandbox lives at most, should this process hang and not end
+/// it.
 const LIFETIME_GRACE: Duration = Duration::from_secs(2);
 
 // ANCHOR: run

@@ -8,9 +8,10 @@
 //!                                                    interpreter (PID 2, nobody)
 //! ```
 //!
-//! Guarantee: the end of a program is reported on a socket that no process of its user has, in frames
-//! that no process of its user can write. What the program writes is output, whatever it looks like,
-//! from the line on that reports its start: that line comes before the program's first instruction.
+//! Guarantee: the end of a program is reported on a socket that no process of its user has, in
+//! frames that no process of its user can write. What the program writes is output, whatever it
+//! looks like, from the line on that reports its start: that line comes before the program's first
+//! instruction.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! The engine verifies itself: what every container engine guarantees, and what only this one has to.
+//! The engine verifies itself: what every container engine guarantees, and what only this one has
+//! to.
 
 use shared::component::CheckResult;
 use shared::{BoxFuture, TestCase, TestableComponent};

@@ -1,5 +1,5 @@
-//! The engine that drives runsc itself, with real sandboxes: it verifies itself, and what that does not
-//! cover is attacked here.
+//! The engine that drives runsc itself, with real sandboxes: it verifies itself, and what that does
+//! not cover is attacked here.
 
 mod ends;
 mod forge;

@@ -1,5 +1,5 @@
-//! A fake supervisor on the other end of the socket: one that lies, one that is silent, and one that
-//! keeps to the windows.
+//! A fake supervisor on the other end of the socket: one that lies, one that is silent, and one
+//! that keeps to the windows.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! How programs end: by themselves, by a limit, or by a cancellation. Each end has its outcome, and the
-//! evidence that decided it.
+//! How programs end: by themselves, by a limit, or by a cancellation. Each end has its outcome, and
+//! the evidence that decided it.
 
 use std::time::{Duration, Instant};
 

@@ -5,8 +5,8 @@ use shared::Outcome;
 
 use super::{close, engine, run};
 
-/// Writes what the supervisor and the loader would write to every descriptor that there is, in every
-/// form, and ends with exit code 7.
+/// Writes what the supervisor and the loader would write to every descriptor that there is, in
+/// every form, and ends with exit code 7.
 const FRAMES: &str = r"
 import os, struct
 nonce = b'0' * 32

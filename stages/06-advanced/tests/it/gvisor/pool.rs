@@ -118,8 +118,8 @@ async fn without_runsc_or_its_files_it_does_not_start() {
 async fn another_program_is_not_taken_for_gvisor() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("runsc");
-    // The supervisor's frames: Hello, Started, and `ready` and ` begin` on standard error; then one of
-    // output.
+    // The supervisor's frames: Hello, Started, and `ready` and ` begin` on standard error; then one
+    // of output.
     let script = r#"#!/bin/sh
 [ "$1" = --version ] && { echo runsc version 1; exit; }
 printf '\000\000\000\002A\000\000\000\000\000\001' >&0
