@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_files_of_the_folder_are_given_out() {
+    fn only_files_of_the_directory_are_served() {
         let root = tempfile::tempdir().unwrap();
         let built = root.path().join("book");
         std::fs::create_dir_all(built.join("img")).unwrap();

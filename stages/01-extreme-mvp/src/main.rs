@@ -1,5 +1,5 @@
-//! Stage 1: a web server that runs any Python program anybody sends it. On your machine. As you.
-//! Nothing is watched, limited (but in time) or contained. The fear you feel is the point.
+//! Stage 1: a web server that runs every Python program it is sent. On your machine. As you.
+//! Nothing is monitored or contained, and only time is limited. The fear you feel is the point.
 
 use std::{net::SocketAddr, path::Path, process::Stdio, sync::Arc, time::Duration};
 
@@ -34,49 +34,49 @@ document.getElementById("run").onclick = async () => {
 // ANCHOR_END: page
 
 // ANCHOR: evaluate
-/// Runs `code` with all the rights of whoever started this server, for at most 30 seconds.
+/// Runs `code` with all the rights of the user who started this server, for at most 30 seconds.
 async fn evaluate(code: &str) -> std::io::Result<Value> {
-    // On PATH there may be a version manager's shim, which costs six times what Python does.
+    // The first python3 on PATH may be a version manager's shim, six times slower to start than Python.
     let real = Path::new("/usr/bin/python3");
     let python = if real.exists() { real } else { Path::new("python3") };
     let mut child = Command::new(python)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true) // it, but nothing that it has started
+        .kill_on_drop(true) // kills Python, but no process that Python has started
         .spawn()?;
     let stdin = child.stdin.take().ok_or_else(|| std::io::Error::other("no stdin"));
-    stdin?.write_all(code.as_bytes()).await?; // and is closed here: Python runs what it has read
+    stdin?.write_all(code.as_bytes()).await?; // and closes it: Python runs what it has read
     let Ok(done) = timeout(Duration::from_secs(30), child.wait_with_output()).await else {
         return Ok(json!({"output": "", "error": "timed out after 30 seconds"}));
     };
-    let (output, error) = done.map(|it| (it.stdout, it.stderr))?;
+    let done = done?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(json!({"output": text(&output), "error": text(&error)}))
+    Ok(json!({"output": text(&done.stdout), "error": text(&done.stderr)}))
 }
 // ANCHOR_END: evaluate
 
-fn answer(status: u16, content_type: &str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+fn respond(status: u16, content_type: &str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let builder = Response::builder().status(status).header("content-type", content_type);
     builder.body(Full::new(body.into())).unwrap_or_default()
 }
 
 // ANCHOR: handle
-type Answer = Result<Response<Full<Bytes>>, hyper::Error>;
+type HandlerResult = Result<Response<Full<Bytes>>, hyper::Error>;
 
-async fn handle(request: Request<Incoming>, turn: Arc<Mutex<()>>) -> Answer {
-    let json = |status, body: Value| Ok(answer(status, "application/json", body.to_string()));
+async fn handle(request: Request<Incoming>, one_at_a_time: Arc<Mutex<()>>) -> HandlerResult {
+    let json = |status, body: Value| Ok(respond(status, "application/json", body.to_string()));
     match (request.method(), request.uri().path()) {
-        (&Method::GET, "/") => return Ok(answer(200, "text/html; charset=utf-8", PAGE)),
+        (&Method::GET, "/") => return Ok(respond(200, "text/html; charset=utf-8", PAGE)),
         (&Method::POST, "/eval") => {}
         _ => return json(404, json!({"output": "", "error": "there is GET / and POST /eval"})),
     }
-    let body = request.into_body().collect().await?.to_bytes(); // all of it, however much it is
+    let body = request.into_body().collect().await?.to_bytes(); // all of it, of any size
     let parsed: Value = serde_json::from_slice(&body).unwrap_or_default();
     let Some(code) = parsed["code"].as_str() else {
         return json(400, json!({"output": "", "error": r#"send {"code": "..."}"#}));
     };
-    let _turn = turn.lock().await; // one program at a time: whoever comes later waits
+    let _guard = one_at_a_time.lock().await; // a later request waits here for the earlier ones
     match evaluate(code).await {
         Ok(result) => json(200, result),
         Err(error) => json(500, json!({"output": "", "error": format!("python3: {error}")})),
@@ -100,10 +100,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("listening on http://{address}");
     eprintln!("This runs ANY program ANYBODY sends it, on this machine, with all your rights.");
     eprintln!("try: curl -d '{{\"code\": \"print(6 * 7)\"}}' http://{address}/eval");
-    let turn = Arc::new(Mutex::new(()));
+    let one_at_a_time = Arc::new(Mutex::new(()));
     loop {
-        let (socket, turn) = (TokioIo::new(listener.accept().await?.0), Arc::clone(&turn));
-        let service = service_fn(move |request| handle(request, Arc::clone(&turn)));
+        let socket = TokioIo::new(listener.accept().await?.0);
+        let lock = Arc::clone(&one_at_a_time);
+        let service = service_fn(move |request| handle(request, Arc::clone(&lock)));
         tokio::spawn(http1::Builder::new().serve_connection(socket, service));
     }
 }
