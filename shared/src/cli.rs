@@ -1,10 +1,9 @@
-//! The command line that every stage from 2 on has: `serve`, `run`, `test`, `doctor`.
+//! The command line that every stage from 2 on has: `serve`, `doctor`, and its own commands.
 //!
 //! A stage implements [`Stage`], which is its wiring, and its `main` is one call of [`main`].
 
 mod log;
 mod report;
-mod run;
 mod serve;
 mod settings;
 
@@ -14,12 +13,12 @@ pub use serve::Signals;
 pub use settings::Settings;
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
 
 pub use crate::error::BuildError;
 use crate::http::{self, ApiService, HttpServerFn};
@@ -59,8 +58,8 @@ pub trait Stage {
     const ISOLATION: Isolation;
     /// The settings of this stage alone.
     type Args: StageArgs;
-    /// The commands of this stage alone; [`NoCommand`] if it has none.
-    type Command: StageCommand<Self::Args>;
+    /// The commands of this stage beside those of every stage.
+    type Command: StageCommand<Self>;
 
     /// Constructs the components.
     fn build(
@@ -113,7 +112,7 @@ pub trait StageArgs: Args + Send + Sync {
 }
 
 /// The commands of one stage beside those of every stage.
-pub trait StageCommand<A>: Subcommand + Send {
+pub trait StageCommand<S: Stage + ?Sized>: Subcommand + Send {
     /// Carries the command out.
     ///
     /// # Errors
@@ -122,18 +121,8 @@ pub trait StageCommand<A>: Subcommand + Send {
     fn run(
         self,
         settings: &Settings,
-        args: &A,
+        args: &S::Args,
     ) -> impl Future<Output = Result<Exit, BuildError>> + Send;
-}
-
-/// For a stage without commands of its own.
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub enum NoCommand {}
-
-impl<A: Sync> StageCommand<A> for NoCommand {
-    async fn run(self, _settings: &Settings, _args: &A) -> Result<Exit, BuildError> {
-        match self {}
-    }
 }
 
 #[derive(Parser)]
@@ -151,10 +140,6 @@ struct Cli<A: Args, C: Subcommand> {
 enum Command<C: Subcommand> {
     /// Serve the HTTP API (the default command)
     Serve,
-    /// Evaluate one program with the components of this stage
-    Run(RunArgs),
-    /// Run the self tests of every component
-    Test,
     /// Check what this machine lacks and how to put it right
     Doctor,
     /// The commands of this stage.
@@ -162,43 +147,39 @@ enum Command<C: Subcommand> {
     Own(C),
 }
 
-#[derive(Args)]
-struct RunArgs {
-    /// Python file to evaluate; `-` reads it from standard input
-    file: PathBuf,
-    /// File for the program's standard input; `-` passes this command's standard input on
-    #[arg(long, value_name = "FILE")]
-    stdin: Option<PathBuf>,
-    /// Print the final evaluation as JSON instead of streaming its output
-    #[arg(long)]
-    json: bool,
-    /// Print the output of the program only
-    #[arg(long, short)]
-    quiet: bool,
-}
-
-/// The exit codes of every stage, beside the program's exit code that `run` passes on.
+/// The exit codes of every stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Success.
-    Success = 0,
-    /// A check failed, or the server could not start.
-    Failure = 1,
-    /// The command line or a file named on it is wrong.
-    Usage = 2,
-    /// `run`: the program's time was over.
-    TimedOut = 124,
-    /// `run`: the platform failed, not the program.
-    Platform = 125,
-    /// Stopped at once by a second signal, or `run` was cancelled.
-    Interrupted = 130,
-    /// `run`: another limit ended the program.
-    Killed = 137,
+    /// 0: success.
+    Success,
+    /// 1: a check failed, or the server could not start.
+    Failure,
+    /// 2: the command line or a file named on it is wrong.
+    Usage,
+    /// 124: the program's time was over.
+    TimedOut,
+    /// 125: the platform failed, not the program.
+    Platform,
+    /// 130: stopped at once by a second signal, or cancelled.
+    Interrupted,
+    /// 137: another limit ended the program.
+    Killed,
+    /// The program's own exit code.
+    Program(u8),
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        ExitCode::from(exit as u8)
+        ExitCode::from(match exit {
+            Exit::Success => 0,
+            Exit::Failure => 1,
+            Exit::Usage => 2,
+            Exit::TimedOut => 124,
+            Exit::Platform => 125,
+            Exit::Interrupted => 130,
+            Exit::Killed => 137,
+            Exit::Program(code) => code,
+        })
     }
 }
 
@@ -208,7 +189,7 @@ pub fn main<S: Stage>() -> ExitCode {
     let command = Parsed::<S>::command().name(S::NAME).about(S::ISOLATION.summary);
     let command = match S::Args::configure(command) {
         Ok(command) => command,
-        Err(error) => return fail(&error, Exit::Usage),
+        Err(error) => return error.print(Exit::Usage).into(),
     };
     let cli = match Parsed::<S>::from_arg_matches(&command.get_matches()) {
         Ok(cli) => cli,
@@ -219,7 +200,7 @@ pub fn main<S: Stage>() -> ExitCode {
     // A server reports what it does; a command reports what went wrong beside its own output.
     log::start(cli.settings.log_format, if is_serve { "info" } else { "warn" });
     execute::<S>(command, &cli.settings, &cli.args)
-        .unwrap_or_else(|error| fail(&error, Exit::Failure))
+        .unwrap_or_else(|error| error.print(Exit::Failure).into())
 }
 
 fn execute<S: Stage>(
@@ -239,27 +220,44 @@ fn execute<S: Stage>(
     let exit = runtime.block_on(async {
         match command {
             Command::Serve => serve::serve::<S>(settings, args).await,
-            Command::Run(run) => run::run::<S>(settings, args, &run).await,
-            Command::Test => report::test::<S>(settings, args).await,
             Command::Doctor => report::doctor(args.doctor().await),
             Command::Own(command) => match command.run(settings, args).await {
-                Ok(exit) => exit.into(),
-                Err(error) => fail(&error, Exit::Failure),
+                Ok(exit) => exit,
+                Err(error) => error.print(Exit::Failure),
             },
         }
     });
     // A blocking task that hangs must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(exit)
-}
-
-/// Prints an error with its causes and its hint.
-fn fail(error: &BuildError, exit: Exit) -> ExitCode {
-    eprint_line(&format!("error: {error}"));
-    exit.into()
+    Ok(exit.into())
 }
 
 /// Prints one line on standard error, and ignores that standard error may be closed.
-fn eprint_line(text: &str) {
+pub fn eprint_line(text: &str) {
     writeln!(std::io::stderr(), "{text}").ok();
+}
+
+impl BuildError {
+    /// Prints the error on standard error, with its causes and its hint.
+    pub fn print(&self, exit: Exit) -> Exit {
+        eprint_line(&format!("error: {self}"));
+        exit
+    }
+}
+
+impl App {
+    /// Ends what runs, and closes the engine.
+    pub async fn close_now(&self) {
+        let now = CancellationToken::new();
+        now.cancel();
+        self.close(now).await;
+    }
+
+    /// Shuts the queue down and then the engine: running programs continue until `now` is cancelled.
+    async fn close(&self, now: CancellationToken) {
+        self.evaluations.shutdown(now).await;
+        if let Some(engine) = &self.engine {
+            engine.close().await;
+        }
+    }
 }

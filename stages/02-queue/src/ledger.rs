@@ -13,6 +13,7 @@
 //! evaluation, whichever comes first. A transition runs in a task of its own, so that a client that
 //! disconnects does not stop it halfway.
 
+mod log;
 mod table;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use shared::output::OutputListener;
 use shared::{
-    Evaluation, EvaluationsError, EventSink, Job, Outcome, OutputBuffer, Page, Query,
-    RequestContext, SandboxInfo, Submission, Verdict,
+    Evaluation, EvaluationsError, EventSink, Job, OutputBuffer, Page, Query, RequestContext,
+    SandboxInfo, Submission, Verdict,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -196,7 +197,7 @@ impl Ledger {
             if ledger.commit_until_done(&change).await.is_err() {
                 return;
             }
-            log_end(&ended);
+            log::end(&ended);
             let mut table = ledger.table();
             ledger.parts.journal.publish(change.events);
             let id = ended.id;
@@ -346,27 +347,6 @@ use EvaluationsError::NotFound;
 
 fn internal(error: impl std::error::Error + Send + Sync + 'static) -> EvaluationsError {
     EvaluationsError::Internal(Box::new(error))
-}
-
-/// The log event of the end of an evaluation.
-fn log_end(ended: &Evaluation) {
-    let (id, attempt) = (ended.id, ended.attempt);
-    let outcome = ended.outcome.map_or("", Outcome::as_str);
-    let wall_ms = ended.usage.map(|usage| usage.wall_ms);
-    match ended.outcome {
-        Some(Outcome::Cancelled) => tracing::info!(%id, attempt, wall_ms, "evaluation cancelled"),
-        Some(Outcome::WallTimeExceeded | Outcome::CpuTimeExceeded) => {
-            tracing::info!(%id, attempt, outcome, wall_ms, "evaluation timed out");
-        }
-        Some(Outcome::EngineError | Outcome::WorkerLost) => {
-            let error = ended.error.as_deref();
-            tracing::warn!(%id, attempt, outcome, error, "evaluation failed");
-        }
-        _ => {
-            let exit_code = ended.exit_code;
-            tracing::info!(%id, attempt, outcome, exit_code, wall_ms, "evaluation ended");
-        }
-    }
 }
 
 #[cfg(test)]
