@@ -10,9 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use http::{Method, StatusCode};
-use shared::http::{
-    self, Endpoint, MatchedRequest, Problem, Response, Router, ServerOptions, bytes,
-};
+use shared::http::{Endpoint, MatchedRequest, Problem, Response, Router, ServerOptions, bytes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
