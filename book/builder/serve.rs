@@ -1,7 +1,7 @@
 //! Serves the built book over HTTP to its author, and builds it again whenever a source changes.
 //!
 //! Listens on a loopback address only, and serves the files of one directory by names without `..`.
-//! What it does not protect: it has no access control and no cache headers, and is not for deployment.
+//! What it does not protect: it has no access control, and is not for deployment.
 
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
