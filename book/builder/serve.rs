@@ -1,7 +1,7 @@
 //! Serves the built book over HTTP to its author, and builds it again whenever a source changes.
 //!
 //! Listens on a loopback address only, and serves the files of one directory by names without `..`.
-//! What it does not protect: it has no access control and no cache headers, and is not for deployment.
+//! What it does not protect: it has no access control, and is not for deployment.
 
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
@@ -28,7 +28,7 @@ const SOURCE_DIRS: [&str; 9] = [
     "book/deltas",
     "shared/src",
     "stages",
-    "tests/tests",
+    "tests",
     "infrastructure",
 ];
 
@@ -48,8 +48,8 @@ pub fn serve(address: SocketAddr, book: &Path, built: &Path) -> anyhow::Result<(
             .with_context(|| format!("cannot listen on {address}; choose another with --listen"))?;
         println!("listening on http://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
-        let router = Arc::new(router(built));
-        let endpoint = Endpoint::new(router, ServerOptions::default(), stop.clone());
+        let service = Arc::new(router(built));
+        let endpoint = Endpoint::new(service, ServerOptions::default(), stop.clone());
         let serving = tokio::spawn(shared::http::serve(Arc::new(endpoint), listener));
         tokio::select! {
             () = rebuild_on_change(book, built) => {}
@@ -64,9 +64,9 @@ pub fn serve(address: SocketAddr, book: &Path, built: &Path) -> anyhow::Result<(
 /// The routes that serve the files of `built`.
 pub fn router(built: &Path) -> Router {
     let built: Arc<Path> = built.into();
-    let page = move |request: MatchedRequest| {
+    let page = move |matched: MatchedRequest| {
         let built = Arc::clone(&built);
-        async move { file(&built, request.request.uri().path()) }
+        async move { file(&built, matched.request.uri().path()) }
     };
     Router::new().route(Method::GET, "/", page.clone()).route(Method::GET, "/{*path}", page)
 }
