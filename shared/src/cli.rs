@@ -147,39 +147,30 @@ enum Command<C: Subcommand> {
     Own(C),
 }
 
-/// The exit codes of every stage.
+/// An exit code of a stage: one of these, or the program's own, which `run` passes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// 0: success.
-    Success,
-    /// 1: a check failed, or the server could not start.
-    Failure,
-    /// 2: the command line or a file named on it is wrong.
-    Usage,
-    /// 124: the program's time was over.
-    TimedOut,
-    /// 125: the platform failed, not the program.
-    Platform,
-    /// 130: stopped at once by a second signal, or cancelled.
-    Interrupted,
-    /// 137: another limit ended the program.
-    Killed,
-    /// The program's own exit code.
-    Program(u8),
+pub struct Exit(pub u8);
+
+impl Exit {
+    /// Success.
+    pub const SUCCESS: Self = Self(0);
+    /// A check failed, or the server could not start.
+    pub const FAILURE: Self = Self(1);
+    /// The command line or a file named on it is wrong.
+    pub const USAGE: Self = Self(2);
+    /// The program's time was over.
+    pub const TIMED_OUT: Self = Self(124);
+    /// The platform failed, not the program.
+    pub const PLATFORM: Self = Self(125);
+    /// Stopped at once by a second signal, or cancelled.
+    pub const INTERRUPTED: Self = Self(130);
+    /// Another limit ended the program.
+    pub const KILLED: Self = Self(137);
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        ExitCode::from(match exit {
-            Exit::Success => 0,
-            Exit::Failure => 1,
-            Exit::Usage => 2,
-            Exit::TimedOut => 124,
-            Exit::Platform => 125,
-            Exit::Interrupted => 130,
-            Exit::Killed => 137,
-            Exit::Program(code) => code,
-        })
+        ExitCode::from(exit.0)
     }
 }
 
@@ -189,7 +180,7 @@ pub fn main<S: Stage>() -> ExitCode {
     let command = Parsed::<S>::command().name(S::NAME).about(S::ISOLATION.summary);
     let command = match S::Args::configure(command) {
         Ok(command) => command,
-        Err(error) => return error.print(Exit::Usage).into(),
+        Err(error) => return error.print(Exit::USAGE).into(),
     };
     let cli = match Parsed::<S>::from_arg_matches(&command.get_matches()) {
         Ok(cli) => cli,
@@ -200,7 +191,7 @@ pub fn main<S: Stage>() -> ExitCode {
     // A server reports what it does; a command reports what went wrong beside its own output.
     log::start(cli.settings.log_format, if is_serve { "info" } else { "warn" });
     execute::<S>(command, &cli.settings, &cli.args)
-        .unwrap_or_else(|error| error.print(Exit::Failure).into())
+        .unwrap_or_else(|error| error.print(Exit::FAILURE).into())
 }
 
 fn execute<S: Stage>(
@@ -209,7 +200,7 @@ fn execute<S: Stage>(
     args: &S::Args,
 ) -> Result<ExitCode, BuildError> {
     if let Some(done) = args.run_one_shot(settings) {
-        return done.map(|()| Exit::Success.into());
+        return done.map(|()| Exit::SUCCESS.into());
     }
     if matches!(command, Command::Serve)
         && let Some(exit) = args.before_serve(settings)?
@@ -223,7 +214,7 @@ fn execute<S: Stage>(
             Command::Doctor => report::doctor(args.doctor().await),
             Command::Own(command) => match command.run(settings, args).await {
                 Ok(exit) => exit,
-                Err(error) => error.print(Exit::Failure),
+                Err(error) => error.print(Exit::FAILURE),
             },
         }
     });
@@ -246,15 +237,8 @@ impl BuildError {
 }
 
 impl App {
-    /// Ends what runs, and closes the engine.
-    pub async fn close_now(&self) {
-        let now = CancellationToken::new();
-        now.cancel();
-        self.close(now).await;
-    }
-
     /// Shuts the queue down and then the engine: running programs continue until `now` is cancelled.
-    async fn close(&self, now: CancellationToken) {
+    pub async fn close(&self, now: CancellationToken) {
         self.evaluations.shutdown(now).await;
         if let Some(engine) = &self.engine {
             engine.close().await;

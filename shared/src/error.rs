@@ -20,6 +20,7 @@ pub trait Hint: std::error::Error + Send + Sync {
 /// Why a stage could not be built, or a command of it failed: for the operator at the terminal.
 ///
 /// Every error with a [`Hint`] converts into one, and so do plain messages and errors of the system.
+#[derive(Debug)]
 pub struct BuildError {
     error: anyhow::Error,
     hint: Option<String>,
@@ -70,12 +71,6 @@ impl fmt::Display for BuildError {
             write!(f, "\n  caused by: {cause}")?;
         }
         self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
-    }
-}
-
-impl fmt::Debug for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -66,5 +66,5 @@ pub(super) fn doctor(checks: Vec<Diagnosis>) -> Exit {
             println!("         -> {remedy}");
         }
     }
-    if fit { Exit::Success } else { Exit::Failure }
+    if fit { Exit::SUCCESS } else { Exit::FAILURE }
 }

@@ -15,7 +15,7 @@ use crate::{Event, EventType};
 pub(super) async fn serve<S: Stage>(settings: &Settings, args: &S::Args) -> Exit {
     match try_serve::<S>(settings, args).await {
         Ok(exit) => exit,
-        Err(error) => error.print(Exit::Failure),
+        Err(error) => error.print(Exit::FAILURE),
     }
 }
 
@@ -118,13 +118,13 @@ impl Signals {
         let orderly = app.close(now.clone());
         tokio::pin!(orderly);
         tokio::select! {
-            () = &mut orderly => return Exit::Success,
+            () = &mut orderly => return Exit::SUCCESS,
             () = tokio::time::sleep(drain) => now.cancel(),
-            () = self.next() => return Exit::Interrupted,
+            () = self.next() => return Exit::INTERRUPTED,
         }
         tokio::select! {
-            () = orderly => Exit::Success,
-            () = self.next() => Exit::Interrupted,
+            () = orderly => Exit::SUCCESS,
+            () = self.next() => Exit::INTERRUPTED,
         }
     }
 }

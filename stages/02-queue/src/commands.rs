@@ -4,7 +4,8 @@ mod run;
 mod test;
 
 use clap::Subcommand;
-use shared::cli::{BuildError, Exit, Settings, Stage, StageCommand};
+use shared::cli::{App, BuildError, Exit, Settings, Stage, StageCommand};
+use tokio_util::sync::CancellationToken;
 
 use run::RunArgs;
 
@@ -24,4 +25,11 @@ impl<S: Stage> StageCommand<S> for QueueCommand {
             Self::Test => Ok(test::test::<S>(settings, args).await),
         }
     }
+}
+
+/// Ends what runs, and closes the engine.
+async fn close_now(app: &App) {
+    let now = CancellationToken::new();
+    now.cancel();
+    app.close(now).await;
 }

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use shared::output::OutputListener;
 use shared::{
-    Engine, Evaluation, Evaluations, EvaluationsError, Event, EventSink, EventType, Job,
-    RequestContext, Submission, Verdict,
+    Engine, Evaluation, EvaluationsError, Event, EventSink, EventType, Job, RequestContext,
+    Submission, Verdict,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

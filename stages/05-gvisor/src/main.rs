@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use shared::cli::{App, BuildError, Isolation, Settings, Stage};
-use stage_02_queue::{QueueOptions, QueueCommand, TaskQueue};
+use stage_02_queue::{QueueCommand, QueueOptions, TaskQueue};
 use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions, StageInfo};
 use stage_05_gvisor::{GVisorArgs, GVisorEngine};
 

@@ -29,10 +29,10 @@ pub struct RunArgs {
 pub(super) async fn run<S: Stage>(settings: &Settings, args: &S::Args, run: &RunArgs) -> Exit {
     let submission = match read_submission(settings, run) {
         Ok(submission) => submission,
-        Err(error) => return error.print(Exit::Usage),
+        Err(error) => return error.print(Exit::USAGE),
     };
     let evaluated = evaluate::<S>(settings, args, run, submission).await;
-    evaluated.unwrap_or_else(|error| error.print(Exit::Platform))
+    evaluated.unwrap_or_else(|error| error.print(Exit::PLATFORM))
 }
 
 fn read_submission(settings: &Settings, run: &RunArgs) -> Result<Submission, BuildError> {
@@ -81,12 +81,12 @@ async fn evaluate<S: Stage>(
             evaluations.cancel(&context, id).await.ok();
             tokio::select! {
                 last = &mut end => last,
-                () = signals.next() => return Ok(Exit::Interrupted),
+                () = signals.next() => return Ok(Exit::INTERRUPTED),
             }
         }
     };
     let last = last.map_err(failed)?;
-    app.close_now().await;
+    super::close_now(&app).await;
     if run.json {
         let text = serde_json::to_string_pretty(&last).map_err(anyhow::Error::from)?;
         println!("{text}");
@@ -115,13 +115,13 @@ fn exit(last: &Evaluation) -> Exit {
     match last.outcome {
         Some(Outcome::Exited) => {
             let code = last.exit_code.and_then(|code| u8::try_from(code).ok());
-            Exit::Program(code.unwrap_or(1))
+            Exit(code.unwrap_or(1))
         }
-        Some(Outcome::WallTimeExceeded | Outcome::CpuTimeExceeded) => Exit::TimedOut,
-        Some(Outcome::Cancelled) => Exit::Interrupted,
-        Some(Outcome::Signaled) => Exit::Killed,
-        Some(outcome) if outcome.is_limit() => Exit::Killed,
-        _ => Exit::Platform,
+        Some(Outcome::WallTimeExceeded | Outcome::CpuTimeExceeded) => Exit::TIMED_OUT,
+        Some(Outcome::Cancelled) => Exit::INTERRUPTED,
+        Some(Outcome::Signaled) => Exit::KILLED,
+        Some(outcome) if outcome.is_limit() => Exit::KILLED,
+        _ => Exit::PLATFORM,
     }
 }
 

@@ -7,7 +7,7 @@ use shared::component;
 pub(super) async fn test<S: Stage>(settings: &Settings, args: &S::Args) -> Exit {
     let app = match S::build(settings, args).await {
         Ok(app) => app,
-        Err(error) => return error.print(Exit::Platform),
+        Err(error) => return error.print(Exit::PLATFORM),
     };
     let (mut passed, mut failed) = (0, 0);
     for component in &app.components {
@@ -22,7 +22,7 @@ pub(super) async fn test<S: Stage>(settings: &Settings, args: &S::Args) -> Exit 
         })
         .await;
     }
-    app.close_now().await;
+    super::close_now(&app).await;
     println!("{passed} passed, {failed} failed");
-    if failed == 0 { Exit::Success } else { Exit::Failure }
+    if failed == 0 { Exit::SUCCESS } else { Exit::FAILURE }
 }
