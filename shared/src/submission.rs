@@ -58,9 +58,12 @@ pub struct Submission {
     pub labels: BTreeMap<String, String>,
 }
 
-/// One thing that is wrong with a submission.
+/// One thing that is wrong with a submission, or with another part of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
+    /// The part of the request: `path`, `query`, `header` or `body`. None is the body.
+    #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
+    pub part: Option<&'static str>,
     /// A JSON Pointer (RFC 6901) to the field.
     pub pointer: String,
     /// What to change.
@@ -213,7 +216,7 @@ struct FieldErrors(Vec<FieldError>);
 
 impl FieldErrors {
     fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
-        self.0.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+        self.0.push(FieldError { part: None, pointer: pointer.into(), detail: detail.into() });
     }
 
     fn bytes(&mut self, pointer: &str, content: Content) -> Vec<u8> {
