@@ -156,11 +156,11 @@ mod tests {
         let after = applied(
             "[{target: $.paths, update: {/b: {get: {summary: B}}, /a: {get: {deprecated: true}}}},
               {target: $.list, update: 2},
-              {target: \"$.paths['/a'].get\", update: {summary: A, tags: [y]}}]",
+              {target: \"$.paths['/a'].get\", update: {summary: A, tags: [z]}}]",
         );
         let expected = json!({
             "paths": {
-                "/a": { "get": { "summary": "A", "tags": ["x", "y"], "deprecated": true } },
+                "/a": { "get": { "summary": "A", "tags": ["x", "z"], "deprecated": true } },
                 "/b": { "get": { "summary": "B" } },
             },
             "list": [1, 2],

@@ -113,7 +113,7 @@ fn the_explanation_of_a_large_object_is_bounded() {
     let seen = violations(&rules, &value);
     assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
     assert_eq!(seen.len(), 64);
-    assert!(seen.iter().all(|(pointer, _, _)| pointer.starts_with("/base/files/name ")), "{seen:?}");
+    assert!(seen.iter().all(|(pointer, _, _)| pointer.starts_with("/base/files")), "{seen:?}");
     // A member that the contract names is not lost among unknown ones.
     let mut many: Value = (0..1000).map(|at| (format!("unknown {at}"), json!(1))).collect();
     many["code"] = json!("");
