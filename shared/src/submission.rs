@@ -56,9 +56,12 @@ pub struct Submission {
     pub labels: BTreeMap<String, String>,
 }
 
-/// One thing that is wrong with a submission.
+/// One thing that is wrong with a submission, or with another part of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
+    /// The part of the request: `path`, `query`, `header` or `body`. None is the body.
+    #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
+    pub part: Option<&'static str>,
     /// A JSON Pointer (RFC 6901) to the field.
     pub pointer: String,
     /// What to change.

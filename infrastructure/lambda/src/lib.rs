@@ -1,71 +1,88 @@
-//! An [`ApiService`] behind AWS Lambda: for events of an HTTP API (API Gateway v2) and of function
-//! URLs, which have the same form.
+//! The adapter for AWS Lambda: for events of an HTTP API (API Gateway v2) and of function URLs, which
+//! have the same form.
 //!
-//! The rule it keeps: it is a host like any other. An event becomes an [`ApiRequest`], the answer an
-//! event of Amazon's, and all that stands between is the API's own.
+//! An event is passed to the [`Endpoint`] as the `http::Request` that `lambda_http` makes of it, and the
+//! response goes back in one piece. What a server on a socket enforces, and what does it here:
 //!
-//! What a server on a socket guards, and who does it here:
-//!
-//! | guard | here |
+//! | limit | here |
 //! |---|---|
-//! | size of a body | the API counts it; Amazon takes at most 6 MB before that |
-//! | deadlines for header and body, number of connections | Amazon's front, which hands on whole requests, one at a time for each process |
-//! | `Host` | Amazon's front, which knows the names; so the API is told not to look ([`any_host`]) |
-//! | `Origin` | the API |
-//! | an orderly end | at a signal the platform drains and the event in hand is answered. Amazon sends one only to functions with an extension, and `cargo lambda watch` kills: what is left behind then is taken away at the next start |
+//! | size of a body | the endpoint; Amazon accepts at most 6 MB before that |
+//! | timeouts for header and body, number of connections | Amazon's front end, which passes on whole requests, one at a time for each process |
+//! | `Host` | Amazon's front end, which has the list of names; so the endpoint does not check it ([`any_host`]) |
+//! | `Origin` | the endpoint |
+//! | an orderly end | at a signal the platform drains and the current event is answered. Amazon sends a signal only to functions with an extension, and `cargo lambda watch` kills: what is left behind then is removed at the next start |
 //!
-//! What this host cannot do:
+//! What this adapter cannot do:
 //!
-//! * an answer is whole or it is not there: a stream of events is gathered until it ends, and at
-//!   most for [`GATHER`]; its reader goes on by `Last-Event-ID`;
+//! * a response is whole or it does not arrive: a stream of events is collected until it ends, and at
+//!   most for [`COLLECT_TIMEOUT`]; its reader resumes by `Last-Event-ID`. A response above Lambda's
+//!   limit of 6 MB is replaced by a problem;
 //! * between two events the process is frozen, and so is whatever it runs: clients that have a
-//!   platform in the same process should say `Prefer: wait`, with less than the 30 s that API
+//!   platform in the same process should send `Prefer: wait`, with less than the 30 s that API
 //!   Gateway waits.
 //!
 //! [`any_host`]: shared::http::ServerOptions::any_host
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use http::StatusCode;
+use http::uri::{PathAndQuery, Uri};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Error, Request, RequestExt, Response};
-use stage_07_advanced_v2::{ApiBody, ApiRequest, ApiResponse, ApiService};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use shared::http::{Endpoint, PeerAddr, Problem};
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a stream is gathered. API Gateway waits 30 s for a function.
-pub const GATHER: Duration = Duration::from_secs(20);
-/// How much of a stream is gathered, in bytes. Lambda takes an answer of at most 6 MB, and JSON's
-/// escapes make more of it.
-const GATHER_BYTES: usize = 4 << 20;
-/// How long the runtime may take to hand the last answer on, which cannot be seen from here.
-const HAND_ON: Duration = Duration::from_millis(200);
+/// How long a stream is collected. API Gateway waits 30 s for a function.
+pub const COLLECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How much of a stream is collected, in bytes: JSON's escapes make more of it.
+const MAX_STREAM_BYTES: usize = 4 << 20;
+/// The largest body of a response, as a string of JSON: Lambda's limit of 6 MB, minus 64 KiB for the
+/// rest of the event.
+const MAX_PAYLOAD_BYTES: usize = (6 << 20) - (64 << 10);
+/// How long the runtime may take to pass the last response on, which cannot be observed here.
+const HAND_OVER_GRACE: Duration = Duration::from_millis(200);
+/// Characters that a path in a URI cannot have. `%` is not among them: escapes are passed on.
+const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
 
-// ANCHOR: host
-/// Answers events by `api` until `stop` fires, then returns when the event in hand is answered.
+// ANCHOR: adapter
+/// Answers events by `endpoint` until its shutdown token is cancelled, then returns when the current
+/// event is answered.
 ///
 /// # Errors
 ///
-/// When Lambda's own interface cannot be reached or breaks off.
-pub async fn serve(api: Arc<dyn ApiService>, stop: CancellationToken) -> Result<(), Error> {
-    let in_hand = TaskTracker::new();
-    let (handled, stopped) = (in_hand.clone(), stop.clone());
+/// When Lambda's runtime interface cannot be reached or breaks off.
+pub async fn serve(endpoint: Arc<Endpoint>) -> Result<(), Error> {
+    let events = TaskTracker::new();
+    let (tracker, shutdown) = (events.clone(), endpoint.shutdown().clone());
     let serving = lambda_http::run(lambda_http::service_fn(move |event| {
-        let (api, stop, handled) = (Arc::clone(&api), stopped.clone(), handled.token());
+        let (endpoint, token) = (Arc::clone(&endpoint), tracker.token());
         async move {
-            let answer = answer(api.handle(request(event)).await, GATHER, stop).await;
-            drop(handled);
+            let answer = whole(endpoint.answer(request(event)).await, COLLECT_TIMEOUT).await;
+            drop(token);
             Ok::<_, Error>(answer)
         }
     }));
     let ending = async {
-        stop.cancelled().await;
-        in_hand.close();
-        in_hand.wait().await;
-        tokio::time::sleep(HAND_ON).await;
+        shutdown.cancelled().await;
+        events.close();
+        events.wait().await;
+        tokio::time::sleep(HAND_OVER_GRACE).await;
     };
     tokio::select! {
         served = serving => served,
@@ -73,182 +90,117 @@ pub async fn serve(api: Arc<dyn ApiService>, stop: CancellationToken) -> Result<
     }
 }
 
-/// An event as a request.
-fn request(event: Request) -> ApiRequest {
-    let path = path(&event);
-    let (parts, body) = event.into_parts();
-    ApiRequest {
-        method: parts.method,
-        path,
-        query: parts.uri.query().map(str::to_owned),
-        headers: parts.headers,
-        body: match body {
-            Body::Text(text) => text.into(),
-            Body::Binary(bytes) => bytes.into(),
-            _ => Bytes::new(),
-        },
+/// An event as the endpoint takes it: with the path that the API has, and the client's address.
+fn request(event: Request) -> http::Request<Full<Bytes>> {
+    let (uri, peer) = (uri(&event), peer(&event));
+    let (mut head, body) = event.into_parts();
+    head.uri = uri;
+    if let Some(peer) = peer {
+        head.extensions.insert(PeerAddr(peer));
     }
+    let body = match body {
+        Body::Text(text) => text.into(),
+        Body::Binary(bytes) => bytes.into(),
+        _ => Bytes::new(),
+    };
+    http::Request::from_parts(head, Full::new(body))
 }
-// ANCHOR_END: host
+// ANCHOR_END: adapter
 
-/// The path as the API knows it: API Gateway puts the name of the deployment's stage in front,
-/// unless that is `$default`.
-fn path(event: &Request) -> String {
+fn peer(event: &Request) -> Option<SocketAddr> {
+    let Some(RequestContext::ApiGatewayV2(context)) = event.request_context_ref() else {
+        return None;
+    };
+    let address: IpAddr = context.http.source_ip.as_deref()?.parse().ok()?;
+    Some(SocketAddr::new(address, 0)) // an event has no port
+}
+
+/// The path and query as the API has them. API Gateway puts the name of the deployment stage in front
+/// of the path, unless that is `$default`.
+///
+/// Attack: a front end passes on a path that it has unescaped, so that a `?` in it ends the path early
+/// → what cannot be part of a path is escaped again. Test: `a_path_does_not_end_early`.
+fn uri(event: &Request) -> Uri {
     let path = event.raw_http_path();
     let stage = match event.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
         _ => None,
     };
     let rest = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
-    match rest {
-        Some("") => "/".to_owned(),
-        Some(rest) if rest.starts_with('/') => rest.to_owned(),
-        _ => path.to_owned(),
-    }
+    let path = match rest {
+        Some("") => "/",
+        Some(rest) if rest.starts_with('/') => rest,
+        _ => path,
+    };
+    let path = utf8_percent_encode(path, NOT_IN_A_PATH);
+    // `lambda_http` appends the query to the path, and takes a `?` in the path for its beginning.
+    let query = event.uri().query();
+    let query = match event.raw_http_path().split_once('?') {
+        Some((_, end)) => query.and_then(|query| query.strip_prefix(end)?.strip_prefix('?')),
+        None => query,
+    };
+    let target = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_string(),
+    };
+    // What is no path at all, such as an empty one, becomes one that no route has.
+    PathAndQuery::try_from(target).map_or_else(|_| Uri::from_static("/%00"), Uri::from)
 }
 
-/// A response as Lambda takes it: whole.
-async fn answer(
-    response: ApiResponse,
-    gather: Duration,
-    stop: CancellationToken,
-) -> Response<Body> {
-    let body = match response.body {
-        ApiBody::Bytes(bytes) => bytes.to_vec(),
-        ApiBody::Stream(pieces) => {
-            let mut pieces = pieces.take_until(Box::pin(stop.cancelled_owned()));
-            let (mut whole, end) = (Vec::new(), Instant::now() + gather);
-            while let Ok(Some(piece)) = timeout_at(end, pieces.next()).await {
-                whole.extend_from_slice(&piece);
-                if whole.len() >= GATHER_BYTES {
-                    break;
-                }
+/// A response as Lambda takes it: whole, and of at most 6 MB.
+async fn whole(response: shared::http::Response, collect_timeout: Duration) -> Response<Body> {
+    let (head, body) = response.into_parts();
+    let limit = if body.size_hint().exact().is_some() { usize::MAX } else { MAX_STREAM_BYTES };
+    let mut pieces = body.into_data_stream();
+    let (mut bytes, deadline) = (Vec::new(), Instant::now() + collect_timeout);
+    while bytes.len() < limit
+        && let Ok(Some(piece)) =
+            timeout_at(deadline, futures_util::StreamExt::next(&mut pieces)).await
+    {
+        match piece {
+            Ok(piece) => bytes.extend_from_slice(&piece),
+            Err(error) => {
+                tracing::warn!(%error, "a stream broke off");
+                break;
             }
-            whole
         }
-    };
-    // Text where it is text, so that a person who reads the event sees it.
-    let body = match String::from_utf8(body) {
+    }
+    // Text where it is text, so that it can be read in the event.
+    let body = match String::from_utf8(bytes) {
         Ok(text) if text.is_empty() => Body::Empty,
         Ok(text) => Body::Text(text),
         Err(error) => Body::Binary(error.into_bytes()),
     };
-    let mut answer = Response::new(body);
-    (*answer.status_mut(), *answer.headers_mut()) = (response.status, response.headers);
-    answer
+    if payload_bytes(&body) <= MAX_PAYLOAD_BYTES {
+        return Response::from_parts(head, body);
+    }
+    let id = head.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let detail = "the answer has more than the 6 MB that Lambda passes on; ask for less at once";
+    let problem = Problem::new(StatusCode::BAD_GATEWAY, detail).into_response(id);
+    let (mut problem, body) = problem.into_parts();
+    for (name, value) in &head.headers {
+        // Those of every response, not those of this body.
+        if !name.as_str().starts_with("content-") && name != http::header::LOCATION {
+            problem.headers.entry(name).or_insert_with(|| value.clone());
+        }
+    }
+    let text = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    Response::from_parts(problem, Body::Text(String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// The size of a body as a string of JSON.
+fn payload_bytes(body: &Body) -> usize {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    match body {
+        Body::Text(text) => text.bytes().map(escaped).sum(),
+        Body::Binary(bytes) => bytes.len().div_ceil(3) * 4,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use http::{HeaderMap, Method, StatusCode};
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    /// An event as Amazon documents it for payload format 2.0.
-    fn event(change: &Value) -> ApiRequest {
-        let mut event = json!({
-            "version": "2.0",
-            "routeKey": "$default",
-            "rawPath": "/eval",
-            "rawQueryString": "limit=1&label=a%3Ab",
-            "cookies": ["a=1", "b=2"],
-            "headers": { "host": "id.lambda-url.eu-west-1.on.aws", "prefer": "wait=1" },
-            "requestContext": {
-                "accountId": "anonymous",
-                "apiId": "id",
-                "domainName": "id.lambda-url.eu-west-1.on.aws",
-                "domainPrefix": "id",
-                "http": {
-                    "method": "POST",
-                    "path": "/eval",
-                    "protocol": "HTTP/1.1",
-                    "sourceIp": "203.0.113.7",
-                    "userAgent": "curl"
-                },
-                "requestId": "id",
-                "routeKey": "$default",
-                "stage": "$default",
-                "time": "12/Mar/2026:19:03:58 +0000",
-                "timeEpoch": 1_773_342_238_390_u64
-            },
-            "body": "{}",
-            "isBase64Encoded": false
-        });
-        for (pointer, value) in change.as_object().unwrap() {
-            *event.pointer_mut(pointer).unwrap() = value.clone();
-        }
-        request(lambda_http::request::from_str(&event.to_string()).unwrap())
-    }
-
-    #[test]
-    fn an_event_is_a_request_like_any_other() {
-        let request = event(&json!({}));
-        assert_eq!((&request.method, request.path.as_str()), (&Method::POST, "/eval"));
-        assert_eq!(request.query.as_deref(), Some("limit=1&label=a%3Ab"));
-        assert_eq!(request.headers["prefer"], "wait=1");
-        assert_eq!(request.headers["cookie"], "a=1; b=2");
-        assert_eq!(&request.body[..], b"{}");
-        let empty = event(&json!({ "/rawQueryString": "", "/body": null }));
-        assert_eq!((empty.query, empty.body), (None, Bytes::new()));
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_come_as_base64() {
-        let request = event(&json!({ "/body": "/wAB", "/isBase64Encoded": true }));
-        assert_eq!(&request.body[..], b"\xff\x00\x01");
-    }
-
-    #[test]
-    fn the_name_of_the_deployment_is_no_part_of_the_path() {
-        for (stage, raw, path) in [
-            ("$default", "/eval/7", "/eval/7"),
-            ("prod", "/prod/eval/7", "/eval/7"),
-            ("prod", "/prod", "/"),
-            // Under a domain of one's own it may not be there.
-            ("prod", "/eval/7", "/eval/7"),
-            ("eva", "/eval", "/eval"),
-        ] {
-            let change = json!({ "/requestContext/stage": stage, "/rawPath": raw });
-            assert_eq!(event(&change).path, path, "{stage} {raw}");
-        }
-    }
-
-    fn response(body: ApiBody) -> ApiResponse {
-        ApiResponse { status: StatusCode::OK, headers: HeaderMap::new(), body }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_stream_without_an_end_is_answered_with_what_came() {
-        let pieces = futures_util::stream::iter([Bytes::from("id: 1\n"), Bytes::from("\n")]);
-        let endless = pieces.chain(futures_util::stream::pending()).boxed();
-        let answer =
-            answer(response(ApiBody::Stream(endless)), GATHER, CancellationToken::new()).await;
-        assert!(matches!(answer.body(), Body::Text(text) if text == "id: 1\n\n"), "{answer:?}");
-    }
-
-    #[tokio::test]
-    async fn a_stream_without_an_end_does_not_keep_the_function_from_ending() {
-        let stop = CancellationToken::new();
-        stop.cancel();
-        let endless = ApiBody::Stream(futures_util::stream::pending().boxed());
-        let answered = answer(response(endless), Duration::from_hours(1), stop);
-        let answered = tokio::time::timeout(Duration::from_secs(10), answered).await.unwrap();
-        assert!(matches!(answered.body(), Body::Empty));
-    }
-
-    #[tokio::test]
-    async fn a_flood_is_cut_before_it_is_too_large_to_answer() {
-        let flood = futures_util::stream::repeat(Bytes::from(vec![b'x'; 1 << 20])).boxed();
-        let answer =
-            answer(response(ApiBody::Stream(flood)), GATHER, CancellationToken::new()).await;
-        assert!(matches!(answer.body(), Body::Text(text) if text.len() == GATHER_BYTES));
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_is_no_text_stays_what_it_is() {
-        let bytes = ApiBody::Bytes(Bytes::from_static(b"\xff\x00"));
-        let answer = answer(response(bytes), GATHER, CancellationToken::new()).await;
-        assert!(matches!(answer.body(), Body::Binary(bytes) if bytes == b"\xff\x00"));
-    }
-}
+mod tests;

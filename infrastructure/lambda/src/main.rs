@@ -1,17 +1,18 @@
 //! The API of stage 7 as a Lambda function: the platform runs in the function's own process.
 //!
-//! Settings come from the environment (`CRUCIBLE_...`), as Lambda gives no arguments. On Amazon's
-//! machines there is neither Docker nor runsc, so there this fails closed and says so; where there is
-//! one, as on a developer's machine under `cargo lambda watch`, it serves.
+//! Settings come from the environment (`CRUCIBLE_...`), as Lambda passes no arguments. Amazon's machines
+//! have neither Docker nor runsc, so there the function reports that and ends; where there is one, as
+//! on a developer's machine under `cargo lambda watch`, it serves.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
-use lambda_http::Error;
-use shared::cli::{Settings, Signals};
-use shared::http::ServerOptions;
-use stage_06_advanced::{Platform, PlatformArgs, configure};
+use crucible_lambda::serve;
+use shared::BuildError;
+use shared::cli::{Settings, Signals, StageArgs as _};
+use shared::http::{Endpoint, ServerOptions};
+use stage_06_advanced::{Platform, PlatformArgs};
 use stage_07_advanced_v2::RestfulApi;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +28,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Whoever keeps Lambda's logs keeps text, and not the colours of a terminal.
+    // Lambda stores text: no colours of a terminal.
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,29 +40,32 @@ async fn main() -> ExitCode {
 }
 
 // ANCHOR: wiring
-async fn run() -> Result<(), Error> {
-    let command = configure(Arguments::command(), std::env::args_os())?;
+async fn run() -> Result<(), BuildError> {
+    let command = PlatformArgs::configure(Arguments::command())?;
     let Arguments { settings, platform } =
         Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     let signals = Signals::listen()?;
     let platform = Platform::start("stage-07-advanced-v2", &settings, &platform).await?;
     let options = ServerOptions { any_host: true, ..settings.server_options() };
-    let api: Arc<_> = RestfulApi::new(&platform, options);
-    let app = platform.app();
-    let stop = CancellationToken::new();
-    let mut serving = Box::pin(crucible_lambda::serve(api, stop.clone()));
-    tokio::select! {
+    let api = RestfulApi::new(&platform, platform.router(), options.clone());
+    let (app, shutdown) = (platform.app(api), CancellationToken::new());
+    let endpoint = Endpoint::new(app.service.clone(), options, shutdown.clone());
+    let mut serving = Box::pin(serve(Arc::new(endpoint)));
+    let served = tokio::select! {
         served = &mut serving => {
-            stop.cancel();
-            app.evaluations.shutdown(stop).await;
-            app.engine.close().await;
+            shutdown.cancel();
+            app.evaluations.shutdown(shutdown).await;
+            if let Some(engine) = &app.engine {
+                engine.close().await;
+            }
             served
         }
-        // Events are answered until all that runs has ended, and the last one is handed on.
+        // Events are answered until all that runs has ended, and the last response is passed on.
         _exit = signals.drain(&app, &settings) => {
-            stop.cancel();
+            shutdown.cancel();
             serving.await
         }
-    }
+    };
+    served.map_err(|error| BuildError::new(error.to_string()).context("Lambda's interface failed"))
 }
 // ANCHOR_END: wiring

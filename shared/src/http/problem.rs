@@ -127,7 +127,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_problem_names_each_error_and_nothing_internal() {
-        let error = FieldError { pointer: "/code".to_owned(), detail: "shorter".to_owned() };
+        let (pointer, detail) = ("/code".to_owned(), "shorter".to_owned());
+        let error = FieldError { part: None, pointer, detail };
         let response = Problem::from(InvalidSubmission::Invalid(vec![error])).into_response("r-1");
         assert_eq!(response.status(), 422);
         assert_eq!(response.headers()["content-type"], "application/problem+json");

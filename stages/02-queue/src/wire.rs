@@ -115,7 +115,7 @@ struct FieldErrors(Vec<FieldError>);
 
 impl FieldErrors {
     fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
-        self.0.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+        self.0.push(FieldError { part: None, pointer: pointer.into(), detail: detail.into() });
     }
 
     fn bytes(&mut self, pointer: &str, content: Content) -> Vec<u8> {

@@ -1,9 +1,10 @@
-//! Stage 7: the platform of stage 6, an API round it, and a web server round that.
+//! Stage 7: the platform of stage 6, an API around it, and a web server around that.
 
 use std::process::ExitCode;
 
-use shared::cli::{App, BuildError, Diagnosis, Front, Settings, Stage};
-use stage_06_advanced::{Platform, configure};
+use shared::cli::{App, BuildError, Isolation, Settings, Stage};
+use stage_02_queue::QueueCommand;
+use stage_06_advanced::Platform;
 use stage_07_advanced_v2::{ApiArgs, RestfulApi};
 
 // ANCHOR: wiring
@@ -12,32 +13,17 @@ struct AdvancedV2;
 impl Stage for AdvancedV2 {
     const NUMBER: u16 = 7;
     const NAME: &'static str = "stage-07-advanced-v2";
-    const ISOLATION: &'static str = "runs programs behind the isolation you choose: gVisor's, unless you \
-                                 say otherwise";
-    const UNSANDBOXED: bool = false;
+    const ISOLATION: Isolation = Isolation {
+        summary: "runs programs in the sandbox you choose: gVisor's, unless you say otherwise",
+        is_unsandboxed: false,
+    };
     type Args = ApiArgs;
+    type Command = QueueCommand;
 
     async fn build(settings: &Settings, args: &ApiArgs) -> Result<App, BuildError> {
-        Ok(Self::open(settings, args).await?.0)
-    }
-
-    async fn open(settings: &Settings, args: &ApiArgs) -> Result<(App, Front), BuildError> {
         let platform = Platform::start(Self::NAME, settings, &args.platform).await?;
-        let api = RestfulApi::new(&platform, settings.server_options());
-        let front = args.server.front(api);
-        Ok((platform.app(), front))
-    }
-
-    async fn doctor(args: &ApiArgs) -> Vec<Diagnosis> {
-        args.platform.engine.diagnose().await
-    }
-
-    fn configure(command: clap::Command) -> Result<clap::Command, BuildError> {
-        Ok(configure(command, std::env::args_os())?)
-    }
-
-    fn isolation(args: &ApiArgs) -> (&'static str, bool) {
-        args.platform.engine.engine.isolation()
+        let api = RestfulApi::new(&platform, platform.router(), settings.server_options());
+        Ok(platform.app(api))
     }
 }
 

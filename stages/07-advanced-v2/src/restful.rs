@@ -1,50 +1,42 @@
-//! The HTTP API of a platform, as a component.
-//!
-//! The rule it keeps: what guards a request guards it here, whatever it came through. A host that
-//! reads a socket also has deadlines and reads no more than it may; one that does not has nothing
-//! to forget.
+//! The HTTP API of a platform, as a component: it verifies itself with no socket and no server.
 
 use std::sync::Arc;
 
-use http::Method;
+use http::request::Parts;
 use shared::BoxFuture;
-use shared::http::{Router, ServerOptions, seal};
+use shared::http::{
+    ApiService, BodyPolicy, Endpoint, Problem, Request, Response, Router, ServerOptions,
+};
 use stage_06_advanced::Platform;
+use tokio_util::sync::CancellationToken;
 
-use crate::request::ApiRequest;
-use crate::response::ApiResponse;
-use crate::service::ApiService;
-
-/// The routes of a platform, behind [`ApiService`].
+// ANCHOR: restful
+/// The routes of a platform as one service.
 pub struct RestfulApi {
-    router: Router,
-    options: ServerOptions,
+    router: Arc<Router>,
+    /// For the self tests: what every adapter passes requests to, over the same routes.
+    pub(crate) endpoint: Endpoint,
 }
 
 impl RestfulApi {
-    /// The API of `platform`. Verified together with it from now on.
-    pub fn new(platform: &Arc<Platform>, options: ServerOptions) -> Arc<Self> {
-        let api = Arc::new(Self { router: platform.router(), options });
-        platform.also_verify(Arc::<Self>::downgrade(&api));
+    /// The API with the routes of `router`, served within `options`. From now on `platform` verifies
+    /// it with its own components.
+    pub fn new(platform: &Platform, router: Router, options: ServerOptions) -> Arc<Self> {
+        let router = Arc::new(router);
+        let endpoint = Endpoint::new(router.clone(), options, CancellationToken::new());
+        let api = Arc::new(Self { router, endpoint });
+        platform.health().register_component(api.clone());
         api
     }
 }
 
-// ANCHOR: handle
 impl ApiService for RestfulApi {
-    fn handle(&self, request: ApiRequest) -> BoxFuture<'_, ApiResponse> {
-        Box::pin(async move {
-            let is_head = request.method == Method::HEAD;
-            let checked = shared::http::Request::try_from(request)
-                .and_then(|request| self.options.check(&request).map(|()| request));
-            let answer = match checked {
-                Ok(request) => self.router.handle(request).await,
-                Err(problem) => problem.into_response(),
-            };
-            let mut response = ApiResponse::from_http(answer).await;
-            seal(&mut response.headers);
-            if is_head { response.without_body() } else { response }
-        })
+    fn admit<'a>(&'a self, head: &'a mut Parts) -> BoxFuture<'a, Result<BodyPolicy, Problem>> {
+        self.router.admit(head)
+    }
+
+    fn call(&self, request: Request) -> BoxFuture<'_, Response> {
+        self.router.call(request)
     }
 }
-// ANCHOR_END: handle
+// ANCHOR_END: restful

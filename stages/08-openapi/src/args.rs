@@ -1,15 +1,17 @@
-//! The settings of this stage.
+//! The flags of this stage.
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::process::ExitCode;
 
-use shared::cli::{BuildError, Settings};
+use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
+use shared::http::HttpServerFn;
 use stage_07_advanced_v2::ApiArgs;
 
 use crate::client::{ClientError, LANGUAGE, generate_client};
 use crate::contract::Contract;
 
-/// What can be set about a platform, its API and its contract.
+/// The flags of a platform, its API and its contract.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ContractArgs {
     /// The platform and its API.
@@ -19,22 +21,42 @@ pub struct ContractArgs {
     /// and counted
     #[arg(long, global = true, env = "CRUCIBLE_STRICT_CONTRACT")]
     pub strict_contract: bool,
-    /// Make a typed client out of the contract, in a new folder, and do nothing else; the language
-    /// is python
-    #[arg(long, num_args = 2, value_names = ["LANGUAGE", "FOLDER"])]
+    /// Generate a typed client from the contract in a new directory and exit; the language is python
+    #[arg(long, num_args = 2, value_names = ["LANGUAGE", "DIR"])]
     pub generate_client: Option<Vec<OsString>>,
 }
 
-impl ContractArgs {
-    /// Makes a client if one was asked for.
-    pub fn generate_client(&self, settings: &Settings) -> Option<Result<(), BuildError>> {
-        let [language, folder] = self.generate_client.as_deref()? else { return None };
-        if language != LANGUAGE {
-            return Some(Err(ClientError::Language.into()));
-        }
-        let made = Contract::of_the_platform(&settings.bounds())
-            .map_err(BuildError::from)
-            .and_then(|contract| Ok(generate_client(&contract, Path::new(folder))?));
-        Some(made)
+impl StageArgs for ContractArgs {
+    async fn doctor(&self) -> Vec<Diagnosis> {
+        self.api.doctor().await
     }
+
+    fn isolation(&self) -> Option<Isolation> {
+        self.api.isolation()
+    }
+
+    fn http_server(&self) -> HttpServerFn {
+        self.api.http_server()
+    }
+
+    fn configure(command: clap::Command) -> Result<clap::Command, BuildError> {
+        ApiArgs::configure(command)
+    }
+
+    fn run_one_shot(&self, settings: &Settings) -> Option<Result<(), BuildError>> {
+        let [language, dir] = self.generate_client.as_deref()? else { return None };
+        Some(generate(language, dir.as_ref(), settings))
+    }
+
+    fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
+        self.api.before_serve(settings)
+    }
+}
+
+fn generate(language: &OsString, dir: &Path, settings: &Settings) -> Result<(), BuildError> {
+    if language != LANGUAGE {
+        return Err(ClientError::Language.into());
+    }
+    let contract = Contract::load(&settings.bounds())?;
+    Ok(generate_client(&contract, dir)?)
 }

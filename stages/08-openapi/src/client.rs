@@ -1,20 +1,21 @@
-//! A typed client, made out of the contract by `openapi-python-client`.
-//!
-//! Nobody writes it and nobody has to keep it up to date: it is made anew when the contract changes.
+//! A typed client, generated from the contract by `openapi-python-client`. It is generated again when
+//! the contract changes, so that it cannot be out of date.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use shared::Hint;
+
 use crate::contract::Contract;
 
-/// The language that clients can be made in.
+/// The language of generated clients.
 pub(crate) const LANGUAGE: &str = "python";
-/// What makes them.
-const MAKER: &str = "openapi-python-client";
-/// Where set-up puts it, when it is not on PATH.
+/// The program that generates them.
+const GENERATOR: &str = "openapi-python-client";
+/// Where the setup script installs it, if it is not on PATH.
 const TOOLS: &str = "/opt/crucible/bin";
-/// What the maker is told beside the contract: the name of the package, which media types are text,
-/// and to run nothing else.
+/// The configuration of the generator: the name of the package, the media types that are text, and no
+/// other programs to run.
 const CONFIGURATION: &str = r#"{
     "project_name_override": "crucible-client",
     "package_name_override": "crucible_client",
@@ -25,54 +26,65 @@ const CONFIGURATION: &str = r#"{
     "post_hooks": []
 }"#;
 
-/// Why no client was made.
+/// Why no client was generated.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Clients are made in one language.
-    #[error("a client can be made in python only: --generate-client python FOLDER")]
+    /// Clients are generated in one language.
+    #[error("a client can be generated in python only: --generate-client python DIR")]
     Language,
-    /// What is there already would be lost.
-    #[error("{} is there already\n  hint: name a folder that is not, or take it away", .0.display())]
-    Occupied(PathBuf),
-    /// The maker is not installed.
-    #[error("{MAKER} is not on PATH and not in {TOOLS}\n  hint: just setup --with-tests")]
-    NoMaker,
-    /// A file could not be written, or the maker not be started.
-    #[error("cannot make a client")]
+    /// The directory exists: what is in it would be lost.
+    #[error("{} exists already", .0.display())]
+    Exists(PathBuf),
+    /// The generator is not installed.
+    #[error("{GENERATOR} is not on PATH and not in {TOOLS}")]
+    NoGenerator,
+    /// A file could not be written, or the generator not be started.
+    #[error("cannot generate a client")]
     Io(#[from] std::io::Error),
-    /// The maker had something to say about the contract.
-    #[error("{MAKER} could not make a client:\n{0}")]
+    /// The generator failed, or reported something that it leaves out.
+    #[error("{GENERATOR} could not generate a client:\n{0}")]
     Failed(String),
 }
 
+impl Hint for ClientError {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Exists(_) => Some("name a directory that does not exist, or remove it"),
+            Self::NoGenerator => Some("just setup --with-tests"),
+            _ => None,
+        }
+    }
+}
+
 // ANCHOR: generate
-/// Makes a client out of `contract` in `folder`, which must not exist.
+/// Generates a client from `contract` in the directory `dir`, which must not exist.
 ///
 /// # Errors
 ///
-/// [`ClientError`]. A warning of the maker is one as well: it leaves out what it does not understand.
-pub fn generate_client(contract: &Contract, folder: &Path) -> Result<(), ClientError> {
-    if folder.symlink_metadata().is_ok() {
-        return Err(ClientError::Occupied(folder.to_owned()));
+/// [`ClientError`]. A warning of the generator is one as well: it leaves out what it does not support.
+pub fn generate_client(contract: &Contract, dir: &Path) -> Result<(), ClientError> {
+    if dir.symlink_metadata().is_ok() {
+        return Err(ClientError::Exists(dir.to_owned()));
     }
     let work = tempfile::tempdir()?;
-    let (yaml, configuration) = (work.path().join("openapi.yaml"), work.path().join("maker.json"));
+    let (yaml, configuration) =
+        (work.path().join("openapi.yaml"), work.path().join("generator.json"));
     std::fs::write(&yaml, &contract.yaml)?;
     std::fs::write(&configuration, CONFIGURATION)?;
-    let mut command = Command::new(maker().ok_or(ClientError::NoMaker)?);
+    let mut command = Command::new(generator().ok_or(ClientError::NoGenerator)?);
     command.args(["generate", "--meta", "setup", "--fail-on-warning", "--path"]).arg(&yaml);
-    command.arg("--config").arg(&configuration).arg("--output-path").arg(folder);
+    command.arg("--config").arg(&configuration).arg("--output-path").arg(dir);
     let done = command.output()?;
     if done.status.success() {
         return Ok(());
     }
-    let said = [done.stdout, done.stderr].concat();
-    Err(ClientError::Failed(String::from_utf8_lossy(&said).trim().to_owned()))
+    let output = [done.stdout, done.stderr].concat();
+    Err(ClientError::Failed(String::from_utf8_lossy(&output).trim().to_owned()))
 }
 // ANCHOR_END: generate
 
-fn maker() -> Option<PathBuf> {
+fn generator() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain([PathBuf::from(TOOLS)]);
-    folders.map(|folder| folder.join(MAKER)).find(|file| file.is_file())
+    let dirs = std::env::split_paths(&path).chain([PathBuf::from(TOOLS)]);
+    dirs.map(|dir| dir.join(GENERATOR)).find(|file| file.is_file())
 }

@@ -6,12 +6,15 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
 use shared::Bounds;
+use shared::http::{Problem, RouteMatch};
 
-use crate::document::{Place, with_bounds};
+use crate::document::{DocumentCursor, with_bounds};
+use crate::error::ContractError;
 use crate::operation::Operation;
-use crate::schema::{BadSchema, Schemas};
+use crate::schema::Schemas;
+use crate::{overlay, yaml};
 
-/// The contract of this platform, as it stands in `openapi.yaml`.
+/// The contract of the platform, as it is in `openapi.yaml`.
 const OPENAPI: &str = include_str!("../openapi.yaml");
 /// The methods that a path can have.
 const METHODS: [(&str, Method); 8] = [
@@ -25,74 +28,52 @@ const METHODS: [(&str, Method); 8] = [
     ("trace", Method::TRACE),
 ];
 
-/// Why a contract cannot be used. `pointer` is the place in it.
-#[derive(Debug, thiserror::Error)]
-pub enum ContractError {
-    /// It is not YAML.
-    #[error("the contract is not YAML: {0}")]
-    Yaml(String),
-    /// It is not of a version whose schemas are JSON Schema.
-    #[error("the contract must be OpenAPI 3.1")]
-    Version,
-    /// Something that every contract has is not there.
-    #[error("the contract has no `{what}` at {pointer}")]
-    Missing {
-        /// Where.
-        pointer: String,
-        /// What.
-        what: &'static str,
-    },
-    /// It asks for something that is not checked here.
-    #[error("the contract has {what} at {pointer}, which is not checked here")]
-    Beyond {
-        /// Where.
-        pointer: String,
-        /// What.
-        what: String,
-    },
-    /// Two paths match the same requests, or one is not written as a path.
-    #[error("the path {path} cannot be told from the others: {reason}")]
-    Path {
-        /// Which.
-        path: String,
-        /// Why.
-        reason: String,
-    },
-    /// One of its schemas cannot be compiled.
-    #[error(transparent)]
-    Schema(#[from] BadSchema),
-}
-
 /// A contract that messages can be checked against.
 pub struct Contract {
-    /// The text, with the bounds that are in force.
+    /// The text, with the configured bounds.
     pub(crate) yaml: Bytes,
     /// The same as JSON.
     pub(crate) json: Bytes,
-    operations: Vec<Operation>,
-    /// For each path, the operations on it by their place in the list.
-    paths: matchit::Router<Vec<usize>>,
+    document: Arc<Value>,
+    bounds: Option<Bounds>,
+    operations: Vec<Arc<Operation>>,
+    paths: matchit::Router<PathItem>,
 }
 
-/// What the contract has for a method and a path.
-pub(crate) enum Lookup<'a> {
-    /// No such path.
-    Nowhere,
-    /// The path, but only with these methods.
-    Only(Vec<Method>),
-    /// This operation, and the parts of the path that stand for its parameters.
-    Found(&'a Operation, Vec<(String, String)>),
+struct PathItem {
+    template: Arc<str>,
+    operations: Vec<Arc<Operation>>,
 }
 
 impl Contract {
-    /// The contract of this platform, with these bounds for submissions.
+    /// The contract of the platform, with these bounds for submissions.
     ///
     /// # Errors
     ///
-    /// [`ContractError`], when the file is not what this program can hold messages to.
-    pub fn of_the_platform(bounds: &Bounds) -> Result<Self, ContractError> {
-        Self::parse(with_bounds(OPENAPI, bounds))
+    /// [`ContractError`], when the file has something that cannot be checked.
+    pub fn load(bounds: &Bounds) -> Result<Self, ContractError> {
+        let text = with_bounds(OPENAPI, bounds);
+        Ok(Self { bounds: Some(*bounds), ..Self::parse(text)? })
     }
+
+    // ANCHOR: overlay
+    /// This contract with what an overlay adds: paths, operations, members of schemas, event types.
+    /// Settings that the overlay names in comments are filled in as in the contract itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ContractError`], when the overlay would change the contract, or the result cannot be checked.
+    pub fn with_overlay(&self, text: &str) -> Result<Self, ContractError> {
+        let text = match &self.bounds {
+            Some(bounds) => with_bounds(text, bounds),
+            None => text.to_owned(),
+        };
+        let mut document = Value::clone(&self.document);
+        overlay::apply(&mut document, &text)?;
+        let yaml = yaml::write(&document);
+        Ok(Self { bounds: self.bounds, ..Self::compile(document, yaml)? })
+    }
+    // ANCHOR_END: overlay
 
     // ANCHOR: parse
     /// Loads a contract and compiles everything in it.
@@ -101,59 +82,70 @@ impl Contract {
     ///
     /// [`ContractError`]. Nothing is left for later: a contract that loads can be checked against.
     pub fn parse(text: String) -> Result<Self, ContractError> {
-        let document: Value = serde_saphyr::from_str(&text)
-            .map_err(|violation| ContractError::Yaml(violation.to_string()))?;
+        let document =
+            serde_saphyr::from_str(&text).map_err(|error| ContractError::Yaml(Box::new(error)))?;
+        Self::compile(document, text)
+    }
+
+    fn compile(document: Value, yaml: String) -> Result<Self, ContractError> {
         let document = Arc::new(document);
-        let root = Place::root(&document);
+        let root = DocumentCursor::root(&document);
         if !root.text("openapi").is_some_and(|version| version.starts_with("3.1.")) {
             return Err(ContractError::Version);
         }
         let schemas = Schemas::new(Arc::clone(&document))?;
         let (mut operations, mut paths) = (Vec::new(), matchit::Router::new());
         for (path, item) in root.get("paths").map(|paths| paths.all()).unwrap_or_default() {
-            let first = operations.len();
-            operations.extend(operations_at(&path, &item, &schemas)?);
-            let here = (first..operations.len()).collect();
+            let template = Arc::from(path.as_str());
+            let item = PathItem { operations: compile_path(&template, &item, &schemas)?, template };
+            operations.extend(item.operations.iter().cloned());
             paths
-                .insert(path.clone(), here)
-                .map_err(|violation| ContractError::Path { path, reason: violation.to_string() })?;
+                .insert(path.clone(), item)
+                .map_err(|source| ContractError::Path { path, source })?;
         }
         let json = Bytes::from(document.to_string());
-        Ok(Self { yaml: text.into(), json, operations, paths })
+        Ok(Self { yaml: yaml.into(), json, document, bounds: None, operations, paths })
     }
     // ANCHOR_END: parse
 
-    /// Everything that can be asked for.
-    pub fn operations(&self) -> &[Operation] {
+    /// All operations.
+    pub fn operations(&self) -> &[Arc<Operation>] {
         &self.operations
     }
 
-    /// What the contract has for this method and path. HEAD is GET without the body.
-    pub(crate) fn find(&self, method: &Method, path: &str) -> Lookup<'_> {
-        let Ok(found) = self.paths.at(path) else { return Lookup::Nowhere };
+    /// The operation for this method and path, and the match to it. HEAD is GET without the body.
+    pub(crate) fn find(
+        &self,
+        method: &Method,
+        path: &str,
+    ) -> Result<(&Arc<Operation>, RouteMatch), Problem> {
+        let found = self.paths.at(path).map_err(|_| Problem::unknown_path())?;
+        let PathItem { template, operations } = found.value;
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        let here = || found.value.iter().filter_map(|at| self.operations.get(*at));
-        let Some(operation) = here().find(|operation| operation.method == *method) else {
-            return Lookup::Only(here().map(|operation| operation.method.clone()).collect());
+        let Some(operation) = operations.iter().find(|operation| operation.method == *method)
+        else {
+            let methods = operations.iter().map(|operation| &operation.method);
+            return Err(Problem::method_not_allowed(methods));
         };
-        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        Lookup::Found(operation, found.params.iter().map(own).collect())
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let params = found.params.iter().map(owned).collect();
+        Ok((operation, RouteMatch { template: Arc::clone(template), params }))
     }
 }
 
-fn operations_at(
-    path: &str,
-    item: &Place<'_>,
+fn compile_path(
+    path: &Arc<str>,
+    item: &DocumentCursor<'_>,
     schemas: &Schemas,
-) -> Result<Vec<Operation>, ContractError> {
+) -> Result<Vec<Arc<Operation>>, ContractError> {
     let shared = item.get("parameters");
-    let of = |(name, method): (&str, Method)| {
-        let place = item.get(name)?;
-        Some(Operation::compile((method, path), &place, shared.as_ref(), schemas))
+    let compile = |(name, method): (&str, Method)| {
+        let operation = item.get(name)?;
+        let compiled = Operation::compile((method, path), &operation, shared.as_ref(), schemas);
+        Some(compiled.map(Arc::new))
     };
-    METHODS.into_iter().filter_map(of).collect()
+    METHODS.into_iter().filter_map(compile).collect()
 }
 
 #[cfg(test)]
-#[path = "contract_tests.rs"]
 mod tests;

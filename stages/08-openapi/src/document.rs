@@ -9,11 +9,11 @@ use shared::Bounds;
 use crate::violation::push_name;
 
 /// References that lead to references: more than these are a circle.
-const MOST_REFERENCES: usize = 8;
+const MAX_REFERENCES: usize = 8;
 
 // ANCHOR: settings
-/// The contract with the bounds that are in force: the number before each comment that names a
-/// setting is the setting's.
+/// Replaces the numbers in the template by the configured bounds: each number before a comment that
+/// names a setting, such as `# --timeout-seconds`.
 pub(crate) fn with_bounds(text: &str, bounds: &Bounds) -> String {
     let settings = [
         ("--timeout-seconds", bounds.default.timeout_seconds.to_string()),
@@ -32,16 +32,16 @@ pub(crate) fn with_bounds(text: &str, bounds: &Bounds) -> String {
 }
 // ANCHOR_END: settings
 
-/// A value of the document, and where it stands.
+/// A value of the document, with the JSON Pointer to it.
 #[derive(Clone)]
-pub(crate) struct Place<'a> {
+pub(crate) struct DocumentCursor<'a> {
     root: &'a Value,
     /// A JSON Pointer.
     pub(crate) pointer: String,
     pub(crate) value: &'a Value,
 }
 
-impl<'a> Place<'a> {
+impl<'a> DocumentCursor<'a> {
     pub(crate) fn root(document: &'a Value) -> Self {
         Self { root: document, pointer: String::new(), value: document }
     }
@@ -50,7 +50,7 @@ impl<'a> Place<'a> {
     pub(crate) fn get(&self, name: &str) -> Option<Self> {
         let mut pointer = self.pointer.clone();
         push_name(&mut pointer, name);
-        self.step(pointer, self.value.get(name)?)
+        self.resolve_ref(pointer, self.value.get(name)?)
     }
 
     /// All members or items, each with its name or number.
@@ -64,7 +64,7 @@ impl<'a> Place<'a> {
             let mut pointer = self.pointer.clone();
             push_name(&mut pointer, &name);
             let value = self.root.pointer(&pointer)?;
-            Some((name, self.step(pointer, value)?))
+            Some((name, self.resolve_ref(pointer, value)?))
         };
         names.into_iter().filter_map(member).collect()
     }
@@ -81,12 +81,12 @@ impl<'a> Place<'a> {
             }
             _ => Vec::new(),
         };
-        let place = |(name, value): (String, &'a Value)| {
+        let cursor = |(name, value): (String, &'a Value)| {
             let mut pointer = self.pointer.clone();
             push_name(&mut pointer, &name);
             Self { root: self.root, pointer, value }
         };
-        inner.into_iter().map(place).collect()
+        inner.into_iter().map(cursor).collect()
     }
 
     /// The member `name` as a text.
@@ -99,8 +99,8 @@ impl<'a> Place<'a> {
         self.value.get(name).and_then(Value::as_bool).unwrap_or_default()
     }
 
-    fn step(&self, mut pointer: String, mut value: &'a Value) -> Option<Self> {
-        for _ in 0..MOST_REFERENCES {
+    fn resolve_ref(&self, mut pointer: String, mut value: &'a Value) -> Option<Self> {
+        for _ in 0..MAX_REFERENCES {
             let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
                 return Some(Self { root: self.root, pointer, value });
             };
@@ -118,12 +118,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_followed_and_circles_left() {
+    fn references_are_followed_and_circles_are_not() {
         let document = json!({
             "a": { "$ref": "#/b/0" }, "b": [{ "$ref": "#/c~1d" }], "c/d": { "e": "here" },
             "x": { "$ref": "#/y" }, "y": { "$ref": "#/x" }, "z": { "$ref": "#/nowhere" },
         });
-        let root = Place::root(&document);
+        let root = DocumentCursor::root(&document);
         let found = root.get("a").unwrap();
         assert_eq!((found.pointer.as_str(), found.text("e")), ("/c~1d", Some("here")));
         assert!(root.get("x").is_none() && root.get("z").is_none());

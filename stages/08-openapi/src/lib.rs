@@ -1,20 +1,26 @@
-//! Stage 8: the contract is a file, and the server holds itself and its clients to it.
+//! Stage 8: the contract is a file, and server and clients are checked against it.
 //!
 //! Read in this order:
 //!
-//! 1. `openapi.yaml`: everything that can be asked, and everything that is answered;
-//! 2. [`Contract`]: that file, loaded and compiled; `document`, `operation` and `schema` are how;
-//! 3. [`OpenApiValidatedApi`]: any API, held to a contract in both directions; `request`,
-//!    `response` and `stream` say what is wrong with a message, and `violation` how that is told;
-//! 4. [`DocumentedApi`]: the contract over HTTP, and a page that shows it;
-//! 5. `client`: a typed client, made from the contract;
-//! 6. `suite`: what this layer promises, checked on the live API.
+//! 1. `openapi.yaml`: every request that is accepted, and every response that is sent;
+//! 2. [`Contract`]: that file, loaded and compiled; `document`, `operation` and `schema` are how, and
+//!    `overlay` is how a later stage extends it;
+//! 3. [`OpenApiValidatedApi`]: any API, checked against a contract in both directions; `request`,
+//!    `response` and `stream` check a message, and `violation` is what they find;
+//! 4. [`docs_routes`]: the contract over HTTP, and a page that shows it;
+//! 5. `client`: a typed client, generated from the contract;
+//! 6. `self_test`: the properties of this layer, checked on the live API.
 //!
-//! What this stage does not protect: what is within the contract. Anybody who can reach the server
+//! What this stage does not protect: what is within the contract. Any client that reaches the server
 //! may submit, and a restart loses everything.
 
-mod contract;
+mod error;
+
 mod document;
+mod overlay;
+mod yaml;
+
+mod contract;
 mod operation;
 mod schema;
 
@@ -22,22 +28,22 @@ mod media;
 mod request;
 mod response;
 mod stream;
+mod strict_json;
 mod violation;
 
-mod counts;
-mod problem;
-mod suite;
+mod contract_metrics;
+mod self_test;
 mod validated;
 
-mod documents;
+mod docs;
 
 mod args;
 mod client;
 
 pub use args::ContractArgs;
 pub use client::{ClientError, generate_client};
-pub use contract::{Contract, ContractError};
-pub use documents::{DocumentedApi, PATHS};
+pub use contract::Contract;
+pub use docs::docs_routes;
+pub use error::{ContractError, OverlayError, SchemaError};
 pub use operation::Operation;
-pub use schema::BadSchema;
 pub use validated::OpenApiValidatedApi;

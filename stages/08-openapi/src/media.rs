@@ -1,4 +1,4 @@
-//! Media types: which kind of body a message says it has.
+//! Media types of bodies.
 
 use http::{HeaderMap, header};
 

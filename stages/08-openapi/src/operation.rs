@@ -1,17 +1,21 @@
 //! One operation of the contract, compiled: what it takes, and what it may answer.
 //!
-//! What this program cannot check, it does not pass over: a contract that asks for it is refused
-//! when it is loaded.
+//! A contract with anything that this program cannot check is refused when it is loaded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderName, Method, StatusCode};
 
-use crate::contract::ContractError;
-use crate::document::Place;
+use crate::document::DocumentCursor;
+use crate::error::ContractError;
 use crate::schema::{Schema, Schemas};
 use crate::violation::Part;
+
+/// Media types whose bodies are bytes, even where a schema describes them.
+const BINARY_MEDIA_TYPES: [&str; 2] = ["application/octet-stream", "application/x-tar"];
+/// The member of a `requestBody` with the largest size of that body, in bytes.
+const MAX_BODY_BYTES: &str = "x-max-body-bytes";
 
 /// One method of one path.
 pub struct Operation {
@@ -20,10 +24,11 @@ pub struct Operation {
     /// The method.
     pub method: Method,
     /// The path, with its parameters in braces.
-    pub path: String,
+    pub path: Arc<str>,
     pub(crate) parameters: Vec<Parameter>,
-    pub(crate) body: Option<Body>,
-    pub(crate) answers: Vec<(String, Answer)>,
+    pub(crate) request_body: Option<RequestBody>,
+    /// By their status, which may be a class such as `4XX`.
+    pub(crate) responses: Vec<(String, ResponseRules)>,
 }
 
 /// A value outside the body: a part of the path, of the query, or a header.
@@ -44,74 +49,76 @@ pub(crate) enum Scalar {
 }
 
 /// The body of a request.
-pub(crate) struct Body {
+pub(crate) struct RequestBody {
     pub(crate) required: bool,
+    /// None is the limit of the server.
+    pub(crate) max_bytes: Option<usize>,
     pub(crate) content: BTreeMap<String, Content>,
 }
 
-/// What a body of one media type may be.
-pub(crate) struct Content {
-    /// None when any body of that type will do.
-    pub(crate) schema: Option<Arc<Schema>>,
-    /// For a stream: what each event of it is.
-    pub(crate) item: Option<Item>,
+/// What a body of one media type is.
+pub(crate) enum Content {
+    /// Bytes, which are passed on as they arrive and are not checked.
+    Binary,
+    /// A value, which is read as a whole.
+    Value(Arc<Schema>),
+    /// Server-Sent Events, which are checked one by one.
+    Events(EventSchemas),
 }
 
-/// One event of a stream.
+/// The schemas of one event of a stream.
 #[derive(Clone)]
-pub(crate) struct Item {
-    /// Its lines, by their names.
-    pub(crate) lines: Arc<Schema>,
-    /// What stands in the line `data`, as JSON.
+pub(crate) struct EventSchemas {
+    /// Of its fields, by their names.
+    pub(crate) fields: Arc<Schema>,
+    /// Of the JSON in the field `data`.
     pub(crate) data: Arc<Schema>,
 }
 
-/// One possible answer.
-pub(crate) struct Answer {
+/// One possible response.
+pub(crate) struct ResponseRules {
     pub(crate) headers: Vec<Parameter>,
     pub(crate) content: BTreeMap<String, Content>,
 }
 
 impl Operation {
-    /// Compiles the operation at `place`, with the parameters of its path.
+    /// Compiles the operation at `cursor`, with the parameters of its path.
     pub(crate) fn compile(
-        (method, path): (Method, &str),
-        place: &Place<'_>,
-        of_path: Option<&Place<'_>>,
+        (method, path): (Method, &Arc<str>),
+        cursor: &DocumentCursor<'_>,
+        path_parameters: Option<&DocumentCursor<'_>>,
         schemas: &Schemas,
     ) -> Result<Self, ContractError> {
-        let id = place.text("operationId").ok_or_else(|| missing(place, "operationId"))?;
-        let own = place.get("parameters");
-        let all = of_path.into_iter().chain(own.as_ref()).flat_map(Place::all);
+        let id = cursor.text("operationId").ok_or_else(|| missing(cursor, "operationId"))?;
+        let own = cursor.get("parameters");
+        let all = path_parameters.into_iter().chain(own.as_ref()).flat_map(DocumentCursor::all);
         let parameters = all.map(|(_, one)| parameter(&one, schemas)).collect::<Result<_, _>>()?;
-        let body = place.get("requestBody").map(|body| {
-            let content = contents(&body, schemas)?;
-            Ok::<_, ContractError>(Body { required: body.is("required"), content })
-        });
-        let answers = place.get("responses").ok_or_else(|| missing(place, "responses"))?;
-        let answer = |(status, one): (String, Place<'_>)| Ok((status, answer(&one, schemas)?));
-        let answers =
-            answers.all().into_iter().map(answer).collect::<Result<_, ContractError>>()?;
-        let (id, path) = (id.to_owned(), path.to_owned());
-        Ok(Self { id, method, path, parameters, body: body.transpose()?, answers })
+        let body = cursor.get("requestBody").map(|body| request_body(&body, schemas));
+        let responses = cursor.get("responses").ok_or_else(|| missing(cursor, "responses"))?;
+        let response = |(status, one): (String, DocumentCursor<'_>)| {
+            Ok::<_, ContractError>((status, response_rules(&one, schemas)?))
+        };
+        let responses = responses.all().into_iter().map(response).collect::<Result<_, _>>()?;
+        let (id, path, request_body) = (id.to_owned(), Arc::clone(path), body.transpose()?);
+        Ok(Self { id, method, path, parameters, request_body, responses })
     }
 
-    // ANCHOR: answer
-    /// What the contract says about answers of this status: exactly, or for all of its kind.
-    pub(crate) fn answer(&self, status: StatusCode) -> Option<&Answer> {
+    // ANCHOR: response
+    /// What the contract has for responses of this status: exactly, or for its class.
+    pub(crate) fn response(&self, status: StatusCode) -> Option<&ResponseRules> {
         let exact = status.as_str();
-        let range = format!("{}XX", &exact[..1]);
-        [exact, &range, "default"].iter().find_map(|wanted| {
-            let found = self.answers.iter().find(|(declared, _)| declared == wanted);
-            found.map(|(_, answer)| answer)
+        let class = format!("{}XX", &exact[..1]);
+        [exact, &class, "default"].iter().find_map(|wanted| {
+            let found = self.responses.iter().find(|(declared, _)| declared == wanted);
+            found.map(|(_, response)| response)
         })
     }
-    // ANCHOR_END: answer
+    // ANCHOR_END: response
 
-    /// Whether one of its answers is a stream.
-    pub(crate) fn has_stream(&self) -> bool {
-        let contents = self.answers.iter().flat_map(|(_, answer)| answer.content.values());
-        contents.into_iter().any(|content| content.item.is_some())
+    /// Whether one of its responses is a stream of events.
+    pub(crate) fn has_events(&self) -> bool {
+        let mut contents = self.responses.iter().flat_map(|(_, rules)| rules.content.values());
+        contents.any(|content| matches!(content, Content::Events(_)))
     }
 
     /// The parameters in `part`.
@@ -120,79 +127,126 @@ impl Operation {
     }
 }
 
-fn parameter(place: &Place<'_>, schemas: &Schemas) -> Result<Parameter, ContractError> {
-    let name = place.text("name").ok_or_else(|| missing(place, "name"))?;
-    let part = match place.text("in") {
+fn parameter(cursor: &DocumentCursor<'_>, schemas: &Schemas) -> Result<Parameter, ContractError> {
+    let name = cursor.text("name").ok_or_else(|| missing(cursor, "name"))?;
+    let part = match cursor.text("in") {
         Some("path") => Part::Path,
         Some("query") => Part::Query,
         Some("header") => Part::Header,
         other => {
-            return Err(beyond(place, format!("a parameter in {}", other.unwrap_or("nothing"))));
+            return Err(unsupported(
+                cursor,
+                format!("a parameter in {}", other.unwrap_or("nothing")),
+            ));
         }
     };
-    value(name, part, place, schemas)
+    value(name, part, cursor, schemas)
 }
 
 fn value(
     name: &str,
     part: Part,
-    place: &Place<'_>,
+    cursor: &DocumentCursor<'_>,
     schemas: &Schemas,
 ) -> Result<Parameter, ContractError> {
     if let Some(keyword) = ["content", "style", "explode", "allowReserved"]
         .into_iter()
-        .find(|keyword| place.value.get(*keyword).is_some())
+        .find(|keyword| cursor.value.get(*keyword).is_some())
     {
-        return Err(beyond(place, format!("a parameter with `{keyword}`")));
+        return Err(unsupported(cursor, format!("a parameter with `{keyword}`")));
     }
-    let schema = place.get("schema").ok_or_else(|| missing(place, "schema"))?;
+    let schema = cursor.get("schema").ok_or_else(|| missing(cursor, "schema"))?;
     let scalar = match schema.text("type") {
         Some("string") => Scalar::Text,
         Some("integer" | "number") => Scalar::Number,
         Some("boolean") => Scalar::Boolean,
         other => {
             let kind = other.unwrap_or("several types");
-            return Err(beyond(&schema, format!("a parameter of {kind}")));
+            return Err(unsupported(&schema, format!("a parameter of {kind}")));
         }
     };
     let schema = schemas.at(&schema.pointer)?;
-    Ok(Parameter { name: name.to_owned(), part, required: place.is("required"), scalar, schema })
+    Ok(Parameter { name: name.to_owned(), part, required: cursor.is("required"), scalar, schema })
 }
 
-fn answer(place: &Place<'_>, schemas: &Schemas) -> Result<Answer, ContractError> {
-    let headers = place.get("headers").map(|headers| headers.all()).unwrap_or_default();
-    let header = |(name, one): (String, Place<'_>)| {
+fn request_body(
+    cursor: &DocumentCursor<'_>,
+    schemas: &Schemas,
+) -> Result<RequestBody, ContractError> {
+    let content = contents(cursor, schemas)?;
+    let max_bytes = cursor.value.get(MAX_BODY_BYTES).map(|number| {
+        let number = number.as_u64().and_then(|number| usize::try_from(number).ok());
+        number.ok_or_else(|| unsupported(cursor, format!("`{MAX_BODY_BYTES}` that is no number")))
+    });
+    let max_bytes = max_bytes.transpose()?;
+    // The limit of the server is for bodies that fit into memory.
+    let is_streamed = content.values().any(|content| matches!(content, Content::Binary));
+    if is_streamed && max_bytes.is_none() {
+        return Err(missing(cursor, MAX_BODY_BYTES));
+    }
+    Ok(RequestBody { required: cursor.is("required"), max_bytes, content })
+}
+
+fn response_rules(
+    cursor: &DocumentCursor<'_>,
+    schemas: &Schemas,
+) -> Result<ResponseRules, ContractError> {
+    let headers = cursor.get("headers").map(|headers| headers.all()).unwrap_or_default();
+    let header = |(name, one): (String, DocumentCursor<'_>)| {
         HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| beyond(&one, "this header".to_owned()))?;
+            .map_err(|_| unsupported(&one, "an invalid header name".to_owned()))?;
         value(&name, Part::Header, &one, schemas)
     };
     let headers = headers.into_iter().map(header).collect::<Result<_, ContractError>>()?;
-    Ok(Answer { headers, content: contents(place, schemas)? })
+    Ok(ResponseRules { headers, content: contents(cursor, schemas)? })
 }
 
 fn contents(
-    place: &Place<'_>,
+    cursor: &DocumentCursor<'_>,
     schemas: &Schemas,
 ) -> Result<BTreeMap<String, Content>, ContractError> {
-    let content = place.get("content").map(|content| content.all()).unwrap_or_default();
-    let one = |(media, one): (String, Place<'_>)| {
-        let schema = one.get("schema").map(|schema| schemas.at(&schema.pointer)).transpose()?;
-        let item = one.get("x-itemSchema").map(|lines| item(&lines, schemas)).transpose()?;
-        Ok((media.to_ascii_lowercase(), Content { schema, item }))
+    let content = cursor.get("content").map(|content| content.all()).unwrap_or_default();
+    let one = |(media, one): (String, DocumentCursor<'_>)| {
+        let media = media.to_ascii_lowercase();
+        let content = content_of(&media, &one, schemas)?;
+        Ok((media, content))
     };
     content.into_iter().map(one).collect()
 }
 
-fn item(lines: &Place<'_>, schemas: &Schemas) -> Result<Item, ContractError> {
-    let data = lines.get("properties").and_then(|it| it.get("data")?.get("contentSchema"));
-    let data = data.ok_or_else(|| missing(lines, "contentSchema"))?;
-    Ok(Item { lines: schemas.at(&lines.pointer)?, data: schemas.at(&data.pointer)? })
+// ANCHOR: content
+fn content_of(
+    media: &str,
+    cursor: &DocumentCursor<'_>,
+    schemas: &Schemas,
+) -> Result<Content, ContractError> {
+    if let Some(fields) = cursor.get("x-itemSchema") {
+        return Ok(Content::Events(event_schemas(&fields, schemas)?));
+    }
+    // Without a schema, OpenAPI 3.1 means bytes.
+    let Some(schema) = cursor.get("schema") else { return Ok(Content::Binary) };
+    if BINARY_MEDIA_TYPES.contains(&media) || schema.text("format") == Some("binary") {
+        return Ok(Content::Binary);
+    }
+    Ok(Content::Value(schemas.at(&schema.pointer)?))
+}
+// ANCHOR_END: content
+
+fn event_schemas(
+    fields: &DocumentCursor<'_>,
+    schemas: &Schemas,
+) -> Result<EventSchemas, ContractError> {
+    let data = fields
+        .get("properties")
+        .and_then(|properties| properties.get("data")?.get("contentSchema"));
+    let data = data.ok_or_else(|| missing(fields, "contentSchema"))?;
+    Ok(EventSchemas { fields: schemas.at(&fields.pointer)?, data: schemas.at(&data.pointer)? })
 }
 
-fn missing(place: &Place<'_>, what: &'static str) -> ContractError {
-    ContractError::Missing { pointer: place.pointer.clone(), what }
+fn missing(cursor: &DocumentCursor<'_>, what: &'static str) -> ContractError {
+    ContractError::Missing { pointer: cursor.pointer.clone(), what }
 }
 
-fn beyond(place: &Place<'_>, what: String) -> ContractError {
-    ContractError::Beyond { pointer: place.pointer.clone(), what }
+fn unsupported(cursor: &DocumentCursor<'_>, what: String) -> ContractError {
+    ContractError::Unsupported { pointer: cursor.pointer.clone(), what }
 }

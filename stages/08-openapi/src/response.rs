@@ -1,73 +1,70 @@
-//! Is a response what the contract says?
+//! Checks a response against its operation.
 //!
-//! Stricter than OpenAPI asks for: a header that the contract does not name is a violation as well. That
-//! is how something leaks that nobody meant to send.
+//! Stricter than OpenAPI: a header that the contract does not name is a violation as well. Such a
+//! header is how something leaks that was never meant to be sent.
 
 use http::{HeaderMap, StatusCode};
 
 use crate::media;
-use crate::operation::{Answer, Content, Operation};
-use crate::request::value;
+use crate::operation::{Content, Operation, ResponseRules};
+use crate::request::parse;
+use crate::schema::Schema;
 use crate::violation::{Kind, Part, Violation, Violations};
 
 /// Headers that any response may have: OpenAPI describes the first by the media type, and the others
-/// are put on every response, whatever it answers.
-const OF_ALL: [&str; 4] =
-    ["content-type", "content-length", "cache-control", "x-content-type-options"];
+/// are set by the endpoint on every response.
+const ALWAYS_ALLOWED_HEADERS: [&str; 5] =
+    ["content-type", "content-length", "cache-control", "x-content-type-options", "x-request-id"];
+
+/// What the body of a response has to be.
+pub(crate) enum ExpectedBody<'a> {
+    /// There is none.
+    Empty,
+    /// This.
+    Content(&'a Content),
+    /// Unknown, because the head is wrong already.
+    Unknown,
+}
 
 impl Operation {
     // ANCHOR: check_response
-    /// Holds a response to the contract. Without a `body` it is a stream, whose events are looked
-    /// at as they pass. What answers HEAD has no body, and all that goes with one.
-    pub(crate) fn check_response(
+    /// Checks the head of a response, and returns what its body has to be.
+    pub(crate) fn check_response_head(
         &self,
         status: StatusCode,
         headers: &HeaderMap,
-        body: Option<&[u8]>,
-        head: bool,
-    ) -> Violations {
-        let mut violations = Violations::default();
-        let Some(answer) = self.answer(status) else {
+        violations: &mut Violations,
+    ) -> ExpectedBody<'_> {
+        let Some(rules) = self.response(status) else {
             let detail = format!("{} has no answer {status}", self.id);
             violations.add(Violation::of(Part::Status, Kind::Shape, detail));
-            return violations;
+            return ExpectedBody::Unknown;
         };
-        answer.check_headers(headers, &mut violations);
+        rules.check_headers(headers, violations);
         let media = media::of(headers);
-        match answer.content.get(&media) {
-            Some(_) if head => {}
-            Some(content) => content.check(&media, body, &mut violations),
-            None if answer.content.is_empty() => {
-                if media.is_empty() && body.is_some_and(<[u8]>::is_empty) {
-                    return violations;
-                }
-                violations.add(Violation::of(Part::Body, Kind::Shape, "this answer has no body"));
-            }
+        match rules.content.get(&media) {
+            Some(content) => ExpectedBody::Content(content),
+            None if media.is_empty() && rules.content.is_empty() => ExpectedBody::Empty,
             None => {
-                let violation =
-                    Violation::of(Part::Header, Kind::Shape, "no media type of this answer");
+                let detail = "no media type of this answer";
+                let violation = Violation::of(Part::Header, Kind::Shape, detail);
                 violations.add(violation.at("content-type"));
+                ExpectedBody::Unknown
             }
         }
-        violations
     }
     // ANCHOR_END: check_response
-
-    /// What is said about the answer of this status and media type.
-    pub(crate) fn content(&self, status: StatusCode, headers: &HeaderMap) -> Option<&Content> {
-        self.answer(status)?.content.get(&media::of(headers))
-    }
 }
 
-impl Answer {
+impl ResponseRules {
     fn check_headers(&self, headers: &HeaderMap, violations: &mut Violations) {
         for header in &self.headers {
             header.check_header(headers, violations);
         }
         for name in headers.keys() {
             let declared =
-                self.headers.iter().any(|it| name.as_str().eq_ignore_ascii_case(&it.name));
-            if !declared && !OF_ALL.contains(&name.as_str()) {
+                self.headers.iter().any(|header| name.as_str().eq_ignore_ascii_case(&header.name));
+            if !declared && !ALWAYS_ALLOWED_HEADERS.contains(&name.as_str()) {
                 let violation =
                     Violation::of(Part::Header, Kind::Shape, "this header is not announced");
                 violations.add(violation.at(name.as_str()));
@@ -76,21 +73,9 @@ impl Answer {
     }
 }
 
-impl Content {
-    fn check(&self, media: &str, body: Option<&[u8]>, violations: &mut Violations) {
-        match (body, &self.schema) {
-            (None, _) if self.item.is_none() => {
-                violations.add(Violation::of(
-                    Part::Body,
-                    Kind::Shape,
-                    "this answer is not a stream",
-                ));
-            }
-            (Some(body), Some(schema)) => match value(media, body) {
-                Ok(value) => schema.check(&value, Part::Body, "", violations),
-                Err(detail) => violations.add(Violation::of(Part::Body, Kind::Shape, detail)),
-            },
-            _ => {}
-        }
+/// Checks a whole body.
+pub(crate) fn check_body(schema: &Schema, media: &str, body: &[u8], violations: &mut Violations) {
+    if let Some(value) = parse(media, body, violations) {
+        schema.check(&value, Part::Body, "", violations);
     }
 }

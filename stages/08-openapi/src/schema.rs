@@ -1,12 +1,15 @@
-//! The only module that knows the JSON Schema library. It decides every question about a value.
+//! The only module that depends on the JSON Schema library. It decides every question about a value.
 //!
-//! The document is registered under a name of ours, and each schema is compiled by a reference into
-//! it, so that references inside the document work as they stand there.
+//! The document is registered under a URN, and each schema is compiled by a reference into it, so that
+//! references inside the document work as they are written.
 //!
 //! | attack | defence | test |
 //! |---|---|---|
 //! | a text that makes a pattern backtrack for hours | patterns are matched in linear time, and one that cannot be is refused when the contract is loaded | `a_pattern_that_needs_backtracking_is_refused` |
+//! | an object with thousands of wrong names, each of which the library reports with a copy of the object | objects are cut before the library explains them ([`limits`]) | `the_explanation_of_a_large_object_is_bounded` |
 //! | a `$ref` that makes the server fetch something | offline: what is not in the document is refused when it is loaded | `nothing_is_fetched` |
+
+mod limits;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,7 +19,10 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{JsonType, PatternOptions, Registry, ValidationError, Validator};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
+use shared::BoxError;
 
+use self::limits::PropertyNames;
+use crate::error::SchemaError;
 use crate::violation::{Kind, Part, Violation, Violations, push_name};
 
 /// The name under which the document is registered.
@@ -42,41 +48,30 @@ const NOT_IN_A_FRAGMENT: &AsciiSet = &CONTROLS
 pub(crate) struct Schemas {
     registry: Registry<'static>,
     document: Arc<Value>,
-    /// What was compiled already, by its place: every answer of 400 has the same schema.
+    names: Arc<PropertyNames>,
+    /// What was compiled already, by its pointer: every response of 400 has the same schema.
     compiled: RefCell<HashMap<String, Arc<Schema>>>,
 }
 
-/// Why a schema cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("the schema at {pointer} cannot be used: {reason}")]
-pub struct BadSchema {
-    /// A JSON Pointer to it.
-    pub pointer: String,
-    /// What is wrong.
-    pub reason: String,
-}
-
 impl Schemas {
-    pub(crate) fn new(document: Arc<Value>) -> Result<Self, BadSchema> {
+    pub(crate) fn new(document: Arc<Value>) -> Result<Self, SchemaError> {
         let registry = Registry::new()
             .add(DOCUMENT, Value::clone(&document))
             .and_then(jsonschema::RegistryBuilder::prepare)
-            .map_err(|violation| BadSchema {
-                pointer: String::new(),
-                reason: violation.to_string(),
-            })?;
-        Ok(Self { registry, document, compiled: RefCell::default() })
+            .map_err(|error| SchemaError { pointer: String::new(), source: error.into() })?;
+        let names = Arc::new(PropertyNames::of(&document));
+        Ok(Self { registry, document, names, compiled: RefCell::default() })
     }
 
     // ANCHOR: compile
     /// Compiles the schema at this JSON Pointer of the document.
-    pub(crate) fn at(&self, pointer: &str) -> Result<Arc<Schema>, BadSchema> {
+    pub(crate) fn at(&self, pointer: &str) -> Result<Arc<Schema>, SchemaError> {
         if let Some(schema) = self.compiled.borrow().get(pointer) {
             return Ok(Arc::clone(schema));
         }
-        let bad = |reason: String| BadSchema { pointer: pointer.to_owned(), reason };
+        let bad = |source: BoxError| SchemaError { pointer: pointer.to_owned(), source };
         if self.document.pointer(pointer).is_none() {
-            return Err(bad("there is none".to_owned()));
+            return Err(bad("there is none".into()));
         }
         let fragment = utf8_percent_encode(pointer, NOT_IN_A_FRAGMENT);
         let validator = jsonschema::options()
@@ -85,8 +80,9 @@ impl Schemas {
             .with_pattern_options(PatternOptions::regex())
             .should_validate_formats(true)
             .build(&serde_json::json!({ "$ref": format!("{DOCUMENT}#{fragment}") }))
-            .map_err(|violation| bad(violation.to_string()))?;
-        let schema = Arc::new(Schema { validator, document: Arc::clone(&self.document) });
+            .map_err(|error| bad(error.to_string().into()))?;
+        let (document, names) = (Arc::clone(&self.document), Arc::clone(&self.names));
+        let schema = Arc::new(Schema { validator, document, names });
         self.compiled.borrow_mut().insert(pointer.to_owned(), Arc::clone(&schema));
         Ok(schema)
     }
@@ -97,17 +93,20 @@ impl Schemas {
 pub(crate) struct Schema {
     validator: Validator,
     document: Arc<Value>,
+    names: Arc<PropertyNames>,
 }
 
 impl Schema {
     // ANCHOR: check
     /// Puts everything that is wrong with `value` into `violations`. `base` is the pointer to the value.
     pub(crate) fn check(&self, value: &Value, part: Part, base: &str, violations: &mut Violations) {
-        // Most messages are right, and this question is the cheaper one.
+        // Most messages are valid, and this question is the cheaper one.
         if self.validator.is_valid(value) {
             return;
         }
-        for error in self.validator.iter_errors(value) {
+        // All errors are made before the first one is returned, so what they are made from is bounded.
+        let value = self.names.limit(value);
+        for error in self.validator.iter_errors(&value) {
             if violations.is_full() {
                 break;
             }
@@ -181,8 +180,8 @@ impl Schema {
             ValidationErrorKind::MaxProperties { limit } => format!("at most {limit} members"),
             ValidationErrorKind::Format { format } => format!("not of the format {format}"),
             kind => {
-                let said = self.description(error);
-                said.unwrap_or_else(|| format!("this breaks the rule `{}`", kind.keyword()))
+                let description = self.description(error);
+                description.unwrap_or_else(|| format!("this breaks the rule `{}`", kind.keyword()))
             }
         }
     }
@@ -198,8 +197,8 @@ impl Schema {
     }
 
     fn shapes(&self, error: &ValidationError<'_>) -> String {
-        let said = self.description(error).map(|text| format!(": {text}")).unwrap_or_default();
-        format!("this has none of the shapes that are possible here{said}")
+        let described = self.description(error).map(|text| format!(": {text}")).unwrap_or_default();
+        format!("this has none of the shapes that are possible here{described}")
     }
 }
 
@@ -244,103 +243,4 @@ fn plain(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn schema(rules: &Value) -> Result<Arc<Schema>, BadSchema> {
-        let pair = json!({
-            "description": "text or number of cats",
-            "oneOf": [{ "type": "string", "maxLength": 3 }, { "$ref": "#/components/Cats" }],
-        });
-        let cats = json!({
-            "type": "object", "required": ["cats"], "additionalProperties": false,
-            "properties": { "cats": { "type": "integer", "minimum": 1 } },
-        });
-        let document = json!({ "components": { "Pair": pair, "Cats": cats, "tested": rules } });
-        Schemas::new(Arc::new(document))?.at("/components/tested")
-    }
-
-    fn violations(rules: &Value, value: &Value) -> Vec<(String, String, Kind)> {
-        let mut violations = Violations::default();
-        schema(rules).unwrap().check(value, Part::Body, "/base", &mut violations);
-        let seen = |violation: &Violation| {
-            (violation.pointer.clone(), violation.detail.clone(), violation.kind)
-        };
-        violations.as_slice().iter().map(seen).collect()
-    }
-
-    #[test]
-    fn all_faults_come_at_once_each_with_its_place() {
-        let rules = json!({
-            "type": "object", "required": ["a"], "additionalProperties": false,
-            "properties": { "a": {}, "b": { "type": ["string", "null"] }, "c/d": { "maximum": 3 } },
-        });
-        let seen = violations(&rules, &json!({ "b": 1, "c/d": 4, "e~": 1 }));
-        let expected = [
-            ("/base/a", "this is missing", Kind::Shape),
-            ("/base/b", "give null or a string", Kind::Shape),
-            ("/base/c~1d", "give at most 3", Kind::Value),
-            ("/base/e~0", "take this out: it is not known here", Kind::Shape),
-        ];
-        for (pointer, detail, kind) in expected {
-            let violation = (pointer.to_owned(), detail.to_owned(), kind);
-            assert!(seen.contains(&violation), "{violation:?} is not in {seen:?}");
-        }
-        assert_eq!(seen.len(), expected.len(), "{seen:?}");
-    }
-
-    #[test]
-    fn a_fault_inside_a_choice_is_named_where_it_is() {
-        let rules = json!({ "$ref": "#/components/Pair" });
-        let one = |value| violations(&rules, &value).remove(0);
-        assert_eq!(one(json!({ "cats": 0 })).0, "/base/cats");
-        assert_eq!(one(json!("long")).1, "at most 3 characters");
-        let (pointer, detail, kind) = one(json!(7));
-        assert_eq!((pointer.as_str(), kind), ("/base", Kind::Shape));
-        assert!(detail.ends_with(": text or number of cats"), "{detail}");
-    }
-
-    #[test]
-    fn values_are_never_repeated() {
-        let secret = "hunter2";
-        let rules = json!({
-            "type": "object", "maxProperties": 1, "minProperties": 9,
-            "properties": {
-                "a": { "type": "string", "maxLength": 1, "minLength": 50, "format": "uuid" },
-                "b": { "enum": [1] }, "c": { "const": 1 }, "d": { "pattern": "^x$" },
-                "e": { "type": "integer" }, "f": { "$ref": "#/components/Pair" },
-                "g": { "not": { "type": "string" } }, "h": false, "i": { "minItems": 3 },
-                "j": { "maxItems": 0 },
-            },
-        });
-        let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
-        let mut value: Value =
-            names.iter().map(|name| ((*name).to_owned(), json!(secret))).collect();
-        value["i"] = json!([secret]);
-        value["j"] = json!([secret]);
-        let seen = violations(&rules, &value);
-        assert!(seen.len() >= 12, "{seen:?}");
-        assert!(!format!("{seen:?}").contains(secret), "{seen:?}");
-    }
-
-    #[test]
-    fn a_name_that_breaks_the_rules_is_pointed_at() {
-        let rules = json!({ "propertyNames": { "maxLength": 3 } });
-        let (pointer, detail, _) = violations(&rules, &json!({ "a/bc": 1 })).remove(0);
-        assert_eq!(pointer, "/base/a~1bc");
-        assert_eq!(detail, "choose another name: at most 3 characters");
-    }
-
-    #[test]
-    fn a_pattern_that_needs_backtracking_is_refused() {
-        let violation = schema(&json!({ "pattern": "^(?=a)(a+)+$" })).err().unwrap();
-        assert_eq!(violation.pointer, "/components/tested");
-    }
-
-    #[test]
-    fn nothing_is_fetched() {
-        assert!(schema(&json!({ "$ref": "http://127.0.0.1:9/schema.json" })).is_err());
-    }
-}
+mod tests;

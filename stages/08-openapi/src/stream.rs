@@ -1,48 +1,67 @@
-//! Is each event of a stream what the contract says? Looked at as it passes, and held up no longer
-//! than until its last line is there.
+//! Checks each event of a stream as it passes. An event is delayed until its last line is there.
 
 use std::future::ready;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use serde_json::Value;
+use shared::http::Body;
 use sse_stream::{Sse, SseStream};
 
-use crate::counts::Counts;
-use crate::operation::Item;
+use crate::contract_metrics::ContractMetrics;
+use crate::operation::{EventSchemas, Operation};
 use crate::violation::{Kind, Part, Violation, Violations};
 
-/// Bytes of an event. One that is longer will not end.
-const LONGEST: usize = 16 << 20;
-/// What an event ends with.
-const END: &[u8] = b"\n\n";
+/// Maximum size of one event.
+const MAX_EVENT_BYTES: usize = 16 << 20;
+/// The end of an event.
+const EVENT_END: &[u8] = b"\n\n";
 
-/// Looks at the events of one stream.
-pub(crate) struct Watch {
-    pub(crate) item: Item,
-    pub(crate) operation: String,
-    pub(crate) counts: Arc<Counts>,
-    pub(crate) strict: bool,
-    pub(crate) kept: BytesMut,
+/// Checks the events of one stream.
+pub(crate) struct EventValidator {
+    schemas: EventSchemas,
+    operation: Arc<Operation>,
+    metrics: Arc<ContractMetrics>,
+    strict: bool,
+    /// The beginning of an event whose end has not arrived.
+    buffer: BytesMut,
+    /// How much of the buffer has been searched for the end.
+    searched: usize,
 }
 
-impl Watch {
-    /// The same stream, watched. A strict one ends before an event that is wrong: what was sent
-    /// already cannot be taken back, and what is wrong is not sent.
-    pub(crate) fn over(self, pieces: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
-        let passed = pieces.scan(self, |watch, piece| ready(watch.pass(&piece)));
-        passed.filter(|piece| ready(!piece.is_empty())).boxed()
+impl EventValidator {
+    pub(crate) fn new(
+        schemas: EventSchemas,
+        operation: Arc<Operation>,
+        metrics: Arc<ContractMetrics>,
+        strict: bool,
+    ) -> Self {
+        Self { schemas, operation, metrics, strict, buffer: BytesMut::new(), searched: 0 }
     }
 
-    // ANCHOR: pass
-    /// Takes a piece, and gives out the events that are complete with it. None ends the stream.
-    fn pass(&mut self, piece: &[u8]) -> Option<Bytes> {
-        self.kept.extend_from_slice(piece);
+    /// The same stream, checked. A strict one ends before an event that violates the contract: what
+    /// was sent cannot be taken back.
+    pub(crate) fn wrap(self, body: Body) -> Body {
+        let checked = body.into_data_stream().scan(self, |validator, piece| {
+            ready(match piece {
+                Ok(piece) => validator.feed(&piece).map(Ok),
+                Err(error) => Some(Err(error)),
+            })
+        });
+        let frames = checked.filter(|piece| ready(!piece.as_ref().is_ok_and(Bytes::is_empty)));
+        Body::new(StreamBody::new(frames.map(|piece| piece.map(Frame::data))))
+    }
+
+    // ANCHOR: feed
+    /// Takes a piece, and returns the events that are complete with it. None ends the stream.
+    fn feed(&mut self, piece: &[u8]) -> Option<Bytes> {
+        self.buffer.extend_from_slice(piece);
         let mut passed = BytesMut::new();
-        while let Some(end) = self.kept.windows(END.len()).position(|bytes| bytes == END) {
-            let event = self.kept.split_to(end + END.len());
+        while let Some(end) = self.event_end() {
+            let event = self.buffer.split_to(end);
             let violations = self.check(event.clone().freeze());
             if !violations.is_empty() {
                 self.report(&violations);
@@ -52,7 +71,7 @@ impl Watch {
             }
             passed.unsplit(event);
         }
-        if self.kept.len() > LONGEST {
+        if self.buffer.len() > MAX_EVENT_BYTES {
             let mut violations = Violations::default();
             violations.add(Violation::of(Part::Body, Kind::Shape, "an event without an end"));
             self.report(&violations);
@@ -60,34 +79,43 @@ impl Watch {
         }
         Some(passed.freeze())
     }
-    // ANCHOR_END: pass
+    // ANCHOR_END: feed
+
+    /// Where the first event in the buffer ends, if it does. No byte is searched twice, however many
+    /// pieces an event arrives in.
+    fn event_end(&mut self) -> Option<usize> {
+        let mut windows = self.buffer[self.searched..].windows(EVENT_END.len());
+        let found = windows.position(|bytes| bytes == EVENT_END);
+        let end = found.map(|at| self.searched + at + EVENT_END.len());
+        // The last byte may be the first one of an end.
+        self.searched = if end.is_some() { 0 } else { self.buffer.len().saturating_sub(1) };
+        end
+    }
 
     // ANCHOR: check
     fn check(&self, event: Bytes) -> Violations {
         let mut violations = Violations::default();
-        let mut broken = |detail| violations.add(Violation::of(Part::Body, Kind::Shape, detail));
         // All of it is there, so that the decoder has no reason to wait.
         let decoded = SseStream::new(http_body_util::Full::new(event)).next().now_or_never();
         let Sse { event, data, id, .. } = match decoded {
             Some(Some(Ok(event))) => event,
-            // A comment, which says that the stream is alive.
+            // A comment, which keeps the connection open.
             Some(None) => return violations,
             _ => {
-                broken("not an event");
+                violations.add(Violation::of(Part::Body, Kind::Shape, "not an event"));
                 return violations;
             }
         };
-        let lines = [("event", event), ("id", id), ("data", data)];
-        let given = |(name, line): (&str, Option<String>)| Some((name.to_owned(), line?.into()));
-        let lines = Value::Object(lines.into_iter().filter_map(given).collect());
-        self.item.lines.check(&lines, Part::Body, "", &mut violations);
-        match serde_json::from_str::<Value>(lines["data"].as_str().unwrap_or_default()) {
+        let fields = [("event", event), ("id", id), ("data", data)];
+        let given = |(name, field): (&str, Option<String>)| Some((name.to_owned(), field?.into()));
+        let fields = Value::Object(fields.into_iter().filter_map(given).collect());
+        self.schemas.fields.check(&fields, Part::Body, "", &mut violations);
+        match serde_json::from_str::<Value>(fields["data"].as_str().unwrap_or_default()) {
             Ok(data) => {
-                self.item.data.check(&data, Part::Body, "/data", &mut violations);
-                if data["type"] != lines["event"] {
-                    let violation =
-                        Violation::of(Part::Body, Kind::Value, "give the type in the data");
-                    violations.add(violation.at("event"));
+                self.schemas.data.check(&data, Part::Body, "/data", &mut violations);
+                if data["type"] != fields["event"] {
+                    let detail = "give the type in the data";
+                    violations.add(Violation::of(Part::Body, Kind::Value, detail).at("event"));
                 }
             }
             Err(_) => violations.add(Violation::of(Part::Body, Kind::Shape, "not JSON").at("data")),
@@ -97,9 +125,10 @@ impl Watch {
     // ANCHOR_END: check
 
     fn report(&self, violations: &Violations) {
-        self.counts.broken_event(&self.operation);
+        let operation = &self.operation.id;
+        self.metrics.event_violation(operation);
         for violation in violations.as_slice() {
-            tracing::error!(operation = self.operation, %violation, "an event breaks the contract");
+            tracing::error!(operation, %violation, "an event breaks the contract");
         }
     }
 }

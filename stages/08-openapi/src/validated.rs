@@ -1,49 +1,67 @@
-//! Any API, held to the contract in both directions.
+//! An API checked against a contract in both directions.
 //!
 //! | attack | defence | test |
 //! |---|---|---|
-//! | a route that somebody forgot, or left over from an experiment, answers strangers | what is not in the contract does not exist, whatever the API below would answer | `what_the_contract_does_not_name_does_not_exist` |
-//! | a change below makes an answer tell more than it should | a field or a header that the contract does not name is logged, counted, and in strict mode not sent | `a_response_outside_the_contract_is_not_sent` |
-//! | an error repeats the value that caused it, and so a secret, or a script | details come from the contract, never from the value | `schema::values_are_never_repeated` |
+//! | a route that was forgotten, or left over from an experiment, answers clients | what is not in the contract does not exist, whatever the API below would answer | `what_the_contract_does_not_name_does_not_exist` |
+//! | a client sends a large body with a request that is wrong in its head | the head is checked before the body is read | `a_head_outside_the_contract_costs_no_body` |
+//! | a body of two megabytes keeps a runtime thread busy | large bodies are parsed and checked on a blocking thread | `a_large_body_is_checked_off_the_runtime` |
+//! | a change below makes a response contain more than it should | a field or a header that the contract does not name is logged, counted, and in strict mode not sent | `a_response_outside_the_contract_is_not_sent` |
+//! | an error repeats the value that caused it, and so a secret, or a script | details are made from the contract, never from the value | `schema::values_are_never_repeated` |
 //!
 //! What it does not protect against: whatever is within the contract.
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
-use http::{HeaderValue, Method, StatusCode, header};
-use shared::BoxFuture;
-use shared::http::seal;
+use http::request::Parts;
+use http::{StatusCode, header};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use shared::http::{ApiService, Body, BodyPolicy, ParsedJson, Problem, Request, Response, full};
+use shared::{BoxFuture, RequestContext};
 use stage_06_advanced::Platform;
-use stage_07_advanced_v2::{ApiBody, ApiRequest, ApiResponse, ApiService};
 
-use crate::contract::{Contract, Lookup};
-use crate::counts::Counts;
-use crate::operation::Operation;
-use crate::problem::problem;
-use crate::stream::Watch;
+use crate::contract::Contract;
+use crate::contract_metrics::ContractMetrics;
+use crate::media;
+use crate::operation::{Content, Operation};
+use crate::response::{ExpectedBody, check_body};
+use crate::stream::EventValidator;
+use crate::violation::{Kind, Part, Violation, Violations};
 
-/// The operation whose answer takes our counters along.
+/// The operation whose response gets the metrics of this layer.
 const METRICS: &str = "getMetrics";
+/// The label of requests that match no operation.
+const NO_OPERATION: &str = "none";
+/// A body that is larger is parsed and checked on a blocking thread.
+const MAX_INLINE_BYTES: usize = 64 << 10;
 
-/// An API, and the contract that it is held to.
+/// An API, and the contract that it is checked against.
 pub struct OpenApiValidatedApi<A> {
     inner: A,
     pub(crate) contract: Arc<Contract>,
     strict: bool,
-    pub(crate) counts: Arc<Counts>,
+    pub(crate) metrics: Arc<ContractMetrics>,
 }
 
+/// The operation of a request, in its extensions from `admit` to `call`.
+#[derive(Clone)]
+struct MatchedOperation(Arc<Operation>);
+
+/// A request was passed to `call` without `admit`.
+#[derive(Debug, thiserror::Error)]
+#[error("a request was not admitted before it was answered")]
+struct NotAdmitted;
+
 impl<A: ApiService> OpenApiValidatedApi<A> {
-    /// Holds `inner` to `contract`. A response that breaks it is logged and counted; with `strict`
-    /// it is answered 500 instead of being sent.
+    /// Checks `inner` against `contract`. A response that violates it is logged and counted; with
+    /// `strict` it is answered 500 instead of being sent.
     pub fn new(inner: A, contract: Arc<Contract>, strict: bool) -> Self {
-        let counts = Arc::new(Counts::new(contract.operations()));
-        Self { inner, contract, strict, counts }
+        let metrics = Arc::new(ContractMetrics::new(contract.operations()));
+        Self { inner, contract, strict, metrics }
     }
 
-    /// The same, verified together with `platform` from now on.
-    pub fn verified(
+    /// The same. From now on `platform` verifies it with its own components.
+    pub fn registered(
         inner: A,
         contract: Arc<Contract>,
         strict: bool,
@@ -53,119 +71,200 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
         A: 'static,
     {
         let api = Arc::new(Self::new(inner, contract, strict));
-        platform.also_verify(Arc::<Self>::downgrade(&api));
+        platform.health().register_component(api.clone());
         api
     }
 
-    // ANCHOR: judge
-    /// Holds a response to the contract.
-    fn judge(&self, operation: &Operation, head: bool, response: ApiResponse) -> ApiResponse {
-        let response = self.with_counts(operation, head, response);
-        let ApiResponse { status, headers, body } = response;
-        let known = match &body {
-            ApiBody::Bytes(bytes) => Some(&bytes[..]),
-            ApiBody::Stream(_) => None,
-        };
-        let violations = operation.check_response(status, &headers, known, head);
-        if !violations.is_empty() {
-            self.counts.broken_response(&operation.id);
-            for violation in violations.as_slice() {
-                let operation = &operation.id;
-                tracing::error!(operation, %status, %violation, "a response breaks the contract");
-            }
-            if self.strict {
-                let detail = "the answer breaks the contract, so it is not sent; the log says how";
-                return problem(StatusCode::INTERNAL_SERVER_ERROR, detail, &[]);
-            }
-        }
-        let item = operation.content(status, &headers).and_then(|content| content.item.clone());
-        let body = match (body, item) {
-            (ApiBody::Stream(pieces), Some(item)) => ApiBody::Stream(
-                Watch {
-                    item,
-                    operation: operation.id.clone(),
-                    counts: Arc::clone(&self.counts),
-                    strict: self.strict,
-                    kept: BytesMut::new(),
-                }
-                .over(pieces),
-            ),
-            (body, _) => body,
-        };
-        ApiResponse { status, headers, body }
+    // ANCHOR: match_and_check
+    /// Matches the operation, once for all layers, and checks the head against it.
+    fn match_and_check(&self, head: &mut Parts) -> Result<BodyPolicy, Problem> {
+        let (operation, route) = self
+            .contract
+            .find(&head.method, head.uri.path())
+            .map_err(|problem| self.reject(NO_OPERATION, problem))?;
+        let policy = operation
+            .check_head(&route.params, head)
+            .map_err(|rejection| self.reject(&operation.id, rejection.into()))?;
+        head.extensions.insert(MatchedOperation(Arc::clone(operation)));
+        head.extensions.insert(route);
+        Ok(policy)
     }
-    // ANCHOR_END: judge
+    // ANCHOR_END: match_and_check
 
-    /// The answer of `GET /metrics` takes our counters along.
-    fn with_counts(
+    // ANCHOR: parse_body
+    /// Parses the body and checks it, once for all layers.
+    async fn parse_body(
+        &self,
+        operation: &Arc<Operation>,
+        mut request: Request,
+    ) -> Result<Request, Problem> {
+        let (media, body) = (media::of(request.headers()), request.body().clone());
+        let shared = Arc::clone(operation);
+        let check = move || shared.check_body(&media, &body);
+        let checked = run_check(request.body().len(), check).await?;
+        let checked = checked.map_err(|rejection| self.reject(&operation.id, rejection.into()))?;
+        if let Some(value) = checked {
+            request.extensions_mut().insert(ParsedJson(Arc::new(value)));
+        }
+        Ok(request)
+    }
+    // ANCHOR_END: parse_body
+
+    fn reject(&self, operation: &str, problem: Problem) -> Problem {
+        self.metrics.rejected(operation, problem.status());
+        problem
+    }
+
+    // ANCHOR: check_response
+    /// Checks a response: a whole body at once, a stream event by event, bytes not at all.
+    async fn check_response(
+        &self,
+        operation: Arc<Operation>,
+        response: Response,
+    ) -> Result<Response, Problem> {
+        let (mut head, mut body) = response.into_parts();
+        if operation.id == METRICS {
+            head.headers.remove(header::CONTENT_LENGTH);
+            body = self.with_metrics(body).await?;
+        }
+        let mut violations = Violations::default();
+        let is_whole = body.size_hint().exact().is_some();
+        match operation.check_response_head(head.status, &head.headers, &mut violations) {
+            ExpectedBody::Content(Content::Events(schemas)) => {
+                let (schemas, metrics) = (schemas.clone(), Arc::clone(&self.metrics));
+                let operation = Arc::clone(&operation);
+                body = EventValidator::new(schemas, operation, metrics, self.strict).wrap(body);
+            }
+            ExpectedBody::Content(Content::Value(schema)) if is_whole => {
+                let (schema, media) = (Arc::clone(schema), media::of(&head.headers));
+                let bytes = collect(body).await?;
+                body = full(bytes.clone());
+                let check = move || {
+                    check_body(&schema, &media, &bytes, &mut violations);
+                    violations
+                };
+                let length = body.size_hint().exact().unwrap_or_default();
+                violations =
+                    run_check(usize::try_from(length).unwrap_or(usize::MAX), check).await?;
+            }
+            ExpectedBody::Content(Content::Value(_)) => {
+                let detail = "this answer is not a stream";
+                violations.add(Violation::of(Part::Body, Kind::Shape, detail));
+            }
+            ExpectedBody::Empty if body.size_hint().exact() != Some(0) => {
+                let detail = "this answer has no body";
+                violations.add(Violation::of(Part::Body, Kind::Shape, detail));
+            }
+            ExpectedBody::Content(Content::Binary)
+            | ExpectedBody::Empty
+            | ExpectedBody::Unknown => {}
+        }
+        self.report(&operation, head.status, &violations)?;
+        Ok(Response::from_parts(head, body))
+    }
+    // ANCHOR_END: check_response
+
+    /// Logs and counts the violations of a response. In strict mode they are an error.
+    fn report(
         &self,
         operation: &Operation,
-        head: bool,
-        mut response: ApiResponse,
-    ) -> ApiResponse {
-        if operation.id != METRICS {
-            return response;
+        status: StatusCode,
+        violations: &Violations,
+    ) -> Result<(), Problem> {
+        if violations.is_empty() {
+            return Ok(());
         }
-        if head {
-            // It is the length of what is below, without ours.
-            response.headers.remove(header::CONTENT_LENGTH);
-        } else if let ApiBody::Bytes(text) = &response.body
-            && let Some(all) = self.counts.beside(text)
-        {
-            response.body = ApiBody::Bytes(all);
+        let operation = &operation.id;
+        self.metrics.response_violation(operation);
+        for violation in violations.as_slice() {
+            tracing::error!(operation, %status, %violation, "a response breaks the contract");
         }
-        response
+        if self.strict {
+            let detail = "the answer breaks the contract, so it is not sent; the log says how";
+            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail));
+        }
+        Ok(())
     }
 
-    // ANCHOR: admit
-    /// The operation that is asked for, if there is one and the request is what the contract says.
-    fn admit(&self, request: &ApiRequest) -> Result<&Operation, Box<ApiResponse>> {
-        let (operation, params) = match self.contract.find(&request.method, &request.path) {
-            Lookup::Found(operation, params) => (operation, params),
-            Lookup::Only(methods) => return Err(self.refuse("none", not_allowed(&methods))),
-            Lookup::Nowhere => {
-                let detail = "there is nothing at this path";
-                return Err(self.refuse("none", problem(StatusCode::NOT_FOUND, detail, &[])));
-            }
-        };
-        match operation.check_request(&params, request) {
-            Ok(()) => Ok(operation),
-            Err(refusal) => Err(self.refuse(&operation.id, refusal.into_response())),
+    /// The response to `GET /metrics` with the metrics of this layer.
+    async fn with_metrics(&self, body: Body) -> Result<Body, Problem> {
+        if body.size_hint().exact().is_none() {
+            return Ok(body);
         }
-    }
-    // ANCHOR_END: admit
-
-    fn refuse(&self, operation: &str, response: ApiResponse) -> Box<ApiResponse> {
-        self.counts.refused(operation, response.status);
-        Box::new(response)
+        let bytes = collect(body).await?;
+        Ok(full(self.metrics.append_to(&bytes).unwrap_or(bytes)))
     }
 }
 
-// ANCHOR: handle
+// ANCHOR: service
 impl<A: ApiService> ApiService for OpenApiValidatedApi<A> {
-    fn handle(&self, request: ApiRequest) -> BoxFuture<'_, ApiResponse> {
+    fn admit<'a>(&'a self, head: &'a mut Parts) -> BoxFuture<'a, Result<BodyPolicy, Problem>> {
         Box::pin(async move {
-            let head = request.method == Method::HEAD;
-            let mut response = match self.admit(&request) {
-                Ok(operation) => self.judge(operation, head, self.inner.handle(request).await),
-                Err(refused) => *refused,
+            let own = self.match_and_check(head)?;
+            let inner = self.inner.admit(head).await?;
+            Ok(stricter(own, inner))
+        })
+    }
+
+    fn call(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(async move {
+            let context = request.extensions().get::<RequestContext>();
+            let id = context.map(|context| context.request_id.clone()).unwrap_or_default();
+            let Some(MatchedOperation(operation)) = request.extensions().get().cloned() else {
+                return Problem::internal(&NotAdmitted).into_response(&id);
             };
-            seal(&mut response.headers);
-            // What is below answers HEAD without a body; what is said here has one.
-            let has_body = !matches!(&response.body, ApiBody::Bytes(bytes) if bytes.is_empty());
-            if head && has_body { response.without_body() } else { response }
+            let answer = match self.parse_body(&operation, request).await {
+                Ok(request) => {
+                    let response = self.inner.call(request).await;
+                    self.check_response(operation, response).await
+                }
+                Err(problem) => Err(problem),
+            };
+            answer.unwrap_or_else(|problem| problem.into_response(&id))
         })
     }
 }
-// ANCHOR_END: handle
+// ANCHOR_END: service
 
-fn not_allowed(methods: &[Method]) -> ApiResponse {
-    let methods: Vec<_> = methods.iter().map(Method::as_str).collect();
-    let methods = methods.join(", ");
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    let mut response = problem(status, &format!("use one of: {methods}"), &[]);
-    if let Ok(methods) = HeaderValue::from_str(&methods) {
-        response.headers.insert(header::ALLOW, methods);
+// ANCHOR: stricter
+/// A body is a stream only if both the contract and the handler have it as one, and has the lower of
+/// their limits. None is the limit of the server.
+fn stricter(contract: BodyPolicy, handler: BodyPolicy) -> BodyPolicy {
+    use BodyPolicy::{Buffered, Streamed};
+    match (contract, handler) {
+        (Streamed { max_bytes: one }, Streamed { max_bytes: other }) => {
+            Streamed { max_bytes: one.min(other) }
+        }
+        (Buffered { max_bytes: Some(one) }, Buffered { max_bytes: Some(other) }) => {
+            Buffered { max_bytes: Some(one.min(other)) }
+        }
+        (Buffered { max_bytes: limit }, Buffered { max_bytes: None })
+        | (Buffered { max_bytes: None }, Buffered { max_bytes: limit }) => {
+            Buffered { max_bytes: limit }
+        }
+        // One of them needs the whole body in memory, so the limit of the stream does not count.
+        (Buffered { max_bytes }, Streamed { .. }) | (Streamed { .. }, Buffered { max_bytes }) => {
+            Buffered { max_bytes }
+        }
     }
-    response
+}
+// ANCHOR_END: stricter
+
+/// Runs `check` of a body of so many bytes: a large one on a blocking thread, so that the runtime
+/// goes on with other requests.
+async fn run_check<T: Send + 'static>(
+    bytes: usize,
+    check: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    if bytes <= MAX_INLINE_BYTES {
+        return Ok(check());
+    }
+    tokio::task::spawn_blocking(check).await.map_err(|error| Problem::internal(&error))
+}
+
+async fn collect(body: Body) -> Result<bytes::Bytes, Problem> {
+    let collected = body.collect().await;
+    collected
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|error| Problem::internal(error.as_ref()))
 }

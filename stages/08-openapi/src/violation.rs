@@ -1,24 +1,24 @@
 //! What is wrong with a message: one violation, and the bounded list of all of them.
 //!
 //! The rule: a violation names the place and what to change there. It never repeats a value, because a
-//! value may be a secret, a megabyte, or somebody else's script.
+//! value may be a secret, a megabyte, or a script.
 //!
-//! Attack: a body of two megabytes in which everything is wrong → the answer would be larger than
-//! the request, and so would the log. A list holds the first [`MOST`] violations, a pointer
-//! [`POINTER`] bytes.
+//! Attack: a body of two megabytes in which everything is wrong → the response would be larger than
+//! the request, and so would the log. A list has at most [`MAX_VIOLATIONS`] violations, a pointer at
+//! most [`MAX_POINTER_BYTES`] bytes. Test: `an_answer_is_bounded_and_never_repeats_what_was_sent`.
 
 use std::fmt;
 
-use serde::Serialize;
+use shared::pointer::escape;
+use shared::submission::FieldError;
 
-/// Violations that one list holds.
-const MOST: usize = 64;
-/// Bytes of a pointer. The names in it are the client's own, so they can be long.
-const POINTER: usize = 300;
+/// Violations in one list.
+const MAX_VIOLATIONS: usize = 64;
+/// Bytes of a pointer. The names in it are chosen by the client, so they can be long.
+const MAX_POINTER_BYTES: usize = 300;
 
 /// The part of a message that a violation is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     /// A parameter in the path.
     Path,
@@ -42,17 +42,15 @@ pub(crate) enum Kind {
 }
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation {
     /// Where: in which part.
-    #[serde(rename = "in")]
     pub(crate) part: Part,
     /// Where in that part: a JSON Pointer (RFC 6901). Parameters are members of an object.
     pub(crate) pointer: String,
     /// What to change.
     pub(crate) detail: String,
     /// What kind of violation it is.
-    #[serde(skip)]
     pub(crate) kind: Kind,
 }
 
@@ -70,29 +68,41 @@ impl Violation {
     }
 }
 
+impl Part {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Header => "header",
+            Self::Body => "body",
+            Self::Status => "status",
+        }
+    }
+}
+
 impl fmt::Display for Violation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = match self.part {
-            Part::Path => "path",
-            Part::Query => "query",
-            Part::Header => "header",
-            Part::Body => "body",
-            Part::Status => "status",
-        };
-        write!(formatter, "{part} {}: {}", self.pointer, self.detail)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.part.as_str(), self.pointer, self.detail)
+    }
+}
+
+impl From<Violation> for FieldError {
+    fn from(violation: Violation) -> Self {
+        let Violation { part, pointer, detail, .. } = violation;
+        Self { part: Some(part.as_str()), pointer, detail }
     }
 }
 
 /// Puts one more name at the end of a pointer.
 pub(crate) fn push_name(pointer: &mut String, name: &str) {
     pointer.push('/');
-    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+    pointer.push_str(&escape(name));
 }
 
-/// All that is wrong with one message, within bounds.
+/// Everything that is wrong with one message, within bounds.
 #[derive(Debug, Default)]
 pub(crate) struct Violations {
-    kept: Vec<Violation>,
+    list: Vec<Violation>,
 }
 
 impl Violations {
@@ -101,39 +111,44 @@ impl Violations {
         if self.is_full() {
             return;
         }
-        if violation.pointer.len() > POINTER {
-            violation.pointer.truncate(violation.pointer.floor_char_boundary(POINTER));
+        if violation.pointer.len() > MAX_POINTER_BYTES {
+            violation.pointer.truncate(violation.pointer.floor_char_boundary(MAX_POINTER_BYTES));
             // Half an escape would not be a pointer.
             if violation.pointer.ends_with('~') {
                 violation.pointer.pop();
             }
         }
-        self.kept.push(violation);
+        self.list.push(violation);
     }
 
     /// True when nothing is wrong.
     pub(crate) fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.list.is_empty()
     }
 
-    /// True when it has as many as it holds: looking for more is of no use.
+    /// True when the list is full, so that looking for more is of no use.
     pub(crate) fn is_full(&self) -> bool {
-        self.kept.len() == MOST
+        self.list.len() == MAX_VIOLATIONS
     }
 
     /// True when one of them is about the shape.
     pub(crate) fn is_shape(&self) -> bool {
-        self.kept.iter().any(|violation| violation.kind == Kind::Shape)
+        self.list.iter().any(|violation| violation.kind == Kind::Shape)
     }
 
     /// True when one of them is in `part`.
     pub(crate) fn any_in(&self, part: Part) -> bool {
-        self.kept.iter().any(|violation| violation.part == part)
+        self.list.iter().any(|violation| violation.part == part)
     }
 
-    /// Those that are kept, in the order they were found.
+    /// The violations, in the order in which they were found.
     pub(crate) fn as_slice(&self) -> &[Violation] {
-        &self.kept
+        &self.list
+    }
+
+    /// The same for a problem.
+    pub(crate) fn into_field_errors(self) -> Vec<FieldError> {
+        self.list.into_iter().map(FieldError::from).collect()
     }
 }
 
@@ -150,7 +165,7 @@ mod tests {
             violations.add(Violation::of(Part::Body, Kind::Shape, "").at(&name));
         }
         for violation in violations.as_slice() {
-            assert!(violation.pointer.len() <= POINTER, "{}", violation.pointer.len());
+            assert!(violation.pointer.len() <= MAX_POINTER_BYTES, "{}", violation.pointer.len());
             let escapes = violation.pointer.matches('~').count();
             assert_eq!(violation.pointer.matches("~0").count(), escapes);
         }
@@ -162,7 +177,7 @@ mod tests {
         for _ in 0..1000 {
             violations.add(Violation::of(Part::Query, Kind::Value, ""));
         }
-        assert_eq!(violations.as_slice().len(), MOST);
+        assert_eq!(violations.as_slice().len(), MAX_VIOLATIONS);
         assert!(violations.is_full() && violations.any_in(Part::Query) && !violations.is_shape());
     }
 }

@@ -1,0 +1,159 @@
+//! Tests of the translation of events.
+
+use futures_util::{StreamExt, stream};
+use http::Method;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use serde_json::{Value, json};
+use shared::http::{Body as HttpBody, ServerOptions, full};
+
+use super::*;
+
+/// An event as Amazon documents it for payload format 2.0.
+fn event(change: &Value) -> http::Request<Full<Bytes>> {
+    let mut event = json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": "/eval",
+        "rawQueryString": "limit=1&label=a%3Ab",
+        "cookies": ["a=1", "b=2"],
+        "headers": { "host": "id.lambda-url.eu-west-1.on.aws", "prefer": "wait=1" },
+        "requestContext": {
+            "accountId": "anonymous",
+            "apiId": "id",
+            "domainName": "id.lambda-url.eu-west-1.on.aws",
+            "domainPrefix": "id",
+            "http": {
+                "method": "POST",
+                "path": "/eval",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "203.0.113.7",
+                "userAgent": "curl"
+            },
+            "requestId": "id",
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": "12/Mar/2026:19:03:58 +0000",
+            "timeEpoch": 1_773_342_238_390_u64
+        },
+        "body": "{}",
+        "isBase64Encoded": false
+    });
+    for (pointer, value) in change.as_object().unwrap() {
+        *event.pointer_mut(pointer).unwrap() = value.clone();
+    }
+    request(lambda_http::request::from_str(&event.to_string()).unwrap())
+}
+
+async fn bytes(request: http::Request<Full<Bytes>>) -> Bytes {
+    request.into_body().collect().await.unwrap().to_bytes()
+}
+
+#[tokio::test]
+async fn an_event_is_a_request_like_any_other() {
+    let request = event(&json!({}));
+    assert_eq!((request.method(), request.uri().path()), (&Method::POST, "/eval"));
+    assert_eq!(request.uri().query(), Some("limit=1&label=a%3Ab"));
+    assert_eq!(request.headers()["prefer"], "wait=1");
+    assert_eq!(request.headers()["cookie"], "a=1; b=2");
+    let PeerAddr(peer) = request.extensions().get().unwrap();
+    assert_eq!(peer.ip().to_string(), "203.0.113.7");
+    assert_eq!(&bytes(request).await[..], b"{}");
+    let empty = event(&json!({ "/rawQueryString": "", "/body": null }));
+    assert_eq!(empty.uri().query(), None);
+    assert!(bytes(empty).await.is_empty());
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_arrive_as_base64() {
+    let request = event(&json!({ "/body": "/wAB", "/isBase64Encoded": true }));
+    assert_eq!(&bytes(request).await[..], b"\xff\x00\x01");
+}
+
+#[test]
+fn the_name_of_the_deployment_is_no_part_of_the_path() {
+    for (stage, raw, path) in [
+        ("$default", "/eval/7", "/eval/7"),
+        ("prod", "/prod/eval/7", "/eval/7"),
+        ("prod", "/prod", "/"),
+        // Under a custom domain it may be absent.
+        ("prod", "/eval/7", "/eval/7"),
+        ("eva", "/eval", "/eval"),
+    ] {
+        let change = json!({ "/requestContext/stage": stage, "/rawPath": raw });
+        assert_eq!(event(&change).uri().path(), path, "{stage} {raw}");
+    }
+}
+
+#[test]
+fn a_path_does_not_end_early() {
+    for (raw, path) in [
+        ("/eval?limit=1", "/eval%3Flimit=1"),
+        ("/eval#x", "/eval%23x"),
+        ("/a b\r\n", "/a%20b%0D%0A"),
+        ("/eval/%C3%A9", "/eval/%C3%A9"),
+    ] {
+        let request = event(&json!({ "/rawPath": raw }));
+        assert_eq!(request.uri().path(), path, "{raw:?}");
+        let query = request.uri().query();
+        assert!(raw.contains('#') || query == Some("limit=1&label=a%3Ab"), "{raw:?}: {query:?}");
+    }
+}
+
+fn streamed(pieces: impl futures_util::Stream<Item = Bytes> + Send + 'static) -> HttpBody {
+    HttpBody::new(StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_an_end_is_answered_with_what_has_arrived() {
+    let pieces = stream::iter([Bytes::from("id: 1\n"), Bytes::from("\n")]);
+    let endless = streamed(pieces.chain(stream::pending()));
+    let answer = whole(http::Response::new(endless), COLLECT_TIMEOUT).await;
+    assert!(matches!(answer.body(), Body::Text(text) if text == "id: 1\n\n"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_long_stream_is_cut_before_it_is_too_large_to_answer() {
+    let endless = streamed(stream::repeat(Bytes::from(vec![b'x'; 1 << 20])));
+    let answer = whole(http::Response::new(endless), COLLECT_TIMEOUT).await;
+    assert!(matches!(answer.body(), Body::Text(text) if text.len() == MAX_STREAM_BYTES));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_text_stays_what_it_is() {
+    let bytes = full(b"\xff\x00".as_slice());
+    let answer = whole(http::Response::new(bytes), COLLECT_TIMEOUT).await;
+    assert!(matches!(answer.body(), Body::Binary(bytes) if bytes == b"\xff\x00"));
+}
+
+#[tokio::test]
+async fn an_answer_above_the_limit_of_lambda_is_a_problem() {
+    for (body, fits) in [
+        ("x".repeat(MAX_PAYLOAD_BYTES), true),
+        ("x".repeat(MAX_PAYLOAD_BYTES + 1), false),
+        ("\n".repeat(MAX_PAYLOAD_BYTES / 2 + 1), false),
+    ] {
+        let mut response = http::Response::new(full(body));
+        response.headers_mut().insert("x-request-id", "r-1".parse().unwrap());
+        let answer = whole(response, COLLECT_TIMEOUT).await;
+        assert_eq!(answer.status() == 200, fits);
+        assert_eq!(answer.headers()["x-request-id"], "r-1");
+        if let (false, Body::Text(text)) = (fits, answer.body()) {
+            assert!(text.contains("6 MB") && text.contains("r-1"), "{text}");
+        }
+    }
+}
+
+/// What an adapter puts into the extensions of a request arrives at the handler.
+#[tokio::test]
+async fn the_address_of_the_client_arrives_at_the_handler() {
+    use shared::http::{MatchedRequest, Router};
+    let router = Router::new().route(Method::POST, "/eval", |request: MatchedRequest| async move {
+        let peer = request.context().peer.unwrap().to_string();
+        Ok(shared::http::bytes(StatusCode::OK, "text/plain", peer))
+    });
+    let options = ServerOptions { any_host: true, ..ServerOptions::default() };
+    let endpoint = Endpoint::new(Arc::new(router), options, Default::default());
+    let answer = whole(endpoint.answer(event(&json!({}))).await, COLLECT_TIMEOUT).await;
+    assert!(matches!(answer.body(), Body::Text(text) if text == "203.0.113.7"), "{answer:?}");
+}
