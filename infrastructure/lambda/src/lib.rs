@@ -49,8 +49,16 @@ const MAX_PAYLOAD_BYTES: usize = (6 << 20) - (64 << 10);
 /// How long the runtime may take to pass the last response on, which cannot be observed here.
 const HAND_OVER_GRACE: Duration = Duration::from_millis(200);
 /// Characters that a path in a URI cannot have. `%` is not among them: escapes are passed on.
-const NOT_IN_A_PATH: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}');
+const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
 
 // ANCHOR: adapter
 /// Answers events by `endpoint` until its shutdown token is cancelled, then returns when the current
@@ -146,7 +154,8 @@ async fn whole(response: shared::http::Response, collect_timeout: Duration) -> R
     let mut pieces = body.into_data_stream();
     let (mut bytes, deadline) = (Vec::new(), Instant::now() + collect_timeout);
     while bytes.len() < limit
-        && let Ok(Some(piece)) = timeout_at(deadline, futures_util::StreamExt::next(&mut pieces)).await
+        && let Ok(Some(piece)) =
+            timeout_at(deadline, futures_util::StreamExt::next(&mut pieces)).await
     {
         match piece {
             Ok(piece) => bytes.extend_from_slice(&piece),

@@ -1,7 +1,7 @@
 //! Tests of the translation of events.
 
-use http::Method;
 use futures_util::{StreamExt, stream};
+use http::Method;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use serde_json::{Value, json};

@@ -67,7 +67,8 @@ pub fn generate_client(contract: &Contract, dir: &Path) -> Result<(), ClientErro
         return Err(ClientError::Exists(dir.to_owned()));
     }
     let work = tempfile::tempdir()?;
-    let (yaml, configuration) = (work.path().join("openapi.yaml"), work.path().join("generator.json"));
+    let (yaml, configuration) =
+        (work.path().join("openapi.yaml"), work.path().join("generator.json"));
     std::fs::write(&yaml, &contract.yaml)?;
     std::fs::write(&configuration, CONFIGURATION)?;
     let mut command = Command::new(generator().ok_or(ClientError::NoGenerator)?);

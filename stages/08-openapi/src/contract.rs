@@ -122,7 +122,8 @@ impl Contract {
         let found = self.paths.at(path).map_err(|_| Problem::unknown_path())?;
         let PathItem { template, operations } = found.value;
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        let Some(operation) = operations.iter().find(|operation| operation.method == *method) else {
+        let Some(operation) = operations.iter().find(|operation| operation.method == *method)
+        else {
             let methods = operations.iter().map(|operation| &operation.method);
             return Err(Problem::method_not_allowed(methods));
         };

@@ -134,7 +134,10 @@ fn parameter(cursor: &DocumentCursor<'_>, schemas: &Schemas) -> Result<Parameter
         Some("query") => Part::Query,
         Some("header") => Part::Header,
         other => {
-            return Err(unsupported(cursor, format!("a parameter in {}", other.unwrap_or("nothing"))));
+            return Err(unsupported(
+                cursor,
+                format!("a parameter in {}", other.unwrap_or("nothing")),
+            ));
         }
     };
     value(name, part, cursor, schemas)
@@ -233,8 +236,9 @@ fn event_schemas(
     fields: &DocumentCursor<'_>,
     schemas: &Schemas,
 ) -> Result<EventSchemas, ContractError> {
-    let data =
-        fields.get("properties").and_then(|properties| properties.get("data")?.get("contentSchema"));
+    let data = fields
+        .get("properties")
+        .and_then(|properties| properties.get("data")?.get("contentSchema"));
     let data = data.ok_or_else(|| missing(fields, "contentSchema"))?;
     Ok(EventSchemas { fields: schemas.at(&fields.pointer)?, data: schemas.at(&data.pointer)? })
 }

@@ -197,8 +197,7 @@ impl Schema {
     }
 
     fn shapes(&self, error: &ValidationError<'_>) -> String {
-        let described =
-            self.description(error).map(|text| format!(": {text}")).unwrap_or_default();
+        let described = self.description(error).map(|text| format!(": {text}")).unwrap_or_default();
         format!("this has none of the shapes that are possible here{described}")
     }
 }

@@ -144,7 +144,8 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
                     violations
                 };
                 let length = body.size_hint().exact().unwrap_or_default();
-                violations = run_check(usize::try_from(length).unwrap_or(usize::MAX), check).await?;
+                violations =
+                    run_check(usize::try_from(length).unwrap_or(usize::MAX), check).await?;
             }
             ExpectedBody::Content(Content::Value(_)) => {
                 let detail = "this answer is not a stream";
@@ -154,7 +155,9 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
                 let detail = "this answer has no body";
                 violations.add(Violation::of(Part::Body, Kind::Shape, detail));
             }
-            ExpectedBody::Content(Content::Binary) | ExpectedBody::Empty | ExpectedBody::Unknown => {}
+            ExpectedBody::Content(Content::Binary)
+            | ExpectedBody::Empty
+            | ExpectedBody::Unknown => {}
         }
         self.report(&operation, head.status, &violations)?;
         Ok(Response::from_parts(head, body))

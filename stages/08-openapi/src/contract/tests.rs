@@ -167,10 +167,7 @@ fn what_cannot_be_checked_is_refused_when_it_is_loaded() {
         ("      parameters: [{name: a, in: query, schema: {type: array}}]\n", "of array"),
         ("      parameters: [{name: a, in: query, content: {}}]\n", "with `content`"),
         ("      parameters: [{name: a, in: query}]\n", "no `schema` at"),
-        (
-            "      requestBody: {content: {application/x-tar: {}}}\n",
-            "no `x-max-body-bytes`",
-        ),
+        ("      requestBody: {content: {application/x-tar: {}}}\n", "no `x-max-body-bytes`"),
         (
             "      parameters: [{name: a, in: query, schema: {type: string, pattern: '(?=a)'}}]\n",
             "cannot be used",

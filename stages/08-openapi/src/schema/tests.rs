@@ -71,8 +71,7 @@ fn values_are_never_repeated() {
         },
     });
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    let mut value: Value =
-        names.iter().map(|name| ((*name).to_owned(), json!(secret))).collect();
+    let mut value: Value = names.iter().map(|name| ((*name).to_owned(), json!(secret))).collect();
     value["i"] = json!([secret]);
     value["j"] = json!([secret]);
     let seen = violations(&rules, &value);
