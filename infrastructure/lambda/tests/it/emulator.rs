@@ -1,4 +1,4 @@
-//! Amazon's part, played by `cargo lambda watch`, and the function as a process.
+//! `cargo lambda watch` in the place of Amazon, and the function as a process.
 
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The engine that needs nothing, for what is not about walls.
-pub(crate) const OPEN: [&str; 3] = ["--engine", "subprocess", "--unsafe"];
-const SOON: Duration = Duration::from_secs(30);
+/// The engine that needs nothing, for what is not about isolation.
+pub(crate) const UNSANDBOXED: [&str; 3] = ["--engine", "subprocess", "--unsafe"];
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Emulator {
     child: Child,
@@ -16,7 +16,7 @@ pub(crate) struct Emulator {
 }
 
 impl Emulator {
-    /// Starts it without a function, which the test starts itself: the one that is built already.
+    /// Starts it without a function: the test starts the one that is built already.
     pub(crate) fn start() -> Self {
         // It cannot choose a free port by itself.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -30,13 +30,16 @@ impl Emulator {
             .expect("cargo-lambda is there: infrastructure/setup/setup.sh --with-tests");
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < SOON, "cargo lambda watch does not listen on {port}");
+            assert!(
+                started.elapsed() < TEST_TIMEOUT,
+                "cargo lambda watch does not listen on {port}"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         Self { child, port }
     }
 
-    /// Where clients send their requests.
+    /// The URL for clients.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -64,10 +67,10 @@ impl Function {
         Self(function.unwrap())
     }
 
-    /// Waits until it ends by itself: the exit code.
-    pub(crate) fn ended(&mut self) -> Option<i32> {
+    /// Waits for the end of the process, and returns its exit code.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
         let started = Instant::now();
-        while started.elapsed() < SOON {
+        while started.elapsed() < TEST_TIMEOUT {
             if let Some(status) = self.0.try_wait().unwrap() {
                 return status.code();
             }
@@ -80,7 +83,7 @@ impl Function {
     pub(crate) fn stop(&mut self) -> Option<i32> {
         let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
-        self.ended()
+        self.exit_code()
     }
 }
 

@@ -1,38 +1,38 @@
-//! One conversation with an API, held through any host, and written down so that two of them can be
-//! compared. The package of the Lambda host holds the same one.
+//! One conversation with an API, through any adapter, recorded as text so that two of them can be
+//! compared. The package of the adapter for Lambda has the same one.
 
 mod client;
+mod redacted;
 mod script;
-mod settled;
 
 use http::{HeaderMap, Method, StatusCode};
 
 pub(crate) use client::HttpClient;
-pub(crate) use script::hold;
+pub(crate) use script::record;
 
-/// What is asked, as a client says it.
+/// A request of a client.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct ClientRequest {
     pub(crate) method: Method,
     pub(crate) target: String,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-/// What is answered, as a client gets it.
+/// The response to it.
 #[derive(Debug)]
-pub(crate) struct Answered {
+pub(crate) struct ClientResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
-/// Whatever brings a request to an API and its answer back.
+/// Sends requests to an API.
 pub(crate) trait Client {
-    async fn ask(&self, asked: Asked) -> Answered;
+    async fn send(&self, request: ClientRequest) -> ClientResponse;
 }
 
-impl Asked {
+impl ClientRequest {
     pub(crate) fn new(method: Method, target: impl Into<String>) -> Self {
         Self { method, target: target.into(), headers: Vec::new(), body: Vec::new() }
     }
@@ -41,10 +41,10 @@ impl Asked {
         Self::new(Method::GET, target)
     }
 
-    /// `POST /eval` with these bytes, which say that they are JSON.
+    /// `POST /eval` with these bytes, declared as JSON.
     pub(crate) fn submit(body: impl Into<Vec<u8>>) -> Self {
-        let asked = Self { body: body.into(), ..Self::new(Method::POST, "/eval") };
-        asked.with("content-type", "application/json")
+        let request = Self { body: body.into(), ..Self::new(Method::POST, "/eval") };
+        request.with("content-type", "application/json")
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {

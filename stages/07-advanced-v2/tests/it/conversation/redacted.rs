@@ -1,15 +1,15 @@
-//! An answer without what is new in every run, what a host adds to frame a body, and what the engine
-//! says about itself. The rest has to be the same, whoever hosts the API.
+//! A response without what is new in every run, the headers of the connection, and what the engine
+//! reports about itself. The rest has to be the same through every adapter.
 
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 use serde_json::{Map, Value, json};
 
-use super::Answered;
+use super::ClientResponse;
 
-/// Headers that a host writes for the connection and not for the API.
-const OF_THE_HOST: [&str; 5] =
+/// Headers of the connection, which an adapter or its server sets.
+const CONNECTION_HEADERS: [&str; 5] =
     ["connection", "content-length", "date", "keep-alive", "transfer-encoding"];
 
 static ID: LazyLock<Regex> = LazyLock::new(|| {
@@ -23,7 +23,7 @@ static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b\d{13,}\b").unw
 pub(super) struct Names(Vec<String>);
 
 impl Names {
-    pub(super) fn settle(&mut self, text: &str) -> String {
+    pub(super) fn redact(&mut self, text: &str) -> String {
         let text = ID.replace_all(text, |found: &Captures| {
             let id = &found[0];
             let at = self.0.iter().position(|known| known == id).unwrap_or_else(|| {
@@ -37,16 +37,19 @@ impl Names {
 }
 
 /// An answer as text.
-pub(super) fn answer(answered: &Answered) -> String {
-    let mut headers: Vec<String> = answered
+pub(super) fn answer(response: &ClientResponse) -> String {
+    let mut headers: Vec<String> = response
         .headers
         .iter()
-        .filter(|(name, _)| !OF_THE_HOST.contains(&name.as_str()))
-        .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()))
+        .filter(|(name, _)| !CONNECTION_HEADERS.contains(&name.as_str()))
+        .map(|(name, value)| match name.as_str() {
+            "x-request-id" => "x-request-id: <request>\n".to_owned(),
+            name => format!("{name}: {}\n", value.to_str().unwrap()),
+        })
         .collect();
     headers.sort();
-    let media = answered.headers.get("content-type").map_or("", |it| it.to_str().unwrap());
-    let body = String::from_utf8(answered.body.clone()).unwrap();
+    let media = response.headers.get("content-type").map_or("", |value| value.to_str().unwrap());
+    let body = String::from_utf8(response.body.clone()).unwrap();
     let body = match media.split(';').next().unwrap() {
         _ if body.is_empty() => String::new(),
         "application/json" | "application/problem+json" => document(&body),
@@ -55,7 +58,7 @@ pub(super) fn answer(answered: &Answered) -> String {
         "application/openmetrics-text" => keep(&body, |line| line.starts_with("# TYPE ")),
         _ => keep(&body, |line| !line.trim_start().starts_with("<p>runs ")),
     };
-    format!("{}\n{}{body}", answered.status.as_u16(), headers.concat())
+    format!("{}\n{}{body}", response.status.as_u16(), headers.concat())
 }
 
 fn keep(text: &str, wanted: impl Fn(&str) -> bool) -> String {
@@ -73,55 +76,57 @@ fn event_line(line: &str) -> Option<String> {
 
 fn document(text: &str) -> String {
     let mut value: Value = serde_json::from_str(text).unwrap();
-    settle(&mut value);
+    redact(&mut value);
     format!("{value}\n")
 }
 
-fn settle(value: &mut Value) {
+fn redact(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            // An engine that ended a program before it began has nothing to say here.
+            // Absent if the engine ended a program before it started.
             members.shift_remove("usage");
             for (name, member) in members.iter_mut() {
-                settle_member(name, member);
+                redact_member(name, member);
             }
             *members = renamed(std::mem::take(members));
         }
-        Value::Array(items) => items.iter_mut().for_each(settle),
+        Value::Array(items) => items.iter_mut().for_each(redact),
         _ => {}
     }
 }
 
-fn settle_member(name: &str, member: &mut Value) {
+fn redact_member(name: &str, member: &mut Value) {
     let is_new = name.ends_with("_at") || name.ends_with("_ms") || name.ends_with("_seconds");
     match name {
         _ if member.is_null() => {}
         "timeout_seconds" | "cpu_seconds" => {}
         "time" | "millis" | "bytes" | "tested_at" => *member = json!("<new>"),
         _ if is_new => *member = json!("<new>"),
+        "request_id" => *member = json!("<request>"),
         "sandbox" | "engine" | "isolation" => *member = json!("<of the engine>"),
         "evidence" => *member = json!({ "decided_by": member["decided_by"] }),
-        // What a check saw; that it passed stands beside it.
+        // What a check found; whether it passed is compared.
         "checks" => {
             for check in member.as_array_mut().unwrap() {
                 check["detail"] = json!("<seen>");
                 if check["component"].as_str().is_some_and(|name| name.ends_with(" engine")) {
                     check["component"] = json!("<engine>");
                 }
-                settle(check);
+                redact(check);
             }
         }
-        _ => settle(member),
+        _ => redact(member),
     }
 }
 
-/// The component that is called by the engine's name.
+/// The component with the name of the engine.
 fn renamed(members: Map<String, Value>) -> Map<String, Value> {
     let rename =
         |name: String| if name.ends_with(" engine") { "<engine>".to_owned() } else { name };
-    let mut named: Vec<_> = members.into_iter().map(|(name, it)| (rename(name), it)).collect();
+    let mut named: Vec<_> =
+        members.into_iter().map(|(name, member)| (rename(name), member)).collect();
     if named.iter().any(|(name, _)| name == "<engine>") {
-        named.sort_by(|one, other| one.0.cmp(&other.0)); // by its own name it stood elsewhere
+        named.sort_by(|one, other| one.0.cmp(&other.0)); // by its own name it was elsewhere
     }
     named.into_iter().collect()
 }

@@ -2,7 +2,7 @@
 
 use reqwest::Client as Reqwest;
 
-use super::{Answered, Asked, Client};
+use super::{Client, ClientRequest, ClientResponse};
 
 pub(crate) struct HttpClient {
     url: String,
@@ -17,14 +17,14 @@ impl HttpClient {
 }
 
 impl Client for HttpClient {
-    async fn ask(&self, asked: Asked) -> Answered {
-        let url = format!("{}{}", self.url, asked.target);
-        let mut request = self.client.request(asked.method, url).body(asked.body);
-        for (name, value) in asked.headers {
+    async fn send(&self, request: ClientRequest) -> ClientResponse {
+        let ClientRequest { method, target, headers, body } = request;
+        let mut request = self.client.request(method, format!("{}{target}", self.url)).body(body);
+        for (name, value) in headers {
             request = request.header(name, value);
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        Answered { status, headers, body: response.bytes().await.unwrap().to_vec() }
+        ClientResponse { status, headers, body: response.bytes().await.unwrap().to_vec() }
     }
 }

@@ -1,0 +1,211 @@
+//! Responses and events outside the contract: not sent, but logged and counted.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::HeaderValue;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use serde_json::json;
+use shared::http::{Body, Response, full};
+
+use crate::in_process::{ask, bytes, fixed, get, health, json_response, response, send};
+
+/// Makes the response that a test has chosen.
+type MakeResponse = fn() -> Response;
+
+/// A body whose length is unknown.
+fn streamed(pieces: Vec<Bytes>) -> Body {
+    let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
+    Body::new(StreamBody::new(stream::iter(frames)))
+}
+
+/// What was logged while the future ran.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+        (log, tracing::subscriber::set_default(lines.finish()))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_response_outside_the_contract_is_not_sent() {
+    let chatty = || {
+        let mut response = health("alive");
+        response.headers_mut().insert("x-powered-by", HeaderValue::from_static("hunter2"));
+        response
+    };
+    let answers: [(MakeResponse, &str); 7] = [
+        (|| health("hunter2"), "body /status: give alive"),
+        (
+            || json_response(200, &json!({ "status": "alive", "user": "hunter2" })),
+            "body /user: take",
+        ),
+        (
+            || json_response(201, &json!({ "status": "alive" })),
+            "status : getHealth has no answer 201",
+        ),
+        (|| response(200, "text/html", full("hunter2")), "header /content-type: no"),
+        (|| response(200, "application/json", full("{")), "body : not JSON"),
+        (chatty, "header /x-powered-by: this header is not announced"),
+        (
+            || response(200, "application/json", streamed(Vec::new())),
+            "body : this answer is not a stream",
+        ),
+    ];
+    for (broken, expected) in answers {
+        let (log, _listening) = Log::listen();
+        let (status, problem) = ask(&fixed(broken, true), get("/health")).await;
+        assert_eq!((status, &problem["status"]), (500, &json!(500)), "{expected}");
+        assert!(!problem.to_string().contains("hunter2"));
+        let text = log.text();
+        assert!(
+            text.contains(expected) && text.contains("getHealth"),
+            "{expected} is not in\n{text}"
+        );
+        assert!(!text.contains("hunter2"), "{text}");
+        // Without strict mode it is sent, and logged all the same.
+        let (status, _) = ask(&fixed(broken, false), get("/health")).await;
+        assert_ne!(status, 500, "{expected}");
+        assert_eq!(log.text().matches(expected).count(), 2);
+    }
+}
+
+#[tokio::test]
+async fn what_is_outside_the_contract_is_counted() {
+    let text = || response(200, "application/openmetrics-text", full("# EOF\n"));
+    let api = fixed(text, true);
+    ask(&api, get("/health")).await;
+    ask(&api, get("/queue?x=1")).await;
+    ask(&api, get("/nowhere")).await;
+    let metrics = bytes(send(&api, get("/metrics")).await).await;
+    let metrics = String::from_utf8(metrics.to_vec()).unwrap();
+    for line in [
+        "crucible_contract_responses_broken_total{operation=\"getHealth\"} 1\n",
+        "crucible_contract_requests_refused_total{operation=\"getQueue\",status=\"400\"} 1\n",
+        "crucible_contract_requests_refused_total{operation=\"none\",status=\"404\"} 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+}
+
+fn event(data: &str, id: &str) -> Bytes {
+    let kind = "platform.shutdown";
+    let envelope = format!(
+        "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"s\",\"type\":\"{kind}\",\
+         \"time\":\"2026-11-22T10:00:00Z\",\"datacontenttype\":\"application/json\",\"data\":{data}}}"
+    );
+    format!("event: {kind}\nid: {id}\ndata: {envelope}\n\n").into()
+}
+
+fn stream_of(pieces: Vec<Bytes>) -> Response {
+    let mut response = response(200, "text/event-stream", streamed(pieces));
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+#[tokio::test]
+async fn a_stream_is_checked_event_by_event() {
+    let good = || {
+        let mut pieces = vec![Bytes::from(": still here\n\n")];
+        // One event in two pieces, two events in one.
+        let both = [event("{}", "1"), event("{}", "2")].concat();
+        pieces.extend([both[..50].to_vec().into(), both[50..].to_vec().into()]);
+        stream_of(pieces)
+    };
+    let api = fixed(good, true);
+    let sent = bytes(send(&api, get("/events")).await).await;
+    assert_eq!(sent, [&b": still here\n\n"[..], &event("{}", "1"), &event("{}", "2")].concat());
+}
+
+#[tokio::test]
+async fn an_event_outside_the_contract_ends_a_strict_stream() {
+    let broken = || {
+        let events = [("{}", "1"), ("{\"who\":\"hunter2\"}", "2"), ("{}", "3")];
+        stream_of(events.map(|(data, id)| event(data, id)).to_vec())
+    };
+    let (log, _listening) = Log::listen();
+    let api = fixed(broken, true);
+    let sent = bytes(send(&api, get("/events")).await).await;
+    assert_eq!(sent, event("{}", "1"));
+    assert!(log.text().contains("body /data/data: at most 0 members"), "{}", log.text());
+    assert!(!log.text().contains("hunter2"));
+    let sent = bytes(send(&fixed(broken, false), get("/events")).await).await;
+    assert!(sent.ends_with(&event("{}", "3")));
+}
+
+#[tokio::test]
+async fn what_is_no_event_is_a_violation_as_well() {
+    let pieces: [MakeResponse; 3] = [
+        || stream_of(vec!["event: x\nid: 1\ndata: {\n\n".into()]),
+        || stream_of(vec!["data: {}\n\n".into()]),
+        || {
+            let other = String::from_utf8(event("{}", "1").to_vec()).unwrap();
+            stream_of(vec![other.replacen("event: platform.shutdown", "event: x", 1).into()])
+        },
+    ];
+    for broken in pieces {
+        let (log, _listening) = Log::listen();
+        let sent = bytes(send(&fixed(broken, true), get("/events")).await).await;
+        assert!(sent.is_empty() && log.text().contains("an event breaks"), "{}", log.text());
+    }
+}
+
+/// Binary content passes in both directions as a stream, and is not checked.
+#[tokio::test]
+async fn bytes_pass_unchecked_and_piece_by_piece() {
+    use http::Method;
+    use shared::http::{BodyPolicy, MatchedRequest, Router, take_body_stream};
+    use stage_08_openapi::{Contract, OpenApiValidatedApi};
+
+    const CONTRACT: &str = "
+openapi: 3.1.0
+paths:
+  /files:
+    put:
+      operationId: putFiles
+      requestBody: {required: true, x-max-body-bytes: 10, content: {application/x-tar: {}}}
+      responses: {'200': {description: x, content: {application/octet-stream: {}}}}
+";
+    let echo = |request: MatchedRequest| async move {
+        let body = take_body_stream(&request.request).unwrap();
+        Ok(response(200, "application/octet-stream", body))
+    };
+    let router = Router::new().route(Method::PUT, "/files", echo).body_policy(
+        &Method::PUT,
+        "/files",
+        BodyPolicy::Streamed { max_bytes: 1 << 20 },
+    );
+    let contract = Arc::new(Contract::parse(CONTRACT.to_owned()).unwrap());
+    let api =
+        crate::in_process::endpoint(Arc::new(OpenApiValidatedApi::new(router, contract, true)));
+    let put = |body: &'static [u8]| {
+        let request = crate::in_process::request(Method::PUT, "/files");
+        (request.header("content-type", "application/x-tar"), body)
+    };
+    assert_eq!(bytes(send(&api, put(b"\xff\x00")).await).await, &b"\xff\x00"[..]);
+    // The limit of the contract is below that of the route.
+    let response = send(&api, put(b"12345678901")).await;
+    assert!(response.into_body().collect().await.is_err());
+}
