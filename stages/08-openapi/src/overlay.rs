@@ -19,7 +19,8 @@ use crate::error::OverlayError;
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "what an overlay says about itself is for people")]
 struct Overlay {
-    overlay: String,
+    #[serde(rename = "overlay")]
+    version: String,
     info: Option<Value>,
     extends: Option<String>,
     actions: Vec<Action>,
@@ -42,10 +43,10 @@ struct Action {
 pub(crate) fn apply(document: &mut Value, text: &str) -> Result<(), OverlayError> {
     let parsed: Value =
         serde_saphyr::from_str(text).map_err(|error| OverlayError::Yaml(Box::new(error)))?;
-    let Overlay { overlay, actions, .. } =
+    let Overlay { version, actions, .. } =
         serde_json::from_value(parsed).map_err(OverlayError::Form)?;
-    if !overlay.starts_with("1.0.") {
-        return Err(OverlayError::Version(overlay));
+    if !version.starts_with("1.0.") {
+        return Err(OverlayError::Version(version));
     }
     for Action { target, update, remove, .. } in actions {
         let names = names(&target).ok_or_else(|| OverlayError::Target(target.clone()))?;
