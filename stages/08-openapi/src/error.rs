@@ -79,7 +79,7 @@ pub enum OverlayError {
     /// An action both updates and removes, or does neither.
     #[error("the action on {0} needs either `update` or `remove`")]
     Action(String),
-    /// The target is a JSONPath with more in it than names.
+    /// The target is a `JSONPath` with more in it than names.
     #[error("the target {0} is not a path of names, such as $.paths['/eval'].get")]
     Target(String),
     /// The target selects nothing.

@@ -11,15 +11,17 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use shared::pointer;
+use shared::pointer::escape;
 
 use crate::error::OverlayError;
+use crate::violation::push_name;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "what an overlay says about itself is for people")]
 struct Overlay {
-    overlay: String,
+    #[serde(rename = "overlay")]
+    version: String,
     info: Option<Value>,
     extends: Option<String>,
     actions: Vec<Action>,
@@ -42,10 +44,10 @@ struct Action {
 pub(crate) fn apply(document: &mut Value, text: &str) -> Result<(), OverlayError> {
     let parsed: Value =
         serde_saphyr::from_str(text).map_err(|error| OverlayError::Yaml(Box::new(error)))?;
-    let Overlay { overlay, actions, .. } =
+    let Overlay { version, actions, .. } =
         serde_json::from_value(parsed).map_err(OverlayError::Form)?;
-    if !overlay.starts_with("1.0.") {
-        return Err(OverlayError::Version(overlay));
+    if !version.starts_with("1.0.") {
+        return Err(OverlayError::Version(version));
     }
     for Action { target, update, remove, .. } in actions {
         let names = names(&target).ok_or_else(|| OverlayError::Target(target.clone()))?;
@@ -80,7 +82,7 @@ fn merge(existing: &mut Value, update: Value, pointer: &str) -> Result<(), Overl
         (existing, update) if *existing == update => Ok(()),
         (Value::Object(members), Value::Object(new)) if !members.contains_key("$ref") => {
             for (name, value) in new {
-                let at = format!("{pointer}/{}", pointer::escape(&name));
+                let at = format!("{pointer}/{}", escape(&name));
                 match members.get_mut(&name) {
                     Some(member) => merge(member, value, &at)?,
                     None => drop(members.insert(name, value)),
@@ -108,10 +110,14 @@ fn remove_at(document: &mut Value, names: &[String]) -> Option<()> {
 }
 
 fn pointer_to(names: &[String]) -> String {
-    names.iter().map(|name| format!("/{}", pointer::escape(name))).collect()
+    let mut pointer = String::new();
+    for name in names {
+        push_name(&mut pointer, name);
+    }
+    pointer
 }
 
-/// The names in a JSONPath that has nothing else: `$.paths['/eval'].get`.
+/// The names in a `JSONPath` that has nothing else: `$.paths['/eval'].get`.
 fn names(target: &str) -> Option<Vec<String>> {
     let mut rest = target.strip_prefix('$')?;
     let mut names = Vec::new();

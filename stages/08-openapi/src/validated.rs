@@ -102,9 +102,9 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
         let shared = Arc::clone(operation);
         let check = move || shared.check_body(&media, &body);
         let checked = run_check(request.body().len(), check).await?;
-        match checked.map_err(|rejection| self.reject(&operation.id, rejection.into()))? {
-            Some(value) => drop(request.extensions_mut().insert(ParsedJson(Arc::new(value)))),
-            None => {}
+        let value = checked.map_err(|rejection| self.reject(&operation.id, rejection.into()))?;
+        if let Some(value) = value {
+            request.extensions_mut().insert(ParsedJson(Arc::new(value)));
         }
         Ok(request)
     }
