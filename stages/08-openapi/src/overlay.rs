@@ -11,9 +11,10 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use shared::pointer;
+use shared::pointer::escape;
 
 use crate::error::OverlayError;
+use crate::violation::push_name;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,7 +82,7 @@ fn merge(existing: &mut Value, update: Value, pointer: &str) -> Result<(), Overl
         (existing, update) if *existing == update => Ok(()),
         (Value::Object(members), Value::Object(new)) if !members.contains_key("$ref") => {
             for (name, value) in new {
-                let at = format!("{pointer}/{}", pointer::escape(&name));
+                let at = format!("{pointer}/{}", escape(&name));
                 match members.get_mut(&name) {
                     Some(member) => merge(member, value, &at)?,
                     None => drop(members.insert(name, value)),
@@ -109,7 +110,11 @@ fn remove_at(document: &mut Value, names: &[String]) -> Option<()> {
 }
 
 fn pointer_to(names: &[String]) -> String {
-    names.iter().fold(String::new(), |pointer, name| pointer + "/" + &pointer::escape(name))
+    let mut pointer = String::new();
+    for name in names {
+        push_name(&mut pointer, name);
+    }
+    pointer
 }
 
 /// The names in a `JSONPath` that has nothing else: `$.paths['/eval'].get`.

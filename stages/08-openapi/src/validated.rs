@@ -102,8 +102,8 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
         let shared = Arc::clone(operation);
         let check = move || shared.check_body(&media, &body);
         let checked = run_check(request.body().len(), check).await?;
-        let checked = checked.map_err(|rejection| self.reject(&operation.id, rejection.into()))?;
-        if let Some(value) = checked {
+        let value = checked.map_err(|rejection| self.reject(&operation.id, rejection.into()))?;
+        if let Some(value) = value {
             request.extensions_mut().insert(ParsedJson(Arc::new(value)));
         }
         Ok(request)
