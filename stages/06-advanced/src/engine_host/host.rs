@@ -5,32 +5,36 @@
 //! closed.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shared::{Bounds, Engine, Job, Profile};
+use futures_util::FutureExt as _;
+use shared::component::CheckResult;
+use shared::{Bounds, Engine, Job, Profile, Verdict};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
-use tokio::net::unix::OwnedWriteHalf;
-use tokio::sync::mpsc;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::protocol::{
-    self, FrameError, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Reply, Request, VERSION,
+    self, FrameError, MAX_CHECKS, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Reply, Request, VERSION,
 };
 use super::run;
 
-/// Runs beyond the number of workers: a run that was cancelled may still be ending when its worker
-/// has the next one.
+/// Runs beyond the number of workers, for the self tests, and for runs that are still ending when
+/// their worker has the next one.
 pub const MAX_EXTRA_RUNS: usize = 4;
-/// Checks at one moment. The API process runs one after the other; one that is too late may still run.
-const MAX_CHECKS: usize = 4;
 /// How long a check may take.
 const CHECK_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the runs have to end after they were cancelled.
 const CANCEL_GRACE: Duration = Duration::from_secs(30);
+/// How long the last replies may wait for the API process.
+const LAST_REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Replies that wait for the socket: two megabytes at most.
 const REPLY_CAPACITY: usize = 16;
 
@@ -47,24 +51,34 @@ pub enum HostError {
 
 impl shared::Hint for HostError {}
 
+/// How a connection ended in order.
+enum End {
+    /// The API process has closed it.
+    Closed,
+    /// The API process has exited.
+    Gone,
+}
+
 /// Runs the programs of one API process on an engine.
 pub struct EngineHost {
     engine: Arc<dyn Engine>,
     bounds: Bounds,
     profile: Profile,
     max_runs: usize,
+    connected: CancellationToken,
 }
 
 impl EngineHost {
     /// A host for programs within `bounds`, as many at one moment as there are workers, and
     /// [`MAX_EXTRA_RUNS`].
-    pub fn new(
-        engine: Arc<dyn Engine>,
-        bounds: Bounds,
-        profile: Profile,
-        workers: usize,
-    ) -> Self {
-        Self { engine, bounds, profile, max_runs: workers + MAX_EXTRA_RUNS }
+    pub fn new(engine: Arc<dyn Engine>, bounds: Bounds, profile: Profile, workers: usize) -> Self {
+        let connected = CancellationToken::new();
+        Self { engine, bounds, profile, max_runs: workers + MAX_EXTRA_RUNS, connected }
+    }
+
+    /// Cancelled when the API process has sent its first frame.
+    pub fn connected(&self) -> &CancellationToken {
+        &self.connected
     }
 
     // ANCHOR: serve
@@ -78,41 +92,72 @@ impl EngineHost {
         let (mut reader, writer) = socket.into_split();
         let (replies, queue) = mpsc::channel(REPLY_CAPACITY);
         let writing = tokio::spawn(write(writer, queue));
-        // The channel is empty, so that this waits for nothing.
-        replies.send(self.ready()).await.ok();
-        let mut connection = Connection::new(self, replies.clone());
-        let result = loop {
-            match protocol::read(&mut reader, MAX_REQUEST_BYTES).await {
-                Ok(None | Some(Request::Close {})) => break Ok(()),
-                // A process that was killed may have left half a frame, or unread replies.
-                Err(FrameError::Socket(_)) => break Ok(()),
-                Err(error) => break Err(error.into()),
-                Ok(Some(request)) => {
-                    if let Err(violation) = connection.handle(request) {
-                        break Err(HostError::Violation(violation));
-                    }
-                }
-            }
-        };
-        connection.end().await;
-        self.engine.close().await;
-        if result.is_ok() {
-            replies.send(Reply::Closed {}).await.ok(); // the API process may have exited
-        } else {
+        let connection = Connection::new(self, replies.clone());
+        let result = self.receive(&mut reader, &connection).await;
+        if !matches!(result, Ok(End::Closed)) {
+            // Ends the sending of replies too, for which runs may wait.
             writing.abort();
         }
-        drop(replies);
-        drop(connection);
-        writing.await.ok(); // it was aborted, or has written everything
-        result
+        connection.end().await;
+        self.engine.close().await;
+        let last = async {
+            replies.send(Reply::Closed {}).await.ok(); // the API process may have exited
+            drop((replies, connection));
+            writing.await.ok(); // it was aborted, or has written everything
+        };
+        tokio::time::timeout(LAST_REPLY_TIMEOUT, last).await.ok(); // it may have stopped reading
+        result.map(drop)
     }
     // ANCHOR_END: serve
+
+    async fn receive(
+        &self,
+        reader: &mut OwnedReadHalf,
+        connection: &Connection<'_>,
+    ) -> Result<End, HostError> {
+        let mut is_first = true;
+        loop {
+            let request = match protocol::read(reader, MAX_REQUEST_BYTES).await {
+                Ok(Some(request)) => request,
+                // A process that was killed may leave half a frame, or replies that it has not read.
+                Ok(None) | Err(FrameError::Socket(_)) => return Ok(End::Exited),
+                Err(error) => return Err(error.into()),
+            };
+            let handled = match request {
+                Request::Hello { version: VERSION } if is_first => {
+                    self.connected.cancel();
+                    // The channel is empty, so that this waits for nothing.
+                    connection.replies.send(self.ready()).await.ok();
+                    Ok(())
+                }
+                Request::Hello { .. } => Err("a second greeting, or one of another version"),
+                _ if is_first => Err("a request before the first one"),
+                Request::Close {} => return Ok(End::Closed),
+                Request::Evaluate { job } => connection.evaluate(*job),
+                Request::Cancel { id } => {
+                    connection.cancel(id);
+                    Ok(())
+                }
+                Request::Check { call, index } => connection.check(call, index),
+            };
+            handled.map_err(HostError::Violation)?;
+            is_first = false;
+        }
+    }
 
     fn ready(&self) -> Reply {
         let checks = self.engine.test_suite().iter().map(|case| case.name.to_owned()).collect();
         let name = self.engine.name().to_owned();
-        Reply::Ready { version: VERSION, name, sandbox: self.engine.sandbox(), checks }
+        Reply::Ready { name, sandbox: self.engine.sandbox(), checks, max_runs: self.max_runs }
     }
+}
+
+/// How a connection ended that broke no rule.
+enum End {
+    /// The API process closed the engine.
+    Closed,
+    /// It exited before that.
+    Exited,
 }
 
 async fn write(mut socket: OwnedWriteHalf, mut replies: mpsc::Receiver<Reply>) {
@@ -125,9 +170,9 @@ async fn write(mut socket: OwnedWriteHalf, mut replies: mpsc::Receiver<Reply>) {
             }
         };
         if written.is_err() {
-            // The API process has exited, and the reading half sees that too. The replies that
-            // follow are dropped, so that no run waits for a place in the channel.
-            while replies.recv().await.is_some() {}
+            // The API process has exited, and the reading half sees that too. Without the channel's
+            // end here, no run waits for a place in it.
+            return;
         }
     }
 }
@@ -139,7 +184,8 @@ struct Connection<'a> {
     /// The runs that have not ended, by their ids. An entry is removed before the run's last frame
     /// is sent, so that the API process may then use the id, and the place, again.
     runs: Arc<Mutex<HashMap<Uuid, CancellationToken>>>,
-    checks: TaskTracker,
+    /// A permit for each check, returned before its reply is sent.
+    check_permits: Arc<Semaphore>,
     tasks: TaskTracker,
     /// Ends all of it.
     stop: CancellationToken,
@@ -147,21 +193,19 @@ struct Connection<'a> {
 
 impl<'a> Connection<'a> {
     fn new(host: &'a EngineHost, replies: mpsc::Sender<Reply>) -> Self {
-        let (runs, stop) = (Arc::default(), CancellationToken::new());
-        Self { host, replies, runs, checks: TaskTracker::new(), tasks: TaskTracker::new(), stop }
+        Self {
+            host,
+            replies,
+            runs: Arc::default(),
+            check_permits: Arc::new(Semaphore::new(MAX_CHECKS)),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
     }
 
-    fn handle(&mut self, request: Request) -> Result<(), &'static str> {
-        match request {
-            Request::Evaluate { job } => self.evaluate(*job),
-            Request::Cancel { id } => {
-                if let Some(cancel) = lock(&self.runs).get(&id) {
-                    cancel.cancel();
-                }
-                Ok(())
-            }
-            Request::Check { call, index } => self.check(call, index),
-            Request::Close {} => Ok(()),
+    fn cancel(&self, id: Uuid) {
+        if let Some(cancel) = lock(&self.runs).get(&id) {
+            cancel.cancel();
         }
     }
 
@@ -179,7 +223,11 @@ impl<'a> Connection<'a> {
         let (engine, replies) = (Arc::clone(&self.host.engine), self.replies.clone());
         let runs = Arc::clone(&self.runs);
         self.tasks.spawn(async move {
-            let ended = run::run(engine.as_ref(), &job, &replies, cancel).await;
+            let run = run::run(engine.as_ref(), &job, &replies, cancel);
+            let ended = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
+                let verdict = Verdict::worker_lost("engine_host", "the engine broke off");
+                Reply::Ended { id, verdict: Box::new(verdict), excess_bytes: [0, 0] }
+            });
             // With a place in the channel first: while the API process does not read, runs that have
             // ended count, so that their number stays bounded.
             if let Ok(place) = replies.reserve().await {
@@ -191,18 +239,19 @@ impl<'a> Connection<'a> {
     }
 
     fn check(&self, call: u64, index: Option<usize>) -> Result<(), &'static str> {
-        if self.checks.len() >= MAX_CHECKS {
+        let Ok(permit) = Arc::clone(&self.check_permits).try_acquire_owned() else {
             return Err("more checks than there may be at one moment");
-        }
+        };
         let (engine, replies) = (Arc::clone(&self.host.engine), self.replies.clone());
         let stop = self.stop.clone();
-        self.checks.spawn(async move {
-            let result = tokio::select! {
-                result = check(engine.as_ref(), index) => result,
-                () = tokio::time::sleep(CHECK_TIMEOUT) => Err("the check hangs".to_owned()),
-                () = stop.cancelled() => return,
-            };
-            replies.send(Reply::Checked { call, result }).await.ok(); // or the connection has ended
+        self.tasks.spawn(async move {
+            let checked = tokio::time::timeout(CHECK_TIMEOUT, check(engine.as_ref(), index));
+            let Some(checked) = stop.run_until_cancelled(checked).await else { return };
+            let result = checked.unwrap_or_else(|_| Err("the check hangs".to_owned()));
+            if let Ok(place) = replies.reserve().await {
+                drop(permit);
+                place.send(Reply::Checked { call, result });
+            }
         });
         Ok(())
     }
@@ -211,15 +260,13 @@ impl<'a> Connection<'a> {
     async fn end(&self) {
         self.stop.cancel();
         self.tasks.close();
-        self.checks.close();
-        let ended = async { tokio::join!(self.tasks.wait(), self.checks.wait()) };
-        if tokio::time::timeout(CANCEL_GRACE, ended).await.is_err() {
+        if tokio::time::timeout(CANCEL_GRACE, self.tasks.wait()).await.is_err() {
             tracing::error!("a run does not end; the engine is closed without waiting for it");
         }
     }
 }
 
-async fn check(engine: &dyn Engine, index: Option<usize>) -> shared::CheckResult {
+async fn check(engine: &dyn Engine, index: Option<usize>) -> CheckResult {
     match index {
         None => engine.self_test().await,
         Some(index) => match engine.test_suite().into_iter().nth(index) {

@@ -1,8 +1,8 @@
 //! The frames between the API process and the engine host: a length of four bytes, and JSON.
 //!
-//! The host speaks first: [`Reply::Ready`]. After that the API process sends requests, and each
-//! [`Request::Evaluate`] and each check is answered in its own time, by its id. Each direction has one
-//! enum, so that a frame of the other direction is no frame.
+//! The first request is [`Request::Hello`], which is answered by [`Reply::Ready`]. After that, each
+//! [`Request::Evaluate`] and each [`Request::Check`] is answered in its own time, by its id. Each
+//! direction has one enum, so that a frame of the other direction is no frame.
 
 use std::io;
 
@@ -20,11 +20,18 @@ pub(super) const MAX_REQUEST_BYTES: u32 = 16 << 20;
 pub(super) const MAX_REPLY_BYTES: u32 = 1 << 20;
 /// The most output in one frame, so that the runs take turns.
 pub(super) const MAX_CHUNK_BYTES: usize = 64 << 10;
+/// Checks at one moment.
+pub(super) const MAX_CHECKS: usize = 4;
 
 /// From the API process.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) enum Request {
+    /// The API process is ready: it handles signals from now on.
+    Hello {
+        /// [`VERSION`].
+        version: u16,
+    },
     /// Runs a program. Answered by any number of outputs, and one [`Reply::Ended`].
     Evaluate {
         /// The program, its id and its limits.
@@ -50,16 +57,16 @@ pub(super) enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) enum Reply {
-    /// The engine has started.
+    /// What the API process has to know about the engine.
     Ready {
-        /// [`VERSION`].
-        version: u16,
         /// The name of the engine, as a component.
         name: String,
         /// What isolates its programs.
         sandbox: SandboxInfo,
         /// The names of the checks of its suite.
         checks: Vec<String>,
+        /// Runs at one moment. One more ends the connection.
+        max_runs: usize,
     },
     /// A run has written output; at most [`MAX_CHUNK_BYTES`].
     Output {
@@ -76,7 +83,7 @@ pub(super) enum Reply {
         /// Of the run.
         id: Uuid,
         /// How.
-        verdict: Verdict,
+        verdict: Box<Verdict>,
         /// Bytes of standard output and standard error above the limit, which were counted, not sent.
         excess_bytes: [u64; 2],
     },

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use shared::{Bounds, Engine, Job, OutputBuffer, Profile, Stream, Submission};
+use stage_02_queue::submission_from_value;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +30,9 @@ impl PendingOutput {
     fn push(&self, stream: Stream, bytes: &[u8]) {
         let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
         match chunks.back_mut() {
-            Some((last, chunk)) if *last == stream && chunk.len() + bytes.len() <= MAX_CHUNK_BYTES => {
+            Some((last, chunk))
+                if *last == stream && chunk.len() + bytes.len() <= MAX_CHUNK_BYTES =>
+            {
                 chunk.extend_from_slice(bytes);
             }
             _ => {
@@ -133,7 +136,7 @@ pub(super) fn check(job: Job, bounds: &Bounds, profile: &Profile) -> Result<Job,
         "memory_bytes": limits.memory_bytes,
         "labels": labels,
     });
-    let parsed = Submission::from_value(body, bounds, profile)
+    let parsed = submission_from_value(body, bounds, profile)
         .map_err(|_| "a submission that a client could not have sent")?;
     Ok(Job { id, attempt, submission: Submission { limits, ..parsed } })
 }
