@@ -7,8 +7,7 @@
 //! 2. [`StorageService`] and [`InMemoryStorage`]: what has ended, stored within bounds;
 //! 3. `config`: flags, a TOML file, and [`EngineKind`], which the operator selects, with no fallback;
 //! 4. `engine_host`: what drives the sandboxes and what speaks HTTP are two processes;
-//! 5. [`RunscEngine`]: gVisor's sandboxes without Docker, started before they are needed;
-//! 5. [`EngineHost`] and [`RemoteEngine`]: the engine in one process, the HTTP server in another.
+//! 5. [`RunscEngine`]: gVisor's sandboxes without Docker, started before they are needed.
 //!
 //! What this stage does not protect: what is stored is lost at the end of the process, and every client
 //! that reaches the server may submit.
@@ -22,18 +21,12 @@ mod config;
 mod engine_host;
 
 mod gvisor;
-
-mod engine_host;
 #[cfg_attr(not(test), expect(dead_code, reason = "the supervisor's half of both directions"))]
 #[path = "../protocol/mod.rs"]
 mod protocol;
 
 pub use config::{
     ConfigError, EngineArgs, EngineKind, EngineKindError, PlatformArgs, configure, table,
-};
-pub use engine_host::{
-    ApiUser, EngineHost, EngineHostArgs, FrameError, HostError, LaunchError, MAX_EXTRA_RUNS,
-    PrivilegeError, RemoteEngine, RemoteEngineError,
 };
 pub use engine_host::{
     ApiUser, EngineHost, EngineHostArgs, FrameError, HostError, LaunchError, MAX_EXTRA_RUNS,

@@ -155,7 +155,7 @@ impl Components {
     ///
     /// When the engine does not start.
     pub async fn build(settings: &Settings, args: &PlatformArgs) -> Result<Self, BuildError> {
-        let engine = match args.host.remote_engine().await? {
+        let engine = match crate::engine_host::remote_engine().await? {
             Some(engine) => engine,
             None => args.engine.start(settings.bounds().default).await?,
         };

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::value_parser;
@@ -12,7 +11,6 @@ use stage_03_monitoring::MonitorOptions;
 
 use super::engine_kind::EngineArgs;
 use super::file;
-use crate::engine_host::EngineHostArgs;
 use crate::engine_host::{self, EngineHostArgs};
 use crate::platform::PlatformOptions;
 
@@ -28,9 +26,6 @@ pub struct PlatformArgs {
     /// The two processes.
     #[command(flatten)]
     pub engine_host: EngineHostArgs,
-    /// The two processes.
-    #[command(flatten)]
-    pub host: EngineHostArgs,
     /// Ended evaluations that are stored; one more deletes the one that ended first
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_STORAGE_ENTRIES",
           default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=10_000_000))]
@@ -69,11 +64,6 @@ impl StageArgs for PlatformArgs {
     fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
         let start = self.engine.start(settings.bounds().default);
         engine_host::before_serve(&self.engine_host, settings, start)
-    }
-
-    fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
-        let limits = settings.bounds().default;
-        self.host.before_serve(settings, self.engine.start(limits))
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,14 +49,6 @@ pub enum HostError {
 }
 
 impl shared::Hint for HostError {}
-
-/// How a connection ended in order.
-enum End {
-    /// The API process has closed it.
-    Closed,
-    /// The API process has exited.
-    Gone,
-}
 
 /// Runs the programs of one API process on an engine.
 pub struct EngineHost {
@@ -225,7 +216,7 @@ impl<'a> Connection<'a> {
         self.tasks.spawn(async move {
             let run = run::run(engine.as_ref(), &job, &replies, cancel);
             let ended = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
-                let verdict = Verdict::worker_lost("engine_host", "the engine broke off");
+                let verdict = Verdict::engine_error("the engine panicked");
                 Reply::Ended { id, verdict: Box::new(verdict), excess_bytes: [0, 0] }
             });
             // With a place in the channel first: while the API process does not read, runs that have
@@ -245,9 +236,14 @@ impl<'a> Connection<'a> {
         let (engine, replies) = (Arc::clone(&self.host.engine), self.replies.clone());
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            let checked = tokio::time::timeout(CHECK_TIMEOUT, check(engine.as_ref(), index));
+            let checked = AssertUnwindSafe(check(engine.as_ref(), index)).catch_unwind();
+            let checked = tokio::time::timeout(CHECK_TIMEOUT, checked);
             let Some(checked) = stop.run_until_cancelled(checked).await else { return };
-            let result = checked.unwrap_or_else(|_| Err("the check hangs".to_owned()));
+            let result = match checked {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => Err("the check panicked".to_owned()),
+                Err(_) => Err("the check hangs".to_owned()),
+            };
             if let Ok(place) = replies.reserve().await {
                 drop(permit);
                 place.send(Reply::Checked { call, result });

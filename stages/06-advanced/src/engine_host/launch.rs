@@ -33,8 +33,8 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct EngineHostArgs {
     /// Serve and drive the sandboxes in one process, for a debugger: an error in the HTTP code then
-    /// has the rights of what drives the sandboxes
-    #[arg(long, global = true, env = "CRUCIBLE_SINGLE_PROCESS")]
+    /// has the rights of what drives the sandboxes. Only here: no variable and no file can set it
+    #[arg(long, global = true)]
     pub single_process: bool,
     /// User of the process that speaks HTTP, by name or number, if root starts it [default: the user
     /// crucible if there is one, otherwise 64999]
@@ -84,6 +84,7 @@ pub fn before_serve(
     }
     let user = ApiUser::find(args.api_user.as_deref())?;
     if is_api_process() {
+        rustix::thread::set_name(c"crucible-api").ok(); // for ps; it would be "exe"
         user.become_user()?;
         // After that, because a change of the user resets it. A host that is gone already has closed
         // its socket, which `remote_engine` finds.

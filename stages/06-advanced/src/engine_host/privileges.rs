@@ -12,8 +12,10 @@ use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, se
 
 /// The user that is looked up when `--api-user` names none.
 const DEFAULT_USER: &str = "crucible";
-/// The user id when there is no such user. Not 65534: sandboxed programs have that one under Docker.
+/// The user id when there is no such user.
 const DEFAULT_ID: u32 = 64_999;
+/// The user of the sandboxed programs under Docker.
+const NOBODY: u32 = 65_534;
 
 /// The user of the API process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +34,7 @@ pub enum PrivilegeError {
     #[error("there is no user {0:?} for the API process")]
     UnknownUser(String),
     /// The user has the rights that the API process should not have.
-    #[error("the API process cannot be root")]
+    #[error("the API process cannot be root, and cannot be nobody, as sandboxed programs are")]
     Root,
     /// The system refused.
     #[error("the API process cannot give up its rights")]
@@ -64,7 +66,7 @@ impl ApiUser {
     ///
     /// # Errors
     ///
-    /// [`PrivilegeError`] when there is no such user, or when it is root.
+    /// [`PrivilegeError`] when there is no such user, or when it is root or `nobody`.
     pub fn find(given: Option<&str>) -> Result<Self, PrivilegeError> {
         let users = std::fs::read_to_string("/etc/passwd").map_err(PrivilegeError::Users)?;
         Self::find_in(&users, given)
@@ -88,7 +90,7 @@ impl ApiUser {
             }
         };
         // The last is the id that means "leave as it is" to setresuid.
-        let is_allowed = |id: u32| id != 0 && id != u32::MAX;
+        let is_allowed = |id: u32| ![0, NOBODY, u32::MAX].contains(&id);
         if is_allowed(user.uid) && is_allowed(user.gid) {
             Ok(user)
         } else {
@@ -162,7 +164,7 @@ mod tests {
         assert_eq!(find(Some("4000")).unwrap(), ApiUser { uid: 4000, gid: 4000 });
         let own = format!("{USERS}crucible:x:900:901::/:/bin/false\n");
         assert_eq!(ApiUser::find_in(&own, None).unwrap(), ApiUser { uid: 900, gid: 901 });
-        for root in ["root", "0", "4294967295"] {
+        for root in ["root", "0", "65534", "4294967295"] {
             assert!(matches!(find(Some(root)), Err(PrivilegeError::Root)), "{root}");
         }
         for unknown in ["nobody", "-1", ""] {

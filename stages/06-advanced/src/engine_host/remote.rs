@@ -54,7 +54,7 @@ pub struct RemoteEngine {
     /// The same for checks.
     check_permits: Arc<Semaphore>,
     /// Unbounded, because the permits bound what is in it: a request and a cancellation for each.
-    requests: mpsc::UnboundedSender<Request>,
+    requests: mpsc::UnboundedSender<Vec<u8>>,
     calls: Arc<Calls>,
 }
 
@@ -154,6 +154,11 @@ impl RemoteEngine {
 
     // ANCHOR: evaluate
     async fn run(&self, job: &Job, output: &OutputBuffer, cancel: CancellationToken) -> Verdict {
+        let request = Request::Evaluate { job: Box::new(job.clone()) };
+        let request = match protocol::encode(&request, MAX_REQUEST_BYTES) {
+            Ok(request) => request,
+            Err(error) => return Verdict::engine_error(error),
+        };
         let permit = Arc::clone(&self.run_permits).acquire_owned();
         let Some(Ok(permit)) = cancel.run_until_cancelled(permit).await else {
             return Verdict::new(Outcome::Cancelled, Evidence::new("cancelled"));
@@ -168,7 +173,7 @@ impl RemoteEngine {
             }
             state.runs.insert(job.id, (sender, permit));
         }
-        self.send(Request::Evaluate { job: Box::new(job.clone()) });
+        self.requests.send(request).ok(); // or the connection has ended, as for `send`
         // Also when this future is dropped.
         let cancel_run = CancelOnDrop { engine: self, id: job.id };
         let mut is_cancelled = false;
@@ -178,7 +183,7 @@ impl RemoteEngine {
             tokio::select! {
                 () = cancel.cancelled(), if !is_cancelled => {
                     is_cancelled = true;
-                    self.send(Request::Cancel { id: job.id });
+                    self.send(&Request::Cancel { id: job.id });
                 }
                 reply = replies.recv() => match reply {
                     // The host has applied the limit already, so that a full buffer is no news.
@@ -211,12 +216,15 @@ impl RemoteEngine {
             state.checks.insert(call, (sender, permit));
             call
         };
-        self.send(Request::Check { call, index });
+        self.send(&Request::Check { call, index });
         result.await.unwrap_or_else(|_| gone())
     }
 
-    fn send(&self, request: Request) {
-        self.requests.send(request).ok(); // the connection has ended: the reader wakes the call
+    /// For all requests but jobs, which alone can be too long.
+    fn send(&self, request: &Request) {
+        if let Ok(frame) = protocol::encode(request, MAX_REQUEST_BYTES) {
+            self.requests.send(frame).ok(); // the connection has ended: the reader wakes the call
+        }
     }
 }
 
@@ -228,7 +236,7 @@ struct CancelOnDrop<'a> {
 
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
-        self.engine.send(Request::Cancel { id: self.id });
+        self.engine.send(&Request::Cancel { id: self.id });
     }
 }
 
@@ -248,13 +256,9 @@ fn count_excess(output: &OutputBuffer, excess_bytes: [u64; 2]) {
     }
 }
 
-async fn write(mut socket: OwnedWriteHalf, mut requests: mpsc::UnboundedReceiver<Request>) {
-    while let Some(request) = requests.recv().await {
-        let written = match protocol::encode(&request, MAX_REQUEST_BYTES) {
-            Ok(bytes) => socket.write_all(&bytes).await.map_err(FrameError::from),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = written {
+async fn write(mut socket: OwnedWriteHalf, mut requests: mpsc::UnboundedReceiver<Vec<u8>>) {
+    while let Some(frame) = requests.recv().await {
+        if let Err(error) = socket.write_all(&frame).await {
             tracing::error!(%error, "the connection to the engine host has ended");
             return; // the reader sees the end of the connection too
         }
@@ -310,7 +314,7 @@ impl Engine for RemoteEngine {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            self.send(Request::Close {});
+            self.send(&Request::Close {});
             if tokio::time::timeout(CLOSE_TIMEOUT, self.calls.lost.cancelled()).await.is_err() {
                 tracing::error!("the engine host does not close the engine");
             }

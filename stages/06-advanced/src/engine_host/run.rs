@@ -78,7 +78,7 @@ pub(super) async fn run(
         total.saturating_sub(job.submission.limits.output_bytes)
     };
     let excess_bytes = [excess(Stream::Stdout), excess(Stream::Stderr)];
-    Reply::Ended { id: job.id, verdict, excess_bytes }
+    Reply::Ended { id: job.id, verdict: Box::new(verdict), excess_bytes }
 }
 
 async fn send_output(job: &Job, pending: &PendingOutput, replies: &mpsc::Sender<Reply>) {
