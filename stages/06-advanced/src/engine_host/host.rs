@@ -17,7 +17,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use uuid::Uuid;
 
 use super::protocol::{
@@ -82,8 +82,10 @@ impl EngineHost {
     pub async fn serve(&self, socket: UnixStream) -> Result<(), HostError> {
         let (mut reader, writer) = socket.into_split();
         let (replies, queue) = mpsc::channel(REPLY_CAPACITY);
-        let writing = tokio::spawn(write(writer, queue));
+        let writing = AbortOnDropHandle::new(tokio::spawn(write(writer, queue)));
         let connection = Connection::new(self, replies.clone());
+        // Also when this future is dropped.
+        let _stop = connection.stop.clone().drop_guard();
         let result = self.receive(&mut reader, &connection).await;
         if !matches!(result, Ok(End::Closed)) {
             // Ends the sending of replies too, for which runs may wait.

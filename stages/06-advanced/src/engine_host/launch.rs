@@ -194,22 +194,18 @@ async fn end(served: Result<(), HostError>, api_process: &mut Child) -> Result<E
         api_process.kill().await.map_err(LaunchError::Wait)?;
         return Err(error.into());
     }
-    match tokio::time::timeout(EXIT_TIMEOUT, api_process.wait()).await {
-        Ok(status) => Ok(exit_of(status.map_err(LaunchError::Wait)?)),
-        Err(_) => {
-            eprint_line("error: the API process did not exit, and was killed");
-            api_process.kill().await.map_err(LaunchError::Wait)?;
-            Ok(Exit::FAILURE)
-        }
+    if let Ok(status) = tokio::time::timeout(EXIT_TIMEOUT, api_process.wait()).await {
+        return Ok(exit_of(status.map_err(LaunchError::Wait)?));
     }
+    eprint_line("error: the API process did not exit, and was killed");
+    api_process.kill().await.map_err(LaunchError::Wait)?;
+    Ok(Exit::FAILURE)
 }
 
 fn exit_of(status: ExitStatus) -> Exit {
-    match status.code().map(u8::try_from) {
-        Some(Ok(code)) => Exit(code),
-        _ => {
-            eprint_line(&format!("error: the API process was ended: {status}"));
-            Exit::FAILURE
-        }
+    if let Some(Ok(code)) = status.code().map(u8::try_from) {
+        return Exit(code);
     }
+    eprint_line(&format!("error: the API process was ended: {status}"));
+    Exit::FAILURE
 }

@@ -58,8 +58,8 @@ pub(super) async fn run(
     cancel: CancellationToken,
 ) -> Reply {
     let pending = Arc::new(PendingOutput::default());
-    let listened = Arc::clone(&pending);
-    let listener = Box::new(move |stream, _, bytes: &[u8]| listened.push(stream, bytes));
+    let unsent = Arc::clone(&pending);
+    let listener = Box::new(move |stream, _, bytes: &[u8]| unsent.push(stream, bytes));
     let buffer = OutputBuffer::new(job.submission.limits.output_bytes, listener);
     let running = engine.evaluate(job, &buffer, cancel);
     tokio::pin!(running);
@@ -118,7 +118,7 @@ pub(super) fn check(job: Job, bounds: &Bounds, profile: &Profile) -> Result<Job,
         (limits.open_files, default.open_files),
     ];
     let is_within = numbers.iter().all(|(given, most)| (1..=*most).contains(given));
-    if !is_within || !(limits.cpu_seconds > 0.0 && limits.cpu_seconds <= default.cpu_seconds) {
+    if !(is_within && limits.cpu_seconds > 0.0 && limits.cpu_seconds <= default.cpu_seconds) {
         return Err("a submission with a limit above the operator's");
     }
     let count = files.len();
