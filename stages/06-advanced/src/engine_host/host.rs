@@ -34,8 +34,8 @@ const CHECK_TIMEOUT: Duration = Duration::from_mins(1);
 const CANCEL_GRACE: Duration = Duration::from_secs(30);
 /// How long the last replies may wait for the API process.
 const LAST_REPLY_TIMEOUT: Duration = Duration::from_secs(1);
-/// Replies that wait for the socket: two megabytes at most.
-const REPLY_CAPACITY: usize = 16;
+/// Replies that wait for the socket: few, so that the runs take turns.
+const REPLY_CAPACITY: usize = 4;
 
 /// Why a connection was ended.
 #[derive(Debug, thiserror::Error)]

@@ -160,12 +160,11 @@ async fn a_killed_engine_host_is_the_end_of_its_api_process() {
     let client = server.client();
     let id = client.submit_code(ENDLESS).await;
     client.wait_for_status(&id, "running").await;
-    let mut events = client.events(&id).await;
+    let events = client.events(&id).await;
     server.kill();
     let rest = events.rest().await;
     let last = rest.last().expect("an end");
     assert_eq!(last.data()["outcome"], "worker_lost", "{rest:?}");
-    drop(events);
     eventually("the API process exits", TIMEOUT, || has_exited(api)).await;
 }
 
