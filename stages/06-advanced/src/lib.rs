@@ -6,7 +6,8 @@
 //!    everything above uses it alone; [`Health`] runs their self tests;
 //! 2. [`StorageService`] and [`InMemoryStorage`]: what has ended, stored within bounds;
 //! 3. `config`: flags, a TOML file, and [`EngineKind`], which the operator selects, with no fallback;
-//! 4. [`RunscEngine`]: gVisor's sandboxes without Docker, started before they are needed.
+//! 4. `engine_host`: what drives the sandboxes and what speaks HTTP are two processes;
+//! 5. [`RunscEngine`]: gVisor's sandboxes without Docker, started before they are needed.
 //!
 //! What this stage does not protect: what is stored is lost at the end of the process, and every client
 //! that reaches the server may submit.
@@ -17,6 +18,8 @@ mod storage;
 
 mod config;
 
+mod engine_host;
+
 mod gvisor;
 #[cfg_attr(not(test), expect(dead_code, reason = "the supervisor's half of both directions"))]
 #[path = "../protocol/mod.rs"]
@@ -24,6 +27,10 @@ mod protocol;
 
 pub use config::{
     ConfigError, EngineArgs, EngineKind, EngineKindError, PlatformArgs, configure, table,
+};
+pub use engine_host::{
+    ApiUser, EngineHost, EngineHostArgs, FrameError, HostError, LaunchError, MAX_EXTRA_RUNS,
+    PrivilegeError, RemoteEngine, RemoteEngineError, before_serve, remote_engine,
 };
 pub use gvisor::{
     PoolStatus, ROOTFS_PIN, RootfsError, RunscEngine, RunscError, RunscOptions, RunscPlatform,

@@ -155,7 +155,10 @@ impl Components {
     ///
     /// When the engine does not start.
     pub async fn build(settings: &Settings, args: &PlatformArgs) -> Result<Self, BuildError> {
-        let engine = args.engine.start(settings.bounds().default).await?;
+        let engine = match crate::engine_host::remote_engine().await? {
+            Some(engine) => engine,
+            None => args.engine.start(settings.bounds().default).await?,
+        };
         let events = InMemoryMonitor::new(args.monitor_options());
         let monitor = Arc::new(AdvancedMonitor::new(events));
         let storage = Arc::new(InMemoryStorage::new(args.archive_limits(), monitor.clone()));

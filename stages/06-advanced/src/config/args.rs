@@ -1,6 +1,7 @@
 //! The flags of a platform. No request can set any of these.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::value_parser;
@@ -10,6 +11,7 @@ use stage_03_monitoring::MonitorOptions;
 
 use super::engine_kind::EngineArgs;
 use super::file;
+use crate::engine_host::{self, EngineHostArgs};
 use crate::platform::PlatformOptions;
 
 /// The flags of a platform beside those of every stage.
@@ -21,6 +23,9 @@ pub struct PlatformArgs {
     /// The engine.
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// The two processes.
+    #[command(flatten)]
+    pub engine_host: EngineHostArgs,
     /// Ended evaluations that are stored; one more deletes the one that ended first
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_STORAGE_ENTRIES",
           default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=10_000_000))]
@@ -54,6 +59,11 @@ impl StageArgs for PlatformArgs {
 
     fn configure(command: clap::Command) -> Result<clap::Command, BuildError> {
         Ok(file::configure(command, std::env::args_os(), &[])?)
+    }
+
+    fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
+        let start = self.engine.start(settings.bounds().default);
+        engine_host::before_serve(&self.engine_host, settings, start)
     }
 }
 

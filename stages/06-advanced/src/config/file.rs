@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use shared::Hint;
 use toml::{Table, Value};
 
-/// Flags that no file can set: the path of the file, and the permission to run without isolation.
-const COMMAND_LINE_ONLY: [&str; 2] = ["config", "unsafe"];
+/// Flags that no file can set: the path of the file, and those that give up a protection.
+const COMMAND_LINE_ONLY: [&str; 3] = ["config", "unsafe", "single_process"];
 
 /// An error in a configuration file. Each message names the file.
 #[derive(Debug, thiserror::Error)]

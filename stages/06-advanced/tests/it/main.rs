@@ -8,6 +8,7 @@
 )]
 
 mod command_line;
+mod engine_host;
 mod gvisor;
 mod http;
 mod platform;

@@ -1,0 +1,142 @@
+//! One run in the engine host: checked, run, and its output sent in turn with that of the others.
+//!
+//! Attack: one program floods its output, so that the others' wait or the host's memory grows → each
+//! run has at most one frame on its way to the socket, the channel is fair, and what waits behind it
+//! is within the run's own `output_bytes`. Test: `output_that_is_not_read_stays_within_its_limit`.
+
+use std::collections::VecDeque;
+use std::mem::take;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+use shared::{Bounds, Engine, Job, OutputBuffer, Profile, Stream, Submission};
+use stage_02_queue::submission_from_value;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::protocol::{MAX_CHUNK_BYTES, Reply};
+
+/// Output that was not sent yet. `changed` fires after each change; `send_output` looks at the queue
+/// before it waits, and a permit of the notify stays until then.
+#[derive(Default)]
+struct PendingOutput {
+    chunks: Mutex<VecDeque<(Stream, Vec<u8>)>>,
+    changed: Notify,
+}
+
+impl PendingOutput {
+    fn push(&self, stream: Stream, bytes: &[u8]) {
+        let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+        match chunks.back_mut() {
+            Some((last, chunk))
+                if *last == stream && chunk.len() + bytes.len() <= MAX_CHUNK_BYTES =>
+            {
+                chunk.extend_from_slice(bytes);
+            }
+            _ => {
+                for part in bytes.chunks(MAX_CHUNK_BYTES) {
+                    chunks.push_back((stream, part.to_vec()));
+                }
+            }
+        }
+        drop(chunks);
+        self.changed.notify_one();
+    }
+
+    fn pop(&self) -> Option<(Stream, Vec<u8>)> {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+/// Runs a job to its end, and sends its output. The last frame is for the caller to send.
+pub(super) async fn run(
+    engine: &dyn Engine,
+    job: &Job,
+    replies: &mpsc::Sender<Reply>,
+    cancel: CancellationToken,
+) -> Reply {
+    let pending = Arc::new(PendingOutput::default());
+    let unsent = Arc::clone(&pending);
+    let listener = Box::new(move |stream, _, bytes: &[u8]| unsent.push(stream, bytes));
+    let buffer = OutputBuffer::new(job.submission.limits.output_bytes, listener);
+    let running = engine.evaluate(job, &buffer, cancel);
+    tokio::pin!(running);
+    let verdict = loop {
+        tokio::select! {
+            verdict = &mut running => break verdict,
+            // Dropped when the run ends in between: a chunk leaves the queue only after it has a
+            // place in the channel, so none is lost.
+            () = send_output(job, &pending, replies) => {}
+        }
+    };
+    buffer.close();
+    while send_one(job, &pending, replies).await {}
+    let excess = |stream| {
+        let total = buffer.output(stream).bytes_total;
+        total.saturating_sub(job.submission.limits.output_bytes)
+    };
+    let excess_bytes = [excess(Stream::Stdout), excess(Stream::Stderr)];
+    Reply::Ended { id: job.id, verdict: Box::new(verdict), excess_bytes }
+}
+
+async fn send_output(job: &Job, pending: &PendingOutput, replies: &mpsc::Sender<Reply>) {
+    while send_one(job, pending, replies).await {}
+    pending.changed.notified().await;
+}
+
+/// Sends the first chunk that waits. False if there is none.
+async fn send_one(job: &Job, pending: &PendingOutput, replies: &mpsc::Sender<Reply>) -> bool {
+    let is_empty = pending.chunks.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+    if is_empty {
+        return false;
+    }
+    let Ok(place) = replies.reserve().await else { return false };
+    if let Some((stream, bytes)) = pending.pop() {
+        place.send(Reply::Output { id: job.id, stream, bytes });
+    }
+    true
+}
+
+/// The job as the engine may run it, if it is one: its submission goes through the same parser as a
+/// body over HTTP, so that neither a path nor a limit is there that a client could not have sent.
+///
+/// Attack: the API process sends a file `../../etc/cron.d/x`, or a limit of a terabyte → refused.
+/// Test: `a_submission_is_checked_again`.
+pub(super) fn check(job: Job, bounds: &Bounds, profile: &Profile) -> Result<Job, &'static str> {
+    let Job { id, attempt, submission } = job;
+    let Submission { profile: name, code, stdin, mut files, limits, labels } = submission;
+    if name != profile.name {
+        return Err("a submission in a language that was not configured");
+    }
+    let default = &bounds.default;
+    let numbers = [
+        (limits.pids, default.pids),
+        (limits.output_bytes, default.output_bytes),
+        (limits.disk_bytes, default.disk_bytes),
+        (limits.open_files, default.open_files),
+    ];
+    let is_within = numbers.iter().all(|(given, most)| (1..=*most).contains(given));
+    if !(is_within && limits.cpu_seconds > 0.0 && limits.cpu_seconds <= default.cpu_seconds) {
+        return Err("a submission with a limit above the operator's");
+    }
+    let count = files.len();
+    let content = |bytes: &[u8]| json!({ "base64": STANDARD.encode(bytes) });
+    let files: Map<String, Value> =
+        files.iter_mut().map(|file| (take(&mut file.path), content(&file.bytes))).collect();
+    if files.len() != count {
+        return Err("a submission with one file twice");
+    }
+    let body = json!({
+        "code": code,
+        "stdin": content(&stdin),
+        "files": files,
+        "timeout_seconds": limits.timeout_seconds,
+        "memory_bytes": limits.memory_bytes,
+        "labels": labels,
+    });
+    let parsed = submission_from_value(body, bounds, profile)
+        .map_err(|_| "a submission that a client could not have sent")?;
+    Ok(Job { id, attempt, submission: Submission { limits, ..parsed } })
+}
