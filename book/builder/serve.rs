@@ -1,7 +1,7 @@
 //! Serves the built book over HTTP to its author, and builds it again whenever a source changes.
 //!
 //! Listens on a loopback address only, and serves the files of one directory by names without `..`.
-//! What it does not protect: it has no access control and no cache headers, and is not for deployment.
+//! What it does not protect: it has no access control, and is not for deployment.
 
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use http::{Method, StatusCode};
-use shared::http::{Call, Problem, Response, Router, Server, ServerOptions, bytes};
+use shared::http::{Endpoint, MatchedRequest, Problem, Response, Router, ServerOptions, bytes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ const SOURCE_DIRS: [&str; 9] = [
     "book/deltas",
     "shared/src",
     "stages",
-    "tests/tests",
+    "tests",
     "infrastructure",
 ];
 
@@ -48,8 +48,9 @@ pub fn serve(address: SocketAddr, book: &Path, built: &Path) -> anyhow::Result<(
             .with_context(|| format!("cannot listen on {address}; choose another with --listen"))?;
         println!("listening on http://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
-        let server = Server::new(router(built), ServerOptions::default(), stop.clone());
-        let serving = tokio::spawn(server.run(listener));
+        let service = Arc::new(router(built));
+        let endpoint = Endpoint::new(service, ServerOptions::default(), stop.clone());
+        let serving = tokio::spawn(shared::http::serve(Arc::new(endpoint), listener));
         tokio::select! {
             () = rebuild_on_change(book, built) => {}
             interrupted = tokio::signal::ctrl_c() => interrupted?,
@@ -63,9 +64,9 @@ pub fn serve(address: SocketAddr, book: &Path, built: &Path) -> anyhow::Result<(
 /// The routes that serve the files of `built`.
 pub fn router(built: &Path) -> Router {
     let built: Arc<Path> = built.into();
-    let page = move |call: Call| {
+    let page = move |matched: MatchedRequest| {
         let built = Arc::clone(&built);
-        async move { file(&built, call.request.uri().path()) }
+        async move { file(&built, matched.request.uri().path()) }
     };
     Router::new().route(Method::GET, "/", page.clone()).route(Method::GET, "/{*path}", page)
 }
@@ -140,7 +141,7 @@ mod tests {
         std::fs::write(built.join("img/a.svg"), "<svg/>").unwrap();
         std::fs::write(root.path().join("secret"), "no").unwrap();
         let status =
-            |path| file(&built, path).map_or_else(|p| p.into_response().status(), |r| r.status());
+            |path| file(&built, path).map_or_else(|problem| problem.status(), |page| page.status());
         for path in ["/", "/index.html", "/img/a.svg"] {
             assert_eq!(status(path), StatusCode::OK, "{path}");
         }

@@ -1,10 +1,9 @@
-//! The command line that every stage from 2 on has: `serve`, `run`, `test`, `doctor`.
+//! The command line that every stage from 2 on has: `serve`, `doctor`, and its own commands.
 //!
 //! A stage implements [`Stage`], which is its wiring, and its `main` is one call of [`main`].
 
 mod log;
 mod report;
-mod run;
 mod serve;
 mod settings;
 
@@ -14,12 +13,12 @@ pub use serve::Signals;
 pub use settings::Settings;
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
 
 pub use crate::error::BuildError;
 use crate::http::{self, ApiService, HttpServerFn};
@@ -59,8 +58,8 @@ pub trait Stage {
     const ISOLATION: Isolation;
     /// The settings of this stage alone.
     type Args: StageArgs;
-    /// The commands of this stage alone; [`NoCommand`] if it has none.
-    type Command: StageCommand<Self::Args>;
+    /// The commands of this stage beside those of every stage.
+    type Command: StageCommand<Self>;
 
     /// Constructs the components.
     fn build(
@@ -113,7 +112,7 @@ pub trait StageArgs: Args + Send + Sync {
 }
 
 /// The commands of one stage beside those of every stage.
-pub trait StageCommand<A>: Subcommand + Send {
+pub trait StageCommand<S: Stage + ?Sized>: Subcommand + Send {
     /// Carries the command out.
     ///
     /// # Errors
@@ -122,18 +121,8 @@ pub trait StageCommand<A>: Subcommand + Send {
     fn run(
         self,
         settings: &Settings,
-        args: &A,
+        args: &S::Args,
     ) -> impl Future<Output = Result<Exit, BuildError>> + Send;
-}
-
-/// For a stage without commands of its own.
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub enum NoCommand {}
-
-impl<A: Sync> StageCommand<A> for NoCommand {
-    async fn run(self, _settings: &Settings, _args: &A) -> Result<Exit, BuildError> {
-        match self {}
-    }
 }
 
 #[derive(Parser)]
@@ -151,10 +140,6 @@ struct Cli<A: Args, C: Subcommand> {
 enum Command<C: Subcommand> {
     /// Serve the HTTP API (the default command)
     Serve,
-    /// Evaluate one program with the components of this stage
-    Run(RunArgs),
-    /// Run the self tests of every component
-    Test,
     /// Check what this machine lacks and how to put it right
     Doctor,
     /// The commands of this stage.
@@ -162,43 +147,30 @@ enum Command<C: Subcommand> {
     Own(C),
 }
 
-#[derive(Args)]
-struct RunArgs {
-    /// Python file to evaluate; `-` reads it from standard input
-    file: PathBuf,
-    /// File for the program's standard input; `-` passes this command's standard input on
-    #[arg(long, value_name = "FILE")]
-    stdin: Option<PathBuf>,
-    /// Print the final evaluation as JSON instead of streaming its output
-    #[arg(long)]
-    json: bool,
-    /// Print the output of the program only
-    #[arg(long, short)]
-    quiet: bool,
-}
-
-/// The exit codes of every stage, beside the program's exit code that `run` passes on.
+/// An exit code of a stage: one of these, or the program's own, which `run` passes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub struct Exit(pub u8);
+
+impl Exit {
     /// Success.
-    Success = 0,
+    pub const SUCCESS: Self = Self(0);
     /// A check failed, or the server could not start.
-    Failure = 1,
+    pub const FAILURE: Self = Self(1);
     /// The command line or a file named on it is wrong.
-    Usage = 2,
-    /// `run`: the program's time was over.
-    TimedOut = 124,
-    /// `run`: the platform failed, not the program.
-    Platform = 125,
-    /// Stopped at once by a second signal, or `run` was cancelled.
-    Interrupted = 130,
-    /// `run`: another limit ended the program.
-    Killed = 137,
+    pub const USAGE: Self = Self(2);
+    /// The program's time was over.
+    pub const TIMED_OUT: Self = Self(124);
+    /// The platform failed, not the program.
+    pub const PLATFORM: Self = Self(125);
+    /// Stopped at once by a second signal, or cancelled.
+    pub const INTERRUPTED: Self = Self(130);
+    /// Another limit ended the program.
+    pub const KILLED: Self = Self(137);
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        ExitCode::from(exit as u8)
+        ExitCode::from(exit.0)
     }
 }
 
@@ -208,7 +180,7 @@ pub fn main<S: Stage>() -> ExitCode {
     let command = Parsed::<S>::command().name(S::NAME).about(S::ISOLATION.summary);
     let command = match S::Args::configure(command) {
         Ok(command) => command,
-        Err(error) => return fail(&error, Exit::Usage),
+        Err(error) => return error.print(Exit::USAGE).into(),
     };
     let cli = match Parsed::<S>::from_arg_matches(&command.get_matches()) {
         Ok(cli) => cli,
@@ -219,7 +191,7 @@ pub fn main<S: Stage>() -> ExitCode {
     // A server reports what it does; a command reports what went wrong beside its own output.
     log::start(cli.settings.log_format, if is_serve { "info" } else { "warn" });
     execute::<S>(command, &cli.settings, &cli.args)
-        .unwrap_or_else(|error| fail(&error, Exit::Failure))
+        .unwrap_or_else(|error| error.print(Exit::FAILURE).into())
 }
 
 fn execute<S: Stage>(
@@ -228,7 +200,7 @@ fn execute<S: Stage>(
     args: &S::Args,
 ) -> Result<ExitCode, BuildError> {
     if let Some(done) = args.run_one_shot(settings) {
-        return done.map(|()| Exit::Success.into());
+        return done.map(|()| Exit::SUCCESS.into());
     }
     if matches!(command, Command::Serve)
         && let Some(exit) = args.before_serve(settings)?
@@ -239,27 +211,37 @@ fn execute<S: Stage>(
     let exit = runtime.block_on(async {
         match command {
             Command::Serve => serve::serve::<S>(settings, args).await,
-            Command::Run(run) => run::run::<S>(settings, args, &run).await,
-            Command::Test => report::test::<S>(settings, args).await,
             Command::Doctor => report::doctor(args.doctor().await),
             Command::Own(command) => match command.run(settings, args).await {
-                Ok(exit) => exit.into(),
-                Err(error) => fail(&error, Exit::Failure),
+                Ok(exit) => exit,
+                Err(error) => error.print(Exit::FAILURE),
             },
         }
     });
     // A blocking task that hangs must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(exit)
-}
-
-/// Prints an error with its causes and its hint.
-fn fail(error: &BuildError, exit: Exit) -> ExitCode {
-    eprint_line(&format!("error: {error}"));
-    exit.into()
+    Ok(exit.into())
 }
 
 /// Prints one line on standard error, and ignores that standard error may be closed.
-fn eprint_line(text: &str) {
+pub fn eprint_line(text: &str) {
     writeln!(std::io::stderr(), "{text}").ok();
+}
+
+impl BuildError {
+    /// Prints the error on standard error, with its causes and its hint.
+    pub fn print(&self, exit: Exit) -> Exit {
+        eprint_line(&format!("error: {self}"));
+        exit
+    }
+}
+
+impl App {
+    /// Shuts the queue down and then the engine: running programs continue until `now` is cancelled.
+    pub async fn close(&self, now: CancellationToken) {
+        self.evaluations.shutdown(now).await;
+        if let Some(engine) = &self.engine {
+            engine.close().await;
+        }
+    }
 }

@@ -20,96 +20,57 @@ pub trait Hint: std::error::Error + Send + Sync {
 /// Why a stage could not be built, or a command of it failed: for the operator at the terminal.
 ///
 /// Every error with a [`Hint`] converts into one, and so do plain messages and errors of the system.
+#[derive(Debug)]
 pub struct BuildError {
-    source: BoxError,
+    error: anyhow::Error,
     hint: Option<String>,
 }
 
 impl BuildError {
     /// An error with this message.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { source: message.into().into(), hint: None }
+        anyhow::Error::msg(message.into()).into()
     }
 
     /// The same error with a hint.
     #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// The same error, as the cause of `message`.
     #[must_use]
     pub fn context(self, message: impl Into<String>) -> Self {
-        let source = Context { message: message.into(), source: self.source }.into();
-        Self { source, hint: self.hint }
+        Self { error: self.error.context(message.into()), ..self }
     }
 }
 
 impl<E: Hint + 'static> From<E> for BuildError {
     fn from(error: E) -> Self {
-        Self { hint: error.hint().map(str::to_owned), source: Box::new(error) }
+        Self { hint: error.hint().map(str::to_owned), error: error.into() }
     }
 }
 
-impl From<String> for BuildError {
-    fn from(message: String) -> Self {
-        Self::new(message)
-    }
-}
-
-impl From<&str> for BuildError {
-    fn from(message: &str) -> Self {
-        Self::new(message)
+impl From<anyhow::Error> for BuildError {
+    fn from(error: anyhow::Error) -> Self {
+        Self { error, hint: None }
     }
 }
 
 impl From<std::io::Error> for BuildError {
     fn from(error: std::io::Error) -> Self {
-        Self { source: Box::new(error), hint: None }
-    }
-}
-
-impl From<serde_json::Error> for BuildError {
-    fn from(error: serde_json::Error) -> Self {
-        Self { source: Box::new(error), hint: None }
+        anyhow::Error::from(error).into()
     }
 }
 
 /// The message, each cause on a line of its own, and the hint last.
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.source)?;
-        let mut cause = self.source.source();
-        while let Some(inner) = cause {
-            write!(f, "\n  caused by: {inner}")?;
-            cause = inner.source();
+        write!(f, "{}", self.error)?;
+        for cause in self.error.chain().skip(1) {
+            write!(f, "\n  caused by: {cause}")?;
         }
         self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
-    }
-}
-
-impl fmt::Debug for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-#[derive(Debug)]
-struct Context {
-    message: String,
-    source: BoxError,
-}
-
-impl fmt::Display for Context {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Context {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(self.source.as_ref())
     }
 }
 

@@ -99,19 +99,6 @@ pub struct Query {
     pub cursor: Option<Uuid>,
 }
 
-impl Query {
-    /// Whether an evaluation passes the filters. The limit and the cursor are not considered.
-    pub fn matches(&self, evaluation: &Evaluation) -> bool {
-        self.status.is_none_or(|status| status == evaluation.status)
-            && self.outcome.is_none_or(|outcome| Some(outcome) == evaluation.outcome)
-            && self.owner.as_ref().is_none_or(|owner| Some(owner) == evaluation.owner.as_ref())
-            && self
-                .label
-                .as_ref()
-                .is_none_or(|(key, value)| evaluation.labels.get(key) == Some(value))
-    }
-}
-
 /// One page of a list, newest first.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Page {
@@ -136,6 +123,9 @@ pub struct QueueStats {
     pub oldest_wait_ms: u64,
 }
 
+/// The answer to a call, later.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, EvaluationsError>>;
+
 /// Accepts submissions and manages evaluations.
 pub trait Evaluations: Send + Sync {
     /// Accepts a submission and gives it an id. `listener`, if given, receives the output while it
@@ -151,18 +141,14 @@ pub trait Evaluations: Send + Sync {
         context: &'a RequestContext,
         submission: Submission,
         listener: Option<OutputListener>,
-    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>>;
+    ) -> Answer<'a, Evaluation>;
 
     /// The evaluation with this id as it is now, with its output so far.
     ///
     /// # Errors
     ///
     /// [`EvaluationsError::NotFound`] when there is none.
-    fn get<'a>(
-        &'a self,
-        context: &'a RequestContext,
-        id: Uuid,
-    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>>;
+    fn get<'a>(&'a self, context: &'a RequestContext, id: Uuid) -> Answer<'a, Evaluation>;
 
     /// The evaluation with this id as soon as it has ended, or as it is after `timeout`.
     ///
@@ -174,18 +160,14 @@ pub trait Evaluations: Send + Sync {
         context: &'a RequestContext,
         id: Uuid,
         timeout: Duration,
-    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>>;
+    ) -> Answer<'a, Evaluation>;
 
     /// A page of evaluations, newest first.
     ///
     /// # Errors
     ///
     /// [`EvaluationsError::Internal`] when a component fails.
-    fn list<'a>(
-        &'a self,
-        context: &'a RequestContext,
-        query: Query,
-    ) -> BoxFuture<'a, Result<Page, EvaluationsError>>;
+    fn list<'a>(&'a self, context: &'a RequestContext, query: Query) -> Answer<'a, Page>;
 
     /// Cancels an evaluation: removes it from the queue, or ends the running program. The answer is
     /// the evaluation as it was right after that; use [`Self::wait`] for its end.
@@ -193,18 +175,14 @@ pub trait Evaluations: Send + Sync {
     /// # Errors
     ///
     /// [`EvaluationsError::NotFound`] or [`EvaluationsError::AlreadyEnded`].
-    fn cancel<'a>(
-        &'a self,
-        context: &'a RequestContext,
-        id: Uuid,
-    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>>;
+    fn cancel<'a>(&'a self, context: &'a RequestContext, id: Uuid) -> Answer<'a, Evaluation>;
 
     /// The state of the queue now.
     ///
     /// # Errors
     ///
     /// [`EvaluationsError::Internal`] when a component fails.
-    fn queue_stats(&self) -> BoxFuture<'_, Result<QueueStats, EvaluationsError>>;
+    fn queue_stats(&self) -> Answer<'_, QueueStats>;
 
     /// Accepts nothing more, cancels what waits, lets running programs continue until `now` is
     /// cancelled, then ends them. Returns when no evaluation is left.

@@ -8,9 +8,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::evaluation::Encoding;
-use crate::{Evidence, Outcome, SandboxInfo, Stream, Usage};
-
 /// Defines the event types and both directions of their names, each name once.
 macro_rules! event_types {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
@@ -49,17 +46,17 @@ macro_rules! event_types {
 }
 
 event_types! {
-    /// Accepted, and waiting for a worker. Data: [`QueuedData`].
+    /// Accepted, and waiting for a worker.
     EvaluationQueued = "evaluation.queued",
-    /// A worker has taken it. Data: [`StartedData`].
+    /// A worker has taken it.
     EvaluationStarted = "evaluation.started",
-    /// The program wrote output. Data: [`ProgressData`].
+    /// The program wrote output.
     EvaluationProgress = "evaluation.progress",
-    /// The program ended by itself. Data: [`EndedData`].
+    /// The program ended by itself.
     EvaluationCompleted = "evaluation.completed",
-    /// A limit or the platform ended it. Data: [`EndedData`].
+    /// A limit or the platform ended it.
     EvaluationFailed = "evaluation.failed",
-    /// The client cancelled it. Data: [`EndedData`].
+    /// The client cancelled it.
     EvaluationCancelled = "evaluation.cancelled",
     /// The stage accepts work.
     PlatformReady = "platform.ready",
@@ -67,15 +64,15 @@ event_types! {
     PlatformShutdown = "platform.shutdown",
     /// Something happened that the sandbox should make impossible.
     SecurityViolation = "security.violation",
-    /// A limit ended a program. Data: [`EndedData`].
+    /// A limit ended a program.
     ResourceLimitExceeded = "resource.limit_exceeded",
     /// An evaluation was stored.
     StorageSaved = "storage.saved",
     /// An evaluation was deleted from the store.
     StorageDeleted = "storage.deleted",
-    /// A worker started. Data: [`WorkerData`].
+    /// A worker started.
     WorkerStarted = "queue.worker_started",
-    /// A worker stopped. Data: [`WorkerData`].
+    /// A worker stopped.
     WorkerStopped = "queue.worker_stopped",
 }
 
@@ -105,63 +102,6 @@ impl<'de> Deserialize<'de> for EventType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(String::deserialize(deserializer)?.as_str().into())
     }
-}
-
-/// The data of [`EventType::EvaluationQueued`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueuedData {
-    /// Evaluations that wait now, this one included.
-    pub depth: usize,
-}
-
-/// The data of [`EventType::EvaluationStarted`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StartedData {
-    /// 1 for the first run of the program.
-    pub attempt: u32,
-    /// How long it waited for a worker, in milliseconds.
-    pub queue_wait_ms: u64,
-    /// Where it runs.
-    pub sandbox: SandboxInfo,
-}
-
-/// The data of [`EventType::EvaluationProgress`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProgressData {
-    /// The stream that the program wrote to.
-    pub stream: Stream,
-    /// Where the text begins in that stream, in bytes.
-    pub offset: u64,
-    /// The bytes, in the given encoding.
-    pub text: String,
-    /// How `text` stands for the bytes.
-    pub encoding: Encoding,
-}
-
-/// The data of the events that end an evaluation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EndedData {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// The program's exit code, when it had one.
-    pub exit_code: Option<i32>,
-    /// The signal that ended the program, when one did.
-    pub signal: Option<String>,
-    /// What it cost.
-    pub usage: Option<Usage>,
-    /// What decided the outcome.
-    pub evidence: Evidence,
-    /// What went wrong inside the platform.
-    pub error: Option<String>,
-    /// The engine that ran it, or would have.
-    pub engine: String,
-}
-
-/// The data of [`EventType::WorkerStarted`] and [`EventType::WorkerStopped`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkerData {
-    /// The number of the worker, from 1.
-    pub worker: usize,
 }
 
 /// One thing that happened. A monitor numbers it and puts it into a CloudEvents envelope.
@@ -230,8 +170,8 @@ mod tests {
 
     #[test]
     fn data_is_typed() {
-        let event = Event::now(EventType::WorkerStarted, None, WorkerData { worker: 3 });
-        assert_eq!(event.data_as::<WorkerData>().unwrap().worker, 3);
-        assert!(event.data_as::<QueuedData>().is_err());
+        let event = Event::now(EventType::WorkerStarted, None, 3);
+        assert_eq!(event.data_as::<u8>().unwrap(), 3);
+        assert!(event.data_as::<String>().is_err());
     }
 }

@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
         Command::Compare(options) => matrix::compare(options).await,
         Command::Deltas(options) => deltas::run(options).await,
         Command::Humaneval(options) => humaneval::run(options).await,
-        Command::Bench(options) => bench::run(options).await,
+        Command::Bench(options) => Box::pin(bench::run(options)).await,
         Command::Cpython(options) => cpython::run(options).await,
         Command::Soak(options) => soak::run(options).await,
         Command::Jail(part) => return part.run(),

@@ -1,9 +1,6 @@
-//! `test` and `doctor`: lists of checks, and an exit code that is 0 if all of them passed.
+//! `doctor`: a list of checks, and an exit code that is 0 if nothing is missing.
 
-use std::process::ExitCode;
-
-use super::{Exit, Settings, Stage, fail};
-use crate::component;
+use super::Exit;
 
 /// The result of one check of `doctor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +52,7 @@ impl Diagnosis {
     }
 }
 
-pub(super) fn doctor(checks: Vec<Diagnosis>) -> ExitCode {
+pub(super) fn doctor(checks: Vec<Diagnosis>) -> Exit {
     let mut fit = true;
     for Diagnosis { subject, state, seen, remedy } in checks {
         let mark = match state {
@@ -69,28 +66,5 @@ pub(super) fn doctor(checks: Vec<Diagnosis>) -> ExitCode {
             println!("         -> {remedy}");
         }
     }
-    if fit { Exit::Success.into() } else { Exit::Failure.into() }
-}
-
-pub(super) async fn test<S: Stage>(settings: &Settings, args: &S::Args) -> ExitCode {
-    let app = match S::build(settings, args).await {
-        Ok(app) => app,
-        Err(error) => return fail(&error, Exit::Platform),
-    };
-    let (mut passed, mut failed) = (0, 0);
-    for component in &app.components {
-        component::verify(component.as_ref(), |check| {
-            let mark = if check.passed { "pass" } else { "FAIL" };
-            let count = if check.passed { &mut passed } else { &mut failed };
-            *count += 1;
-            println!(
-                "{mark}  {}: {} ({} ms)\n      {}",
-                check.component, check.name, check.millis, check.detail
-            );
-        })
-        .await;
-    }
-    app.close_now().await;
-    println!("{passed} passed, {failed} failed");
-    if failed == 0 { Exit::Success.into() } else { Exit::Failure.into() }
+    if fit { Exit::SUCCESS } else { Exit::FAILURE }
 }

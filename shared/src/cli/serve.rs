@@ -1,7 +1,6 @@
 //! `serve`: the HTTP API, and an orderly end.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -9,14 +8,14 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{App, BuildError, Exit, Isolation, Settings, Stage, StageArgs, eprint_line, fail};
+use super::{App, BuildError, Exit, Isolation, Settings, Stage, StageArgs, eprint_line};
 use crate::http::Endpoint;
 use crate::{Event, EventType};
 
-pub(super) async fn serve<S: Stage>(settings: &Settings, args: &S::Args) -> ExitCode {
+pub(super) async fn serve<S: Stage>(settings: &Settings, args: &S::Args) -> Exit {
     match try_serve::<S>(settings, args).await {
-        Ok(exit) => exit.into(),
-        Err(error) => fail(&error, Exit::Failure),
+        Ok(exit) => exit,
+        Err(error) => error.print(Exit::FAILURE),
     }
 }
 
@@ -97,7 +96,8 @@ impl Signals {
         })
     }
 
-    pub(super) async fn next(&mut self) {
+    /// Waits for the next signal.
+    pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -118,13 +118,13 @@ impl Signals {
         let orderly = app.close(now.clone());
         tokio::pin!(orderly);
         tokio::select! {
-            () = &mut orderly => return Exit::Success,
+            () = &mut orderly => return Exit::SUCCESS,
             () = tokio::time::sleep(drain) => now.cancel(),
-            () = self.next() => return Exit::Interrupted,
+            () = self.next() => return Exit::INTERRUPTED,
         }
         tokio::select! {
-            () = orderly => Exit::Success,
-            () = self.next() => Exit::Interrupted,
+            () = orderly => Exit::SUCCESS,
+            () = self.next() => Exit::INTERRUPTED,
         }
     }
 }

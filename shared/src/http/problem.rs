@@ -45,11 +45,6 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the platform failed; its log has the cause")
     }
 
-    /// The problem of an id that no evaluation has.
-    pub fn unknown_evaluation() -> Self {
-        EvaluationsError::NotFound.into()
-    }
-
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
@@ -37,7 +38,7 @@ const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 pub fn serve(endpoint: Arc<Endpoint>, listener: TcpListener) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         let (options, shutdown) = (endpoint.options().clone(), endpoint.shutdown().clone());
-        let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        let service = service_fn(move |request: http::Request<Incoming>| {
             let endpoint = Arc::clone(&endpoint);
             async move { Ok::<_, Infallible>(endpoint.answer(request).await) }
         });
@@ -54,7 +55,7 @@ pub async fn accept<S, B>(
     shutdown: CancellationToken,
     service: S,
 ) where
-    S: hyper::service::Service<http::Request<Incoming>, Response = http::Response<B>>,
+    S: Service<http::Request<Incoming>, Response = http::Response<B>>,
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
@@ -73,10 +74,15 @@ pub async fn accept<S, B>(
             accepted = next(&listener, &permits) => accepted,
         };
         let Some((socket, peer, permit)) = accepted else { break };
+        let service = service.clone();
+        let with_peer = service_fn(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(PeerAddr(peer));
+            service.call(request)
+        });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new()) // without a timer hyper ignores the header timeout
             .header_read_timeout(options.header_timeout)
-            .serve_connection(TokioIo::new(socket), WithPeer { service: service.clone(), peer });
+            .serve_connection(TokioIo::new(socket), with_peer);
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             // A client may disconnect at any time: that is no error of the server.
@@ -91,25 +97,6 @@ pub async fn accept<S, B>(
         tracing::warn!("closed connections that did not finish in time");
     }
     connections.shutdown().await;
-}
-
-/// A service whose requests carry the address of the client.
-struct WithPeer<S> {
-    service: S,
-    peer: SocketAddr,
-}
-
-impl<S: hyper::service::Service<http::Request<Incoming>>>
-    hyper::service::Service<http::Request<Incoming>> for WithPeer<S>
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn call(&self, mut request: http::Request<Incoming>) -> S::Future {
-        request.extensions_mut().insert(PeerAddr(self.peer));
-        self.service.call(request)
-    }
 }
 
 /// Acquires a permit, then accepts a connection. None when the semaphore is closed.

@@ -32,6 +32,15 @@ pub trait Archive: Send + Sync {
 }
 // ANCHOR_END: archive
 
+/// Whether an evaluation passes the filters of a query. The limit and the cursor are not considered.
+pub fn matches(query: &Query, evaluation: &Evaluation) -> bool {
+    let has_label = |(key, value): &(String, String)| evaluation.labels.get(key) == Some(value);
+    query.status.is_none_or(|status| status == evaluation.status)
+        && query.outcome.is_none_or(|outcome| Some(outcome) == evaluation.outcome)
+        && query.owner.as_ref().is_none_or(|owner| Some(owner) == evaluation.owner.as_ref())
+        && query.label.as_ref().is_none_or(has_label)
+}
+
 /// The range of ids older than the cursor of a query.
 pub(crate) fn older_than(query: &Query) -> impl std::ops::RangeBounds<Uuid> + use<> {
     use std::ops::Bound::{Excluded, Unbounded};

@@ -13,6 +13,8 @@
 //! evaluation, whichever comes first. A transition runs in a task of its own, so that a client that
 //! disconnects does not stop it halfway.
 
+mod log;
+mod lookup;
 mod table;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,15 +22,15 @@ use std::time::{Duration, Instant};
 
 use shared::output::OutputListener;
 use shared::{
-    Evaluation, EvaluationsError, EventSink, Job, Outcome, OutputBuffer, Page, Query,
-    RequestContext, SandboxInfo, Submission, Verdict,
+    Evaluation, EvaluationsError, EventSink, Job, OutputBuffer, RequestContext, SandboxInfo,
+    Submission, Verdict,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::archive::{Archive, paginate};
+use crate::archive::Archive;
 use crate::journal::{Accepted, Change, Journal, JournalError, Transition};
 pub use table::Resumed;
 use table::{CancelDecision, Table};
@@ -196,7 +198,7 @@ impl Ledger {
             if ledger.commit_until_done(&change).await.is_err() {
                 return;
             }
-            log_end(&ended);
+            log::end(&ended);
             let mut table = ledger.table();
             ledger.parts.journal.publish(change.events);
             let id = ended.id;
@@ -253,59 +255,6 @@ impl Ledger {
         self.tasks.reopen();
     }
 
-    /// The evaluation with this id, live or from the archive.
-    ///
-    /// # Errors
-    ///
-    /// Not found, or internal when the archive cannot be read.
-    pub async fn get(&self, id: Uuid) -> Result<Evaluation, EvaluationsError> {
-        // What ends between the two lookups is found by the second: the archive has it before the
-        // table loses it.
-        let live = self.table().get(id);
-        match live {
-            Some(evaluation) => Ok(evaluation),
-            None => self.parts.archive.get(id).await.map_err(internal)?.ok_or(NotFound),
-        }
-    }
-
-    /// The same, as soon as it has ended, or after `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// Not found, or internal when the archive cannot be read.
-    pub async fn wait(&self, id: Uuid, timeout: Duration) -> Result<Evaluation, EvaluationsError> {
-        let ended = self.table().ended(id);
-        if let Some(ended) = ended {
-            // After the timeout the evaluation is returned as it is.
-            tokio::time::timeout(timeout, ended.cancelled()).await.ok();
-        }
-        self.get(id).await
-    }
-
-    /// A page of live and archived evaluations, newest first.
-    ///
-    /// # Errors
-    ///
-    /// Internal when the archive cannot be read.
-    pub async fn list(&self, query: &Query) -> Result<Page, EvaluationsError> {
-        let live = self.table().list(query);
-        let archived = self.parts.archive.list(query).await.map_err(internal)?;
-        let more = live.next_cursor.or(archived.next_cursor).is_some();
-        // By id: what ended between the two lookups is in both, and the archived one is the newer.
-        let both = live.items.into_iter().chain(archived.items).map(|one| (one.id, one));
-        let both: std::collections::BTreeMap<_, _> = both.collect();
-        let mut page = paginate(both.into_values().rev(), query.limit, |one| one);
-        if more {
-            page.next_cursor = page.items.last().map(|last| last.id);
-        }
-        Ok(page)
-    }
-
-    /// How many evaluations there are.
-    pub fn stats(&self) -> LedgerStats {
-        self.table().stats()
-    }
-
     fn output(&self, of: &Evaluation, listener: Option<OutputListener>) -> Arc<OutputBuffer> {
         let listener = table::progress_listener(Arc::clone(&self.parts.progress), of.id, listener);
         Arc::new(OutputBuffer::new(of.limits.output_bytes, listener))
@@ -342,31 +291,8 @@ impl Ledger {
     }
 }
 
-use EvaluationsError::NotFound;
-
 fn internal(error: impl std::error::Error + Send + Sync + 'static) -> EvaluationsError {
     EvaluationsError::Internal(Box::new(error))
-}
-
-/// The log event of the end of an evaluation.
-fn log_end(ended: &Evaluation) {
-    let (id, attempt) = (ended.id, ended.attempt);
-    let outcome = ended.outcome.map_or("", Outcome::as_str);
-    let wall_ms = ended.usage.map(|usage| usage.wall_ms);
-    match ended.outcome {
-        Some(Outcome::Cancelled) => tracing::info!(%id, attempt, wall_ms, "evaluation cancelled"),
-        Some(Outcome::WallTimeExceeded | Outcome::CpuTimeExceeded) => {
-            tracing::info!(%id, attempt, outcome, wall_ms, "evaluation timed out");
-        }
-        Some(Outcome::EngineError | Outcome::WorkerLost) => {
-            let error = ended.error.as_deref();
-            tracing::warn!(%id, attempt, outcome, error, "evaluation failed");
-        }
-        _ => {
-            let exit_code = ended.exit_code;
-            tracing::info!(%id, attempt, outcome, exit_code, wall_ms, "evaluation ended");
-        }
-    }
 }
 
 #[cfg(test)]

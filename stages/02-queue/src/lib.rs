@@ -7,14 +7,17 @@
 //!    each change to a [`Journal`] before it is visible, and hands what has ended to an [`Archive`];
 //! 3. [`Dispatch`]: hands accepted jobs to workers, which lease and acknowledge them;
 //! 4. [`SubprocessEngine`]: runs a program on the host, and kills its whole process group at the end;
-//! 5. [`routes`]: the HTTP API that every later stage has.
+//! 5. [`routes`]: the HTTP API that every later stage has, and [`QueueCommand`]: `run` and `test` on the
+//!    command line.
 //!
 //! What this stage does not protect: the host. A program still reads and reaches whatever the server
 //! can.
 
 mod archive;
 mod command;
+mod commands;
 mod dispatch;
+mod event_data;
 mod instance;
 mod journal;
 mod ledger;
@@ -22,13 +25,17 @@ mod queue;
 mod routes;
 mod self_test;
 mod subprocess;
+mod wire;
 
-pub use archive::{Archive, ArchiveError, ArchiveLimits, InMemoryArchive, UsageMismatch};
+pub use archive::{Archive, ArchiveError, ArchiveLimits, InMemoryArchive, UsageMismatch, matches};
 pub use command::{CommandError, command_output};
+pub use commands::QueueCommand;
 pub use dispatch::{Dispatch, DispatchError, InMemoryDispatch, Lease};
+pub use event_data::{EndedData, ProgressData, QueuedData, StartedData, WorkerData};
 pub use instance::InstanceId;
 pub use journal::{Accepted, Change, InMemoryJournal, Journal, JournalError, Transition};
 pub use ledger::{Assignment, Ledger, LedgerParts, LedgerStats, Resumed};
 pub use queue::{QueueOptions, QueueParts, TaskQueue};
 pub use routes::{index_routes, list_query, routes};
 pub use subprocess::{HostArgs, SubprocessEngine, SubprocessError, diagnose, signal_name};
+pub use wire::{parse_submission, submission_from_value};

@@ -4,8 +4,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use shared::NoopSink;
-use shared::cli::{App, BuildError, Isolation, NoCommand, Settings, Stage};
-use stage_02_queue::{HostArgs, QueueOptions, SubprocessEngine, TaskQueue, index_routes, routes};
+use shared::cli::{App, BuildError, Isolation, Settings, Stage};
+use stage_02_queue::{
+    HostArgs, QueueCommand, QueueOptions, SubprocessEngine, TaskQueue, index_routes, routes,
+};
 
 // ANCHOR: wiring
 struct Queue;
@@ -18,7 +20,7 @@ impl Stage for Queue {
         is_unsandboxed: true,
     };
     type Args = HostArgs;
-    type Command = NoCommand;
+    type Command = QueueCommand;
 
     async fn build(settings: &Settings, _args: &HostArgs) -> Result<App, BuildError> {
         let engine = Arc::new(SubprocessEngine::new().await?);

@@ -7,14 +7,15 @@
 //! for each evaluation and waits for it, so that an engine that panics loses one evaluation
 //! (`worker_lost`) and not the worker. `shutdown` waits for all of them.
 
+mod evaluations;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::event::WorkerData;
 use shared::output::OutputListener;
 use shared::{
-    BoxFuture, Engine, Evaluation, Evaluations, EvaluationsError, Event, EventSink, EventType, Job,
-    Page, Query, QueueStats, RequestContext, Submission, Verdict,
+    Engine, Evaluation, EvaluationsError, Event, EventSink, EventType, Job, RequestContext,
+    Submission, Verdict,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 use crate::archive::{Archive, ArchiveLimits, InMemoryArchive};
 use crate::dispatch::{Dispatch, InMemoryDispatch, Lease};
+use crate::event_data::WorkerData;
 use crate::journal::InMemoryJournal;
 use crate::ledger::{Assignment, Ledger, LedgerParts, Resumed};
 
@@ -296,65 +298,5 @@ impl TaskQueue {
 
     fn emit_worker_event(&self, kind: EventType, worker: usize) {
         self.parts.events.emit(Event::now(kind, None, WorkerData { worker }));
-    }
-}
-
-impl Evaluations for TaskQueue {
-    fn submit<'a>(
-        &'a self,
-        context: &'a RequestContext,
-        submission: Submission,
-        listener: Option<OutputListener>,
-    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>> {
-        Box::pin(self.accept(context, submission, listener))
-    }
-
-    fn get<'a>(
-        &'a self,
-        _context: &'a RequestContext,
-        id: Uuid,
-    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>> {
-        Box::pin(self.parts.ledger.get(id))
-    }
-
-    fn wait<'a>(
-        &'a self,
-        _context: &'a RequestContext,
-        id: Uuid,
-        timeout: Duration,
-    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>> {
-        Box::pin(self.parts.ledger.wait(id, timeout))
-    }
-
-    fn list<'a>(
-        &'a self,
-        _context: &'a RequestContext,
-        query: Query,
-    ) -> BoxFuture<'a, Result<Page, EvaluationsError>> {
-        Box::pin(async move { self.parts.ledger.list(&query).await })
-    }
-
-    fn cancel<'a>(
-        &'a self,
-        _context: &'a RequestContext,
-        id: Uuid,
-    ) -> BoxFuture<'a, Result<Evaluation, EvaluationsError>> {
-        Box::pin(self.cancel_one(id))
-    }
-
-    fn queue_stats(&self) -> BoxFuture<'_, Result<QueueStats, EvaluationsError>> {
-        let stats = self.parts.ledger.stats();
-        let oldest = stats.oldest_queued.map_or(Duration::ZERO, |accepted| accepted.elapsed());
-        Box::pin(std::future::ready(Ok(QueueStats {
-            depth: stats.queued,
-            capacity: self.options.capacity,
-            workers: self.options.workers,
-            workers_busy: stats.running,
-            oldest_wait_ms: u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX),
-        })))
-    }
-
-    fn shutdown(&self, now: CancellationToken) -> BoxFuture<'_, ()> {
-        Box::pin(self.drain(now))
     }
 }

@@ -10,6 +10,8 @@ use shared::profile::PYTHON;
 use shared::{Bounds, Evaluations, Status, Submission};
 use uuid::Uuid;
 
+use crate::wire::{parse_submission, submission_from_value};
+
 /// The longest a client may wait for an answer with `Prefer: wait`, in seconds.
 const MAX_WAIT_SECONDS: u64 = 300;
 /// How long `DELETE` waits for a running program to be gone before it answers 202.
@@ -93,9 +95,9 @@ impl Api {
         let parsed = request.request.extensions_mut().remove::<ParsedJson>();
         Ok(match parsed {
             Some(ParsedJson(value)) => {
-                Submission::from_value(Arc::unwrap_or_clone(value), &self.bounds, &PYTHON)?
+                submission_from_value(Arc::unwrap_or_clone(value), &self.bounds, &PYTHON)?
             }
-            None => Submission::parse(request.request.body(), &self.bounds, &PYTHON)?,
+            None => parse_submission(request.request.body(), &self.bounds, &PYTHON)?,
         })
     }
 

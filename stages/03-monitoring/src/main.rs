@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::cli::{App, BuildError, Isolation, NoCommand, Settings, Stage};
-use stage_02_queue::{HostArgs, QueueOptions, SubprocessEngine, TaskQueue};
+use shared::cli::{App, BuildError, Isolation, Settings, Stage};
+use stage_02_queue::{HostArgs, QueueCommand, QueueOptions, SubprocessEngine, TaskQueue};
 use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions, StageInfo};
 
 // ANCHOR: wiring
@@ -18,7 +18,7 @@ impl Stage for Monitoring {
         is_unsandboxed: true,
     };
     type Args = HostArgs;
-    type Command = NoCommand;
+    type Command = QueueCommand;
 
     async fn build(settings: &Settings, _args: &HostArgs) -> Result<App, BuildError> {
         let engine = Arc::new(SubprocessEngine::new().await?);

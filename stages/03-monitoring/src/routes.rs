@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
-use shared::Evaluations;
 use shared::http::{MatchedRequest, Problem, Response, Router, bytes};
+use shared::{Evaluations, EvaluationsError};
 use uuid::Uuid;
 
 use crate::event_log::{Filter, SubscribeError};
@@ -76,7 +76,9 @@ impl Api {
     // ANCHOR_END: resume
 
     async fn unknown(&self, request: &MatchedRequest, filter: Filter) -> Problem {
-        let Filter::Evaluation(id) = filter else { return Problem::unknown_evaluation() };
+        let Filter::Evaluation(id) = filter else {
+            return EvaluationsError::NotFound.into();
+        };
         match self.evaluations.get(&request.context(), id).await {
             Ok(_) => {
                 let detail = "the events of this evaluation are not kept any more; \

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::cli::{App, BuildError, Isolation, NoCommand, Settings, Stage};
-use stage_02_queue::{QueueOptions, TaskQueue};
+use shared::cli::{App, BuildError, Isolation, Settings, Stage};
+use stage_02_queue::{QueueCommand, QueueOptions, TaskQueue};
 use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions, StageInfo};
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
 
@@ -19,7 +19,7 @@ impl Stage for Docker {
         is_unsandboxed: false,
     };
     type Args = DockerArgs;
-    type Command = NoCommand;
+    type Command = QueueCommand;
 
     async fn build(settings: &Settings, args: &DockerArgs) -> Result<App, BuildError> {
         let engine = Arc::new(DockerEngine::start(args, RUNC).await?);

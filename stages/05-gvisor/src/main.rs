@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::cli::{App, BuildError, Isolation, NoCommand, Settings, Stage};
-use stage_02_queue::{QueueOptions, TaskQueue};
+use shared::cli::{App, BuildError, Isolation, Settings, Stage};
+use stage_02_queue::{QueueCommand, QueueOptions, TaskQueue};
 use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions, StageInfo};
 use stage_05_gvisor::{GVisorArgs, GVisorEngine};
 
@@ -19,7 +19,7 @@ impl Stage for GVisor {
         is_unsandboxed: false,
     };
     type Args = GVisorArgs;
-    type Command = NoCommand;
+    type Command = QueueCommand;
 
     async fn build(settings: &Settings, args: &GVisorArgs) -> Result<App, BuildError> {
         let engine = Arc::new(GVisorEngine::start(&args.docker).await?);

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::cli::{App, BuildError, Isolation, NoCommand, Settings, Stage};
+use shared::cli::{App, BuildError, Isolation, Settings, Stage};
+use stage_02_queue::QueueCommand;
 use stage_06_advanced::{Platform, PlatformArgs};
 
 // ANCHOR: wiring
@@ -17,7 +18,7 @@ impl Stage for Advanced {
         is_unsandboxed: false,
     };
     type Args = PlatformArgs;
-    type Command = NoCommand;
+    type Command = QueueCommand;
 
     async fn build(settings: &Settings, args: &PlatformArgs) -> Result<App, BuildError> {
         let platform = Platform::start(Self::NAME, settings, args).await?;

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use shared::cli::{App, BuildError, Isolation, NoCommand, Settings, Stage};
+use shared::cli::{App, BuildError, Isolation, Settings, Stage};
+use stage_02_queue::QueueCommand;
 use stage_06_advanced::Platform;
 use stage_07_advanced_v2::{ApiArgs, RestfulApi};
 
@@ -17,7 +18,7 @@ impl Stage for AdvancedV2 {
         is_unsandboxed: false,
     };
     type Args = ApiArgs;
-    type Command = NoCommand;
+    type Command = QueueCommand;
 
     async fn build(settings: &Settings, args: &ApiArgs) -> Result<App, BuildError> {
         let platform = Platform::start(Self::NAME, settings, &args.platform).await?;

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use shared::cli::{App, BuildError, Isolation, NoCommand, Settings, Stage};
+use shared::cli::{App, BuildError, Isolation, Settings, Stage};
+use stage_02_queue::QueueCommand;
 use stage_06_advanced::Platform;
 use stage_07_advanced_v2::RestfulApi;
 use stage_08_openapi::{Contract, ContractArgs, OpenApiValidatedApi, docs_routes};
@@ -19,7 +20,7 @@ impl Stage for OpenApi {
         is_unsandboxed: false,
     };
     type Args = ContractArgs;
-    type Command = NoCommand;
+    type Command = QueueCommand;
 
     async fn build(settings: &Settings, args: &ContractArgs) -> Result<App, BuildError> {
         let contract = Arc::new(Contract::load(&settings.bounds())?);

@@ -122,7 +122,7 @@ pub async fn run(options: Options) -> Result<Status> {
     let load = load.split(' ').next().unwrap_or_default().to_owned();
     let mut stages = Vec::new();
     for number in numbers {
-        stages.push(measure(*number, rounds).await?);
+        stages.push(Box::pin(measure(*number, rounds)).await?);
     }
     let targets = stages.iter().flat_map(targets::of).collect();
     let report = Report {

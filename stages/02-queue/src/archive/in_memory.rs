@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use shared::{BoxFuture, Evaluation, Page, Query};
 use uuid::Uuid;
 
-use super::{Archive, ArchiveError, older_than, paginate};
+use super::{Archive, ArchiveError, matches, older_than, paginate};
 
 /// How much an archive in memory may store, or stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl InMemoryArchive {
     pub fn page(&self, query: &Query) -> Page {
         let state = self.state();
         let older = state.evaluations.range(older_than(query)).rev();
-        let matching = older.map(|(_, one)| one).filter(|one| query.matches(one));
+        let matching = older.map(|(_, one)| one).filter(|one| matches(query, one));
         paginate(matching, query.limit, Clone::clone)
     }
 

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use shared::evaluation::{Encoding, Timing};
-use shared::event::{EndedData, ProgressData, QueuedData, StartedData};
 use shared::output::OutputListener;
 use shared::{
     Evaluation, Event, EventSink, EventType, Evidence, Job, Outcome, Output, OutputBuffer, Page,
@@ -16,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Assignment, LedgerStats};
-use crate::archive::{older_than, paginate};
+use crate::archive::{matches, older_than, paginate};
+use crate::event_data::{EndedData, ProgressData, QueuedData, StartedData};
 
 /// Everything that has not ended.
 #[derive(Default)]
@@ -227,7 +227,7 @@ impl Table {
 
     pub(super) fn list(&self, query: &Query) -> Page {
         let older = self.entries.range(older_than(query)).rev().map(|(_, entry)| entry);
-        let matching = older.filter(|entry| query.matches(&entry.evaluation));
+        let matching = older.filter(|entry| matches(query, &entry.evaluation));
         paginate(matching, query.limit, Entry::snapshot)
     }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use jiff::Timestamp;
-use shared::{Event, Limits, NoopSink, Status};
+use shared::{Event, Limits, NoopSink, Outcome, Status};
 use tokio::sync::Semaphore;
 
 use super::*;

@@ -147,7 +147,7 @@ impl Health {
     // ANCHOR: background
     /// Runs the self tests that users do not see.
     async fn run_background_self_tests(&self) {
-        let _running = self.run_lock.lock().await;
+        let _guard = self.run_lock.lock().await;
         for component in self.components() {
             let name = component.name();
             let fails = lock(&self.results).get(name).is_some_and(|last| !last.passed);
@@ -161,7 +161,7 @@ impl Health {
     /// Runs the self test of every component, and with `suite` all of its checks. None when another
     /// run is under way.
     pub async fn self_test(&self, suite: bool) -> Option<SelfTest> {
-        let _running = self.run_lock.try_lock().ok()?;
+        let _guard = self.run_lock.try_lock().ok()?;
         let started = Instant::now();
         let mut checks = Vec::new();
         for component in self.components() {

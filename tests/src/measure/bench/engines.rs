@@ -12,7 +12,6 @@ use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
 use stage_05_gvisor::GVisorEngine;
 use stage_06_advanced::{RunscEngine, RunscOptions};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::timed;
 
@@ -72,7 +71,7 @@ impl Direct {
 
     /// Runs `code` and returns how long that took.
     pub(super) async fn run(&self, code: &str, limits: Limits) -> Result<Duration> {
-        let job = Job { id: Uuid::now_v7(), submission: Submission::new(code, limits) };
+        let job = Job::first(Submission::new(code, limits));
         let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
         let run = self.engine().evaluate(&job, &buffer, CancellationToken::new());
         let (verdict, took) = timed(run).await;

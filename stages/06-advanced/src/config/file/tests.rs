@@ -129,7 +129,7 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn help_and_faults_of_the_command_line_come_first() {
+fn help_and_errors_of_the_command_line_come_first() {
     for line in [&["platform", "--help", "--config", "/nowhere.toml"][..], &["platform"]] {
         assert!(
             configure(All::command(), line.iter().map(OsString::from), &[]).is_ok(),

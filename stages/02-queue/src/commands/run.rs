@@ -1,33 +1,46 @@
 //! `run FILE`: one program on the components of the stage, its output streamed as it is written.
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
-use std::path::Path;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use clap::Args;
+use shared::cli::{BuildError, Exit, Settings, Signals, Stage, eprint_line};
+use shared::output::OutputListener;
+use shared::{Evaluation, Outcome, RequestContext, Stream, Submission};
 
-use super::serve::Signals;
-use super::{App, BuildError, Exit, RunArgs, Settings, Stage, eprint_line, fail};
-use crate::output::OutputListener;
-use crate::{Evaluation, Outcome, RequestContext, Stream, Submission};
+/// What to run, and what to print.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Python file to evaluate; `-` reads it from standard input
+    file: PathBuf,
+    /// File for the program's standard input; `-` passes this command's standard input on
+    #[arg(long, value_name = "FILE")]
+    stdin: Option<PathBuf>,
+    /// Print the final evaluation as JSON instead of streaming its output
+    #[arg(long)]
+    json: bool,
+    /// Print the output of the program only
+    #[arg(long, short)]
+    quiet: bool,
+}
 
-pub(super) async fn run<S: Stage>(settings: &Settings, args: &S::Args, run: &RunArgs) -> ExitCode {
+/// Runs the program, and returns the exit code of `run`.
+pub(super) async fn run<S: Stage>(settings: &Settings, args: &S::Args, run: &RunArgs) -> Exit {
     let submission = match read_submission(settings, run) {
         Ok(submission) => submission,
-        Err(error) => return fail(&error, Exit::Usage),
+        Err(error) => return error.print(Exit::USAGE),
     };
-    match evaluate::<S>(settings, args, run, submission).await {
-        Ok(exit) => exit,
-        Err(error) => fail(&error, Exit::Platform),
-    }
+    let evaluated = evaluate::<S>(settings, args, run, submission).await;
+    evaluated.unwrap_or_else(|error| error.print(Exit::PLATFORM))
 }
 
 fn read_submission(settings: &Settings, run: &RunArgs) -> Result<Submission, BuildError> {
     let code = String::from_utf8(read(&run.file)?)
-        .map_err(|_| format!("{} is not UTF-8 text", run.file.display()))?;
+        .map_err(|_| BuildError::new(format!("{} is not UTF-8 text", run.file.display())))?;
     if code.contains('\0') {
-        return Err(format!("{} has NUL characters, no Python does", run.file.display()).into());
+        let file = run.file.display();
+        return Err(BuildError::new(format!("{file} has NUL characters, no Python does")));
     }
     let mut submission = Submission::new(code, settings.bounds().default);
     if let Some(file) = &run.stdin {
@@ -52,7 +65,7 @@ async fn evaluate<S: Stage>(
     args: &S::Args,
     run: &RunArgs,
     submission: Submission,
-) -> Result<ExitCode, BuildError> {
+) -> Result<Exit, BuildError> {
     let mut signals = Signals::listen()?;
     let app = S::build(settings, args).await?;
     let listener: Option<OutputListener> = if run.json { None } else { Some(Box::new(print)) };
@@ -68,35 +81,19 @@ async fn evaluate<S: Stage>(
             evaluations.cancel(&context, id).await.ok();
             tokio::select! {
                 last = &mut end => last,
-                () = signals.next() => return Ok(Exit::Interrupted.into()),
+                () = signals.next() => return Ok(Exit::INTERRUPTED),
             }
         }
     };
     let last = last.map_err(failed)?;
-    app.close_now().await;
+    super::close_now(&app).await;
     if run.json {
-        println!("{}", serde_json::to_string_pretty(&last)?);
+        let text = serde_json::to_string_pretty(&last).map_err(anyhow::Error::from)?;
+        println!("{text}");
     } else if !run.quiet {
         eprint_line(&summary(&last));
     }
-    Ok(exit_code(&last))
-}
-
-impl App {
-    /// Ends what runs, and closes the engine.
-    pub(super) async fn close_now(&self) {
-        let now = CancellationToken::new();
-        now.cancel();
-        self.close(now).await;
-    }
-
-    /// Shuts the queue down and then the engine: running programs continue until `now` is cancelled.
-    pub(super) async fn close(&self, now: CancellationToken) {
-        self.evaluations.shutdown(now).await;
-        if let Some(engine) = &self.engine {
-            engine.close().await;
-        }
-    }
+    Ok(exit(&last))
 }
 
 fn summary(last: &Evaluation) -> String {
@@ -114,19 +111,18 @@ fn summary(last: &Evaluation) -> String {
     format!("[{how}, by {by}, in {wall} ms, in {}{runtime}]{error}", sandbox.engine)
 }
 
-fn exit_code(last: &Evaluation) -> ExitCode {
-    let exit = match last.outcome {
+fn exit(last: &Evaluation) -> Exit {
+    match last.outcome {
         Some(Outcome::Exited) => {
-            let code = last.exit_code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-            return ExitCode::from(code);
+            let code = last.exit_code.and_then(|code| u8::try_from(code).ok());
+            Exit(code.unwrap_or(1))
         }
-        Some(Outcome::WallTimeExceeded | Outcome::CpuTimeExceeded) => Exit::TimedOut,
-        Some(Outcome::Cancelled) => Exit::Interrupted,
-        Some(Outcome::Signaled) => Exit::Killed,
-        Some(outcome) if outcome.is_limit() => Exit::Killed,
-        _ => Exit::Platform,
-    };
-    exit.into()
+        Some(Outcome::WallTimeExceeded | Outcome::CpuTimeExceeded) => Exit::TIMED_OUT,
+        Some(Outcome::Cancelled) => Exit::INTERRUPTED,
+        Some(Outcome::Signaled) => Exit::KILLED,
+        Some(outcome) if outcome.is_limit() => Exit::KILLED,
+        _ => Exit::PLATFORM,
+    }
 }
 
 /// Passes a program's output on.
