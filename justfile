@@ -64,7 +64,7 @@ lambda *ARGS:
 
 # Measure the cost of the contract: validate a request of 64 KiB
 contract-cost:
-    cargo test --release -p stage-08-openapi --test validated -- alone_ --nocapture
+    cargo test --release -p stage-08-openapi --test it -- alone_ --nocapture
 
 # Generate a typed Python client from the contract, in a new directory
 client DIRECTORY="target/client":

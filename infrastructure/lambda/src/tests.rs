@@ -154,7 +154,7 @@ async fn the_address_of_the_client_arrives_at_the_handler() {
     });
     let options = ServerOptions { any_host: true, ..ServerOptions::default() };
     let endpoint =
-        Endpoint::new(Arc::new(router), options, tokio_util::sync::CancellationToken::new());
+        Endpoint::new(Arc::new(router), options, tokio_util::sync::CancellationToken::default());
     let answer = whole(endpoint.answer(event(&json!({}))).await, COLLECT_TIMEOUT).await;
     assert!(matches!(answer.body(), Body::Text(text) if text == "203.0.113.7"), "{answer:?}");
 }

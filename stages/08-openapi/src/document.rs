@@ -1,7 +1,7 @@
-//! The text of the contract, as a value one can walk through.
+//! The text of the contract, and a cursor in it.
 //!
-//! Walking keeps track of where one is, because a schema is compiled by its place. References are
-//! followed on the way; only those into the document itself exist here.
+//! A cursor has the JSON Pointer to its value, because a schema is compiled by its pointer. It follows
+//! references; only those into the document itself are supported.
 
 use serde_json::Value;
 use shared::Bounds;

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn the_function_answers_like_stage_seven() {
     let emulator = Emulator::start();
-    let _function = Function::start(&emulator, &UNSANDBOXED);
+    let _guard = Function::start(&emulator, &UNSANDBOXED);
     let conversation = record(&HttpClient::new(emulator.url())).await;
     insta::with_settings!({
         prepend_module_to_snapshot => false,

@@ -25,19 +25,19 @@ fn document() -> Arc<Value> {
     Arc::new(serde_saphyr::from_str(OPENAPI).unwrap())
 }
 
-/// Every value below `place`, itself among them, as it is written: references are not followed.
-fn all<'a>(place: DocumentCursor<'a>, found: &mut Vec<DocumentCursor<'a>>) {
-    let inner = place.written();
-    found.push(place);
-    for place in inner {
-        all(place, found);
+/// Every value below `cursor`, itself among them, as it is written: references are not followed.
+fn all<'a>(cursor: DocumentCursor<'a>, found: &mut Vec<DocumentCursor<'a>>) {
+    let inner = cursor.written();
+    found.push(cursor);
+    for cursor in inner {
+        all(cursor, found);
     }
 }
 
-/// The examples at `place`, each with a name.
-fn examples(place: &DocumentCursor<'_>) -> Vec<(String, Value)> {
-    let one = place.value.get("example").map(|value| ("example".to_owned(), value.clone()));
-    let named = place.get("examples").map(|examples| examples.all()).unwrap_or_default();
+/// The examples at `cursor`, each with a name.
+fn examples(cursor: &DocumentCursor<'_>) -> Vec<(String, Value)> {
+    let one = cursor.value.get("example").map(|value| ("example".to_owned(), value.clone()));
+    let named = cursor.get("examples").map(|examples| examples.all()).unwrap_or_default();
     let named = named.into_iter().map(|(name, example)| (name, example.value["value"].clone()));
     one.into_iter().chain(named).collect()
 }
@@ -52,31 +52,31 @@ fn events(text: &str) -> Vec<Value> {
 fn every_value_has_an_example_that_its_schema_accepts() {
     let document = document();
     let schemas = Schemas::new(Arc::clone(&document)).unwrap();
-    let (mut places, mut checked, mut wrong) = (Vec::new(), 0, Vec::new());
-    all(DocumentCursor::root(&document), &mut places);
+    let (mut cursors, mut checked, mut wrong) = (Vec::new(), 0, Vec::new());
+    all(DocumentCursor::root(&document), &mut cursors);
     // What has a schema and stands for a value: a parameter, a header, a body.
-    let bodies = |place: &&DocumentCursor<'_>| {
-        place.value.get("schema").is_some() && !place.pointer.contains("/schemas/")
+    let bodies = |cursor: &&DocumentCursor<'_>| {
+        cursor.value.get("schema").is_some() && !cursor.pointer.contains("/schemas/")
     };
-    for place in places.iter().filter(bodies) {
-        let schema = schemas.at(&place.get("schema").unwrap().pointer).unwrap();
-        let item = place.get("x-itemSchema").map(|_| schemas.at(EVENT).unwrap());
-        let examples = examples(place);
+    for cursor in cursors.iter().filter(bodies) {
+        let schema = schemas.at(&cursor.get("schema").unwrap().pointer).unwrap();
+        let item = cursor.get("x-itemSchema").map(|_| schemas.at(EVENT).unwrap());
+        let examples = examples(cursor);
         if examples.is_empty() {
-            wrong.push(format!("{} has no example", place.pointer));
+            wrong.push(format!("{} has no example", cursor.pointer));
         }
         for (name, value) in examples {
             let mut violations = Violations::default();
             schema.check(&value, Part::Body, "", &mut violations);
             if let Some(item) = &item {
                 let events = events(value.as_str().unwrap());
-                assert!(!events.is_empty(), "{} {name} has no events", place.pointer);
+                assert!(!events.is_empty(), "{} {name} has no events", cursor.pointer);
                 for event in &events {
                     item.check(event, Part::Body, "", &mut violations);
                 }
             }
             wrong.extend(
-                violations.as_slice().iter().map(|it| format!("{} {name}: {it}", place.pointer)),
+                violations.as_slice().iter().map(|one| format!("{} {name}: {one}", cursor.pointer)),
             );
             checked += 1;
         }
@@ -91,10 +91,14 @@ fn the_example_of_a_problem_has_the_status_of_its_response() {
     let mut seen = 0;
     for (path, item) in DocumentCursor::root(&document).get("paths").unwrap().all() {
         for (name, _) in METHODS {
-            let Some(answers) = item.get(name).and_then(|it| it.get("responses")) else { continue };
+            let Some(answers) = item.get(name).and_then(|operation| operation.get("responses"))
+            else {
+                continue;
+            };
             for (status, answer) in answers.all() {
-                let problem =
-                    answer.get("content").and_then(|it| it.get("application/problem+json"));
+                let problem = answer
+                    .get("content")
+                    .and_then(|content| content.get("application/problem+json"));
                 let Some(problem) = problem else { continue };
                 let example = &problem.value["example"]["status"];
                 assert_eq!(example.to_string(), status, "{name} {path}");

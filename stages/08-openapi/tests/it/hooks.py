@@ -1,11 +1,11 @@
-"""What Schemathesis has to be told beside the contract."""
+"""What Schemathesis needs beside the contract."""
 
 import schemathesis
 
 
 @schemathesis.hook
 def before_load_schema(context, schema):
-    """Says what each event of a stream is by the word that OpenAPI has for it from 3.2 on."""
+    """Gives the schema of an event the name that OpenAPI has for it from 3.2 on."""
     for operations in schema["paths"].values():
         stream = operations.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
         for media in stream.values():

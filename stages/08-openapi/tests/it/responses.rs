@@ -5,13 +5,17 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use serde_json::json;
-use shared::http::{Body, Response, full};
+use shared::http::{Body, BodyPolicy, MatchedRequest, Response, Router, full, take_body_stream};
+use stage_08_openapi::{Contract, OpenApiValidatedApi};
 
-use crate::in_process::{ask, bytes, fixed, get, health, json_response, response, send};
+use crate::in_process::{
+    FixedApi, ask, bytes, contract, endpoint, fixed, get, health, json_response, request, response,
+    send,
+};
 
 /// Makes the response that a test has chosen.
 type MakeResponse = fn() -> Response;
@@ -172,16 +176,42 @@ async fn what_is_no_event_is_a_violation_as_well() {
     }
 }
 
+/// An event type that an overlay adds is within the contract, in strict mode as well.
+#[tokio::test]
+async fn an_event_type_of_an_overlay_passes_a_strict_stream() {
+    const OVERLAY: &str = "
+overlay: 1.0.0
+info: {title: Sandboxes, version: 1.0.0}
+actions:
+  - target: $.components.schemas
+    update:
+      SandboxOpened: {allOf: [{$ref: '#/components/schemas/Envelope'}], type: object, required: [type], properties: {type: {const: sandbox.opened}}}
+  - target: $.components.schemas.StreamEvent.oneOf
+    update: {$ref: '#/components/schemas/SandboxOpened'}
+";
+    let opened = || {
+        let text = String::from_utf8(event("{}", "1").to_vec()).unwrap();
+        stream_of(vec![text.replace("platform.shutdown", "sandbox.opened").into()])
+    };
+    let sent = bytes(send(&fixed(opened, true), get("/events")).await).await;
+    assert!(sent.is_empty());
+    let extended = Arc::new(contract().with_overlay(OVERLAY).unwrap());
+    let api = endpoint(Arc::new(OpenApiValidatedApi::new(FixedApi(opened), extended, true)));
+    let sent = bytes(send(&api, get("/events")).await).await;
+    assert!(sent.starts_with(b"event: sandbox.opened\n"), "{sent:?}");
+}
+
 /// Binary content passes in both directions as a stream, and is not checked.
 #[tokio::test]
 async fn bytes_pass_unchecked_and_piece_by_piece() {
-    use http::Method;
-    use shared::http::{BodyPolicy, MatchedRequest, Router, take_body_stream};
-    use stage_08_openapi::{Contract, OpenApiValidatedApi};
-
     const CONTRACT: &str = "
 openapi: 3.1.0
 paths:
+  /small:
+    put:
+      operationId: putSmall
+      requestBody: {required: true, x-max-body-bytes: 4, content: {application/json: {schema: {type: integer}}}}
+      responses: {'200': {description: x, content: {application/octet-stream: {}}}}
   /files:
     put:
       operationId: putFiles
@@ -192,20 +222,26 @@ paths:
         let body = take_body_stream(&request.request).unwrap();
         Ok(response(200, "application/octet-stream", body))
     };
-    let router = Router::new().route(Method::PUT, "/files", echo).body_policy(
+    let small = |_| async { Ok(response(200, "application/octet-stream", full("small"))) };
+    let router = Router::new().route(Method::PUT, "/small", small);
+    let router = router.route(Method::PUT, "/files", echo).body_policy(
         &Method::PUT,
         "/files",
         BodyPolicy::Streamed { max_bytes: 1 << 20 },
     );
     let contract = Arc::new(Contract::parse(CONTRACT.to_owned()).unwrap());
-    let api =
-        crate::in_process::endpoint(Arc::new(OpenApiValidatedApi::new(router, contract, true)));
+    let api = endpoint(Arc::new(OpenApiValidatedApi::new(router, contract, true)));
     let put = |body: &'static [u8]| {
-        let request = crate::in_process::request(Method::PUT, "/files");
+        let request = request(Method::PUT, "/files");
         (request.header("content-type", "application/x-tar"), body)
     };
     assert_eq!(bytes(send(&api, put(b"\xff\x00")).await).await, &b"\xff\x00"[..]);
     // The limit of the contract is below that of the route.
     let response = send(&api, put(b"12345678901")).await;
     assert!(response.into_body().collect().await.is_err());
+    // So is the limit of a body that is read whole below that of the server.
+    for (body, status) in [("1234", 200), ("12345", 413)] {
+        let request = request(Method::PUT, "/small").header("content-type", "application/json");
+        assert_eq!(send(&api, (request, body)).await.status(), status, "{body}");
+    }
 }

@@ -26,7 +26,7 @@ from crucible_client.models import (
 # A status that the contract does not have is an error here.
 client = Client(base_url=sys.argv[1], raise_on_unexpected_status=True, timeout=60)
 
-# A program goes in and its end comes out, as types.
+# Submission and result are types.
 files, labels = Files(), Labels()
 files["data/in.bin"] = Bytes(base64="/wA=")
 labels["model"] = "m-1"
@@ -53,14 +53,14 @@ assert sleeping.outcome is None
 cancelled = cancel_evaluation.sync(sleeping.id, client=client)
 assert cancelled.status == Status.CANCELLED, cancelled
 
-# What is wrong comes as a type as well, with each fault.
+# An error is a type as well, with each single error in it.
 wrong = submit_evaluation.sync(client=client, body=Submission(code="", timeout_seconds=0))
 assert isinstance(wrong, Problem) and wrong.status == 422, wrong
-assert [fault.pointer for fault in wrong.errors] == ["/timeout_seconds"]
+assert [error.pointer for error in wrong.errors] == ["/timeout_seconds"]
 nobody = get_evaluation.sync(UUID("00000000-0000-7000-8000-000000000000"), client=client)
 assert isinstance(nobody, Problem) and nobody.status == 404, nobody
 
-# And the platform says how it is.
+# And so is the state of the platform.
 assert get_health.sync(client=client, ready=True).status == "alive"
 assert get_status.sync(client=client).sandbox.engine == ended.sandbox.engine
 assert get_queue.sync(client=client).capacity > 0
