@@ -21,7 +21,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use serde_json::Value;
 use shared::BoxError;
 
-use self::limits::PropertyNames;
+use self::limits::{MAX_UNKNOWN_MEMBERS, PropertyNames};
 use crate::error::SchemaError;
 use crate::violation::{Kind, Part, Violation, Violations, push_name};
 
@@ -111,6 +111,16 @@ impl Schema {
                 break;
             }
             self.explain(&error, part, base, violations);
+        }
+        // The invalid member may be among those that were cut off: the value is invalid all the same.
+        if violations.is_empty() {
+            let detail = format!(
+                "a member after the first {MAX_UNKNOWN_MEMBERS} is not valid, or there are too many"
+            );
+            violations.add(Violation {
+                pointer: base.to_owned(),
+                ..Violation::of(part, Kind::Value, detail)
+            });
         }
     }
     // ANCHOR_END: check

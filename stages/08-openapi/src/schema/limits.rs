@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 /// Members of one object beside those whose names are in the contract. More than any `maxProperties`
 /// of a request, so that an object that is cut still has too many.
-const MAX_UNKNOWN_MEMBERS: usize = 128;
+pub(super) const MAX_UNKNOWN_MEMBERS: usize = 128;
 
 /// The names of all properties in a contract.
 pub(super) struct PropertyNames(HashSet<String>);

@@ -119,3 +119,17 @@ fn the_explanation_of_a_large_object_is_bounded() {
     let seen = violations(&rules, &many);
     assert!(seen.iter().all(|(_, detail, _)| detail.starts_with("take this out")), "{seen:?}");
 }
+
+/// Attack: the one invalid member of a large object comes after the members that the explanation
+/// includes.
+#[test]
+fn an_invalid_object_is_a_violation_even_if_its_explanation_is_cut_off() {
+    let texts = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    let members = (0..1000).map(|at| (format!("m{at:04}"), Value::from("text")));
+    let mut object: Value = Value::Object(members.collect());
+    assert!(violations(&texts, &object).is_empty());
+    object["z"] = 7.into();
+    assert!(!violations(&texts, &object).is_empty(), "additionalProperties");
+    let few = json!({ "type": "object", "maxProperties": 500 });
+    assert!(!violations(&few, &object).is_empty(), "maxProperties");
+}
