@@ -33,6 +33,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause after a connection could not be accepted.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
+// ANCHOR: serve
 /// Serves `endpoint` by hyper until its shutdown token is cancelled, then returns when all
 /// connections are closed.
 pub fn serve(endpoint: Arc<Endpoint>, listener: TcpListener) -> BoxFuture<'static, ()> {
@@ -45,6 +46,7 @@ pub fn serve(endpoint: Arc<Endpoint>, listener: TcpListener) -> BoxFuture<'stati
         accept(listener, &options, shutdown, service).await;
     })
 }
+// ANCHOR_END: serve
 
 /// Accepts connections and answers their requests by `service` until `shutdown` is cancelled, then
 /// returns when all are closed. For any service that hyper can serve: the deadlines are the same for

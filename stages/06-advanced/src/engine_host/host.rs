@@ -85,7 +85,7 @@ impl EngineHost {
         let writing = AbortOnDropHandle::new(tokio::spawn(write(writer, queue)));
         let connection = Connection::new(self, replies.clone());
         // Also when this future is dropped.
-        let _stop = connection.stop.clone().drop_guard();
+        let _guard = connection.stop.clone().drop_guard();
         let result = self.receive(&mut reader, &connection).await;
         if !matches!(result, Ok(End::Closed)) {
             // Ends the sending of replies too, for which runs may wait.
