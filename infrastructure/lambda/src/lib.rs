@@ -28,8 +28,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use http::uri::{PathAndQuery, Uri};
+use http::{HeaderValue, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use lambda_http::request::RequestContext;
@@ -75,7 +76,7 @@ pub async fn serve(endpoint: Arc<Endpoint>) -> Result<(), Error> {
         async move {
             let answer = whole(endpoint.answer(request(event)).await, COLLECT_TIMEOUT).await;
             drop(token);
-            Ok::<_, Error>(answer)
+            answer
         }
     }));
     let ending = async {
@@ -147,23 +148,30 @@ fn uri(event: &Request) -> Uri {
     PathAndQuery::try_from(target).map_or_else(|_| Uri::from_static("/%00"), Uri::from)
 }
 
-/// A response as Lambda takes it: whole, and of at most 6 MB.
-async fn whole(response: shared::http::Response, collect_timeout: Duration) -> Response<Body> {
+/// A response as Lambda takes it: whole, and of at most 6 MB. A stream of events is cut off at a limit,
+/// because its reader resumes after the last one; any other body is sent whole or not at all.
+async fn whole(
+    response: shared::http::Response,
+    collect_timeout: Duration,
+) -> Result<Response<Body>, Error> {
     let (head, body) = response.into_parts();
+    let media = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_resumable = media.starts_with(b"text/event-stream");
     let limit = if body.size_hint().exact().is_some() { usize::MAX } else { MAX_STREAM_BYTES };
     let mut pieces = body.into_data_stream();
     let (mut bytes, deadline) = (Vec::new(), Instant::now() + collect_timeout);
-    while bytes.len() < limit
-        && let Ok(Some(piece)) =
-            timeout_at(deadline, futures_util::StreamExt::next(&mut pieces)).await
-    {
-        match piece {
-            Ok(piece) => bytes.extend_from_slice(&piece),
-            Err(error) => {
-                tracing::warn!(%error, "a stream broke off");
-                break;
-            }
+    let mut is_cut = false;
+    while !is_cut {
+        match timeout_at(deadline, futures_util::StreamExt::next(&mut pieces)).await {
+            // On an error of the function, its client gets a 502 instead of half a body.
+            Ok(Some(piece)) => bytes.extend_from_slice(&piece?),
+            Ok(None) => break,
+            Err(_elapsed) => is_cut = true,
         }
+        is_cut |= bytes.len() >= limit;
+    }
+    if is_cut && !is_resumable {
+        return Ok(too_large(&head).await);
     }
     // Text where it is text, so that it can be read in the event.
     let body = match String::from_utf8(bytes) {
@@ -172,10 +180,16 @@ async fn whole(response: shared::http::Response, collect_timeout: Duration) -> R
         Err(error) => Body::Binary(error.into_bytes()),
     };
     if payload_bytes(&body) <= MAX_PAYLOAD_BYTES {
-        return Response::from_parts(head, body);
+        return Ok(Response::from_parts(head, body));
     }
+    Ok(too_large(&head).await)
+}
+
+/// The problem in place of a response that cannot be delivered.
+async fn too_large(head: &http::response::Parts) -> Response<Body> {
     let id = head.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let detail = "the answer has more than the 6 MB that Lambda passes on; ask for less at once";
+    let detail = "the answer has more than the 6 MB that Lambda passes on, or takes longer than 20 s; \
+                  ask for less at once";
     let problem = Problem::new(StatusCode::BAD_GATEWAY, detail).into_response(id);
     let (mut problem, body) = problem.into_parts();
     for (name, value) in &head.headers {

@@ -104,25 +104,47 @@ fn streamed(pieces: impl futures_util::Stream<Item = Bytes> + Send + 'static) ->
     HttpBody::new(StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))))
 }
 
+fn with_media(media: &'static str, body: HttpBody) -> shared::http::Response {
+    let mut response = http::Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_without_an_end_is_answered_with_what_has_arrived() {
     let pieces = stream::iter([Bytes::from("id: 1\n"), Bytes::from("\n")]);
     let endless = streamed(pieces.chain(stream::pending()));
-    let answer = whole(http::Response::new(endless), COLLECT_TIMEOUT).await;
+    let answer = whole(with_media("text/event-stream", endless), COLLECT_TIMEOUT).await.unwrap();
     assert!(matches!(answer.body(), Body::Text(text) if text == "id: 1\n\n"), "{answer:?}");
 }
 
 #[tokio::test]
 async fn a_long_stream_is_cut_before_it_is_too_large_to_answer() {
     let endless = streamed(stream::repeat(Bytes::from(vec![b'x'; 1 << 20])));
-    let answer = whole(http::Response::new(endless), COLLECT_TIMEOUT).await;
+    let answer = whole(with_media("text/event-stream", endless), COLLECT_TIMEOUT).await.unwrap();
     assert!(matches!(answer.body(), Body::Text(text) if text.len() == MAX_STREAM_BYTES));
+}
+
+/// Attack: half a file arrives with status 200, and is taken for the whole one.
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_bytes_is_whole_or_a_problem() {
+    let flood = streamed(stream::repeat(Bytes::from(vec![b'x'; 1 << 20])));
+    let stalled = streamed(stream::iter([Bytes::from("half")]).chain(stream::pending()));
+    for body in [flood, stalled] {
+        let response = with_media("application/octet-stream", body);
+        let answer = whole(response, COLLECT_TIMEOUT).await.unwrap();
+        assert_eq!(answer.status(), 502);
+    }
+    let pieces = [Ok(Frame::data(Bytes::from("half"))), Err("the disk failed".into())];
+    let failing = HttpBody::new(StreamBody::new(stream::iter(pieces)));
+    let response = with_media("application/octet-stream", failing);
+    assert!(whole(response, COLLECT_TIMEOUT).await.is_err());
 }
 
 #[tokio::test]
 async fn an_answer_that_is_no_text_stays_what_it_is() {
     let bytes = full(b"\xff\x00".as_slice());
-    let answer = whole(http::Response::new(bytes), COLLECT_TIMEOUT).await;
+    let answer = whole(http::Response::new(bytes), COLLECT_TIMEOUT).await.unwrap();
     assert!(matches!(answer.body(), Body::Binary(bytes) if bytes == b"\xff\x00"));
 }
 
@@ -135,7 +157,7 @@ async fn an_answer_above_the_limit_of_lambda_is_a_problem() {
     ] {
         let mut response = http::Response::new(full(body));
         response.headers_mut().insert("x-request-id", "r-1".parse().unwrap());
-        let answer = whole(response, COLLECT_TIMEOUT).await;
+        let answer = whole(response, COLLECT_TIMEOUT).await.unwrap();
         assert_eq!(answer.status() == 200, fits);
         assert_eq!(answer.headers()["x-request-id"], "r-1");
         if let (false, Body::Text(text)) = (fits, answer.body()) {
@@ -154,7 +176,7 @@ async fn the_address_of_the_client_arrives_at_the_handler() {
     });
     let options = ServerOptions { any_host: true, ..ServerOptions::default() };
     let endpoint =
-        Endpoint::new(Arc::new(router), options, tokio_util::sync::CancellationToken::default());
-    let answer = whole(endpoint.answer(event(&json!({}))).await, COLLECT_TIMEOUT).await;
+        Endpoint::new(Arc::new(router), options, tokio_util::sync::CancellationToken::new());
+    let answer = whole(endpoint.answer(event(&json!({}))).await, COLLECT_TIMEOUT).await.unwrap();
     assert!(matches!(answer.body(), Body::Text(text) if text == "203.0.113.7"), "{answer:?}");
 }

@@ -43,11 +43,31 @@ fn read(file: &Path, dir: &Path, name: &str, modules: &mut Modules) -> anyhow::R
         if module.content.is_some() || is_test(&module.attrs) {
             continue;
         }
-        let own: PathBuf = dir.join(module.ident.to_string());
-        read(&own.with_extension("rs"), &own, &joined(name, &module.ident.to_string()), modules)?;
+        let ident = module.ident.to_string();
+        let (file, dir) = match path_attribute(&module.attrs) {
+            // `dir/mod.rs`: its modules are beside it.
+            Some(path) => {
+                let file = file.with_file_name(path);
+                let dir = file.parent().map(Path::to_path_buf).unwrap_or_default();
+                (file, dir)
+            }
+            None => (dir.join(&ident).with_extension("rs"), dir.join(&ident)),
+        };
+        read(&file, &dir, &joined(name, &ident), modules)?;
     }
     modules.insert(name.to_owned(), parsed.items);
     Ok(())
+}
+
+/// The path of `#[path = "..."]`, if there is one.
+fn path_attribute(attributes: &[Attribute]) -> Option<PathBuf> {
+    attributes.iter().find_map(|attribute| {
+        let pair = attribute.meta.require_name_value().ok()?;
+        let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(path), .. }) = &pair.value else {
+            return None;
+        };
+        pair.path.is_ident("path").then(|| path.value().into())
+    })
 }
 
 fn is_test(attributes: &[Attribute]) -> bool {
