@@ -39,6 +39,7 @@
 //! | limits above the operator's, paths with `..` | the submission is parsed again, by the same parser as over HTTP | `a_submission_is_checked_again` |
 //! | a thousand runs at once, one id twice | `workers` and [`MAX_EXTRA_RUNS`]; ids in use are refused | `there_are_as_many_runs_as_workers_and_a_few` |
 //! | end the runs of others | the socket is the only one, and has the runs of this server alone | `what_is_not_running_cannot_be_cancelled` |
+//! | ignore signals, to stay | SIGKILL soon after the second | `an_api_process_that_ignores_signals_is_killed` |
 //! | never read the answers | output waits within each run's `output_bytes`; nothing else grows | `output_that_is_not_read_stays_within_its_limit` |
 //!
 //! What it does not protect: a compromised API process can run programs, within the operator's

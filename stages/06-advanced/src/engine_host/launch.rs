@@ -26,6 +26,8 @@ use super::{EngineHost, HostError};
 
 /// Set for the API process alone, whose standard input is its end of the socket pair.
 const ROLE_VARIABLE: &str = "CRUCIBLE_API_PROCESS";
+/// How long the API process may take to exit at a second signal.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the API process may take to exit after it has closed the engine.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -168,13 +170,16 @@ fn start_api_process() -> io::Result<(UnixStream, Child)> {
 
 /// Forwards each signal to the API process, which shuts down in order at the first and exits at the
 /// second. Returns at a signal after the API process has ended: the engine is not waited for then.
+///
+/// Attack: a compromised API process ignores signals, to stay → it is killed soon after the second.
+/// Test: `an_api_process_that_ignores_signals_is_killed`.
 async fn forward_signals(
     host: &EngineHost,
     signals: &mut Signals,
     api_process: &mut Child,
 ) -> Exit {
     host.connected().cancelled().await;
-    loop {
+    for number in 1_u64.. {
         signals.next().await;
         let id = match api_process.try_wait() {
             Ok(None) => api_process.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)),
@@ -185,7 +190,12 @@ async fn forward_signals(
         if let Err(error) = kill_process(id, Signal::TERM) {
             tracing::warn!(%error, "a signal was not forwarded");
         }
+        if number > 1 && tokio::time::timeout(STOP_TIMEOUT, api_process.wait()).await.is_err() {
+            tracing::error!("the API process ignores signals, and is killed");
+            api_process.start_kill().ok(); // an error means that it has exited
+        }
     }
+    Exit::INTERRUPTED
 }
 
 /// Waits for the exit of the API process, for a moment; one that broke the protocol is killed.

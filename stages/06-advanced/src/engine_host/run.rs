@@ -106,7 +106,7 @@ async fn send_one(job: &Job, pending: &PendingOutput, replies: &mpsc::Sender<Rep
 /// Test: `a_submission_is_checked_again`.
 pub(super) fn check(job: Job, bounds: &Bounds, profile: &Profile) -> Result<Job, &'static str> {
     let Job { id, attempt, submission } = job;
-    let Submission { profile: name, code, stdin, mut files, limits, labels } = submission;
+    let Submission { profile: name, code, stdin, mut files, mut limits, labels } = submission;
     if name != profile.name {
         return Err("a submission in a language that was not configured");
     }
@@ -118,9 +118,12 @@ pub(super) fn check(job: Job, bounds: &Bounds, profile: &Profile) -> Result<Job,
         (limits.open_files, default.open_files),
     ];
     let is_within = numbers.iter().all(|(given, most)| (1..=*most).contains(given));
-    if !(is_within && limits.cpu_seconds > 0.0 && limits.cpu_seconds <= default.cpu_seconds) {
+    let cpu = seconds_within(limits.cpu_seconds, default.cpu_seconds);
+    let timeout = seconds_within(limits.timeout_seconds, bounds.max_timeout_seconds);
+    let (true, Some(cpu), Some(timeout)) = (is_within, cpu, timeout) else {
         return Err("a submission with a limit above the operator's");
-    }
+    };
+    (limits.cpu_seconds, limits.timeout_seconds) = (cpu, timeout);
     let count = files.len();
     let content = |bytes: &[u8]| json!({ "base64": STANDARD.encode(bytes) });
     let files: Map<String, Value> =
@@ -139,4 +142,10 @@ pub(super) fn check(job: Job, bounds: &Bounds, profile: &Profile) -> Result<Job,
     let parsed = submission_from_value(body, bounds, profile)
         .map_err(|_| "a submission that a client could not have sent")?;
     Ok(Job { id, attempt, submission: Submission { limits, ..parsed } })
+}
+
+/// A number of seconds, if it is within the operator's. As text in a frame a number of 16 digits or
+/// more can have changed by its last bit, which is not a violation.
+fn seconds_within(given: f64, most: f64) -> Option<f64> {
+    (given > 0.0 && given <= most * (1.0 + 1e-12)).then(|| given.min(most))
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use harness::{FakeEngine, TEST_LIMITS, assert_verifies, run};
 use shared::profile::PYTHON;
 use shared::{
-    Bounds, Engine, Job, Outcome, OutputBuffer, Submission, TestableComponent as _, Verdict,
+    Bounds, Engine, Job, Limits, Outcome, OutputBuffer, Submission, TestableComponent as _, Verdict,
 };
 use stage_06_advanced::{EngineHost, HostError, RemoteEngine};
 use tokio::net::UnixStream;
@@ -54,6 +54,19 @@ async fn a_remote_engine_is_an_engine_like_any_other() {
     serving.await.unwrap().unwrap();
     let late = run(&engine, "", TEST_LIMITS).await.verdict;
     assert_eq!(late.outcome, Outcome::WorkerLost);
+}
+
+#[tokio::test]
+async fn the_operators_own_limits_are_within_the_operators_limits() {
+    // As text and back, each of these is another number, the next above.
+    let (cpu_seconds, timeout_seconds) = (122.484_032_324_856_43, 234.323_483_130_262_22);
+    let default = Limits { cpu_seconds, timeout_seconds, ..TEST_LIMITS };
+    let bounds = Bounds { default, max_timeout_seconds: timeout_seconds, ..BOUNDS };
+    let host = EngineHost::new(Arc::new(FakeEngine::new()), bounds, PYTHON, WORKERS);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    tokio::spawn(async move { host.serve(ours).await });
+    let engine = RemoteEngine::connect(theirs).await.unwrap();
+    assert_eq!(run(&engine, "", default).await.verdict.outcome, Outcome::Exited);
 }
 
 #[tokio::test]

@@ -146,7 +146,7 @@ fn every_setting_has_a_variable_but_those_that_loosen() {
         .filter(|arg| arg.get_env().is_none())
         .filter_map(|arg| arg.get_long())
         .collect();
-    assert_eq!(without, ["unsafe"]);
+    assert_eq!(without, ["unsafe", "single-process"]);
 }
 
 #[test]

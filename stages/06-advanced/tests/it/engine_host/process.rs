@@ -188,6 +188,18 @@ async fn one_signal_drains_and_a_second_one_stops_at_once() {
     assert_eq!(server.stop(), Some(0));
 }
 
+#[tokio::test]
+async fn an_api_process_that_ignores_signals_is_killed() {
+    let (mut server, api) = open();
+    kill_process(api, Signal::STOP).unwrap();
+    server.signal(Signal::TERM);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!has_exited(api));
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(TIMEOUT), Some(1), "{}", server.stderr());
+    assert!(has_exited(api));
+}
+
 #[test]
 fn the_variable_of_the_api_process_does_not_work_for_others() {
     let set = launch!().args(OPEN).env("CRUCIBLE_API_PROCESS", "1").try_start();
