@@ -73,6 +73,7 @@ impl Session {
             .env("HOME", home.path())
             .env("TMPDIR", home.path())
             .env("LANG", "C.UTF-8")
+            .env("CRUCIBLE_LOG", "warn") // the log of a server would stand between the answers
             .env("CRUCIBLE_BOOK_BINARIES", binaries)
             .env(SESSION_ENV, &mark)
             // The ladder calls the real cargo to list the stages; the PATH has only the shim.
