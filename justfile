@@ -28,6 +28,7 @@ test:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo fetch --locked # crates of other platforms too: cargo-deny reads them all, without a network
     cargo deny --offline --locked --log-level error check bans licenses sources
     shellcheck --external-sources infrastructure/*.sh infrastructure/*/*.sh .ci/run
     typos
