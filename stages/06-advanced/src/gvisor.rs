@@ -219,6 +219,7 @@ impl RunscEngine {
                 }
             };
             let waited = submitted.elapsed();
+            tracing::debug!(id = %job.id, sandbox = sandbox.process.paths.id, "sandbox taken");
             let observation = run::run(&mut sandbox, job, buffer, &cancel).await;
             let has_started = observation.wall.is_some();
             if observation.stop == Stop::SandboxDied && !has_started && is_first {
