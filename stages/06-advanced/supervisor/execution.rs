@@ -20,7 +20,8 @@ const MAX_PIPE_BYTES: u64 = 1 << 20;
 /// A pipe that another process of the program still has open counts as empty after so long without
 /// a byte. The standard library cannot ask a pipe how much is in it. So this is long enough for a
 /// thread that a busy machine does not schedule: with 50 ms, three of 1,200 probes lost their last
-/// lines at load 16. A pipe that no process has open is read to its end without it.
+/// lines at load 16. A pipe that no process has open ends sooner, by its end, unless its thread is not
+/// scheduled for that long.
 const HELD_PIPE_GRACE: Duration = Duration::from_secs(1);
 /// Enough for a thread that only reads and writes.
 const STACK_BYTES: usize = 64 << 10;
@@ -131,9 +132,9 @@ impl Shared {
         }
     }
 
-    /// Waits until everything is sent that the program wrote before it ended. A pipe of which no
-    /// process has the other end is read to its end. One that an orphan has is read until it is
-    /// empty, or until more came out of it than can have been in it.
+    /// Waits until everything is sent that the program wrote before it ended: to the end of each pipe,
+    /// or, since an orphan may have its other end, until it had no byte for [`HELD_PIPE_GRACE`], or
+    /// until more came out of it than can have been in it.
     fn wait_until_flushed(&self) {
         let ended = Instant::now();
         let mut flow = self.flow();
