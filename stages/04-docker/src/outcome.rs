@@ -106,12 +106,15 @@ impl RunObservation {
         refused.then_some((Outcome::PidsExceeded, "pids.events"))
     }
 
-    fn usage(&self) -> Usage {
+    fn usage(&self, limits: &Limits) -> Usage {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         // The kernel's peak, if it is above the runtime's own at the start of the container;
         // otherwise the maximum of the samples. Init does not belong to the program.
         let own_peak = self.after.pids_peak.filter(|peak| Some(*peak) > self.before.pids_peak);
-        let pids_peak = own_peak.or(self.pids_seen).map(|pids| pids.saturating_sub(1).max(1));
+        let seen = own_peak.or(self.pids_seen).map(|pids| pids.saturating_sub(1).max(1));
+        // A refused process is proof that the limit was reached, which a sample may have missed.
+        let refused = self.after.pids_refused.is_some_and(|refused| refused > 0);
+        let pids_peak = seen.max(refused.then(|| u64::from(limits.pids)));
         Usage {
             wall_ms: self.wall.map_or(0, millis),
             cpu_ms: self.cpu().map(millis),
@@ -164,7 +167,7 @@ pub fn decide(observation: &RunObservation, limits: &Limits) -> Verdict {
             Verdict { evidence: observation.evidence("engine"), ..Verdict::engine_error(why) }
         }
     };
-    Verdict { usage: observation.wall.map(|_| observation.usage()), ..verdict }
+    Verdict { usage: observation.wall.map(|_| observation.usage(limits)), ..verdict }
 }
 
 /// A signal ended the program: a limit, the program itself or another process of the sandbox sent it.
