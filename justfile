@@ -54,6 +54,10 @@ cpython *ARGS:
 soak *ARGS:
     cargo run --release -p ladder -- soak --stage {{stage}} {{ARGS}}
 
+# Occupy one stage by thousands of hostile clients, and see what honest ones notice
+hostile-clients *ARGS:
+    cargo run --release -p ladder -- hostile-clients --stage {{stage}} {{ARGS}}
+
 # Measure each stage against the engine it is built on
 bench *ARGS:
     cargo run --release -p ladder -- bench {{ARGS}}
@@ -70,6 +74,10 @@ contract-cost:
 # Generate a typed Python client from the contract, in a new directory
 client DIRECTORY="target/client":
     cargo run -q -p stage-08-openapi -- --generate-client python {{DIRECTORY}}
+
+# Boot Debian 12 and 13 with systemd and cgroups v2 in an emulator, and run the tests of the engines there
+vm *ARGS:
+    bash infrastructure/vm/vm.sh {{ARGS}}
 
 # Build the book
 book:

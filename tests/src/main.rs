@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use ladder::attack::testbed::jail;
 use ladder::attack::{command, matrix};
 use ladder::deltas;
-use ladder::measure::{bench, cpython, humaneval, soak};
+use ladder::measure::{bench, cpython, hostile, humaneval, programs, soak};
 use ladder::support::report::Status;
 
 /// Compare the stages of Crucible with each other
@@ -32,10 +32,16 @@ enum Command {
     Deltas(deltas::Options),
     /// Send HumanEval's programs through a stage: correct programs must pass, broken ones must fail
     Humaneval(humaneval::Options),
+    /// Run the table of ordinary programs on a stage, and compare how each of them ends and what it
+    /// prints with the right values
+    Programs(programs::Options),
     /// Measure the overhead of each stage over its engine and over the bare program
     Bench(bench::Options),
     /// Run CPython's own tests in a sandbox and on the host, and compare their verdicts
     Cpython(cpython::Options),
+    /// Occupy a stage by clients that do not read, do not finish or want everything at once, and see what
+    /// an honest client notices
+    HostileClients(hostile::Options),
     /// Send thousands of programs through a stage: memory stays constant, and nothing is left over
     Soak(soak::Options),
     /// A part of the jail around a stage that has no sandbox
@@ -57,8 +63,10 @@ async fn main() -> ExitCode {
         Command::Compare(options) => matrix::compare(options).await,
         Command::Deltas(options) => deltas::run(options).await,
         Command::Humaneval(options) => humaneval::run(options).await,
+        Command::Programs(options) => programs::run(options).await,
         Command::Bench(options) => Box::pin(bench::run(options)).await,
         Command::Cpython(options) => cpython::run(options).await,
+        Command::HostileClients(options) => Box::pin(hostile::run(options)).await,
         Command::Soak(options) => soak::run(options).await,
         Command::Jail(part) => return part.run(),
         Command::Decoy { secret: _ } => std::future::pending().await,

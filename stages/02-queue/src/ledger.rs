@@ -13,6 +13,7 @@
 //! evaluation, whichever comes first. A transition runs in a task of its own, so that a client that
 //! disconnects does not stop it halfway.
 
+mod live;
 mod log;
 mod lookup;
 mod table;
@@ -32,6 +33,8 @@ use uuid::Uuid;
 
 use crate::archive::Archive;
 use crate::journal::{Accepted, Change, Journal, JournalError, Transition};
+#[cfg(test)]
+pub(crate) use lookup::merge;
 pub use table::Resumed;
 use table::{CancelDecision, Table};
 

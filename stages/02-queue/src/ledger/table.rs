@@ -8,14 +8,15 @@ use jiff::Timestamp;
 use shared::evaluation::{Encoding, Timing};
 use shared::output::OutputListener;
 use shared::{
-    Evaluation, Event, EventSink, EventType, Evidence, Job, Outcome, Output, OutputBuffer, Page,
-    Query, Refusal, RequestContext, SandboxInfo, Status, Stream, Submission, Verdict,
+    Evaluation, Event, EventSink, EventType, Evidence, Job, Outcome, Output, OutputBuffer, Query,
+    Refusal, RequestContext, SandboxInfo, Status, Submission, Verdict,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::live::Live;
 use super::{Assignment, LedgerStats};
-use crate::archive::{matches, older_than, paginate};
+use crate::archive::{matches, older_than};
 use crate::event_data::{EndedData, ProgressData, QueuedData, StartedData};
 
 /// Everything that has not ended.
@@ -170,7 +171,7 @@ impl Table {
         }
         entry.phase = Phase::Ending;
         entry.output.close();
-        let mut ended = entry.snapshot();
+        let mut ended = entry.live().snapshot();
         ended.status = verdict.status();
         ended.outcome = Some(verdict.outcome);
         ended.timing.finished_at = Some(Timestamp::now());
@@ -217,18 +218,19 @@ impl Table {
         running.for_each(|entry| entry.cancel.cancel());
     }
 
-    pub(super) fn get(&self, id: Uuid) -> Option<Evaluation> {
-        self.entries.get(&id).map(Entry::snapshot)
+    pub(super) fn get(&self, id: Uuid) -> Option<Live> {
+        self.entries.get(&id).map(Entry::live)
     }
 
     pub(super) fn ended(&self, id: Uuid) -> Option<CancellationToken> {
         self.entries.get(&id).map(|entry| entry.ended.clone())
     }
 
-    pub(super) fn list(&self, query: &Query) -> Page {
+    /// What a page may have, newest first: one more than its limit.
+    pub(super) fn candidates(&self, query: &Query) -> Vec<Live> {
         let older = self.entries.range(older_than(query)).rev().map(|(_, entry)| entry);
         let matching = older.filter(|entry| matches(query, &entry.evaluation));
-        paginate(matching, query.limit, Entry::snapshot)
+        matching.take(query.limit.saturating_add(1)).map(Entry::live).collect()
     }
 
     pub(super) fn stats(&self) -> LedgerStats {
@@ -248,12 +250,8 @@ impl Table {
 }
 
 impl Entry {
-    /// The evaluation as it is now, with its output so far.
-    fn snapshot(&self) -> Evaluation {
-        let mut evaluation = self.evaluation.clone();
-        evaluation.stdout = self.output.output(Stream::Stdout);
-        evaluation.stderr = self.output.output(Stream::Stderr);
-        evaluation
+    fn live(&self) -> Live {
+        Live::new(self.evaluation.clone(), Arc::clone(&self.output))
     }
 }
 

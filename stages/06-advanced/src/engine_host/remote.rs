@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shared::component::CheckResult;
+use shared::component::SelfTestResult;
 use shared::{
     BoxFuture, Engine, Evidence, Job, Outcome, OutputBuffer, SandboxInfo, Stream, TestCase,
     TestableComponent, Verdict,
@@ -66,13 +66,15 @@ struct Calls {
     state: Mutex<State>,
     /// Cancelled when the connection has ended.
     lost: CancellationToken,
+    /// Cancelled after that, if the engine was not closed.
+    host_gone: CancellationToken,
 }
 
 #[derive(Default)]
 struct State {
     lost: bool,
     runs: HashMap<Uuid, (mpsc::UnboundedSender<RunReply>, OwnedSemaphorePermit)>,
-    checks: HashMap<u64, (oneshot::Sender<CheckResult>, OwnedSemaphorePermit)>,
+    checks: HashMap<u64, (oneshot::Sender<SelfTestResult>, OwnedSemaphorePermit)>,
     last_call: u64,
 }
 
@@ -152,6 +154,11 @@ impl RemoteEngine {
         })
     }
 
+    /// Fires when the host is gone although the engine was not closed.
+    pub(super) fn host_gone(&self) -> CancellationToken {
+        self.calls.host_gone.clone()
+    }
+
     // ANCHOR: evaluate
     async fn run(&self, job: &Job, output: &OutputBuffer, cancel: CancellationToken) -> Verdict {
         let request = Request::Evaluate { job: Box::new(job.clone()) };
@@ -200,8 +207,8 @@ impl RemoteEngine {
     }
     // ANCHOR_END: evaluate
 
-    async fn check(&self, index: Option<usize>) -> CheckResult {
-        let gone = || Err("the engine host is gone".to_owned());
+    async fn check(&self, index: Option<usize>) -> SelfTestResult {
+        let gone = || Err("the engine host is gone".to_owned().into());
         let Ok(permit) = Arc::clone(&self.check_permits).acquire_owned().await else {
             return gone();
         };
@@ -268,7 +275,7 @@ async fn write(mut socket: OwnedWriteHalf, mut requests: mpsc::UnboundedReceiver
 async fn read(mut socket: OwnedReadHalf, calls: Arc<Calls>) {
     loop {
         match protocol::read(&mut socket, MAX_REPLY_BYTES).await {
-            Ok(Some(Reply::Closed {})) => break,
+            Ok(Some(Reply::Closed {})) => return calls.lose(),
             Ok(Some(reply)) => calls.receive(reply),
             Ok(None) => {
                 tracing::error!("the engine host is gone");
@@ -281,6 +288,7 @@ async fn read(mut socket: OwnedReadHalf, calls: Arc<Calls>) {
         }
     }
     calls.lose();
+    calls.host_gone.cancel();
 }
 
 impl TestableComponent for RemoteEngine {
@@ -288,13 +296,14 @@ impl TestableComponent for RemoteEngine {
         self.name
     }
 
-    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
+    fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
         Box::pin(self.check(None))
     }
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {
         let checks = self.checks.iter().enumerate();
-        checks.map(|(index, name)| TestCase::new(name, self.check(Some(index)))).collect()
+        let case = |(index, &name)| TestCase { name, run: Box::pin(self.check(Some(index))) };
+        checks.map(case).collect()
     }
 }
 

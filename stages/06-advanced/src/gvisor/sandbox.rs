@@ -19,6 +19,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::oci_spec::OciSpecError;
+use ::oci_spec::runtime::Spec;
 use shared::Limits;
 use tokio::net::UnixStream;
 use tokio::process::Command;
@@ -42,8 +44,11 @@ const MAX_NOT_READY_BYTES: usize = 2000;
 const NOBODY: u32 = 65534;
 
 /// Creates sandboxes of one profile.
+#[derive(Clone)]
 pub(super) struct SandboxFactory {
     pub(super) runsc: PathBuf,
+    /// Arguments that this release needs, by [`stage_05_gvisor::sandbox_arguments`].
+    pub(super) arguments: Vec<&'static str>,
     pub(super) platform: RunscPlatform,
     pub(super) profile: Arc<SandboxProfile>,
     pub(super) dir: Arc<InstanceDir>,
@@ -94,17 +99,24 @@ impl SandboxFactory {
         frame::Command { user: NOBODY, argv: self.profile.warm_argv.clone(), env }
     }
 
+    /// `runsc`, its platform and the arguments that its release needs.
+    fn runsc_command(&self) -> Command {
+        let mut command = Command::new(&self.runsc);
+        command.arg(format!("--platform={}", self.platform.as_str())).args(&self.arguments);
+        command
+    }
+
     /// Creates a sandbox's files and its cgroup and starts runsc, on one blocking thread.
     async fn spawn(&self, guest: OwnedFd, limits: Limits) -> Result<SandboxProcess, SandboxError> {
         let dir = Arc::clone(&self.dir);
         // While this exists the engine does not finish to close, so that nothing is left behind.
         let in_use = dir.in_use().ok_or(SandboxError::Closing)?;
-        let (runsc, platform) = (self.runsc.clone(), self.platform);
-        let profile = Arc::clone(&self.profile);
+        let command = self.runsc_command();
+        let factory = self.clone();
         let blocking = move || {
             let paths = Arc::new(dir.sandbox_paths());
-            let spawned = create(&paths, &dir, &profile, &limits).and_then(|()| {
-                let child = run_command(&runsc, platform, &dir, &paths, guest).spawn();
+            let spawned = factory.create(&paths, &limits).and_then(|()| {
+                let child = run_command(command, &dir, &paths, guest).spawn();
                 let child = child.map_err(SandboxError::Runsc)?;
                 SandboxProcess::own(child, Arc::clone(&paths), &dir).map_err(SandboxError::Runsc)
             });
@@ -118,37 +130,37 @@ impl SandboxFactory {
             .await
             .map_err(|panicked| SandboxError::Files(std::io::Error::other(panicked)))?
     }
-}
 
-/// Creates the bundle and the cgroup. Blocks.
-fn create(
-    paths: &SandboxPaths,
-    dir: &InstanceDir,
-    profile: &SandboxProfile,
-    limits: &Limits,
-) -> Result<(), SandboxError> {
-    let hostname = &paths.id[..12];
-    let rootfs = dir.rootfs(profile);
-    let spec = oci_spec::specification(&rootfs, &paths.cgroup.path(), hostname, limits)?;
-    let spec = serde_json::to_vec(&spec).map_err(|error| SandboxError::Files(error.into()))?;
-    std::fs::create_dir(&paths.bundle).map_err(SandboxError::Files)?;
-    std::fs::write(paths.bundle.join("config.json"), spec).map_err(SandboxError::Files)?;
-    paths.cgroup.create()?;
-    Ok(paths.cgroup.set_limits(&oci_spec::cgroup_limits(limits))?)
+    /// The specification of a sandbox.
+    pub(super) fn specification(
+        &self,
+        paths: &SandboxPaths,
+        limits: &Limits,
+    ) -> Result<Spec, OciSpecError> {
+        let rootfs = self.dir.rootfs(&self.profile);
+        oci_spec::specification(&rootfs, &paths.cgroup.path(), limits)
+    }
+
+    /// Creates the bundle and the cgroup. Blocks.
+    fn create(&self, paths: &SandboxPaths, limits: &Limits) -> Result<(), SandboxError> {
+        let spec = self.specification(paths, limits)?;
+        let spec = serde_json::to_vec(&spec).map_err(|error| SandboxError::Files(error.into()))?;
+        std::fs::create_dir(&paths.bundle).map_err(SandboxError::Files)?;
+        std::fs::write(paths.bundle.join("config.json"), spec).map_err(SandboxError::Files)?;
+        paths.cgroup.create()?;
+        Ok(paths.cgroup.set_limits(&oci_spec::cgroup_limits(limits))?)
+    }
 }
 
 // ANCHOR: spawn
 fn run_command(
-    runsc: &std::path::Path,
-    platform: RunscPlatform,
+    mut command: Command,
     dir: &InstanceDir,
     paths: &SandboxPaths,
     guest: OwnedFd,
 ) -> Command {
-    let mut command = Command::new(runsc);
     command
         .arg(format!("--root={}", dir.state().display()))
-        .arg(format!("--platform={}", platform.as_str()))
         // Attack: reach another machine -> there is no network but a loopback of its own.
         .arg("--network=none")
         .arg("run")
