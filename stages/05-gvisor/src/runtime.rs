@@ -1,11 +1,12 @@
 //! What differs under gVisor's runtime.
 //!
-//! The cgroup of a container contains gVisor's own kernel too. Measured with the release of December
-//! 2022 and its `ptrace` platform: an idle sandbox has 43 to 51 threads on the host, and each process
-//! inside adds six (8 processes 102, 16 processes 152, 32 processes 251, 63 processes 435); threads
-//! inside add almost none. With too few, the whole sandbox dies, with exit code 2 and no output. So
-//! the host's limit is what a program within its own limit needs. A fork bomb exceeds the host's
-//! limit and dies of it: the counters show that it is not `sys.exit(2)`, and init reports nothing.
+//! The cgroup of a container contains gVisor's own kernel too. Measured with the releases of December
+//! 2022 and July 2024 and the `ptrace` platform: an idle sandbox has 43 to 59 threads on the host, and
+//! each process inside adds six to ten (8 processes 114 to 127, 32 processes 301 to 363, 63 processes
+//! 514 to 656: the more of them wait in the host's kernel at the same time, the more); threads inside
+//! add almost none. With too few, the whole sandbox dies, with exit code 2 and no output. So the host's
+//! limit is what a program within its own limit needs. A fork bomb exceeds the host's limit and dies of
+//! it: the counters show that it is not `sys.exit(2)`, and init reports nothing.
 //!
 //! Memory is the same: gVisor copies what processes share in large pieces, so that a worker of
 //! `multiprocessing` costs 8 MB (30 workers: 265 MB in all, where the kernel of the host needs 65 MB;
@@ -30,7 +31,7 @@ pub(crate) const NAME: &str = "runsc";
 /// Threads of an idle sandbox, with some to spare.
 const IDLE_THREADS: u64 = 64;
 /// Threads for each process inside, with some to spare.
-const THREADS_PER_PROCESS: u64 = 7;
+const THREADS_PER_PROCESS: u64 = 10;
 
 /// Threads of an idle sandbox, and for each process inside, at the least.
 const LEAST_IDLE_THREADS: u64 = 43;

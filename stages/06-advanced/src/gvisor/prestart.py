@@ -34,9 +34,9 @@ def unbuffer(stream, most=1000):
             return "<_io.BufferedWriter name=%r>" % self.name
 
     BufferedWriter.__module__, BufferedWriter.__qualname__ = "_io", "BufferedWriter"
-    encoding, errors = stream.encoding, stream.errors
+    encoding, errors, lines = stream.encoding, stream.errors, stream.line_buffering
     buffer = BufferedWriter(stream.detach().detach())
-    text = _io.TextIOWrapper(buffer, encoding, errors, "\n", write_through=True)
+    text = _io.TextIOWrapper(buffer, encoding, errors, "\n", lines, write_through=True)
     text.mode = "w"
     return text
 
