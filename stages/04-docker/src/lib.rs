@@ -73,4 +73,4 @@ pub use resource_sampler::ResourceSampler;
 pub use runtime::{RUNC, Runtime};
 pub use self_test::{ATTACKS_ON_INIT, Expected, check_outcome, common_suite, run_once};
 pub use spec::NOBODY;
-pub use users::DEFAULT_FIRST_USER;
+pub use users::{DEFAULT_FIRST_USER, UserLease, Users};

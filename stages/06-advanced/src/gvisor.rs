@@ -11,7 +11,7 @@
 //!    └─ runsc-sandbox  (nobody)          gVisor's kernel, the sentry; all below is inside it
 //!       └─ PID 1 supervisor (root inside)   starts, feeds and reports the program; ends the
 //!          │                                sandbox when the host is gone or the lifetime is over
-//!          └─ PID 2 interpreter (nobody)    waits for a program, and becomes it
+//!          └─ PID 2 interpreter (its user)  waits for a program, and becomes it
 //!             └─ the program's children
 //! ```
 //!
@@ -54,6 +54,7 @@ mod run;
 mod sandbox;
 mod self_test;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,7 +63,7 @@ use shared::component::{SelfTestError, SelfTestResult};
 use shared::{
     BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Verdict,
 };
-use stage_04_docker::{RunObservation, Stop, decide, error_chain};
+use stage_04_docker::{RunObservation, Stop, Users, decide, error_chain};
 use stage_05_gvisor::{runsc_version, sandbox_arguments};
 use tokio_util::sync::CancellationToken;
 
@@ -108,7 +109,9 @@ impl RunscEngine {
         let profile = Arc::new(options.python_profile().await?);
         let checked = Arc::clone(&profile);
         let digest = blocking(move || rootfs::check(&checked)).await?;
-        let dir = InstanceDir::create(&profile).await?;
+        let first = options.first_user;
+        let users = Users::claim(first, &BTreeSet::new()).ok_or(RunscError::NoUsers { first })?;
+        let dir = InstanceDir::create(&profile, users).await?;
         let factory = |platform| SandboxFactory {
             runsc: runsc.clone(),
             arguments: arguments.clone(),

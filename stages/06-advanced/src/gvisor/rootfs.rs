@@ -6,6 +6,7 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt,
 };
@@ -49,8 +50,8 @@ pub(super) fn check(profile: &SandboxProfile) -> Result<String, RunscError> {
     Ok(format!("sha256:{hash}"))
 }
 
-/// Creates `root` out of the image of `profile`. Blocks.
-pub(super) fn create(profile: &SandboxProfile, root: &Path) -> io::Result<()> {
+/// Creates `root` out of the image of `profile`, with a name for each of `users`. Blocks.
+pub(super) fn create(profile: &SandboxProfile, root: &Path, users: Range<u32>) -> io::Result<()> {
     link(&profile.image, root)?;
     for (path, text) in REPLACED_FILES {
         let path = root.join(path);
@@ -58,6 +59,7 @@ pub(super) fn create(profile: &SandboxProfile, root: &Path) -> io::Result<()> {
         std::fs::remove_file(&path).or_else(ignore_not_found)?;
         write(&path, 0o444, text.as_bytes())?;
     }
+    name_users(root, users)?;
     for file in &profile.files {
         for dir in file.dirs(root)? {
             // The image's own file of this name is hidden, if it has one.
@@ -68,6 +70,23 @@ pub(super) fn create(profile: &SandboxProfile, root: &Path) -> io::Result<()> {
     // For root alone: a program has no use for it, not even to read it.
     DirBuilder::new().mode(0o700).create(root.join(&PRESTART_DIR[1..]))?;
     write(&root.join(&SUPERVISOR_PATH[1..]), 0o500, SUPERVISOR)
+}
+
+/// Adds the users and their groups to the image's lists. Programs look their own name up, and some end
+/// when there is none (`getpass.getuser()`).
+fn name_users(root: &Path, users: Range<u32>) -> io::Result<()> {
+    for (file, rest) in [("etc/passwd", ":/tmp:/nonexistent"), ("etc/group", "")] {
+        let path = root.join(file);
+        let mut text = std::fs::read_to_string(&path)
+            .or_else(|error| ignore_not_found(error).map(|()| String::new()))?;
+        for user in users.clone() {
+            let more = if rest.is_empty() { String::new() } else { format!("{user}:program") };
+            text.push_str(&format!("program{user}:x:{user}:{more}{rest}\n"));
+        }
+        std::fs::remove_file(&path).or_else(ignore_not_found)?;
+        write(&path, 0o444, text.as_bytes())?;
+    }
+    Ok(())
 }
 
 impl ProfileFile {
@@ -127,13 +146,16 @@ mod tests {
         let root = dir.path().join("root");
         std::fs::create_dir(image.join("usr/lib/python3.11")).unwrap();
         std::fs::write(image.join("usr/lib/python3.11/os.py"), "os").unwrap();
-        create(&SandboxProfile::python(image.clone(), 0), &root).unwrap();
+        create(&SandboxProfile::python(image.clone(), 0), &root, 1000..1002).unwrap();
         assert!(root.join("usr/lib/python3.11/usercustomize.py").exists());
         assert!(!root.join("usr/lib/usercustomize.py").exists());
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
         assert_eq!(read(&image.join("etc/resolv.conf")), "the image's");
         assert_eq!(read(&root.join("etc/resolv.conf")), "nameserver 127.0.0.1\n");
         assert_eq!(read(&root.join("usr/bin/python3")), "python");
+        let user = "program1001:x:1001:1001:program:/tmp:/nonexistent\n";
+        assert!(read(&root.join("etc/passwd")).ends_with(user));
+        assert!(read(&root.join("etc/group")).ends_with("program1001:x:1001:\n"));
         assert!(!image.join(&SUPERVISOR_PATH[1..]).exists());
         let mode = root.join(&SUPERVISOR_PATH[1..]).metadata().unwrap().mode();
         assert_eq!(mode & 0o7777, 0o500);
