@@ -20,7 +20,8 @@
 //! socket, the supervisor's exit ends the sentry, the sentry's exit ends runsc.
 //!
 //! 1. `profile`: the language that a sandbox is prepared for;
-//! 2. `oci_spec`: the sandbox's specification, with `rootfs` (its files) and `instance_dir` (where
+//! 2. `oci_spec`: the sandbox's specification, with `rootfs` (its files), `manifest` (how a change in
+//!    them is noticed) and `instance_dir` (where
 //!    all of it is on the host, with `leftovers` of killed servers);
 //! 3. `supervisor/main.rs`: its first process, and `protocol`, which the host's `connection` speaks
 //!    with it;
@@ -42,6 +43,7 @@ mod instance_dir;
 mod isolation_check;
 mod leftovers;
 mod live_check;
+mod manifest;
 mod memory;
 mod oci_spec;
 mod options;
@@ -175,14 +177,20 @@ impl RunscEngine {
         }
     }
 
-    /// Verifies the isolation of a program from outside, in a sandbox created as those of the pool
-    /// are.
+    /// Verifies the image's files, and the isolation of a program from outside, in a sandbox created
+    /// as those of the pool are.
     ///
     /// # Errors
     ///
     /// What is not as it should be.
     pub async fn verify_isolation(&self) -> SelfTestResult {
         // Not one of the pool's: a check is no reason to keep the pool full.
+        let profile = Arc::clone(&self.pool.factory.profile);
+        if let Err(error) = blocking(move || rootfs::check(&profile)).await {
+            let details = error_chain(&error);
+            tracing::warn!(details, "the sandbox image's files have changed");
+            return Err(SelfTestError::Broken("the sandbox image's files have changed".to_owned()));
+        }
         let verified = isolation_check::verify(&self.pool.factory, &self.limits).await;
         verified.map_err(|error| {
             let details = error_chain(&error);

@@ -143,7 +143,8 @@ impl LiveSandbox {
 
     /// The table has a line of names, and for each process its user, its number and more.
     fn check_user_table(&mut self, table: &str, user: u32) {
-        let lines = table.trim().lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let lines =
+            table.trim().lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
         let mut programs = 0;
         for line in lines {
             match (line.first().and_then(|user| user.parse().ok()), line.get(1)) {

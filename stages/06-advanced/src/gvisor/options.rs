@@ -201,6 +201,10 @@ impl Hint for RunscError {
                 "run this as root, or choose --engine gvisor-docker, with which Docker's daemon \
                  creates them",
             ),
+            Self::NoRootfs { reason: RootfsError::Changed { .. }, .. } => Some(
+                "find out what changed it, and run infrastructure/setup/setup.sh, which unpacks the \
+                 image again",
+            ),
             Self::RunscNotOnPath
             | Self::RunscNotFound { .. }
             | Self::NotRunsc { .. }
@@ -229,7 +233,18 @@ pub enum RootfsError {
         /// The path in the image.
         path: String,
     },
-    /// Its name does not contain the image's hash.
-    #[error("its name is not rootfs- and the image's hash")]
-    Name,
+    /// The list of its files is missing.
+    #[error("there is no list of its files, {}", path.display())]
+    NoManifest {
+        /// The list.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A file is not what set-up has unpacked.
+    #[error("{path} is not what set-up has unpacked")]
+    Changed {
+        /// One of the paths that differ, below the directory.
+        path: String,
+    },
 }

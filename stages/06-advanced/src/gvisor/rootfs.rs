@@ -12,6 +12,7 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
+use super::manifest;
 use super::options::{RootfsError, RunscError};
 use super::profile::{ProfileFile, SandboxProfile};
 
@@ -22,15 +23,15 @@ pub(super) const SUPERVISOR_PATH: &str = "/usr/lib/crucible/supervisor";
 pub(super) const PRESTART_DIR: &str = "/usr/lib/crucible";
 const SUPERVISOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/supervisor"));
 /// Files of the image that Docker replaces in its containers, and this engine as well.
-const REPLACED_FILES: [(&str, &str); 3] = [
+pub(super) const REPLACED_FILES: [(&str, &str); 3] = [
     // Attack: learn which resolver the host uses -> there is none.
     ("etc/resolv.conf", "nameserver 127.0.0.1\n"),
     ("etc/hosts", "127.0.0.1 localhost sandbox\n"),
     ("etc/hostname", "sandbox\n"),
 ];
 
-/// Checks that a profile's image is what set-up unpacks, and that only root can change it. Returns
-/// its content hash. Blocks.
+/// Checks that a profile's image is what set-up has unpacked, file by file, and that only root can
+/// change it. Returns the digest of its files. Blocks.
 pub(super) fn check(profile: &SandboxProfile) -> Result<String, RunscError> {
     let image = profile.image.as_path();
     let wrong = |reason| RunscError::NoRootfs { path: image.to_owned(), reason };
@@ -42,12 +43,7 @@ pub(super) fn check(profile: &SandboxProfile) -> Result<String, RunscError> {
     if !image.join(interpreter.trim_start_matches('/')).exists() {
         return Err(wrong(RootfsError::NoInterpreter { path: interpreter.to_owned() }));
     }
-    let name = image.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let hash = name.strip_prefix("rootfs-").unwrap_or_default();
-    if hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(wrong(RootfsError::Name));
-    }
-    Ok(format!("sha256:{hash}"))
+    manifest::check(image).map_err(wrong)
 }
 
 /// Creates `root` out of the image of `profile`, with a name for each of `users`. Blocks.
@@ -164,7 +160,7 @@ mod tests {
     #[test]
     fn a_directory_that_others_can_write_to_or_that_is_no_image_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let image = dir.path().join(format!("rootfs-{}", "0".repeat(64)));
+        let image = dir.path().join("rootfs");
         let profile = |image: &Path| SandboxProfile::python(image.to_owned(), 0);
         let refused = |image: &Path| match check(&profile(image)) {
             Err(RunscError::NoRootfs { reason, .. }) => reason,
@@ -175,13 +171,9 @@ mod tests {
         assert!(matches!(refused(&image), RootfsError::NoInterpreter { .. }));
         std::fs::write(image.join("usr/bin/python3"), "").unwrap();
         if rustix::process::geteuid().is_root() {
-            assert_eq!(check(&profile(&image)).unwrap(), format!("sha256:{}", "0".repeat(64)));
+            assert!(matches!(refused(&image), RootfsError::NoManifest { .. }));
         }
         std::fs::set_permissions(&image, PermissionsExt::from_mode(0o777)).unwrap();
         assert!(matches!(refused(&image), RootfsError::Writable));
-        let other = dir.path().join("rootfs");
-        std::fs::rename(&image, &other).unwrap();
-        std::fs::set_permissions(&other, PermissionsExt::from_mode(0o755)).unwrap();
-        assert!(matches!(refused(&other), RootfsError::Name | RootfsError::Writable));
     }
 }
