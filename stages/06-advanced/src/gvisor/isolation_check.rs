@@ -52,8 +52,10 @@ pub(super) enum IsolationError {
 impl From<IsolationError> for SelfTestError {
     fn from(error: IsolationError) -> Self {
         match &error {
-            IsolationError::Sandbox(SandboxError::Timeout | SandboxError::NoneReady { .. })
-            | IsolationError::Ended { stop: Stop::WallTimeout | Stop::EngineError(_), .. } => {
+            IsolationError::Sandbox(SandboxError::Timeout | SandboxError::NoneReady { .. }) => {
+                Self::TimedOut(error.to_string())
+            }
+            IsolationError::Ended { stop, .. } if stop.is_late() => {
                 Self::TimedOut(error.to_string())
             }
             _ => Self::Broken(error.to_string()),

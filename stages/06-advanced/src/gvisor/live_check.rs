@@ -136,7 +136,7 @@ impl LiveSandbox {
         match run_runsc(runsc, &["--root", &state, "ps", id]).await {
             Ok(table) => self.check_user_table(&table, user),
             Err(error) => {
-                self.differs(format!("runsc reports no processes: {}", error_chain(&error)))
+                self.differs(format!("runsc reports no processes: {}", error_chain(&error)));
             }
         }
     }

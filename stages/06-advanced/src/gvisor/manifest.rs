@@ -38,7 +38,7 @@ pub(super) fn check(image: &Path) -> Result<String, RootfsError> {
     let expected = expected.map_err(|source| RootfsError::NoManifest { path, source })?;
     let found = manifest(image).map_err(RootfsError::Read)?;
     if found == expected {
-        return Ok(format!("sha256:{}", hex(Sha256::digest(&found).as_slice())));
+        return Ok(format!("sha256:{}", hex(&Sha256::digest(&found))));
     }
     Err(RootfsError::Changed { path: first_difference(&expected, &found) })
 }
@@ -106,7 +106,7 @@ fn digest(path: &Path, buffer: &mut [u8]) -> io::Result<Vec<u8>> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// The path of a record that one of the lists lacks.

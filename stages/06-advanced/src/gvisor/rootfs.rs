@@ -71,18 +71,18 @@ pub(super) fn create(profile: &SandboxProfile, root: &Path, users: Range<u32>) -
 /// Adds the users and their groups to the image's lists. Programs look their own name up, and some end
 /// when there is none (`getpass.getuser()`).
 fn name_users(root: &Path, users: Range<u32>) -> io::Result<()> {
-    for (file, rest) in [("etc/passwd", ":/tmp:/nonexistent"), ("etc/group", "")] {
-        let path = root.join(file);
-        let mut text = std::fs::read_to_string(&path)
-            .or_else(|error| ignore_not_found(error).map(|()| String::new()))?;
-        for user in users.clone() {
-            let more = if rest.is_empty() { String::new() } else { format!("{user}:program") };
-            text.push_str(&format!("program{user}:x:{user}:{more}{rest}\n"));
-        }
-        std::fs::remove_file(&path).or_else(ignore_not_found)?;
-        write(&path, 0o444, text.as_bytes())?;
-    }
-    Ok(())
+    let user = |id| format!("program{id}:x:{id}:{id}:program:/tmp:/nonexistent\n");
+    let group = |id| format!("program{id}:x:{id}:\n");
+    append(&root.join("etc/passwd"), &users.clone().map(user).collect::<String>())?;
+    append(&root.join("etc/group"), &users.map(group).collect::<String>())
+}
+
+/// Replaces a file of the image by one with more text.
+fn append(path: &Path, text: &str) -> io::Result<()> {
+    let images = std::fs::read(path);
+    let images = images.or_else(|error| ignore_not_found(error).map(|()| Vec::new()))?;
+    std::fs::remove_file(path).or_else(ignore_not_found)?;
+    write(path, 0o444, &[&images, text.as_bytes()].concat())
 }
 
 impl ProfileFile {
