@@ -97,6 +97,21 @@ async fn floods_are_cut_on_both_streams_and_what_is_wanted_arrives_whole() {
     close(engine).await;
 }
 
+/// The pipes are those of gVisor's kernel, and not the host's as behind Docker, where a long write is
+/// cut short, and `python3 -u` loses the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_long_write_is_taken_whole() {
+    let engine = engine(2).await;
+    let ended =
+        run(&engine, "import os\nn = os.write(1, b'x' * 200_000)\nassert n == 200_000").await;
+    assert_eq!((ended.verdict.exit_code, ended.stdout.len()), (Some(0), 200_000));
+    let unbuffered = "import os\nos.execv('/usr/bin/python3', ['python3', '-u', '-c', \
+                      \"print('x' * 200_000)\"])";
+    let ended = run(&engine, unbuffered).await;
+    assert_eq!((ended.verdict.exit_code, ended.stdout.len()), (Some(0), 200_001));
+    close(engine).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fork_bomb_never_looks_like_an_exit_code() {
     let engine = engine(2).await;
