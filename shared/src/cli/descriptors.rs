@@ -4,8 +4,6 @@
 //! a program that runs -> connections get what is left after a reserve for the engine. Test of
 //! stage 2: `connections_leave_descriptors_to_the_engine`.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::http::MAX_CONNECTIONS;
 
 /// The limit that is asked for. Far more than is needed, and few enough for children that close them
@@ -21,20 +19,14 @@ const MIN_CONNECTIONS: usize = 16;
 
 /// Raises the soft limit of this process as far as its hard limit allows.
 pub(super) fn raise_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.unwrap_or(DESCRIPTORS).min(DESCRIPTORS);
-    if limit.current.is_some_and(|current| current < wanted) {
-        let raised = Rlimit { current: Some(wanted), ..limit };
-        if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!(%error, "the limit of file descriptors stays as it is");
-        }
+    if let Err(error) = rlimit::increase_nofile_limit(DESCRIPTORS) {
+        tracing::warn!(%error, "the limit of file descriptors stays as it is");
     }
 }
 
 /// How many connections the descriptors are enough for, beside an engine with so many workers.
 pub(super) fn for_connections(workers: u16) -> usize {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    share(limit, workers)
+    share(rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX), workers)
 }
 
 fn share(limit: u64, workers: u16) -> usize {

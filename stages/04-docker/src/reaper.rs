@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bollard::models::ContainerCreateBody;
 use stage_02_queue::InstanceId;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -142,25 +142,25 @@ impl Reaper {
     ) -> Result<Container, DaemonError> {
         let reaper = Arc::clone(self);
         let (ordered, held) = (Box::new(body.clone()), Held { permit: None, user });
-        let task = self.tasks.spawn_on(
-            async move {
-                let name = format!("crucible-{}", Uuid::new_v4().simple());
-                match reaper.daemon.create(&name, body).await {
-                    Ok(id) => Ok(Container { id, cgroup: None, ordered, reaper, held }),
-                    Err(
-                        error @ (DaemonError::Unreachable { .. } | DaemonError::Timeout { .. }),
-                    ) => {
-                        // Docker may have created one all the same, or may do so in a moment.
-                        reaper.remove_in_background(name, None, CREATE_GRACE, held);
-                        Err(error)
-                    }
-                    Err(error) => Err(error),
+        let (sender, receiver) = oneshot::channel();
+        let task = async move {
+            let name = format!("crucible-{}", Uuid::new_v4().simple());
+            let created = match reaper.daemon.create(&name, body).await {
+                Ok(id) => Ok(Container { id, cgroup: None, ordered, reaper, held }),
+                Err(error @ (DaemonError::Unreachable { .. } | DaemonError::Timeout { .. })) => {
+                    // Docker may have created one all the same, or may do so in a moment.
+                    reaper.remove_in_background(name, None, CREATE_GRACE, held);
+                    Err(error)
                 }
-            },
-            &self.runtime,
-        );
+                Err(error) => Err(error),
+            };
+            // Not the task's own output: tokio drops that after the tracker has counted the task as
+            // ended, so `close` could miss the removal of a container whose caller is gone.
+            drop(sender.send(created));
+        };
+        drop(self.tasks.spawn_on(task, &self.runtime));
         let shutting_down = DaemonError::ShuttingDown { operation: "create a container" };
-        task.await.unwrap_or(Err(shutting_down))
+        receiver.await.unwrap_or(Err(shutting_down))
     }
     // ANCHOR_END: create
 

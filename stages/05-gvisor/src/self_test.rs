@@ -21,11 +21,18 @@ except OSError: print('closed')";
 
 const HOST_FACTS: &str = "
 import os
-assert not os.path.exists('/proc/sys/kernel/random/boot_id')
 assert os.getloadavg() == (0, 0, 0)
 mounts = open('/proc/self/mountinfo').read()
 assert '/var/lib' not in mounts and 'upperdir' not in mounts, mounts
 print('nothing')";
+
+/// On the host. Releases of runsc before 2023 have no such file inside.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+const PRINT_BOOT_ID: &str = "
+import os
+path = '/proc/sys/kernel/random/boot_id'
+print(open(path).read() if os.path.exists(path) else 'none')";
 
 const FORK_BOMB: &str = "import os\nwhile True: os.fork()";
 
@@ -50,11 +57,24 @@ impl TestableComponent for GVisorEngine {
             check_outcome(&self.inner, name, code, PROBE_LIMITS, expected)
         });
         let fork_bomb = TestCase::new("a fork bomb is named", self.check_fork_bomb());
-        common_suite(&self.inner).into_iter().chain(own).chain([fork_bomb]).collect()
+        let boot_id = TestCase::new("the boot id is not the host's", self.check_boot_id());
+        common_suite(&self.inner).into_iter().chain(own).chain([fork_bomb, boot_id]).collect()
     }
 }
 
 impl GVisorEngine {
+    /// gVisor's kernel may have a boot id, of its own. The host's is not passed to the program.
+    async fn check_boot_id(&self) -> CheckResult {
+        let host = tokio::fs::read_to_string(BOOT_ID).await;
+        let host = host.map_err(|error| format!("cannot read {BOOT_ID} of the host: {error}"))?;
+        let (verdict, inside) = run_once(&self.inner, PRINT_BOOT_ID, PROBE_LIMITS).await;
+        match (verdict.exit_code, inside.trim()) {
+            (Some(0), inside) if inside != host.trim() => Ok("another one, or none".to_owned()),
+            (Some(0), _) => Err("the host's boot id is readable inside".to_owned()),
+            _ => Err(format!("cannot read it inside: {}", verdict.outcome.as_str())),
+        }
+    }
+
     /// Under gVisor a fork bomb ends its whole sandbox, with exit code 2 and no output.
     async fn check_fork_bomb(&self) -> CheckResult {
         let (verdict, _) = run_once(&self.inner, FORK_BOMB, FORK_BOMB_LIMITS).await;

@@ -58,6 +58,7 @@ async fn the_specification_is_that_of_stage_four() {
     assert_eq!(host.runtime.as_deref(), Some("runsc"));
     assert_eq!(host.pids_limit, Some(i64::try_from(host_pids_limit(64)).unwrap()));
     insta::assert_json_snapshot!(serde_json::to_value(host).unwrap(), {
+        ".ExtraHosts" => "THE CONTAINER'S NAME",
         ".Tmpfs" => insta::sorted_redaction(),
         ".SecurityOpt[1]" => "THE PROFILE OF STAGE 4",
         ".MaskedPaths" => "THOSE OF STAGE 4",
