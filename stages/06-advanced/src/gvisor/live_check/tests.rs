@@ -1,3 +1,5 @@
+//! The comparison itself, on values and command lines.
+
 use serde_json::json;
 
 use super::*;
