@@ -89,7 +89,7 @@ carry() {
   mkdir "$to/pins"
   cp "$PINS"/image "$PINS"/rootfs "$to/pins/"
   dock save --output "$to/image.tar" "$(cat "$PINS/image")"
-  as_root tar -C / -cf "$to/rootfs.tar" "$(sed 's|^/||' "$PINS/rootfs")"
+  as_root tar -C / -cf "$to/rootfs.tar" "$(sed 's|^/||' "$PINS/rootfs")" "$(sed 's|^/||' "$PINS/rootfs").manifest"
   carry_runsc "$to"
   printf 'REPOSITORY=%q SHORT=%q ONLY=%q\n' "$REPOSITORY" "$short" "${CRUCIBLE_VM_ONLY-}" >"$to/options"
 }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::BoxFuture;
+use crate::{BoxFuture, harmless};
 
 /// What a check found (`Ok`), or what is wrong and what to do about it (`Err`).
 pub type CheckResult = Result<String, String>;
@@ -99,7 +99,7 @@ pub async fn check(component: &dyn TestableComponent, case: TestCase<'_>) -> Che
         name: case.name.to_owned(),
         passed: finding.is_ok(),
         timed_out: matches!(finding, Err(SelfTestError::TimedOut(_))),
-        detail: finding.unwrap_or_else(|error| error.to_string()),
+        detail: harmless(&finding.unwrap_or_else(|error| error.to_string())),
         millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     }
 }
@@ -121,7 +121,7 @@ mod tests {
 
         fn test_suite(&self) -> Vec<TestCase<'_>> {
             vec![
-                TestCase::new("it breaks", async { Err("broken".to_owned()) }),
+                TestCase::new("it breaks", async { Err("\u{1b}[1m".to_owned()) }),
                 TestCase::new("it hangs", std::future::pending()),
                 TestCase::new("it goes on", async { Ok("fine".to_owned()) }),
             ]
@@ -135,6 +135,7 @@ mod tests {
         seen.push((own.name, own.passed, own.timed_out));
         for case in Part.test_suite() {
             let check = check(&Part, case).await;
+            assert!(!check.detail.contains('\u{1b}'));
             seen.push((check.name, check.passed, check.timed_out));
         }
         let expected = [

@@ -26,7 +26,8 @@ pub struct DockerArgs {
         default_value = "unix:///var/run/docker.sock"
     )]
     pub docker_host: String,
-    /// First of the 65,536 host users that containers run as, one user for each container that runs
+    /// First of the 65,536 users that programs run as, one user for each container or sandbox that
+    /// runs
     #[arg(
         long,
         global = true,

@@ -35,8 +35,32 @@ pub enum Stop {
     MemoryLimit,
     /// The program wrote more than its limit.
     OutputLimit,
-    /// The platform failed. The text may be shown to a client.
-    EngineError(String),
+    /// The platform failed.
+    EngineError(EngineFailure),
+}
+
+/// How the platform failed. The text may be shown to a client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineFailure {
+    /// Something does not work.
+    #[error("{0}")]
+    Broken(String),
+    /// Something did not come in time, which may be load.
+    #[error("{0}")]
+    TimedOut(String),
+}
+
+impl Stop {
+    /// The platform failed: something does not work.
+    pub fn broken(what: impl Into<String>) -> Self {
+        Self::EngineError(EngineFailure::Broken(what.into()))
+    }
+
+    /// Whether a self test that ended so has no result: the time was over, and a machine that is busy
+    /// may be the reason.
+    pub fn is_late(&self) -> bool {
+        matches!(self, Self::WallTimeout | Self::EngineError(EngineFailure::TimedOut(_)))
+    }
 }
 
 impl fmt::Display for Stop {
@@ -49,7 +73,7 @@ impl fmt::Display for Stop {
             Self::CpuTimeout => f.write_str("limit of processor time"),
             Self::MemoryLimit => f.write_str("limit of memory"),
             Self::OutputLimit => f.write_str("limit of output"),
-            Self::EngineError(error) => f.write_str(error),
+            Self::EngineError(failure) => failure.fmt(f),
         }
     }
 }

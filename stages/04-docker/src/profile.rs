@@ -2,12 +2,8 @@
 
 use shared::profile::PYTHON;
 
-/// Source of `deliver`, which receives a program, and of `program`, which becomes it: for a sandbox
-/// that has another init.
-pub const INIT_SOURCE: &str =
-    concat!(include_str!("deliver.py"), "\n\n", include_str!("program.py"));
-/// Source of `send_output_at_once`, which replaces the output streams of a Python interpreter.
-pub const STREAMS_SOURCE: &str = include_str!("streams.py");
+/// Source of `deliver`, which receives a program: for a sandbox that has another init.
+pub const DELIVER_SOURCE: &str = include_str!("deliver.py");
 /// What the program's interpreter executes before the program.
 const PREPARATION: &str = concat!(include_str!("streams.py"), "\n\n", include_str!("prepare.py"));
 /// The in-container init, without the call that starts it.

@@ -16,7 +16,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::cgroup::{Cgroup, CgroupCounters, CgroupError, CgroupStats};
 use crate::error_chain::error_chain;
-use crate::outcome::Stop;
+use crate::outcome::{EngineFailure, Stop};
 
 /// Between two readings. Short, because the cgroup of a sandbox that dies is removed some 30 ms
 /// later; cheap, because a reading costs some 50 µs.
@@ -139,9 +139,7 @@ impl<'a> ResourceSampler<'a> {
         match (stop, sampled) {
             (stop @ (Stop::Cancelled | Stop::EngineError(_)), _) => stop,
             (_, Err(unreadable)) => unreadable,
-            (stop, Ok(())) if never_read && stop != Stop::SandboxDied => {
-                Stop::EngineError(UNREADABLE.to_owned())
-            }
+            (stop, Ok(())) if never_read && stop != Stop::SandboxDied => Stop::broken(UNREADABLE),
             (Stop::Reported(_), Ok(())) if self.was_memory_limit_exceeded() => Stop::MemoryLimit,
             (stop, Ok(())) => stop,
         }
@@ -220,7 +218,8 @@ impl<'a> ResourceSampler<'a> {
             return Stop::WallTimeout;
         }
         let seconds = start_timeout.as_secs();
-        Stop::EngineError(format!("the sandbox did not start within {seconds} s"))
+        let what = format!("the sandbox did not start within {seconds} s");
+        Stop::EngineError(EngineFailure::TimedOut(what))
     }
 }
 
@@ -239,7 +238,7 @@ async fn finish(
 /// The client reads that the counters are missing; the log has the file and the cause.
 fn unreadable(error: &CgroupError) -> Stop {
     tracing::warn!(error = error_chain(error), "the counters of a sandbox cannot be read");
-    Stop::EngineError(UNREADABLE.to_owned())
+    Stop::broken(UNREADABLE)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::daemon::DaemonError;
 use crate::error_chain::error_chain;
 use crate::init_message::Nonce;
 use crate::launcher::Launcher;
-use crate::outcome::{ContainerExit, RunObservation, Stop};
+use crate::outcome::{ContainerExit, EngineFailure, RunObservation, Stop};
 use crate::payload;
 use crate::reaper::Container;
 use crate::resource_sampler::ResourceSampler;
@@ -79,7 +79,12 @@ pub(crate) async fn run(
 /// The client reads what failed, and the log has the cause as well.
 fn failed(job: &Job, error: &DaemonError) -> Stop {
     tracing::warn!(id = %job.id, error = error_chain(error), "a call to Docker failed");
-    Stop::EngineError(error.to_string())
+    match error {
+        DaemonError::Timeout { .. } => {
+            Stop::EngineError(EngineFailure::TimedOut(error.to_string()))
+        }
+        _ => Stop::broken(error.to_string()),
+    }
 }
 
 // ANCHOR: supervise
@@ -128,7 +133,7 @@ async fn supervise(
                 }
                 Event::ConnectionLost(error) => {
                     tracing::warn!(id = %job.id, error, "the connection to a container was lost");
-                    return Ok(Stop::EngineError("the container's output was lost".to_owned()));
+                    return Ok(Stop::broken("the container's output was lost"));
                 }
             },
             started = &mut starting, if !starting.is_terminated() => started?,

@@ -20,7 +20,6 @@ use crate::daemon::DaemonError;
 use crate::engine::{DockerEngine, PROBE_LIMITS};
 use crate::error_chain::error_chain;
 use crate::isolation_check::IsolationError;
-use crate::outcome::Stop;
 pub use programs::ATTACKS_ON_INIT;
 use programs::{
     ENVIRONMENT, FORKS, FULL, HOLES, HOST_FACTS, INIT_IS_CLOSED, NETWORK, NO_EXEC, READ_ONLY,
@@ -169,11 +168,8 @@ impl From<IsolationError> for SelfTestError {
         let text = error.hint().map_or(text.clone(), |hint| format!("{text}\n  hint: {hint}"));
         // What came too late shows nothing of the isolation: the machine may be busy.
         match error {
-            IsolationError::Daemon(DaemonError::Timeout { .. })
-            | IsolationError::ProgramFailed {
-                stop: Stop::WallTimeout | Stop::EngineError(_),
-                ..
-            } => Self::TimedOut(text),
+            IsolationError::Daemon(DaemonError::Timeout { .. }) => Self::TimedOut(text),
+            IsolationError::ProgramFailed { stop, .. } if stop.is_late() => Self::TimedOut(text),
             _ => Self::Broken(text),
         }
     }
@@ -281,5 +277,24 @@ async fn check_cancel(engine: &dyn Engine) -> CheckResult {
         Ok(format!("after {} ms, cancelled after 1,000", elapsed.as_millis()))
     } else {
         Err(format!("after {} ms: {}", elapsed.as_millis(), describe(&verdict)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{EngineFailure, Stop};
+
+    /// Only what came too late leaves a self test without a result.
+    #[test]
+    fn a_docker_that_cannot_start_a_container_is_broken_and_not_late() {
+        let late = |stop: Stop| {
+            let failed = IsolationError::ProgramFailed { stop, stderr: String::new() };
+            matches!(SelfTestError::from(failed), SelfTestError::TimedOut(_))
+        };
+        assert!(!late(Stop::broken("cannot start a container: Docker reports an error")));
+        assert!(!late(Stop::SandboxDied));
+        assert!(late(Stop::EngineError(EngineFailure::TimedOut("no response".to_owned()))));
+        assert!(late(Stop::WallTimeout));
     }
 }

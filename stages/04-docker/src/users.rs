@@ -11,6 +11,7 @@
 //! their users: these are left out until the next start.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,24 +25,26 @@ const MAX_BLOCKS: u32 = 64;
 
 /// The users of one engine.
 #[derive(Debug)]
-pub(crate) struct Users {
+pub struct Users {
     /// Holds the block.
     _block: UnixListener,
+    range: Range<u32>,
     /// Not in use. One lock: a user is in this set or in one [`UserLease`].
     free: Mutex<BTreeSet<u32>>,
 }
 
 /// A user of one container. Dropping it frees the user.
 #[derive(Debug)]
-pub(crate) struct UserLease {
-    pub(crate) id: u32,
+pub struct UserLease {
+    /// The number of the user, and of the group.
+    pub id: u32,
     users: Arc<Users>,
 }
 
 impl Users {
     /// A block of the range that starts at `first`, without the users `in_use`. None when other
     /// engines hold every block.
-    pub(crate) fn claim(first: u32, in_use: &BTreeSet<u32>) -> Option<Arc<Self>> {
+    pub fn claim(first: u32, in_use: &BTreeSet<u32>) -> Option<Arc<Self>> {
         (0..MAX_BLOCKS).find_map(|block| {
             let start = first.checked_add(block * BLOCK_SIZE)?;
             let end = start.checked_add(BLOCK_SIZE)?;
@@ -49,14 +52,26 @@ impl Users {
             let address = SocketAddr::from_abstract_name(name).ok()?;
             let listener = UnixListener::bind_addr(&address).ok()?;
             let free = (start..end).filter(|user| !in_use.contains(user)).collect();
-            Some(Arc::new(Self { _block: listener, free: Mutex::new(free) }))
+            Some(Arc::new(Self { _block: listener, range: start..end, free: Mutex::new(free) }))
         })
     }
 
+    /// All users of this engine.
+    pub fn range(&self) -> Range<u32> {
+        self.range.clone()
+    }
+
     /// A user that no container has; none when all are in use.
-    pub(crate) fn lease(self: &Arc<Self>) -> Option<UserLease> {
+    pub fn lease(self: &Arc<Self>) -> Option<UserLease> {
         let id = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop_first()?;
         Some(UserLease { id, users: Arc::clone(self) })
+    }
+}
+
+impl UserLease {
+    /// Never frees the user: its container could not be removed.
+    pub fn retire(self) {
+        std::mem::forget(self);
     }
 }
 
@@ -89,7 +104,9 @@ mod tests {
         assert!(!ids.contains(&first), "a container of a killed server has it");
         drop(leases);
         assert_eq!(one.lease().unwrap().id, first + 1, "it is free again");
+        one.lease().unwrap().retire();
+        assert_eq!(one.lease().unwrap().id, first + 2, "its container may still run");
         let all: Vec<_> = std::iter::from_fn(|| one.lease()).collect();
-        assert_eq!(all.len(), BLOCK_SIZE as usize - 1);
+        assert_eq!(all.len(), BLOCK_SIZE as usize - 2);
     }
 }

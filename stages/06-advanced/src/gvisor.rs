@@ -11,7 +11,7 @@
 //!    └─ runsc-sandbox  (nobody)          gVisor's kernel, the sentry; all below is inside it
 //!       └─ PID 1 supervisor (root inside)   starts, feeds and reports the program; ends the
 //!          │                                sandbox when the host is gone or the lifetime is over
-//!          └─ PID 2 interpreter (nobody)    waits for a program, and becomes it
+//!          └─ PID 2 interpreter (its user)  waits for a program, and becomes it
 //!             └─ the program's children
 //! ```
 //!
@@ -20,7 +20,8 @@
 //! socket, the supervisor's exit ends the sentry, the sentry's exit ends runsc.
 //!
 //! 1. `profile`: the language that a sandbox is prepared for;
-//! 2. `oci_spec`: the sandbox's specification, with `rootfs` (its files) and `instance_dir` (where
+//! 2. `oci_spec`: the sandbox's specification, with `rootfs` (its files), `manifest` (how a change in
+//!    them is noticed) and `instance_dir` (where
 //!    all of it is on the host, with `leftovers` of killed servers);
 //! 3. `supervisor/main.rs`: its first process, and `protocol`, which the host's `connection` speaks
 //!    with it;
@@ -42,6 +43,7 @@ mod instance_dir;
 mod isolation_check;
 mod leftovers;
 mod live_check;
+mod manifest;
 mod memory;
 mod oci_spec;
 mod options;
@@ -54,6 +56,7 @@ mod run;
 mod sandbox;
 mod self_test;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,7 +65,7 @@ use shared::component::{SelfTestError, SelfTestResult};
 use shared::{
     BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Verdict,
 };
-use stage_04_docker::{RunObservation, Stop, decide, error_chain};
+use stage_04_docker::{RunObservation, Stop, Users, decide, error_chain};
 use stage_05_gvisor::{runsc_version, sandbox_arguments};
 use tokio_util::sync::CancellationToken;
 
@@ -108,7 +111,9 @@ impl RunscEngine {
         let profile = Arc::new(options.python_profile().await?);
         let checked = Arc::clone(&profile);
         let digest = blocking(move || rootfs::check(&checked)).await?;
-        let dir = InstanceDir::create(&profile).await?;
+        let first = options.first_user;
+        let users = Users::claim(first, &BTreeSet::new()).ok_or(RunscError::NoUsers { first })?;
+        let dir = InstanceDir::create(&profile, users).await?;
         let factory = |platform| SandboxFactory {
             runsc: runsc.clone(),
             arguments: arguments.clone(),
@@ -172,14 +177,20 @@ impl RunscEngine {
         }
     }
 
-    /// Verifies the isolation of a program from outside, in a sandbox created as those of the pool
-    /// are.
+    /// Verifies the image's files, and the isolation of a program from outside, in a sandbox created
+    /// as those of the pool are.
     ///
     /// # Errors
     ///
     /// What is not as it should be.
     pub async fn verify_isolation(&self) -> SelfTestResult {
         // Not one of the pool's: a check is no reason to keep the pool full.
+        let profile = Arc::clone(&self.pool.factory.profile);
+        if let Err(error) = blocking(move || rootfs::check(&profile)).await {
+            let details = error_chain(&error);
+            tracing::warn!(details, "the sandbox image's files have changed");
+            return Err(SelfTestError::Broken("the sandbox image's files have changed".to_owned()));
+        }
         let verified = isolation_check::verify(&self.pool.factory, &self.limits).await;
         verified.map_err(|error| {
             let details = error_chain(&error);

@@ -48,7 +48,7 @@ fn what_the_engine_ended_has_the_reason_as_its_outcome() {
         (Stop::MemoryLimit, Outcome::MemoryExceeded, "memory.used_bytes"),
         (Stop::CpuTimeout, Outcome::CpuTimeExceeded, "cpuacct.usage"),
         (Stop::WallTimeout, Outcome::WallTimeExceeded, "wall_clock"),
-        (Stop::EngineError("gone".to_owned()), Outcome::EngineError, "engine"),
+        (Stop::broken("gone"), Outcome::EngineError, "engine"),
     ] {
         let mut observed = observation(stop);
         observed.after.oom_kills = Some(1);

@@ -1,8 +1,6 @@
 //! The container engine, with real Docker: it verifies itself, and these are the attacks that its
 //! self tests do not cover.
 
-use std::time::{Duration, Instant};
-
 use harness::{TEST_LIMITS, run_submission};
 use shared::Hint as _;
 use shared::{Engine as _, Limits, Outcome, TestableComponent as _};
@@ -56,13 +54,12 @@ async fn files_that_do_not_fit_are_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_keeps_the_output_open_does_not_delay_the_end() {
     let engine = engine().await;
-    let started = Instant::now();
+    // Longer than the program may run: an engine that waited for them would end it by its limit.
     let code = "import subprocess, sys, time\nprint('before', flush=True)\n\
                 for _ in range(3):\n    subprocess.Popen([sys.executable, '-c', \
-                'import os, time; os.setsid(); time.sleep(30)'])\nsys.exit(7)";
+                'import os, time; os.setsid(); time.sleep(600)'])\nsys.exit(7)";
     let ended = run(&engine, code).await;
     assert_eq!((ended.verdict.exit_code, ended.stdout.as_str()), (Some(7), "before\n"));
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     engine.close().await;
 }
 

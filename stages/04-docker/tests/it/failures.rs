@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use shared::{Engine as _, Job, Outcome, OutputBuffer};
+use shared::{Engine as _, Job, Outcome, OutputBuffer, Verdict};
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
@@ -84,6 +84,12 @@ impl Relay {
     }
 }
 
+/// The end of the connection was seen. No deadline had to pass first: each has an error of its own.
+fn assert_noticed(verdict: &Verdict) {
+    let error = verdict.error.as_deref().unwrap();
+    assert!(!error.contains("within"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_docker_that_dies_during_an_evaluation_is_an_engine_error() {
     let dir = tempfile::tempdir().unwrap();
@@ -96,20 +102,13 @@ async fn a_docker_that_dies_during_an_evaluation_is_an_engine_error() {
             tokio::time::sleep(Duration::from_millis(millis)).await;
             cutting.cut();
         });
-        let started = Instant::now();
         let ended = run(&engine, SLEEP).await;
         assert_eq!(ended.verdict.outcome, Outcome::EngineError, "after {millis} ms: {ended:?}");
-        assert!(ended.verdict.error.is_some(), "{ended:?}");
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "after {millis} ms: {:?}",
-            started.elapsed()
-        );
+        assert_noticed(&ended.verdict);
 
-        let started = Instant::now();
         let refused = run(&engine, "print(1)").await.verdict;
         assert_eq!(refused.outcome, Outcome::EngineError, "{refused:?}");
-        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        assert_noticed(&refused);
 
         relay.restore();
         let again = run(&engine, "print(1)").await;

@@ -87,7 +87,7 @@ impl EngineArgs {
     /// When it cannot start. There is no other to fall back to.
     pub async fn start(&self, limits: Limits) -> Result<Arc<dyn Engine>, BuildError> {
         Ok(match self.engine {
-            EngineKind::Gvisor => Arc::new(RunscEngine::start(&self.runsc, limits).await?),
+            EngineKind::Gvisor => Arc::new(RunscEngine::start(&self.runsc(), limits).await?),
             EngineKind::GvisorDocker => Arc::new(GVisorEngine::start(&self.docker).await?),
             EngineKind::Docker => Arc::new(DockerEngine::start(&self.docker, RUNC).await?),
             EngineKind::Subprocess if self.allow_unsafe => Arc::new(SubprocessEngine::new().await?),
@@ -96,10 +96,15 @@ impl EngineArgs {
     }
     // ANCHOR_END: choice
 
+    /// The options of runsc, with the range of users that all engines share.
+    fn runsc(&self) -> RunscOptions {
+        RunscOptions { first_user: self.docker.first_user, ..self.runsc.clone() }
+    }
+
     /// Checks what the selected engine lacks on this machine.
     pub async fn diagnose(&self) -> Vec<Diagnosis> {
         match self.engine {
-            EngineKind::Gvisor => diagnose_runsc(&self.runsc).await,
+            EngineKind::Gvisor => diagnose_runsc(&self.runsc()).await,
             EngineKind::GvisorDocker => stage_05_gvisor::diagnose(&self.docker).await,
             EngineKind::Docker => stage_04_docker::diagnose(&self.docker, RUNC).await,
             EngineKind::Subprocess => stage_02_queue::diagnose().await,

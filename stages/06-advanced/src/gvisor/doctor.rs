@@ -4,6 +4,7 @@ use shared::Engine as _;
 use shared::cli::Diagnosis;
 use shared::error::Hint as _;
 use stage_04_docker::error_chain;
+use stage_05_gvisor::{diagnose_release, runsc_version};
 
 use super::options::{RunscError, RunscOptions};
 use super::{RunscEngine, blocking, rootfs};
@@ -17,7 +18,12 @@ pub async fn diagnose_runsc(options: &RunscOptions) -> Vec<Diagnosis> {
     let options = RunscOptions { warm_sandboxes: 0, ..options.clone() };
     let found = options.clone();
     match blocking(move || found.runsc()).await {
-        Ok(path) => diagnoses.push(Diagnosis::good("runsc", path.display().to_string())),
+        Ok(path) => {
+            diagnoses.push(Diagnosis::good("runsc", path.display().to_string()));
+            // What cannot report its version is named by the start of an engine, below.
+            let version = runsc_version(&path).await;
+            diagnoses.extend(version.ok().map(|version| diagnose_release(&version)));
+        }
         Err(error) => diagnoses.push(missing("runsc", &error)),
     }
     let rootfs = async {

@@ -16,6 +16,9 @@ pub(super) enum SandboxError {
     /// The engine is being closed.
     #[error("the engine is being closed")]
     Closing,
+    /// Every user of the engine's range has a sandbox.
+    #[error("every user for sandboxes is in use")]
+    NoUser,
     /// A directory, a file or a socket could not be created.
     #[error("cannot create the sandbox's files")]
     Files(#[source] io::Error),
@@ -80,6 +83,7 @@ mod tests {
         let cgroup = CgroupError::Create { path: path.into(), source: io() };
         let errors = [
             SandboxError::Closing,
+            SandboxError::NoUser,
             SandboxError::Files(io()),
             SandboxError::Cgroup(cgroup),
             SandboxError::Runsc(io()),

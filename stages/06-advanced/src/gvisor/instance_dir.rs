@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stage_02_queue::InstanceId;
-use stage_04_docker::{Cgroup, CgroupHierarchy};
+use stage_04_docker::{Cgroup, CgroupHierarchy, Users};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -48,6 +48,8 @@ pub(super) const CGROUP_PARENT: &str = "crucible-runsc";
 /// The directories and cgroups of one engine.
 pub(super) struct InstanceDir {
     pub(super) path: PathBuf,
+    /// One for each sandbox that exists.
+    pub(super) users: Arc<Users>,
     hierarchy: CgroupHierarchy,
     /// The cgroup that the sandboxes' cgroups are below.
     cgroup_name: String,
@@ -93,7 +95,10 @@ impl InstanceDir {
     // ANCHOR: create
     /// Creates the directories of an engine beside the profile's image, with a root file system
     /// made of it. Removes what killed engines have left there.
-    pub(super) async fn create(profile: &SandboxProfile) -> Result<Arc<Self>, RunscError> {
+    pub(super) async fn create(
+        profile: &SandboxProfile,
+        users: Arc<Users>,
+    ) -> Result<Arc<Self>, RunscError> {
         let hierarchy = CgroupHierarchy::detect().await?;
         let (runtime, profile) = (Handle::current(), profile.clone());
         let blocking = move || {
@@ -106,6 +111,7 @@ impl InstanceDir {
             let dir = Self {
                 cgroup_name: format!("{CGROUP_PARENT}/{instance}.{engine}"),
                 path,
+                users,
                 hierarchy,
                 closing: CancellationToken::new(),
                 tasks: TaskTracker::new(),
@@ -127,7 +133,7 @@ impl InstanceDir {
 
     fn create_files(&self, profile: &SandboxProfile) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
-        rootfs::create(profile, &self.rootfs(profile))?;
+        rootfs::create(profile, &self.rootfs(profile), self.users.range())?;
         // The gofer, gVisor's file server, runs as `nobody` when it opens the root.
         let others_may_enter = Permissions::from_mode(0o711);
         let parent = self.path.parent().unwrap_or(Path::new("/"));

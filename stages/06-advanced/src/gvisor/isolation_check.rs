@@ -52,8 +52,10 @@ pub(super) enum IsolationError {
 impl From<IsolationError> for SelfTestError {
     fn from(error: IsolationError) -> Self {
         match &error {
-            IsolationError::Sandbox(SandboxError::Timeout | SandboxError::NoneReady { .. })
-            | IsolationError::Ended { stop: Stop::WallTimeout | Stop::EngineError(_), .. } => {
+            IsolationError::Sandbox(SandboxError::Timeout | SandboxError::NoneReady { .. }) => {
+                Self::TimedOut(error.to_string())
+            }
+            IsolationError::Ended { stop, .. } if stop.is_late() => {
                 Self::TimedOut(error.to_string())
             }
             _ => Self::Broken(error.to_string()),
@@ -82,14 +84,18 @@ async fn verify_sandbox(
     let submission = Submission::new(factory.profile.isolation_program, limits);
     let job = Job::first(submission);
     let (buffer, first_output) = observed_buffer();
-    let paths = sandbox.process.paths.clone();
+    let (paths, user) = (sandbox.process.paths.clone(), sandbox.process.user);
     let inspect = async {
         // When the sender is gone, the program has ended, and the other branch has the result.
         let Ok(()) = first_output.await else { return std::future::pending().await };
         let kernel_inside = buffer.output(Stream::Stdout).text.trim().to_owned();
-        let (inspected, factory) = (paths.clone(), factory.clone());
-        let inspect = move || inspect(&factory, &inspected, &limits);
+        let inspected = paths.clone();
+        let inspect = {
+            let factory = factory.clone();
+            move || inspect(&factory, &inspected, &limits)
+        };
         let mut live = tokio::task::spawn_blocking(inspect).await?;
+        live.check_users(&factory.runsc, &factory.dir.state(), &paths.id, user).await;
         let (id, evidence) = (paths.id.clone(), String::new());
         match live.kernel {
             None => live.differences.push("no process is gVisor's kernel".to_owned()),
@@ -105,8 +111,8 @@ async fn verify_sandbox(
             return Err(IsolationError::Differs(Text(live.differences.join("; "))));
         }
         Ok(format!(
-            "from outside: all {} processes of a sandbox are runsc, without a network, with the \
-             specification and the limits that were ordered",
+            "from outside: all {} processes of a sandbox are runsc, without a network, with a \
+             user of its own for the program, and with the specification and the limits that were ordered",
             live.processes
         ))
     };

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use serde_json::Value;
 use shared::Limits;
-use stage_04_docker::{Cgroup, Controller};
+use stage_04_docker::{Cgroup, Controller, error_chain};
+use stage_05_gvisor::run_runsc;
 
 use super::instance_dir::SandboxPaths;
 use super::memory::{highest_limit, initial_limit};
@@ -125,6 +126,35 @@ impl LiveSandbox {
                     ));
                 }
             }
+        }
+    }
+
+    /// gVisor's kernel itself reports the users of the processes that run in it: root for the
+    /// supervisor, and for the program the one user that no other sandbox has.
+    pub(super) async fn check_users(&mut self, runsc: &Path, state: &Path, id: &str, user: u32) {
+        let state = state.to_string_lossy();
+        match run_runsc(runsc, &["--root", &state, "ps", id]).await {
+            Ok(table) => self.check_user_table(&table, user),
+            Err(error) => {
+                self.differs(format!("runsc reports no processes: {}", error_chain(&error)));
+            }
+        }
+    }
+
+    /// The table has a line of names, and for each process its user, its number and more.
+    fn check_user_table(&mut self, table: &str, user: u32) {
+        let lines =
+            table.trim().lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let mut programs = 0;
+        for line in lines {
+            match (line.first().and_then(|user| user.parse().ok()), line.get(1)) {
+                (Some(0), Some(&"1")) => {}
+                (Some(found), Some(&pid)) if pid != "1" && found == user => programs += 1,
+                _ => self.differs(format!("a process inside is not user {user}'s: {line:?}")),
+            }
+        }
+        if programs == 0 {
+            self.differs(format!("no process inside is user {user}'s"));
         }
     }
 
@@ -254,81 +284,4 @@ fn wrong_limits(cgroup: &Cgroup, limits: &Limits) -> Vec<(&'static str, String, 
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn differing(mut expected: Value, mut found: Value) -> Vec<String> {
-        normalize(&mut expected);
-        normalize(&mut found);
-        let mut paths = Vec::new();
-        compare("", &expected, &found, &mut paths);
-        paths
-    }
-
-    #[test]
-    fn what_runsc_fills_in_is_no_difference_and_everything_else_is() {
-        let ordered = json!({
-            "root": { "path": "/r", "readonly": true }, "annotations": {},
-            "process": { "terminal": false, "capabilities": { "bounding": ["B", "A"] } },
-            "mounts": [{ "destination": "/proc", "type": "proc", "source": "proc" }],
-        });
-        let loaded = json!({
-            "root": { "path": "/r", "readonly": true },
-            "process": { "capabilities": { "bounding": ["A", "B"] } },
-            "mounts": [{ "destination": "/proc", "type": "proc", "source": "/bundle/proc" }],
-        });
-        assert_eq!(differing(ordered.clone(), loaded.clone()), [""; 0]);
-        for (pointer, value, path) in [
-            ("/root/readonly", json!(false), "root.readonly"),
-            ("/root/path", json!("/"), "root.path"),
-            (
-                "/process/capabilities/bounding",
-                json!(["A", "B", "C"]),
-                "process.capabilities.bounding",
-            ),
-            ("/mounts/0/type", json!("bind"), "mounts"),
-            ("/process", json!({}), "process"),
-        ] {
-            let mut other = loaded.clone();
-            *other.pointer_mut(pointer).unwrap() = value;
-            assert_eq!(differing(ordered.clone(), other), [path]);
-        }
-        let mut more = loaded;
-        more["hooks"] = json!({ "prestart": [{ "path": "/x" }] });
-        assert_eq!(differing(ordered, more), ["hooks"]);
-    }
-
-    #[test]
-    fn an_option_that_was_not_ordered_is_a_difference() {
-        let paths = SandboxPaths::for_test();
-        let ordered = OrderedSandbox {
-            paths: &paths,
-            limits: &stage_04_docker::PROBE_LIMITS,
-            runsc: Path::new("/runsc"),
-            platform: RunscPlatform::Ptrace,
-            arguments: &["--directfs=false"],
-            state: Path::new("/state"),
-            spec: Value::Null,
-        };
-        let differences = |line: &str| {
-            let mut live = LiveSandbox { kernel: None, processes: 0, differences: Vec::new() };
-            live.check_options(&ordered, "boot", line.split(' '));
-            live.differences
-        };
-        let right = "--root=/state --network=none --directfs=false";
-        assert_eq!(differences(&format!("{right} boot --bundle=/b id")), [""; 0]);
-        assert_eq!(differences(&format!("{right} --platform=ptrace boot id")), [""; 0]);
-        for line in [
-            "--root=/state --directfs=false".to_owned(),
-            "--root=/state --network=none".to_owned(),
-            format!("{right} --network=host"),
-            format!("--root=/other {right}"),
-            format!("{right} --platform=kvm"),
-            format!("{right} --TESTONLY-unsafe-nonroot=true"),
-        ] {
-            assert_eq!(differences(&format!("{line} boot id")).len(), 1, "{line}");
-        }
-    }
-}
+mod tests;

@@ -142,7 +142,7 @@ impl MemoryWatch {
                     if self.failed_checks == MAX_FAILED_CHECKS {
                         tracing::error!(?failed, "the memory limit of a sandbox is not watched");
                         let reason = "the memory limit of the sandbox could not be watched";
-                        return Stop::EngineError(reason.to_owned());
+                        return Stop::broken(reason);
                     }
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ValueEnum, value_parser};
 use shared::error::Hint;
-use stage_04_docker::{CgroupError, PinError, read_pin};
+use stage_04_docker::{CgroupError, DEFAULT_FIRST_USER, PinError, read_pin};
 use stage_05_gvisor::RunscCommandError;
 
 use super::profile::SandboxProfile;
@@ -67,6 +67,10 @@ pub struct RunscOptions {
     #[arg(long, global = true, value_name = "SECONDS", env = "CRUCIBLE_WARM_IDLE_SECONDS",
           default_value_t = 300, value_parser = value_parser!(u32).range(1..=86_400))]
     pub warm_idle_seconds: u32,
+    /// The first user of the range of users that programs run as; the flag is that of the engines
+    /// through Docker, which share the range.
+    #[arg(skip = DEFAULT_FIRST_USER)]
+    pub first_user: u32,
 }
 
 impl Default for RunscOptions {
@@ -78,6 +82,7 @@ impl Default for RunscOptions {
             warm_sandboxes: 6,
             warm_starts: None,
             warm_idle_seconds: 300,
+            first_user: DEFAULT_FIRST_USER,
         }
     }
 }
@@ -158,6 +163,12 @@ pub enum RunscError {
         #[source]
         reason: RootfsError,
     },
+    /// Other engines hold every user of the range.
+    #[error("other servers hold every user for programs from {first} on")]
+    NoUsers {
+        /// The first user of the range.
+        first: u32,
+    },
     /// The kernel's cgroups cannot be used.
     #[error("cannot use cgroups")]
     NoCgroups(#[from] CgroupError),
@@ -190,11 +201,16 @@ impl Hint for RunscError {
                 "run this as root, or choose --engine gvisor-docker, with which Docker's daemon \
                  creates them",
             ),
+            Self::NoRootfs { reason: RootfsError::Changed { .. }, .. } => Some(
+                "find out what changed it, and run infrastructure/setup/setup.sh, which unpacks the \
+                 image again",
+            ),
             Self::RunscNotOnPath
             | Self::RunscNotFound { .. }
             | Self::NotRunsc { .. }
             | Self::NoPin(_)
             | Self::NoRootfs { .. } => Some("run infrastructure/setup/setup.sh"),
+            Self::NoUsers { .. } => Some("set another range of users with --first-user"),
             Self::NoCgroups(error) => error.hint(),
             Self::NotVerified { .. } => Some("run `doctor`"),
             Self::CreateDir { .. } | Self::Panicked { .. } => None,
@@ -217,7 +233,18 @@ pub enum RootfsError {
         /// The path in the image.
         path: String,
     },
-    /// Its name does not contain the image's hash.
-    #[error("its name is not rootfs- and the image's hash")]
-    Name,
+    /// The list of its files is missing.
+    #[error("there is no list of its files, {}", path.display())]
+    NoManifest {
+        /// The list.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A file is not what set-up has unpacked.
+    #[error("{path} is not what set-up has unpacked")]
+    Changed {
+        /// One of the paths that differ, below the directory.
+        path: String,
+    },
 }

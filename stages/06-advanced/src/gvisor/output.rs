@@ -87,7 +87,7 @@ impl<'a> ProgramOutput<'a> {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 tracing::warn!(?message, ?line, "the interpreter ended before the program started");
                 let reason = "the interpreter ended before the program started";
-                Stop::EngineError(reason.to_owned())
+                Stop::broken(reason)
             }
             (_, stop) => stop,
         }

@@ -16,7 +16,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stage_04_docker::{CgroupError, KillOutcome, error_chain};
+use stage_04_docker::{CgroupError, KillOutcome, UserLease, error_chain};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStderr};
 use tokio::sync::watch;
@@ -41,6 +41,8 @@ const STDERR_TIMEOUT: Duration = Duration::from_millis(500);
 /// A handle to the processes of one sandbox. They are killed and removed when it is dropped.
 pub(super) struct SandboxProcess {
     pub(super) paths: Arc<SandboxPaths>,
+    /// The program's user, inside.
+    pub(super) user: u32,
     /// runsc's own; nothing of a program goes there.
     stderr: ChildStderr,
     /// How runsc ended; none while it runs.
@@ -57,15 +59,17 @@ impl SandboxProcess {
     pub(super) fn own(
         mut child: Child,
         paths: Arc<SandboxPaths>,
+        user: UserLease,
         dir: &InstanceDir,
     ) -> io::Result<Self> {
         let stderr = child.stderr.take();
         let end = dir.closing.child_token();
         let (exited, exit) = watch::channel(None);
-        let owner = dir.spawn(own(child, Arc::clone(&paths), end.clone(), exited));
+        let user_id = user.id;
+        let owner = dir.spawn(own(child, Arc::clone(&paths), user, end.clone(), exited));
         let end_on_drop = end.drop_guard();
         let stderr = stderr.ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok(Self { paths, stderr, exit, owner, end_on_drop })
+        Ok(Self { paths, user: user_id, stderr, exit, owner, end_on_drop })
     }
 
     /// Whether runsc still runs.
@@ -98,6 +102,7 @@ impl SandboxProcess {
 async fn own(
     mut child: Child,
     paths: Arc<SandboxPaths>,
+    user: UserLease,
     end: CancellationToken,
     exited: watch::Sender<Option<ExitStatus>>,
 ) {
@@ -110,13 +115,21 @@ async fn own(
     end.cancelled().await;
     let id = paths.id.clone();
     let removed = tokio::task::spawn_blocking(move || remove(&paths, child)).await;
+    // A user is free again only when nothing of it runs any more.
     match removed {
-        Ok(Ok(())) => tracing::debug!(id, "sandbox removed"),
+        Ok(Ok(())) => {
+            drop(user);
+            tracing::debug!(id, "sandbox removed");
+        }
         Ok(Err(error)) => {
             let error = error_chain(&error);
+            user.retire();
             tracing::warn!(id, error, "a sandbox is left to the next start");
         }
-        Err(error) => tracing::error!(id, %error, "the removal of a sandbox panicked"),
+        Err(error) => {
+            user.retire();
+            tracing::error!(id, %error, "the removal of a sandbox panicked");
+        }
     }
 }
 

@@ -14,9 +14,9 @@ use std::path::PathBuf;
 
 use shared::Profile;
 use shared::profile::PYTHON;
-use stage_04_docker::INIT_SOURCE;
+use stage_04_docker::DELIVER_SOURCE;
 
-/// What the waiting interpreter executes, behind the functions of stage 4's init, until it has its
+/// What the waiting interpreter executes, behind stage 4's `deliver`, until it has its
 /// program.
 const PYTHON_PRESTART: &str = include_str!("prestart.py");
 /// How it comes to execute that. Python imports a module of this name at the end of its start.
@@ -70,7 +70,7 @@ impl SandboxProfile {
                     dir: "usr/lib",
                     beside: None,
                     name: "crucible-prestart.py",
-                    text: format!("{INIT_SOURCE}\n\n{PYTHON_PRESTART}"),
+                    text: format!("{DELIVER_SOURCE}\n\n{PYTHON_PRESTART}"),
                 },
                 ProfileFile {
                     dir: "usr/lib",

@@ -6,11 +6,13 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt,
 };
 use std::path::{Path, PathBuf};
 
+use super::manifest;
 use super::options::{RootfsError, RunscError};
 use super::profile::{ProfileFile, SandboxProfile};
 
@@ -21,15 +23,15 @@ pub(super) const SUPERVISOR_PATH: &str = "/usr/lib/crucible/supervisor";
 pub(super) const PRESTART_DIR: &str = "/usr/lib/crucible";
 const SUPERVISOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/supervisor"));
 /// Files of the image that Docker replaces in its containers, and this engine as well.
-const REPLACED_FILES: [(&str, &str); 3] = [
+pub(super) const REPLACED_FILES: [(&str, &str); 3] = [
     // Attack: learn which resolver the host uses -> there is none.
     ("etc/resolv.conf", "nameserver 127.0.0.1\n"),
     ("etc/hosts", "127.0.0.1 localhost sandbox\n"),
     ("etc/hostname", "sandbox\n"),
 ];
 
-/// Checks that a profile's image is what set-up unpacks, and that only root can change it. Returns
-/// its content hash. Blocks.
+/// Checks that a profile's image is what set-up has unpacked, file by file, and that only root can
+/// change it. Returns the digest of its files. Blocks.
 pub(super) fn check(profile: &SandboxProfile) -> Result<String, RunscError> {
     let image = profile.image.as_path();
     let wrong = |reason| RunscError::NoRootfs { path: image.to_owned(), reason };
@@ -41,16 +43,11 @@ pub(super) fn check(profile: &SandboxProfile) -> Result<String, RunscError> {
     if !image.join(interpreter.trim_start_matches('/')).exists() {
         return Err(wrong(RootfsError::NoInterpreter { path: interpreter.to_owned() }));
     }
-    let name = image.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let hash = name.strip_prefix("rootfs-").unwrap_or_default();
-    if hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(wrong(RootfsError::Name));
-    }
-    Ok(format!("sha256:{hash}"))
+    manifest::check(image).map_err(wrong)
 }
 
-/// Creates `root` out of the image of `profile`. Blocks.
-pub(super) fn create(profile: &SandboxProfile, root: &Path) -> io::Result<()> {
+/// Creates `root` out of the image of `profile`, with a name for each of `users`. Blocks.
+pub(super) fn create(profile: &SandboxProfile, root: &Path, users: Range<u32>) -> io::Result<()> {
     link(&profile.image, root)?;
     for (path, text) in REPLACED_FILES {
         let path = root.join(path);
@@ -58,6 +55,7 @@ pub(super) fn create(profile: &SandboxProfile, root: &Path) -> io::Result<()> {
         std::fs::remove_file(&path).or_else(ignore_not_found)?;
         write(&path, 0o444, text.as_bytes())?;
     }
+    name_users(root, users)?;
     for file in &profile.files {
         for dir in file.dirs(root)? {
             // The image's own file of this name is hidden, if it has one.
@@ -68,6 +66,23 @@ pub(super) fn create(profile: &SandboxProfile, root: &Path) -> io::Result<()> {
     // For root alone: a program has no use for it, not even to read it.
     DirBuilder::new().mode(0o700).create(root.join(&PRESTART_DIR[1..]))?;
     write(&root.join(&SUPERVISOR_PATH[1..]), 0o500, SUPERVISOR)
+}
+
+/// Adds the users and their groups to the image's lists. Programs look their own name up, and some end
+/// when there is none (`getpass.getuser()`).
+fn name_users(root: &Path, users: Range<u32>) -> io::Result<()> {
+    let user = |id| format!("program{id}:x:{id}:{id}:program:/tmp:/nonexistent\n");
+    let group = |id| format!("program{id}:x:{id}:\n");
+    append(&root.join("etc/passwd"), &users.clone().map(user).collect::<String>())?;
+    append(&root.join("etc/group"), &users.map(group).collect::<String>())
+}
+
+/// Replaces a file of the image by one with more text.
+fn append(path: &Path, text: &str) -> io::Result<()> {
+    let images = std::fs::read(path);
+    let images = images.or_else(|error| ignore_not_found(error).map(|()| Vec::new()))?;
+    std::fs::remove_file(path).or_else(ignore_not_found)?;
+    write(path, 0o444, &[&images, text.as_bytes()].concat())
 }
 
 impl ProfileFile {
@@ -127,13 +142,16 @@ mod tests {
         let root = dir.path().join("root");
         std::fs::create_dir(image.join("usr/lib/python3.11")).unwrap();
         std::fs::write(image.join("usr/lib/python3.11/os.py"), "os").unwrap();
-        create(&SandboxProfile::python(image.clone(), 0), &root).unwrap();
+        create(&SandboxProfile::python(image.clone(), 0), &root, 1000..1002).unwrap();
         assert!(root.join("usr/lib/python3.11/usercustomize.py").exists());
         assert!(!root.join("usr/lib/usercustomize.py").exists());
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
         assert_eq!(read(&image.join("etc/resolv.conf")), "the image's");
         assert_eq!(read(&root.join("etc/resolv.conf")), "nameserver 127.0.0.1\n");
         assert_eq!(read(&root.join("usr/bin/python3")), "python");
+        let user = "program1001:x:1001:1001:program:/tmp:/nonexistent\n";
+        assert!(read(&root.join("etc/passwd")).ends_with(user));
+        assert!(read(&root.join("etc/group")).ends_with("program1001:x:1001:\n"));
         assert!(!image.join(&SUPERVISOR_PATH[1..]).exists());
         let mode = root.join(&SUPERVISOR_PATH[1..]).metadata().unwrap().mode();
         assert_eq!(mode & 0o7777, 0o500);
@@ -142,7 +160,7 @@ mod tests {
     #[test]
     fn a_directory_that_others_can_write_to_or_that_is_no_image_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let image = dir.path().join(format!("rootfs-{}", "0".repeat(64)));
+        let image = dir.path().join("rootfs");
         let profile = |image: &Path| SandboxProfile::python(image.to_owned(), 0);
         let refused = |image: &Path| match check(&profile(image)) {
             Err(RunscError::NoRootfs { reason, .. }) => reason,
@@ -153,13 +171,9 @@ mod tests {
         assert!(matches!(refused(&image), RootfsError::NoInterpreter { .. }));
         std::fs::write(image.join("usr/bin/python3"), "").unwrap();
         if rustix::process::geteuid().is_root() {
-            assert_eq!(check(&profile(&image)).unwrap(), format!("sha256:{}", "0".repeat(64)));
+            assert!(matches!(refused(&image), RootfsError::NoManifest { .. }));
         }
         std::fs::set_permissions(&image, PermissionsExt::from_mode(0o777)).unwrap();
         assert!(matches!(refused(&image), RootfsError::Writable));
-        let other = dir.path().join("rootfs");
-        std::fs::rename(&image, &other).unwrap();
-        std::fs::set_permissions(&other, PermissionsExt::from_mode(0o755)).unwrap();
-        assert!(matches!(refused(&other), RootfsError::Name | RootfsError::Writable));
     }
 }

@@ -76,10 +76,10 @@ async fn prepare(
     let memory = MemoryWatch::open(cgroup, &job.submission.limits).await;
     let memory = memory.map_err(|error| {
         tracing::error!(id = %job.id, %error, "the memory limit cannot be watched");
-        Stop::EngineError("the memory limit of the sandbox could not be watched".to_owned())
+        Stop::broken("the memory limit of the sandbox could not be watched")
     })?;
     let delivered = deliver(sandbox, job).await;
-    delivered.map_err(|error| Stop::EngineError(error.to_string()))?;
+    delivered.map_err(|error| Stop::broken(error.to_string()))?;
     // What the interpreter has used until now does not count as the program's. It is read while the
     // interpreter wakes up, which takes longer.
     sampler.set_baseline().await?;
@@ -128,7 +128,7 @@ pub(super) async fn supervise(
                 // Not legal while an execution runs: `next` has refused them.
                 Ok(Event::Started | Event::StartFailed { .. }) => {}
                 Err(ConnectionError::Closed | ConnectionError::Io(_)) => break Stop::SandboxDied,
-                Err(error) => break Stop::EngineError(error.to_string()),
+                Err(error) => break Stop::broken(error.to_string()),
             },
             () = &mut deadline => return sampler.timed_out(PROGRAM_START_TIMEOUT),
             stop = memory.watch() => return stop,

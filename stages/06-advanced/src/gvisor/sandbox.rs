@@ -5,7 +5,7 @@
 //! socket  ── Start, Lifetime, Stdin, Window ──▶  supervisor (PID 1, root inside)
 //!         ◀── Hello, Started, Stdout, Stderr, Exited ──   │  ▲
 //!                                                   stdin ▼  │ stdout, stderr
-//!                                                    interpreter (PID 2, nobody)
+//!                                              interpreter (PID 2, a user of its own)
 //! ```
 //!
 //! Guarantee: the end of a program is reported on a socket that no process of its user has, in
@@ -22,6 +22,7 @@ use std::time::Duration;
 use ::oci_spec::OciSpecError;
 use ::oci_spec::runtime::Spec;
 use shared::Limits;
+use stage_04_docker::UserLease;
 use tokio::net::UnixStream;
 use tokio::process::Command;
 
@@ -40,8 +41,6 @@ pub(super) const START_TIMEOUT: Duration = Duration::from_secs(30);
 const READY: &[u8] = b"ready\n";
 /// How much of another text is reported.
 const MAX_NOT_READY_BYTES: usize = 2000;
-/// The user of the program: neither root nor an owner of any file.
-const NOBODY: u32 = 65534;
 
 /// Creates sandboxes of one profile.
 #[derive(Clone)]
@@ -73,8 +72,9 @@ impl SandboxFactory {
     pub(super) async fn start(&self, limits: &Limits) -> Result<Sandbox, SandboxError> {
         let (socket, guest) = socket_pair().map_err(SandboxError::Files)?;
         let mut connection = Connection::new(socket);
-        connection.start(self.command());
-        let mut process = self.spawn(guest, *limits).await?;
+        let user = self.dir.users.lease().ok_or(SandboxError::NoUser)?;
+        connection.start(self.command(user.id));
+        let mut process = self.spawn(guest, *limits, user).await?;
         let ready = tokio::time::timeout(START_TIMEOUT, wait_until_ready(&mut connection)).await;
         match ready.unwrap_or(Err(SandboxError::Timeout)) {
             Ok(()) => Ok(Sandbox {
@@ -93,10 +93,11 @@ impl SandboxFactory {
     // ANCHOR_END: start
 
     /// What the supervisor executes. Attack: find keys in the environment -> it is empty but for a
-    /// home directory.
-    fn command(&self) -> frame::Command {
+    /// home directory. Attack: share something that is counted or stored for a user -> no other
+    /// sandbox has this user while this one exists, and it owns no file.
+    fn command(&self, user: u32) -> frame::Command {
         let env = vec![("HOME".to_owned(), "/tmp".to_owned())];
-        frame::Command { user: NOBODY, argv: self.profile.warm_argv.clone(), env }
+        frame::Command { user, argv: self.profile.warm_argv.clone(), env }
     }
 
     /// `runsc`, its platform and the arguments that its release needs.
@@ -107,7 +108,12 @@ impl SandboxFactory {
     }
 
     /// Creates a sandbox's files and its cgroup and starts runsc, on one blocking thread.
-    async fn spawn(&self, guest: OwnedFd, limits: Limits) -> Result<SandboxProcess, SandboxError> {
+    async fn spawn(
+        &self,
+        guest: OwnedFd,
+        limits: Limits,
+        user: UserLease,
+    ) -> Result<SandboxProcess, SandboxError> {
         let dir = Arc::clone(&self.dir);
         // While this exists the engine does not finish to close, so that nothing is left behind.
         let in_use = dir.in_use().ok_or(SandboxError::Closing)?;
@@ -118,7 +124,8 @@ impl SandboxFactory {
             let spawned = factory.create(&paths, &limits).and_then(|()| {
                 let child = run_command(command, &dir, &paths, guest).spawn();
                 let child = child.map_err(SandboxError::Runsc)?;
-                SandboxProcess::own(child, Arc::clone(&paths), &dir).map_err(SandboxError::Runsc)
+                let owned = SandboxProcess::own(child, Arc::clone(&paths), user, &dir);
+                owned.map_err(SandboxError::Runsc)
             });
             if spawned.is_err() {
                 paths.remove_files();

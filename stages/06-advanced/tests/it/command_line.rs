@@ -76,6 +76,16 @@ fn no_engine_takes_the_place_of_another() {
 }
 
 #[test]
+fn programs_run_as_users_of_the_configured_range() {
+    let (_program, program) = file("import os\nprint('user', os.getuid() // 100_000)\n");
+    let (_file, config) = file("first_user = 7700000\nwarm_sandboxes = 0\n");
+    let (code, text) = ended(&["run", &program, "--config", &config], &[]);
+    assert!(code == Some(0) && text.contains("user 77"), "{text}");
+    let (code, text) = ended(&["run", &program, "--first-user", "0"], &[]);
+    assert!(code == Some(2) && text.contains("--first-user"), "{text}");
+}
+
+#[test]
 fn every_component_verifies_itself() {
     let (code, text) = ended(&["test"], &[]);
     assert_eq!(code, Some(0), "{text}");

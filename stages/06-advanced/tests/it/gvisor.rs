@@ -4,6 +4,7 @@
 mod ends;
 mod forge;
 mod fresh;
+mod image;
 mod leftovers;
 mod memory;
 mod plain;
@@ -57,6 +58,5 @@ async fn the_engine_verifies_itself() {
     let sandbox = engine.sandbox();
     assert_eq!((sandbox.engine.as_str(), sandbox.runtime.as_deref()), ("gvisor", Some("runsc")));
     assert!(!sandbox.runtime_version.unwrap().is_empty());
-    assert!(sandbox.image_digest.unwrap().starts_with("sha256:"));
     close(engine).await;
 }

@@ -27,7 +27,7 @@ print(os.listdir('/proc/self/fd'), os.listdir('/proc/self/task') == [str(os.getp
 print(open('/proc/self/cmdline').read(), open('/proc/self/environ').read())
 for stream in sys.stdin, sys.stdout, sys.stderr:
     print(stream, stream.encoding, stream.errors, stream.newlines, stream.buffer, stream.buffer.raw)
-    print(os.fstat(stream.fileno()).st_uid, stream.isatty(), stream.writable(), stream.closed)
+    print(os.fstat(stream.fileno()).st_uid == os.getuid(), stream.isatty(), stream.writable(), stream.closed)
 print(sys.stdout is sys.__stdout__, sys.stderr is sys.__stderr__, sys.excepthook, sys.displayhook)
 print(site.ENABLE_USER_SITE, site.execusercustomize, sorted(vars(site)), sys.exc_info())
 print(sys.getprofile(), sys.gettrace(), sys.getrecursionlimit(), sys.dont_write_bytecode)
