@@ -19,6 +19,9 @@ const SANDBOXES: &str = "crucible-";
 const MAX_MEMORY_BYTES: u64 = 3 << 30;
 /// The limit of processes and threads of a jail.
 const MAX_PIDS: u32 = 2000;
+/// The real-time share of a jail in version 1, in microseconds of a second: without one the kernel
+/// refuses a real-time scheduler there, which the host would permit.
+const REAL_TIME_MICROS: u32 = 10_000;
 /// The controllers of version 1 that are used here.
 const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpuacct", "cpu"];
 /// The share of a group without one, in hundredths of a processor.
@@ -202,6 +205,11 @@ impl OwnedCgroup {
             let file = dir.join(name);
             std::fs::write(&file, value)
                 .with_context(|| format!("cannot set the limit {}", file.display()))?;
+        }
+        let real_time = own.0.quota.join("cpu.rt_runtime_us");
+        if real_time.exists() {
+            std::fs::write(&real_time, REAL_TIME_MICROS.to_string())
+                .with_context(|| format!("cannot set the limit {}", real_time.display()))?;
         }
         Ok(own)
     }
