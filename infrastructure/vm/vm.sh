@@ -115,12 +115,12 @@ boot() {
   mkdir -p "$logs"
   # The logs come out as an archive on a disk of their own.
   truncate --size=64M "$logs/logs.tar"
-  say "$suite: booting; its console is in $logs/console.log"
+  say "$suite: booting; its console is in $logs/console.log, what runs in progress.log"
   # Without hardware support: kvm inside of a virtual machine was seen to hang. With -icount, time inside passes
   # with the instructions that are executed: a host that is slow or busy makes no time-out pass there.
   nice -n "${CRUCIBLE_VM_NICE:-15}" timeout "${CRUCIBLE_VM_TIMEOUT:-7200}" qemu-system-x86_64 \
     -machine q35 -accel tcg,thread=single -icount shift=0,sleep=on -cpu max -smp "${CRUCIBLE_VM_CPUS:-2}" -m "${CRUCIBLE_VM_MEMORY:-3072}" \
-    -display none -no-reboot -nic none -serial "file:$logs/console.log" -monitor none \
+    -display none -no-reboot -nic none -serial "file:$logs/console.log" -serial "file:$logs/progress.log" -monitor none \
     -device virtio-rng-pci \
     -kernel "$directory/vmlinuz" -initrd "$directory/initrd.img" \
     -append "root=/dev/vda rw console=ttyS0 quiet loglevel=4 panic=-1 systemd.show_status=false" \
