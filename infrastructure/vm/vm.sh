@@ -118,7 +118,8 @@ boot() {
   say "$suite: booting; its console is in $logs/console.log, what runs in progress.log"
   # Without hardware support: kvm inside of a virtual machine was seen to hang. With -icount, time inside passes
   # with the instructions that are executed: a host that is slow or busy makes no time-out pass there.
-  nice -n "${CRUCIBLE_VM_NICE:-15}" timeout "${CRUCIBLE_VM_TIMEOUT:-7200}" qemu-system-x86_64 \
+  TIMEFORMAT="set-up: $suite: %0R s, of which qemu used a processor for %0U s"
+  time nice -n "${CRUCIBLE_VM_NICE:-15}" timeout "${CRUCIBLE_VM_TIMEOUT:-7200}" qemu-system-x86_64 \
     -machine q35 -accel tcg,thread=single -icount shift=0,sleep=on -cpu max -smp "${CRUCIBLE_VM_CPUS:-2}" -m "${CRUCIBLE_VM_MEMORY:-3072}" \
     -display none -no-reboot -nic none -serial "file:$logs/console.log" -serial "file:$logs/progress.log" -monitor none \
     -device virtio-rng-pci \
