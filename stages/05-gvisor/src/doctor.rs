@@ -38,7 +38,7 @@ pub fn diagnose_release(version: &str) -> Diagnosis {
 
 fn diagnose_release_at(version: &str, today: Date) -> Diagnosis {
     const REMEDY: &str =
-        "install a newer runsc: run infrastructure/setup/setup.sh, or see gvisor.dev";
+        "install a newer one of gvisor.dev; infrastructure/setup/setup.sh installs Debian's newest";
     let digits = version.split(|c: char| !c.is_ascii_digit()).find(|part| part.len() == 8);
     let Some(date) = digits.and_then(|digits| Date::strptime("%Y%m%d", digits).ok()) else {
         let found = format!("{version:?} does not name the date of its release");
