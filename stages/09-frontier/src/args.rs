@@ -1,0 +1,123 @@
+//! The flags of this stage.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{ValueEnum, value_parser};
+use rustix::process::geteuid;
+use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
+use shared::http::HttpServerFn;
+use stage_06_advanced::ApiUser;
+use stage_08_openapi::ContractArgs;
+
+use crate::store::{DataDir, StoreError};
+
+/// Where evaluations and events are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StorageKind {
+    /// A database in the data directory; a restart loses nothing
+    Sqlite,
+    /// Memory; a restart loses everything
+    Memory,
+}
+
+/// The flags of the storage.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StorageArgs {
+    /// Directory of the database and of large outputs [default: crucible in the state directory of
+    /// the user; a temporary one for the commands run and test]
+    #[arg(long, global = true, value_name = "DIR", env = "CRUCIBLE_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where evaluations and events are stored
+    #[arg(long, global = true, value_enum, value_name = "STORAGE", env = "CRUCIBLE_STORAGE",
+          default_value_t = StorageKind::Sqlite)]
+    pub storage: StorageKind,
+    /// Days after which an ended evaluation is deleted [default: never, by its age]
+    #[arg(long, global = true, value_name = "DAYS", env = "CRUCIBLE_STORAGE_DAYS",
+          value_parser = value_parser!(u32).range(1..=36_500))]
+    pub storage_days: Option<u32>,
+    /// Set by `serve`. Other commands must not meet the directory of a server that runs.
+    #[arg(skip)]
+    is_serving: Arc<AtomicBool>,
+}
+
+/// The flags of a platform, its API, its contract and its storage.
+#[derive(Debug, Clone, clap::Args)]
+pub struct FrontierArgs {
+    /// The layers below.
+    #[command(flatten)]
+    pub contract: ContractArgs,
+    /// The storage.
+    #[command(flatten)]
+    pub storage: StorageArgs,
+}
+
+impl StorageArgs {
+    /// The data directory, created and locked.
+    ///
+    /// # Errors
+    ///
+    /// When another process has it, or it cannot be used.
+    pub fn lock(&self) -> Result<DataDir, StoreError> {
+        let is_durable = self.storage == StorageKind::Sqlite;
+        let is_named = self.data_dir.is_some() || self.is_serving.load(Ordering::Relaxed);
+        if is_durable && is_named { DataDir::lock(&self.path()) } else { DataDir::scratch() }
+    }
+
+    /// The path of the data directory of a server.
+    pub fn path(&self) -> PathBuf {
+        let given = self.data_dir.clone();
+        // systemd names the directory that it has made for the service.
+        let service = || env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+        given.or_else(service).unwrap_or_else(|| user_state_dir().join("crucible"))
+    }
+}
+
+/// The directory of the state of programs of this user. The one of root cannot be the user's own,
+/// which the unprivileged API process cannot enter.
+fn user_state_dir() -> PathBuf {
+    if geteuid().is_root() {
+        return "/var/lib".into();
+    }
+    let variable = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    variable("XDG_STATE_HOME")
+        .or_else(|| variable("HOME").map(|home| home.join(".local/state")))
+        .unwrap_or_else(|| "/var/lib".into())
+}
+
+impl StageArgs for FrontierArgs {
+    async fn doctor(&self) -> Vec<Diagnosis> {
+        self.contract.doctor().await
+    }
+
+    fn isolation(&self) -> Option<Isolation> {
+        self.contract.isolation()
+    }
+
+    fn http_server(&self) -> HttpServerFn {
+        self.contract.http_server()
+    }
+
+    fn configure(command: clap::Command) -> Result<clap::Command, BuildError> {
+        ContractArgs::configure(command)
+    }
+
+    fn run_one_shot(&self, settings: &Settings) -> Option<Result<(), BuildError>> {
+        self.contract.run_one_shot(settings)
+    }
+
+    fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
+        self.storage.is_serving.store(true, Ordering::Relaxed);
+        let host = &self.contract.api.platform.engine_host;
+        // The API process cannot create a directory beside those of the system, so that the engine
+        // host does it for its user.
+        if self.storage.storage == StorageKind::Sqlite && !host.single_process {
+            let user = ApiUser::find(host.api_user.as_deref())?;
+            DataDir::create_for(&self.storage.path(), user)?;
+        }
+        self.contract.before_serve(settings)
+    }
+}

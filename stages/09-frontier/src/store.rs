@@ -1,0 +1,126 @@
+//! The database: one SQLite file, one writer, and readers beside it.
+//!
+//! * Every write goes through one thread ([`Store::write`]). It runs what has gathered in one
+//!   transaction, and answers when that is on disk: 64 clients share a flush.
+//! * Reads ([`Store::read`]) have connections of their own, which the writer never blocks and which
+//!   never block it. A read has a time limit, so that it cannot keep the WAL from being reset.
+//! * `synchronous=FULL` in WAL mode: a commit that was answered survives a crash of the machine.
+//!
+//! A process that opens a store locks its directory. Two servers on one directory would each number
+//! events, and each run what the other has queued.
+
+mod connection;
+mod directory;
+mod error;
+mod readers;
+mod schema;
+mod space;
+mod writer;
+
+pub use directory::DataDir;
+pub use error::StoreError;
+pub use rusqlite::Connection;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use shared::BoxFuture;
+use tokio::sync::oneshot;
+
+use readers::Readers;
+use writer::Writer;
+
+/// The database of a data directory, open for one process.
+pub struct Store {
+    writer: Writer,
+    readers: Arc<Readers>,
+    /// Locked as long as the store is open; dropped last.
+    directory: DataDir,
+}
+
+impl Store {
+    /// Opens the database of a directory, and creates it or brings it to the present schema first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], when it is of a newer version, damaged, or cannot be written.
+    pub fn open(directory: DataDir) -> Result<Arc<Self>, StoreError> {
+        let path = directory.database();
+        let mut connection = connection::for_writing(&path)?;
+        schema::migrate(&mut connection, &path)?;
+        directory.hand_over_files()?;
+        let readers = Readers::open(&path)?;
+        let writer = Writer::start(connection)?;
+        Ok(Arc::new(Self { writer, readers: Arc::new(readers), directory }))
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &DataDir {
+        &self.directory
+    }
+
+    // ANCHOR: write
+    /// Runs `work` in a transaction, and returns its result when that is on disk. When `work` fails,
+    /// nothing of it is written.
+    ///
+    /// Cancel safety: a write whose future is dropped is carried out nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// The error of `work`, or why the transaction was not committed.
+    pub fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, StoreError>> {
+        let (sender, receiver) = oneshot::channel();
+        self.write_then(work, |result| {
+            sender.send(result).ok(); // the caller may have gone
+        });
+        Box::pin(async { receiver.await.unwrap_or(Err(StoreError::Closed)) })
+    }
+    // ANCHOR_END: write
+
+    /// The same, without a future: `then` is called on the thread of the writer, in the order of the
+    /// transactions. It must not block.
+    pub fn write_then<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        then: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+    ) {
+        self.writer.submit(work, then);
+    }
+
+    /// Runs `query` on a connection for reading. It sees every write that was answered before.
+    ///
+    /// # Errors
+    ///
+    /// The error of `query`, or [`StoreError::TooSlow`] when it takes too long.
+    pub fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, StoreError>> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(async move { readers.read(query).await })
+    }
+
+    /// Whether there is room for more work: on the disk, and in the WAL.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoSpace`] or [`StoreError::LongWal`].
+    pub fn check_space(&self) -> Result<(), StoreError> {
+        space::check(&self.directory.database())
+    }
+
+    /// Commits what has gathered, and closes the database. Later writes are refused.
+    pub async fn close(&self) {
+        self.writer.close().await;
+    }
+}
+
+/// The path of the WAL of a database.
+fn wal_of(database: &Path) -> std::path::PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-wal");
+    path.into()
+}

@@ -1,0 +1,201 @@
+//! The only writer: a thread that commits what has gathered in one transaction.
+//!
+//! Group commit: a flush to disk takes milliseconds, and a transaction microseconds. While one group
+//! is flushed the next one gathers, so that the number of submissions in a second is not the number
+//! of flushes.
+//!
+//! Each piece of work has a savepoint of its own: one that fails takes nothing of its neighbours
+//! with it.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+
+use super::StoreError;
+use crate::failpoint::failpoint;
+
+/// Pieces of work in one transaction.
+const MAX_GROUP: usize = 256;
+
+/// Runs in the transaction, and returns what to do when that has ended.
+type Job = Box<dyn FnOnce(&Connection) -> Ended + Send>;
+type Ended = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// The thread, and what waits for it.
+pub(super) struct Writer {
+    queue: Arc<Queue>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Ties the jobs to `closed`: a job is either run or refused.
+    state: Mutex<State>,
+    /// Notified after each push and at the close; the thread checks `state` under the lock before it
+    /// sleeps.
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
+        let queue = Arc::new(Queue::default());
+        let own = Arc::clone(&queue);
+        let thread = std::thread::Builder::new().name("crucible-store".to_owned());
+        let thread = thread.spawn(move || run(&own, connection));
+        let thread = thread.map_err(|error| StoreError::io("a thread", error))?;
+        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+    }
+
+    pub(super) fn submit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        then: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+    ) {
+        let mut state = self.queue.state();
+        if state.closed {
+            drop(state);
+            return then(Err(StoreError::Closed));
+        }
+        state.jobs.push_back(Box::new(|connection| {
+            let result = in_savepoint(connection, work);
+            Box::new(|committed| then(outcome(result, committed)))
+        }));
+        drop(state);
+        self.queue.ready.notify_one();
+    }
+
+    /// Runs what waits, and ends the thread.
+    pub(super) async fn close(&self) {
+        self.queue.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            tokio::task::spawn_blocking(|| thread.join().is_ok()).await.ok();
+        }
+    }
+}
+
+impl Drop for Writer {
+    /// Without [`Writer::close`] the thread commits what waits, and ends after that.
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.state().closed = true;
+        self.ready.notify_all();
+    }
+
+    /// What has gathered, as soon as there is something. Empty at the end.
+    fn gather(&self) -> Vec<Job> {
+        let mut state = self.state();
+        while state.jobs.is_empty() && !state.closed {
+            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let count = state.jobs.len().min(MAX_GROUP);
+        state.jobs.drain(..count).collect()
+    }
+}
+
+fn run(queue: &Queue, connection: Connection) {
+    loop {
+        let group = queue.gather();
+        if group.is_empty() {
+            break;
+        }
+        commit_group(&connection, group);
+    }
+    // The next start has nothing to recover, and a copy of the one file is whole.
+    if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+        tracing::warn!(%error, "the WAL was not moved into the database");
+    }
+    if let Err((_, error)) = connection.close() {
+        tracing::warn!(%error, "the database was not closed");
+    }
+}
+
+// ANCHOR: group
+/// Runs a group of jobs in one transaction, then calls each with the result.
+fn commit_group(connection: &Connection, group: Vec<Job>) {
+    // IMMEDIATE: a transaction that becomes one for writing halfway fails when another has written.
+    let started = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
+    let ended: Vec<Ended> = group.into_iter().map(|job| job(connection)).collect();
+    let result = started.and_then(|()| commit(connection));
+    if let Err(error) = &result {
+        tracing::error!(error = %shared_chain(error), "a transaction was not committed");
+        if !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction was not rolled back");
+        }
+    }
+    for then in ended {
+        then(result.clone());
+    }
+}
+
+fn commit(connection: &Connection) -> Result<(), StoreError> {
+    failpoint("store.before_commit")?;
+    // A full disk ends the transaction in the middle of a job: what came before it is gone.
+    if connection.is_autocommit() {
+        return Err(StoreError::RolledBack);
+    }
+    connection.execute_batch("COMMIT")?;
+    failpoint("store.after_commit").ok(); // an error here would deny what is on disk
+    Ok(())
+}
+// ANCHOR_END: group
+
+/// Runs `work`, and undoes what it wrote if it fails.
+fn in_savepoint<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    if connection.is_autocommit() {
+        return Err(StoreError::RolledBack); // or it did not start
+    }
+    connection.prepare_cached("SAVEPOINT job")?.execute([])?;
+    let result = catch_unwind(AssertUnwindSafe(|| work(connection)));
+    let result = result.unwrap_or(Err(StoreError::Panicked));
+    if !connection.is_autocommit() {
+        if result.is_err() {
+            connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
+        }
+        connection.prepare_cached("RELEASE job")?.execute([])?;
+    }
+    result
+}
+
+/// The result of a job, after its transaction has ended.
+fn outcome<T>(
+    result: Result<T, StoreError>,
+    committed: Result<(), StoreError>,
+) -> Result<T, StoreError> {
+    match (result, committed) {
+        (Ok(value), Ok(())) => Ok(value),
+        (Ok(_), Err(error)) => Err(error),
+        // The error of the job may be why the transaction was rolled back.
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// An error with its source, for the log.
+fn shared_chain(error: &StoreError) -> String {
+    use std::error::Error as _;
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
