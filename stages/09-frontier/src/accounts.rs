@@ -14,6 +14,7 @@
 //! | millions of keys or addresses, to fill the memory | the cache has a size | `the_cache_has_a_size` |
 
 mod access;
+mod args;
 mod bearer;
 pub(crate) mod command;
 mod feed;
@@ -23,11 +24,14 @@ mod layer;
 mod owners;
 mod queue;
 pub mod record;
+mod setup;
 pub(crate) mod table;
 
-pub use command::KeysCommand;
 pub use access::{Access, required};
+pub use args::AccessArgs;
+pub use command::KeysCommand;
 pub use keys::{CACHE_LIFETIME, Keys};
 pub use layer::{AccessControl, AccessParts, Caller};
 pub use owners::Owners;
 pub use queue::OwnedQueue;
+pub use setup::Accounts;

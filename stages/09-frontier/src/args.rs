@@ -13,6 +13,7 @@ use shared::http::HttpServerFn;
 use stage_06_advanced::ApiUser;
 use stage_08_openapi::ContractArgs;
 
+use crate::accounts::AccessArgs;
 use crate::store::{DataDir, StoreError};
 
 /// Where evaluations and events are stored.
@@ -53,6 +54,9 @@ pub struct FrontierArgs {
     /// The storage.
     #[command(flatten)]
     pub storage: StorageArgs,
+    /// Keys and limits.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 impl StorageArgs {
@@ -110,6 +114,7 @@ impl StageArgs for FrontierArgs {
     }
 
     fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
+        self.access.check_exposure(settings)?;
         self.storage.is_serving.store(true, Ordering::Relaxed);
         let host = &self.contract.api.platform.engine_host;
         // The API process cannot create a directory beside those of the system, so that the engine

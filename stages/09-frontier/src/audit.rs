@@ -27,5 +27,6 @@ pub(crate) mod table;
 
 pub use chain::{Entry, Hash, Head};
 pub use command::AuditCommand;
+pub(crate) use log::submission_detail;
 pub use log::{AuditLog, actions};
 pub use table::{AuditFault, Verified};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use shared::cli::{App, BuildError, Isolation, Settings, Stage};
 use stage_06_advanced::Platform;
 use stage_07_advanced_v2::RestfulApi;
-use stage_08_openapi::{Contract, OpenApiValidatedApi, docs_routes};
+use stage_08_openapi::{OpenApiValidatedApi, docs_routes};
+use stage_09_frontier::accounts::Accounts;
 use stage_09_frontier::{Frontier, FrontierArgs, FrontierCommand};
 
 // ANCHOR: wiring
@@ -23,15 +24,17 @@ impl Stage for FrontierStage {
     type Command = FrontierCommand;
 
     async fn build(settings: &Settings, args: &FrontierArgs) -> Result<App, BuildError> {
-        let Frontier { components, .. } = Frontier::build(settings, args).await?;
-        let contract = Arc::new(Contract::load(&settings.bounds())?);
+        let Frontier { mut components, store } = Frontier::build(settings, args).await?;
+        let accounts = Accounts::start(settings, &store, &mut components).await?;
+        let contract = Arc::new(stage_09_frontier::contract(&settings.bounds(), &args.access)?);
         let options = args.contract.api.platform.options(Self::NAME, settings);
         let platform = Platform::new(components, options);
         let router = platform.router().merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());
         let strict = args.contract.strict_contract;
         let api = OpenApiValidatedApi::registered(api, contract, strict, &platform);
-        Ok(platform.app(api))
+        accounts.announce();
+        Ok(platform.app(accounts.protect(api, &args.access)))
     }
 }
 

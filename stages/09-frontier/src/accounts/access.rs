@@ -26,17 +26,23 @@ pub fn required(method: &Method, template: &str) -> Access {
         {
             Access::Public
         }
-        "/eval" | "/eval/{id}" | "/eval/{id}/events" | "/eval/{id}/artifacts"
-        | "/eval/{id}/artifacts/{*path}" | "/events" | "/queue" | "/status" | "/metrics"
-        | "/batches/{id}" | "/batches/{id}/results"
+        "/eval"
+        | "/eval/{id}"
+        | "/eval/{id}/events"
+        | "/eval/{id}/artifacts"
+        | "/eval/{id}/artifacts/{*path}"
+        | "/events"
+        | "/queue"
+        | "/status"
+        | "/metrics"
+        | "/batches/{id}"
+        | "/batches/{id}/results"
             if is_read =>
         {
             Access::Scope(Scope::Read)
         }
         "/eval" | "/batches" if *method == Method::POST => Access::Scope(Scope::Submit),
-        "/eval/{id}" | "/batches/{id}" if *method == Method::DELETE => {
-            Access::Scope(Scope::Submit)
-        }
+        "/eval/{id}" | "/batches/{id}" if *method == Method::DELETE => Access::Scope(Scope::Submit),
         _ => Access::Scope(Scope::Admin),
     }
 }

@@ -1,4 +1,4 @@
-//! The layer that knows each client: in front of the routes, behind the contract.
+//! The layer that knows each client, in front of the contract and the routes.
 //!
 //! | attack | setting | test |
 //! |---|---|---|
@@ -17,6 +17,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
+use serde_json::json;
 use shared::http::{ApiService, Body, BodyPolicy, Problem, Request, Response, RouteMatch};
 use shared::{BoxFuture, EvaluationsError, RequestContext};
 use uuid::Uuid;
@@ -27,6 +28,7 @@ use super::feed::only_own;
 use super::keys::Keys;
 use super::owners::Owners;
 use super::record::{KeyRecord, Scope};
+use crate::audit::{AuditLog, Entry, actions};
 use crate::limits::{RateLimit, RateStatus, client_of};
 
 /// How often the key of an open stream is checked again.
@@ -40,6 +42,8 @@ pub struct AccessParts {
     pub keys: Arc<Keys>,
     /// Finds owners.
     pub owners: Arc<Owners>,
+    /// Where refusals are recorded, and what administrators read of others.
+    pub audit: Arc<AuditLog>,
     /// The rate of each client.
     pub rate: RateLimit,
     /// Whether a request without a key may do everything: on a loopback address, without keys.
@@ -145,7 +149,8 @@ impl AccessParts {
         caller: Option<Arc<KeyRecord>>,
     ) -> Result<(), Problem> {
         let route = head.extensions.get::<RouteMatch>().cloned();
-        let template = route.as_ref().map_or_else(|| "".into(), |route| Arc::clone(&route.template));
+        let template =
+            route.as_ref().map_or_else(|| "".into(), |route| Arc::clone(&route.template));
         let access = required(&head.method, &template);
         let Some(key) = caller else {
             let is_free = self.is_open || access == Access::Public;
@@ -154,13 +159,21 @@ impl AccessParts {
         if let Access::Scope(scope) = access
             && !key.scopes.allow(scope)
         {
+            self.record(head, &key, actions::REFUSE, &format!("{} {template}", head.method));
             return Err(insufficient(scope));
         }
-        if let Some(route) = route
-            && template.starts_with("/eval/{id}")
-            && !key.scopes.is_admin()
+        if let Some(id) = route.as_ref().and_then(evaluation_id)
+            && !self.owners.is_owner(&key.id, id).await?
         {
-            self.require_owner(&route, &key.id).await?;
+            if !key.scopes.is_admin() {
+                return Err(EvaluationsError::NotFound.into());
+            }
+            self.record(
+                head,
+                &key,
+                actions::ADMIN,
+                &format!("{} {}", head.method, head.uri.path()),
+            );
         }
         if let Some(context) = head.extensions.get_mut::<RequestContext>() {
             context.principal = Some(key.id.clone());
@@ -169,14 +182,11 @@ impl AccessParts {
         Ok(())
     }
 
-    async fn require_owner(&self, route: &RouteMatch, principal: &str) -> Result<(), Problem> {
-        let id = route.params.iter().find(|(name, _)| name == "id");
-        // A text that is no id is answered by the handler.
-        let Some(id) = id.and_then(|(_, text)| text.parse::<Uuid>().ok()) else { return Ok(()) };
-        if self.owners.is_owner(principal, id).await? {
-            return Ok(());
-        }
-        Err(EvaluationsError::NotFound.into())
+    fn record(&self, head: &Parts, key: &KeyRecord, action: &str, target: &str) {
+        let Some(context) = head.extensions.get::<RequestContext>() else { return };
+        let context = RequestContext { principal: Some(key.id.clone()), ..context.clone() };
+        let detail = json!({ "scopes": key.scopes.names() });
+        self.audit.record_later(Entry::of(&context, action, target, &detail));
     }
 
     /// The one problem of a missing, wrong, revoked or expired key. An address that has too many of
@@ -190,6 +200,14 @@ impl AccessParts {
         let problem = Problem::new(StatusCode::UNAUTHORIZED, detail);
         problem.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE))
     }
+}
+
+/// The evaluation that a route is about. A text that is no id is answered by the handler.
+fn evaluation_id(route: &RouteMatch) -> Option<Uuid> {
+    if !route.template.starts_with("/eval/{id}") {
+        return None;
+    }
+    route.params.iter().find(|(name, _)| name == "id")?.1.parse().ok()
 }
 
 /// The address of the client. Behind a proxy the last entry of `X-Forwarded-For` is the one that the

@@ -5,7 +5,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::{Evaluations, EvaluationsError, RequestContext};
+use shared::{EvaluationsError, RequestContext};
+use stage_06_advanced::Queue;
 use uuid::Uuid;
 
 /// Evaluations whose owners are remembered. The owner of any other is looked up.
@@ -13,7 +14,7 @@ const MAX_REMEMBERED: usize = 20_000;
 
 /// The owners of evaluations.
 pub struct Owners {
-    evaluations: Arc<dyn Evaluations>,
+    evaluations: Arc<dyn Queue>,
     /// Ties the owners to the order in which they came: both have the same ids.
     remembered: Mutex<Remembered>,
 }
@@ -26,7 +27,7 @@ struct Remembered {
 
 impl Owners {
     /// The owners of `evaluations`.
-    pub fn new(evaluations: Arc<dyn Evaluations>) -> Arc<Self> {
+    pub fn new(evaluations: Arc<dyn Queue>) -> Arc<Self> {
         Arc::new(Self { evaluations, remembered: Mutex::default() })
     }
 

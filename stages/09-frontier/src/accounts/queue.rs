@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use shared::component::CheckResult;
 use shared::evaluations::Answer;
 use shared::output::OutputListener;
@@ -18,23 +19,39 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::keys::Keys;
+use super::owners::Owners;
+use crate::audit::{AuditLog, Entry, actions, submission_detail};
 
 /// Shows each principal its own evaluations, and an administrator all of them.
 pub struct OwnedQueue {
     inner: Arc<dyn Queue>,
     keys: Arc<Keys>,
+    owners: Arc<Owners>,
+    audit: Arc<AuditLog>,
 }
 
 impl OwnedQueue {
     /// The evaluations of `inner`.
-    pub fn new(inner: Arc<dyn Queue>, keys: Arc<Keys>) -> Arc<Self> {
-        Arc::new(Self { inner, keys })
+    pub fn new(
+        inner: Arc<dyn Queue>,
+        keys: Arc<Keys>,
+        owners: Arc<Owners>,
+        audit: Arc<AuditLog>,
+    ) -> Arc<Self> {
+        Arc::new(Self { inner, keys, owners, audit })
     }
 
     /// The principal whose evaluations are shown. None shows all: an administrator, or a call that no
     /// client made.
     fn restricted_to<'a>(&self, context: &'a RequestContext) -> Option<&'a str> {
         context.principal.as_deref().filter(|principal| !self.keys.is_admin(principal))
+    }
+
+    /// Appends what a client did to the audit log. What the platform does by itself is not in it.
+    fn record(&self, context: &RequestContext, action: &str, id: Uuid, detail: &Value) {
+        if context.peer.is_some() || context.principal.is_some() {
+            self.audit.record_later(Entry::of(context, action, &id.to_string(), detail));
+        }
     }
 
     fn check(
@@ -58,7 +75,13 @@ impl Evaluations for OwnedQueue {
         submission: Submission,
         listener: Option<OutputListener>,
     ) -> Answer<'a, Evaluation> {
-        self.inner.submit(context, submission, listener)
+        Box::pin(async move {
+            let detail = submission_detail(&submission);
+            let accepted = self.inner.submit(context, submission, listener).await?;
+            self.owners.remember(accepted.id, accepted.owner.as_deref());
+            self.record(context, actions::SUBMIT, accepted.id, &detail);
+            Ok(accepted)
+        })
     }
 
     fn get<'a>(&'a self, context: &'a RequestContext, id: Uuid) -> Answer<'a, Evaluation> {
@@ -89,7 +112,9 @@ impl Evaluations for OwnedQueue {
             if self.restricted_to(context).is_some() {
                 self.get(context, id).await?;
             }
-            self.inner.cancel(context, id).await
+            let cancelled = self.inner.cancel(context, id).await?;
+            self.record(context, actions::CANCEL, id, &json!({ "owner": cancelled.owner }));
+            Ok(cancelled)
         })
     }
 

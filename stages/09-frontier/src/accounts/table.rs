@@ -69,8 +69,8 @@ pub(crate) fn touch(database: &Connection, id: &str, now: Timestamp) -> Result<(
 pub(crate) fn count(database: &Connection, now: Timestamp) -> Result<(u64, u64), StoreError> {
     let count = "SELECT count(*), count(*) FILTER (WHERE revoked_at IS NULL \
                  AND (expires_at IS NULL OR expires_at > ?1)) FROM keys";
-    let (all, active): (i64, i64) = database
-        .query_row(count, [now.as_microsecond()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (all, active): (i64, i64) =
+        database.query_row(count, [now.as_microsecond()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok((all.unsigned_abs(), active.unsigned_abs()))
 }
 

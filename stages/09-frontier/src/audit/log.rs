@@ -36,8 +36,8 @@ pub mod actions {
     pub const BATCH_CANCEL: &str = "batch.cancel";
     /// A key was used for what its scopes do not allow.
     pub const REFUSE: &str = "access.refuse";
-    /// An administrator read an evaluation of another key.
-    pub const ADMIN_READ: &str = "admin.read";
+    /// An administrator requested an evaluation of another key.
+    pub const ADMIN: &str = "admin.access";
 }
 
 /// The audit log in a database.

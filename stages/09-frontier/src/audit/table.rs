@@ -47,9 +47,8 @@ pub(crate) fn append(database: &Connection, entry: &Entry) -> Result<Head, Store
     let last = head(database)?;
     let number = last.number + 1;
     let hash = entry.hash(number, last.hash);
-    let insert = format!(
-        "INSERT INTO audit ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
-    );
+    let insert =
+        format!("INSERT INTO audit ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
     database.prepare_cached(&insert)?.execute(params![
         number,
         entry.time,
@@ -203,9 +202,7 @@ mod tests {
         database.execute_batch("DELETE FROM audit WHERE number = 5").unwrap();
         assert_eq!(fault(&database), AuditFault::Chain(6));
         // The numbers are closed up: their own hashes no longer hold.
-        database
-            .execute_batch("UPDATE audit SET number = number - 1 WHERE number > 5;")
-            .unwrap();
+        database.execute_batch("UPDATE audit SET number = number - 1 WHERE number > 5;").unwrap();
         assert_eq!(fault(&database), AuditFault::Changed(5));
         let first = log(10);
         first.execute_batch("DELETE FROM audit WHERE number = 1").unwrap();

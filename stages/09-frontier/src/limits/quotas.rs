@@ -108,8 +108,7 @@ impl Quotas {
         } else if entry.queued.saturating_add(entry.reserved).saturating_add(count)
             > self.limits.queued
         {
-            let detail =
-                format!("at most {} evaluations of a key may wait", self.limits.queued);
+            let detail = format!("at most {} evaluations of a key may wait", self.limits.queued);
             Some(refuse(detail, QUEUE_RETRY_SECONDS))
         } else {
             entry.reserved += count;

@@ -36,6 +36,16 @@ pub enum StoreError {
         /// The newest that is known.
         known: u32,
     },
+    /// The server that runs is of an earlier version.
+    #[error("{} has schema {found}, and a server uses it; this version has schema {known}", path.display())]
+    OlderSchema {
+        /// The file.
+        path: PathBuf,
+        /// The schema of the file.
+        found: u32,
+        /// The newest that is known.
+        known: u32,
+    },
     /// The file is a database of another program.
     #[error("{} is a database of another program", path.display())]
     Foreign {
@@ -128,6 +138,7 @@ impl Hint for StoreError {
             Self::Io { .. } => Some("name a directory that this user can write with --data-dir"),
             Self::InUse { .. } => Some("stop it, or name another directory with --data-dir"),
             Self::NewerSchema { .. } => Some("use the version that wrote it, or restore a backup"),
+            Self::OlderSchema { .. } => Some("start the server of this version first"),
             Self::Foreign { .. } => Some("name another directory with --data-dir"),
             Self::Full | Self::NoSpace { .. } => Some("make room on the disk of --data-dir"),
             Self::Sqlite(_) | Self::Record(_) | Self::Damaged { .. } => {

@@ -11,7 +11,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// The migrations, in their order.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_evaluations.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_evaluations.sql"),
+    include_str!("../../migrations/0002_accounts.sql"),
+];
 /// Marks a file as a database of Crucible: "CRUC".
 const APPLICATION_ID: i32 = 0x4352_5543;
 
@@ -45,6 +48,15 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<usize, Store
         return Err(StoreError::NewerSchema { path, found: version, known: newest });
     }
     Ok(usize::try_from(version).unwrap_or(usize::MAX))
+}
+
+/// Checks that the database has the present schema: a process beside the server does not migrate it.
+pub(super) fn require_current(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let found = known(check(connection, path)?);
+    if found == known(MIGRATIONS.len()) {
+        return Ok(());
+    }
+    Err(StoreError::OlderSchema { path: path.to_owned(), found, known: known(MIGRATIONS.len()) })
 }
 
 fn known(migrations: usize) -> u32 {
