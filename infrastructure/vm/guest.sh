@@ -34,6 +34,8 @@ prepare() {
   mkdir -p "$REPOSITORY" /etc/crucible
   mount --bind /carried/repository "$REPOSITORY"
   docker load --input /carried/image.tar
+  mkdir -p /var/cache/crucible
+  cp /carried/*.deb /var/cache/crucible/
   cp /carried/pins/* /etc/crucible/
   tar -C / -xf /carried/rootfs.tar
 }
@@ -47,7 +49,7 @@ facts() {
   [[ $(docker info --format '{{.CgroupVersion}} {{.CgroupDriver}}') == '2 systemd' ]]
   runsc --version
   dpkg-query --show docker.io runsc systemd
-  cat "/sys/module/apparmor/parameters/enabled" | sed 's/^/AppArmor: /'
+  echo "AppArmor: $(cat /sys/module/apparmor/parameters/enabled)"
 }
 
 # README's first command. What it fetches or compiles was carried in; everything else is done for real.

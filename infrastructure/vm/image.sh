@@ -61,7 +61,7 @@ done
 
 cp -L "$root/vmlinuz" "$work/vmlinuz"
 cp -L "$root/initrd.img" "$work/initrd.img"
-rm -rf "$root"/boot/* "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/*
+find "$root/boot" "$root/var/lib/apt/lists" -mindepth 1 -delete
 say "a virtual machine's image: writing its file system"
 truncate --size=4G "$work/root.ext4" # sparse
 mkfs.ext4 -q -F -E lazy_itable_init=1,lazy_journal_init=1 -d "$root" "$work/root.ext4"

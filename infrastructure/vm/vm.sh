@@ -43,6 +43,9 @@ if ((${#suites[@]} == 0)); then suites=(bookworm trixie); fi
 
 # shellcheck source-path=SCRIPTDIR source=../setup/lib.sh
 source "$HERE/../setup/lib.sh"
+PLATFORM='' SETUP=$REPOSITORY/infrastructure/setup
+# shellcheck source-path=SCRIPTDIR source=../setup/runsc.sh
+source "$SETUP/runsc.sh"
 cd "$REPOSITORY"
 
 CACHE=/var/cache/crucible
@@ -87,7 +90,20 @@ carry() {
   cp "$PINS"/image "$PINS"/rootfs "$to/pins/"
   dock save --output "$to/image.tar" "$(cat "$PINS/image")"
   as_root tar -C / -cf "$to/rootfs.tar" "$(sed 's|^/||' "$PINS/rootfs")"
+  carry_runsc "$to"
   printf 'REPOSITORY=%q SHORT=%q ONLY=%q\n' "$REPOSITORY" "$short" "${CRUCIBLE_VM_ONLY-}" >"$to/options"
+}
+
+# The package that set-up installs on Debian 12, which has an older one.
+carry_runsc() {
+  local release version architecture hash package
+  read -r release version architecture hash <<<"$(pinned_runsc)"
+  package=runsc_${version}_$architecture.deb
+  if ! echo "$hash  $RUNSC_CACHE/$package" | sha256sum --check --status 2>/dev/null; then
+    as_root mkdir -p "$RUNSC_CACHE"
+    fetch_runsc "$package" "$hash" "$RUNSC_CACHE/$package"
+  fi
+  cp "$RUNSC_CACHE/$package" "$1/"
 }
 
 # boot SUITE: runs the virtual machine to its end. Its disks are not changed.

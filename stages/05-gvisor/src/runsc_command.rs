@@ -79,7 +79,7 @@ pub async fn runsc_version(program: &Path) -> Result<String, RunscCommandError> 
 ///
 /// When it cannot be run.
 pub async fn sandbox_arguments(program: &Path) -> Result<Vec<&'static str>, RunscCommandError> {
-    match run_runsc(program, &[NO_DIRECTFS, "--version"]).await {
+    match run_runsc(program, &["--version", NO_DIRECTFS]).await {
         Ok(_) => Ok(vec![NO_DIRECTFS]),
         Err(RunscCommandError::Failed { .. }) => Ok(Vec::new()),
         Err(error) => Err(error),
@@ -102,7 +102,7 @@ mod tests {
             path
         };
         let newer = release("newer", "echo runsc version 1");
-        let older = release("older", "case $1 in --directfs*) exit 2 ;; esac");
+        let older = release("older", "case $* in *directfs*) exit 2 ;; esac");
         assert_eq!(sandbox_arguments(&newer).await.unwrap(), [NO_DIRECTFS]);
         assert!(sandbox_arguments(&older).await.unwrap().is_empty());
         sandbox_arguments(Path::new("/nowhere")).await.unwrap_err();
