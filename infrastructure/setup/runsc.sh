@@ -167,7 +167,7 @@ fetch_runsc() {
   main=$(debian_sources | awk 'NR == 1 { print $3 }')
   # apt's own client uses the proxy that apt is configured with, and refuses a file with another hash.
   for main in "$main" http://deb.debian.org/debian https://snapshot.debian.org/archive/debian/20250901T000000Z; do
-    if as_root /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "$main/$pool/$1" "$3" "SHA256:$2" >/dev/null 2>&1; then return; fi
+    if as_root /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "${main%/}/$pool/$1" "$3" "SHA256:$2" >/dev/null 2>&1; then return; fi
     say "$main does not have $1 with the pinned hash"
   done
   die "runsc could not be fetched: get $1 (sha256 $2) yourself, put it into $RUNSC_CACHE, then run this again"

@@ -30,8 +30,8 @@ echo "debian-$suite" >"$root/etc/hostname"
 echo "127.0.0.1 localhost debian-$suite" >"$root/etc/hosts"
 # The writable copy of the root file system, and what is carried in: see vm.sh.
 cat >"$root/etc/fstab" <<'END'
-/dev/vda / ext4 defaults,noatime 0 1
-LABEL=carried /carried ext4 defaults,noatime 0 2
+/dev/vda / ext4 defaults,noatime 0 0
+LABEL=carried /carried ext4 defaults,noatime,x-systemd.device-timeout=0 0 0
 END
 mkdir "$root/carried"
 # The programs of the tests end within the limits of the service manager, not of a login.
@@ -51,6 +51,18 @@ TimeoutStartSec=infinity
 [Install]
 WantedBy=default.target
 END
+# A machine that is emulated, on a host that is busy, can take long for everything.
+mkdir -p "$root/etc/systemd/system.conf.d"
+cat >"$root/etc/systemd/system.conf.d/patient.conf" <<'END'
+[Manager]
+DefaultTimeoutStartSec=infinity
+DefaultTimeoutStopSec=300
+DefaultDeviceTimeoutSec=infinity
+END
+# Nobody is there to repair anything.
+mkdir -p "$root/etc/systemd/system/emergency.service.d"
+printf '[Service]\nExecStartPre=\nExecStart=\nExecStart=/bin/systemctl --no-block poweroff\n' \
+  >"$root/etc/systemd/system/emergency.service.d/poweroff.conf"
 mkdir -p "$root/etc/systemd/system/default.target.wants"
 ln -s ../guest.service "$root/etc/systemd/system/default.target.wants/guest.service"
 # Nothing here waits for a person, a network or a clock.

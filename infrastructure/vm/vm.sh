@@ -117,7 +117,7 @@ boot() {
   truncate --size=64M "$logs/logs.tar"
   say "$suite: booting; its console is in $logs/console.log"
   # Without hardware support: kvm inside of a virtual machine was seen to hang.
-  nice -n "${CRUCIBLE_VM_NICE:-10}" timeout "${CRUCIBLE_VM_TIMEOUT:-7200}" qemu-system-x86_64 \
+  nice -n "${CRUCIBLE_VM_NICE:-15}" timeout "${CRUCIBLE_VM_TIMEOUT:-7200}" qemu-system-x86_64 \
     -machine q35 -accel tcg,thread=multi -cpu max -smp "${CRUCIBLE_VM_CPUS:-2}" -m "${CRUCIBLE_VM_MEMORY:-3072}" \
     -display none -no-reboot -nic none -serial "file:$logs/console.log" -monitor none \
     -device virtio-rng-pci \
