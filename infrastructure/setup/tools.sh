@@ -130,7 +130,9 @@ tools_do() {
 install_rust() {
   have rustup || install_rustup
   say "installing Rust's toolchain $(pinned_toolchain) with rustup"
-  rustup toolchain install "$(pinned_toolchain)" --profile minimal --component clippy,rustfmt --no-self-update >&2 ||
+  # In this directory a call of cargo installs what rust-toolchain.toml names. `rustup toolchain install` would make
+  # it the default of a user who has none.
+  (cd "$REPOSITORY" && RUSTUP_AUTO_INSTALL=1 cargo --version >&2) ||
     die "rustup could not install the toolchain $(pinned_toolchain); its output is above"
   [[ -z $(why_rust_is_needed) ]] || die "Rust: $(why_rust_is_needed), even after rustup: is another cargo earlier on your PATH?"
 }

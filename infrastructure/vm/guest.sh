@@ -82,11 +82,11 @@ part facts facts
 sed 's/^/      /' "$LOGS/facts.log" | tee -a "$LOGS/summary" >/dev/ttyS0
 part readme readme
 part doctor doctor
-for package in stage-02-queue stage-03-monitoring stage-04-docker stage-05-gvisor stage-06-advanced; do
+part live python3 /carried/guest/live.py "$BIN"
+for package in stage-06-advanced stage-04-docker stage-05-gvisor stage-02-queue stage-03-monitoring; do
   part "tests-$package" nextest "package($package)"
 done
-for stage in 4 5 6; do part "probes-$stage" probes "$stage"; done
-part live python3 /carried/guest/live.py "$BIN"
+for stage in 6 4 5; do part "probes-$stage" probes "$stage"; done
 journalctl --boot --no-pager >"$LOGS/journal.log" 2>&1
 line "$((SECONDS)) s; failed: ${failed[*]:-nothing}"
 if ((${#failed[@]} == 0)); then echo 0; else echo "${failed[*]}"; fi >"$LOGS/status"
