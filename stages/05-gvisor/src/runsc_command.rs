@@ -73,7 +73,7 @@ pub async fn runsc_version(program: &Path) -> Result<String, RunscCommandError> 
 /// Attack: gain control of gVisor's own process and open the host's files -> it runs as nobody, and
 /// another process opens the image's files for it. Newer releases have a shortcut, on by default,
 /// for which it runs as root. Older ones do not know the flag, and end when they see it.
-/// Test: `the_kernel_of_a_newer_release_is_not_root`.
+/// Tests: `a_sandbox_without_isolation_of_its_own_is_refused`, and the first below.
 ///
 /// # Errors
 ///
