@@ -11,5 +11,6 @@ mod deltas;
 mod interface;
 mod language;
 mod matrix;
+mod programs;
 mod sensitivity;
 mod smoke;
