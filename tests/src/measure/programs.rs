@@ -34,7 +34,7 @@ const FIRST_STAGE: u16 = 2;
 const CONCURRENCY: usize = 2;
 /// What a server is started with. The time limits are generous, because a busy machine takes long;
 /// memory, processes and output have their defaults.
-const SERVER: [&str; 2] = ["--workers=2", "--timeout-seconds=120"];
+const SERVER: [&str; 2] = ["--workers=2", "--timeout-seconds=60"];
 /// The same for cases that do not choose a limit of processor time.
 const MORE_TIME: &str = "--cpu-seconds=120";
 
