@@ -122,8 +122,8 @@ pub fn all() -> Result<Vec<Case>> {
     }
     let mut names: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
     names.sort_unstable();
-    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        bail!("two cases are called {}", pair[0]);
+    if let Some((one, _)) = names.iter().zip(names.iter().skip(1)).find(|(one, next)| one == next) {
+        bail!("two cases are called {one}");
     }
     Ok(cases)
 }

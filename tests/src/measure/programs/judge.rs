@@ -96,6 +96,13 @@ pub fn wrong(case: &Case, seen: &Ending, python: Option<&Ending>) -> Result<Vec<
         }
     }
     wrong_output(case, seen, &mut wrong);
+    if let Some(first) = wrong.first_mut()
+        && !first.starts_with("stderr")
+        && !seen.stderr.is_empty()
+    {
+        let tail = seen.stderr.len().saturating_sub(MAX_QUOTE);
+        *first = format!("{first} (stderr ends with {})", quoted(&seen.stderr[tail..]));
+    }
     Ok(wrong)
 }
 

@@ -30,7 +30,7 @@ mount --rbind /dev "$1/dev"
 mount -t proc proc "$1/proc"
 mount --bind "$2" "$1/tmp"
 cd "$1/tmp"
-exec env -i HOME=/tmp /usr/sbin/chroot --userspec=65534:65534 "$1" \
+exec env -i --default-signal HOME=/tmp /usr/sbin/chroot --userspec=65534:65534 "$1" \
   /usr/bin/python3 -c 'import os; os.chdir("/tmp"); os.execv("/usr/bin/python3", ["python3", "main.py"])'
 "#;
 
@@ -98,8 +98,9 @@ impl Python {
     fn command(&self, directory: &Path) -> Command {
         match self {
             Self::Host(python) => {
-                let mut command = Command::new(python);
-                command.arg("main.py").current_dir(directory);
+                // A shell starts what runs in its background with SIGINT ignored.
+                let mut command = Command::new("env");
+                command.arg("--default-signal").arg(python).arg("main.py").current_dir(directory);
                 command
             }
             Self::Image(root) => {
@@ -129,7 +130,10 @@ pub async fn host_python() -> Result<PathBuf> {
     let args = ["-I", "-c", "import sys; print(sys.executable)"];
     let output = Command::new("python3").args(args).output().await.context("cannot run python3")?;
     let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    if path.is_empty() { bail!("python3 does not report its path") } else { Ok(path.into()) }
+    if path.is_empty() {
+        bail!("python3 does not report its path");
+    }
+    Ok(path.into())
 }
 
 /// The program and its files, for a user of whom nothing is known.
