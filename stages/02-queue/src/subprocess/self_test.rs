@@ -50,7 +50,7 @@ impl TestableComponent for SubprocessEngine {
             case("processor time is limited", "while 1: pass", little, Outcome::CpuTimeExceeded),
             case("endless output is ended", "while 1: print(9)", LIMITS, Outcome::OutputExceeded),
             case("a crash is seen", "import os; os.abort()", LIMITS, Outcome::Signaled),
-            TestCase::new("memory is limited", self.refuses("bytearray(1 << 30)", "MemoryError")),
+            case("memory is limited", "bytearray(1 << 31)", LIMITS, Outcome::MemoryExceeded),
             TestCase::new(
                 "file size is limited",
                 self.refuses("open('f', 'wb').write(bytes(2 << 20))", "File too large"),
