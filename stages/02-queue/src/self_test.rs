@@ -18,9 +18,9 @@ use shared::{
 };
 use uuid::Uuid;
 
+use crate::TaskQueue;
 use crate::archive::{ArchiveLimits, InMemoryArchive};
 use crate::ledger::LedgerStats;
-use crate::TaskQueue;
 use scripted_engine::{ENDLESS, ScriptedEngine};
 
 /// How long a job may wait beside an idle worker.
@@ -137,8 +137,7 @@ impl TaskQueue {
         let scratch = self.scripted(2);
         let first = scratch.put(ENDLESS).await.map_err(text)?;
         scratch.until(first.id, Status::Running).await?;
-        let target =
-            if running { first.id } else { scratch.put("never").await.map_err(text)?.id };
+        let target = if running { first.id } else { scratch.put("never").await.map_err(text)?.id };
         scratch.cancel(target).await?;
         let ended = scratch.end_of(target).await?;
         match ended.outcome {
