@@ -46,6 +46,7 @@ impl ScratchQueue {
     }
 }
 
+// ANCHOR: scratch
 impl Drop for ScratchQueue {
     fn drop(&mut self) {
         let queue = Arc::clone(&self.queue);
@@ -57,3 +58,4 @@ impl Drop for ScratchQueue {
         self.closings.spawn_on(close, &self.runtime);
     }
 }
+// ANCHOR_END: scratch

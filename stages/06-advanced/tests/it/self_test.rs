@@ -140,8 +140,8 @@ async fn no_reader_of_events_sees_a_self_test() {
     assert_eq!(subjects, BTreeSet::from([id]), "these have events, and a client submitted one");
 }
 
-/// The processes whose parent is this one, and theirs, without the threads.
-fn descendants(pid: u32) -> usize {
+/// The processes whose parent is this one, and theirs.
+fn descendants(pid: u32) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let stat = |path: std::path::PathBuf| std::fs::read_to_string(path.join("stat")).ok();
     let parents: Vec<(u32, u32)> = entries
@@ -158,14 +158,20 @@ fn descendants(pid: u32) -> usize {
         family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| child));
         at += 1;
     }
-    family.len() - 1
+    family.split_off(1)
+}
+
+/// Whether a process exists that is no zombie.
+fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_disconnects_changes_nothing() {
     let server = open(&["--workers", "1"]);
     let client = server.client();
-    let idle = descendants(server.pid());
+    let idle = descendants(server.pid()).len();
     let mut locations = BTreeSet::new();
     for delay_ms in [1, 20, 100, 300] {
         let impatient = server.client();
@@ -189,7 +195,8 @@ async fn a_client_that_disconnects_changes_nothing() {
     assert_eq!((&queue["workers_busy"], &queue["depth"]), (&json!(0), &json!(0)));
     // A killed process takes a moment to be reaped.
     let pid = server.pid();
-    eventually("no program is left", Duration::from_secs(20), || descendants(pid) <= idle).await;
+    eventually("no program is left", Duration::from_secs(20), || descendants(pid).len() <= idle)
+        .await;
     assert_eq!(server.stop(), Some(0));
 }
 
@@ -205,7 +212,9 @@ async fn a_server_that_is_terminated_during_a_run_ends_it_and_answers_its_client
         });
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         let children = descendants(pid);
-        assert_eq!(server.stop(), Some(0), "after {delay_ms} ms, with {children} processes");
+        assert_eq!(server.stop(), Some(0), "after {delay_ms} ms, with processes {children:?}");
+        let is_left = || children.iter().any(|child| is_alive(*child));
+        eventually("no process is left", Duration::from_secs(5), || !is_left()).await;
         // The client has an end, or the server was gone before the request.
         if let Some(run) = waiting.await.unwrap() {
             let status = run["status"].as_str().unwrap_or("none");
