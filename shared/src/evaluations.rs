@@ -64,21 +64,14 @@ impl Refusal {
 
     /// The queue has no room; a slot is likely to be free after so many seconds.
     pub fn queue_full(retry_after: u64) -> Self {
-        Self::unavailable("the queue is full; try again", retry_after)
-    }
-
-    /// A component fails its self test, so that no work is accepted until it passes again.
-    pub fn not_ready() -> Self {
-        Self::unavailable("a part of the platform fails its test; GET /status says which", 5)
+        let detail = "the queue is full; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(retry_after)
     }
 
     /// The platform is shutting down.
     pub fn shutting_down() -> Self {
-        Self::unavailable("the platform is shutting down and takes no more work", 30)
-    }
-
-    fn unavailable(detail: &'static str, retry_after: u64) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(retry_after)
+        let detail = "the platform is shutting down and takes no more work";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(30)
     }
 }
 

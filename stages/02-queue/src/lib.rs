@@ -36,6 +36,7 @@ pub use instance::InstanceId;
 pub use journal::{Accepted, Change, InMemoryJournal, Journal, JournalError, Transition};
 pub use ledger::{Assignment, Ledger, LedgerParts, LedgerStats, Resumed};
 pub use queue::{QueueOptions, QueueParts, TaskQueue};
-pub use routes::{index_routes, list_query, routes};
+pub use routes::{index_routes, list_query, preferred_wait, routes};
+pub use self_test::ScratchQueue;
 pub use subprocess::{HostArgs, SubprocessEngine, SubprocessError, diagnose, signal_name};
 pub use wire::{parse_submission, submission_from_value};

@@ -169,7 +169,11 @@ fn require_json(request: &MatchedRequest) -> Result<(), Problem> {
 }
 
 /// The wait of `Prefer: wait=N` (RFC 7240), if there is one. Other preferences are ignored.
-fn preferred_wait(request: &MatchedRequest) -> Result<Option<Duration>, Problem> {
+///
+/// # Errors
+///
+/// 400 when N is not a number of seconds that a client may wait.
+pub fn preferred_wait(request: &MatchedRequest) -> Result<Option<Duration>, Problem> {
     let header = request.header("prefer").unwrap_or_default();
     for preference in header.split(',') {
         let (name, value) = preference.trim().split_once('=').unwrap_or_default();

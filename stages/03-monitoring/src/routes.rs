@@ -63,7 +63,8 @@ impl Api {
             Err(SubscribeError::FutureId { newest }) => {
                 let detail =
                     format!("Last-Event-ID is not an id of this server, which is at {newest}");
-                Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+                // Well formed, and in conflict with the log as it is: 400 would blame the form.
+                Err(Problem::new(StatusCode::CONFLICT, detail))
             }
             Err(SubscribeError::TooMany) => {
                 let detail = "every place for a reader of events is taken; try again";

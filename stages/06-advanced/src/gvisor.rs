@@ -56,7 +56,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::component::CheckResult;
+use shared::component::{SelfTestError, SelfTestResult};
 use shared::{
     BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Verdict,
 };
@@ -176,13 +176,13 @@ impl RunscEngine {
     /// # Errors
     ///
     /// What is not as it should be.
-    pub async fn verify_isolation(&self) -> CheckResult {
+    pub async fn verify_isolation(&self) -> SelfTestResult {
         // Not one of the pool's: a check is no reason to keep the pool full.
         let verified = isolation_check::verify(&self.pool.factory, &self.limits).await;
         verified.map_err(|error| {
             let details = error_chain(&error);
             tracing::warn!(details, "the isolation could not be verified");
-            error.to_string()
+            SelfTestError::from(error)
         })
     }
 

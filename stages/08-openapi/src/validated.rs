@@ -41,6 +41,8 @@ pub struct OpenApiValidatedApi<A> {
     pub(crate) contract: Arc<Contract>,
     strict: bool,
     pub(crate) metrics: Arc<ContractMetrics>,
+    /// For the self tests, which submit to a scratch platform. None for an API without one.
+    pub(crate) platform: Option<Arc<Platform>>,
 }
 
 /// The operation of a request, in its extensions from `admit` to `call`.
@@ -57,7 +59,7 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
     /// `strict` it is answered 500 instead of being sent.
     pub fn new(inner: A, contract: Arc<Contract>, strict: bool) -> Self {
         let metrics = Arc::new(ContractMetrics::new(contract.operations()));
-        Self { inner, contract, strict, metrics }
+        Self { inner, contract, strict, metrics, platform: None }
     }
 
     /// The same. From now on `platform` verifies it with its own components.
@@ -65,12 +67,14 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
         inner: A,
         contract: Arc<Contract>,
         strict: bool,
-        platform: &Platform,
+        platform: &Arc<Platform>,
     ) -> Arc<Self>
     where
         A: 'static,
     {
-        let api = Arc::new(Self::new(inner, contract, strict));
+        let mut api = Self::new(inner, contract, strict);
+        api.platform = Some(Arc::clone(platform));
+        let api = Arc::new(api);
         platform.health().register_component(api.clone());
         api
     }

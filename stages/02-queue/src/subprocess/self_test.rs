@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use shared::component::CheckResult;
+use shared::component::{CheckResult, SelfTestError, SelfTestResult};
 use shared::{
     BoxFuture, Engine, Job, Limits, Outcome, OutputBuffer, Stream, Submission, TestCase,
     TestableComponent, Verdict,
@@ -27,9 +27,13 @@ impl TestableComponent for SubprocessEngine {
         "subprocess engine"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
+    fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
         Box::pin(async {
             let (verdict, output) = self.run_once("print(6 * 7)", LIMITS).await;
+            if verdict.outcome == Outcome::WallTimeExceeded {
+                let late = format!("a program had no end within {} s", LIMITS.timeout_seconds);
+                return Err(SelfTestError::TimedOut(late));
+            }
             expect(&verdict, Outcome::Exited, output == "42\n")?;
             Ok(format!("{} printed 42; nothing isolates it from the host", self.python()))
         })
