@@ -15,8 +15,12 @@ use super::Problem;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client has this long to send its body, or each part of a body that is streamed.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client has this long to take some of a response.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections at one moment.
-const MAX_CONNECTIONS: usize = 2048;
+pub(crate) const MAX_CONNECTIONS: usize = 2048;
+/// Connections of one client at one moment, when nothing is given.
+pub(crate) const DEFAULT_CONNECTIONS_PER_CLIENT: u16 = 1024;
 
 /// The settings of an HTTP server.
 #[derive(Debug, Clone)]
@@ -29,10 +33,14 @@ pub struct ServerOptions {
     pub any_host: bool,
     /// Connections at one moment. More wait in the kernel's backlog.
     pub max_connections: usize,
+    /// Connections of one client at one moment: of an address of IPv4, or a /64 of IPv6.
+    pub max_connections_per_client: usize,
     /// How long a client may take for its header, and between two requests.
     pub header_timeout: Duration,
     /// How long a client may take for its body, or for each part of a body that is streamed.
     pub body_timeout: Duration,
+    /// How long a client may take nothing of a response that waits for it.
+    pub write_timeout: Duration,
 }
 
 impl Default for ServerOptions {
@@ -42,8 +50,10 @@ impl Default for ServerOptions {
             allowed_hosts: Vec::new(),
             any_host: false,
             max_connections: MAX_CONNECTIONS,
+            max_connections_per_client: DEFAULT_CONNECTIONS_PER_CLIENT.into(),
             header_timeout: HEADER_TIMEOUT,
             body_timeout: BODY_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
         }
     }
 }
