@@ -84,7 +84,7 @@ async fn list(platform: Arc<Platform>, request: MatchedRequest) -> Answer {
     });
     let query = stage_02_queue::list_query(status, limit, cursor)?;
     let query = Query { outcome: outcome.transpose()?, label: label.transpose()?, ..query };
-    json(StatusCode::OK, &platform.list(&request.context(), query).await?)
+    stage_02_queue::page_response(platform.list(&request.context(), query).await?).await
 }
 
 /// One run at a time: each starts sandboxes, and a second run finds out nothing new.
