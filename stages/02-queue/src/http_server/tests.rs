@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use super::*;
 use shared::http::{MatchedRequest, Router, bytes};
@@ -146,14 +147,20 @@ async fn a_client_that_does_not_read_is_cut_off() {
 
 #[tokio::test]
 async fn a_client_that_reads_slowly_gets_everything() {
-    let write_timeout = Duration::from_secs(2);
+    let write_timeout = Duration::from_secs(5);
     let options = ServerOptions { write_timeout, ..ServerOptions::default() };
     let (address, _shutdown) = start(large_and_silent(), options).await;
-    let mut socket = request(address, "/large").await;
-    let (mut total, mut buffer) = (0, vec![0; 512 << 10]);
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    // Longer than the deadline in all, and each pause far shorter.
+    let (started, mut total, mut buffer) = (Instant::now(), 0, vec![0; 1 << 20]);
     while total < 8 << 20 {
-        total += socket.read(&mut buffer).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        let read = socket.read(&mut buffer).await.unwrap();
+        assert_ne!(read, 0, "cut off after {total} bytes");
+        total += read;
+        if started.elapsed() < write_timeout * 3 / 2 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 }
 
@@ -229,4 +236,22 @@ fn a_network_of_ipv6_is_one_client() {
     assert_ne!(network("2001:db8:1:2::7"), network("2001:db8:1:3::7"));
     assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
     assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+}
+
+#[tokio::test]
+async fn the_host_is_unambiguous() {
+    let status = async |head: &str| {
+        let request = format!("{head}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        exchange(&request).await.split(' ').nth(1).unwrap().to_owned()
+    };
+    for hosts in ["localhost\r\nHost: localhost", "localhost\r\nHost: evil.example"] {
+        assert_eq!(status(&format!("POST / HTTP/1.1\r\nHost: {hosts}")).await, "400", "{hosts}");
+    }
+    let absolute = "POST http://evil.example/ HTTP/1.1\r\nHost: localhost";
+    assert_eq!(status(absolute).await, "421");
+    let absolute = "POST http://localhost/ HTTP/1.1\r\nHost: evil.example";
+    assert_eq!(status(absolute).await, "200");
+    // A user name before the host does not hide it.
+    let hidden = "POST http://localhost@evil.example/ HTTP/1.1\r\nHost: localhost";
+    assert_ne!(status(hidden).await, "200");
 }
