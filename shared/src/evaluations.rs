@@ -5,6 +5,7 @@
 //! behind it may be a disk or a network.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -92,11 +93,11 @@ pub struct Query {
     pub cursor: Option<Uuid>,
 }
 
-/// One page of a list, newest first.
-#[derive(Debug, Clone, Default, Serialize)]
+/// One page of a list, newest first. It shares what is stored, because a list is long.
+#[derive(Debug, Clone, Default)]
 pub struct Page {
     /// The evaluations of this page.
-    pub items: Vec<Evaluation>,
+    pub items: Vec<Arc<Evaluation>>,
     /// The cursor of the next page; absent on the last one.
     pub next_cursor: Option<Uuid>,
 }

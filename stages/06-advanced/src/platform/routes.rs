@@ -86,7 +86,7 @@ async fn list(platform: Arc<Platform>, request: MatchedRequest) -> Answer {
     });
     let query = stage_02_queue::list_query(status, limit, cursor)?;
     let query = Query { outcome: outcome.transpose()?, label: label.transpose()?, ..query };
-    json(StatusCode::OK, &platform.list(&request.context(), query).await?)
+    stage_02_queue::page_response(platform.list(&request.context(), query).await?).await
 }
 
 // ANCHOR: self_test
