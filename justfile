@@ -71,6 +71,10 @@ contract-cost:
 client DIRECTORY="target/client":
     cargo run -q -p stage-08-openapi -- --generate-client python {{DIRECTORY}}
 
+# Boot Debian 12 and 13 with systemd and cgroups v2 in an emulator, and run the tests of the engines there
+vm *ARGS:
+    bash infrastructure/vm/vm.sh {{ARGS}}
+
 # Build the book
 book:
     cargo run -p crucible-book -- build

@@ -50,7 +50,7 @@ pub fn serve(address: SocketAddr, book: &Path, built: &Path) -> anyhow::Result<(
         let stop = CancellationToken::new();
         let service = Arc::new(router(built));
         let endpoint = Endpoint::new(service, ServerOptions::default(), stop.clone());
-        let serving = tokio::spawn(shared::http::serve(Arc::new(endpoint), listener));
+        let serving = tokio::spawn(stage_02_queue::serve(Arc::new(endpoint), listener));
         tokio::select! {
             () = rebuild_on_change(book, built) => {}
             interrupted = tokio::signal::ctrl_c() => interrupted?,

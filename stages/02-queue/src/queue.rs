@@ -43,7 +43,7 @@ pub struct QueueOptions {
     pub workers: usize,
     /// Evaluations that may wait.
     pub capacity: usize,
-    /// Default limits of a submission: for the queue's own tests, and to estimate `Retry-After`.
+    /// Default limits of a submission, to estimate `Retry-After`.
     pub limits: shared::Limits,
 }
 
@@ -85,7 +85,10 @@ impl QueueParts {
 pub struct TaskQueue {
     pub(crate) parts: QueueParts,
     pub(crate) options: QueueOptions,
-    workers: TaskTracker,
+    /// The tasks of the workers, until the shutdown.
+    pub(crate) workers: TaskTracker,
+    /// The closing of each scratch queue of a self test. Closed when the shutdown starts.
+    pub(crate) scratch_closings: TaskTracker,
 }
 
 impl TaskQueue {
@@ -119,7 +122,12 @@ impl TaskQueue {
 
     /// A queue of these parts. With an engine its workers run.
     pub fn new(parts: QueueParts, options: QueueOptions) -> Arc<Self> {
-        let queue = Arc::new(Self { parts, options, workers: TaskTracker::new() });
+        let queue = Arc::new(Self {
+            parts,
+            options,
+            workers: TaskTracker::new(),
+            scratch_closings: TaskTracker::new(),
+        });
         if let Some(engine) = &queue.parts.engine {
             for number in 1..=queue.options.workers {
                 queue.workers.spawn(Arc::clone(&queue).worker(number, Arc::clone(engine)));
@@ -277,6 +285,7 @@ impl TaskQueue {
 
     // ANCHOR: shutdown
     async fn drain(&self, now: CancellationToken) {
+        self.scratch_closings.close();
         // What has not started does not start any more: its client gets an end instead of a wait.
         self.parts.ledger.close().await;
         self.parts.dispatch.close();
@@ -293,6 +302,7 @@ impl TaskQueue {
             }
         }
         self.parts.ledger.settled().await;
+        self.scratch_closings.wait().await;
     }
     // ANCHOR_END: shutdown
 

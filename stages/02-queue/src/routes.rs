@@ -10,6 +10,8 @@ use shared::profile::PYTHON;
 use shared::{Bounds, Evaluations, Status, Submission};
 use uuid::Uuid;
 
+use crate::blocking::off_runtime;
+use crate::evaluation_json::{evaluation_response, page_response};
 use crate::wire::{parse_submission, submission_from_value};
 
 /// The longest a client may wait for an answer with `Prefer: wait`, in seconds.
@@ -64,21 +66,25 @@ type Answer = Result<Response, Problem>;
 
 impl Api {
     // ANCHOR: submit
-    async fn submit(self, mut request: MatchedRequest) -> Answer {
+    async fn submit(self, request: MatchedRequest) -> Answer {
         require_json(&request)?;
         let [] = request.query([])?;
         let (wait, context) = (preferred_wait(&request)?, request.context());
-        let submission = self.submission(&mut request)?;
-        let mut evaluation = self.evaluations.submit(&context, submission, None).await?;
-        let mut status = StatusCode::ACCEPTED;
+        let submission = self.submission(request).await?;
+        let accepted = self.evaluations.submit(&context, submission, None).await?;
+        let (id, mut ended) = (accepted.id, None);
         if let Some(limit) = wait
-            && let Ok(now) = self.evaluations.wait(&context, evaluation.id, limit).await
+            && let Ok(now) = self.evaluations.wait(&context, id, limit).await
             && now.status.is_final()
         {
-            (evaluation, status) = (now, StatusCode::OK);
+            // It was accepted: if its output cannot be sent now, it can be requested later.
+            ended = evaluation_response(StatusCode::OK, now).await.ok();
         }
-        let mut response = json(status, &evaluation)?;
-        let location = HeaderValue::from_str(&format!("/eval/{}", evaluation.id));
+        let mut response = match ended {
+            Some(response) => response,
+            None => evaluation_response(StatusCode::ACCEPTED, accepted).await?,
+        };
+        let location = HeaderValue::from_str(&format!("/eval/{id}"));
         let location = location.map_err(|error| Problem::internal(&error))?;
         response.headers_mut().insert(header::LOCATION, location);
         if let Some(limit) = wait
@@ -90,27 +96,33 @@ impl Api {
     }
     // ANCHOR_END: submit
 
-    /// The submission in the body: parsed here, unless a layer above has parsed it already.
-    fn submission(&self, request: &mut MatchedRequest) -> Result<Submission, Problem> {
-        let parsed = request.request.extensions_mut().remove::<ParsedJson>();
-        Ok(match parsed {
+    /// The submission in the body: parsed here, unless a layer above has parsed it already. The
+    /// request is dropped with its body, since a client may wait for minutes.
+    async fn submission(&self, request: MatchedRequest) -> Result<Submission, Problem> {
+        let (mut head, body) = request.request.into_parts();
+        let (parsed, bounds) = (head.extensions.remove::<ParsedJson>(), self.bounds);
+        let bytes = body.len();
+        let parse = move || match parsed {
             Some(ParsedJson(value)) => {
-                submission_from_value(Arc::unwrap_or_clone(value), &self.bounds, &PYTHON)?
+                submission_from_value(Arc::unwrap_or_clone(value), &bounds, &PYTHON)
             }
-            None => parse_submission(request.request.body(), &self.bounds, &PYTHON)?,
-        })
+            None => parse_submission(&body, &bounds, &PYTHON),
+        };
+        let parsed = off_runtime(bytes, parse).await;
+        Ok(parsed.map_err(|error| Problem::internal(&error))??)
     }
 
     async fn get(self, request: MatchedRequest) -> Answer {
         let [] = request.query([])?;
         let id = request.param("id")?;
-        json(StatusCode::OK, &self.evaluations.get(&request.context(), id).await?)
+        let evaluation = self.evaluations.get(&request.context(), id).await?;
+        evaluation_response(StatusCode::OK, evaluation).await
     }
 
     async fn list(self, request: MatchedRequest) -> Answer {
         let [status, limit, cursor] = request.query(["status", "limit", "cursor"])?;
         let query = list_query(status, limit, cursor)?;
-        json(StatusCode::OK, &self.evaluations.list(&request.context(), query).await?)
+        page_response(self.evaluations.list(&request.context(), query).await?).await
     }
 
     async fn cancel(self, request: MatchedRequest) -> Answer {
@@ -121,7 +133,8 @@ impl Api {
             evaluation = now; // otherwise the archive has removed it already
         }
         let is_final = evaluation.status.is_final();
-        json(if is_final { StatusCode::OK } else { StatusCode::ACCEPTED }, &evaluation)
+        let status = if is_final { StatusCode::OK } else { StatusCode::ACCEPTED };
+        evaluation_response(status, evaluation).await
     }
 
     async fn queue(self, request: MatchedRequest) -> Answer {
@@ -168,10 +181,16 @@ fn require_json(request: &MatchedRequest) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
-/// The wait of `Prefer: wait=N` (RFC 7240), if there is one. Other preferences are ignored.
-fn preferred_wait(request: &MatchedRequest) -> Result<Option<Duration>, Problem> {
-    let header = request.header("prefer").unwrap_or_default();
-    for preference in header.split(',') {
+/// The wait of `Prefer: wait=N` (RFC 7240), if there is one. Other preferences are ignored. The header
+/// may have several lines, which are one list, and of two waits the first counts.
+///
+/// # Errors
+///
+/// 400 when N is not a number of seconds that a client may wait.
+pub fn preferred_wait(request: &MatchedRequest) -> Result<Option<Duration>, Problem> {
+    let lines = request.request.headers().get_all("prefer").iter();
+    let preferences = lines.flat_map(|line| line.to_str().unwrap_or_default().split(','));
+    for preference in preferences {
         let (name, value) = preference.trim().split_once('=').unwrap_or_default();
         if name.trim().eq_ignore_ascii_case("wait") {
             let seconds = value.trim().parse().ok().filter(|seconds| *seconds <= MAX_WAIT_SECONDS);

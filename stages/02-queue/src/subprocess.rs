@@ -4,19 +4,24 @@
 //! |---|---|---|
 //! | starts children and never ends | kills the whole process group | `the_whole_group_is_killed` |
 //! | prints without end | reads into a bounded buffer, then kills | `endless_output_is_bounded` |
-//! | uses up processor time, memory, files | `prlimit` sets hard limits before Python starts | `limits_are_named` |
+//! | uses up processor time or memory, also in children | counts all its processes every 25 ms (`process_tree`), then kills them | `limits_are_for_all_processes` |
+//! | writes a large file, opens many | `prlimit` sets hard limits before Python starts | `the_engine_verifies_itself` |
 //! | leaves a child that keeps its output open | reads on for `PIPE_DRAIN_TIMEOUT` and no longer | `a_child_that_holds_the_output_does_not_hang_us` |
 //!
 //! What it does not protect: anything on the host. A program that calls `setsid` leaves the process
 //! group and lives on until the stage ends or starts again (`orphans`); the number of processes and
-//! the total of bytes on disk are not limited at all; `RLIMIT_DATA` counts neither shared memory nor
-//! files. The kernel's process limit (`RLIMIT_NPROC`) counts a user's processes over the whole
+//! the total of bytes on disk are not limited at all. Memory may pass its limit between two samples, and
+//! files in memory are not counted. `RLIMIT_DATA` and `RLIMIT_AS` are no substitute: they count what is
+//! reserved, such as 8 MB for the stack of each thread, for each process by itself. The kernel's process limit (`RLIMIT_NPROC`) counts a user's processes over the whole
 //! machine and does not bind root, so it is of no use here.
 
 mod doctor;
+mod limits;
 mod orphans;
 mod process_group;
+mod process_tree;
 mod self_test;
+mod signal_name;
 mod verdict;
 mod work_dir;
 
@@ -36,14 +41,18 @@ use tokio_util::sync::CancellationToken;
 use crate::InstanceId;
 use crate::command::{CommandError, command_output};
 pub use doctor::{HostArgs, diagnose};
+use limits::LimitWatch;
 use process_group::ProcessGroup;
-pub use verdict::signal_name;
+use process_tree::EVALUATION_ENV;
+pub use signal_name::signal_name;
 use verdict::{StopReason, verdict};
 use work_dir::WorkDir;
 
 /// How long the output of a program is read after its end: a child that has left the process group
 /// may keep the pipe open without end.
 const PIPE_DRAIN_TIMEOUT: Duration = Duration::from_millis(300);
+/// `RLIMIT_CPU` above the limit of the evaluation, in seconds.
+const CPU_LIMIT_GRACE_SECONDS: f64 = 2.0;
 /// How long python3 has to report where its interpreter is.
 const PYTHON_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -112,9 +121,10 @@ impl SubprocessEngine {
             Ok(started) => started,
             Err(error) => return cannot_start(error),
         };
-        let (stop, wall) = supervise(&mut child, &group, job, output, cancel).await;
+        let watch = LimitWatch::of(&group, job);
+        let (stop, wall) = supervise(&mut child, &group, &watch, job, output, cancel).await;
         // Until `wait`, the leader is at least a zombie, so its number is not reused yet.
-        let cpu = group.cpu_time();
+        let cpu = watch.end(stop).await;
         let verdict = match child.wait().await {
             Ok(status) => verdict(stop, status, wall, cpu, &job.submission.limits),
             Err(error) => Verdict::engine_error(format!("cannot wait for python3: {error}")),
@@ -126,10 +136,9 @@ impl SubprocessEngine {
     // ANCHOR: spawn
     fn spawn(&self, job: &Job, directory: &Path) -> std::io::Result<(Child, ProcessGroup)> {
         let limits = &job.submission.limits;
-        let cpu = limits.cpu_seconds.ceil();
         let child = Command::new("prlimit")
-            .arg(format!("--cpu={cpu}:{}", cpu + 1.0)) // SIGXCPU, and a second later SIGKILL
-            .arg(format!("--data={}", limits.memory_bytes))
+            // For each process by itself, in case that this server is stopped and counts nothing.
+            .arg(format!("--cpu={}", limits.cpu_seconds.ceil() + CPU_LIMIT_GRACE_SECONDS))
             .arg(format!("--fsize={}", limits.disk_bytes))
             .arg(format!("--nofile={}", limits.open_files))
             .arg("--core=0") // a core dump could have any content and size
@@ -139,6 +148,7 @@ impl SubprocessEngine {
             .arg(&*PYTHON.main_file)
             .current_dir(directory)
             .env(orphans::INSTANCE_ENV, self.instance.to_string())
+            .env(EVALUATION_ENV, job.id.to_string())
             .process_group(0) // so that it and its children can be killed together
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -157,6 +167,7 @@ impl SubprocessEngine {
 async fn supervise(
     child: &mut Child,
     group: &ProcessGroup,
+    watch: &LimitWatch,
     job: &Job,
     output: &OutputBuffer,
     cancel: CancellationToken,
@@ -177,6 +188,7 @@ async fn supervise(
             () = full.cancelled() => break StopReason::OutputLimit,
             () = &mut deadline => break StopReason::TimedOut,
             () = group.leader_ended() => break StopReason::Exited,
+            limit = watch.limit_reached(&job.submission.limits) => break limit,
             _ = &mut pipes => {} // the program closed its output, and may run on without it
         }
     };

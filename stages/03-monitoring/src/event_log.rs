@@ -109,6 +109,10 @@ pub trait EventLog: Send + Sync {
         after: u64,
     ) -> BoxFuture<'_, Result<Option<History>, EventLogError>>;
 
+    /// An empty log of the same kind for a check, which no reader of this one sees. It is gone with
+    /// its owner.
+    fn scratch(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, EventLogError>>;
+
     /// What is stored, and what was dropped.
     fn stats(&self) -> LogStats;
 

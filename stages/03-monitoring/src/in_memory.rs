@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use shared::component::CheckResult;
+use shared::component::SelfTestResult;
 use shared::{BoxFuture, Event, EventSink, TestCase, TestableComponent};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -57,6 +57,11 @@ impl InMemoryMonitor {
         Self { log, permits: Arc::new(Semaphore::new(max_streams)), max_streams }
     }
 
+    /// A monitor over a scratch log, with as many readers.
+    pub(crate) async fn scratch_monitor(&self) -> Result<Self, EventLogError> {
+        Ok(Self::with_log(self.log.scratch().await?, self.max_streams))
+    }
+
     /// What is stored, and what was dropped.
     pub fn stats(&self) -> LogStats {
         self.log.stats()
@@ -94,6 +99,10 @@ impl MonitoringService for InMemoryMonitor {
             Subscription::new(Arc::clone(&self.log), filter, after, permit).await
         })
     }
+
+    fn scratch(&self) -> BoxFuture<'_, Result<Arc<dyn MonitoringService>, EventLogError>> {
+        Box::pin(async { Ok(Arc::new(self.scratch_monitor().await?) as _) })
+    }
 }
 
 impl TestableComponent for InMemoryMonitor {
@@ -101,7 +110,7 @@ impl TestableComponent for InMemoryMonitor {
         "monitor"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
+    fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
         Box::pin(async {
             let stats = self.log.check_invariants().map_err(|error| error.to_string())?;
             Ok(format!(

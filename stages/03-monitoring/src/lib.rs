@@ -30,6 +30,7 @@ mod self_test;
 
 mod routes;
 
+mod client_streams;
 mod page;
 mod sse;
 

@@ -7,6 +7,7 @@ use shared::http::{MatchedRequest, Problem, Response, Router, bytes};
 use shared::{Evaluations, EvaluationsError};
 use uuid::Uuid;
 
+use crate::client_streams::ClientStreams;
 use crate::event_log::{Filter, SubscribeError};
 pub use crate::page::StageInfo;
 use crate::service::MonitoringService;
@@ -25,7 +26,8 @@ pub fn routes(
     stage: StageInfo,
 ) -> Router {
     let source: &'static str = stage.name;
-    let events: Router = Router::with_state(Api { monitor, evaluations, source })
+    let streams = Arc::default();
+    let events: Router = Router::with_state(Api { monitor, evaluations, source, streams })
         .route(Method::GET, "/eval/{id}/events", Api::evaluation_events)
         .route(Method::GET, "/events", Api::all_events)
         .route(Method::GET, "/metrics", Api::metrics)
@@ -39,6 +41,7 @@ struct Api {
     monitor: Arc<dyn MonitoringService>,
     evaluations: Arc<dyn Evaluations>,
     source: &'static str,
+    streams: Arc<ClientStreams>,
 }
 
 type Answer = Result<Response, Problem>;
@@ -56,19 +59,26 @@ impl Api {
     // ANCHOR: resume
     async fn follow(&self, request: &MatchedRequest, filter: Filter) -> Answer {
         let [] = request.query([])?;
+        let too_many = |detail: &'static str| {
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+            problem.with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+        };
+        let slot = self.streams.acquire(request.context().peer);
+        let slot = slot.ok_or_else(|| {
+            too_many("this address has all the event streams that it may have; close some")
+        })?;
         match self.monitor.subscribe(filter, last_event_id(request)?).await {
-            Ok(subscription) => Ok(sse::response(subscription, self.source)),
+            Ok(subscription) => Ok(sse::response(subscription, self.source, slot)),
             Err(SubscribeError::Ended) => Ok(sse::no_more()),
             Err(SubscribeError::Unknown) => Err(self.unknown(request, filter).await),
             Err(SubscribeError::FutureId { newest }) => {
                 let detail =
                     format!("Last-Event-ID is not an id of this server, which is at {newest}");
-                Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+                // Well formed, and in conflict with the log as it is: 400 would blame the form.
+                Err(Problem::new(StatusCode::CONFLICT, detail))
             }
             Err(SubscribeError::TooMany) => {
-                let detail = "every place for a reader of events is taken; try again";
-                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-                Err(problem.with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS))
+                Err(too_many("every place for a reader of events is taken; try again"))
             }
             Err(error @ SubscribeError::Unavailable(_)) => Err(Problem::internal(&error)),
         }

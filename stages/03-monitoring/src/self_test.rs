@@ -1,7 +1,7 @@
-//! The self tests of every monitor, on the live one.
+//! The suite of every monitor.
 //!
-//! Each check emits the events of an evaluation that does not exist, marked `self_test`, and reads
-//! them back: few enough that no real event is pushed out.
+//! Each check works on a scratch monitor of the same kind: its events are those of evaluations that
+//! do not exist, and no reader, no metric and no stored event of the live monitor has to do with them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +22,23 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) fn suite(monitor: &dyn MonitoringService) -> Vec<TestCase<'_>> {
     vec![
-        TestCase::new("events keep their order", order(monitor)),
-        TestCase::new("a reader goes on where it left off", resume(monitor)),
-        TestCase::new("a reader is woken by a new event", wake(monitor)),
-        TestCase::new("a reader that leaves frees its place", releases_permits(monitor)),
+        on_scratch(monitor, "events keep their order", order),
+        on_scratch(monitor, "a reader goes on where it left off", resume),
+        on_scratch(monitor, "a reader is woken by a new event", wake),
+        on_scratch(monitor, "a reader that leaves frees its place", releases_permits),
     ]
+}
+
+/// A check on a scratch monitor of the same kind as `monitor`.
+fn on_scratch<'a, F: Future<Output = CheckResult> + Send + 'a>(
+    monitor: &'a dyn MonitoringService,
+    name: &'static str,
+    check: fn(Arc<dyn MonitoringService>) -> F,
+) -> TestCase<'a> {
+    TestCase::new(name, async move {
+        let scratch = monitor.scratch().await.map_err(|error| error.to_string())?;
+        check(scratch).await
+    })
 }
 
 /// The events of an evaluation that was cancelled while it waited.
@@ -45,7 +57,8 @@ fn emit_all(monitor: &dyn MonitoringService) -> Uuid {
     id
 }
 
-async fn order(monitor: &dyn MonitoringService) -> CheckResult {
+async fn order(monitor: Arc<dyn MonitoringService>) -> CheckResult {
+    let monitor = monitor.as_ref();
     let events = stored(monitor, emit_all(monitor)).await?;
     let kinds: Vec<_> = events.iter().map(|event| event.event.kind.clone()).collect();
     if kinds != KINDS {
@@ -57,7 +70,8 @@ async fn order(monitor: &dyn MonitoringService) -> CheckResult {
     Ok(format!("{} events came back in order", events.len()))
 }
 
-async fn resume(monitor: &dyn MonitoringService) -> CheckResult {
+async fn resume(monitor: Arc<dyn MonitoringService>) -> CheckResult {
+    let monitor = monitor.as_ref();
     let id = emit_all(monitor);
     let events = stored(monitor, id).await?;
     for at in 0..events.len() - 1 {
@@ -79,7 +93,8 @@ async fn resume(monitor: &dyn MonitoringService) -> CheckResult {
     Ok(format!("from each of {} places", events.len() - 1))
 }
 
-async fn wake(monitor: &dyn MonitoringService) -> CheckResult {
+async fn wake(monitor: Arc<dyn MonitoringService>) -> CheckResult {
+    let monitor = monitor.as_ref();
     let id = Uuid::now_v7();
     emit(monitor, EventType::EvaluationQueued, id);
     let stream = monitor.subscribe(Filter::Evaluation(id), None).await;
@@ -98,7 +113,8 @@ async fn wake(monitor: &dyn MonitoringService) -> CheckResult {
     }
 }
 
-async fn releases_permits(monitor: &dyn MonitoringService) -> CheckResult {
+async fn releases_permits(monitor: Arc<dyn MonitoringService>) -> CheckResult {
+    let monitor = monitor.as_ref();
     // Many more than may be open at once, one after the other: each must release its permit.
     let id = Uuid::now_v7();
     emit(monitor, EventType::EvaluationQueued, id);

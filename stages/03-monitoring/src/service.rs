@@ -1,5 +1,7 @@
 //! The trait of every monitor.
 
+use std::sync::Arc;
+
 use shared::{BoxFuture, EventSink, QueueStats, TestableComponent};
 use uuid::Uuid;
 
@@ -34,6 +36,14 @@ pub trait MonitoringService: EventSink + TestableComponent {
         filter: Filter,
         after: Option<u64>,
     ) -> BoxFuture<'_, Result<Subscription, SubscribeError>>;
+
+    /// A monitor of the same kind for a check, with a log and counters of its own: nothing that it
+    /// receives is seen by a reader of this one, or counted here.
+    ///
+    /// # Errors
+    ///
+    /// When no event log can be created.
+    fn scratch(&self) -> BoxFuture<'_, Result<Arc<dyn MonitoringService>, EventLogError>>;
 
     /// All metrics as text, those of the queue among them. None when this monitor does not count.
     fn metrics(&self, _queue: QueueStats) -> Option<String> {

@@ -19,6 +19,7 @@ use shared::http::{Body, Response, full};
 use sse_stream::{KeepAlive, Sse, SseBody};
 use tokio::time::Sleep;
 
+use crate::client_streams::StreamSlot;
 use crate::event_log::{Filter, Gap};
 use crate::sequenced::{Envelope, envelope};
 use crate::subscription::{Delivery, Subscription};
@@ -29,9 +30,19 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// The type of the event that reports a gap.
 const MISSED: &str = "stream.missed";
 
-/// A response that follows `subscription`. `source` goes into every envelope.
-pub(crate) fn response(subscription: Subscription, source: &'static str) -> Response {
-    let mut response = Response::new(body(subscription, source, KEEP_ALIVE_INTERVAL));
+/// A response that follows `subscription`. `source` goes into every envelope; `slot` is free again
+/// when the stream has ended.
+pub(crate) fn response(
+    subscription: Subscription,
+    source: &'static str,
+    slot: StreamSlot,
+) -> Response {
+    let body = body(subscription, source, KEEP_ALIVE_INTERVAL);
+    let body = body.map_err(move |error| {
+        let _ = &slot; // owned by the body
+        error
+    });
+    let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     // nginx would collect events until its buffer is full.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use shared::cli::{Diagnosis, StageArgs};
+use shared::http::HttpServerFn;
 
 use crate::RUNC;
 use crate::doctor::diagnose;
@@ -29,6 +30,10 @@ pub struct DockerArgs {
 impl StageArgs for DockerArgs {
     async fn doctor(&self) -> Vec<Diagnosis> {
         diagnose(self, RUNC).await
+    }
+
+    fn http_server(&self) -> HttpServerFn {
+        stage_02_queue::serve
     }
 }
 

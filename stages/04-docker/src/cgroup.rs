@@ -169,6 +169,7 @@ impl Cgroup {
     pub fn set_memory_limit(&self, bytes: u64) -> Result<(), CgroupError> {
         let set = |file: &str, value: u64| self.set(Controller::Memory, file, value);
         if let CgroupHierarchy::V2(_) = &self.hierarchy {
+            self.check_memory_in_use(bytes)?;
             set("memory.max", bytes)?;
             // A kernel without swap has no such file, and needs none.
             return set("memory.swap.max", 0).or_else(CgroupError::ignore_not_found);
@@ -182,6 +183,19 @@ impl Cgroup {
             Ok(()) => set_with_swap(),
             Err(_) => set_with_swap().and_then(|()| set_memory()),
         }
+    }
+
+    /// Refuses a limit below what is in use. Version 1 does that itself; version 2 accepts any limit,
+    /// and kills processes of the cgroup until the rest is below it.
+    fn check_memory_in_use(&self, bytes: u64) -> Result<(), CgroupError> {
+        let path = self.dir(Controller::Memory).join("memory.current");
+        let current = fs::read_to_string(&path)
+            .map_err(|source| CgroupError::Read { path: path.clone(), source })?;
+        let in_use = current.trim().parse::<u64>().map_err(|error| {
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+            CgroupError::Read { path, source }
+        })?;
+        if in_use > bytes { Err(CgroupError::MemoryInUse { in_use, bytes }) } else { Ok(()) }
     }
 
     /// The kernel's counters; none when the cgroup does not exist, not yet or no more.

@@ -9,16 +9,18 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use shared::Hint;
-use shared::component::CheckResult;
+use shared::component::{CheckResult, SelfTestError, SelfTestResult};
 use shared::{
     BoxFuture, Engine, Job, Limits, Outcome, OutputBuffer, Stream, Submission, TestCase,
     TestableComponent, Verdict,
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::daemon::DaemonError;
 use crate::engine::{DockerEngine, PROBE_LIMITS};
 use crate::error_chain::error_chain;
 use crate::isolation_check::IsolationError;
+use crate::outcome::Stop;
 use programs::{
     ENVIRONMENT, FORKS, FULL, HOLES, HOST_FACTS, NETWORK, NO_EXEC, READ_ONLY, RESOLVER,
     SYSTEM_CALLS,
@@ -133,8 +135,8 @@ impl TestableComponent for DockerEngine {
         "docker engine"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
-        Box::pin(async { self.verify_isolation().await.map_err(String::from) })
+    fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
+        Box::pin(async { self.verify_isolation().await.map_err(SelfTestError::from) })
     }
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {
@@ -146,10 +148,19 @@ impl TestableComponent for DockerEngine {
 }
 
 /// What was found, the causes and the hint, as a self test reports them.
-impl From<IsolationError> for String {
+impl From<IsolationError> for SelfTestError {
     fn from(error: IsolationError) -> Self {
         let text = error_chain(&error);
-        error.hint().map_or(text.clone(), |hint| format!("{text}\n  hint: {hint}"))
+        let text = error.hint().map_or(text.clone(), |hint| format!("{text}\n  hint: {hint}"));
+        // What came too late shows nothing of the isolation: the machine may be busy.
+        match error {
+            IsolationError::Daemon(DaemonError::Timeout { .. })
+            | IsolationError::ProgramFailed {
+                stop: Stop::WallTimeout | Stop::EngineError(_),
+                ..
+            } => Self::TimedOut(text),
+            _ => Self::Broken(text),
+        }
     }
 }
 
@@ -243,13 +254,13 @@ async fn check_nothing_is_left(engine: &dyn Engine) -> CheckResult {
 
 async fn check_cancel(engine: &dyn Engine) -> CheckResult {
     let cancel = CancellationToken::new();
-    let delayed = cancel.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep(CANCEL_DELAY).await;
-        delayed.cancel();
-    });
     let started_at = Instant::now();
-    let (verdict, _) = run_with_cancel(engine, "while 1: pass", PROBE_LIMITS, cancel).await;
+    let delayed = async {
+        tokio::time::sleep(CANCEL_DELAY).await;
+        cancel.cancel();
+    };
+    let run = run_with_cancel(engine, "while 1: pass", PROBE_LIMITS, cancel.clone());
+    let ((verdict, _), ()) = tokio::join!(run, delayed);
     let elapsed = started_at.elapsed();
     if verdict.outcome == Outcome::Cancelled && elapsed < CANCEL_TIMEOUT {
         Ok(format!("after {} ms, cancelled after 1,000", elapsed.as_millis()))

@@ -1,6 +1,7 @@
 //! The options of this stage: those of Docker, and another doctor.
 
 use shared::cli::{Diagnosis, StageArgs};
+use shared::http::HttpServerFn;
 use stage_04_docker::DockerArgs;
 
 use crate::doctor::diagnose;
@@ -16,5 +17,9 @@ pub struct GVisorArgs {
 impl StageArgs for GVisorArgs {
     async fn doctor(&self) -> Vec<Diagnosis> {
         diagnose(&self.docker).await
+    }
+
+    fn http_server(&self) -> HttpServerFn {
+        stage_02_queue::serve
     }
 }

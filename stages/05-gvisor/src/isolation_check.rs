@@ -14,6 +14,10 @@ use stage_04_docker::{ContainerSnapshot, IsolationError};
 
 use crate::runsc_command::run_runsc;
 
+/// A release of 2023 or later without `--directfs=false`.
+const ROOT_KERNEL_HINT: &str =
+    "run infrastructure/setup/setup.sh: it adds --directfs=false to Docker's entry of runsc";
+
 // ANCHOR: verify
 /// Verifies that a running container is isolated by gVisor, and reports what shows it.
 pub(crate) async fn verify(container: ContainerSnapshot) -> Result<String, IsolationError> {
@@ -105,7 +109,7 @@ fn check_sandbox_status(status: &str) -> Result<(), IsolationError> {
         users => {
             let users = users.copied().unwrap_or("unknown");
             let found = format!("gVisor's own process runs as the users {users:?}");
-            Err(IsolationError::mismatch(found))
+            Err(IsolationError::Mismatch { found, hint: Some(ROOT_KERNEL_HINT) })
         }
     }
 }

@@ -33,5 +33,5 @@ mod self_test;
 pub use args::GVisorArgs;
 pub use doctor::diagnose;
 pub use engine::GVisorEngine;
-pub use runsc_command::{RunscCommandError, run_runsc, runsc_version};
+pub use runsc_command::{RunscCommandError, run_runsc, runsc_version, sandbox_arguments};
 pub use runtime::{RUNSC, host_pids_limit};

@@ -7,6 +7,8 @@ use stage_02_queue::{CommandError, command_output};
 
 /// How long `runsc` has to report about itself or a sandbox.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Keeps gVisor's own process unprivileged.
+pub(crate) const NO_DIRECTFS: &str = "--directfs=false";
 
 /// Why a call of `runsc` has no result.
 #[derive(Debug, thiserror::Error)]
@@ -65,9 +67,46 @@ pub async fn runsc_version(program: &Path) -> Result<String, RunscCommandError> 
     }
 }
 
+// ANCHOR: arguments
+/// Arguments for every call of the `runsc` at this path that starts a sandbox: those of its release.
+///
+/// Attack: gain control of gVisor's own process and open the host's files -> it runs as nobody, and
+/// another process opens the image's files for it. Newer releases have a shortcut, on by default,
+/// for which it runs as root. Older ones do not know the flag, and end when they see it.
+/// Tests: `a_sandbox_without_isolation_of_its_own_is_refused`, and the first below.
+///
+/// # Errors
+///
+/// When it cannot be run.
+pub async fn sandbox_arguments(program: &Path) -> Result<Vec<&'static str>, RunscCommandError> {
+    match run_runsc(program, &["--version", NO_DIRECTFS]).await {
+        Ok(_) => Ok(vec![NO_DIRECTFS]),
+        Err(RunscCommandError::Failed { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+// ANCHOR_END: arguments
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_flag_is_given_only_to_a_release_that_knows_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let release = |name: &str, script: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(&path, mode).unwrap();
+            path
+        };
+        let newer = release("newer", "echo runsc version 1");
+        let older = release("older", "case $* in *directfs*) exit 2 ;; esac");
+        assert_eq!(sandbox_arguments(&newer).await.unwrap(), [NO_DIRECTFS]);
+        assert!(sandbox_arguments(&older).await.unwrap().is_empty());
+        sandbox_arguments(Path::new("/nowhere")).await.unwrap_err();
+    }
 
     #[tokio::test]
     async fn another_program_is_not_runsc() {

@@ -1,6 +1,6 @@
 //! The engine verifies itself: the checks of every container engine, and those of gVisor's kernel.
 
-use shared::component::CheckResult;
+use shared::component::{CheckResult, SelfTestResult};
 use shared::{BoxFuture, Limits, Outcome, TestCase, TestableComponent};
 use stage_04_docker::{Expected, PROBE_LIMITS, check_outcome, common_suite, run_once};
 
@@ -37,7 +37,7 @@ impl TestableComponent for GVisorEngine {
         "gvisor engine"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
+    fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
         self.inner.self_test()
     }
 

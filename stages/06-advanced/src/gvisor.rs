@@ -56,12 +56,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::component::CheckResult;
+use shared::component::{SelfTestError, SelfTestResult};
 use shared::{
     BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Verdict,
 };
 use stage_04_docker::{RunObservation, Stop, decide, error_chain};
-use stage_05_gvisor::runsc_version;
+use stage_05_gvisor::{runsc_version, sandbox_arguments};
 use tokio_util::sync::CancellationToken;
 
 pub use doctor::diagnose_runsc;
@@ -100,15 +100,16 @@ impl RunscEngine {
         }
         let found = options.clone();
         let runsc = blocking(move || found.runsc()).await?;
-        let version = runsc_version(&runsc)
-            .await
-            .map_err(|source| RunscError::NotRunsc { path: runsc.clone(), source })?;
+        let not_runsc = |source| RunscError::NotRunsc { path: runsc.clone(), source };
+        let version = runsc_version(&runsc).await.map_err(not_runsc)?;
+        let arguments = sandbox_arguments(&runsc).await.map_err(not_runsc)?;
         let profile = Arc::new(options.python_profile().await?);
         let checked = Arc::clone(&profile);
         let digest = blocking(move || rootfs::check(&checked)).await?;
         let dir = InstanceDir::create(&profile).await?;
         let factory = |platform| SandboxFactory {
             runsc: runsc.clone(),
+            arguments: arguments.clone(),
             platform,
             profile: Arc::clone(&profile),
             dir: Arc::clone(&dir),
@@ -175,13 +176,13 @@ impl RunscEngine {
     /// # Errors
     ///
     /// What is not as it should be.
-    pub async fn verify_isolation(&self) -> CheckResult {
+    pub async fn verify_isolation(&self) -> SelfTestResult {
         // Not one of the pool's: a check is no reason to keep the pool full.
         let verified = isolation_check::verify(&self.pool.factory, &self.limits).await;
         verified.map_err(|error| {
             let details = error_chain(&error);
             tracing::warn!(details, "the isolation could not be verified");
-            error.to_string()
+            SelfTestError::from(error)
         })
     }
 
@@ -285,7 +286,7 @@ async fn verified_platform(
     options: &RunscOptions,
     limits: &Limits,
 ) -> Result<RunscPlatform, String> {
-    let default = vec![RunscPlatform::Systrap, RunscPlatform::Ptrace];
+    let default = vec![RunscPlatform::Ptrace, RunscPlatform::Systrap];
     let platforms = options.runsc_platform.map_or(default, |platform| vec![platform]);
     let mut reasons = Vec::new();
     for platform in platforms {

@@ -37,6 +37,7 @@ pub use gvisor::{
     diagnose_runsc,
 };
 pub use platform::{
-    ComponentHealth, Components, Health, Platform, PlatformOptions, PlatformStatus, Queue, SelfTest,
+    ComponentHealth, Components, Health, Platform, PlatformOptions, PlatformStatus, Queue,
+    ScratchError, ScratchPlatform, SelfTestRun, SelfTestStatus,
 };
 pub use storage::{InMemoryStorage, StorageService, StorageUsage};

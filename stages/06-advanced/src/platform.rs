@@ -5,27 +5,32 @@
 //! of them rewires what is below.
 //!
 //! Task tree: [`Platform::new`] spawns the background self tests, which end with the platform. The
-//! queue has tasks of its own.
+//! queue has tasks of its own, and so has each run of the self tests.
 
 mod health;
 mod routes;
+mod scratch;
 mod self_test;
+mod self_test_run;
 
-pub use health::{ComponentHealth, Health, SelfTest};
+pub use health::{ComponentHealth, Health};
 pub use routes::PlatformStatus;
+pub use scratch::{ScratchError, ScratchPlatform};
+pub use self_test_run::{SelfTestRun, SelfTestStatus};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use jiff::Timestamp;
 use shared::cli::{App, BuildError, Settings};
 use shared::http::{ApiService, Router};
 use shared::output::OutputListener;
 use shared::{
-    Bounds, BoxFuture, Engine, Evaluation, Evaluations, EvaluationsError, Page, Query, QueueStats,
-    Refusal, RequestContext, Submission, TestableComponent,
+    Bounds, BoxFuture, Engine, Evaluation, Evaluations, EvaluationsError, EventSink, Page, Query,
+    QueueStats, Refusal, RequestContext, Submission, TestableComponent,
 };
-use stage_02_queue::{QueueOptions, TaskQueue};
+use stage_02_queue::{Archive, QueueOptions, ScratchQueue, TaskQueue};
 use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitoringService, StageInfo};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -35,9 +40,15 @@ use crate::storage::{InMemoryStorage, StorageService};
 use self_test::PlatformTest;
 
 /// What accepts evaluations and runs them, and can verify itself.
-pub trait Queue: Evaluations + TestableComponent {}
-
-impl<T: Evaluations + TestableComponent> Queue for T {}
+pub trait Queue: Evaluations + TestableComponent {
+    /// A queue of the same kind for a check, with a state of its own and one worker on `engine`.
+    fn scratch(
+        &self,
+        engine: Arc<dyn Engine>,
+        events: Arc<dyn EventSink>,
+        archive: Arc<dyn Archive>,
+    ) -> ScratchQueue;
+}
 
 // ANCHOR: components
 /// The components of a platform. Each is a trait, so that each can be another implementation.
@@ -73,8 +84,8 @@ pub struct Platform {
     options: PlatformOptions,
     health: Arc<Health>,
     started: (Timestamp, Instant),
-    /// Ends the background self tests with the platform.
-    _background: DropGuard,
+    /// Ends the self tests with the platform.
+    _tests: DropGuard,
 }
 
 impl Platform {
@@ -93,8 +104,15 @@ impl Platform {
         Ok(Self::new(components, args.options(stage, settings)))
     }
 
-    /// A platform of these components.
+    /// A platform of these components, which verifies them in the background.
     pub fn new(components: Components, options: PlatformOptions) -> Arc<Self> {
+        let interval = options.self_test_interval;
+        let platform = Self::without_background(components, options);
+        platform.health.run_in_background(interval);
+        platform
+    }
+
+    fn without_background(components: Components, options: PlatformOptions) -> Arc<Self> {
         let test = PlatformTest { components: components.clone(), bounds: options.bounds };
         let mut all: Vec<Arc<dyn TestableComponent>> = Vec::new();
         if let Some(engine) = &components.engine {
@@ -104,12 +122,10 @@ impl Platform {
         all.push(components.monitor.clone());
         all.push(components.storage.clone());
         all.push(Arc::new(test));
-        let health = Health::new(all, components.queue.name());
-        let stop = CancellationToken::new();
-        let background = health.clone().run_in_background(options.self_test_interval, stop.clone());
-        tokio::spawn(background);
+        let health = Health::new(all);
+        let tests = health.closing.clone().drop_guard();
         let started = (Timestamp::now(), Instant::now());
-        Arc::new(Self { components, options, health, started, _background: stop.drop_guard() })
+        Arc::new(Self { components, options, health, started, _tests: tests })
     }
     // ANCHOR_END: start
 
@@ -142,7 +158,8 @@ impl Platform {
     }
 
     async fn drain(&self, now: CancellationToken) {
-        self.health.close();
+        // First what creates evaluations and sandboxes, then the queue; the engine is closed last.
+        self.health.close().await;
         self.components.queue.shutdown(now).await;
         self.components.storage.close().await;
     }
@@ -172,6 +189,12 @@ impl Components {
     }
 }
 
+/// A component is proven not to work, so that no work is accepted until it passes its self test.
+fn not_ready() -> Refusal {
+    let detail = "a part of the platform fails its test; GET /status says which";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5)
+}
+
 // ANCHOR: evaluations
 impl Evaluations for Platform {
     fn submit<'a>(
@@ -184,7 +207,7 @@ impl Evaluations for Platform {
         // switched off -> while a component fails its self test, no program is accepted. Test:
         // `a_platform_whose_engine_fails_takes_no_work`.
         if !self.health.all_passed() {
-            return Box::pin(std::future::ready(Err(Refusal::not_ready().into())));
+            return Box::pin(std::future::ready(Err(not_ready().into())));
         }
         self.components.queue.submit(context, submission, listener)
     }

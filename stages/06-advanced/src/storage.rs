@@ -5,8 +5,10 @@ mod in_memory;
 
 pub use in_memory::InMemoryStorage;
 
+use std::sync::Arc;
+
 use serde::Serialize;
-use shared::{BoxFuture, TestableComponent};
+use shared::{BoxFuture, EventSink, TestableComponent};
 use stage_02_queue::{Archive, ArchiveError};
 use uuid::Uuid;
 
@@ -18,6 +20,13 @@ use uuid::Uuid;
 pub trait StorageService: Archive + TestableComponent {
     /// Deletes an evaluation. False when none of this id is stored.
     fn delete(&self, id: Uuid) -> BoxFuture<'_, Result<bool, ArchiveError>>;
+
+    /// An empty storage of the same kind for a check, which emits to `events`. It is gone with its
+    /// owner, and nothing in it is seen or counted here.
+    fn scratch(
+        &self,
+        events: Arc<dyn EventSink>,
+    ) -> BoxFuture<'_, Result<Arc<dyn StorageService>, ArchiveError>>;
 
     /// How much is stored, and how much may be.
     fn usage(&self) -> StorageUsage;

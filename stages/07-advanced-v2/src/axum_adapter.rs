@@ -2,7 +2,7 @@
 //!
 //! `axum::serve` sets no timer, so hyper's timeout for the header never fires, and a client that
 //! sends half a header holds its connection without limit. [`serve_axum`] therefore accepts
-//! connections with [`shared::http::accept`]. An application that nests the router has a server of
+//! connections with [`stage_02_queue::accept`]. An application that nests the router has a server of
 //! its own, and sets its timeouts there.
 
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use axum::body::Body;
 use axum::extract::State;
 use hyper_util::service::TowerToHyperService;
 use shared::BoxFuture;
-use shared::http::{Endpoint, accept};
+use shared::http::Endpoint;
+use stage_02_queue::accept;
 use tokio::net::TcpListener;
 
 // ANCHOR: adapter

@@ -6,7 +6,7 @@
 //!    [`ApiService`](shared::http::ApiService), and the [`Endpoint`](shared::http::Endpoint), through
 //!    which every request passes;
 //! 2. [`RestfulApi`]: the routes of a platform behind that trait, and `self_test`, which verifies it;
-//! 3. [`WebServer`]: the web servers that can serve it. hyper is [`shared::http::serve`],
+//! 3. [`WebServer`]: the web servers that can serve it. hyper is [`stage_02_queue::serve`],
 //!    [`axum_router`] is axum; a third adapter, for AWS Lambda, is a package of its own.
 //!
 //! An adapter converts nothing but the body: it passes an `http::Request` to the endpoint, with

@@ -14,17 +14,20 @@ use tokio_util::sync::CancellationToken;
 /// The routes of a platform as one service.
 pub struct RestfulApi {
     router: Arc<Router>,
-    /// For the self tests: what every adapter passes requests to, over the same routes.
+    /// For the self test: what every adapter passes requests to, over the same routes.
     pub(crate) endpoint: Endpoint,
+    /// For the suite, which submits to a scratch platform. The routes hold the platform too, until
+    /// the shutdown.
+    pub(crate) platform: Arc<Platform>,
 }
 
 impl RestfulApi {
     /// The API with the routes of `router`, served within `options`. From now on `platform` verifies
     /// it with its own components.
-    pub fn new(platform: &Platform, router: Router, options: ServerOptions) -> Arc<Self> {
+    pub fn new(platform: &Arc<Platform>, router: Router, options: ServerOptions) -> Arc<Self> {
         let router = Arc::new(router);
         let endpoint = Endpoint::new(router.clone(), options, CancellationToken::new());
-        let api = Arc::new(Self { router, endpoint });
+        let api = Arc::new(Self { router, endpoint, platform: Arc::clone(platform) });
         platform.health().register_component(api.clone());
         api
     }

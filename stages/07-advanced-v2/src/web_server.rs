@@ -35,7 +35,7 @@ impl WebServer {
     /// What serves an endpoint with this server.
     pub fn serve(self) -> HttpServerFn {
         match self {
-            Self::Hyper => shared::http::serve,
+            Self::Hyper => stage_02_queue::serve,
             Self::Axum => serve_axum,
         }
     }

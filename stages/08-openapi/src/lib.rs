@@ -22,6 +22,7 @@ mod yaml;
 
 mod contract;
 mod operation;
+mod outline;
 mod schema;
 
 mod media;

@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | a route that was forgotten, or left over from an experiment, answers clients | what is not in the contract does not exist, whatever the API below would answer | `what_the_contract_does_not_name_does_not_exist` |
 //! | a client sends a large body with a request that is wrong in its head | the head is checked before the body is read | `a_head_outside_the_contract_costs_no_body` |
-//! | a body of two megabytes keeps a runtime thread busy | large bodies are parsed and checked on a blocking thread | `a_large_body_is_checked_off_the_runtime` |
+//! | a body of two megabytes keeps a runtime thread busy | large bodies are parsed and checked on a blocking thread, a few at a time | `a_large_body_is_checked_off_the_runtime` |
+//! | a response of megabytes is parsed again for its check, for each of many clients | large responses are checked by their [`outline`] while they are sent | `a_large_response_is_checked_by_its_outline` |
 //! | a change below makes a response contain more than it should | a field or a header that the contract does not name is logged, counted, and in strict mode not sent | `a_response_outside_the_contract_is_not_sent` |
 //! | an error repeats the value that caused it, and so a secret, or a script | details are made from the contract, never from the value | `schema::values_are_never_repeated` |
 //!
@@ -18,13 +19,16 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use shared::http::{ApiService, Body, BodyPolicy, ParsedJson, Problem, Request, Response, full};
 use shared::{BoxFuture, RequestContext};
+use stage_02_queue::off_runtime;
 use stage_06_advanced::Platform;
 
 use crate::contract::Contract;
 use crate::contract_metrics::ContractMetrics;
 use crate::media;
 use crate::operation::{Content, Operation};
+use crate::outline;
 use crate::response::{ExpectedBody, check_body};
+use crate::schema::Schema;
 use crate::stream::EventValidator;
 use crate::violation::{Kind, Part, Violation, Violations};
 
@@ -32,8 +36,8 @@ use crate::violation::{Kind, Part, Violation, Violations};
 const METRICS: &str = "getMetrics";
 /// The label of requests that match no operation.
 const NO_OPERATION: &str = "none";
-/// A body that is larger is parsed and checked on a blocking thread.
-const MAX_INLINE_BYTES: usize = 64 << 10;
+/// A response of JSON that is larger is checked by its outline, while it is sent.
+const MAX_WHOLE_BYTES: u64 = 32 << 10;
 
 /// An API, and the contract that it is checked against.
 pub struct OpenApiValidatedApi<A> {
@@ -41,6 +45,8 @@ pub struct OpenApiValidatedApi<A> {
     pub(crate) contract: Arc<Contract>,
     strict: bool,
     pub(crate) metrics: Arc<ContractMetrics>,
+    /// For the self tests, which submit to a scratch platform. None for an API without one.
+    pub(crate) platform: Option<Arc<Platform>>,
 }
 
 /// The operation of a request, in its extensions from `admit` to `call`.
@@ -57,7 +63,7 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
     /// `strict` it is answered 500 instead of being sent.
     pub fn new(inner: A, contract: Arc<Contract>, strict: bool) -> Self {
         let metrics = Arc::new(ContractMetrics::new(contract.operations()));
-        Self { inner, contract, strict, metrics }
+        Self { inner, contract, strict, metrics, platform: None }
     }
 
     /// The same. From now on `platform` verifies it with its own components.
@@ -65,12 +71,14 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
         inner: A,
         contract: Arc<Contract>,
         strict: bool,
-        platform: &Platform,
+        platform: &Arc<Platform>,
     ) -> Arc<Self>
     where
         A: 'static,
     {
-        let api = Arc::new(Self::new(inner, contract, strict));
+        let mut api = Self::new(inner, contract, strict);
+        api.platform = Some(Arc::clone(platform));
+        let api = Arc::new(api);
         platform.health().register_component(api.clone());
         api
     }
@@ -101,7 +109,8 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
         let (media, body) = (media::of(request.headers()), request.body().clone());
         let shared = Arc::clone(operation);
         let check = move || shared.check_body(&media, &body);
-        let checked = run_check(request.body().len(), check).await?;
+        let checked = off_runtime(request.body().len(), check).await;
+        let checked = checked.map_err(|error| Problem::internal(&error))?;
         let value = checked.map_err(|rejection| self.reject(&operation.id, rejection.into()))?;
         if let Some(value) = value {
             request.extensions_mut().insert(ParsedJson(Arc::new(value)));
@@ -137,15 +146,17 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
             }
             ExpectedBody::Content(Content::Value(schema)) if is_whole => {
                 let (schema, media) = (Arc::clone(schema), media::of(&head.headers));
-                let bytes = collect(body).await?;
-                body = full(bytes.clone());
-                let check = move || {
-                    check_body(&schema, &media, &bytes, &mut violations);
-                    violations
-                };
                 let length = body.size_hint().exact().unwrap_or_default();
-                violations =
-                    run_check(usize::try_from(length).unwrap_or(usize::MAX), check).await?;
+                if length > MAX_WHOLE_BYTES && media::is_json(&media) {
+                    body = outline::wrap(
+                        body,
+                        length,
+                        schema,
+                        self.late_report(&operation, head.status),
+                    );
+                } else {
+                    (body, violations) = check_whole(body, schema, media, violations).await?;
+                }
             }
             ExpectedBody::Content(Content::Value(_)) => {
                 let detail = "this answer is not a stream";
@@ -159,31 +170,27 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
             | ExpectedBody::Empty
             | ExpectedBody::Unknown => {}
         }
-        self.report(&operation, head.status, &violations)?;
+        let is_violation = report(&self.metrics, &operation, head.status, &violations);
+        if self.strict && is_violation {
+            let detail = "the answer breaks the contract, so it is not sent; the log says how";
+            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail));
+        }
         Ok(Response::from_parts(head, body))
     }
     // ANCHOR_END: check_response
 
-    /// Logs and counts the violations of a response. In strict mode they are an error.
-    fn report(
-        &self,
-        operation: &Operation,
-        status: StatusCode,
-        violations: &Violations,
-    ) -> Result<(), Problem> {
-        if violations.is_empty() {
-            return Ok(());
-        }
-        let operation = &operation.id;
-        self.metrics.response_violation(operation);
-        for violation in violations.as_slice() {
-            tracing::error!(operation, %status, %violation, "a response breaks the contract");
-        }
-        if self.strict {
-            let detail = "the answer breaks the contract, so it is not sent; the log says how";
-            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail));
-        }
-        Ok(())
+    /// Reports the violations of a response that is being sent. In strict mode they end it.
+    fn late_report(&self, operation: &Arc<Operation>, status: StatusCode) -> outline::Report {
+        let (metrics, strict) = (Arc::clone(&self.metrics), self.strict);
+        let operation = Arc::clone(operation);
+        Box::new(move |violations| {
+            let is_violation = report(&metrics, &operation, status, violations);
+            if strict && is_violation {
+                Err("the response breaks the contract".into())
+            } else {
+                Ok(())
+            }
+        })
     }
 
     /// The response to `GET /metrics` with the metrics of this layer.
@@ -250,16 +257,39 @@ fn stricter(contract: BodyPolicy, handler: BodyPolicy) -> BodyPolicy {
 }
 // ANCHOR_END: stricter
 
-/// Runs `check` of a body of so many bytes: a large one on a blocking thread, so that the runtime
-/// goes on with other requests.
-async fn run_check<T: Send + 'static>(
-    bytes: usize,
-    check: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
-    if bytes <= MAX_INLINE_BYTES {
-        return Ok(check());
+/// Logs and counts the violations of a response. False when it has none.
+fn report(
+    metrics: &ContractMetrics,
+    operation: &Operation,
+    status: StatusCode,
+    violations: &Violations,
+) -> bool {
+    let operation = &operation.id;
+    for violation in violations.as_slice() {
+        tracing::error!(operation, %status, %violation, "a response breaks the contract");
     }
-    tokio::task::spawn_blocking(check).await.map_err(|error| Problem::internal(&error))
+    if !violations.is_empty() {
+        metrics.response_violation(operation);
+    }
+    !violations.is_empty()
+}
+
+/// Checks a body that fits into memory.
+async fn check_whole(
+    body: Body,
+    schema: Arc<Schema>,
+    media: String,
+    mut violations: Violations,
+) -> Result<(Body, Violations), Problem> {
+    let bytes = collect(body).await?;
+    let body = full(bytes.clone());
+    let check = move || {
+        check_body(&schema, &media, &bytes, &mut violations);
+        violations
+    };
+    let length = body.size_hint().exact().unwrap_or_default();
+    let checked = off_runtime(usize::try_from(length).unwrap_or(usize::MAX), check).await;
+    Ok((body, checked.map_err(|error| Problem::internal(&error))?))
 }
 
 async fn collect(body: Body) -> Result<bytes::Bytes, Problem> {

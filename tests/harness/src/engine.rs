@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use shared::component::CheckResult;
+use shared::component::{SelfTestResult, check, self_test};
 use shared::{
     BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Stream,
     Submission, TestCase, TestableComponent, Verdict,
@@ -53,13 +53,12 @@ pub async fn run_submission(engine: &dyn Engine, submission: Submission) -> Run 
 ///
 /// With every check that failed.
 pub async fn assert_verifies(component: &dyn TestableComponent) {
-    let mut failed = Vec::new();
-    let passed = shared::component::verify(component, |check| {
-        if !check.passed {
-            failed.push(check);
-        }
-    });
-    assert!(passed.await, "{failed:#?}");
+    let mut checks = vec![self_test(component).await];
+    for case in component.test_suite() {
+        checks.push(check(component, case).await);
+    }
+    checks.retain(|check| !check.passed);
+    assert!(checks.is_empty(), "{checks:#?}");
 }
 
 /// An engine that runs nothing, and behaves as the test configures it.
@@ -168,10 +167,10 @@ impl TestableComponent for FakeEngine {
         "fake engine"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
+    fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
         let unhealthy = self.unhealthy.load(Ordering::Relaxed);
         Box::pin(async move {
-            if unhealthy { Err("made to fail".to_owned()) } else { Ok("healthy".to_owned()) }
+            if unhealthy { Err("made to fail".to_owned().into()) } else { Ok("healthy".to_owned()) }
         })
     }
 

@@ -6,6 +6,7 @@
 //!
 //! It returns errors, typed evaluations and retries; tests use [`harness::Client`], which panics.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -35,6 +36,12 @@ pub struct Program {
     /// Memory limit in bytes; the stage's default when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// Standard input, as the API takes it: a string, or `{"base64": "..."}`; none when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<serde_json::Value>,
+    /// Files beside the program: their paths, and their text.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
 }
 
 impl Program {

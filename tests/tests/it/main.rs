@@ -11,5 +11,7 @@ mod deltas;
 mod interface;
 mod language;
 mod matrix;
+mod programs;
 mod sensitivity;
+mod setup;
 mod smoke;

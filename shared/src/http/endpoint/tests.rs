@@ -132,3 +132,34 @@ async fn head_has_the_length_of_the_body_and_none_of_it() {
     assert_eq!(head.headers()["content-length"], "5");
     assert_eq!((text(get).await.as_str(), text(head).await.as_str()), ("12345", ""));
 }
+
+/// Attack: hundreds of clients hold back the last byte of a large body → all bodies together have a
+/// budget, the first kilobytes of each aside, and it is released with the request.
+#[tokio::test]
+async fn bodies_have_a_budget() {
+    let options = ServerOptions { max_bodies_bytes: 1 << 20, ..ServerOptions::default() };
+    let endpoint = Arc::new(Endpoint::new(Service::new(), options, CancellationToken::new()));
+    let large = || Bytes::from(vec![b'x'; 700_000]);
+    let held = || {
+        let part = stream::once(async move { Ok::<_, BoxError>(http_body::Frame::data(large())) });
+        StreamBody::new(part.chain(stream::pending()))
+    };
+    let (server, body) = (Arc::clone(&endpoint), Box::pin(held()));
+    let holding =
+        tokio::spawn(async move { server.answer(request(Method::POST, "/", body)).await });
+    let send = async |body: Bytes| endpoint.answer(request(Method::POST, "/", full(body))).await;
+    let refused = async {
+        while send(large()).await.status() != 503 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), refused).await.expect("the held body is not counted");
+    let response = send(large()).await;
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert_eq!(send(Bytes::from(vec![b'x'; UNCOUNTED_BYTES])).await.status(), 200);
+    holding.abort();
+    holding.await.unwrap_err();
+    for _ in 0..3 {
+        assert_eq!(send(large()).await.status(), 200, "the budget is released with the request");
+    }
+}

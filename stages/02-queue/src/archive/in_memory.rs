@@ -1,12 +1,13 @@
 //! An archive in memory, bounded by number and by bytes.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared::{BoxFuture, Evaluation, Page, Query};
 use uuid::Uuid;
 
 use super::{Archive, ArchiveError, matches, older_than, paginate};
+use crate::blocking::off_runtime;
 
 /// How much an archive in memory may store, or stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub struct InMemoryArchive {
 
 #[derive(Default)]
 struct State {
-    evaluations: BTreeMap<Uuid, Evaluation>,
+    evaluations: BTreeMap<Uuid, Arc<Evaluation>>,
     /// Their ids, the first to end first.
     order: VecDeque<Uuid>,
     bytes: usize,
@@ -60,7 +61,7 @@ impl InMemoryArchive {
         state.remove(ended.id);
         state.bytes += approximate_size(&ended);
         state.order.push_back(ended.id);
-        state.evaluations.insert(ended.id, ended);
+        state.evaluations.insert(ended.id, Arc::new(ended));
         while state.order.len() > self.limits.entries || state.bytes > self.limits.bytes {
             // The one that has just ended stays, however large: a client may wait for it.
             let oldest = state.order.front().copied().filter(|_| state.order.len() > 1);
@@ -94,7 +95,7 @@ impl InMemoryArchive {
     /// When they differ.
     pub fn check_invariants(&self) -> Result<ArchiveLimits, UsageMismatch> {
         let (recorded, state) = (self.usage(), self.state());
-        let bytes: usize = state.evaluations.values().map(approximate_size).sum();
+        let bytes: usize = state.evaluations.values().map(|one| approximate_size(one)).sum();
         let entries = state.evaluations.len();
         let real = ArchiveLimits { entries, bytes };
         if real == recorded { Ok(recorded) } else { Err(UsageMismatch { recorded, real }) }
@@ -102,15 +103,22 @@ impl InMemoryArchive {
 
     /// The evaluation with this id, if it is stored.
     pub fn find(&self, id: Uuid) -> Option<Evaluation> {
-        self.state().evaluations.get(&id).cloned()
+        // Copied without the lock: it may have megabytes of output.
+        let found = self.state().evaluations.get(&id).map(Arc::clone);
+        found.map(Arc::unwrap_or_clone)
     }
 
     /// A page of what is stored, newest first.
     pub fn page(&self, query: &Query) -> Page {
+        paginate(self.candidates(query), query.limit, |one| one)
+    }
+
+    /// What a page may have, newest first: one more than its limit.
+    fn candidates(&self, query: &Query) -> Vec<Arc<Evaluation>> {
         let state = self.state();
         let older = state.evaluations.range(older_than(query)).rev();
         let matching = older.map(|(_, one)| one).filter(|one| matches(query, one));
-        paginate(matching, query.limit, Clone::clone)
+        matching.take(query.limit.saturating_add(1)).map(Arc::clone).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -128,7 +136,12 @@ impl Archive for InMemoryArchive {
     }
 
     fn list<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Page, ArchiveError>> {
-        Box::pin(std::future::ready(Ok(self.page(query))))
+        Box::pin(async {
+            let (candidates, limit) = (self.candidates(query), query.limit);
+            let bytes = candidates.iter().map(|one| approximate_size(one)).sum();
+            let page = off_runtime(bytes, move || paginate(candidates, limit, |one| one));
+            page.await.map_err(|error| ArchiveError(error.into()))
+        })
     }
 }
 

@@ -8,14 +8,14 @@ use jiff::Timestamp;
 use shared::evaluation::{Encoding, Timing};
 use shared::output::OutputListener;
 use shared::{
-    Evaluation, Event, EventSink, EventType, Evidence, Job, Outcome, Output, OutputBuffer, Page,
-    Query, Refusal, RequestContext, SandboxInfo, Status, Stream, Submission, Verdict,
+    Evaluation, Event, EventSink, EventType, Evidence, Job, Outcome, Output, OutputBuffer, Query,
+    Refusal, RequestContext, SandboxInfo, Status, Stream, Submission, Verdict,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Assignment, LedgerStats};
-use crate::archive::{matches, older_than, paginate};
+use crate::archive::{matches, older_than};
 use crate::event_data::{EndedData, ProgressData, QueuedData, StartedData};
 
 /// Everything that has not ended.
@@ -42,6 +42,12 @@ struct Entry {
     cancel: CancellationToken,
     /// Cancelled when the evaluation has ended and is in the archive.
     ended: CancellationToken,
+}
+
+/// A live evaluation, without its output: that is copied when the table is not locked any more.
+pub(super) struct Live {
+    evaluation: Evaluation,
+    output: Arc<OutputBuffer>,
 }
 
 /// Which transition may come next. It is ahead of the status while a transition is being committed.
@@ -170,7 +176,7 @@ impl Table {
         }
         entry.phase = Phase::Ending;
         entry.output.close();
-        let mut ended = entry.snapshot();
+        let mut ended = entry.live().snapshot();
         ended.status = verdict.status();
         ended.outcome = Some(verdict.outcome);
         ended.timing.finished_at = Some(Timestamp::now());
@@ -217,18 +223,19 @@ impl Table {
         running.for_each(|entry| entry.cancel.cancel());
     }
 
-    pub(super) fn get(&self, id: Uuid) -> Option<Evaluation> {
-        self.entries.get(&id).map(Entry::snapshot)
+    pub(super) fn get(&self, id: Uuid) -> Option<Live> {
+        self.entries.get(&id).map(Entry::live)
     }
 
     pub(super) fn ended(&self, id: Uuid) -> Option<CancellationToken> {
         self.entries.get(&id).map(|entry| entry.ended.clone())
     }
 
-    pub(super) fn list(&self, query: &Query) -> Page {
+    /// What a page may have, newest first: one more than its limit.
+    pub(super) fn candidates(&self, query: &Query) -> Vec<Live> {
         let older = self.entries.range(older_than(query)).rev().map(|(_, entry)| entry);
         let matching = older.filter(|entry| matches(query, &entry.evaluation));
-        paginate(matching, query.limit, Entry::snapshot)
+        matching.take(query.limit.saturating_add(1)).map(Entry::live).collect()
     }
 
     pub(super) fn stats(&self) -> LedgerStats {
@@ -248,12 +255,24 @@ impl Table {
 }
 
 impl Entry {
-    /// The evaluation as it is now, with its output so far.
-    fn snapshot(&self) -> Evaluation {
-        let mut evaluation = self.evaluation.clone();
-        evaluation.stdout = self.output.output(Stream::Stdout);
-        evaluation.stderr = self.output.output(Stream::Stderr);
-        evaluation
+    fn live(&self) -> Live {
+        Live { evaluation: self.evaluation.clone(), output: Arc::clone(&self.output) }
+    }
+}
+
+impl Live {
+    /// The output that it may have at most: none before it runs.
+    pub(super) fn max_output_bytes(&self) -> usize {
+        let of_both = self.evaluation.limits.output_bytes.saturating_mul(2);
+        let bytes = if self.evaluation.status == Status::Queued { 0 } else { of_both };
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// The evaluation, with its output so far.
+    pub(super) fn snapshot(self) -> Evaluation {
+        let (stdout, stderr) =
+            (self.output.output(Stream::Stdout), self.output.output(Stream::Stderr));
+        Evaluation { stdout, stderr, ..self.evaluation }
     }
 }
 

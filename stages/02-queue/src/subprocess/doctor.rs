@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use shared::cli::{Diagnosis, StageArgs};
+use shared::http::HttpServerFn;
 
 use super::real_python;
 use crate::command::command_output;
+use crate::http_server::serve;
 
 /// How long `prlimit` has to report its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,6 +20,10 @@ pub struct HostArgs {}
 impl StageArgs for HostArgs {
     async fn doctor(&self) -> Vec<Diagnosis> {
         diagnose().await
+    }
+
+    fn http_server(&self) -> HttpServerFn {
+        serve
     }
 }
 

@@ -46,6 +46,31 @@ async fn the_whole_group_is_killed() {
 }
 
 #[tokio::test]
+async fn limits_are_for_all_processes() {
+    let burn = "import os\nfor _ in range(3):\n    if os.fork() == 0:\n        while True: pass\nos.wait()";
+    // A daemon in a session of its own, whose parents are gone.
+    let daemon = "import os, time\n\
+        if os.fork() == 0:\n    os.setsid()\n    if os.fork(): os._exit(0)\n    \
+        os.write(1, b'%d' % os.getpid())\n    while True: pass\nos.wait(); time.sleep(60)";
+    let limits = Limits { cpu_seconds: 1.0, timeout_seconds: 60.0, ..TEST_LIMITS };
+    for code in [burn, daemon] {
+        let Run { verdict, stdout, .. } = run(code, limits).await;
+        assert_eq!(verdict.outcome, Outcome::CpuTimeExceeded, "{verdict:?}");
+        let used = verdict.usage.unwrap().cpu_ms.unwrap();
+        assert!(used >= 1000, "{used} ms of 1000");
+        if let Ok(pid) = stdout.parse::<u32>() {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            assert!(stat.is_empty() || stat.contains(") Z "), "the daemon lives on: {stat}");
+        }
+    }
+    let hoard = "import os, time\nfor _ in range(4):\n    if os.fork() == 0:\n        \
+        x = bytearray(b'x') * (96 << 20); time.sleep(60)\nos.wait()";
+    let Run { verdict, .. } = run(hoard, limits).await;
+    assert_eq!(verdict.outcome, Outcome::MemoryExceeded, "{verdict:?}");
+    assert_eq!(verdict.evidence.decided_by, "smaps_rollup");
+}
+
+#[tokio::test]
 async fn endless_output_is_bounded() {
     let code = "import sys\nwhile True: sys.stdout.write('x' * 100000)";
     let Run { verdict, stdout: output, .. } = run(code, TEST_LIMITS).await;

@@ -44,6 +44,11 @@ async fn preferring_to_wait() {
     let request = client.request(Method::POST, "/eval").header("prefer", "respond-async, wait=1");
     let (status, accepted) = client.send(request.json(&slow)).await.parts();
     assert_eq!((status, &accepted["outcome"]), (202, &Value::Null));
+    // Several lines are one list (RFC 7240, section 2).
+    let request = client.request(Method::POST, "/eval");
+    let lines = request.header("prefer", "respond-async").header("prefer", "wait=20");
+    let response = client.send(lines.json(&json!({"code": "print(2)"}))).await;
+    assert_eq!((response.status, response.header("preference-applied")), (200, "wait=20"));
     for bad in ["wait=-1", "wait=301", "wait=x", "wait="] {
         let request = client.request(Method::POST, "/eval").header("prefer", bad).json(&slow);
         assert_eq!(client.send(request).await.status, 400, "{bad}");

@@ -242,6 +242,11 @@ impl EventLog for InMemoryEventLog {
         Box::pin(ready(Ok(self.stored(id, after))))
     }
 
+    fn scratch(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, EventLogError>> {
+        let log: Arc<dyn EventLog> = Arc::new(Self::new(self.limits, 1));
+        Box::pin(ready(Ok(log)))
+    }
+
     fn stats(&self) -> LogStats {
         self.lock().stats()
     }

@@ -168,7 +168,7 @@ async fn what_cannot_be_followed_is_a_problem_that_says_why() {
         (&own, Some(b"-1"), 400, "Last-Event-ID"),
         (&own, Some(b"1.5"), 400, "Last-Event-ID"),
         (&own, Some(b"18446744073709551616"), 400, "Last-Event-ID"),
-        (&own, Some(b"18446744073709551615"), 400, "not an id of this server"),
+        (&own, Some(b"18446744073709551615"), 409, "not an id of this server"),
         (&own, Some(b"\xff"), 400, "Last-Event-ID"),
         ("/events", Some(b"abc"), 400, "Last-Event-ID"),
         ("/events?type=evaluation.queued", None, 400, "query"),

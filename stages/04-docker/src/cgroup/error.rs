@@ -54,6 +54,14 @@ pub enum CgroupError {
         /// The system's error.
         source: io::Error,
     },
+    /// A memory limit is below what is in use already.
+    #[error("{in_use} bytes of memory are in use, more than the limit of {bytes}")]
+    MemoryInUse {
+        /// What is in use.
+        in_use: u64,
+        /// The limit that was refused.
+        bytes: u64,
+    },
     /// A limit or a setting cannot be written.
     #[error("cannot write {value:?} to {}", path.display())]
     Write {
@@ -94,7 +102,10 @@ impl Hint for CgroupError {
                 "run this on Docker's own machine, outside of any container: the counters of a \
                  container can only be read there",
             ),
-            Self::Create { .. } | Self::Remove { .. } | Self::Write { .. } => None,
+            Self::Create { .. }
+            | Self::Remove { .. }
+            | Self::Write { .. }
+            | Self::MemoryInUse { .. } => None,
         }
     }
 }

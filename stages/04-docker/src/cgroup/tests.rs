@@ -100,6 +100,7 @@ fn the_limits_are_written_where_the_kernel_reads_them() {
     }
     let own = cgroup.dir(Controller::Memory);
     touch(&own, &["memory.max", "memory.swap.max", "cpu.max", "pids.max"]);
+    fs::write(own.join("memory.current"), "0\n").unwrap();
     cgroup.create().unwrap();
     cgroup.set_limits(&LIMITS).unwrap();
     assert_eq!(cgroup.path(), "/platform/INSTANCE/ID");
@@ -144,10 +145,27 @@ fn only_the_files_for_swap_may_be_missing() {
         let memory = cgroup.dir(Controller::Memory);
         touch(&memory, &[]);
         let error = cgroup.set_memory_limit(1).unwrap_err();
-        assert!(matches!(error, CgroupError::Write { .. }), "{error}");
+        let refused = matches!(error, CgroupError::Write { .. } | CgroupError::Read { .. });
+        assert!(refused, "{error}");
         touch(&memory, &["memory.limit_in_bytes", "memory.max"]);
+        fs::write(memory.join("memory.current"), "1\n").unwrap();
         cgroup.set_memory_limit(1).unwrap();
     }
+}
+
+/// On a real cgroup this is what version 2 would answer by killing the process.
+#[test]
+fn a_memory_limit_below_what_is_in_use_is_refused_and_not_written() {
+    let dir = temporary_dir();
+    let cgroup = v2(dir.path()).cgroup("ID");
+    let memory = cgroup.dir(Controller::Memory);
+    touch(&memory, &["memory.max", "memory.swap.max"]);
+    fs::write(memory.join("memory.current"), "4097\n").unwrap();
+    let error = cgroup.set_memory_limit(4096).unwrap_err();
+    assert!(matches!(error, CgroupError::MemoryInUse { in_use: 4097, bytes: 4096 }), "{error}");
+    assert_eq!(fs::read_to_string(memory.join("memory.max")).unwrap(), "");
+    cgroup.set_memory_limit(4097).unwrap();
+    assert_eq!(fs::read_to_string(memory.join("memory.max")).unwrap(), "4097");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::value_parser;
 use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
+use shared::http::HttpServerFn;
 use stage_02_queue::ArchiveLimits;
 use stage_03_monitoring::MonitorOptions;
 
@@ -51,6 +52,10 @@ pub struct PlatformArgs {
 impl StageArgs for PlatformArgs {
     async fn doctor(&self) -> Vec<Diagnosis> {
         self.engine.diagnose().await
+    }
+
+    fn http_server(&self) -> HttpServerFn {
+        stage_02_queue::serve
     }
 
     fn isolation(&self) -> Option<Isolation> {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use shared::component::CheckResult;
+use shared::component::{SelfTestError, SelfTestResult};
 use shared::{Bounds, Engine, Job, Profile, Verdict};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
@@ -243,8 +243,8 @@ impl<'a> Connection<'a> {
             let Some(checked) = stop.run_until_cancelled(checked).await else { return };
             let result = match checked {
                 Ok(Ok(result)) => result,
-                Ok(Err(_)) => Err("the check panicked".to_owned()),
-                Err(_) => Err("the check hangs".to_owned()),
+                Ok(Err(_)) => Err("the check panicked".to_owned().into()),
+                Err(_) => Err(SelfTestError::TimedOut("the check had no end".to_owned())),
             };
             if let Ok(place) = replies.reserve().await {
                 drop(permit);
@@ -264,12 +264,12 @@ impl<'a> Connection<'a> {
     }
 }
 
-async fn check(engine: &dyn Engine, index: Option<usize>) -> CheckResult {
+async fn check(engine: &dyn Engine, index: Option<usize>) -> SelfTestResult {
     match index {
         None => engine.self_test().await,
         Some(index) => match engine.test_suite().into_iter().nth(index) {
             Some(case) => case.run.await,
-            None => Err("the engine has no such check".to_owned()),
+            None => Err("the engine has no such check".to_owned().into()),
         },
     }
 }

@@ -8,6 +8,7 @@ use std::io;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use shared::component::SelfTestResult;
 use shared::{Job, SandboxInfo, Stream, Verdict};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use uuid::Uuid;
@@ -92,7 +93,7 @@ pub(super) enum Reply {
         /// From the request.
         call: u64,
         /// What was found, or what is wrong.
-        result: Result<String, String>,
+        result: SelfTestResult,
     },
     /// The engine is closed.
     Closed {},

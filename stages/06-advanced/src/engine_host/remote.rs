@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shared::component::CheckResult;
+use shared::component::SelfTestResult;
 use shared::{
     BoxFuture, Engine, Evidence, Job, Outcome, OutputBuffer, SandboxInfo, Stream, TestCase,
     TestableComponent, Verdict,
@@ -72,7 +72,7 @@ struct Calls {
 struct State {
     lost: bool,
     runs: HashMap<Uuid, (mpsc::UnboundedSender<RunReply>, OwnedSemaphorePermit)>,
-    checks: HashMap<u64, (oneshot::Sender<CheckResult>, OwnedSemaphorePermit)>,
+    checks: HashMap<u64, (oneshot::Sender<SelfTestResult>, OwnedSemaphorePermit)>,
     last_call: u64,
 }
 
@@ -200,8 +200,8 @@ impl RemoteEngine {
     }
     // ANCHOR_END: evaluate
 
-    async fn check(&self, index: Option<usize>) -> CheckResult {
-        let gone = || Err("the engine host is gone".to_owned());
+    async fn check(&self, index: Option<usize>) -> SelfTestResult {
+        let gone = || Err("the engine host is gone".to_owned().into());
         let Ok(permit) = Arc::clone(&self.check_permits).acquire_owned().await else {
             return gone();
         };
@@ -288,13 +288,14 @@ impl TestableComponent for RemoteEngine {
         self.name
     }
 
-    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
+    fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
         Box::pin(self.check(None))
     }
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {
         let checks = self.checks.iter().enumerate();
-        checks.map(|(index, name)| TestCase::new(name, self.check(Some(index)))).collect()
+        let case = |(index, &name)| TestCase { name, run: Box::pin(self.check(Some(index))) };
+        checks.map(case).collect()
     }
 }
 

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use shared::component::SelfTestError;
 use shared::{Job, Limits, OutputBuffer, Stream, Submission};
 use stage_04_docker::{Cgroup, ContainerSnapshot, Stop};
 use stage_05_gvisor::RUNSC;
@@ -64,6 +65,19 @@ pub(super) enum IsolationError {
     /// The task that inspects the processes panicked.
     #[error("the inspection panicked")]
     Panicked(#[from] tokio::task::JoinError),
+}
+
+/// What came too late shows nothing of the isolation: the machine may be busy.
+impl From<IsolationError> for SelfTestError {
+    fn from(error: IsolationError) -> Self {
+        match &error {
+            IsolationError::Sandbox(SandboxError::Timeout | SandboxError::NoneReady { .. })
+            | IsolationError::Ended { stop: Stop::WallTimeout | Stop::EngineError(_), .. } => {
+                Self::TimedOut(error.to_string())
+            }
+            _ => Self::Broken(error.to_string()),
+        }
+    }
 }
 
 // ANCHOR: verify

@@ -41,7 +41,7 @@ pub struct RunscOptions {
     /// gVisor's program [default: runsc, found on PATH]
     #[arg(long, global = true, value_name = "FILE", env = "CRUCIBLE_RUNSC")]
     pub runsc: Option<PathBuf>,
-    /// How gVisor takes a program's system calls [default: the first of systrap and ptrace that
+    /// How gVisor takes a program's system calls [default: the first of ptrace and systrap that
     /// works]
     #[arg(
         long,

@@ -44,6 +44,8 @@ const NOBODY: u32 = 65534;
 /// Creates sandboxes of one profile.
 pub(super) struct SandboxFactory {
     pub(super) runsc: PathBuf,
+    /// Arguments that this release needs, by [`stage_05_gvisor::sandbox_arguments`].
+    pub(super) arguments: Vec<&'static str>,
     pub(super) platform: RunscPlatform,
     pub(super) profile: Arc<SandboxProfile>,
     pub(super) dir: Arc<InstanceDir>,
@@ -94,17 +96,24 @@ impl SandboxFactory {
         frame::Command { user: NOBODY, argv: self.profile.warm_argv.clone(), env }
     }
 
+    /// `runsc`, its platform and the arguments that its release needs.
+    fn runsc_command(&self) -> Command {
+        let mut command = Command::new(&self.runsc);
+        command.arg(format!("--platform={}", self.platform.as_str())).args(&self.arguments);
+        command
+    }
+
     /// Creates a sandbox's files and its cgroup and starts runsc, on one blocking thread.
     async fn spawn(&self, guest: OwnedFd, limits: Limits) -> Result<SandboxProcess, SandboxError> {
         let dir = Arc::clone(&self.dir);
         // While this exists the engine does not finish to close, so that nothing is left behind.
         let in_use = dir.in_use().ok_or(SandboxError::Closing)?;
-        let (runsc, platform) = (self.runsc.clone(), self.platform);
+        let command = self.runsc_command();
         let profile = Arc::clone(&self.profile);
         let blocking = move || {
             let paths = Arc::new(dir.sandbox_paths());
             let spawned = create(&paths, &dir, &profile, &limits).and_then(|()| {
-                let child = run_command(&runsc, platform, &dir, &paths, guest).spawn();
+                let child = run_command(command, &dir, &paths, guest).spawn();
                 let child = child.map_err(SandboxError::Runsc)?;
                 SandboxProcess::own(child, Arc::clone(&paths), &dir).map_err(SandboxError::Runsc)
             });
@@ -139,16 +148,13 @@ fn create(
 
 // ANCHOR: spawn
 fn run_command(
-    runsc: &std::path::Path,
-    platform: RunscPlatform,
+    mut command: Command,
     dir: &InstanceDir,
     paths: &SandboxPaths,
     guest: OwnedFd,
 ) -> Command {
-    let mut command = Command::new(runsc);
     command
         .arg(format!("--root={}", dir.state().display()))
-        .arg(format!("--platform={}", platform.as_str()))
         // Attack: reach another machine -> there is no network but a loopback of its own.
         .arg("--network=none")
         .arg("run")

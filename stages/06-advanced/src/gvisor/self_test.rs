@@ -1,7 +1,7 @@
 //! The engine verifies itself: what every container engine guarantees, and what only this one has
 //! to.
 
-use shared::component::CheckResult;
+use shared::component::SelfTestResult;
 use shared::{BoxFuture, TestCase, TestableComponent};
 
 use super::RunscEngine;
@@ -11,7 +11,7 @@ impl TestableComponent for RunscEngine {
         "runsc engine"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
+    fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
         Box::pin(async {
             let seen = self.verify_isolation().await?;
             let pool = self.pool();

@@ -1,32 +1,37 @@
 //! Whether a platform can work, by the self tests of its components.
 //!
-//! The rule it keeps: while a component fails its self test, the platform is not ready and accepts no
-//! work. The isolation that was verified at the start may have been lost since.
+//! The rule it keeps: while a component is proven not to work, the platform is not ready and accepts
+//! no work. The isolation that was verified at the start may have been lost since. A self test that
+//! has no result in time proves nothing, because a busy machine causes that too: it is reported, and
+//! the readiness stays as it was.
 //!
-//! Self tests run in the background and on request. The queue's own test is an evaluation that is
-//! visible in the list, so in the background it runs only while it is known to fail.
+//! Task tree: the background self tests and each run of `self_test_run` are tasks of `tasks`.
+//! [`Health::close`] ends them and waits for them.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::component::{check, self_test};
+use shared::component::self_test;
 use shared::{Check, TestableComponent};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::self_test_run::SelfTestRun;
 
 /// How soon a component that failed is tested again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a whole suite may take. A check that has not started by then counts as failed.
-const SUITE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The last self test of one component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ComponentHealth {
-    /// Whether it passed.
+    /// Whether it works, as far as that is proven.
     pub passed: bool,
+    /// Whether the last self test had no result in time, so that `passed` is from one before.
+    pub timed_out: bool,
     /// What was found, or what is wrong.
     pub detail: String,
     /// When it was tested.
@@ -35,40 +40,31 @@ pub struct ComponentHealth {
     pub millis: u64,
 }
 
-/// The result of `POST /self-test`.
-#[derive(Debug, Clone, Serialize)]
-pub struct SelfTest {
-    /// Whether all checks passed.
-    pub passed: bool,
-    /// How long they took, in milliseconds.
-    pub millis: u64,
-    /// Each check, in the order in which it ran.
-    pub checks: Vec<Check>,
-}
-
 /// The components of a platform, the last self test of each, and whether the platform shuts down.
 pub struct Health {
     /// Components above the platform hold it, and so this: the list is cleared at the shutdown, which
     /// breaks the cycle.
     components: Mutex<Vec<Arc<dyn TestableComponent>>>,
-    /// The component whose self test is visible to users.
-    visible: &'static str,
     results: Mutex<BTreeMap<String, ComponentHealth>>,
-    closing: AtomicBool,
-    /// Locked while tests run: one run at a time.
-    run_lock: tokio::sync::Mutex<()>,
+    /// The last runs on request, the newest last. The newest may be running, no other is.
+    pub(super) runs: Mutex<VecDeque<watch::Receiver<SelfTestRun>>>,
+    /// Locked while tests run, in the background or on request: one component at a time is tested.
+    pub(super) run_lock: tokio::sync::Mutex<()>,
+    /// Ends all tests. What starts one takes a token of `tasks` and then looks here.
+    pub(super) closing: CancellationToken,
+    pub(super) tasks: TaskTracker,
 }
 
 impl Health {
     /// The health of `components`, which are assumed to work: the engine was verified at its start.
-    /// The self test of the one named `visible` runs on request, or while it is known to fail.
-    pub fn new(components: Vec<Arc<dyn TestableComponent>>, visible: &'static str) -> Arc<Self> {
+    pub fn new(components: Vec<Arc<dyn TestableComponent>>) -> Arc<Self> {
         Arc::new(Self {
             components: Mutex::new(components),
-            visible,
             results: Mutex::default(),
-            closing: AtomicBool::new(false),
+            runs: Mutex::default(),
             run_lock: tokio::sync::Mutex::default(),
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
         })
     }
 
@@ -97,102 +93,74 @@ impl Health {
 
     /// Whether work is accepted.
     pub fn is_ready(&self) -> bool {
-        self.all_passed() && !self.closing.load(Ordering::Relaxed)
+        self.all_passed() && !self.closing.is_cancelled()
     }
 
-    /// Accepts no more work, and releases the components.
-    pub fn close(&self) {
-        self.closing.store(true, Ordering::Relaxed);
+    /// Accepts no more work, ends the tests that run, and releases the components. When this returns,
+    /// no test creates anything any more.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        self.tasks.close();
         lock(&self.components).clear();
+        self.tasks.wait().await;
     }
 
+    // ANCHOR: record
     /// Records the result of a self test, and logs a change.
     pub(super) fn record(&self, check: &Check) {
+        let (component, detail) = (&check.component, &check.detail);
+        let mut results = lock(&self.results);
+        let before = results.get(component).is_none_or(|last| last.passed);
+        // A test without a result proves nothing: a busy machine must not close the platform.
+        let passed = if check.timed_out { before } else { check.passed };
         let now = ComponentHealth {
-            passed: check.passed,
-            detail: check.detail.clone(),
+            passed,
+            timed_out: check.timed_out,
+            detail: detail.clone(),
             tested_at: Timestamp::now(),
             millis: check.millis,
         };
-        let passed = now.passed;
-        let before = lock(&self.results).insert(check.component.clone(), now);
-        if passed == before.is_none_or(|before| before.passed) {
-            return;
-        }
-        let (component, detail) = (&check.component, &check.detail);
-        if passed {
-            tracing::warn!(component, detail, "passes its self test again");
-        } else {
-            tracing::error!(component, detail, "fails its self test: no work is accepted");
-        }
-    }
-
-    /// Runs self tests every `interval` until `stop` is cancelled.
-    pub(super) async fn run_in_background(
-        self: Arc<Self>,
-        interval: Duration,
-        stop: CancellationToken,
-    ) {
-        let mut pause = interval;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+        results.insert(component.clone(), now);
+        drop(results);
+        match (check.timed_out, before, passed) {
+            (true, ..) => tracing::warn!(component, detail, "its self test had no result in time"),
+            (_, false, true) => tracing::warn!(component, detail, "passes its self test again"),
+            (_, true, false) => {
+                tracing::error!(component, detail, "fails its self test: no work is accepted");
             }
-            self.run_background_self_tests().await;
-            pause = if self.all_passed() { interval } else { interval.min(RETRY_INTERVAL) };
+            _ => {}
         }
     }
+    // ANCHOR_END: record
 
     // ANCHOR: background
-    /// Runs the self tests that users do not see.
+    /// Runs the self test of every component each `interval`, until the close.
+    pub(super) fn run_in_background(self: &Arc<Self>, interval: Duration) {
+        let health = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let repeated = async {
+                let mut pause = interval;
+                loop {
+                    tokio::time::sleep(pause).await;
+                    health.run_background_self_tests().await;
+                    let retry = interval.min(RETRY_INTERVAL);
+                    pause = if health.all_passed() { interval } else { retry };
+                }
+            };
+            health.closing.run_until_cancelled(repeated).await
+        });
+    }
+
     async fn run_background_self_tests(&self) {
         let _guard = self.run_lock.lock().await;
         for component in self.components() {
-            let name = component.name();
-            let fails = lock(&self.results).get(name).is_some_and(|last| !last.passed);
-            if name != self.visible || fails {
-                self.record(&self_test(component.as_ref()).await);
-            }
+            self.record(&self_test(component.as_ref()).await);
         }
     }
     // ANCHOR_END: background
-
-    /// Runs the self test of every component, and with `suite` all of its checks. None when another
-    /// run is under way.
-    pub async fn self_test(&self, suite: bool) -> Option<SelfTest> {
-        let _guard = self.run_lock.try_lock().ok()?;
-        let started = Instant::now();
-        let mut checks = Vec::new();
-        for component in self.components() {
-            let own = self_test(component.as_ref()).await;
-            self.record(&own);
-            checks.push(own);
-            if suite {
-                run_suite(component.as_ref(), started, &mut checks).await;
-            }
-        }
-        Some(SelfTest {
-            passed: checks.iter().all(|check| check.passed),
-            millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            checks,
-        })
-    }
 }
 
-async fn run_suite(component: &dyn TestableComponent, started: Instant, checks: &mut Vec<Check>) {
-    for case in component.test_suite() {
-        if started.elapsed() < SUITE_TIMEOUT {
-            checks.push(check(component, case).await);
-            continue;
-        }
-        let detail = format!("not run: {} s were over", SUITE_TIMEOUT.as_secs());
-        let (component, name) = (component.name().to_owned(), case.name.to_owned());
-        checks.push(Check { component, name, passed: false, detail, millis: 0 });
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No code panics while it holds one of the locks.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -201,25 +169,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_component_that_fails_is_enough_until_it_passes_again() {
-        let health = Health::new(Vec::new(), "queue");
-        let record = |component: &str, passed| {
+    #[tokio::test]
+    async fn one_component_that_is_broken_is_enough_until_it_passes_again() {
+        let health = Health::new(Vec::new());
+        let record = |component: &str, passed, timed_out| {
             health.record(&Check {
                 component: component.to_owned(),
                 name: "self test".to_owned(),
                 passed,
+                timed_out,
                 detail: "seen".to_owned(),
                 millis: 1,
             });
             health.is_ready()
         };
         assert!(health.is_ready());
-        assert!(record("engine", true));
-        assert!(!record("engine", false));
-        assert!(!record("storage", true));
-        assert!(record("engine", true));
-        health.close();
+        assert!(record("engine", false, true), "no result is no proof that it is broken");
+        assert!(record("engine", true, false));
+        assert!(!record("engine", false, false));
+        assert!(!record("engine", false, true), "no result is no proof that it works again");
+        assert!(!record("storage", true, false));
+        assert!(record("engine", true, false));
+        health.close().await;
         assert!(!health.is_ready());
     }
 }

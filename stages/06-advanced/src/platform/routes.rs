@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json as value;
@@ -12,6 +12,7 @@ use shared::{Evaluations, EvaluationsError, Outcome, Query, QueueStats, SandboxI
 
 use super::Platform;
 use super::health::ComponentHealth;
+use super::self_test_run::SelfTestRun;
 use crate::storage::StorageUsage;
 
 /// What runs on what, and whether it can work.
@@ -48,7 +49,8 @@ pub(super) fn routes(platform: &Arc<Platform>) -> Router {
         .route(Method::GET, "/health", health)
         .route(Method::GET, "/status", status)
         .route(Method::GET, "/eval", list)
-        .route(Method::POST, "/self-test", self_test)
+        .route(Method::POST, "/self-test", start_self_test)
+        .route(Method::GET, "/self-test/{id}", self_test)
         .into()
 }
 // ANCHOR_END: routes
@@ -84,19 +86,43 @@ async fn list(platform: Arc<Platform>, request: MatchedRequest) -> Answer {
     });
     let query = stage_02_queue::list_query(status, limit, cursor)?;
     let query = Query { outcome: outcome.transpose()?, label: label.transpose()?, ..query };
-    json(StatusCode::OK, &platform.list(&request.context(), query).await?)
+    stage_02_queue::page_response(platform.list(&request.context(), query).await?).await
 }
 
-/// One run at a time: each starts sandboxes, and a second run finds out nothing new.
-async fn self_test(platform: Arc<Platform>, request: MatchedRequest) -> Answer {
+// ANCHOR: self_test
+/// Starts a run, or joins the one that is under way. With `Prefer: wait` the response is 200 if the run
+/// ends in time, whatever its result: that a component is broken is not an error of this request.
+async fn start_self_test(platform: Arc<Platform>, request: MatchedRequest) -> Answer {
     let [suite] = request.query(["suite"])?;
     let suite = is_true(suite.as_deref(), "suite")?;
-    let Some(report) = platform.health.self_test(suite).await else {
-        let detail = "a self test is running; GET /status has its results when it is over";
-        return Err(Problem::new(StatusCode::CONFLICT, detail));
+    let wait = stage_02_queue::preferred_wait(&request)?;
+    let run = platform.health.start_self_test(suite).map_err(EvaluationsError::from)?;
+    let location = format!("/self-test/{}", run.id);
+    let ended = match wait {
+        Some(limit) => platform.health.wait_for_self_test(run.id, limit).await,
+        None => None,
     };
-    let status = if report.passed { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, &report)
+    let mut response = match ended.filter(SelfTestRun::is_final) {
+        Some(run) => json(StatusCode::OK, &run)?,
+        None => json(StatusCode::ACCEPTED, &run)?,
+    };
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|error| Problem::internal(&error));
+    response.headers_mut().insert(header::LOCATION, value(&location)?);
+    if let Some(limit) = wait {
+        let applied = format!("wait={}", limit.as_secs());
+        response.headers_mut().insert("preference-applied", value(&applied)?);
+    }
+    Ok(response)
+}
+// ANCHOR_END: self_test
+
+async fn self_test(platform: Arc<Platform>, request: MatchedRequest) -> Answer {
+    let [] = request.query([])?;
+    let run = platform.health.self_test_run(request.param("id")?).ok_or_else(|| {
+        let detail = "there is no run of the self tests with this id, or it is too old to be kept";
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    })?;
+    json(StatusCode::OK, &run)
 }
 
 fn is_true(text: Option<&str>, name: &str) -> Result<bool, Problem> {

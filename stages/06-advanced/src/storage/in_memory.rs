@@ -4,7 +4,7 @@ use std::future::ready;
 use std::sync::Arc;
 
 use serde_json::json;
-use shared::component::CheckResult;
+use shared::component::{CheckResult, SelfTestResult};
 use shared::{
     BoxFuture, Evaluation, Event, EventSink, EventType, NoopSink, Page, Query, TestCase,
     TestableComponent,
@@ -62,6 +62,14 @@ impl StorageService for InMemoryStorage {
         Box::pin(ready(Ok(deleted)))
     }
 
+    fn scratch(
+        &self,
+        events: Arc<dyn EventSink>,
+    ) -> BoxFuture<'_, Result<Arc<dyn StorageService>, ArchiveError>> {
+        let scratch: Arc<dyn StorageService> = Arc::new(Self::new(self.archive.limits(), events));
+        Box::pin(ready(Ok(scratch)))
+    }
+
     fn usage(&self) -> StorageUsage {
         let (usage, limits) = (self.archive.usage(), self.archive.limits());
         StorageUsage {
@@ -78,7 +86,7 @@ impl TestableComponent for InMemoryStorage {
         "storage"
     }
 
-    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
+    fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
         Box::pin(async {
             let usage = self.archive.check_invariants().map_err(|error| error.to_string())?;
             Ok(format!("{} evaluations in about {} bytes", usage.entries, usage.bytes))
@@ -93,7 +101,7 @@ impl TestableComponent for InMemoryStorage {
 }
 
 impl InMemoryStorage {
-    /// On a separate storage with two slots, so that the live one loses nothing.
+    /// On a storage with two slots.
     fn makes_room(&self) -> CheckResult {
         let limits = ArchiveLimits { entries: 2, bytes: self.archive.limits().bytes };
         let scratch = Self::new(limits, Arc::new(NoopSink));

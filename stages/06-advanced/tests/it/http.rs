@@ -18,6 +18,12 @@ async fn send(client: &Client, method: Method, path: &str) -> (u16, Value) {
     client.send(client.request(method, path)).await.parts()
 }
 
+/// Starts a run of the self tests and waits for its end.
+pub(crate) async fn self_test(client: &Client, path: &str) -> (u16, Value) {
+    let request = client.request(Method::POST, path).header("prefer", "wait=300");
+    client.send(request).await.parts()
+}
+
 fn ids(page: &Value) -> Vec<&str> {
     let items = page["items"].as_array().unwrap();
     items.iter().map(|item| item["id"].as_str().unwrap()).collect()
@@ -31,7 +37,7 @@ async fn gvisor_is_the_default_and_verifies_itself_while_it_serves() {
     assert_eq!((&ended["stdout"]["text"], &ended["exit_code"]), (&json!("42\n"), &json!(0)));
     assert_eq!(ended["sandbox"]["engine"], "gvisor");
     assert_eq!(ended["sandbox"]["runtime"], "runsc");
-    let (status, report) = send(&client, Method::POST, "/self-test").await;
+    let (status, report) = self_test(&client, "/self-test").await;
     assert_eq!((status, &report["passed"]), (200, &json!(true)), "{report:#}");
     let tested = report["checks"].as_array().unwrap();
     let names: Vec<_> = tested.iter().map(|check| check["component"].as_str().unwrap()).collect();
@@ -62,29 +68,14 @@ async fn a_platform_reports_that_it_lives_and_what_it_runs_on() {
         (Method::POST, "/self-test?suite=1", 400),
         (Method::POST, "/health", 405),
         (Method::GET, "/self-test", 405),
+        (Method::GET, "/self-test/1", 404),
+        (Method::GET, "/self-test/018f0000-0000-7000-8000-000000000000", 404),
+        (Method::GET, "/self-test/018f0000-0000-7000-8000-000000000000?x=1", 400),
     ] {
         let (status, problem) = send(&client, method, path).await;
         assert_eq!((status, &problem["status"]), (code, &json!(code)), "{path}");
     }
     assert_eq!(server.stop(), Some(0));
-}
-
-#[tokio::test]
-async fn the_whole_suite_runs_on_request() {
-    let server = open();
-    let client = server.client();
-    let both = async {
-        let one = send(&client, Method::POST, "/self-test?suite=true");
-        let other = async {
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-            send(&client, Method::POST, "/self-test").await
-        };
-        tokio::join!(one, other)
-    };
-    let ((status, report), (refused, problem)) = both.await;
-    assert_eq!((status, &report["passed"]), (200, &json!(true)), "{report:#}");
-    assert!(report["checks"].as_array().unwrap().len() > 20, "{report:#}");
-    assert_eq!(refused, 409, "{problem}");
 }
 
 #[tokio::test]

@@ -12,4 +12,5 @@ mod engine_host;
 mod gvisor;
 mod http;
 mod platform;
+mod self_test;
 mod speed;

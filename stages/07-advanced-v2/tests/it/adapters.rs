@@ -86,7 +86,7 @@ async fn the_router_can_be_nested_in_an_application() {
     let serving = {
         let shutdown = shutdown.clone();
         tokio::spawn(
-            async move { shared::http::accept(listener, &options, shutdown, service).await },
+            async move { stage_02_queue::accept(listener, &options, shutdown, service).await },
         )
     };
     assert_eq!(client.get("/own").await.text(), "own");

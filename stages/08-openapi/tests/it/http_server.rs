@@ -42,8 +42,12 @@ async fn a_program_and_its_events_are_within_the_contract() {
         assert_eq!(client.get(path).await.status, 200, "{path}");
     }
     let request = client.request(Method::POST, "/self-test?suite=true");
+    let started = client.send(request).await;
+    assert_eq!((started.status, &started.json()["status"]), (202, &json!("running")));
+    let request = client.request(Method::POST, "/self-test").header("prefer", "wait=300");
     let (status, report) = client.send(request).await.parts();
     assert_eq!((status, &report["passed"]), (200, &json!(true)), "{report:#}");
+    assert_eq!(client.get(started.header("location")).await.parts(), (200, report));
     assert_no_violation(&server).await;
     let stopped = tokio::task::spawn_blocking(move || server.stop());
     let events = feed.rest().await;
@@ -63,7 +67,7 @@ async fn in_gvisor_everything_is_within_the_contract_too() {
             client.get(&format!("/eval/{}/events", ended["id"].as_str().unwrap())).await.text();
         assert!(events.contains("event: evaluation."), "{events}");
     }
-    let request = client.request(Method::POST, "/self-test");
+    let request = client.request(Method::POST, "/self-test").header("prefer", "wait=300");
     let status = client.send(request).await.status;
     assert_eq!((status, client.get("/status").await.status), (200, 200));
     assert_no_violation(&server).await;

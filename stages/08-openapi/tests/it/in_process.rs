@@ -99,17 +99,19 @@ pub(crate) fn health(status: &str) -> Response {
     json_response(200, &json!({ "status": status }))
 }
 
-pub(crate) fn accepted() -> Response {
+/// An evaluation that waits.
+pub(crate) fn evaluation() -> Value {
     let output = json!({ "text": "", "encoding": "utf8", "bytes_total": 0, "truncated": false });
-    let mut response = json_response(
-        202,
-        &json!({
-            "id": ID, "status": "queued", "outcome": null, "exit_code": null, "signal": null,
-            "stdout": output, "stderr": output, "limits": BOUNDS.default,
-            "sandbox": { "engine": "gvisor" },
-            "timing": { "submitted_at": "2026-11-22T10:00:00Z" }, "attempt": 1,
-        }),
-    );
+    json!({
+        "id": ID, "status": "queued", "outcome": null, "exit_code": null, "signal": null,
+        "stdout": output, "stderr": output, "limits": BOUNDS.default,
+        "sandbox": { "engine": "gvisor" },
+        "timing": { "submitted_at": "2026-11-22T10:00:00Z" }, "attempt": 1,
+    })
+}
+
+pub(crate) fn accepted() -> Response {
+    let mut response = json_response(202, &evaluation());
     let path = HeaderValue::from_str(&format!("/eval/{ID}")).unwrap();
     response.headers_mut().insert("location", path);
     response

@@ -13,8 +13,8 @@ use shared::http::{Body, BodyPolicy, MatchedRequest, Response, Router, full, tak
 use stage_08_openapi::{Contract, OpenApiValidatedApi};
 
 use crate::in_process::{
-    FixedApi, ask, bytes, contract, endpoint, fixed, get, health, json_response, request, response,
-    send,
+    FixedApi, ask, bytes, contract, endpoint, evaluation, fixed, get, health, json_response,
+    request, response, send,
 };
 
 /// Makes the response that a test has chosen.
@@ -244,4 +244,34 @@ paths:
         let request = request(Method::PUT, "/small").header("content-type", "application/json");
         assert_eq!(send(&api, (request, body)).await.status(), status, "{body}");
     }
+}
+
+/// A page of two evaluations with a megabyte of output each, the second one with `change`.
+fn large_page(change: impl Fn(&mut serde_json::Value)) -> Response {
+    let mut one = evaluation();
+    one["stdout"]["text"] = "\u{1}".repeat(1 << 20).into();
+    let mut other = one.clone();
+    change(&mut other);
+    json_response(200, &json!({ "items": [one, other], "next_cursor": null }))
+}
+
+/// Attack: each large response is parsed again for its check -> what is parsed is its outline. In
+/// strict mode a violation ends it before its last piece, so that its length is not reached.
+#[tokio::test]
+async fn a_large_response_is_checked_by_its_outline() {
+    let good = || large_page(|_| ());
+    let sent = send(&fixed(good, true), get("/eval")).await;
+    assert_eq!(sent.status(), 200);
+    let length = http_body::Body::size_hint(sent.body()).exact().unwrap();
+    assert!(length > 12 << 20);
+    assert_eq!(bytes(sent).await.len() as u64, length);
+
+    let broken = || large_page(|one| one["stdout"]["hunter2"] = "hunter2".into());
+    let (log, _listening) = Log::listen();
+    let sent = send(&fixed(broken, true), get("/eval")).await;
+    assert!(sent.into_body().collect().await.is_err());
+    let text = log.text();
+    assert!(text.contains("body /items/1/stdout/hunter2: take this out"), "{text}");
+    let sent = send(&fixed(broken, false), get("/eval")).await;
+    assert!(sent.into_body().collect().await.is_ok());
 }

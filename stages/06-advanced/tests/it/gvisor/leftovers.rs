@@ -92,13 +92,13 @@ async fn a_server_that_is_terminated_leaves_nothing() {
 /// A self test creates a sandbox of its own, which the shutdown has to wait for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_terminated_during_a_self_test_leaves_nothing() {
-    for delay_ms in [0, 100, 300, 600] {
+    for delay_ms in [0, 100, 300, 600, 1500] {
         let server = start();
         let pid = server.pid();
         let client = server.client();
         let testing = tokio::spawn(async move {
             let request = client.request(harness::Method::POST, "/self-test?suite=true");
-            request.send().await.ok() // the server may end before its answer
+            request.header("prefer", "wait=300").send().await.ok() // the server may end before its answer
         });
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         assert_eq!(server.stop(), Some(0));

@@ -61,7 +61,10 @@ impl<C: Client> Conversation<'_, C> {
         for target in ["/page.js", "/page.css"] {
             self.send(ClientRequest::new(Method::HEAD, target)).await;
         }
-        self.send(ClientRequest::new(Method::POST, "/self-test")).await;
+        let request = ClientRequest::new(Method::POST, "/self-test").with("prefer", "wait=60");
+        let run = id_of(&self.send(request).await);
+        self.get(&format!("/self-test/{run}")).await;
+        self.get(&format!("/self-test/{UNKNOWN_ID}")).await;
     }
 
     async fn unknown_paths_and_methods(&mut self) {
