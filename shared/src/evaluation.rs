@@ -61,6 +61,8 @@ pub enum Outcome {
     EngineError,
     /// The worker that ran it is gone. The program is never the cause.
     WorkerLost,
+    /// No worker took it within the time that the client gave.
+    QueueTimeExceeded,
     /// The client cancelled it, or the platform shut down.
     Cancelled,
 }
@@ -77,7 +79,9 @@ impl Outcome {
 
     /// True when a limit on a resource ended the program.
     pub fn is_limit(self) -> bool {
-        self.status() == Status::Failed && !matches!(self, Self::EngineError | Self::WorkerLost)
+        use Outcome::{EngineError, QueueTimeExceeded, WorkerLost};
+        self.status() == Status::Failed
+            && !matches!(self, EngineError | WorkerLost | QueueTimeExceeded)
     }
 
     /// The name used in JSON, in metrics and on the command line.
@@ -93,6 +97,7 @@ impl Outcome {
             Self::DiskExceeded => "disk_exceeded",
             Self::EngineError => "engine_error",
             Self::WorkerLost => "worker_lost",
+            Self::QueueTimeExceeded => "queue_time_exceeded",
             Self::Cancelled => "cancelled",
         }
     }

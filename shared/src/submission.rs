@@ -54,6 +54,9 @@ pub struct Submission {
     pub limits: Limits,
     /// The submitter's own labels.
     pub labels: BTreeMap<String, String>,
+    /// What a later stage has added, by name. The stages below pass it on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extensions: BTreeMap<String, serde_json::Value>,
 }
 
 /// One thing that is wrong with a submission, or with another part of a request.
@@ -89,6 +92,7 @@ impl Submission {
             files: Vec::new(),
             limits,
             labels: BTreeMap::new(),
+            extensions: BTreeMap::new(),
         }
     }
 }

@@ -98,7 +98,8 @@ fn check(wire: Wire, bounds: &Bounds, profile: &Profile) -> Result<Submission, I
     errors.check_labels(&labels);
     if errors.0.is_empty() {
         let profile = profile.name.clone().into_owned();
-        Ok(Submission { profile, code: wire.code, stdin, files, limits, labels })
+        let extensions = BTreeMap::new();
+        Ok(Submission { profile, code: wire.code, stdin, files, limits, labels, extensions })
     } else {
         Err(InvalidSubmission::Invalid(errors.0))
     }

@@ -29,3 +29,43 @@ CREATE TABLE audit (
     hash BLOB NOT NULL
 ) STRICT;
 INSERT INTO counters VALUES ('audit_rows', 0);
+
+-- Idempotency keys, by their SHA-256, for each owner; the empty string stands for no owner.
+CREATE TABLE idempotency (
+    owner TEXT NOT NULL,
+    key BLOB NOT NULL,
+    -- The SHA-256 of the request.
+    fingerprint BLOB NOT NULL,
+    -- evaluation or batch.
+    kind TEXT NOT NULL,
+    -- The id of what the request makes, chosen before it is made.
+    resource BLOB NOT NULL,
+    is_done INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (owner, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_by_age ON idempotency (created_at);
+
+-- Evaluations that were submitted together.
+CREATE TABLE batches (
+    id BLOB PRIMARY KEY,
+    owner TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    -- 0 until its evaluations are accepted: a crash in between leaves neither.
+    is_accepted INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE batch_members (
+    batch BLOB NOT NULL REFERENCES batches (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    evaluation BLOB NOT NULL,
+    PRIMARY KEY (batch, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX batches_pending ON batches (is_accepted) WHERE is_accepted = 0;
+
+-- Processor time of each key on each day (days since 1970), in milliseconds.
+CREATE TABLE key_usage (
+    key TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    cpu_ms INTEGER NOT NULL,
+    PRIMARY KEY (key, day)
+) STRICT, WITHOUT ROWID;

@@ -1,7 +1,8 @@
 //! Limits for each key: how many requests it may make, and how much may run for it.
 //!
 //! 1. [`RateLimit`]: requests in a minute, for a key or for an address without one;
-//! 2. [`Quotas`]: evaluations that wait, evaluations that run, processor time in a day.
+//! 2. [`Quotas`]: evaluations that wait, and processor time in a day; [`UsageJournal`] counts both. How
+//!    many run at once is the business of [`crate::batches::PriorityDispatch`].
 //!
 //! | attack | setting | test |
 //! |---|---|---|
@@ -11,9 +12,11 @@
 //! | one client fills the queue | `--key-queued` | `a_key_cannot_fill_the_queue` |
 //! | many requests at once, each below the quota | a place is reserved before the submission is committed | `parallel_submissions_do_not_pass_the_quota_together` |
 
+mod journal;
 mod quotas;
 mod rate;
 
+pub use journal::UsageJournal;
 pub use quotas::{QuotaLimits, Quotas, Reservation};
 pub(crate) use rate::client_of;
 pub use rate::{Decision, MAX_CLIENTS, RateLimit, RateStatus};

@@ -8,6 +8,7 @@ use stage_06_advanced::Platform;
 use stage_07_advanced_v2::RestfulApi;
 use stage_08_openapi::{OpenApiValidatedApi, docs_routes};
 use stage_09_frontier::accounts::Accounts;
+use stage_09_frontier::batches::WithOptions;
 use stage_09_frontier::{Frontier, FrontierArgs, FrontierCommand};
 
 // ANCHOR: wiring
@@ -24,15 +25,18 @@ impl Stage for FrontierStage {
     type Command = FrontierCommand;
 
     async fn build(settings: &Settings, args: &FrontierArgs) -> Result<App, BuildError> {
-        let Frontier { mut components, store } = Frontier::build(settings, args).await?;
-        let accounts = Accounts::start(settings, &store, &mut components).await?;
+        let mut frontier = Frontier::build(settings, args).await?;
+        let accounts = Accounts::start(settings, &args.access, &mut frontier).await?;
         let contract = Arc::new(stage_09_frontier::contract(&settings.bounds(), &args.access)?);
         let options = args.contract.api.platform.options(Self::NAME, settings);
-        let platform = Platform::new(components, options);
-        let router = platform.router().merge(docs_routes(contract.clone()));
+        let platform = Platform::new(frontier.components, options);
+        let router = platform
+            .router()
+            .merge(accounts.batch_routes(&platform, settings).await?)
+            .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());
         let strict = args.contract.strict_contract;
-        let api = OpenApiValidatedApi::registered(api, contract, strict, &platform);
+        let api = OpenApiValidatedApi::registered(WithOptions(api), contract, strict, &platform);
         accounts.announce();
         Ok(platform.app(accounts.protect(api, &args.access)))
     }

@@ -59,11 +59,7 @@ pub struct AccessArgs {
 impl AccessArgs {
     /// The quotas of each key.
     pub fn quotas(&self) -> QuotaLimits {
-        QuotaLimits {
-            queued: self.key_queued,
-            running: self.key_running,
-            cpu_seconds_per_day: self.key_cpu_seconds,
-        }
+        QuotaLimits { queued: self.key_queued, cpu_seconds_per_day: self.key_cpu_seconds }
     }
 
     /// Requests in a minute.

@@ -20,6 +20,7 @@ use http_body_util::{BodyExt as _, BodyStream, StreamBody};
 use serde_json::json;
 use shared::http::{ApiService, Body, BodyPolicy, Problem, Request, Response, RouteMatch};
 use shared::{BoxFuture, EvaluationsError, RequestContext};
+use tokio_util::sync::DropGuard;
 use uuid::Uuid;
 
 use super::access::{Access, required};
@@ -44,6 +45,8 @@ pub struct AccessParts {
     pub owners: Arc<Owners>,
     /// Where refusals are recorded, and what administrators read of others.
     pub audit: Arc<AuditLog>,
+    /// Ends the tasks in the background with the server.
+    pub background: DropGuard,
     /// The rate of each client.
     pub rate: RateLimit,
     /// Whether a request without a key may do everything: on a loopback address, without keys.
@@ -75,6 +78,7 @@ impl<A: ApiService> AccessControl<A> {
     // ANCHOR: admit
     async fn judge(&self, head: &mut Parts) -> Result<BodyPolicy, Problem> {
         let caller = self.parts.identify(head).await?;
+        let idempotency_key = crate::idempotency::parse(&head.headers);
         if let Some(key) = &caller {
             let status = self.parts.rate.check(&key.id).into_result()?;
             head.extensions.insert(Rate(status));
@@ -82,6 +86,10 @@ impl<A: ApiService> AccessControl<A> {
         let policy = self.inner.admit(head).await.map_err(|problem| with_rate(head, problem))?;
         let allowed = self.parts.authorize(head, caller).await;
         allowed.map_err(|problem| with_rate(head, problem))?;
+        let key = idempotency_key.map_err(|problem| with_rate(head, problem))?;
+        if let Some(context) = head.extensions.get_mut::<RequestContext>() {
+            context.idempotency_key = key;
+        }
         Ok(policy)
     }
     // ANCHOR_END: admit

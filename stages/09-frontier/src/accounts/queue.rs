@@ -6,52 +6,46 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use shared::component::CheckResult;
+use shared::component::SelfTestResult;
 use shared::evaluations::Answer;
 use shared::output::OutputListener;
 use shared::{
-    BoxFuture, Evaluation, Evaluations, EvaluationsError, Page, Query, QueueStats, RequestContext,
-    Submission, TestCase, TestableComponent,
+    BoxFuture, Engine, Evaluation, Evaluations, EvaluationsError, EventSink, Page, Query,
+    QueueStats, RequestContext, Submission, TestCase, TestableComponent,
 };
+use stage_02_queue::{Archive, ScratchQueue};
 use stage_06_advanced::Queue;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::intake::Intake;
 use super::keys::Keys;
-use super::owners::Owners;
-use crate::audit::{AuditLog, Entry, actions, submission_detail};
+use crate::audit::actions;
+use crate::batches::PriorityDispatch;
 
 /// Shows each principal its own evaluations, and an administrator all of them.
 pub struct OwnedQueue {
     inner: Arc<dyn Queue>,
     keys: Arc<Keys>,
-    owners: Arc<Owners>,
-    audit: Arc<AuditLog>,
+    intake: Arc<Intake>,
+    dispatch: Arc<PriorityDispatch>,
 }
 
 impl OwnedQueue {
-    /// The evaluations of `inner`.
+    /// The evaluations of `inner`, whose jobs are in `dispatch`. Submissions go through `intake`.
     pub fn new(
         inner: Arc<dyn Queue>,
         keys: Arc<Keys>,
-        owners: Arc<Owners>,
-        audit: Arc<AuditLog>,
+        intake: Arc<Intake>,
+        dispatch: Arc<PriorityDispatch>,
     ) -> Arc<Self> {
-        Arc::new(Self { inner, keys, owners, audit })
+        Arc::new(Self { inner, keys, intake, dispatch })
     }
 
     /// The principal whose evaluations are shown. None shows all: an administrator, or a call that no
     /// client made.
     fn restricted_to<'a>(&self, context: &'a RequestContext) -> Option<&'a str> {
         context.principal.as_deref().filter(|principal| !self.keys.is_admin(principal))
-    }
-
-    /// Appends what a client did to the audit log. What the platform does by itself is not in it.
-    fn record(&self, context: &RequestContext, action: &str, id: Uuid, detail: &Value) {
-        if context.peer.is_some() || context.principal.is_some() {
-            self.audit.record_later(Entry::of(context, action, &id.to_string(), detail));
-        }
     }
 
     fn check(
@@ -75,13 +69,7 @@ impl Evaluations for OwnedQueue {
         submission: Submission,
         listener: Option<OutputListener>,
     ) -> Answer<'a, Evaluation> {
-        Box::pin(async move {
-            let detail = submission_detail(&submission);
-            let accepted = self.inner.submit(context, submission, listener).await?;
-            self.owners.remember(accepted.id, accepted.owner.as_deref());
-            self.record(context, actions::SUBMIT, accepted.id, &detail);
-            Ok(accepted)
-        })
+        Box::pin(self.intake.submit(context, submission, listener))
     }
 
     fn get<'a>(&'a self, context: &'a RequestContext, id: Uuid) -> Answer<'a, Evaluation> {
@@ -113,7 +101,7 @@ impl Evaluations for OwnedQueue {
                 self.get(context, id).await?;
             }
             let cancelled = self.inner.cancel(context, id).await?;
-            self.record(context, actions::CANCEL, id, &json!({ "owner": cancelled.owner }));
+            self.intake.record(context, actions::CANCEL, id, &serde_json::json!({}));
             Ok(cancelled)
         })
     }
@@ -127,13 +115,31 @@ impl Evaluations for OwnedQueue {
     }
 }
 
+impl Queue for OwnedQueue {
+    fn scratch(
+        &self,
+        engine: Arc<dyn Engine>,
+        events: Arc<dyn EventSink>,
+        archive: Arc<dyn Archive>,
+    ) -> ScratchQueue {
+        self.inner.scratch(engine, events, archive)
+    }
+}
+
 impl TestableComponent for OwnedQueue {
     fn name(&self) -> &'static str {
         self.inner.name()
     }
 
-    fn self_test(&self) -> BoxFuture<'_, CheckResult> {
-        self.inner.self_test()
+    /// A job that waits beside an idle worker is a fault, unless its key runs as many as it may.
+    fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
+        Box::pin(async {
+            let result = self.inner.self_test().await;
+            if result.is_err() && self.dispatch.waits_for_its_keys() {
+                return Ok("every evaluation that waits is one too many of its key".to_owned());
+            }
+            result
+        })
     }
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use shared::cli::{BuildError, Settings, eprint_line};
-use shared::http::ApiService;
-use stage_06_advanced::Components;
+use shared::http::{ApiService, Router};
+use stage_06_advanced::Platform;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::args::{AccessArgs, remote_address};
+use super::intake::Intake;
 use super::keys::Keys;
 use super::layer::{AccessControl, AccessParts};
 use super::owners::Owners;
 use super::queue::OwnedQueue;
 use crate::audit::AuditLog;
+use crate::batches::Batches;
+use crate::components::Frontier;
+use crate::idempotency::Idempotency;
 use crate::limits::RateLimit;
 use crate::store::Store;
 
@@ -23,7 +28,11 @@ pub struct Accounts {
     pub owners: Arc<Owners>,
     /// The audit log.
     pub audit: Arc<AuditLog>,
+    intake: Arc<Intake>,
+    store: Arc<Store>,
     is_open: bool,
+    /// Ends the tasks in the background with the server.
+    background: DropGuard,
 }
 
 impl Accounts {
@@ -34,31 +43,62 @@ impl Accounts {
     /// When other machines could reach the server, and there is no key that is valid.
     pub async fn start(
         settings: &Settings,
-        store: &Arc<Store>,
-        components: &mut Components,
+        args: &AccessArgs,
+        frontier: &mut Frontier,
     ) -> Result<Self, BuildError> {
+        let Frontier { components, tasks, dispatch, quotas, store } = frontier;
         let keys = Keys::new(Arc::clone(store));
         let (all, active) = keys.count().await?;
         require_key(settings, active)?;
         let audit = AuditLog::new(Arc::clone(store));
         let inner = Arc::clone(&components.queue);
         let owners = Owners::new(Arc::clone(&inner));
-        components.queue =
-            OwnedQueue::new(inner, Arc::clone(&keys), Arc::clone(&owners), Arc::clone(&audit));
+        let idempotency = Idempotency::new(Arc::clone(store), args.idempotency_hours);
+        let stop = CancellationToken::new();
+        tokio::spawn(Arc::clone(&idempotency).purge_in_background(stop.clone()));
+        tokio::spawn(Arc::clone(&audit).log_heads(stop.clone()));
+        let intake = Arc::new(Intake {
+            tasks: Arc::clone(tasks),
+            owners: Arc::clone(&owners),
+            quotas: Arc::clone(quotas),
+            idempotency,
+            audit: Arc::clone(&audit),
+        });
+        let (of_keys, of_intake) = (Arc::clone(&keys), Arc::clone(&intake));
+        components.queue = OwnedQueue::new(inner, of_keys, of_intake, Arc::clone(dispatch));
         // Revoked keys count: the last one revoked must not open the server at its next start.
-        Ok(Self { keys, owners, audit, is_open: all == 0 })
+        let store = Arc::clone(store);
+        let background = stop.drop_guard();
+        Ok(Self { keys, owners, audit, intake, store, is_open: all == 0, background })
+    }
+
+    /// The routes of batches, over `platform`.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be used.
+    pub async fn batch_routes(
+        &self,
+        platform: &Arc<Platform>,
+        settings: &Settings,
+    ) -> Result<Router, BuildError> {
+        let (store, intake) = (Arc::clone(&self.store), Arc::clone(&self.intake));
+        let (keys, platform) = (Arc::clone(&self.keys), Arc::clone(platform));
+        let batches = Batches::start(store, intake, keys, platform, settings.bounds()).await?;
+        Ok(batches.routes())
     }
 
     /// `inner`, for clients that have a key.
     pub fn protect<A: ApiService + 'static>(
-        &self,
+        self,
         inner: A,
         args: &AccessArgs,
     ) -> Arc<AccessControl<A>> {
         let parts = AccessParts {
-            keys: Arc::clone(&self.keys),
-            owners: Arc::clone(&self.owners),
-            audit: Arc::clone(&self.audit),
+            keys: self.keys,
+            owners: self.owners,
+            audit: self.audit,
+            background: self.background,
             rate: RateLimit::per_minute(args.rate()),
             is_open: self.is_open,
             behind_proxy: args.behind_proxy,

@@ -22,8 +22,6 @@ const QUEUE_RETRY_SECONDS: u64 = 5;
 pub struct QuotaLimits {
     /// Evaluations that may wait.
     pub queued: u32,
-    /// Evaluations that may run at once. More wait.
-    pub running: u32,
     /// Processor time of one day (UTC), in seconds.
     pub cpu_seconds_per_day: u64,
 }
@@ -151,11 +149,6 @@ impl Quotas {
         self.change(owner, |used| add_cpu(used, day, cpu_ms));
     }
 
-    /// Whether one more evaluation of `owner` may run now.
-    pub fn may_run(&self, owner: &str) -> bool {
-        self.used().get(owner).is_none_or(|used| used.running < self.limits.running)
-    }
-
     /// Owners with an entry.
     pub fn owners(&self) -> usize {
         self.used().len()
@@ -198,7 +191,7 @@ fn seconds_left(now: Timestamp) -> u64 {
 mod tests {
     use super::*;
 
-    const LIMITS: QuotaLimits = QuotaLimits { queued: 3, running: 2, cpu_seconds_per_day: 10 };
+    const LIMITS: QuotaLimits = QuotaLimits { queued: 3, cpu_seconds_per_day: 10 };
 
     #[test]
     fn a_key_cannot_fill_the_queue() {
@@ -254,16 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_run_at_once_and_an_idle_owner_takes_no_memory() {
+    fn an_idle_owner_takes_no_memory() {
         let (quotas, now) = (Quotas::new(LIMITS), Timestamp::now());
         for _ in 0..2 {
             quotas.accepted("a");
-            assert!(quotas.may_run("a"));
             quotas.started("a");
         }
-        assert!(!quotas.may_run("a") && quotas.may_run("b"));
         quotas.ended("a", true, 0, now);
-        assert!(quotas.may_run("a"));
+        assert_eq!(quotas.owners(), 1);
         quotas.ended("a", true, 0, now);
         assert_eq!(quotas.owners(), 0);
         for owner in 0..1000 {

@@ -1,9 +1,11 @@
 //! Clients with keys: the stage as a process, and keys that its commands make.
 
 mod attacks;
+mod contract;
 mod exposure;
 mod keys;
 mod limits;
+mod submissions;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
