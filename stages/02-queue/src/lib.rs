@@ -39,7 +39,7 @@ pub use commands::QueueCommand;
 pub use dispatch::{Dispatch, DispatchError, InMemoryDispatch, Lease};
 pub use evaluation_json::{evaluation_response, page_response};
 pub use event_data::{EndedData, ProgressData, QueuedData, StartedData, WorkerData};
-pub use http_server::{accept, client_network, serve};
+pub use http_server::{TrackedStream, accept, accept_over, client_network, serve};
 pub use instance::InstanceId;
 pub use journal::{Accepted, Change, InMemoryJournal, Journal, JournalError, Transition};
 pub use ledger::{Assignment, Ledger, LedgerParts, LedgerStats, Resumed};

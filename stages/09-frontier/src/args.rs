@@ -102,7 +102,19 @@ impl StageArgs for FrontierArgs {
     }
 
     fn http_server(&self) -> HttpServerFn {
-        self.contract.http_server()
+        match self.access.tls() {
+            Some(configuration) => crate::tls::server(configuration),
+            None => self.contract.http_server(),
+        }
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.access.tls_cert.is_some() { "https" } else { "http" }
+    }
+
+    /// An address that other machines can reach needs keys.
+    fn authenticates(&self) -> bool {
+        true
     }
 
     fn configure(command: clap::Command) -> Result<clap::Command, BuildError> {
@@ -115,6 +127,7 @@ impl StageArgs for FrontierArgs {
 
     fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
         self.access.check_exposure(settings)?;
+        self.access.load_tls()?;
         self.storage.is_serving.store(true, Ordering::Relaxed);
         let host = &self.contract.api.platform.engine_host;
         // The API process cannot create a directory beside those of the system, so that the engine

@@ -18,6 +18,7 @@ pub mod batches;
 pub mod idempotency;
 pub mod limits;
 pub mod store;
+pub mod tls;
 
 mod failpoint;
 

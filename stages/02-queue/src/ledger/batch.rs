@@ -49,7 +49,11 @@ impl Ledger {
         .await?
     }
 
-    fn acceptance(&self, context: &RequestContext, (id, submission): &(Uuid, Submission)) -> Change {
+    fn acceptance(
+        &self,
+        context: &RequestContext,
+        (id, submission): &(Uuid, Submission),
+    ) -> Change {
         let sandbox = self.parts.sandbox.clone();
         let evaluation = Evaluation { id: *id, ..Table::accepted(submission, context, sandbox) };
         let depth = self.table().depth();

@@ -3,11 +3,15 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use clap::value_parser;
 use shared::cli::{BuildError, Settings};
 
+use tokio_rustls::rustls::ServerConfig;
+
 use crate::limits::QuotaLimits;
+use crate::tls::TlsError;
 
 /// The flags of accounts.
 #[derive(Debug, Clone, clap::Args)]
@@ -54,12 +58,33 @@ pub struct AccessArgs {
     #[arg(long, global = true, value_name = "HOURS", env = "CRUCIBLE_IDEMPOTENCY_HOURS",
           default_value_t = 24, value_parser = value_parser!(u32).range(1..=8_760))]
     pub idempotency_hours: u32,
+    /// The certificate and its key, once they are read.
+    #[arg(skip)]
+    tls: Arc<OnceLock<Arc<ServerConfig>>>,
 }
 
 impl AccessArgs {
     /// The quotas of each key.
     pub fn quotas(&self) -> QuotaLimits {
         QuotaLimits { queued: self.key_queued, cpu_seconds_per_day: self.key_cpu_seconds }
+    }
+
+    /// Reads the certificate and its key, if they are given: while the process may.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read or used.
+    pub fn load_tls(&self) -> Result<(), TlsError> {
+        if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            let configuration = crate::tls::configuration(cert, key)?;
+            self.tls.get_or_init(|| configuration);
+        }
+        Ok(())
+    }
+
+    /// The certificate and its key, if they were read.
+    pub fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.tls.get().cloned()
     }
 
     /// Requests in a minute.
