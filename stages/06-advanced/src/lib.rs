@@ -39,4 +39,4 @@ pub use gvisor::{
 pub use platform::{
     ComponentHealth, Components, Health, Platform, PlatformOptions, PlatformStatus, Queue, SelfTest,
 };
-pub use storage::{InMemoryStorage, StorageService, StorageUsage};
+pub use storage::{InMemoryStorage, StorageService, StorageUsage, storage_suite};

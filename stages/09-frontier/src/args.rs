@@ -10,7 +10,7 @@ use clap::{ValueEnum, value_parser};
 use rustix::process::geteuid;
 use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
 use shared::http::HttpServerFn;
-use stage_06_advanced::ApiUser;
+use stage_06_advanced::{ApiUser, PlatformOptions};
 use stage_08_openapi::ContractArgs;
 
 use crate::store::{DataDir, StoreError};
@@ -53,6 +53,20 @@ pub struct FrontierArgs {
     /// The storage.
     #[command(flatten)]
     pub storage: StorageArgs,
+}
+
+/// The most attempts that a submission may request.
+const MAX_ATTEMPTS: u32 = 10;
+
+impl FrontierArgs {
+    /// The settings of the platform that `stage` serves.
+    pub fn platform_options(&self, stage: &'static str, settings: &Settings) -> PlatformOptions {
+        let mut options = self.contract.api.platform.options(stage, settings);
+        if self.storage.storage == StorageKind::Sqlite {
+            options.bounds.max_attempts = MAX_ATTEMPTS;
+        }
+        options
+    }
 }
 
 impl StorageArgs {

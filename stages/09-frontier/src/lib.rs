@@ -3,22 +3,44 @@
 //! Read in this order:
 //!
 //! 1. [`store`]: one SQLite file with one writer, which commits what has gathered in one transaction;
-//! 2. `components`: the platform of stage 6 with other components: what changes is listed there;
-//! 3. `args` and `commands`: the command line.
+//! 2. [`event_log`]: its events, numbered on across restarts;
+//! 3. [`files`]: large outputs, as files beside it;
+//! 4. [`journal`]: each change of an evaluation, with its events in one transaction;
+//! 5. [`storage`]: what has ended, found by filters, and deleted when it is too much;
+//! 6. `recovery`: what a server finds that was killed before;
+//! 7. `components`: the platform of stage 6 with other components: what changes is listed there;
+//! 8. `args` and `commands`: the command line.
 //!
 //! What this stage does not protect: the machine that it runs on is one machine, and so is its disk.
 
 pub mod store;
 
+pub mod event_log;
+pub mod files;
+
+pub mod journal;
+mod rows;
+pub mod storage;
+
+mod recovery;
+
 mod failpoint;
+mod time;
 
 mod components;
 
 mod args;
 mod commands;
 
+/// What the storage adds to the contract.
+pub const STORAGE_OVERLAY: &str = include_str!("../overlays/storage.yaml");
+
 pub use args::{FrontierArgs, StorageArgs, StorageKind};
 pub use commands::FrontierCommand;
 pub use components::Frontier;
+pub use event_log::SqliteEventLog;
 pub use failpoint::{FAILPOINTS, read_failpoints};
+pub use files::FileStorage;
+pub use journal::SqliteJournal;
+pub use storage::{Retention, SqliteStorage};
 pub use store::{DataDir, Store, StoreError};

@@ -7,7 +7,7 @@ use shared::cli::{App, BuildError, Isolation, Settings, Stage};
 use stage_06_advanced::Platform;
 use stage_07_advanced_v2::RestfulApi;
 use stage_08_openapi::{Contract, OpenApiValidatedApi, docs_routes};
-use stage_09_frontier::{Frontier, FrontierArgs, FrontierCommand};
+use stage_09_frontier::{Frontier, FrontierArgs, FrontierCommand, STORAGE_OVERLAY};
 
 // ANCHOR: wiring
 struct FrontierStage;
@@ -24,8 +24,9 @@ impl Stage for FrontierStage {
 
     async fn build(settings: &Settings, args: &FrontierArgs) -> Result<App, BuildError> {
         let Frontier { components, .. } = Frontier::build(settings, args).await?;
-        let contract = Arc::new(Contract::load(&settings.bounds())?);
-        let options = args.contract.api.platform.options(Self::NAME, settings);
+        let contract = Contract::load(&settings.bounds())?;
+        let contract = Arc::new(contract.with_overlay(STORAGE_OVERLAY)?);
+        let options = args.platform_options(Self::NAME, settings);
         let platform = Platform::new(components, options);
         let router = platform.router().merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());

@@ -50,7 +50,10 @@ impl Ledger {
         let archived = self.parts.archive.list(query).await.map_err(internal)?;
         let more = live.next_cursor.or(archived.next_cursor).is_some();
         // By id: what ended between the two lookups is in both, and the archived one is the newer.
-        let both = live.items.into_iter().chain(archived.items).map(|one| (one.id, one));
+        // Beyond the end of either page, the other one has what this page would skip.
+        let end = live.next_cursor.max(archived.next_cursor);
+        let both = live.items.into_iter().chain(archived.items);
+        let both = both.filter(|one| end.is_none_or(|end| one.id >= end)).map(|one| (one.id, one));
         let both: BTreeMap<_, _> = both.collect();
         let mut page = paginate(both.into_values().rev(), query.limit, |one| one);
         if more {

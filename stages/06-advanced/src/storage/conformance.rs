@@ -14,7 +14,8 @@ use super::StorageService;
 /// The label of the evaluations that a check stores.
 const LABEL: &str = "crucible.self_test";
 
-pub(crate) fn suite(storage: &dyn StorageService) -> Vec<TestCase<'_>> {
+/// The checks of a storage that is not empty.
+pub fn suite(storage: &dyn StorageService) -> Vec<TestCase<'_>> {
     vec![
         TestCase::new("what is kept is found again", finds_stored(storage)),
         TestCase::new("pages are complete and in order", pages(storage)),

@@ -129,7 +129,8 @@ mod tests {
         assert!(!buffer.push(output(id, Stream::Stdout, 1, b"\xa9")));
         assert!(!buffer.push(output(id, Stream::Stdout, 9, b"a gap stays one")));
         let events = buffer.take();
-        let texts: Vec<_> = events.iter().map(|event| event.data["text"].as_str().unwrap()).collect();
+        let texts: Vec<_> =
+            events.iter().map(|event| event.data["text"].as_str().unwrap()).collect();
         assert_eq!(texts, ["é", "x", "a gap stays one"]);
         assert!(buffer.is_unwritten());
         buffer.written();

@@ -20,9 +20,8 @@ pub(crate) fn insert_events(
     db: &Connection,
     events: Vec<Event>,
 ) -> Result<Vec<SequencedEvent>, StoreError> {
-    let mut insert = db.prepare_cached(
-        "INSERT INTO events (subject, kind, time, data) VALUES (?1, ?2, ?3, ?4)",
-    )?;
+    let mut insert = db
+        .prepare_cached("INSERT INTO events (subject, kind, time, data) VALUES (?1, ?2, ?3, ?4)")?;
     let mut numbered = Vec::with_capacity(events.len());
     for event in events {
         let event = StoredEvent::from(event);
@@ -136,8 +135,10 @@ pub(super) fn page(
 ) -> Result<Vec<SequencedEvent>, StoreError> {
     let (last, visible) = (integer(last), integer(visible));
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let (columns, range) =
-        ("number, subject, kind, time, data", "number > ?1 AND number <= ?2 ORDER BY number LIMIT ?3");
+    let (columns, range) = (
+        "number, subject, kind, time, data",
+        "number > ?1 AND number <= ?2 ORDER BY number LIMIT ?3",
+    );
     match filter {
         Filter::Everything => db
             .prepare_cached(&format!("SELECT {columns} FROM events WHERE {range}"))?

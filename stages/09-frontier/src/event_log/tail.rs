@@ -99,8 +99,9 @@ impl Tail {
         else {
             return false;
         };
-        let is_same =
-            |number: &u64| committed.get(number).is_some_and(|(one, _)| one.event.kind == event.kind);
+        let is_same = |number: &u64| {
+            committed.get(number).is_some_and(|(one, _)| one.event.kind == event.kind)
+        };
         let Some(position) = numbers.iter().position(is_same) else { return false };
         for number in numbers.drain(..=position) {
             if let Some((_, published)) = committed.get_mut(&number) {
@@ -125,7 +126,9 @@ impl Tail {
         let start = state.cached.partition_point(|event| event.sequence <= last);
         let mut newer = state.cached.range(start..);
         match filter {
-            Filter::Everything => newer.next().map_or(Cached::Pending, |event| Cached::Event(Arc::clone(event))),
+            Filter::Everything => {
+                newer.next().map_or(Cached::Pending, |event| Cached::Event(Arc::clone(event)))
+            }
             // Whether it has ended is in the database.
             Filter::Evaluation(id) => newer
                 .find(|event| event.event.subject == Some(id) && !is_of_storage(&event.event.kind))
@@ -145,6 +148,7 @@ impl Tail {
         let receiver = match filter {
             Filter::Everything => state.newest.subscribe(),
             Filter::Evaluation(id) => {
+                state.followers.retain(|_, sender| sender.receiver_count() > 0);
                 let sender = state.followers.entry(id);
                 sender.or_insert_with(|| watch::Sender::new(visible)).subscribe()
             }
