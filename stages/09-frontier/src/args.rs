@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{ValueEnum, value_parser};
 use rustix::process::geteuid;
+use shared::Hint as _;
 use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
+
 use shared::http::HttpServerFn;
 use stage_06_advanced::{ApiUser, PlatformOptions};
 use stage_08_openapi::ContractArgs;
 
-use crate::store::{DataDir, StoreError};
+use crate::store::{Contents, DataDir, StoreError, verify};
 
 /// Where evaluations and events are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -81,6 +83,25 @@ impl StorageArgs {
         if is_durable && is_named { DataDir::lock(&self.path()) } else { DataDir::scratch() }
     }
 
+    /// Checks the integrity of the data directory. Its server may run.
+    fn diagnose(&self) -> Diagnosis {
+        let (subject, path) = ("data directory", self.path());
+        if !DataDir::database_in(&path).exists() {
+            let seen = format!("{} has no database yet; serve creates it", path.display());
+            return Diagnosis::good(subject, seen);
+        }
+        match verify(&path) {
+            Ok(Contents { evaluations, events, files }) => {
+                let content = format!("{evaluations} evaluations, {events} events, {files} files");
+                Diagnosis::good(subject, format!("{} is whole: {content}", path.display()))
+            }
+            Err(error) => {
+                let seen = format!("{}: {error}", path.display());
+                Diagnosis::missing(subject, seen, error.hint().unwrap_or_default())
+            }
+        }
+    }
+
     /// The path of the data directory of a server.
     pub fn path(&self) -> PathBuf {
         let given = self.data_dir.clone();
@@ -104,7 +125,11 @@ fn user_state_dir() -> PathBuf {
 
 impl StageArgs for FrontierArgs {
     async fn doctor(&self) -> Vec<Diagnosis> {
-        self.contract.doctor().await
+        let mut checks = self.contract.doctor().await;
+        if self.storage.storage == StorageKind::Sqlite {
+            checks.push(self.storage.diagnose());
+        }
+        checks
     }
 
     fn isolation(&self) -> Option<Isolation> {

@@ -52,6 +52,24 @@ impl FileStorage {
         Ok(Arc::new(Self { directory, held: Mutex::default() }))
     }
 
+    /// The files in `directory` as they are.
+    pub(crate) fn at(directory: PathBuf) -> Self {
+        Self { directory, held: Mutex::default() }
+    }
+
+    /// The digests of all files.
+    pub(crate) fn digests(&self) -> Result<Vec<String>, StoreError> {
+        let mut digests = Vec::new();
+        for directory in entries(&self.directory)? {
+            if !directory.ends_with(TEMPORARY) && directory.is_dir() {
+                let names = entries(&directory)?;
+                let names = names.iter().filter_map(|file| file.file_name());
+                digests.extend(names.map(|name| name.to_string_lossy().into_owned()));
+            }
+        }
+        Ok(digests)
+    }
+
     // ANCHOR: put
     /// Writes `content` to disk, unless it is there already.
     ///
@@ -120,20 +138,10 @@ impl FileStorage {
     ///
     /// When the directory cannot be read.
     pub fn sweep(&self, used: &HashSet<String>) -> Result<usize, StoreError> {
-        let mut removed = 0;
-        for directory in entries(&self.directory)? {
-            if directory.ends_with(TEMPORARY) || !directory.is_dir() {
-                continue;
-            }
-            for file in entries(&directory)? {
-                let digest = file.file_name().unwrap_or_default().to_string_lossy();
-                if !used.contains(digest.as_ref()) {
-                    self.remove(&digest);
-                    removed += 1;
-                }
-            }
-        }
-        Ok(removed)
+        let unused: Vec<_> =
+            self.digests()?.into_iter().filter(|digest| !used.contains(digest)).collect();
+        unused.iter().for_each(|digest| self.remove(digest));
+        Ok(unused.len())
     }
 
     /// The path of the file with this digest, whether or not it is there.
@@ -187,7 +195,11 @@ fn flush_directory(path: &Path) -> Result<(), StoreError> {
         .map_err(|error| StoreError::io(path, error))
 }
 
+/// What is in a directory; nothing, if it does not exist.
 fn entries(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
     let list = path.read_dir().and_then(|list| list.map(|entry| Ok(entry?.path())).collect());
     list.map_err(|error: std::io::Error| StoreError::io(path, error))
 }

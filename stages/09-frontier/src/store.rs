@@ -9,6 +9,7 @@
 //! A process that opens a store locks its directory. Two servers on one directory would each number
 //! events, and each run what the other has queued.
 
+mod backup;
 mod connection;
 mod directory;
 mod error;
@@ -17,6 +18,7 @@ mod schema;
 mod space;
 mod writer;
 
+pub use backup::{Contents, back_up, restore, verify};
 pub use directory::DataDir;
 pub use error::StoreError;
 pub use rusqlite::Connection;
