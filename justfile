@@ -82,3 +82,7 @@ book:
 # Build the book, serve it, and build it again when it changes
 book-serve *ARGS:
     cargo run -p crucible-book -- serve {{ARGS}}
+
+# Kills a server under load 1,000 times, and checks each time what its clients have seen
+crash times="1000":
+    CRUCIBLE_CRASHES={{times}} cargo nextest run -p stage-09-frontier --profile crash -E 'test(killed_at_random_moments)'

@@ -60,6 +60,11 @@ pub trait Journal: Send + Sync {
     /// Called while the ledger is locked, so that no later change of the same evaluation can be
     /// published first. It must neither block nor call the ledger.
     fn publish(&self, events: Vec<Event>);
+
+    /// Whether what was committed goes on after a restart. A shutdown leaves what waits to it then.
+    fn is_durable(&self) -> bool {
+        false
+    }
 }
 // ANCHOR_END: journal
 

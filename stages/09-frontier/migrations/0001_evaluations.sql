@@ -1,7 +1,7 @@
 -- Evaluations, their attempts, their labels, and the event log, which is the outbox.
 --
 -- Ids are the 16 bytes of a UUIDv7, so that their order is the order of acceptance. Times are
--- microseconds since 1970. Each list has an index that ends with the id, so that a page is a range.
+-- nanoseconds since 1970. Each list has an index that ends with the id, so that a page is a range.
 
 CREATE TABLE evaluations (
     -- The order in which evaluations were accepted, and run after a restart.

@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{ValueEnum, value_parser};
 use rustix::process::geteuid;
+use shared::Hint as _;
 use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
+
 use shared::http::HttpServerFn;
-use stage_06_advanced::ApiUser;
+use stage_06_advanced::{ApiUser, PlatformOptions};
 use stage_08_openapi::ContractArgs;
 
 use crate::accounts::AccessArgs;
-use crate::store::{DataDir, StoreError};
+use crate::store::{Contents, DataDir, StoreError, verify};
 
 /// Where evaluations and events are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,6 +61,20 @@ pub struct FrontierArgs {
     pub access: AccessArgs,
 }
 
+/// The most attempts that a submission may request.
+const MAX_ATTEMPTS: u32 = 10;
+
+impl FrontierArgs {
+    /// The settings of the platform that `stage` serves.
+    pub fn platform_options(&self, stage: &'static str, settings: &Settings) -> PlatformOptions {
+        let mut options = self.contract.api.platform.options(stage, settings);
+        if self.storage.storage == StorageKind::Sqlite {
+            options.bounds.max_attempts = MAX_ATTEMPTS;
+        }
+        options
+    }
+}
+
 impl StorageArgs {
     /// The data directory, created and locked.
     ///
@@ -69,6 +85,25 @@ impl StorageArgs {
         let is_durable = self.storage == StorageKind::Sqlite;
         let is_named = self.data_dir.is_some() || self.is_serving.load(Ordering::Relaxed);
         if is_durable && is_named { DataDir::lock(&self.path()) } else { DataDir::scratch() }
+    }
+
+    /// Checks the integrity of the data directory. Its server may run.
+    fn diagnose(&self) -> Diagnosis {
+        let (subject, path) = ("data directory", self.path());
+        if !DataDir::database_in(&path).exists() {
+            let seen = format!("{} has no database yet; serve creates it", path.display());
+            return Diagnosis::good(subject, seen);
+        }
+        match verify(&path) {
+            Ok(Contents { evaluations, events, files }) => {
+                let content = format!("{evaluations} evaluations, {events} events, {files} files");
+                Diagnosis::good(subject, format!("{} is whole: {content}", path.display()))
+            }
+            Err(error) => {
+                let seen = format!("{}: {error}", path.display());
+                Diagnosis::missing(subject, seen, error.hint().unwrap_or_default())
+            }
+        }
     }
 
     /// The path of the data directory of a server.
@@ -94,7 +129,11 @@ fn user_state_dir() -> PathBuf {
 
 impl StageArgs for FrontierArgs {
     async fn doctor(&self) -> Vec<Diagnosis> {
-        self.contract.doctor().await
+        let mut checks = self.contract.doctor().await;
+        if self.storage.storage == StorageKind::Sqlite {
+            checks.push(self.storage.diagnose());
+        }
+        checks
     }
 
     fn isolation(&self) -> Option<Isolation> {

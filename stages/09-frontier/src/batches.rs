@@ -1,6 +1,6 @@
 //! What a submitter may say about the order and the number of evaluations.
 //!
-//! 1. [`SubmitOptions`]: priority, queue timeout and attempts of one submission; [`WithOptions`] takes
+//! 1. [`SubmitOptions`]: priority and queue timeout of one submission; [`WithOptions`] takes
 //!    them out of a request;
 //! 2. [`PriorityDispatch`]: hands jobs to workers by priority, and lets none of them starve;
 //! 3. [`Expiry`]: ends what no worker has taken in time;
@@ -21,4 +21,4 @@ mod table;
 pub use dispatch::PriorityDispatch;
 pub use expiry::Expiry;
 pub use options::{Priority, SubmitOptions, WithOptions};
-pub use routes::{Batches, MAX_BATCH};
+pub use routes::{BatchParts, Batches, MAX_BATCH};

@@ -3,13 +3,21 @@
 use std::sync::Arc;
 
 use shared::cli::{BuildError, Settings};
-use stage_02_queue::{InMemoryJournal, Ledger, LedgerParts, QueueOptions, QueueParts, TaskQueue};
+use stage_02_queue::{
+    Archive, InMemoryJournal, Journal, Ledger, LedgerParts, QueueOptions, QueueParts, Resumed,
+    TaskQueue,
+};
 use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor};
-use stage_06_advanced::{Components, InMemoryStorage, remote_engine};
+use stage_06_advanced::{Components, InMemoryStorage, StorageService, remote_engine};
 
-use crate::args::FrontierArgs;
+use crate::args::{FrontierArgs, StorageKind};
 use crate::batches::{Expiry, PriorityDispatch};
+use crate::event_log::SqliteEventLog;
+use crate::files::FileStorage;
+use crate::journal::SqliteJournal;
 use crate::limits::{Quotas, UsageJournal};
+use crate::recovery::{recover, sweep_files};
+use crate::storage::{Retention, SqliteStorage};
 use crate::store::Store;
 
 /// What this stage is made of.
@@ -34,22 +42,23 @@ impl Frontier {
     ///
     /// When the engine does not start, or the data directory cannot be used.
     pub async fn build(settings: &Settings, args: &FrontierArgs) -> Result<Self, BuildError> {
+        // First, because another server is the most likely error.
         let store = Store::open(args.storage.lock()?)?;
         let platform = &args.contract.api.platform;
         let engine = match remote_engine().await? {
             Some(engine) => engine,
             None => platform.engine.start(settings.bounds().default).await?,
         };
-        let events = InMemoryMonitor::new(platform.monitor_options());
-        let monitor = Arc::new(AdvancedMonitor::new(events));
-        let storage = Arc::new(InMemoryStorage::new(platform.archive_limits(), monitor.clone()));
-        let journal = Arc::new(InMemoryJournal::new(monitor.clone()));
+        let Stored { monitor, storage, archive, journal, waiting } = match args.storage.storage {
+            StorageKind::Sqlite => durable(args, &store).await?,
+            StorageKind::Memory => in_memory(args),
+        };
         let quotas = Quotas::new(args.access.quotas());
         let journal = UsageJournal::start(journal, quotas.clone(), store.clone()).await?;
         let options = QueueOptions::from(settings);
         let ledger = Ledger::new(LedgerParts {
             journal,
-            archive: storage.clone(),
+            archive,
             progress: monitor.clone(),
             sandbox: Some(engine.sandbox()),
             capacity: options.capacity,
@@ -63,8 +72,62 @@ impl Frontier {
             events: monitor.clone(),
         };
         let tasks = TaskQueue::new(parts, options);
-        let components =
-            Components { engine: Some(engine), queue: tasks.clone(), monitor, storage };
+        tasks.resume(waiting).await?;
+        let components = Components { engine: Some(engine), queue: tasks.clone(), monitor, storage };
         Ok(Self { components, tasks, dispatch, quotas, store })
     }
 }
+
+/// Where evaluations and events are stored, and what goes on after a restart.
+struct Stored {
+    monitor: Arc<AdvancedMonitor>,
+    storage: Arc<dyn StorageService>,
+    archive: Arc<dyn Archive>,
+    journal: Arc<dyn Journal>,
+    waiting: Vec<Resumed>,
+}
+
+/// The monitor over an event log.
+fn with_log(args: &FrontierArgs, log: Arc<SqliteEventLog>) -> Arc<AdvancedMonitor> {
+    let streams = args.contract.api.platform.monitor_options().max_streams;
+    Arc::new(AdvancedMonitor::new(InMemoryMonitor::with_log(log, streams)))
+}
+
+/// Everything in memory, as in stage 6.
+fn in_memory(args: &FrontierArgs) -> Stored {
+    let platform = &args.contract.api.platform;
+    let monitor = InMemoryMonitor::new(platform.monitor_options());
+    let monitor = Arc::new(AdvancedMonitor::new(monitor));
+    let storage = Arc::new(InMemoryStorage::new(platform.archive_limits(), monitor.clone()));
+    let journal = Arc::new(InMemoryJournal::new(monitor.clone()));
+    Stored { monitor, archive: storage.clone(), storage, journal, waiting: Vec::new() }
+}
+
+// ANCHOR: durable
+/// The components over `store`. What it has that had not ended goes on.
+async fn durable(args: &FrontierArgs, store: &Arc<Store>) -> Result<Stored, BuildError> {
+    let platform = &args.contract.api.platform;
+    let files = FileStorage::open(store.directory().files())?;
+    sweep_files(store, &files).await?;
+    let log = SqliteEventLog::open(Arc::clone(store)).await?;
+    let recovered = recover(&log, &files).await?;
+    let monitor = with_log(args, log.clone());
+    let journal = Arc::new(SqliteJournal {
+        store: Arc::clone(store),
+        log,
+        files,
+        unpublished: Arc::default(),
+        monitor: monitor.clone(),
+    });
+    let retention = Retention { days: args.storage.storage_days };
+    let storage = SqliteStorage::open(&journal, platform.archive_limits(), retention).await?;
+    journal.publish(recovered.events);
+    Ok(Stored {
+        monitor,
+        archive: storage.clone(),
+        storage,
+        journal,
+        waiting: recovered.waiting,
+    })
+}
+// ANCHOR_END: durable

@@ -27,12 +27,13 @@ impl Stage for FrontierStage {
     async fn build(settings: &Settings, args: &FrontierArgs) -> Result<App, BuildError> {
         let mut frontier = Frontier::build(settings, args).await?;
         let accounts = Accounts::start(settings, &args.access, &mut frontier).await?;
-        let contract = Arc::new(stage_09_frontier::contract(&settings.bounds(), &args.access)?);
-        let options = args.contract.api.platform.options(Self::NAME, settings);
+        let options = args.platform_options(Self::NAME, settings);
+        let contract = Arc::new(stage_09_frontier::contract(&options.bounds, args)?);
+        let batches = accounts.batches(options.bounds);
         let platform = Platform::new(frontier.components, options);
         let router = platform
             .router()
-            .merge(accounts.batch_routes(&platform, settings).await?)
+            .merge(batches.start(&platform).await?.routes())
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());
         let strict = args.contract.strict_contract;

@@ -1,21 +1,23 @@
-//! The contract of this stage: that of stage 08, with what `overlay.yaml` adds.
+//! The contract of this stage: that of stage 08, with what the files in `overlays` add.
 
 use shared::Bounds;
 use stage_08_openapi::{Contract, ContractError};
 
-use crate::accounts::AccessArgs;
+use crate::args::FrontierArgs;
 
-/// What this stage adds.
-const OVERLAY: &str = include_str!("../overlay.yaml");
-/// The text in it that stands for the configured lifetime of idempotency keys.
+/// What accounts, idempotency and batches add.
+const ACCOUNTS: &str = include_str!("../overlays/accounts.yaml");
+/// What the storage adds.
+const STORAGE: &str = include_str!("../overlays/storage.yaml");
+/// The text that stands for the configured lifetime of idempotency keys.
 const LIFETIME: &str = "IDEMPOTENCY_HOURS";
 
 /// The contract with these bounds and settings.
 ///
 /// # Errors
 ///
-/// When the overlay does not fit the contract.
-pub fn contract(bounds: &Bounds, access: &AccessArgs) -> Result<Contract, ContractError> {
-    let overlay = OVERLAY.replace(LIFETIME, &access.idempotency_hours.to_string());
-    Contract::load(bounds)?.with_overlay(&overlay)
+/// When an overlay does not fit the contract.
+pub fn contract(bounds: &Bounds, args: &FrontierArgs) -> Result<Contract, ContractError> {
+    let accounts = ACCOUNTS.replace(LIFETIME, &args.access.idempotency_hours.to_string());
+    Contract::load(bounds)?.with_overlay(STORAGE)?.with_overlay(&accounts)
 }

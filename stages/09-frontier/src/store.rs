@@ -9,6 +9,7 @@
 //! A process that opens a store locks its directory. Two servers on one directory would each number
 //! events, and each run what the other has queued.
 
+mod backup;
 mod beside;
 mod connection;
 mod directory;
@@ -18,6 +19,7 @@ mod schema;
 mod space;
 mod writer;
 
+pub use backup::{Contents, back_up, restore, verify};
 pub use beside::Beside;
 pub use directory::DataDir;
 pub use error::StoreError;
@@ -74,13 +76,27 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, StoreError>> {
+        self.write_and(work, |value| value)
+    }
+    // ANCHOR_END: write
+
+    /// The same, and maps the result by `after` on the thread of the writer, in the order of the
+    /// transactions and before any caller learns that its own is on disk. It must not block.
+    ///
+    /// # Errors
+    ///
+    /// The error of `work`, or why the transaction was not committed.
+    pub fn write_and<T: Send + 'static, U: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        after: impl FnOnce(T) -> U + Send + 'static,
+    ) -> BoxFuture<'static, Result<U, StoreError>> {
         let (sender, receiver) = oneshot::channel();
         self.write_then(work, |result| {
-            sender.send(result).ok(); // the caller may have gone
+            sender.send(result.map(after)).ok(); // the caller may have gone
         });
         Box::pin(async { receiver.await.unwrap_or(Err(StoreError::Closed)) })
     }
-    // ANCHOR_END: write
 
     /// The same, without a future: `then` is called on the thread of the writer, in the order of the
     /// transactions. It must not block.

@@ -106,7 +106,7 @@ async fn send_one(job: &Job, pending: &PendingOutput, replies: &mpsc::Sender<Rep
 /// Test: `a_submission_is_checked_again`.
 pub(super) fn check(job: Job, bounds: &Bounds, profile: &Profile) -> Result<Job, &'static str> {
     let Job { id, attempt, submission } = job;
-    // Extensions are for the queue: no engine reads them.
+    // Attempts and extensions are for the queue: no engine reads them.
     let Submission { profile: name, code, stdin, mut files, mut limits, labels, .. } = submission;
     if name != profile.name {
         return Err("a submission in a language that was not configured");

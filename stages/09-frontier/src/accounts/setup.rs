@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use shared::cli::{BuildError, Settings, eprint_line};
-use shared::http::{ApiService, Router};
-use stage_06_advanced::Platform;
+use shared::Bounds;
+use shared::http::ApiService;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::args::{AccessArgs, remote_address};
@@ -14,7 +14,7 @@ use super::layer::{AccessControl, AccessParts};
 use super::owners::Owners;
 use super::queue::OwnedQueue;
 use crate::audit::AuditLog;
-use crate::batches::Batches;
+use crate::batches::BatchParts;
 use crate::components::Frontier;
 use crate::idempotency::Idempotency;
 use crate::limits::RateLimit;
@@ -72,20 +72,14 @@ impl Accounts {
         Ok(Self { keys, owners, audit, intake, store, is_open: all == 0, background })
     }
 
-    /// The routes of batches, over `platform`.
-    ///
-    /// # Errors
-    ///
-    /// When the database cannot be used.
-    pub async fn batch_routes(
-        &self,
-        platform: &Arc<Platform>,
-        settings: &Settings,
-    ) -> Result<Router, BuildError> {
-        let (store, intake) = (Arc::clone(&self.store), Arc::clone(&self.intake));
-        let (keys, platform) = (Arc::clone(&self.keys), Arc::clone(platform));
-        let batches = Batches::start(store, intake, keys, platform, settings.bounds()).await?;
-        Ok(batches.routes())
+    /// Batches of submissions within `bounds`.
+    pub fn batches(&self, bounds: Bounds) -> BatchParts {
+        BatchParts {
+            store: Arc::clone(&self.store),
+            intake: Arc::clone(&self.intake),
+            keys: Arc::clone(&self.keys),
+            bounds,
+        }
     }
 
     /// `inner`, for clients that have a key.

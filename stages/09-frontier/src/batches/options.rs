@@ -1,4 +1,4 @@
-//! What a submission says beside its program: how it waits, and how often it may run.
+//! What a submission says beside its program: how it waits.
 //!
 //! The stages below know no such members. So a layer between the contract, which has checked them,
 //! and the routes takes them out of the body, and the queue of this stage puts them into the
@@ -16,11 +16,9 @@ use shared::{BoxFuture, RequestContext, Submission};
 /// The name of the options in [`Submission::extensions`].
 const OPTIONS: &str = "scheduling";
 /// The members that a submission has in this stage.
-const MEMBERS: [&str; 3] = ["priority", "queue_timeout_seconds", "max_attempts"];
+const MEMBERS: [&str; 2] = ["priority", "queue_timeout_seconds"];
 /// The longest time that a submission may wait, in seconds: a week.
 const MAX_QUEUE_TIMEOUT_SECONDS: f64 = 604_800.0;
-/// The most runs of one submission.
-const MAX_ATTEMPTS: u32 = 10;
 
 tokio::task_local! {
     /// The options of the submission that the current request makes. A handler of the stages below
@@ -50,9 +48,6 @@ pub struct SubmitOptions {
     /// How long it may wait for a worker; without it, without limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_timeout_seconds: Option<f64>,
-    /// How often it may be run, if a worker is lost.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_attempts: Option<u32>,
     /// The principal that submitted it. No client can set it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
@@ -90,31 +85,16 @@ impl SubmitOptions {
         let found = MEMBERS.iter().filter_map(|name| Some((*name, members.shift_remove(*name)?)));
         let given = found.filter(|(_, value)| !value.is_null());
         let given: serde_json::Map<_, _> =
-            given.map(|(name, value)| (name.to_owned(), whole(name, value))).collect();
+            given.map(|(name, value)| (name.to_owned(), value)).collect();
         let options: Self = serde_json::from_value(Value::Object(given))
             .map_err(|error| InvalidSubmission::Malformed(error.to_string()))?;
-        let mut errors = Vec::new();
-        let mut check = |name: &str, is_valid: bool, detail: String| {
-            if !is_valid {
-                errors.push(FieldError { part: None, pointer: format!("/{name}"), detail });
-            }
-        };
         let seconds = options.queue_timeout_seconds.unwrap_or(1.0);
-        let range = format!("give a number of seconds from 0.1 to {MAX_QUEUE_TIMEOUT_SECONDS}");
-        check(MEMBERS[1], (0.1..=MAX_QUEUE_TIMEOUT_SECONDS).contains(&seconds), range);
-        let attempts = options.max_attempts.unwrap_or(1);
-        let range = format!("give a number from 1 to {MAX_ATTEMPTS}");
-        check(MEMBERS[2], (1..=MAX_ATTEMPTS).contains(&attempts), range);
-        if errors.is_empty() { Ok(options) } else { Err(InvalidSubmission::Invalid(errors)) }
-    }
-}
-
-/// A whole number, however it is written: to JSON, 2.0 is 2.
-fn whole(name: &str, value: Value) -> Value {
-    let float = value.as_f64().filter(|_| name == MEMBERS[2] && value.is_f64());
-    match float.and_then(|float| float.to_string().parse::<u32>().ok()) {
-        Some(number) => number.into(),
-        None => value,
+        if (0.1..=MAX_QUEUE_TIMEOUT_SECONDS).contains(&seconds) {
+            return Ok(options);
+        }
+        let detail = format!("give a number of seconds from 0.1 to {MAX_QUEUE_TIMEOUT_SECONDS}");
+        let pointer = format!("/{}", MEMBERS[1]);
+        Err(InvalidSubmission::Invalid(vec![FieldError { part: None, pointer, detail }]))
     }
 }
 
@@ -164,15 +144,15 @@ mod tests {
     #[test]
     fn options_are_taken_out_and_the_rest_stays() {
         let mut body = json!({
-            "code": "x", "priority": "low", "queue_timeout_seconds": 2.5, "max_attempts": 3.0,
+            "code": "x", "priority": "low", "queue_timeout_seconds": 2.5,
             "labels": {},
         });
         let options = SubmitOptions::take(&mut body).unwrap();
         assert_eq!(body, json!({ "code": "x", "labels": {} }));
-        assert_eq!((options.priority, options.max_attempts), (Priority::Low, Some(3)));
+        assert_eq!(options.priority, Priority::Low);
         assert_eq!(options.queue_timeout_seconds, Some(2.5));
         let nulls =
-            json!({ "priority": null, "queue_timeout_seconds": null, "max_attempts": null });
+            json!({ "priority": null, "queue_timeout_seconds": null });
         assert_eq!(SubmitOptions::take(&mut nulls.clone()).unwrap(), SubmitOptions::default());
         assert_eq!(SubmitOptions::take(&mut json!({})).unwrap(), SubmitOptions::default());
     }
@@ -183,8 +163,6 @@ mod tests {
             (json!({ "queue_timeout_seconds": 0 }), "/queue_timeout_seconds"),
             (json!({ "queue_timeout_seconds": -1 }), "/queue_timeout_seconds"),
             (json!({ "queue_timeout_seconds": 1e9 }), "/queue_timeout_seconds"),
-            (json!({ "max_attempts": 0 }), "/max_attempts"),
-            (json!({ "max_attempts": 11 }), "/max_attempts"),
         ] {
             match SubmitOptions::take(&mut body.clone()) {
                 Err(InvalidSubmission::Invalid(errors)) => assert_eq!(errors[0].pointer, pointer),
@@ -194,8 +172,6 @@ mod tests {
         for body in [
             json!({ "priority": "urgent" }),
             json!({ "priority": 1 }),
-            json!({ "max_attempts": 1.5 }),
-            json!({ "max_attempts": "2" }),
             json!({ "queue_timeout_seconds": "2" }),
         ] {
             let error = SubmitOptions::take(&mut body.clone()).unwrap_err();

@@ -35,6 +35,18 @@ const MAX_PAGE_SIZE: usize = 100;
 /// Cancellations at one moment: they share flushes to the disk.
 const MAX_CANCELLING: usize = 64;
 
+/// What batches are connected to.
+pub struct BatchParts {
+    /// Where they are stored.
+    pub store: Arc<Store>,
+    /// What accepts their evaluations.
+    pub intake: Arc<Intake>,
+    /// Which keys see all of them.
+    pub keys: Arc<Keys>,
+    /// The bounds of their submissions.
+    pub bounds: Bounds,
+}
+
 /// Accepts batches, and finds what became of them.
 pub struct Batches {
     store: Arc<Store>,
@@ -42,6 +54,21 @@ pub struct Batches {
     keys: Arc<Keys>,
     platform: Arc<Platform>,
     bounds: Bounds,
+}
+
+impl BatchParts {
+    /// Batches of `platform`. What a crash has left is decided first.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be used.
+    pub async fn start(self, platform: &Arc<Platform>) -> Result<Arc<Batches>, StoreError> {
+        let Self { store, intake, keys, bounds } = self;
+        store.write(table::recover).await?;
+        intake.idempotency.recover().await?;
+        let platform = Arc::clone(platform);
+        Ok(Arc::new(Batches { store, intake, keys, platform, bounds }))
+    }
 }
 
 /// A batch as clients see it.
@@ -70,23 +97,6 @@ struct Counts {
 type Answer = Result<Response, Problem>;
 
 impl Batches {
-    /// Batches of `platform`, whose submissions go through `intake`. What a crash has left is decided.
-    ///
-    /// # Errors
-    ///
-    /// When the database cannot be used.
-    pub async fn start(
-        store: Arc<Store>,
-        intake: Arc<Intake>,
-        keys: Arc<Keys>,
-        platform: Arc<Platform>,
-        bounds: Bounds,
-    ) -> Result<Arc<Self>, StoreError> {
-        store.write(table::recover).await?;
-        intake.idempotency.recover().await?;
-        Ok(Arc::new(Self { store, intake, keys, platform, bounds }))
-    }
-
     /// The routes, to be merged over those of the platform.
     pub fn routes(self: &Arc<Self>) -> Router {
         let routes: StatefulRouter<Arc<Self>> = Router::with_state(Arc::clone(self))

@@ -100,6 +100,10 @@ impl Journal for UsageJournal {
     fn publish(&self, events: Vec<Event>) {
         self.inner.publish(events);
     }
+
+    fn is_durable(&self) -> bool {
+        self.inner.is_durable()
+    }
 }
 
 fn add_cpu(database: &Connection, key: &str, day: i64, cpu_ms: u64) -> Result<(), StoreError> {

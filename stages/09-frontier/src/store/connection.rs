@@ -20,11 +20,7 @@ const CACHE_KIB: i64 = -4096;
 
 /// The connection of the writer. It creates the file.
 pub(super) fn for_writing(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    configure(&connection)?;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: the WAL is flushed at each commit. NORMAL would lose the last commits of a machine that
     // loses its power, and a client would have read what never was.
@@ -35,21 +31,21 @@ pub(super) fn for_writing(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// A connection that reads only.
+/// A connection that reads only. It is not opened read-only: a reader of a WAL writes to its index.
 pub(super) fn for_reading(path: &Path) -> Result<Connection, StoreError> {
-    // Not SQLITE_OPEN_READ_ONLY: a reader of a WAL writes to the index of it.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    configure(&connection)?;
+    let connection = open(path, OpenFlags::empty())?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 
-fn configure(connection: &Connection) -> Result<(), StoreError> {
+/// A connection with the settings of all.
+pub(super) fn open(path: &Path, more: OpenFlags) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     // What a query sorts is not written to a directory that may be full.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    Ok(())
+    Ok(connection)
 }

@@ -12,7 +12,7 @@ use super::StoreError;
 
 const DATABASE: &str = "crucible.db";
 const LOCK: &str = "crucible.lock";
-const FILES: &str = "files";
+pub(super) const FILES: &str = "files";
 
 /// A directory that no other process uses.
 #[derive(Debug)]
@@ -95,6 +95,26 @@ impl DataDir {
         }
         let (uid, gid) = user.ids();
         chown(path, Some(uid), Some(gid)).map_err(|error| StoreError::io(path, error))
+    }
+
+    /// Gives a directory and all in it to `user`, if root has made it.
+    ///
+    /// # Errors
+    ///
+    /// When an owner cannot be changed.
+    pub fn give_to(path: &Path, user: ApiUser) -> Result<(), StoreError> {
+        if !geteuid().is_root() {
+            return Ok(());
+        }
+        let at = |error| StoreError::io(path, error);
+        let (uid, gid) = user.ids();
+        chown(path, Some(uid), Some(gid)).map_err(at)?;
+        if path.is_dir() {
+            for entry in path.read_dir().map_err(at)? {
+                Self::give_to(&entry.map_err(at)?.path(), user)?;
+            }
+        }
+        Ok(())
     }
 
     /// The path of the directory.

@@ -52,6 +52,18 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// The directory must not exist, or be empty.
+    #[error("{} has something in it already", path.display())]
+    Exists {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The database is damaged.
+    #[error("the database is damaged: {found}")]
+    Corrupt {
+        /// What was found first.
+        found: String,
+    },
     /// The disk is full.
     #[error("the disk of the data directory is full")]
     Full,
@@ -140,6 +152,8 @@ impl Hint for StoreError {
             Self::NewerSchema { .. } => Some("use the version that wrote it, or restore a backup"),
             Self::OlderSchema { .. } => Some("start the server of this version first"),
             Self::Foreign { .. } => Some("name another directory with --data-dir"),
+            Self::Exists { .. } => Some("name a directory that does not exist"),
+            Self::Corrupt { .. } => Some("restore a backup into another directory"),
             Self::Full | Self::NoSpace { .. } => Some("make room on the disk of --data-dir"),
             Self::Sqlite(_) | Self::Record(_) | Self::Damaged { .. } => {
                 Some("run the command doctor, and restore a backup if the database is damaged")

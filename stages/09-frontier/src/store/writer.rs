@@ -68,7 +68,7 @@ impl Writer {
         }
         state.jobs.push_back(Box::new(|connection| {
             let result = in_savepoint(connection, work);
-            Box::new(|committed| then(outcome(result, committed)))
+            Box::new(|committed| then(result.and_then(|value| committed.map(|()| value))))
         }));
         drop(state);
         self.queue.ready.notify_one();
@@ -179,19 +179,6 @@ fn in_savepoint<T>(
         connection.prepare_cached("RELEASE job")?.execute([])?;
     }
     result
-}
-
-/// The result of a job, after its transaction has ended.
-fn outcome<T>(
-    result: Result<T, StoreError>,
-    committed: Result<(), StoreError>,
-) -> Result<T, StoreError> {
-    match (result, committed) {
-        (Ok(value), Ok(())) => Ok(value),
-        (Ok(_), Err(error)) => Err(error),
-        // The error of the job may be why the transaction was rolled back.
-        (Err(error), _) => Err(error),
-    }
 }
 
 /// An error with its source, for the log.

@@ -1,4 +1,4 @@
-//! The integration tests of this stage.
+//! The integration tests of this stage: its binary over HTTP, killed and started again.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,0 +1,102 @@
+//! What is deleted, and when: by age, by number and by bytes, the first to end first.
+//!
+//! Deletions go in small steps, between which other writes get their turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, params};
+use stage_02_queue::ArchiveLimits;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Inner, usage};
+use crate::store::StoreError;
+use crate::time::nanoseconds;
+
+/// Evaluations that one transaction deletes.
+const STEP: usize = 50;
+/// Between two looks at what is stored.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two steps.
+const STEP_INTERVAL: Duration = Duration::from_millis(5);
+
+/// What makes an evaluation be deleted, beside the limits of number and bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Retention {
+    /// Its age. None means that no age does.
+    pub days: Option<u32>,
+}
+
+impl Inner {
+    pub(super) async fn delete_in_background(
+        self: Arc<Self>,
+        retention: Retention,
+        stop: CancellationToken,
+    ) {
+        let mut pause = CHECK_INTERVAL;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = match self.step(retention).await {
+                Ok(true) => STEP_INTERVAL,
+                Ok(false) => CHECK_INTERVAL,
+                Err(StoreError::Closed) => return,
+                Err(error) => {
+                    tracing::error!(%error, "what is too old was not deleted; it is tried again");
+                    CHECK_INTERVAL
+                }
+            };
+        }
+    }
+
+    // ANCHOR: step
+    /// Deletes a few. True when there may be more.
+    async fn step(&self, retention: Retention) -> Result<bool, StoreError> {
+        let limits = self.limits;
+        let oldest = retention
+            .days
+            .and_then(|days| {
+                Timestamp::now().checked_sub(SignedDuration::from_hours(24 * i64::from(days))).ok()
+            })
+            .map_or(i64::MIN, nanoseconds);
+        let (now, ids) =
+            self.store.read(move |db| Ok((usage(db)?, beyond(db, limits, oldest)?))).await?;
+        *self.usage() = now;
+        let found = ids.len();
+        if found > 0 {
+            self.delete(ids, "room").await?;
+        }
+        Ok(found == STEP)
+    }
+    // ANCHOR_END: step
+}
+
+/// The first to end, as many as are beyond the limits or ended before `oldest`, and at most a step.
+fn beyond(db: &Connection, limits: ArchiveLimits, oldest: i64) -> Result<Vec<Uuid>, StoreError> {
+    let now = usage(db)?;
+    let mut rows = db.prepare_cached(
+        "SELECT id, bytes, ended_at FROM evaluations WHERE last_event IS NOT NULL
+         ORDER BY last_event LIMIT ?1",
+    )?;
+    let step = i64::try_from(STEP).unwrap_or(i64::MAX);
+    let rows = rows.query_map(params![step], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?))
+    })?;
+    let (mut entries, mut bytes, mut ids) = (now.entries, now.bytes, Vec::new());
+    for row in rows {
+        let (id, size, ended) = row?;
+        // The one that has just ended stays, however large: a client may wait for it.
+        let is_beyond = (entries > limits.entries || bytes > limits.bytes) && entries > 1;
+        if !is_beyond && ended.is_none_or(|ended| ended >= oldest) {
+            break;
+        }
+        ids.push(Uuid::from_bytes(id));
+        entries = entries.saturating_sub(1);
+        bytes = bytes.saturating_sub(usize::try_from(size).unwrap_or(0));
+    }
+    Ok(ids)
+}

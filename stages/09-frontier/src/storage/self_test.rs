@@ -1,0 +1,50 @@
+//! The storage verifies itself.
+
+use shared::component::{CheckResult, SelfTestResult};
+use shared::{BoxFuture, TestCase, TestableComponent};
+use stage_02_queue::ArchiveLimits;
+
+use super::{SqliteStorage, usage};
+
+impl TestableComponent for SqliteStorage {
+    fn name(&self) -> &'static str {
+        "storage"
+    }
+
+    fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
+        Box::pin(async {
+            self.inner.store.check_space().map_err(|error| error.to_string())?;
+            let counted = self.inner.store.write(usage).await;
+            let ArchiveLimits { entries, bytes } = counted.map_err(|error| error.to_string())?;
+            *self.inner.usage() = ArchiveLimits { entries, bytes };
+            Ok(format!("{entries} evaluations in about {bytes} bytes, on disk"))
+        })
+    }
+
+    fn test_suite(&self) -> Vec<TestCase<'_>> {
+        let mut suite = stage_06_advanced::storage_suite(self);
+        suite.push(TestCase::new("the counters are the real ones", self.counts()));
+        suite
+    }
+}
+
+impl SqliteStorage {
+    async fn counts(&self) -> CheckResult {
+        let read = self.inner.store.read(|db| {
+            let sql = "SELECT count(*), coalesce(sum(bytes), 0) FROM evaluations
+                       WHERE outcome IS NOT NULL";
+            let real: (i64, i64) = db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok((usage(db)?, real))
+        });
+        let (counted, (entries, bytes)) = read.await.map_err(|error| error.to_string())?;
+        let real = ArchiveLimits {
+            entries: usize::try_from(entries).unwrap_or(0),
+            bytes: usize::try_from(bytes).unwrap_or(0),
+        };
+        if counted == real {
+            Ok(format!("{entries} evaluations in {bytes} bytes"))
+        } else {
+            Err(format!("counted are {counted:?}, stored are {real:?}"))
+        }
+    }
+}
