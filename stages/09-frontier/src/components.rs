@@ -73,7 +73,8 @@ impl Frontier {
         };
         let tasks = TaskQueue::new(parts, options);
         tasks.resume(waiting).await?;
-        let components = Components { engine: Some(engine), queue: tasks.clone(), monitor, storage };
+        let components =
+            Components { engine: Some(engine), queue: tasks.clone(), monitor, storage };
         Ok(Self { components, tasks, dispatch, quotas, store })
     }
 }
@@ -122,12 +123,6 @@ async fn durable(args: &FrontierArgs, store: &Arc<Store>) -> Result<Stored, Buil
     let retention = Retention { days: args.storage.storage_days };
     let storage = SqliteStorage::open(&journal, platform.archive_limits(), retention).await?;
     journal.publish(recovered.events);
-    Ok(Stored {
-        monitor,
-        archive: storage.clone(),
-        storage,
-        journal,
-        waiting: recovered.waiting,
-    })
+    Ok(Stored { monitor, archive: storage.clone(), storage, journal, waiting: recovered.waiting })
 }
 // ANCHOR_END: durable

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use shared::cli::{BuildError, Settings, eprint_line};
 use shared::Bounds;
+use shared::cli::{BuildError, Settings, eprint_line};
 use shared::http::ApiService;
 use tokio_util::sync::{CancellationToken, DropGuard};
 

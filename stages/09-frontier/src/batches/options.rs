@@ -151,8 +151,7 @@ mod tests {
         assert_eq!(body, json!({ "code": "x", "labels": {} }));
         assert_eq!(options.priority, Priority::Low);
         assert_eq!(options.queue_timeout_seconds, Some(2.5));
-        let nulls =
-            json!({ "priority": null, "queue_timeout_seconds": null });
+        let nulls = json!({ "priority": null, "queue_timeout_seconds": null });
         assert_eq!(SubmitOptions::take(&mut nulls.clone()).unwrap(), SubmitOptions::default());
         assert_eq!(SubmitOptions::take(&mut json!({})).unwrap(), SubmitOptions::default());
     }

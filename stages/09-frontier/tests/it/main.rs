@@ -8,3 +8,8 @@
 )]
 
 mod accounts;
+mod crash;
+mod faults;
+mod recovery;
+mod stage;
+mod storage;
