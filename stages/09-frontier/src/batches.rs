@@ -17,8 +17,10 @@ mod expiry;
 mod options;
 mod routes;
 mod table;
+mod wire;
 
 pub use dispatch::PriorityDispatch;
 pub use expiry::Expiry;
 pub use options::{Priority, SubmitOptions, WithOptions};
-pub use routes::{BatchParts, Batches, MAX_BATCH};
+pub use routes::{BatchParts, Batches};
+pub use wire::MAX_BATCH;

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use shared::{RequestContext, Submission};
 use tokio_util::sync::CancellationToken;
 
-use super::chain::{Entry, Head};
+use super::chain::{Entry, Hash, Head};
 use super::table;
 use crate::store::{Store, StoreError};
 
@@ -119,8 +119,7 @@ impl Entry {
 
 /// What the log has of a program: the hash of its text, and sizes.
 pub(crate) fn submission_detail(submission: &Submission) -> Value {
-    let code: String =
-        Sha256::digest(&submission.code).iter().map(|byte| format!("{byte:02x}")).collect();
+    let code = Hash(Sha256::digest(&submission.code).into()).to_string();
     serde_json::json!({
         "code_sha256": code,
         "code_bytes": submission.code.len(),

@@ -107,9 +107,9 @@ impl PriorityDispatch {
         let (mut state, now) = (self.state(), Instant::now());
         let due = state.deadlines.range(..=(now, Uuid::max())).map(|(_, id)| *id);
         let due: Vec<_> = due.collect();
-        due.iter().for_each(|id| {
+        for id in &due {
             state.remove(*id);
-        });
+        }
         due
     }
 

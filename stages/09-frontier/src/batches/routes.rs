@@ -7,26 +7,24 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json as value};
+use serde_json::json as value;
 use shared::http::{
     BodyPolicy, MatchedRequest, ParsedJson, Problem, Response, Router, StatefulRouter, json,
 };
-use shared::profile::PYTHON;
-use shared::submission::{FieldError, InvalidSubmission};
+use shared::submission::InvalidSubmission;
 use shared::{Bounds, Evaluations as _, EvaluationsError, Page, RequestContext, Submission};
-use stage_02_queue::{MAX_PAGE_BYTES, page_response, submission_from_value};
+use stage_02_queue::{MAX_PAGE_BYTES, page_response};
 use stage_06_advanced::Platform;
 use uuid::Uuid;
 
 use super::options::SubmitOptions;
 use super::table::{self, Row};
+use super::wire::parse;
 use crate::accounts::{Intake, Keys, spawn};
 use crate::audit::actions;
 use crate::idempotency::{Begin, Kind};
 use crate::store::{Store, StoreError};
 
-/// Evaluations of one batch.
-pub const MAX_BATCH: usize = 1_000;
 /// The largest body of `POST /batches`, in bytes. The contract has the same number.
 const MAX_BODY_BYTES: usize = 16 << 20;
 /// Evaluations on one page of the results.
@@ -313,45 +311,6 @@ impl Counts {
         } += 1;
     }
 }
-
-/// The submissions of a batch, or the errors of all of them at once.
-fn parse(
-    mut body: Value,
-    bounds: &Bounds,
-) -> Result<Vec<(SubmitOptions, Submission)>, InvalidSubmission> {
-    let items = match body.get_mut("evaluations").map(Value::take) {
-        Some(Value::Array(items)) if (1..=MAX_BATCH).contains(&items.len()) => items,
-        _ => {
-            let detail = format!("give 1 to {MAX_BATCH} submissions as `evaluations`");
-            return Err(InvalidSubmission::Malformed(detail));
-        }
-    };
-    let (mut parsed, mut errors) = (Vec::with_capacity(items.len()), Vec::new());
-    for (at, mut item) in items.into_iter().enumerate() {
-        let one = SubmitOptions::take(&mut item)
-            .and_then(|options| Ok((options, submission_from_value(item, bounds, &PYTHON)?)));
-        let within = |pointer: &str| format!("/evaluations/{at}{pointer}");
-        match one {
-            Ok(one) => parsed.push(one),
-            Err(InvalidSubmission::Invalid(of_one)) => {
-                let moved = of_one
-                    .into_iter()
-                    .map(|error| FieldError { pointer: within(&error.pointer), ..error });
-                errors.extend(moved);
-            }
-            Err(InvalidSubmission::Malformed(detail)) => {
-                errors.push(FieldError { part: None, pointer: within(""), detail });
-            }
-        }
-        if errors.len() >= MAX_ERRORS {
-            break;
-        }
-    }
-    if errors.is_empty() { Ok(parsed) } else { Err(InvalidSubmission::Invalid(errors)) }
-}
-
-/// Errors in one answer.
-const MAX_ERRORS: usize = 64;
 
 fn internal(error: StoreError) -> EvaluationsError {
     EvaluationsError::Internal(error.into())

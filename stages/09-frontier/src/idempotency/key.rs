@@ -16,16 +16,14 @@ pub(crate) fn parse(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
     let key = value.to_str().ok().and_then(unquote);
-    match (key, values.next()) {
-        (Some(key), None) => Ok(Some(key)),
-        _ => {
-            let detail = format!(
-                "Idempotency-Key takes one string of 1 to {MAX_KEY} characters in quotes, such as \
-                 \"8e03978e-40d5-43e8-bc93-6894a57f9324\""
-            );
-            Err(Problem::new(StatusCode::BAD_REQUEST, detail))
-        }
+    if let (Some(key), None) = (key, values.next()) {
+        return Ok(Some(key));
     }
+    let detail = format!(
+        "Idempotency-Key takes one string of 1 to {MAX_KEY} characters in quotes, such as \
+         \"8e03978e-40d5-43e8-bc93-6894a57f9324\""
+    );
+    Err(Problem::new(StatusCode::BAD_REQUEST, detail))
 }
 
 /// The text of a quoted string.

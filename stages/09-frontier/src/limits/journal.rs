@@ -92,7 +92,9 @@ impl Journal for UsageJournal {
     fn commit_all<'a>(&'a self, changes: &'a [Change]) -> BoxFuture<'a, Result<(), JournalError>> {
         Box::pin(async move {
             self.inner.commit_all(changes).await?;
-            changes.iter().for_each(|change| self.count(&change.transition));
+            for change in changes {
+                self.count(&change.transition);
+            }
             Ok(())
         })
     }

@@ -11,9 +11,9 @@ use tokio_rustls::{Accept, TlsAcceptor, server};
 pub(super) struct TlsStream<S>(State<S>);
 
 enum State<S> {
-    /// The handshake is under way.
-    Handshake(Accept<S>),
-    /// It is done. Boxed, because it is much larger.
+    /// The handshake is under way. Boxed, as all of it is large beside a connection without TLS.
+    Handshake(Box<Accept<S>>),
+    /// It is done.
     Open(Box<server::TlsStream<S>>),
     /// It has failed, and hyper closes the connection.
     Failed,
@@ -21,7 +21,7 @@ enum State<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     pub(super) fn new(acceptor: &TlsAcceptor, stream: S) -> Self {
-        Self(State::Handshake(acceptor.accept(stream)))
+        Self(State::Handshake(Box::new(acceptor.accept(stream))))
     }
 
     /// The open stream, as soon as the handshake is done.
@@ -30,7 +30,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Pin<&mut server::TlsStream<S>>>> {
         if let State::Handshake(accept) = &mut self.0 {
-            match ready!(Pin::new(accept).poll(context)) {
+            match ready!(Pin::new(&mut **accept).poll(context)) {
                 Ok(stream) => self.0 = State::Open(Box::new(stream)),
                 Err(error) => {
                     self.0 = State::Failed;

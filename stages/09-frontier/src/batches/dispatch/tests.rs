@@ -164,7 +164,7 @@ async fn no_push_is_missed_by_sleeping_workers_and_a_close_wakes_them_all() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), drained).await.expect("a push was missed");
+    tokio::time::timeout(Duration::from_mins(1), drained).await.expect("a push was missed");
     dispatch.close();
     let mut total = 0;
     for worker in workers {

@@ -3,6 +3,7 @@
 mod attacks;
 mod contract;
 mod exposure;
+mod fuzz;
 mod keys;
 mod limits;
 mod submissions;

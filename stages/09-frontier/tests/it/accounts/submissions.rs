@@ -5,7 +5,7 @@ use std::time::Duration;
 use harness::{Client, Method, Response, eventually_some};
 use serde_json::{Value, json};
 
-use super::Tenants;
+use super::{Site, Tenants};
 
 async fn post_with_key(client: &Client, path: &str, key: &str, body: &Value) -> Response {
     let request = client.request(Method::POST, path).header("idempotency-key", key).json(body);
@@ -205,4 +205,28 @@ async fn priorities_decide_the_order_and_wrong_ones_are_refused() {
     ] {
         assert_eq!(alice.post("/eval", &body).await.status, status, "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_kill_forgets_no_idempotency_key_no_batch_and_no_key() {
+    let site = Site::new();
+    let key = site.key("alice", &["submit", "read"]);
+    let server = site.launch().args(["--workers", "1"]).start();
+    let alice = server.client().with_key(&key);
+    let program = json!({ "code": "import time; time.sleep(0.2); print(1)" });
+    let batch = json!({ "evaluations": vec![program.clone(); 5] });
+    let one = id_of(&post_with_key(&alice, "/eval", "\"one\"", &program).await);
+    let many = id_of(&post_with_key(&alice, "/batches", "\"many\"", &batch).await);
+    server.kill();
+    let server = site.start();
+    let alice = server.client().with_key(&key);
+    let again = post_with_key(&alice, "/eval", "\"one\"", &program).await;
+    assert_eq!((again.status, id_of(&again)), (202, one));
+    let again = post_with_key(&alice, "/batches", "\"many\"", &batch).await;
+    assert_eq!((again.status, id_of(&again)), (202, many.clone()));
+    assert_eq!(post_with_key(&alice, "/eval", "\"one\"", &batch["evaluations"]).await.status, 400);
+    let ended = ended(&alice, &many).await;
+    assert_eq!(ended["counts"]["queued"], 0, "{ended}");
+    assert_eq!(ended["total"], 5);
+    assert!(site.output(&["audit", "verify"]).contains("none changed"));
 }
