@@ -23,13 +23,14 @@ async fn schemathesis(with_key: bool) {
     let contract = work.path().join("contract.json");
     std::fs::write(&contract, server.client().get("/openapi.json").await.body).unwrap();
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../08-openapi/tests/it");
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/accounts/schemathesis.toml");
     let mut command = Command::new(tool);
     command
         .current_dir(work.path())
         .env("HOME", work.path())
         .env("SCHEMATHESIS_HOOKS", files.join("hooks.py"))
         .arg("--config-file")
-        .arg(files.join("schemathesis.toml"))
+        .arg(config)
         .args(["run", "--seed", SEED, "--max-time", SECONDS, "--url", server.url()])
         .arg(&contract);
     if with_key {
