@@ -79,9 +79,9 @@ impl Outcome {
 
     /// True when a limit on a resource ended the program.
     pub fn is_limit(self) -> bool {
-        use Outcome::{EngineError, QueueTimeExceeded, WorkerLost};
-        self.status() == Status::Failed
-            && !matches!(self, EngineError | WorkerLost | QueueTimeExceeded)
+        let is_other =
+            matches!(self, Self::EngineError | Self::WorkerLost | Self::QueueTimeExceeded);
+        self.status() == Status::Failed && !is_other
     }
 
     /// The name used in JSON, in metrics and on the command line.

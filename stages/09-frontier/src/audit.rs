@@ -29,4 +29,4 @@ pub use chain::{Entry, Hash, Head};
 pub use command::AuditCommand;
 pub(crate) use log::submission_detail;
 pub use log::{AuditLog, actions};
-pub use table::{AuditFault, Verified};
+pub use table::{AuditMismatch, Verified};

@@ -131,7 +131,7 @@ impl TestableComponent for OwnedQueue {
         self.inner.name()
     }
 
-    /// A job that waits beside an idle worker is a fault, unless its key runs as many as it may.
+    /// A job that waits beside an idle worker is an error, unless its key runs as many as it may.
     fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
         Box::pin(async {
             let result = self.inner.self_test().await;

@@ -39,8 +39,8 @@ impl AuditCommand {
                 Ok(verified) => {
                     println!("{} rows, none changed; head {}", verified.rows, verified.head);
                 }
-                Err(fault) => {
-                    let error = format!("the audit log was tampered with: {fault}");
+                Err(mismatch) => {
+                    let error = format!("the audit log was tampered with: {mismatch}");
                     let error = BuildError::new(error);
                     return Ok(error.print(Exit::FAILURE));
                 }

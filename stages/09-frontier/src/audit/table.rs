@@ -12,7 +12,7 @@ const COLUMNS: &str =
 
 /// What is wrong with the log, at the first place where something is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AuditFault {
+pub enum AuditMismatch {
     /// A row is not what it was when it was written, or its hash is not.
     #[error("row {0} was changed")]
     Changed(i64),
@@ -85,7 +85,7 @@ pub(crate) fn head(database: &Connection) -> Result<Head, StoreError> {
 pub(crate) fn verify(
     database: &Connection,
     known: Option<Head>,
-) -> Result<Result<Verified, AuditFault>, StoreError> {
+) -> Result<Result<Verified, AuditMismatch>, StoreError> {
     let mut select = database.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY number"))?;
     let mut rows = select.query([])?;
     let mut last = Head { number: 0, hash: GENESIS };
@@ -93,23 +93,23 @@ pub(crate) fn verify(
     while let Some(row) = rows.next()? {
         last = match next(row, last)? {
             Ok(head) => head,
-            Err(fault) => return Ok(Err(fault)),
+            Err(mismatch) => return Ok(Err(mismatch)),
         };
         is_known |= known == Some(last);
     }
     let count = "SELECT value FROM counters WHERE name = ?1";
     let counted: i64 = database.query_row(count, [COUNTER], |row| row.get(0))?;
     if counted != last.number {
-        return Ok(Err(AuditFault::Count { found: last.number, counted }));
+        return Ok(Err(AuditMismatch::Count { found: last.number, counted }));
     }
     match known {
-        Some(known) if !is_known => Ok(Err(AuditFault::Head(known.number))),
+        Some(known) if !is_known => Ok(Err(AuditMismatch::Head(known.number))),
         _ => Ok(Ok(Verified { rows: last.number, head: last })),
     }
 }
 
 /// Checks one row against the one before it.
-fn next(row: &Row<'_>, last: Head) -> rusqlite::Result<Result<Head, AuditFault>> {
+fn next(row: &Row<'_>, last: Head) -> rusqlite::Result<Result<Head, AuditMismatch>> {
     let number: i64 = row.get(0)?;
     let entry = Entry {
         time: row.get(1)?,
@@ -123,13 +123,13 @@ fn next(row: &Row<'_>, last: Head) -> rusqlite::Result<Result<Head, AuditFault>>
     let (previous, hash): (Vec<u8>, Vec<u8>) = (row.get(8)?, row.get(9)?);
     let (Some(previous), Some(hash)) = (Hash::from_bytes(&previous), Hash::from_bytes(&hash))
     else {
-        return Ok(Err(AuditFault::Changed(number)));
+        return Ok(Err(AuditMismatch::Changed(number)));
     };
     if entry.hash(number, previous) != hash {
-        return Ok(Err(AuditFault::Changed(number)));
+        return Ok(Err(AuditMismatch::Changed(number)));
     }
     if number != last.number + 1 || previous != last.hash {
-        return Ok(Err(AuditFault::Chain(number)));
+        return Ok(Err(AuditMismatch::Chain(number)));
     }
     Ok(Ok(Head { number, hash }))
 }
@@ -163,7 +163,7 @@ mod tests {
         }
     }
 
-    fn fault(database: &Connection) -> AuditFault {
+    fn mismatch(database: &Connection) -> AuditMismatch {
         verify(database, None).unwrap().unwrap_err()
     }
 
@@ -192,7 +192,7 @@ mod tests {
             let database = log(10);
             let update = format!("UPDATE audit SET {column} = {value} WHERE number = 5");
             database.execute_batch(&update).unwrap();
-            assert_eq!(fault(&database), AuditFault::Changed(5), "{column}");
+            assert_eq!(mismatch(&database), AuditMismatch::Changed(5), "{column}");
         }
     }
 
@@ -200,13 +200,13 @@ mod tests {
     fn a_removed_or_inserted_row_is_found() {
         let database = log(10);
         database.execute_batch("DELETE FROM audit WHERE number = 5").unwrap();
-        assert_eq!(fault(&database), AuditFault::Chain(6));
+        assert_eq!(mismatch(&database), AuditMismatch::Chain(6));
         // The numbers are closed up: their own hashes no longer hold.
         database.execute_batch("UPDATE audit SET number = number - 1 WHERE number > 5;").unwrap();
-        assert_eq!(fault(&database), AuditFault::Changed(5));
+        assert_eq!(mismatch(&database), AuditMismatch::Changed(5));
         let first = log(10);
         first.execute_batch("DELETE FROM audit WHERE number = 1").unwrap();
-        assert_eq!(fault(&first), AuditFault::Chain(2));
+        assert_eq!(mismatch(&first), AuditMismatch::Chain(2));
         // A row that is whole in itself, in the place of another.
         let database = log(10);
         let (forged, previous) = (entry(99), GENESIS);
@@ -214,17 +214,17 @@ mod tests {
         let update = "UPDATE audit SET time = 99, target = '99', previous = ?1, hash = ?2 \
                       WHERE number = 5";
         database.execute(update, params![previous.0, hash.0]).unwrap();
-        assert_eq!(fault(&database), AuditFault::Chain(5));
+        assert_eq!(mismatch(&database), AuditMismatch::Chain(5));
     }
 
     #[test]
     fn removed_newest_rows_are_found_by_the_counter() {
         let database = log(10);
         database.execute_batch("DELETE FROM audit WHERE number > 7").unwrap();
-        assert_eq!(fault(&database), AuditFault::Count { found: 7, counted: 10 });
+        assert_eq!(mismatch(&database), AuditMismatch::Count { found: 7, counted: 10 });
         // After that, new rows continue a chain that is whole; the counter still has them.
         append(&database, &entry(8)).unwrap();
-        assert_eq!(fault(&database), AuditFault::Count { found: 8, counted: 11 });
+        assert_eq!(mismatch(&database), AuditMismatch::Count { found: 8, counted: 11 });
         // With the counter corrected, only a head from elsewhere finds it.
         let database = log(10);
         let known = head(&database).unwrap();
@@ -232,7 +232,7 @@ mod tests {
                    WHERE name = 'audit_rows';";
         database.execute_batch(cut).unwrap();
         assert!(verify(&database, None).unwrap().is_ok());
-        assert_eq!(verify(&database, Some(known)).unwrap(), Err(AuditFault::Head(10)));
+        assert_eq!(verify(&database, Some(known)).unwrap(), Err(AuditMismatch::Head(10)));
         let whole = log(12);
         assert!(verify(&whole, Some(known)).unwrap().is_ok(), "an earlier head is in it");
     }
