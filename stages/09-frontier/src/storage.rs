@@ -210,7 +210,9 @@ impl Inner {
         };
         // On the thread of the writer: a later transaction may refer to one of the files.
         let after = move |(deleted, unused, usage): (Vec<Uuid>, Vec<String>, ArchiveLimits)| {
-            unused.iter().for_each(|digest| files.remove(digest));
+            for digest in &unused {
+                files.remove(digest);
+            }
             (deleted, usage)
         };
         let (deleted, now) = self.store.write_and(work, after).await?;

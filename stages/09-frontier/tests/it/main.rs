@@ -8,7 +8,8 @@
 )]
 
 mod crash;
-mod faults;
+mod disk;
+mod migration;
 mod recovery;
 mod stage;
 mod storage;
