@@ -22,6 +22,7 @@ use stage_06_advanced::{StorageService, StorageUsage};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+use crate::event_log::drop_orphans;
 use crate::files::FileStorage;
 use crate::journal::saved;
 use crate::rows::{self, Ended};
@@ -206,6 +207,7 @@ impl Inner {
                     unused.extend(files);
                 }
             }
+            drop_orphans(db)?;
             Ok((deleted, unused, usage(db)?))
         };
         // On the thread of the writer: a later transaction may refer to one of the files.

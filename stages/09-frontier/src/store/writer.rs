@@ -135,11 +135,7 @@ fn run(queue: &Queue, connection: Connection) {
         if group.is_empty() {
             break;
         }
-        let jobs = group.len() as u64;
-        if commit_group(&connection, group) {
-            queue.commits.fetch_add(1, Ordering::Relaxed);
-            queue.jobs.fetch_add(jobs, Ordering::Relaxed);
-        }
+        commit_group(queue, &connection, group);
     }
     // The next start has nothing to recover, and a copy of the one file is whole.
     if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
@@ -151,9 +147,8 @@ fn run(queue: &Queue, connection: Connection) {
 }
 
 // ANCHOR: group
-/// Runs a group of jobs in one transaction, then calls each with the result. True when it was
-/// committed.
-fn commit_group(connection: &Connection, group: Vec<Job>) -> bool {
+/// Runs a group of jobs in one transaction, then calls each with the result.
+fn commit_group(queue: &Queue, connection: &Connection, group: Vec<Job>) {
     // IMMEDIATE: a transaction that becomes one for writing halfway fails when another has written.
     let started = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
     let ended: Vec<Ended> = group.into_iter().map(|job| job(connection)).collect();
@@ -166,10 +161,13 @@ fn commit_group(connection: &Connection, group: Vec<Job>) -> bool {
             tracing::error!(%error, "a transaction was not rolled back");
         }
     }
+    if result.is_ok() {
+        queue.commits.fetch_add(1, Ordering::Relaxed);
+        queue.jobs.fetch_add(ended.len() as u64, Ordering::Relaxed);
+    }
     for then in ended {
         then(result.clone());
     }
-    result.is_ok()
 }
 
 fn commit(connection: &Connection) -> Result<(), StoreError> {
