@@ -140,7 +140,9 @@ impl FileStorage {
     pub fn sweep(&self, used: &HashSet<String>) -> Result<usize, StoreError> {
         let unused: Vec<_> =
             self.digests()?.into_iter().filter(|digest| !used.contains(digest)).collect();
-        unused.iter().for_each(|digest| self.remove(digest));
+        for digest in &unused {
+            self.remove(digest);
+        }
         Ok(unused.len())
     }
 

@@ -57,10 +57,10 @@ impl SqliteJournal {
         let events = change.events.clone();
         match &change.transition {
             Transition::Accepted(accepted) => {
-                // Here and not below: the reserve is for the ends of what was accepted.
-                self.store.check_space()?;
-                let accepted = accepted.clone();
+                let (accepted, store) = (accepted.clone(), Arc::clone(&self.store));
                 let write = self.log.commit(move |db| {
+                    // Here and not below: the reserve is for the ends of what was accepted.
+                    store.check_space()?;
                     rows::insert_accepted(db, &accepted)?;
                     insert_events(db, events)
                 });

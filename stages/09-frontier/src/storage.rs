@@ -22,6 +22,7 @@ use stage_06_advanced::{StorageService, StorageUsage};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+use crate::event_log::drop_orphans;
 use crate::files::FileStorage;
 use crate::journal::saved;
 use crate::rows::{self, Ended};
@@ -230,11 +231,14 @@ impl Inner {
                     unused.extend(files);
                 }
             }
+            drop_orphans(db)?;
             Ok((deleted, unused, usage(db)?))
         };
         // On the thread of the writer: a later transaction may refer to one of the files.
         let after = move |(deleted, unused, usage): (Vec<Uuid>, Vec<String>, ArchiveLimits)| {
-            unused.iter().for_each(|digest| files.remove(digest));
+            for digest in &unused {
+                files.remove(digest);
+            }
             (deleted, usage)
         };
         let (deleted, now) = self.store.write_and(work, after).await?;

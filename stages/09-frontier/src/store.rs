@@ -33,6 +33,7 @@ use tokio::sync::oneshot;
 
 use readers::Readers;
 use writer::Writer;
+pub use writer::WriterStats;
 
 /// The database of a data directory, open for one process.
 pub struct Store {
@@ -121,13 +122,18 @@ impl Store {
         Box::pin(async move { readers.read(query).await })
     }
 
-    /// Whether there is room for more work: on the disk, and in the WAL.
+    /// Whether there is room for more work: on the disk, and in the WAL. For the thread of the writer.
     ///
     /// # Errors
     ///
     /// [`StoreError::NoSpace`] or [`StoreError::LongWal`].
     pub fn check_space(&self) -> Result<(), StoreError> {
         space::check(&self.directory.database())
+    }
+
+    /// How many writes have shared how many transactions.
+    pub fn stats(&self) -> WriterStats {
+        self.writer.stats()
     }
 
     /// Commits what has gathered, and closes the database. Later writes are refused.
@@ -142,3 +148,6 @@ fn wal_of(database: &Path) -> std::path::PathBuf {
     path.push("-wal");
     path.into()
 }
+
+#[cfg(test)]
+mod tests;

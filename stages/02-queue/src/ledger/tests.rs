@@ -240,3 +240,58 @@ async fn several_submissions_are_accepted_together_or_not_at_all() {
     journal.permits.add_permits(1);
     assert!(ledger.accept_all(&context, batch(3), 1).await.is_ok());
 }
+
+/// An archive whose pages have one evaluation, however many are asked for: a limit of bytes.
+struct ShortPages(InMemoryArchive);
+
+impl Archive for ShortPages {
+    fn insert(&self, ended: Evaluation) {
+        self.0.insert(ended);
+    }
+
+    fn get(
+        &self,
+        id: Uuid,
+    ) -> shared::BoxFuture<'_, Result<Option<Evaluation>, crate::ArchiveError>> {
+        self.0.get(id)
+    }
+
+    fn list<'a>(
+        &'a self,
+        query: &'a shared::Query,
+    ) -> shared::BoxFuture<'a, Result<shared::Page, crate::ArchiveError>> {
+        let page = self.0.page(&shared::Query { limit: 1, ..query.clone() });
+        Box::pin(std::future::ready(Ok(page)))
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_the_archive_has_cut_skips_nothing() {
+    let ledger = Ledger::new(LedgerParts {
+        journal: SlowJournal::new(100),
+        archive: Arc::new(ShortPages(InMemoryArchive::new(ArchiveLimits::default()))),
+        progress: Arc::new(NoopSink),
+        sandbox: None,
+        capacity: 10,
+    });
+    let mut all = Vec::new();
+    for number in 0..5 {
+        let (accepted, job) = accept(&ledger).await.unwrap();
+        all.push(accepted.id);
+        if number > 1 {
+            ledger.finish(job.id, exited()).await; // the two oldest stay live
+        }
+    }
+    all.reverse();
+    let mut query = shared::Query { limit: 3, ..shared::Query::default() };
+    let mut seen = Vec::new();
+    loop {
+        let page = ledger.list(&query).await.unwrap();
+        seen.extend(page.items.iter().map(|one| one.id));
+        query.cursor = page.next_cursor;
+        if query.cursor.is_none() || seen.len() > all.len() {
+            break;
+        }
+    }
+    assert_eq!(seen, all);
+}

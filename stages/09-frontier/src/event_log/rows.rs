@@ -15,6 +15,9 @@ use crate::time::{from_nanoseconds, nanoseconds};
 /// The kinds of the last event of an evaluation, as a list of SQL.
 const FINAL: &str = "('evaluation.completed', 'evaluation.failed', 'evaluation.cancelled')";
 
+/// Events that one call of [`drop_orphans`] deletes.
+const MAX_ORPHANS: i64 = 500;
+
 /// Inserts events in their order, and returns them with their numbers.
 pub(crate) fn insert_events(
     db: &Connection,
@@ -64,6 +67,21 @@ pub(crate) fn drop_events(db: &Connection, id: Uuid) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Deletes a few events that belong to no stored evaluation, such as those of workers. A reader of
+/// everything has a gap there already.
+pub(crate) fn drop_orphans(db: &Connection) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "DELETE FROM events WHERE number IN (
+             SELECT number FROM events
+             WHERE number <= (SELECT value FROM counters WHERE name = 'dropped_event')
+             AND (subject IS NULL
+                  OR NOT EXISTS (SELECT 1 FROM evaluations WHERE evaluations.id = subject))
+             ORDER BY number LIMIT ?1)",
+    )?
+    .execute([MAX_ORPHANS])?;
+    Ok(())
+}
+
 /// Which numbers the events of an evaluation have.
 pub(super) struct Extent {
     /// The first that is stored.
@@ -77,9 +95,14 @@ pub(super) struct Extent {
 /// None when no event of this evaluation is stored.
 pub(super) fn extent(db: &Connection, id: Uuid) -> Result<Option<Extent>, StoreError> {
     let id = id.into_bytes();
+    // An event that it was deleted comes after that, and is not one of its own.
     let first = db
-        .prepare_cached("SELECT min(number) FROM events WHERE subject = ?1")?
-        .query_row([id], |row| row.get::<_, Option<i64>>(0))?;
+        .prepare_cached(
+            "SELECT number FROM events WHERE subject = ?1 AND kind NOT LIKE 'storage.%'
+             ORDER BY number LIMIT 1",
+        )?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
     let Some(first) = first else { return Ok(None) };
     let dropped = db
         .prepare_cached("SELECT dropped_event FROM evaluations WHERE id = ?1")?

@@ -216,3 +216,55 @@ fn is_of_storage(kind: &EventType) -> bool {
 fn size(event: &SequencedEvent) -> usize {
     EVENT_BYTES + event.event.data.get().len()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(number: u64, id: Uuid, kind: EventType) -> (SequencedEvent, Event) {
+        let event = Event::now(kind, Some(id), json!({}));
+        (SequencedEvent { sequence: number, event: event.clone().into() }, event)
+    }
+
+    #[test]
+    fn an_event_is_visible_when_all_before_it_are() {
+        let tail = Tail::new(0, 0);
+        let (one, other) = (Uuid::now_v7(), Uuid::now_v7());
+        let (first, first_event) = event(1, one, EventType::EvaluationStarted);
+        let (second, second_event) = event(2, other, EventType::EvaluationQueued);
+        let (third, _) = event(3, one, EventType::EvaluationProgress);
+        tail.committed(vec![first, second], true);
+        tail.committed(vec![third], false);
+        assert!(tail.publish(&second_event));
+        assert_eq!(tail.visible(), 0);
+        assert!(matches!(tail.after(Filter::Everything, 0), Cached::Pending));
+        assert!(tail.publish(&first_event));
+        assert_eq!(tail.visible(), 3);
+        assert!(!tail.publish(&first_event), "it is published already");
+        let Cached::Event(next) = tail.after(Filter::Evaluation(one), 1) else { panic!() };
+        assert_eq!(next.sequence, 3);
+    }
+
+    #[test]
+    fn the_end_of_an_evaluation_publishes_a_start_that_was_overtaken() {
+        let (tail, id) = (Tail::new(0, 0), Uuid::now_v7());
+        let (started, _) = event(1, id, EventType::EvaluationStarted);
+        let (failed, failed_event) = event(2, id, EventType::EvaluationFailed);
+        tail.committed(vec![started, failed], true);
+        assert!(tail.publish(&failed_event));
+        assert_eq!(tail.visible(), 2);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_it_has_lost_is_in_the_database() {
+        let (tail, id) = (Tail::new(0, 0), Uuid::now_v7());
+        let events = (1..=MAX_EVENTS as u64 + 5)
+            .map(|number| event(number, id, EventType::EvaluationProgress).0);
+        tail.committed(events.collect(), false);
+        tail.check().unwrap();
+        assert!(matches!(tail.after(Filter::Everything, 4), Cached::Unknown { .. }));
+        assert!(matches!(tail.after(Filter::Everything, 5), Cached::Event(_)));
+    }
+}

@@ -1,5 +1,7 @@
 //! The storage verifies itself.
 
+use std::sync::Arc;
+
 use shared::component::{CheckResult, SelfTestResult};
 use shared::{BoxFuture, TestCase, TestableComponent};
 use stage_02_queue::ArchiveLimits;
@@ -13,8 +15,12 @@ impl TestableComponent for SqliteStorage {
 
     fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
         Box::pin(async {
-            self.inner.store.check_space().map_err(|error| error.to_string())?;
-            let counted = self.inner.store.write(usage).await;
+            let store = Arc::clone(&self.inner.store);
+            let counted = self.inner.store.write(move |db| {
+                store.check_space()?;
+                usage(db)
+            });
+            let counted = counted.await;
             let ArchiveLimits { entries, bytes } = counted.map_err(|error| error.to_string())?;
             *self.inner.usage() = ArchiveLimits { entries, bytes };
             Ok(format!("{entries} evaluations in about {bytes} bytes, on disk"))
@@ -30,13 +36,13 @@ impl TestableComponent for SqliteStorage {
 
 impl SqliteStorage {
     async fn counts(&self) -> CheckResult {
-        let read = self.inner.store.read(|db| {
+        let counters = self.inner.store.read(|db| {
             let sql = "SELECT count(*), coalesce(sum(bytes), 0) FROM evaluations
                        WHERE outcome IS NOT NULL";
-            let real: (i64, i64) = db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok((usage(db)?, real))
+            let stored: (i64, i64) = db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok((usage(db)?, stored))
         });
-        let (counted, (entries, bytes)) = read.await.map_err(|error| error.to_string())?;
+        let (counted, (entries, bytes)) = counters.await.map_err(|error| error.to_string())?;
         let real = ArchiveLimits {
             entries: usize::try_from(entries).unwrap_or(0),
             bytes: usize::try_from(bytes).unwrap_or(0),

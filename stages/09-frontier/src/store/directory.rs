@@ -154,8 +154,8 @@ impl DataDir {
             // A file that was removed meanwhile needs no owner.
             let Ok(metadata) = file.symlink_metadata() else { continue };
             if metadata.is_file() && metadata.uid() != owner.uid() {
-                let owned = chown(&file, Some(owner.uid()), Some(owner.gid()));
-                owned.map_err(|error| StoreError::io(&file, error))?;
+                let given = chown(&file, Some(owner.uid()), Some(owner.gid()));
+                given.map_err(|error| StoreError::io(&file, error))?;
             }
         }
         Ok(())

@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -37,6 +38,17 @@ struct Queue {
     /// Notified after each push and at the close; the thread checks `state` under the lock before it
     /// sleeps.
     ready: Condvar,
+    commits: AtomicU64,
+    jobs: AtomicU64,
+}
+
+/// How many pieces of work shared how many flushes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriterStats {
+    /// Transactions that were committed.
+    pub commits: u64,
+    /// Pieces of work in them.
+    pub jobs: u64,
 }
 
 #[derive(Default)]
@@ -72,6 +84,11 @@ impl Writer {
         }));
         drop(state);
         self.queue.ready.notify_one();
+    }
+
+    pub(super) fn stats(&self) -> WriterStats {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        WriterStats { commits: count(&self.queue.commits), jobs: count(&self.queue.jobs) }
     }
 
     /// Runs what waits, and ends the thread.
@@ -118,7 +135,7 @@ fn run(queue: &Queue, connection: Connection) {
         if group.is_empty() {
             break;
         }
-        commit_group(&connection, group);
+        commit_group(queue, &connection, group);
     }
     // The next start has nothing to recover, and a copy of the one file is whole.
     if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
@@ -131,7 +148,7 @@ fn run(queue: &Queue, connection: Connection) {
 
 // ANCHOR: group
 /// Runs a group of jobs in one transaction, then calls each with the result.
-fn commit_group(connection: &Connection, group: Vec<Job>) {
+fn commit_group(queue: &Queue, connection: &Connection, group: Vec<Job>) {
     // IMMEDIATE: a transaction that becomes one for writing halfway fails when another has written.
     let started = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
     let ended: Vec<Ended> = group.into_iter().map(|job| job(connection)).collect();
@@ -143,6 +160,10 @@ fn commit_group(connection: &Connection, group: Vec<Job>) {
         {
             tracing::error!(%error, "a transaction was not rolled back");
         }
+    }
+    if result.is_ok() {
+        queue.commits.fetch_add(1, Ordering::Relaxed);
+        queue.jobs.fetch_add(ended.len() as u64, Ordering::Relaxed);
     }
     for then in ended {
         then(result.clone());

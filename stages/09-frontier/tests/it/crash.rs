@@ -23,7 +23,7 @@ struct Random(u64);
 impl Random {
     fn new() -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        let seed = now.as_nanos() as u64 | 1;
+        let seed = u64::from(now.subsec_nanos()) << 20 | now.as_secs() | 1;
         println!("seed: {seed}");
         Self(seed)
     }

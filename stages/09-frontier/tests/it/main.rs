@@ -9,7 +9,8 @@
 
 mod accounts;
 mod crash;
-mod faults;
+mod disk;
+mod migration;
 mod recovery;
 mod stage;
 mod storage;

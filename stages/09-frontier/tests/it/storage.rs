@@ -55,6 +55,12 @@ async fn the_first_to_end_is_deleted_with_its_events_and_its_file() {
         async || (client.get(&path).await.status == 404).then_some(()),
     )
     .await;
+    // That it was deleted is an event as well, but none of its own.
+    let deleted = async || {
+        let metrics = client.get("/metrics").await.text();
+        metrics.contains(r#"events_total{type="storage.deleted"} 1"#).then_some(())
+    };
+    harness::eventually_some("it is reported", std::time::Duration::from_secs(20), deleted).await;
     assert_eq!(client.get(&format!("{path}/events")).await.status, 404);
     let usage = client.get("/status").await.json()["storage"]["entries"].clone();
     assert_eq!(usage, 3);

@@ -123,3 +123,73 @@ fn rank(evaluation: &Value) -> (u64, u8) {
     let attempt = evaluation["attempt"].as_u64().unwrap();
     if status == 2 { (u64::MAX, 2) } else { (attempt, status) }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ID: &str = "01a21b66-d52b-77bf-a420-0690c84be33c";
+
+    fn state(status: &str, outcome: Option<&str>) -> Value {
+        json!({ "id": ID, "status": status, "outcome": outcome, "attempt": 1 })
+    }
+
+    /// A history with enough evaluations, and these events of one more.
+    fn history(kinds: &[(u64, &str)]) -> History {
+        let history = History::default();
+        for number in 0..30_u64 {
+            let id = format!("other-{number}");
+            history.accepted(&id);
+            history.read(&json!(
+                { "id": id, "status": "completed", "outcome": "exited", "attempt": 1 }
+            ));
+            let kinds = ["evaluation.queued", "evaluation.completed", "storage.saved"];
+            for (offset, kind) in (1..).zip(kinds) {
+                let subject = Some(id.clone());
+                history.event(Event {
+                    number: 3 * number + offset,
+                    kind: kind.to_owned(),
+                    subject,
+                });
+            }
+        }
+        history.accepted(ID);
+        history.read(&state("queued", None));
+        history.read(&state("completed", Some("exited")));
+        for (number, kind) in kinds {
+            let (number, subject) = (90 + number, Some(ID.to_owned()));
+            history.event(Event { number, kind: (*kind).to_owned(), subject });
+        }
+        history
+    }
+
+    const GOOD: [(u64, &str); 3] =
+        [(1, "evaluation.queued"), (2, "evaluation.completed"), (3, "storage.saved")];
+
+    fn fails(history: History) -> bool {
+        std::panic::catch_unwind(move || history.check()).is_err()
+    }
+
+    #[test]
+    fn a_good_history_passes_and_each_error_is_found() {
+        history(&GOOD).check();
+        let [queued, completed, saved] = GOOD;
+        assert!(fails(history(&[queued, completed])), "an event is lost at the end");
+        assert!(fails(history(&[queued, saved])), "an event is lost in between");
+        assert!(fails(history(&[queued, queued, completed, saved])), "a number is double");
+        assert!(fails(history(&[completed, queued, saved])), "numbers are out of order");
+        let twice = [queued, completed, saved, (4, "evaluation.failed")];
+        assert!(fails(history(&twice)), "it has ended twice");
+        let taken_back = history(&GOOD);
+        taken_back.read(&state("running", None));
+        assert!(fails(taken_back), "a state was taken back");
+        let changed = history(&GOOD);
+        changed.read(&state("failed", Some("worker_lost")));
+        assert!(fails(changed), "an end was changed");
+        let lost = history(&GOOD);
+        lost.accepted("another");
+        assert!(fails(lost), "an accepted evaluation has no end");
+    }
+}
