@@ -9,7 +9,7 @@
 //! | attack | setting | test |
 //! |---|---|---|
 //! | everything is submitted with the priority `high` | of seven jobs two are not `high`, if there are others; keys take turns | `nothing_starves` |
-//! | one key submits a thousand programs | keys take turns within a priority | `keys_take_turns` |
+//! | one key submits a thousand programs | keys take turns within a priority | `jobs_of_one_key_run_in_their_order_and_keys_take_turns` |
 //! | one key occupies all workers | `--key-running` | `a_key_runs_no_more_at_once_than_it_may` |
 
 mod dispatch;

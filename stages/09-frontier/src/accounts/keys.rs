@@ -136,3 +136,28 @@ impl Keys {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::command::new_record;
+    use crate::accounts::record::Scope;
+    use crate::store::DataDir;
+
+    #[tokio::test]
+    async fn the_cache_has_a_size() {
+        let keys = Keys::new(Store::open(DataDir::scratch().unwrap()).unwrap());
+        for number in 0..MAX_CACHED + 1000 {
+            let record = new_record("n".to_owned(), [Scope::Admin].into_iter().collect(), None);
+            keys.remember(KeyDigest::of(&number.to_string()), Arc::new(record));
+        }
+        let cache = keys.cache();
+        assert!(cache.found.len() <= MAX_CACHED && cache.admins.len() <= MAX_CACHED);
+        drop(cache);
+        // A text that is no key is looked up, and not remembered.
+        let before = keys.cache().found.len();
+        assert!(keys.authenticate("crk_nothing").await.unwrap().is_none());
+        assert_eq!(keys.cache().found.len(), before);
+        assert!(!keys.is_admin("nobody"));
+    }
+}

@@ -37,7 +37,9 @@ async fn guessing_is_limited_by_address() {
         let client = server.client().with_key(&format!("crk_{guess}"));
         statuses.push(client.get("/queue").await.status);
     }
-    assert_eq!(statuses.iter().filter(|status| **status == 401).count() / 12, 0, "{statuses:?}");
+    // One more may be given back while the guesses are made.
+    let guesses = statuses.iter().filter(|status| **status == 401).count();
+    assert!((10..=12).contains(&guesses), "{statuses:?}");
     assert_eq!(statuses.last(), Some(&429));
     // A client with a key is not locked out by what others do at its address.
     assert_eq!(alice.get("/queue").await.status, 200);
