@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use crate::store::{Connection, DataDir, Store, StoreError};
 use buffer::Buffer;
-pub(crate) use rows::{drop_events, drop_orphans, insert_events, newest_number};
+pub(crate) use rows::{drop_events, drop_orphans, event_bytes, insert_events, newest_number};
 use tail::{Cached, Tail};
 
 /// Events of one evaluation that a history returns.

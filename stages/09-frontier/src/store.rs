@@ -6,6 +6,18 @@
 //!   never block it. A read has a time limit, so that it cannot keep the WAL from being reset.
 //! * `synchronous=FULL` in WAL mode: a commit that was answered survives a crash of the machine.
 //!
+//! | what happens | what it does | test |
+//! |---|---|---|
+//! | `kill -9` at any moment | what was answered is there, and nothing is there by half | `killed_at_random_moments_nothing_accepted_is_lost` |
+//! | a kill before or after a commit, a flush, a rename | the same | `killed_at_every_failpoint_nothing_accepted_is_lost` |
+//! | an error of the disk | the change is tried again, the submission refused | `a_failing_disk_loses_nothing_that_was_accepted` |
+//! | a full disk | a reserve is left for the ends of what runs; work is refused | `a_full_disk_refuses_work_ends_what_runs_and_goes_on_when_there_is_room` |
+//! | a read-only directory | the start is refused | `a_read_only_directory_is_refused` |
+//! | a torn end of the WAL | SQLite drops the frames that were not committed | `a_torn_end_of_the_wal_loses_nothing_that_was_answered` |
+//! | a newer schema, a database of another program | the start is refused, the file stays as it is | `a_newer_schema_and_a_foreign_database_are_refused_and_left_as_they_are` |
+//! | a second server | the lock of the directory | `a_second_server_is_refused` |
+//! | a long reader | reads have a time limit; a WAL that grows nevertheless refuses work | `a_reader_can_neither_write_nor_take_without_limit`, `a_long_reader_does_not_stop_the_server_and_the_wal_is_reset_after_it` |
+//!
 //! A process that opens a store locks its directory. Two servers on one directory would each number
 //! events, and each run what the other has queued.
 

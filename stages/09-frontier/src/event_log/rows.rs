@@ -15,6 +15,8 @@ use crate::time::{from_nanoseconds, nanoseconds};
 /// The kinds of the last event of an evaluation, as a list of SQL.
 const FINAL: &str = "('evaluation.completed', 'evaluation.failed', 'evaluation.cancelled')";
 
+/// What an event takes on disk beside its data, approximately.
+const EVENT_ROW_BYTES: i64 = 100;
 /// Events that one call of [`drop_orphans`] deletes.
 const MAX_ORPHANS: i64 = 500;
 
@@ -41,6 +43,16 @@ pub(crate) fn newest_number(db: &Connection) -> Result<u64, StoreError> {
     let query = "SELECT seq FROM sqlite_sequence WHERE name = 'events'";
     let newest = db.prepare_cached(query)?.query_row([], |row| row.get(0)).optional()?;
     Ok(number(newest.unwrap_or(0)))
+}
+
+/// Bytes that the events of an evaluation take, approximately.
+pub(crate) fn event_bytes(db: &Connection, id: Uuid) -> Result<usize, StoreError> {
+    let sql =
+        "SELECT count(*) * ?2 + coalesce(sum(length(data)), 0) FROM events WHERE subject = ?1";
+    let bytes = db
+        .prepare_cached(sql)?
+        .query_row(params![id.into_bytes(), EVENT_ROW_BYTES], |row| row.get::<_, i64>(0))?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
 /// How many events are stored.
