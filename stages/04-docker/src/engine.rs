@@ -83,7 +83,7 @@ impl Hint for EngineError {
 
 /// Runs each program in a container of its own.
 pub struct DockerEngine {
-    launcher: Launcher,
+    pub(crate) launcher: Launcher,
     sandbox: SandboxInfo,
 }
 

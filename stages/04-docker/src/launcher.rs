@@ -32,6 +32,7 @@ impl Launcher {
             profile: &self.profile,
             runtime: self.runtime.name,
             seccomp: &self.seccomp,
+            root_init: self.runtime.root_init,
             pids: (self.runtime.host_pids_limit)(limits.pids),
             labels: self.reaper.labels(),
             hostname: Uuid::new_v4().simple().to_string()[..12].to_owned(),

@@ -5,7 +5,7 @@
 //! 1. `spec`: the container's specification, attack by attack, with `seccomp` for the system calls;
 //! 2. `profile` and `init.py`: what runs in the container; `payload`: how the program gets there;
 //! 3. `launcher` and `run`: one evaluation, from the container's creation to the program's end, with
-//!    `stdio` and `init_message` for its output, and `resource_sampler` for what it uses;
+//!    `stdio`, `init_message` and `report` for its output, and `resource_sampler` for what it uses;
 //! 4. `cgroup` and `outcome`: what the kernel counted, and what follows from it;
 //! 5. `reaper`: how every container is removed, whatever happens;
 //! 6. `isolation_check`: how the isolation is verified from outside, and [`DockerEngine`], which
@@ -44,6 +44,7 @@ mod payload;
 mod pin;
 mod profile;
 mod reaper;
+mod report;
 mod resource_sampler;
 mod run;
 mod runtime;
@@ -66,8 +67,8 @@ pub use isolation_check::{ContainerSnapshot, IsolationCheck, IsolationError};
 pub use outcome::{ContainerExit, RunObservation, Stop, decide};
 pub use payload::write_payload;
 pub use pin::{DEFAULT_IMAGE, IMAGE_PIN, PinError, read_pin};
-pub use profile::{INIT_SOURCE, SandboxProfile};
+pub use profile::{LOADER_SOURCE, STREAMS_SOURCE, SandboxProfile};
 pub use resource_sampler::ResourceSampler;
 pub use runtime::{RUNC, Runtime};
-pub use self_test::{Expected, check_outcome, common_suite, run_once};
+pub use self_test::{ATTACKS_ON_INIT, Expected, check_outcome, common_suite, run_once};
 pub use spec::USER;

@@ -18,7 +18,7 @@ use stage_02_queue::signal_name;
 use crate::cgroup::CgroupStats;
 use crate::init_message::InitMessage;
 
-/// Why the engine stopped supervising a run.
+/// Why the engine stopped supervising a run. Its text is for logs: it may quote init.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
     /// Init reported how the program ended.
@@ -75,8 +75,6 @@ pub struct RunObservation {
     pub pids_seen: Option<u64>,
     /// How the sandbox ended, when it ended without a message of init.
     pub container_exit: Option<ContainerExit>,
-    /// Whether a program can kill the container's init, as under gVisor.
-    pub init_killable: bool,
     /// Whether the host counts exactly the program's processes, and not the runtime's as well.
     pub counts_guest_pids: bool,
 }
@@ -160,6 +158,7 @@ pub fn decide(observation: &RunObservation, limits: &Limits) -> Verdict {
         {
             by(Outcome::DiskExceeded, "submission_bytes")
         }
+        // The same: a program that writes such a line has written output.
         Stop::Reported(message) => {
             Verdict { evidence: observation.evidence("init"), ..init_error(message) }
         }
@@ -183,7 +182,9 @@ fn signaled(observation: &RunObservation, limits: &Limits, number: i32) -> Verdi
     Verdict { signal: Some(name), ..Verdict::new(outcome, observation.evidence(counter)) }
 }
 
-/// The sandbox ended without a message of init: init was OOM-killed, or the runtime died.
+/// The sandbox ended without a message of init. No program can do that, other than by a limit that a
+/// counter shows: init cannot be reached from inside. So something outside has ended it, or the runtime
+/// has failed.
 fn sandbox_died(observation: &RunObservation) -> Verdict {
     let exit = observation.container_exit.unwrap_or_default();
     if let Some((outcome, counter)) = observation.limit() {
@@ -192,17 +193,9 @@ fn sandbox_died(observation: &RunObservation) -> Verdict {
     }
     let evidence = observation.evidence("container.exit_code");
     let evidence = evidence.with("container.exit_code", exit.exit_code);
-    match exit.exit_code {
-        Some(code @ 129..=192) if observation.init_killable => {
-            let signal = i32::try_from(code - 128).map(signal_name).ok();
-            Verdict { signal, ..Verdict::new(Outcome::Signaled, evidence) }
-        }
-        code => {
-            let code = code.map_or("none".to_owned(), |code| code.to_string());
-            let why = format!("the sandbox died before the program ended (its exit code: {code})");
-            Verdict { evidence, ..Verdict::engine_error(why) }
-        }
-    }
+    let code = exit.exit_code.map_or("none".to_owned(), |code| code.to_string());
+    let why = format!("the sandbox died before the program ended (its exit code: {code})");
+    Verdict { evidence, ..Verdict::engine_error(why) }
 }
 // ANCHOR_END: decide
 
@@ -211,13 +204,11 @@ fn no_space(why: &str) -> bool {
     ["[Errno 28]", "[Errno 27]"].iter().any(|error| why.starts_with(error))
 }
 
+/// Words of the platform alone: those of init are in the log.
 fn init_error(message: &InitMessage) -> Verdict {
     Verdict::engine_error(match message {
-        InitMessage::Refused(why) => {
-            format!("the program's files could not be written: {why}")
-        }
-        InitMessage::Malformed(line) => format!("the program has tampered with its init: {line:?}"),
-        message => format!("init reported {message} at the wrong time"),
+        InitMessage::Refused(_) => "the program's files could not be written",
+        _ => "the sandbox's init did not start the program",
     })
 }
 

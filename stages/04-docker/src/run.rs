@@ -70,7 +70,6 @@ pub(crate) async fn run(
         after: sampler.after,
         pids_seen: sampler.pids_seen,
         container_exit,
-        init_killable: launcher.runtime.init_killable,
         counts_guest_pids: launcher.runtime.counts_guest_pids,
     };
     Ok(Some((observation, container)))
@@ -112,14 +111,20 @@ async fn supervise(
                     let time = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
                     deadline.as_mut().reset(tokio::time::Instant::now() + time);
                 }
-                Event::Ended(message) => return Ok(Stop::Reported(message)),
+                Event::Ended(message) => {
+                    log_early(job, &stdio);
+                    return Ok(Stop::Reported(message));
+                }
                 Event::OutputLimit => return Ok(Stop::OutputLimit),
                 // A container that cannot start closes its streams before the call returns an error.
                 Event::Closed if !starting.is_terminated() => {
                     starting.as_mut().await?;
                     return Ok(Stop::SandboxDied);
                 }
-                Event::Closed => return Ok(Stop::SandboxDied),
+                Event::Closed => {
+                    log_early(job, &stdio);
+                    return Ok(Stop::SandboxDied);
+                }
                 Event::ConnectionLost(error) => {
                     tracing::warn!(id = %job.id, error, "the connection to a container was lost");
                     return Ok(Stop::EngineError("the container's output was lost".to_owned()));
@@ -136,3 +141,14 @@ async fn supervise(
     }
 }
 // ANCHOR_END: supervise
+
+/// What init or the runtime has written before the program: nothing, unless it failed.
+fn log_early(job: &Job, stdio: &Stdio<'_>) {
+    let early = stdio.early();
+    if !early.is_empty() {
+        tracing::warn!(id = %job.id, early, "a sandbox wrote before its program started");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -19,8 +19,9 @@ pub struct Runtime {
     pub host_pids_limit: fn(u64) -> u64,
     /// Whether the host counts exactly the program's processes, and not the runtime's as well.
     pub counts_guest_pids: bool,
-    /// Whether a program can kill the container's init.
-    pub init_killable: bool,
+    /// Whether init is root inside, which needs a runtime whose root is no user of the host. Otherwise
+    /// it is the program's user, and the kernel protects the first process of a container.
+    pub root_init: bool,
     /// Verifies from outside that the runtime isolates a running container.
     pub verify: IsolationCheck,
 }
@@ -35,6 +36,6 @@ pub const RUNC: Runtime = Runtime {
     },
     host_pids_limit: |pids| pids + 1, // init
     counts_guest_pids: true,
-    init_killable: false,
+    root_init: false,
     verify: isolation_check::verify_runc,
 };

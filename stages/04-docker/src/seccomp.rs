@@ -21,6 +21,7 @@
 //! | `sync`, `syncfs` | wait for the host's disks, and make every other process wait |
 //! | `open_by_handle_at`, `name_to_handle_at` | open files by number, without any path |
 //! | `init_module`, `kexec_load`, `reboot`, `swapon`, `acct`, `settimeofday`, ... | administration of the machine |
+//! | `prlimit64` of another process | init could be given a limit that ends it |
 //! | `seccomp` | a filter that waits for another process may stall the kernel |
 //!
 //! What it does not protect against: a vulnerability in one of the allowed calls. The kernel is
@@ -78,7 +79,7 @@ const ALLOWED: [(&str, &str); 9] = [
     ),
     (
         "limits and shares",
-        "getcpu getpriority getrandom getrlimit getrusage ioprio_get prlimit64 \
+        "getcpu getpriority getrandom getrlimit getrusage ioprio_get \
          sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr \
          sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity \
          sched_setparam sched_setscheduler setpriority setrlimit",
@@ -115,6 +116,8 @@ pub(crate) fn profile() -> Value {
     rules.push(allow("clone", &[masked(0, NEW_NAMESPACES, 0)]));
     rules.push(refuse(&["clone3"], ENOSYS));
     // ANCHOR_END: clone
+    // Limits of the caller alone: those of init are not the program's.
+    rules.push(allow("prlimit64", &[equal(0, 0)]));
     rules.extend(PERSONALITIES.map(|value| allow("personality", &[equal(0, value)])));
     rules.push(allow("socket", &[equal(0, AF_UNIX)]));
     for family in [AF_INET, AF_INET6] {
@@ -214,6 +217,7 @@ mod tests {
             "socketpair",
             "clone",
             "personality",
+            "prlimit64",
         ] {
             assert!(!allowed().contains(&name), "{name} is allowed without a condition");
         }

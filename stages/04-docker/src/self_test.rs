@@ -19,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{DockerEngine, PROBE_LIMITS};
 use crate::error_chain::error_chain;
 use crate::isolation_check::IsolationError;
+pub use programs::ATTACKS_ON_INIT;
 use programs::{
-    ENVIRONMENT, FORKS, FULL, HOLES, HOST_FACTS, NETWORK, NO_EXEC, READ_ONLY, RESOLVER,
-    SYSTEM_CALLS,
+    ENVIRONMENT, FORKS, FULL, HOLES, HOST_FACTS, INIT_IS_CLOSED, NETWORK, NO_EXEC, READ_ONLY,
+    RESOLVER, SYSTEM_CALLS,
 };
 
 /// When an evaluation is cancelled, from its start.
@@ -56,7 +57,7 @@ impl fmt::Display for Expected {
 type OutcomeCheck = (&'static str, &'static str, Limits, Expected);
 
 /// Properties of every engine with a sandbox, whatever its runtime.
-const COMMON_CHECKS: [OutcomeCheck; 14] = [
+const COMMON_CHECKS: [OutcomeCheck; 15] = [
     (
         "an exit code is the program's own",
         "raise SystemExit(2)",
@@ -87,6 +88,7 @@ const COMMON_CHECKS: [OutcomeCheck; 14] = [
         PROBE_LIMITS,
         Expected::Stdout("nameserver 127.0.0.1"),
     ),
+    ("init is closed to the program", INIT_IS_CLOSED, PROBE_LIMITS, Expected::Stdout("closed")),
     (
         "an endless program is ended",
         "while 1: pass",

@@ -21,6 +21,8 @@ use crate::profile::SandboxProfile;
 
 /// The user id and group id of programs: `nobody`, a user that is not root and owns no file.
 pub const USER: u32 = 65534;
+/// What init needs where it is root and the program is not.
+const INIT_CAPABILITIES: [&str; 4] = ["CHOWN", "KILL", "SETGID", "SETUID"];
 /// The size of `/dev/shm`, for the locks of `multiprocessing`.
 const SHARED_MEMORY_BYTES: u64 = 1 << 20;
 /// The processors that a container may use, in billionths of one.
@@ -36,6 +38,8 @@ pub(crate) struct SpecInputs<'a> {
     pub(crate) runtime: &'a str,
     /// The seccomp profile as JSON.
     pub(crate) seccomp: &'a str,
+    /// Whether init is root inside, and the program is not.
+    pub(crate) root_init: bool,
     /// Host pids limit: the program's processes and threads, and those of the runtime.
     pub(crate) pids: u64,
     /// The reaper finds the container by these.
@@ -54,7 +58,7 @@ pub(crate) fn specification(inputs: SpecInputs<'_>, limits: &Limits) -> Containe
         entrypoint: Some(vec![inputs.profile.interpreter.to_owned()]),
         cmd: Some(inputs.profile.args()),
         // Attack: write files that root owns, or escape as root → not root.
-        user: Some(format!("{USER}:{USER}")),
+        user: Some(if inputs.root_init { "0:0".to_owned() } else { format!("{USER}:{USER}") }),
         working_dir: Some("/tmp".to_owned()),
         // Attack: find keys in the environment → it is empty. A name without a value removes the
         // variable that Docker would set by itself.
@@ -74,6 +78,9 @@ pub(crate) fn specification(inputs: SpecInputs<'_>, limits: &Limits) -> Containe
             ulimits: Some(ulimits(limits)),
             tmpfs: Some(scratch(limits)),
             pids_limit: Some(signed(inputs.pids)),
+            // Init, where it is root: starts the program as another user, hands it its streams, and
+            // ends it. The program has none.
+            cap_add: inputs.root_init.then(|| INIT_CAPABILITIES.map(str::to_owned).into()),
             ..isolation(inputs.seccomp, limits)
         }),
         ..ContainerCreateBody::default()
@@ -193,6 +200,7 @@ mod tests {
             profile: &SandboxProfile::python("sha256:0123".to_owned()),
             runtime,
             seccomp: "PROFILE",
+            root_init: false,
             pids: 65,
             labels: [("crucible.owner".to_owned(), "OWNER".to_owned())].into(),
             hostname: "0123456789ab".to_owned(),
@@ -203,7 +211,7 @@ mod tests {
     #[test]
     fn the_whole_specification() {
         insta::assert_json_snapshot!(body("runc"), {
-            ".Cmd[1]" => "THE INIT",
+            ".Cmd[3]" => "THE INIT",
             ".HostConfig.Tmpfs" => insta::sorted_redaction(),
         });
     }

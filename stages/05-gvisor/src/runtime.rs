@@ -31,8 +31,9 @@ pub const RUNSC: Runtime = Runtime {
     host_pids_limit,
     // The host counts threads of gVisor's kernel, several for each process inside.
     counts_guest_pids: false,
-    // Linux protects the first process of a container from its children; gVisor does not.
-    init_killable: true,
+    // Linux protects the first process of a container from its children, and gVisor does not: there
+    // init has a user of its own. Root inside is a user of gVisor's kernel alone.
+    root_init: true,
     verify: |container| Box::pin(isolation_check::verify(container)),
 };
 

@@ -20,7 +20,6 @@ fn observation(stop: Stop) -> RunObservation {
         after: CgroupStats { cpu: Some(Duration::from_millis(60)), ..CgroupStats::default() },
         pids_seen: Some(2),
         container_exit: None,
-        init_killable: false,
         counts_guest_pids: true,
     }
 }
@@ -75,12 +74,7 @@ fn a_limit_is_named_only_when_it_ended_the_program() {
 fn an_end_without_a_message_is_decided_by_counters() {
     let silent = |exit_code, after: CgroupStats, oom_killed| {
         let container_exit = Some(ContainerExit { exit_code: Some(exit_code), oom_killed });
-        RunObservation {
-            after,
-            container_exit,
-            init_killable: true,
-            ..observation(Stop::SandboxDied)
-        }
+        RunObservation { after, container_exit, ..observation(Stop::SandboxDied) }
     };
     let none = CgroupStats::default();
     let refused = CgroupStats { pids_refused: Some(1), ..none };
@@ -90,16 +84,11 @@ fn an_end_without_a_message_is_decided_by_counters() {
         (silent(137, killed, false), Outcome::MemoryExceeded, "memory.oom_kill"),
         (silent(137, none, true), Outcome::MemoryExceeded, "docker.oom_killed"),
         (silent(2, none, false), Outcome::EngineError, "container.exit_code"),
-        (silent(137, none, false), Outcome::Signaled, "container.exit_code"),
+        (silent(0, none, false), Outcome::EngineError, "container.exit_code"),
+        (silent(137, none, false), Outcome::EngineError, "container.exit_code"),
     ] {
         assert_eq!(decided(&observed), (outcome, counter.to_owned(), None), "{observed:?}");
     }
-    let outside = RunObservation { init_killable: false, ..silent(137, none, false) };
-    assert_eq!(
-        decided(&outside).0,
-        Outcome::EngineError,
-        "only a process outside of the sandbox can do that"
-    );
 }
 
 #[test]
@@ -132,10 +121,17 @@ fn usage_counts_the_program_alone_and_is_absent_when_unknown() {
 }
 
 #[test]
-fn tampering_is_an_engine_error_that_is_named() {
-    let verdict = decide(&observation(Stop::Reported(InitMessage::Malformed("x".into()))), &LIMITS);
-    assert_eq!(verdict.outcome, Outcome::EngineError);
-    assert!(verdict.error.unwrap().contains("tampered"));
+fn no_word_of_a_sandbox_is_in_an_error() {
+    for message in [
+        InitMessage::Refused("\x1b[31m /tmp/x".into()),
+        InitMessage::Malformed("\x1b]0;title\x07".into()),
+    ] {
+        let before = RunObservation { wall: None, ..observation(Stop::Reported(message)) };
+        let verdict = decide(&before, &LIMITS);
+        assert_eq!(verdict.outcome, Outcome::EngineError);
+        let error = verdict.error.unwrap();
+        assert!(!error.contains('\x1b') && !error.contains("/tmp"), "{error}");
+    }
 }
 
 #[test]

@@ -74,4 +74,35 @@ assert 'docker' not in open('/proc/self/cgroup').read()
 try: raise SystemExit(os.getloadavg())
 except OSError: print('nothing')";
 
+/// Reaches for init in every way that a process has for another one.
+pub(super) const INIT_IS_CLOSED: &str = "
+import os, resource
+try: raise SystemExit(open('/proc/1/mem', 'rb'))
+except OSError: pass
+try: resource.prlimit(1, resource.RLIMIT_CPU, (1, 1))
+except OSError: print('closed')";
+
+/// Programs that try to have the platform blamed for their end: each has to end as the program's own.
+pub const ATTACKS_ON_INIT: [&str; 10] = [
+    "import os, signal\nfor n in range(1, 65):\n    try: os.kill(1, n)\n    except OSError: pass\n\
+     print('sent')",
+    "import os, signal\nfor n in signal.SIGALRM, signal.SIGCHLD, signal.SIGINT, signal.SIGKILL:\n    \
+     for _ in range(20_000):\n        try: os.kill(1, n)\n        except OSError: break",
+    "import os\nos.kill(-1, 9)",
+    "import fcntl, os\nfor fd in 1, 2:\n    for n in 9, 14, 19:\n        \
+     try: fcntl.fcntl(fd, 10, n); fcntl.fcntl(fd, 8, 1); fcntl.fcntl(fd, 4, os.O_ASYNC)\n        \
+     except OSError: pass\nfor _ in range(99): print('x' * 9999)",
+    "import resource\nfor n in range(16):\n    try: resource.prlimit(1, n, (0, 0))\n    \
+     except OSError: pass",
+    "import os\nfor path in '/proc/1/mem', '/proc/1/oom_score_adj', '/proc/1/fd/1', '/proc/1/fd/2':\n    \
+     try: os.write(os.open(path, os.O_WRONLY), bytes(9))\n    except OSError: pass",
+    "import os\nfor fd in 0, 1, 2: os.set_blocking(fd, False)\nos.closerange(0, 3)",
+    "import os\nfd = os.open('/dev/shm/full', os.O_CREAT | os.O_WRONLY)\n\
+     try:\n    while True: os.write(fd, bytes(1 << 20))\nexcept OSError: pass",
+    "import os\nfor n in range(40):\n    if not os.fork():\n        os.setsid()\n        \
+     os.kill(os.getppid(), 19 if n % 2 else 9)\n        while True: pass",
+    "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.write(1, b'end\\n' * 99)\n\
+     os.write(2, b'begin\\nrefused\\nexit 0\\n' * 99)\nos.abort()",
+];
+
 pub(super) const FORKS: &str = "import os, time\nwhile os.fork(): pass\ntime.sleep(5)";

@@ -62,7 +62,6 @@ pub(super) async fn run(
         after: sampler.after,
         pids_seen: sampler.pids_seen,
         container_exit,
-        init_killable: false, // the supervisor runs as another user
         counts_guest_pids: false,
     }
 }
