@@ -1,9 +1,10 @@
 # Receives a program. The first part of every init: `payload.rs` writes what this reads.
 
 
-def deliver():
-    """Writes the program and its files under /tmp; returns the nonce, the lifetime in seconds and
-    the path of the first file, which is the program."""
+def deliver(begin=True):
+    """Writes the program and its files under /tmp, and reports that it begins, unless the caller
+    does. Returns the nonce, the lifetime in seconds and the path of the first file, which is the
+    program."""
     import posix
 
     def read(size):
@@ -43,4 +44,6 @@ def deliver():
     except OSError as error:
         posix.write(2, b"%s refused %s\n" % (nonce, str(error).encode()))
         posix._exit(0)
+    if begin:
+        posix.write(2, nonce + b" begin\n")
     return nonce, seconds, main

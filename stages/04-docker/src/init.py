@@ -87,7 +87,7 @@ def start(preparation):
             posix.fchown(fd, PROGRAM_USER, PROGRAM_USER)
         posix.setegid(PROGRAM_USER)
         posix.seteuid(PROGRAM_USER)
-    nonce, seconds, main = deliver()
+    nonce, seconds, main = deliver(begin=False)
     (ready, child_ready), (child_start, begin) = posix.pipe(), posix.pipe()
     base = "/dev/shm/.python"
     directory = base + "/lib/python%d.%d/site-packages" % __import__("sys").version_info[:2]

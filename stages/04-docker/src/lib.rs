@@ -67,7 +67,7 @@ pub use isolation_check::{ContainerSnapshot, IsolationCheck, IsolationError};
 pub use outcome::{ContainerExit, RunObservation, Stop, decide};
 pub use payload::write_payload;
 pub use pin::{DEFAULT_IMAGE, IMAGE_PIN, PinError, read_pin};
-pub use profile::{LOADER_SOURCE, STREAMS_SOURCE, SandboxProfile};
+pub use profile::{INIT_SOURCE, STREAMS_SOURCE, SandboxProfile};
 pub use resource_sampler::ResourceSampler;
 pub use runtime::{RUNC, Runtime};
 pub use self_test::{ATTACKS_ON_INIT, Expected, check_outcome, common_suite, run_once};

@@ -4,7 +4,7 @@ use shared::profile::PYTHON;
 
 /// Source of `deliver`, which receives a program, and of `program`, which becomes it: for a sandbox
 /// that has another init.
-pub const LOADER_SOURCE: &str =
+pub const INIT_SOURCE: &str =
     concat!(include_str!("deliver.py"), "\n\n", include_str!("program.py"));
 /// Source of `send_output_at_once`, which replaces the output streams of a Python interpreter.
 pub const STREAMS_SOURCE: &str = include_str!("streams.py");

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 
 use shared::Profile;
 use shared::profile::PYTHON;
-use stage_04_docker::LOADER_SOURCE;
+use stage_04_docker::INIT_SOURCE;
 
-/// What the waiting interpreter executes behind the functions of stage 4's loader: it leaves the
+/// What the waiting interpreter executes behind the functions of stage 4's init: it leaves the
 /// supervisor's session, which a signal could reach, reports that it is ready, waits for its
 /// program and becomes it. Python's own init of stage 4 is not needed: the supervisor is one, and
 /// runs as another user.
@@ -23,8 +23,7 @@ const PYTHON_START: &str = "
 
 __import__('posix').setsid()
 __import__('posix').write(2, b'ready\\n')
-nonce, _, path = deliver()
-__import__('posix').write(2, nonce + b' begin\\n')
+path = deliver()[2]
 __import__('posix').sched_yield()
 program(path)
 ";
@@ -52,7 +51,7 @@ pub(super) struct SandboxProfile {
 impl SandboxProfile {
     /// Python, with the files of the image in the directory `image`.
     pub(super) fn python(image: PathBuf, warm_sandboxes: usize) -> Self {
-        let source = format!("{LOADER_SOURCE}{PYTHON_START}");
+        let source = format!("{INIT_SOURCE}{PYTHON_START}");
         Self {
             language: PYTHON,
             image,
