@@ -14,6 +14,7 @@
 //! What it does not protect: under gVisor the cgroup contains gVisor's own kernel too, so that its
 //! memory and its threads count as the program's.
 
+mod check;
 mod error;
 mod hierarchy;
 mod layout;

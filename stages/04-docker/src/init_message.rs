@@ -71,7 +71,7 @@ impl fmt::Display for InitMessage {
             Self::Exited(code) => write!(f, "exit {code}"),
             Self::Signaled(number) => write!(f, "signal {number}"),
             Self::End => f.write_str("end"),
-            Self::Refused(reason) => write!(f, "refused {reason}"),
+            Self::Refused(reason) => write!(f, "refused {}", shared::harmless(reason)),
             Self::Malformed(line) => write!(f, "{line:?}"),
         }
     }

@@ -31,6 +31,8 @@ pub enum Stop {
     WallTimeout,
     /// The program reached its limit of processor time.
     CpuTimeout,
+    /// The program uses more memory than its limit and what the runtime needs.
+    MemoryLimit,
     /// The program wrote more than its limit.
     OutputLimit,
     /// The platform failed. The text may be shown to a client.
@@ -45,6 +47,7 @@ impl fmt::Display for Stop {
             Self::Cancelled => f.write_str("cancelled"),
             Self::WallTimeout => f.write_str("wall-clock limit"),
             Self::CpuTimeout => f.write_str("limit of processor time"),
+            Self::MemoryLimit => f.write_str("limit of memory"),
             Self::OutputLimit => f.write_str("limit of output"),
             Self::EngineError(error) => f.write_str(error),
         }
@@ -125,6 +128,7 @@ impl RunObservation {
         let counters = [
             ("cpuacct.usage_us", self.cpu().and_then(|cpu| u64::try_from(cpu.as_micros()).ok())),
             ("memory.peak_bytes", self.after.memory_peak),
+            ("memory.used_bytes", self.after.memory_used),
             ("memory.oom_kill", self.after.oom_kills),
             ("pids.peak", self.after.pids_peak),
             ("pids.events", self.after.pids_refused),
@@ -141,6 +145,7 @@ pub fn decide(observation: &RunObservation, limits: &Limits) -> Verdict {
     let verdict = match &observation.stop {
         Stop::Cancelled => by(Outcome::Cancelled, "cancelled"),
         Stop::OutputLimit => by(Outcome::OutputExceeded, "output_bytes"),
+        Stop::MemoryLimit => by(Outcome::MemoryExceeded, "memory.used_bytes"),
         Stop::CpuTimeout => by(Outcome::CpuTimeExceeded, "cpuacct.usage"),
         Stop::WallTimeout => by(Outcome::WallTimeExceeded, "wall_clock"),
         Stop::Reported(InitMessage::Exited(code)) => {

@@ -42,6 +42,8 @@ pub struct ResourceSampler<'a> {
     /// Open from the first reading that succeeds.
     counters: Option<Arc<CgroupCounters>>,
     limits: &'a Limits,
+    /// How much memory may be in use at a moment, if that is less than the limit of the cgroup.
+    pub(crate) allowed_memory: Option<fn(&Limits, &CgroupStats) -> u64>,
     interval: Interval,
     pending: Option<Pending>,
     /// Whether the program may run: from then on a failed reading counts.
@@ -67,6 +69,7 @@ impl<'a> ResourceSampler<'a> {
             cgroup,
             counters: None,
             limits,
+            allowed_memory: None,
             interval,
             pending: None,
             required: false,
@@ -142,7 +145,7 @@ impl<'a> ResourceSampler<'a> {
     }
 
     /// Waits for the next reading. A reason to end the run: the program has used up its processor
-    /// time, or the counters cannot be read any more.
+    /// time or its memory, or the counters cannot be read any more.
     ///
     /// Cancel safe: a reading in progress is finished by the next call.
     pub async fn next(&mut self) -> Option<Stop> {
@@ -163,7 +166,10 @@ impl<'a> ResourceSampler<'a> {
                 }
             }
         }
-        self.is_cpu_limit_reached().then_some(Stop::CpuTimeout)
+        if self.is_cpu_limit_reached() {
+            return Some(Stop::CpuTimeout);
+        }
+        self.is_memory_limit_reached().then_some(Stop::MemoryLimit)
     }
 
     fn start_reading(&self) -> Option<Pending> {
@@ -188,6 +194,11 @@ impl<'a> ResourceSampler<'a> {
         let used = self.after.cpu.zip(self.before.cpu).map(|(now, then)| now.saturating_sub(then));
         let limit = Duration::from_secs_f64(self.limits.cpu_seconds);
         self.started_at.is_some() && used.is_some_and(|used| used >= limit)
+    }
+
+    fn is_memory_limit_reached(&self) -> bool {
+        let allowed = self.allowed_memory.map(|allowed| allowed(self.limits, &self.after));
+        self.started_at.is_some() && allowed.is_some_and(|most| self.after.memory_used > Some(most))
     }
 
     /// The stop reason if a deadline passed: the program's time-out, or `start_timeout` when the

@@ -48,6 +48,7 @@ pub(crate) async fn run(
     let sandbox = container.id.as_str();
     tracing::debug!(id = %job.id, sandbox, "container created");
     let mut sampler = ResourceSampler::new(container.cgroup.clone(), limits);
+    sampler.allowed_memory = launcher.runtime.allowed_memory;
     let supervised = supervise(launcher, sandbox, &mut sampler, job, buffer, &cancel).await;
     let stop = supervised.unwrap_or_else(|error| failed(job, &error));
     let wall = sampler.started_at.map(|started_at| started_at.elapsed());
@@ -144,7 +145,7 @@ async fn supervise(
 
 /// What init or the runtime has written before the program: nothing, unless it failed.
 fn log_early(job: &Job, stdio: &Stdio<'_>) {
-    let early = stdio.early();
+    let early = shared::harmless(&stdio.early());
     if !early.is_empty() {
         tracing::warn!(id = %job.id, early, "a sandbox wrote before its program started");
     }

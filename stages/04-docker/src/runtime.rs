@@ -1,8 +1,9 @@
 //! What differs between the OCI runtimes that Docker can start a container with.
 
 use bollard::models::SystemInfo;
-use shared::BoxFuture;
+use shared::{BoxFuture, Limits};
 
+use crate::cgroup::CgroupStats;
 use crate::error_chain::BoxError;
 use crate::isolation_check::{self, IsolationCheck};
 
@@ -15,6 +16,11 @@ pub struct Runtime {
     pub name: &'static str,
     /// Reads the runtime's version.
     pub version: fn(SystemInfo) -> BoxFuture<'static, Result<String, BoxError>>,
+    /// Host memory limit for a program within these limits: the runtime may need some beside it.
+    pub host_memory_limit: fn(&Limits) -> u64,
+    /// How much memory the program and the runtime may use at a moment with these counters, if that is
+    /// less than the host's limit.
+    pub allowed_memory: Option<fn(&Limits, &CgroupStats) -> u64>,
     /// Host pids limit for a program that is allowed n processes.
     pub host_pids_limit: fn(u64) -> u64,
     /// Whether the host counts exactly the program's processes, and not the runtime's as well.
@@ -34,6 +40,8 @@ pub const RUNC: Runtime = Runtime {
         let version = info.runc_commit.and_then(|commit| commit.id).unwrap_or_default();
         Box::pin(async { Ok(version) })
     },
+    host_memory_limit: |limits| limits.memory_bytes,
+    allowed_memory: None,
     host_pids_limit: |pids| pids + 1, // init
     counts_guest_pids: true,
     root_init: false,

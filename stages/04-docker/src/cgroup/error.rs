@@ -54,6 +54,16 @@ pub enum CgroupError {
         /// The system's error.
         source: io::Error,
     },
+    /// A limit is not in force.
+    #[error("{} is {found:?}, not {expected:?}", path.display())]
+    Limit {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's value.
+        found: String,
+        /// The value that was ordered.
+        expected: String,
+    },
     /// A reading of counters did not finish.
     #[error("a reading of the counters did not finish within {} s", after.as_secs())]
     Unfinished {
@@ -104,6 +114,7 @@ impl Hint for CgroupError {
             Self::Create { .. }
             | Self::Remove { .. }
             | Self::Write { .. }
+            | Self::Limit { .. }
             | Self::Unfinished { .. } => None,
         }
     }

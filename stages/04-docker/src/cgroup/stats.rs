@@ -15,8 +15,8 @@ use rustix::io::Errno;
 
 use super::{Cgroup, CgroupError, CgroupHierarchy, Controller};
 
-/// The largest file of counters: `cpu.stat` has some twenty lines.
-const MAX_FILE_BYTES: usize = 4096;
+/// The largest file of counters: `memory.stat` of version 2 has some sixty lines.
+const MAX_FILE_BYTES: usize = 8192;
 
 /// The counters at one moment. Absent is what this kernel does not count, or what the kernel has
 /// removed together with the cgroup.
@@ -26,6 +26,8 @@ pub struct CgroupStats {
     pub cpu: Option<Duration>,
     /// The maximum of memory in use, in bytes.
     pub memory_peak: Option<u64>,
+    /// Memory of processes and of memory file systems now, in bytes.
+    pub memory_used: Option<u64>,
     /// How many processes of the cgroup the kernel has killed because of its memory limit.
     pub oom_kills: Option<u64>,
     /// Processes and threads now.
@@ -44,6 +46,7 @@ impl CgroupStats {
         Self {
             cpu: self.cpu.or(earlier.cpu),
             memory_peak: self.memory_peak.or(earlier.memory_peak),
+            memory_used: self.memory_used.or(earlier.memory_used),
             oom_kills: self.oom_kills.or(earlier.oom_kills),
             pids: self.pids.or(earlier.pids),
             pids_peak: self.pids_peak.or(earlier.pids_peak),
@@ -61,6 +64,7 @@ pub struct CgroupCounters {
     oom_kills: Counter,
     pids: Counter,
     pids_refused: Counter,
+    memory_used: Counter,
     /// The two that an older kernel does not have.
     memory_peak: Option<Counter>,
     pids_peak: Option<Counter>,
@@ -71,26 +75,29 @@ impl CgroupCounters {
     /// Opens the counters of `cgroup`.
     pub(super) fn open(cgroup: &Cgroup) -> Result<Self, CgroupError> {
         use Controller::{CpuAcct, Memory, Pids};
-        let open =
-            |controller, file: &str, entry| Counter::open(cgroup.dir(controller).join(file), entry);
+        let open = |controller, file: &str, entries| {
+            Counter::open(cgroup.dir(controller).join(file), entries)
+        };
         let (pids, pids_refused) =
-            (open(Pids, "pids.current", None)?, open(Pids, "pids.events", Some("max"))?);
-        let pids_peak = optional(open(Pids, "pids.peak", None))?;
+            (open(Pids, "pids.current", &[])?, open(Pids, "pids.events", &["max"])?);
+        let pids_peak = optional(open(Pids, "pids.peak", &[]))?;
         Ok(match cgroup.hierarchy {
             CgroupHierarchy::V1 { .. } => Self {
-                cpu: open(CpuAcct, "cpuacct.usage", None)?,
+                cpu: open(CpuAcct, "cpuacct.usage", &[])?,
                 cpu_unit: Duration::from_nanos,
-                oom_kills: open(Memory, "memory.oom_control", Some("oom_kill"))?,
-                memory_peak: optional(open(Memory, "memory.max_usage_in_bytes", None))?,
+                oom_kills: open(Memory, "memory.oom_control", &["oom_kill"])?,
+                memory_used: open(Memory, "memory.stat", &["total_rss", "total_shmem"])?,
+                memory_peak: optional(open(Memory, "memory.max_usage_in_bytes", &[]))?,
                 pids,
                 pids_peak,
                 pids_refused,
             },
             CgroupHierarchy::V2(_) => Self {
-                cpu: open(CpuAcct, "cpu.stat", Some("usage_usec"))?,
+                cpu: open(CpuAcct, "cpu.stat", &["usage_usec"])?,
                 cpu_unit: Duration::from_micros,
-                oom_kills: open(Memory, "memory.events", Some("oom_kill"))?,
-                memory_peak: optional(open(Memory, "memory.peak", None))?,
+                oom_kills: open(Memory, "memory.events", &["oom_kill"])?,
+                memory_used: open(Memory, "memory.stat", &["anon", "shmem"])?,
+                memory_peak: optional(open(Memory, "memory.peak", &[]))?,
                 pids,
                 pids_peak,
                 pids_refused,
@@ -108,6 +115,7 @@ impl CgroupCounters {
         Ok(CgroupStats {
             cpu: self.cpu.read()?.map(self.cpu_unit),
             memory_peak: known(&self.memory_peak)?,
+            memory_used: self.memory_used.read()?,
             oom_kills: self.oom_kills.read()?,
             pids: self.pids.read()?,
             pids_peak: known(&self.pids_peak)?,
@@ -117,18 +125,18 @@ impl CgroupCounters {
     // ANCHOR_END: read
 }
 
-/// One counter: a file with one number, or the entry with this name of a file with several.
+/// One counter: a file with one number, or the sum of the entries with these names.
 #[derive(Debug)]
 struct Counter {
     path: PathBuf,
     file: File,
-    entry: Option<&'static str>,
+    entries: &'static [&'static str],
 }
 
 impl Counter {
-    fn open(path: PathBuf, entry: Option<&'static str>) -> Result<Self, CgroupError> {
+    fn open(path: PathBuf, entries: &'static [&'static str]) -> Result<Self, CgroupError> {
         match File::open(&path) {
-            Ok(file) => Ok(Self { path, file, entry }),
+            Ok(file) => Ok(Self { path, file, entries }),
             Err(source) => Err(CgroupError::Read { path, source }),
         }
     }
@@ -141,11 +149,14 @@ impl Counter {
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NODEV) => return Ok(None),
             Err(source) => return Err(CgroupError::Read { path: self.path.clone(), source }),
         };
-        let number = match self.entry {
-            None => Some(text.trim()),
-            Some(name) => text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')),
+        let entry = |name: &&str| -> Option<u64> {
+            text.lines().find_map(|line| line.strip_prefix(*name)?.strip_prefix(' '))?.parse().ok()
         };
-        number.and_then(|number| number.parse().ok()).map(Some).ok_or_else(|| {
+        let number = match self.entries {
+            [] => text.trim().parse().ok(),
+            names => names.iter().map(entry).sum(),
+        };
+        number.map(Some).ok_or_else(|| {
             let found = format!("it has no number: {:?}", text.trim());
             let source = io::Error::new(io::ErrorKind::InvalidData, found);
             CgroupError::Read { path: self.path.clone(), source }

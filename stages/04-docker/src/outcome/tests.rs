@@ -45,6 +45,7 @@ fn what_the_engine_ended_has_the_reason_as_its_outcome() {
     for (stop, outcome, counter) in [
         (Stop::Cancelled, Outcome::Cancelled, "cancelled"),
         (Stop::OutputLimit, Outcome::OutputExceeded, "output_bytes"),
+        (Stop::MemoryLimit, Outcome::MemoryExceeded, "memory.used_bytes"),
         (Stop::CpuTimeout, Outcome::CpuTimeExceeded, "cpuacct.usage"),
         (Stop::WallTimeout, Outcome::WallTimeExceeded, "wall_clock"),
         (Stop::EngineError("gone".to_owned()), Outcome::EngineError, "engine"),

@@ -20,9 +20,12 @@ fn use_cpu(dir: &Path, micros: u64) {
 fn counters() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     use_cpu(dir.path(), 5_000_000);
-    for (file, text) in
-        [("pids.current", "3\n"), ("pids.events", "max 0\n"), ("memory.events", "oom_kill 0\n")]
-    {
+    for (file, text) in [
+        ("pids.current", "3\n"),
+        ("pids.events", "max 0\n"),
+        ("memory.events", "oom_kill 0\n"),
+        ("memory.stat", "anon 1000\nshmem 1000\n"),
+    ] {
         std::fs::write(dir.path().join(file), text).unwrap();
     }
     dir
@@ -93,6 +96,17 @@ async fn a_cgroup_that_never_appears_ends_the_run() {
     assert_eq!(sampler.finish(Stop::SandboxDied).await, Stop::SandboxDied);
     let stop = sampler.next().await;
     assert!(is_unreadable(stop.as_ref()), "{stop:?}");
+}
+
+#[tokio::test]
+async fn more_memory_than_is_allowed_at_the_moment_ends_the_run() {
+    let dir = counters();
+    let mut sampler = ResourceSampler::new(Some(cgroup(dir.path())), &LIMITS);
+    sampler.allowed_memory = Some(|_, stats| 700 * stats.pids.unwrap());
+    sampler.start().await.unwrap();
+    assert_eq!(sampler.next().await, None, "2,000 of 2,100");
+    std::fs::write(dir.path().join("pids.current"), "2\n").unwrap();
+    assert_eq!(sampler.next().await, Some(Stop::MemoryLimit), "2,000 of 1,400");
 }
 
 #[tokio::test]

@@ -21,9 +21,9 @@ def forge(fd, words):
 ";
 
 async fn engine() -> DockerEngine {
-    let docker_host = "unix:///var/run/docker.sock".to_owned();
-    let args = DockerArgs { image: None, docker_host };
-    DockerEngine::start(&args, RUNC).await.expect("run infrastructure/setup/setup.sh first")
+    DockerEngine::start(&DockerArgs::default(), RUNC)
+        .await
+        .expect("run infrastructure/setup/setup.sh first")
 }
 
 /// Takes the protection of init's memory out.

@@ -58,7 +58,8 @@ for name, number in (x86 if platform.machine() == 'x86_64' else arm).items():
     ctypes.set_errno(0)
     result, error = call(number, 0, 0, 0, 0, 0), ctypes.get_errno()
     assert result == -1 and error in (1, 38), (name, result, error)
-for kind in (40, 1, 0), (17, 3, 0), (38, 5, 0), (16, 3, 0), (30, 1, 0), (2, 3, 1), (2, 1, 132):
+for kind in ((40, 1, 0), (17, 3, 0), (38, 5, 0), (16, 3, 0), (30, 1, 0), (2, 3, 1), (2, 1, 132),
+             (2, 6, 0), (10, 6, 0), (2, 5, 0), (10, 5, 0), (2, 4, 0), (1, 3, 0), (1, 6, 0), (2, 10, 0)):
     try: socket.socket(*kind)
     except OSError as error: assert error.errno in (1, 97), (kind, error)
     else: raise AssertionError(kind)
@@ -69,7 +70,9 @@ import os
 for path in ('/proc/sys/kernel/random/boot_id', '/proc/meminfo', '/proc/loadavg', '/proc/cmdline',
              '/proc/stat', '/proc/uptime', '/proc/modules'):
     assert not os.path.exists(path) or open(path).read() == '', path
-assert os.listdir('/sys') == os.listdir('/proc/sys') == []
+assert os.listdir('/sys') == os.listdir('/proc/sys') == os.listdir('/dev/mqueue') == []
+try: raise SystemExit(open('/dev/mqueue/x', 'x'))
+except OSError: pass
 assert 'docker' not in open('/proc/self/cgroup').read()
 try: raise SystemExit(os.getloadavg())
 except OSError: print('nothing')";

@@ -7,10 +7,11 @@ use harness::{TEST_LIMITS, run_submission};
 use shared::Hint as _;
 use shared::{Engine as _, Limits, Outcome, TestableComponent as _};
 use stage_04_docker::{
-    ATTACKS_ON_INIT, DockerArgs, DockerEngine, EngineError, IsolationError, RUNC, Runtime,
+    ATTACKS_ON_INIT, DEFAULT_FIRST_USER, DockerArgs, DockerEngine, EngineError, IsolationError,
+    RUNC, Runtime,
 };
 
-use crate::{args, engine, file, run, submission, wait_until_removed};
+use crate::{args, docker, engine, file, run, submission, wait_until_removed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_verifies_itself() {
@@ -166,7 +167,7 @@ async fn what_is_missing_is_named_at_the_start() {
     }
 }
 
-/// An engine whose containers are not isolated does not start.
+/// An engine whose containers are not isolated does not start, and leaves nothing.
 #[tokio::test]
 async fn isolation_that_is_not_verified_prevents_the_start() {
     let unverified = Runtime {
@@ -175,4 +176,46 @@ async fn isolation_that_is_not_verified_prevents_the_start() {
     };
     let error = DockerEngine::start(&args(), unverified).await.err().expect("it started");
     assert!(matches!(error, EngineError::NotVerified { .. }), "{error}");
+    let label = format!("label=crucible.owner={}", stage_02_queue::InstanceId::this_process());
+    assert_eq!(docker(&["ps", "--all", "--quiet", "--filter", &label]), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unfinished_line_is_output() {
+    let engine = engine().await;
+    let code = "import sys, time\nprint('x', end='')\nsys.stderr.write('y')\ntime.sleep(60)";
+    let mut given = submission(code);
+    given.limits = Limits { timeout_seconds: 1.0, ..TEST_LIMITS };
+    let ended = run_submission(&engine, given).await;
+    assert_eq!(ended.verdict.outcome, Outcome::WallTimeExceeded, "{ended:?}");
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("x", "y"));
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_memory_has_a_usual_size_and_counts() {
+    let engine = engine().await;
+    let shared = "from multiprocessing.shared_memory import SharedMemory\n\
+                  m = SharedMemory(create=True, size=SIZE << 20)\n\
+                  m.buf[:] = bytes(SIZE << 20)\nprint(len(m.buf) >> 20)\nm.close(); m.unlink()";
+    let ended = run(&engine, &shared.replace("SIZE", "48")).await;
+    assert_eq!(ended.stdout, "48\n", "{ended:?}");
+    let peak = ended.verdict.usage.unwrap().memory_peak_bytes.unwrap();
+    assert!(peak > 48 << 20, "{peak}");
+    engine.close().await;
+}
+
+/// The range of users is exhausted by nothing that a server does: a user is free again.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_container_has_a_user_of_its_own() {
+    let engine = engine().await;
+    let code = "import os, time\nprint(os.getuid(), os.getgid())\ntime.sleep(1)";
+    let (one, two) = tokio::join!(run(&engine, code), run(&engine, code));
+    assert_ne!(one.stdout, two.stdout, "{one:?}");
+    for ended in [one, two] {
+        let ids: Vec<u32> = ended.stdout.split(' ').map(|id| id.trim().parse().unwrap()).collect();
+        assert_eq!(ids[0], ids[1]);
+        assert!((DEFAULT_FIRST_USER..DEFAULT_FIRST_USER + (1 << 16)).contains(&ids[0]), "{ids:?}");
+    }
+    engine.close().await;
 }

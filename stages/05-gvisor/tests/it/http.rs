@@ -70,7 +70,7 @@ fn doctor_shows_what_was_verified_and_what_is_missing() {
     let passed = stage(&["doctor"]);
     let report = String::from_utf8_lossy(&passed.stdout);
     assert!(passed.status.success(), "{report}");
-    for subject in ["docker", "runsc", "platform", "image", "sandbox"] {
+    for subject in ["docker", "runsc", "platform", "flags", "image", "sandbox"] {
         assert!(report.contains(&format!("ok       {subject}: ")), "{subject} in:\n{report}");
     }
     let ended = stage(&["--docker-host", "unix:///nowhere.sock", "serve"]);
