@@ -159,8 +159,9 @@ fn ulimits(limits: &Limits) -> Vec<ResourcesUlimits> {
     let cpu = (Duration::from_secs_f64(limits.cpu_seconds) + RLIMIT_CPU_GRACE).as_secs();
     let all = [
         ("nofile", limits.open_files),
-        // Attack: a sparse file of 10 GiB, on a file system of 16 MiB → no file is larger than it.
-        ("fsize", limits.disk_bytes),
+        // Attack: a sparse file of 10 GiB, on a file system of 16 MiB → no file is larger than the
+        // larger one of the two file systems.
+        ("fsize", limits.disk_bytes.max(SHARED_MEMORY_BYTES)),
         // Attack: a core dump that is larger than the other limits allow → there is none.
         ("core", 0),
         ("cpu", cpu),

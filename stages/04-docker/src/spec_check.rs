@@ -20,7 +20,9 @@ fn is_default(field: &str, value: &Value) -> bool {
     }
 }
 
-/// What of the host configuration is a name for the same thing.
+/// Fields with a map whose names are Docker's.
+const RECORDS: [&str; 2] = ["LogConfig", "RestartPolicy"];
+/// Fields with names of capabilities.
 const CAPABILITIES: [&str; 2] = ["CapAdd", "CapDrop"];
 /// The fields of the configuration that are compared: all that concern isolation. `Env` and `Labels`
 /// may have more, from the image.
@@ -64,7 +66,7 @@ pub(crate) fn difference(
         let of = |map: &Map<String, Value>| named(field, map.get(field).unwrap_or(&Value::Null));
         let (ordered, live) = (of(ordered), of(live));
         let is_default = is_empty(&ordered) && is_default(field, &live);
-        if !is_same(&ordered, &live) && !is_default {
+        if !is_same(field, &ordered, &live) && !is_default {
             return Some(format!(
                 "{field} of a container is {}, not {}",
                 short(&live),
@@ -92,13 +94,16 @@ fn named(field: &str, value: &Value) -> Value {
     }
 }
 
-/// Whether two values are the same, where a missing one and an empty one are.
-fn is_same(one: &Value, other: &Value) -> bool {
+/// Whether two values are the same, where a missing one and an empty one are. In most maps a name is
+/// something by itself, even without a value.
+fn is_same(field: &str, one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::Object(one), Value::Object(other)) => one.keys().chain(other.keys()).all(|key| {
-            let of = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_default();
-            is_same(&of(one), &of(other))
-        }),
+        (Value::Object(one), Value::Object(other)) if RECORDS.contains(&field) => {
+            one.keys().chain(other.keys()).all(|key| {
+                let of = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+                is_same(key, &of(one), &of(other))
+            })
+        }
         (one, other) => one == other || (is_empty(one) && is_empty(other)),
     }
 }

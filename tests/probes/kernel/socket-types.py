@@ -15,5 +15,7 @@ for family in socket.AF_INET, socket.AF_INET6:
             socket.socket(family, kind, 0).close()
             results.append("OK")
         except OSError as error:
-            results.append(errno.errorcode.get(error.errno, "OTHER"))
+            # No support for the type: the kernel has looked for it.
+            reached = error.errno == errno.ESOCKTNOSUPPORT
+            results.append("OTHER" if reached else errno.errorcode.get(error.errno, "OTHER"))
 answered(*results)

@@ -61,7 +61,7 @@ const CASES: [&str; 48] = [
      s.buffer.raw, s.encoding, s.errors, s.line_buffering, s is getattr(sys, '__' + s.name[1:-1] + '__'))\n\
      print(os.listdir('/dev/shm'), sorted(os.listdir('/proc/self/fd')))",
     "import socket\nprint(socket.gethostbyname(socket.gethostname()))",
-    "print(repr(open('/dev/stdin').read()))\nfor path in '/dev/stdout', '/dev/stderr', \
+    "print(repr(open('/dev/stdin').read()), flush=True)\nfor path in '/dev/stdout', '/dev/stderr', \
      '/proc/self/fd/1', '/dev/fd/2':\n    with open(path, 'w') as f: f.write(path + '\\n')",
     "import traceback\ntry:\n    exec('1/0')\nexcept Exception:\n    traceback.print_exc()",
 ];
