@@ -8,6 +8,14 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::evaluation::Output;
 
+/// `text` as a terminal, a log or a response can show it: characters that control a terminal or change
+/// the direction of writing are visible. All text that came from inside a sandbox passes here.
+pub fn harmless(text: &str) -> String {
+    let steers = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_safe = |c: char| !c.is_control() && !steers(c) || c == '\n' || c == '\t';
+    text.chars().map(|c| if is_safe(c) { c } else { '\u{fffd}' }).collect()
+}
+
 /// Which of the two output streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -108,6 +116,12 @@ mod tests {
         let output = buffer.output(Stream::Stdout);
         assert_eq!((output.text.as_str(), output.bytes_total), ("12345", 8));
         assert!(output.truncated);
+    }
+
+    #[test]
+    fn nothing_that_steers_a_terminal_is_left() {
+        let shown = harmless("\x1b]0;pwned\x07ok\tyes\n\u{9b}J \u{202e}txt");
+        assert_eq!(shown, "\u{fffd}]0;pwned\u{fffd}ok\tyes\n\u{fffd}J \u{fffd}txt");
     }
 
     #[test]

@@ -74,6 +74,9 @@ pub enum DaemonError {
         /// The daemon's error.
         source: Error,
     },
+    /// Every user for containers is in use.
+    #[error("cannot create a container: every user for containers is in use")]
+    NoUser,
     /// The server is shutting down.
     #[error("cannot {operation}: the server is shutting down")]
     ShuttingDown {
@@ -91,6 +94,7 @@ impl Hint for DaemonError {
             ),
             Self::Unreachable { .. } => Some("start Docker, or run `doctor`"),
             Self::Timeout { .. } => Some("see whether `docker ps` hangs; if so, restart Docker"),
+            Self::NoUser => Some("set another range of users with --first-user"),
             Self::NotFound { .. } | Self::Api { .. } | Self::ShuttingDown { .. } => None,
         }
     }

@@ -244,7 +244,9 @@ mod tests {
         let code = "import os, time\nx = bytearray(b'x') * (64 << 20)\n\
                     for _ in range(3):\n    if os.fork() == 0: break\nsum(x[::4096]); time.sleep(60)";
         let (mut child, mut tree) = python(code);
-        until(&mut tree, |sample, tree| tree.members.len() == 4 && sample.resident_bytes > 250 << 20);
+        until(&mut tree, |sample, tree| {
+            tree.members.len() == 4 && sample.resident_bytes > 250 << 20
+        });
         let memory = tree.memory_bytes();
         assert!((64 << 20..150 << 20).contains(&memory), "{memory}");
         tree.kill();
