@@ -119,7 +119,7 @@ impl InstanceDir {
 
     fn create_files(&self, profile: &SandboxProfile) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
-        rootfs::create(&profile.image, &self.rootfs(profile))?;
+        rootfs::create(profile, &self.rootfs(profile))?;
         // The gofer, gVisor's file server, runs as `nobody` when it opens the root.
         let others_may_enter = Permissions::from_mode(0o711);
         let parent = self.path.parent().unwrap_or(Path::new("/"));

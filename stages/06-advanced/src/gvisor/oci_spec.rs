@@ -21,7 +21,7 @@ use shared::Limits;
 use stage_04_docker::CgroupLimits;
 use stage_05_gvisor::host_pids_limit;
 
-use super::rootfs::SUPERVISOR_PATH;
+use super::rootfs::{PRESTART_DIR, SUPERVISOR_PATH};
 
 /// Size of `/dev/shm`, for the locks of `multiprocessing`; beside the program's scratch space.
 const SHARED_MEMORY_BYTES: u64 = 1 << 20;
@@ -88,7 +88,8 @@ fn process(limits: &Limits) -> Result<Process, OciSpecError> {
         // Attack: find keys in the environment -> it is empty but for a home directory, which runsc
         // would otherwise take from the line of root in the image's list of users.
         .env(["HOME=/tmp".to_owned()])
-        .cwd("/tmp")
+        // What the supervisor starts is known by this directory.
+        .cwd(PRESTART_DIR)
         // Attack: type into the operator's terminal -> there is none.
         .terminal(false)
         // Attack: execute a setuid program -> it gains nothing.
