@@ -30,6 +30,9 @@ def unbuffer(stream, most=1000):
                 flush(self)
             return length
 
+        def __repr__(self):
+            return "<_io.BufferedWriter name=%r>" % self.name
+
     BufferedWriter.__module__, BufferedWriter.__qualname__ = "_io", "BufferedWriter"
     encoding, errors = stream.encoding, stream.errors
     buffer = BufferedWriter(stream.detach().detach())
