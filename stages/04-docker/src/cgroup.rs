@@ -6,7 +6,7 @@
 //!
 //! * [`CgroupHierarchy`]: where cgroups are mounted on this machine;
 //! * [`CgroupLayout`]: where Docker puts the cgroup of a container below these mounts;
-//! * [`Cgroup`]: one cgroup, with [`CgroupLimits`] and [`CgroupStats`].
+//! * [`Cgroup`]: one cgroup, with [`CgroupLimits`] and [`CgroupCounters`].
 //!
 //! Every method of [`Cgroup`] blocks: the kernel may hold one of its locks while a file of a cgroup
 //! is read or written. Async code calls them in `tokio::task::spawn_blocking`.
@@ -31,7 +31,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 pub use error::CgroupError;
 pub use hierarchy::{CgroupHierarchy, CgroupMount};
 pub use layout::CgroupLayout;
-pub use stats::CgroupStats;
+pub use stats::{CgroupCounters, CgroupStats};
 
 /// The period over which the kernel accounts processor time, in microseconds.
 const CPU_PERIOD_MICROS: u64 = 100_000;
@@ -184,9 +184,13 @@ impl Cgroup {
         }
     }
 
-    /// The kernel's counters; none when the cgroup does not exist, not yet or no more.
-    pub fn stats(&self) -> Option<CgroupStats> {
-        CgroupStats::read(self)
+    /// Opens the kernel's counters of it.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be opened, as when the cgroup does not exist yet.
+    pub fn counters(&self) -> Result<CgroupCounters, CgroupError> {
+        CgroupCounters::open(self)
     }
 
     /// The processes in it, by their process ids on the host. None when it does not exist.

@@ -54,8 +54,8 @@ mod stdio;
 
 pub use args::DockerArgs;
 pub use cgroup::{
-    Cgroup, CgroupError, CgroupHierarchy, CgroupLayout, CgroupLimits, CgroupMount, CgroupStats,
-    Controller, KillOutcome,
+    Cgroup, CgroupCounters, CgroupError, CgroupHierarchy, CgroupLayout, CgroupLimits, CgroupMount,
+    CgroupStats, Controller, KillOutcome,
 };
 pub use daemon::{Daemon, DaemonError};
 pub use doctor::diagnose;

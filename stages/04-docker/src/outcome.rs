@@ -114,7 +114,7 @@ impl RunObservation {
         let seen = own_peak.or(self.pids_seen).map(|pids| pids.saturating_sub(1).max(1));
         // A refused process is proof that the limit was reached, which a sample may have missed.
         let refused = self.after.pids_refused.is_some_and(|refused| refused > 0);
-        let pids_peak = seen.max(refused.then(|| u64::from(limits.pids)));
+        let pids_peak = seen.max(refused.then_some(limits.pids));
         Usage {
             wall_ms: self.wall.map_or(0, millis),
             cpu_ms: self.cpu().map(millis),

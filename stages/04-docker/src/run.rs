@@ -49,9 +49,9 @@ pub(crate) async fn run(
     tracing::debug!(id = %job.id, sandbox, "container created");
     let mut sampler = ResourceSampler::new(container.cgroup.clone(), limits);
     let supervised = supervise(launcher, sandbox, &mut sampler, job, buffer, &cancel).await;
-    let mut stop = supervised.unwrap_or_else(|error| failed(job, &error));
+    let stop = supervised.unwrap_or_else(|error| failed(job, &error));
     let wall = sampler.started_at.map(|started_at| started_at.elapsed());
-    sampler.sample().await;
+    let mut stop = sampler.finish(stop).await;
     let mut container_exit = None;
     if stop == Stop::SandboxDied {
         match launcher.daemon.ended(sandbox).await {
@@ -106,7 +106,9 @@ async fn supervise(
             () = cancel.cancelled() => return Ok(Stop::Cancelled),
             event = stdio.next() => match event {
                 Event::Started => {
-                    sampler.start().await;
+                    if let Err(unreadable) = sampler.start().await {
+                        return Ok(unreadable);
+                    }
                     let time = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
                     deadline.as_mut().reset(tokio::time::Instant::now() + time);
                 }
@@ -127,8 +129,8 @@ async fn supervise(
             // A program need not read its input: that the container does not take it is no error.
             _ = &mut sending, if !sending.is_terminated() => {}
             () = &mut deadline => return Ok(sampler.timed_out(START_TIMEOUT)),
-            cpu_limit_reached = sampler.next() => if cpu_limit_reached {
-                return Ok(Stop::CpuTimeout);
+            stop = sampler.next() => if let Some(stop) = stop {
+                return Ok(stop);
             },
         }
     }

@@ -54,6 +54,12 @@ pub enum CgroupError {
         /// The system's error.
         source: io::Error,
     },
+    /// A reading of counters did not finish.
+    #[error("a reading of the counters did not finish within {} s", after.as_secs())]
+    Unfinished {
+        /// The timeout; zero when the reading panicked.
+        after: std::time::Duration,
+    },
     /// A limit or a setting cannot be written.
     #[error("cannot write {value:?} to {}", path.display())]
     Write {
@@ -67,19 +73,20 @@ pub enum CgroupError {
 }
 
 impl CgroupError {
-    /// For an operation that is done when its file or directory does not exist.
-    pub(super) fn ignore_not_found(self) -> Result<(), Self> {
-        match &self {
+    /// Whether the file or the directory does not exist.
+    pub(crate) fn is_not_found(&self) -> bool {
+        match self {
             Self::Create { source, .. }
             | Self::Remove { source, .. }
             | Self::Write { source, .. }
-            | Self::Read { source, .. }
-                if source.kind() == io::ErrorKind::NotFound =>
-            {
-                Ok(())
-            }
-            _ => Err(self),
+            | Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
         }
+    }
+
+    /// For an operation that is done when its file or directory does not exist.
+    pub(super) fn ignore_not_found(self) -> Result<(), Self> {
+        if self.is_not_found() { Ok(()) } else { Err(self) }
     }
 }
 
@@ -94,7 +101,10 @@ impl Hint for CgroupError {
                 "run this on Docker's own machine, outside of any container: the counters of a \
                  container can only be read there",
             ),
-            Self::Create { .. } | Self::Remove { .. } | Self::Write { .. } => None,
+            Self::Create { .. }
+            | Self::Remove { .. }
+            | Self::Write { .. }
+            | Self::Unfinished { .. } => None,
         }
     }
 }

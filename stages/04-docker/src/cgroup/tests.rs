@@ -169,28 +169,57 @@ fn cgroups_are_listed_and_removed_in_every_hierarchy() {
     assert!(!dir.path().join("memory/platform").exists());
 }
 
+/// Files of both versions, in one directory.
+fn counter_files(dir: &Path) {
+    for (file, text) in [
+        ("pids.current", "3\n"),
+        ("pids.events", "max 2\n"),
+        ("cpuacct.usage", "1500000000\n"),
+        ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"),
+        ("cpu.stat", "usage_usec 2500000\nuser_usec 1\n"),
+        ("memory.events", "low 0\noom 7\noom_kill 4\n"),
+        ("memory.peak", "4096\n"),
+    ] {
+        fs::write(dir.join(file), text).unwrap();
+    }
+}
+
 #[test]
 fn the_counters_of_both_versions_are_read() {
     let dir = temporary_dir();
-    let write = |file: &str, text: &str| fs::write(dir.path().join(file), text).unwrap();
-    write("pids.current", "3\n");
-    write("pids.events", "max 2\n");
-    write("cpuacct.usage", "1500000000\n");
-    write("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
-    write("cpu.stat", "usage_usec 2500000\nuser_usec 1\n");
-    write("memory.events", "low 0\noom 7\noom_kill 4\n");
-    write("memory.peak", "4096\n");
+    counter_files(dir.path());
     let all = || mount(dir.path());
     let (cpu, cpuacct, memory, pids) = (all(), all(), all(), all());
     let v1 = CgroupHierarchy::V1 { cpu, cpuacct, memory, pids, others: Vec::new() };
     let common = CgroupStats { pids: Some(3), pids_refused: Some(2), ..CgroupStats::default() };
     let cpu = |millis| Some(Duration::from_millis(millis));
     let expected = CgroupStats { cpu: cpu(1500), oom_kills: Some(1), ..common };
-    assert_eq!(v1.cgroup("").stats(), Some(expected));
+    let read = |cgroup: Cgroup| cgroup.counters().and_then(|counters| counters.read());
+    assert_eq!(read(v1.cgroup("")).unwrap(), expected);
     let memory_peak = Some(4096);
     let expected = CgroupStats { cpu: cpu(2500), memory_peak, oom_kills: Some(4), ..common };
-    assert_eq!(v2(dir.path()).cgroup("").stats(), Some(expected));
-    assert_eq!(v2(dir.path()).cgroup("missing").stats(), None);
+    assert_eq!(read(v2(dir.path()).cgroup("")).unwrap(), expected);
+    assert!(read(v2(dir.path()).cgroup("missing")).unwrap_err().is_not_found());
+}
+
+#[test]
+fn a_counter_that_cannot_be_read_is_an_error_and_never_zero() {
+    for (file, text) in [("cpu.stat", "user_usec 1\n"), ("pids.current", ""), ("pids.events", "x")]
+    {
+        let dir = temporary_dir();
+        counter_files(dir.path());
+        let counters = v2(dir.path()).cgroup("").counters().unwrap();
+        fs::write(dir.path().join(file), text).unwrap();
+        let error = counters.read().unwrap_err();
+        assert!(
+            matches!(&error, CgroupError::Read { path, .. } if path.ends_with(file)),
+            "{error}"
+        );
+    }
+    let dir = temporary_dir();
+    counter_files(dir.path());
+    fs::remove_file(dir.path().join("memory.events")).unwrap();
+    assert!(v2(dir.path()).cgroup("").counters().unwrap_err().is_not_found());
 }
 
 #[test]

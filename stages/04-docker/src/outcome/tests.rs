@@ -124,7 +124,7 @@ fn usage_counts_the_program_alone_and_is_absent_when_unknown() {
     let missed = CgroupStats { pids_peak: None, pids_refused: Some(1), ..many.after };
     let short = RunObservation { after: missed, pids_seen: Some(2), ..observed.clone() };
     let peak = decide(&short, &LIMITS).usage.unwrap().pids_peak;
-    assert_eq!(peak, Some(LIMITS.pids.into()), "no sample saw it, and the refusal proves it");
+    assert_eq!(peak, Some(LIMITS.pids), "no sample saw it, and the refusal proves it");
     let gvisor = RunObservation { counts_guest_pids: false, ..observed.clone() };
     assert_eq!(decide(&gvisor, &LIMITS).usage.unwrap().pids_peak, None);
     let not_started = RunObservation { wall: None, ..observed };

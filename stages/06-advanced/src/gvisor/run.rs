@@ -37,16 +37,16 @@ pub(super) async fn run(
     let cgroup = sandbox.process.paths.cgroup.clone();
     let mut sampler = ResourceSampler::new(Some(cgroup), &job.submission.limits);
     let stop = match deliver(sandbox, job).await {
-        Ok(()) => {
-            // What the interpreter has used until now does not count as the program's. It is read
-            // while the interpreter wakes up, which takes longer.
-            sampler.set_baseline().await;
-            supervise(&mut sandbox.connection, &mut sampler, job, buffer, cancel).await
-        }
+        // What the interpreter has used until now does not count as the program's. It is read
+        // while the interpreter wakes up, which takes longer.
+        Ok(()) => match sampler.set_baseline().await {
+            Ok(()) => supervise(&mut sandbox.connection, &mut sampler, job, buffer, cancel).await,
+            Err(unreadable) => unreadable,
+        },
         Err(error) => Stop::EngineError(error.to_string()),
     };
     let wall = sampler.started_at.map(|started_at| started_at.elapsed());
-    sampler.sample().await;
+    let stop = sampler.finish(stop).await;
     let container_exit = match stop {
         Stop::SandboxDied => {
             let status = sandbox.process.exit_status(STOP_TIMEOUT).await;
@@ -112,8 +112,8 @@ pub(super) async fn supervise(
                 Err(error) => break Stop::EngineError(error.to_string()),
             },
             () = &mut deadline => return sampler.timed_out(PROGRAM_START_TIMEOUT),
-            is_cpu_limit_reached = sampler.next() => if is_cpu_limit_reached {
-                return Stop::CpuTimeout;
+            stop = sampler.next() => if let Some(stop) = stop {
+                return stop;
             },
         }
         if output.limit_reached {
