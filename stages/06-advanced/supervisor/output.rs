@@ -23,8 +23,9 @@ use crate::protocol::frame::{ExecutionId, OutputStream, SupervisorFrame};
 
 /// The most that a program can make a pipe hold. An orphan that writes on has its end here.
 const MAX_PIPE_BYTES: usize = 1 << 20;
-/// A program that prints many short lines is read in larger chunks: after a chunk shorter than this
-/// the relay pauses. The end of the program waits for no pause.
+/// The parts of a line, and short lines that follow each other, are sent as one chunk: unless the
+/// chunk before was at least as long as this, the relay pauses before it reads. The end of the
+/// program waits for no pause.
 const SHORT_CHUNK_BYTES: usize = 4 << 10;
 const SHORT_CHUNK_PAUSE: Duration = Duration::from_millis(1);
 
@@ -63,14 +64,18 @@ impl Output {
     /// Sends what the program writes, until the end of the pipe.
     pub(crate) fn relay(&self, shared: &Shared) -> io::Result<()> {
         let mut buffer = vec![0; MAX_PAYLOAD_BYTES];
+        let mut is_short = true;
         loop {
             match poll(&mut [PollFd::new(&self.readable, PollFlags::IN)], None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
+            if is_short {
+                std::thread::sleep(SHORT_CHUNK_PAUSE);
+            }
             match self.turn(shared, &mut buffer)? {
-                Turn::Sent(..SHORT_CHUNK_BYTES) => std::thread::sleep(SHORT_CHUNK_PAUSE),
-                Turn::Sent(_) | Turn::Empty => {}
+                Turn::Sent(length) => is_short = length < SHORT_CHUNK_BYTES,
+                Turn::Empty => {}
                 Turn::Ended => return Ok(()),
             }
         }

@@ -127,9 +127,8 @@ fn create(
     profile: &SandboxProfile,
     limits: &Limits,
 ) -> Result<(), SandboxError> {
-    let hostname = &paths.id[..12];
     let rootfs = dir.rootfs(profile);
-    let spec = oci_spec::specification(&rootfs, &paths.cgroup.path(), hostname, limits)?;
+    let spec = oci_spec::specification(&rootfs, &paths.cgroup.path(), limits)?;
     let spec = serde_json::to_vec(&spec).map_err(|error| SandboxError::Files(error.into()))?;
     std::fs::create_dir(&paths.bundle).map_err(SandboxError::Files)?;
     std::fs::write(paths.bundle.join("config.json"), spec).map_err(SandboxError::Files)?;

@@ -5,6 +5,7 @@ mod ends;
 mod forge;
 mod fresh;
 mod leftovers;
+mod memory;
 mod plain;
 mod pool;
 
