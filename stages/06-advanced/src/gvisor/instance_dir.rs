@@ -69,6 +69,14 @@ pub(super) struct SandboxPaths {
 }
 
 impl SandboxPaths {
+    /// Names of a sandbox that does not exist.
+    #[cfg(test)]
+    pub(super) fn for_test() -> Self {
+        let mount = stage_04_docker::CgroupMount { root: "/".to_owned(), dir: "/none".into() };
+        let cgroup = CgroupHierarchy::V2(mount).cgroup("none");
+        Self { id: "id".to_owned(), bundle: "/none".into(), cgroup }
+    }
+
     /// Removes what a failed start has created, as far as that is possible. Blocks.
     pub(super) fn remove_files(&self) {
         let bundle = std::fs::remove_dir_all(&self.bundle).or_else(ignore_not_found);

@@ -3,12 +3,12 @@
 //! The cgroup counts gVisor's kernel, and up to 8 MB for each process inside, because gVisor copies
 //! memory that processes share in large pieces. Neither is the program's. So the limit of the cgroup
 //! is the program's and an allowance for each process that the sandbox has on the host. It rises
-//! while a program starts processes, always some processes ahead.
+//! while a program starts processes, always ahead of them.
 //!
 //! Guarantee: the kernel enforces the limit, and counts what it ends. The limit is never lowered
 //! while a program runs, and never exceeds what the program's own limit of processes allows.
 //!
-//! What it does not protect: a program with one process can use 80 MiB less what gVisor's kernel
+//! What it does not protect: a program with one process can use 56 MiB less what gVisor's kernel
 //! uses, some 20 MB, above its own limit. (To pause a sandbox at its limit in place of ending it was
 //! tried, with `memory.oom_control` of cgroup version 1: then the system calls of gVisor's kernel
 //! fail for want of memory, and it ends as if it were broken.)
@@ -16,6 +16,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,14 +30,15 @@ const BYTES_PER_PROCESS: u64 = 8 << 20;
 /// Processes of a sandbox on the host with no program: gVisor's own, the supervisor and the
 /// interpreter.
 const IDLE_PROCESSES: u64 = 6;
-/// How many processes the limit is ahead of the sandbox. To start one takes gVisor some 5 ms, and a
-/// look at the sandbox comes every 10 ms, so that a look may be late.
-const PROCESSES_AHEAD: u64 = 4;
+/// How many processes the limit is ahead of the sandbox, beside what the allowance is above the
+/// measured use: 36 MB in all at first, and more with each process. To start one takes gVisor some
+/// 5 ms, and a look at the sandbox comes every 10 ms, so that a look may be late.
+const PROCESSES_AHEAD: u64 = 1;
 const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 /// Failed looks in a row before the run ends.
 const MAX_FAILED_CHECKS: u32 = 50;
-/// The longest file that is read: the list of a sandbox's processes.
-const MAX_FILE_BYTES: usize = 16 << 10;
+/// The longest file with one number.
+const MAX_NUMBER_BYTES: usize = 32;
 
 /// The limit of the cgroup for a program within `limits`, with so many processes on the host.
 fn allowed(limits: &Limits, processes: u64) -> u64 {
@@ -49,10 +51,17 @@ pub(super) fn initial_limit(limits: &Limits) -> u64 {
     allowed(limits, IDLE_PROCESSES)
 }
 
-/// The files of one sandbox's limit, opened once: a server without a free descriptor still raises it.
+/// The most that the limit is raised to.
+pub(super) fn highest_limit(limits: &Limits) -> u64 {
+    allowed(limits, u64::MAX)
+}
+
+/// The files of one sandbox's limit.
 struct LimitFiles {
     limits: Limits,
-    processes: File,
+    /// The list of processes. Opened anew for each look: version 1 reads the same list again through
+    /// an open file.
+    processes: PathBuf,
     limit: File,
     /// The limit with swap, of cgroup version 1 with swap accounting. Version 2 has a limit of swap
     /// alone, which stays 0.
@@ -64,14 +73,14 @@ impl LimitFiles {
         let dir = cgroup.dir(Controller::Memory);
         let open = |file: &str| OpenOptions::new().read(true).write(true).open(dir.join(file));
         let limit = open("memory.max").or_else(|_| open("memory.limit_in_bytes"))?;
-        let processes = File::open(dir.join("cgroup.procs"))?;
+        let processes = dir.join("cgroup.procs");
         let with_swap = open("memory.memsw.limit_in_bytes").ok();
         Ok(Self { limits: *limits, processes, limit, with_swap })
     }
 
     /// Raises the limit to what the sandbox's processes allow. Returns the limit. Blocks.
     fn raise(&self) -> io::Result<u64> {
-        let processes = read(&self.processes)?.lines().count();
+        let processes = std::fs::read_to_string(&self.processes)?.lines().count();
         let allowed = allowed(&self.limits, u64::try_from(processes).unwrap_or(u64::MAX));
         let now = read(&self.limit)?.trim().parse().map_err(io::Error::other)?;
         if allowed <= now {
@@ -86,7 +95,7 @@ impl LimitFiles {
 }
 
 fn read(file: &File) -> io::Result<String> {
-    let mut buffer = vec![0; MAX_FILE_BYTES];
+    let mut buffer = vec![0; MAX_NUMBER_BYTES];
     let length = file.read_at(&mut buffer, 0)?;
     buffer.truncate(length);
     String::from_utf8(buffer).map_err(io::Error::other)
@@ -156,10 +165,11 @@ mod tests {
         };
         let limits = Limits { memory_bytes: 256 << 20, pids: 10, ..PROBE_LIMITS };
         let start = initial_limit(&limits);
-        let processes = |count: usize| file("procs", &"1\n".repeat(count));
+        let processes = |count: usize| drop(file("procs", &"1\n".repeat(count)));
+        processes(6);
         let files = LimitFiles {
             limits,
-            processes: processes(6),
+            processes: dir.path().join("procs"),
             limit: file("max", &start.to_string()),
             with_swap: None,
         };

@@ -128,7 +128,7 @@ async fn memory_is_limited_by_the_hosts_counter() {
     assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded, "{ended:?}");
     assert_eq!(ended.verdict.evidence.decided_by, "memory.oom_kill");
     // What a waiting sandbox was made with is set anew, down and up.
-    let mut small = submission("print(1); x = bytearray(128 << 20)");
+    let mut small = submission("print(1); x = bytearray(96 << 20)");
     small.limits.memory_bytes = shared::submission::MIN_MEMORY_BYTES;
     let ended = run_submission(&engine, small).await;
     assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded, "{ended:?}");

@@ -37,16 +37,16 @@ async fn as_many_processes_as_are_allowed_fit() {
     close(engine).await;
 }
 
-/// Tolerance: 80 MiB, less what gVisor's kernel itself uses.
+/// Tolerance: 56 MiB, less what gVisor's kernel itself uses.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_uses_more_than_its_limit_ends_by_the_kernels_counter() {
     let engine = engine(2).await;
     for code in [
-        "x = bytearray((256 + 80) << 20)",
-        "import os\nif not os.fork(): x = bytearray((256 + 88) << 20)\nelse: os.wait()",
-        "from mmap import mmap\nx = [mmap(-1, 1 << 20) for _ in range(340)]\nfor m in x: m[:] = b'x' << 20",
-        "x = open('/dev/shm/x', 'wb')\nfor _ in range(60): x.write(bytes(1 << 20))\ny = bytearray(280 << 20)",
-        "x = open('/tmp/x', 'wb')\nfor _ in range(60): x.write(bytes(1 << 20))\ny = bytearray(280 << 20)",
+        "x = bytearray((256 + 56) << 20)",
+        "import os\nif not os.fork(): x = bytearray((256 + 64) << 20)\nelse: os.wait()",
+        "from mmap import mmap\nx = [mmap(-1, 1 << 20) for _ in range(320)]\nfor m in x: m[:] = b'x' << 20",
+        "x = open('/dev/shm/x', 'wb')\nfor _ in range(60): x.write(bytes(1 << 20))\ny = bytearray(260 << 20)",
+        "x = open('/tmp/x', 'wb')\nfor _ in range(60): x.write(bytes(1 << 20))\ny = bytearray(260 << 20)",
     ] {
         let code = code.replace("b'x' << 20", "bytes(1 << 20)");
         let mut given = submission(&code);
