@@ -12,4 +12,5 @@ mod interface;
 mod language;
 mod matrix;
 mod sensitivity;
+mod sensitivity_runsc;
 mod smoke;
