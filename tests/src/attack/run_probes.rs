@@ -12,6 +12,7 @@ use tokio::sync::RwLock;
 use tokio::time::timeout;
 
 use crate::attack::fault_injection::Control;
+use crate::attack::fault_injection::runsc::Wall;
 use crate::attack::observe;
 use crate::attack::probe::header::FIRST_SANDBOXED;
 use crate::attack::probe::{Evidence, Host, Probe, Resource};
@@ -41,6 +42,13 @@ pub enum AttackTarget {
         /// The control.
         control: Control,
     },
+    /// The same, with a wall of its sandboxes left out that it drives runsc for.
+    WithoutWall {
+        /// The stage.
+        stage: Stage,
+        /// The wall.
+        wall: Wall,
+    },
     /// A server that already runs.
     At {
         /// The number of its stage.
@@ -55,13 +63,16 @@ impl AttackTarget {
         match self {
             Self::Stage(stage) => Testbed::open(stage).await,
             Self::Without { stage, control } => Testbed::without(stage, *control).await,
+            Self::WithoutWall { stage, wall } => Testbed::without_wall(stage, *wall).await,
             Self::At { stage, url } => Testbed::at(*stage, url),
         }
     }
 
     fn stage(&self) -> u16 {
         match self {
-            Self::Stage(stage) | Self::Without { stage, .. } => stage.number,
+            Self::Stage(stage) | Self::Without { stage, .. } | Self::WithoutWall { stage, .. } => {
+                stage.number
+            }
             Self::At { stage, .. } => *stage,
         }
     }
@@ -74,7 +85,7 @@ impl AttackTarget {
     /// Whether a probe may run on this target.
     fn allows(&self, probe: &Probe) -> bool {
         match self {
-            Self::Stage(_) | Self::Without { .. } => true,
+            Self::Stage(_) | Self::Without { .. } | Self::WithoutWall { .. } => true,
             Self::At { stage, .. } => *stage >= FIRST_SANDBOXED || probe.header.host == Host::Safe,
         }
     }

@@ -22,6 +22,7 @@ use reqwest::Method;
 use shared::{Evaluation, Status};
 use tokio::sync::OnceCell;
 
+use crate::attack::fault_injection::runsc::{RunscSaboteur, Wall};
 use crate::attack::fault_injection::{Control, DockerProxy};
 use crate::attack::probe::header::FIRST_SANDBOXED;
 use crate::attack::probe::program::{Values, assemble, canary};
@@ -44,6 +45,7 @@ pub struct Testbed {
     relay: Option<Relay>,
     server: Option<Server>,
     proxy: Option<DockerProxy>,
+    saboteur: Option<RunscSaboteur>,
     /// The stage's number.
     pub stage: u16,
     /// A client of the stage's API.
@@ -124,6 +126,19 @@ impl Testbed {
         Ok(testbed)
     }
 
+    /// Starts a stage that drives runsc, and leaves out one wall of its sandboxes as soon as it runs.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn without_wall(stage: &Stage, wall: Wall) -> Result<Self> {
+        let saboteur = RunscSaboteur::start()?;
+        let mut testbed = Self::on_host(stage, saboteur.drive(Launch::new(stage))).await?;
+        saboteur.leave_out(wall)?;
+        testbed.saboteur = Some(saboteur);
+        Ok(testbed)
+    }
+
     /// A stage that already runs, at `url`, on this host.
     ///
     /// # Errors
@@ -150,6 +165,7 @@ impl Testbed {
             relay: None,
             server: None,
             proxy: None,
+            saboteur: None,
             stage,
             client,
             host,
@@ -256,7 +272,7 @@ impl Testbed {
     /// When a stage outside of a jail does not exit in order: it may have left something behind.
     /// When no control was disabled although one should have been: the results prove nothing then.
     pub async fn close(self) -> Result<()> {
-        let Self { client, host, server, relay, proxy, .. } = self;
+        let Self { client, host, server, relay, proxy, saboteur, .. } = self;
         // Idle connections would keep the server waiting.
         drop((client, relay));
         match server {
@@ -267,6 +283,9 @@ impl Testbed {
         }
         if proxy.is_some_and(|proxy| proxy.changed() == 0) {
             bail!("the stage created no container, so that no control was disabled");
+        }
+        if saboteur.is_some_and(|saboteur| saboteur.changed() == 0) {
+            bail!("the stage started no sandbox, so that no wall was left out");
         }
         Ok(())
     }

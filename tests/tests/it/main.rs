@@ -13,5 +13,6 @@ mod language;
 mod matrix;
 mod programs;
 mod sensitivity;
+mod sensitivity_runsc;
 mod setup;
 mod smoke;

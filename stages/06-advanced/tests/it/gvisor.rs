@@ -5,6 +5,8 @@ mod ends;
 mod forge;
 mod fresh;
 mod leftovers;
+mod memory;
+mod plain;
 mod pool;
 
 use std::time::Duration;

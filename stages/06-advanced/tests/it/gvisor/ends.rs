@@ -128,7 +128,7 @@ async fn memory_is_limited_by_the_hosts_counter() {
     assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded, "{ended:?}");
     assert_eq!(ended.verdict.evidence.decided_by, "memory.oom_kill");
     // What a waiting sandbox was made with is set anew, down and up.
-    let mut small = submission("print(1); x = bytearray(64 << 20)");
+    let mut small = submission("print(1); x = bytearray(96 << 20)");
     small.limits.memory_bytes = shared::submission::MIN_MEMORY_BYTES;
     let ended = run_submission(&engine, small).await;
     assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded, "{ended:?}");
@@ -171,7 +171,7 @@ async fn a_program_is_seen_while_it_runs_and_ends_when_it_is_cancelled() {
     let cancel = CancellationToken::new();
     let seen = cancel.clone();
     let listener = move |stream, _, bytes: &[u8]| {
-        if (stream, bytes) == (Stream::Stdout, b"up\n") {
+        if stream == Stream::Stdout && bytes.starts_with(b"u") {
             seen.cancel();
         }
     };
