@@ -133,6 +133,8 @@ fn memory(process: &Path, line: &str) -> u64 {
 async fn every_error_costs_what_its_request_costs() {
     let limit = format!("--data={DATA_LIMIT}");
     let launch = harness::launch!("--engine", "subprocess", "--unsafe", "--single-process");
+    // Memory that is free again goes back to the system, so that each request shows what it takes.
+    let launch = launch.env("MALLOC_ARENA_MAX", "1").env("MALLOC_TRIM_THRESHOLD_", "65536");
     let server = launch.with_wrapper(["prlimit", &limit].map(Into::into).into()).start();
     let process = Path::new("/proc").join(server.pid().to_string());
     for (kind, make) in KINDS {

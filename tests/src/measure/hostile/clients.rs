@@ -99,7 +99,7 @@ async fn open(address: SocketAddr, kind: Kind) -> std::io::Result<Hostile> {
         Kind::Held => {
             // It may be refused in the middle; then it holds nothing.
             let sending = async move {
-                let _ = socket.write_all(&vec![b' '; BODY_BYTES - 1]).await; // see above
+                socket.write_all(&vec![b' '; BODY_BYTES - 1]).await.ok(); // see above
                 std::future::pending::<()>().await;
             };
             Ok(Hostile::Task(tokio::spawn(sending)))
