@@ -1,5 +1,6 @@
 //! An HTTP client of one stage.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -27,6 +28,15 @@ impl Client {
         // A stage is on this machine: a proxy from the environment must not come in between.
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build();
         Self { http: http.expect("a client without TLS needs nothing"), url: url.into() }
+    }
+
+    /// A client of the same server from another address of this machine, such as 127.0.0.2.
+    #[must_use]
+    pub fn from_address(&self, address: IpAddr) -> Self {
+        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy();
+        let http = http.local_address(address).build();
+        let url = self.url.clone();
+        Self { http: http.expect("a client without TLS needs nothing"), url }
     }
 
     /// A request to be configured further, then sent with [`Client::send`].

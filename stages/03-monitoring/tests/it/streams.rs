@@ -194,14 +194,20 @@ async fn what_cannot_be_followed_is_a_problem_that_says_why() {
 async fn streams_are_bounded_and_a_reader_that_leaves_frees_a_permit() {
     let server = harness::server!();
     let client = server.client();
+    let (half, all) = (128, 256);
+    let other = |last| client.from_address([127, 0, 0, last].into());
     let mut open = Vec::new();
-    for _ in 0..256 {
-        let stream = client.open("/events").await;
-        assert_eq!(stream.status(), 200);
-        open.push(stream);
+    for reader in [&client, &other(2)] {
+        for _ in 0..half {
+            let stream = reader.open("/events").await;
+            assert_eq!(stream.status(), 200);
+            open.push(stream);
+        }
+        // One client leaves the other half to others.
+        let refused = reader.get("/events").await;
+        assert_eq!((refused.status, refused.header("retry-after")), (503, "5"));
     }
-    let refused = client.get("/events").await;
-    assert_eq!((refused.status, refused.header("retry-after")), (503, "5"));
+    assert_eq!((open.len(), other(3).get("/events").await.status), (all, 503));
     // Evaluations run while every permit is taken, and many idle readers cost them nothing.
     assert_eq!(client.run("print(1)").await["outcome"], "exited");
     open.truncate(200);
