@@ -51,11 +51,8 @@ impl Verdict {
     /// The verdict for an error of the platform, which the program has no part in. The client reads
     /// the text.
     pub fn engine_error(error: impl std::fmt::Display) -> Self {
-        let evidence = Evidence::new("engine");
-        Self {
-            error: Some(harmless(&error.to_string())),
-            ..Self::new(Outcome::EngineError, evidence)
-        }
+        let (evidence, error) = (Evidence::new("engine"), Some(harmless(&error.to_string())));
+        Self { error, ..Self::new(Outcome::EngineError, evidence) }
     }
 
     /// The verdict for a run whose worker is gone, for this reason.

@@ -11,9 +11,8 @@ use crate::evaluation::Output;
 /// `text` as a terminal, a log or a response can show it: characters that control a terminal or change
 /// the direction of writing are visible. All text that came from inside a sandbox passes here.
 pub fn harmless(text: &str) -> String {
-    let steers = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let is_safe = |c: char| !c.is_control() && !steers(c) || c == '\n' || c == '\t';
-    text.chars().map(|c| if is_safe(c) { c } else { '\u{fffd}' }).collect()
+    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.replace(|c: char| c.is_control() && !"\n\t".contains(c) || turns(c), "\u{fffd}")
 }
 
 /// Which of the two output streams.

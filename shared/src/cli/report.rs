@@ -1,7 +1,6 @@
 //! `doctor`: a list of checks, and an exit code that is 0 if nothing is missing.
 
 use super::Exit;
-use crate::harmless;
 
 /// The result of one check of `doctor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +56,7 @@ pub(super) fn doctor(checks: Vec<Diagnosis>) -> Exit {
             Severity::Missing => "MISSING",
         };
         fit &= state != Severity::Missing;
-        println!("{mark}  {subject}: {}", harmless(&seen));
+        println!("{mark}  {subject}: {}", crate::harmless(&seen));
         if !remedy.is_empty() {
             println!("         -> {remedy}");
         }

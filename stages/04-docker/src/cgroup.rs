@@ -215,19 +215,18 @@ impl Cgroup {
         list.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect()
     }
 
-    /// Sends SIGKILL to every process in it, and to no other process: a process id may be reused, so
-    /// a file descriptor of the process is opened first, and then the id is looked up in the cgroup
-    /// once more.
+    /// Sends SIGKILL to every process in it, and to no other process. Version 2 has a file for that,
+    /// from Linux 5.14 on. Otherwise, since a process id may be reused, a file descriptor of the
+    /// process is opened first, and then the id is looked up in the cgroup once more.
     pub fn kill(&self) -> KillOutcome {
         let processes = self.processes();
         if processes.is_empty() {
-            KillOutcome::Empty
-        } else if processes.into_iter().filter(|&process| !self.kill_process(process)).count() == 0
-        {
-            KillOutcome::Killed
-        } else {
-            KillOutcome::Incomplete
+            return KillOutcome::Empty;
         }
+        let kill_file = self.dir(Controller::Pids).join("cgroup.kill");
+        let killed = write(&kill_file, "1").is_ok()
+            || processes.iter().filter(|&&process| !self.kill_process(process)).count() == 0;
+        if killed { KillOutcome::Killed } else { KillOutcome::Incomplete }
     }
 
     fn kill_process(&self, process: Pid) -> bool {

@@ -251,3 +251,19 @@ async fn call<T>(
         source => DaemonError::Unreachable { operation, source },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Docker's own words name paths and ids of the host: they are the source, and for the log.
+    #[test]
+    fn what_a_client_reads_of_an_error_has_no_path_of_the_host() {
+        let message = "mkdir /var/lib/docker/overlay2/0123: no space left on device".to_owned();
+        let source = Error::DockerResponseServerError { status_code: 500, message };
+        let error = DaemonError::Api { operation: "create a container", source };
+        let read = shared::Verdict::engine_error(&error).error.unwrap();
+        assert_eq!(read, "cannot create a container: Docker reports an error");
+        assert!(crate::error_chain(&error).contains("no space left on device"));
+    }
+}

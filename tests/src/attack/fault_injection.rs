@@ -75,7 +75,11 @@ impl Control {
                 }
             }
             Self::Masks => host["MaskedPaths"] = json!([]),
-            Self::Runtime => host["Runtime"] = json!("runc"),
+            Self::Runtime => {
+                host["Runtime"] = json!("runc");
+                // With the filter, the init of stage 5 does not start on the host's kernel.
+                host["SecurityOpt"] = json!(["no-new-privileges", "seccomp=unconfined"]);
+            }
         }
     }
 }

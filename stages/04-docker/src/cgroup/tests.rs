@@ -298,4 +298,7 @@ fn only_processes_of_the_cgroup_are_killed() {
     children[1].kill().unwrap();
     children[1].wait().unwrap();
     assert_eq!(cgroup.kill(), KillOutcome::Incomplete, "the process has ended");
+    fs::write(dir.path().join("cgroup.kill"), "").unwrap();
+    assert_eq!(cgroup.kill(), KillOutcome::Killed);
+    assert_eq!(fs::read_to_string(dir.path().join("cgroup.kill")).unwrap(), "1");
 }
