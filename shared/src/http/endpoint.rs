@@ -11,6 +11,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -243,8 +244,14 @@ fn end_on_shutdown(response: Response, shutdown: CancellationToken) -> Response 
         return response;
     }
     response.map(|body| {
-        let frames = BodyStream::new(body).take_until(shutdown.cancelled_owned());
-        Body::new(StreamBody::new(frames))
+        let (mut frames, mut ends) = (BodyStream::new(body), Box::pin(shutdown.cancelled_owned()));
+        // What is there is sent before: the last events of what the shutdown has ended.
+        Body::new(StreamBody::new(stream::poll_fn(move |context| {
+            match frames.poll_next_unpin(context) {
+                Poll::Pending if ends.as_mut().poll(context).is_ready() => Poll::Ready(None),
+                polled => polled,
+            }
+        })))
     })
 }
 
