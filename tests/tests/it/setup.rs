@@ -230,7 +230,7 @@ fn a_rustup_without_the_pinned_toolchain_gets_it_and_nothing_else() {
     assert!(!plan.contains("rustup-init"), "{plan}");
 }
 
-/// Attack: whoever answers in place of a server runs programs as this user. Test for every script.
+/// Attack: another machine answers in place of a server, and its answer is executed as this user.
 #[test]
 fn no_script_runs_what_it_reads_from_the_network_or_changes_the_default_toolchain() {
     let dir = setup_dir().parent().unwrap().to_owned();
