@@ -192,6 +192,25 @@ impl Testbed {
         Ok(Started { evaluation, marker: assembled.marker })
     }
 
+    /// Waits until the probe has reported, or has ended without that.
+    ///
+    /// # Errors
+    ///
+    /// When the server fails.
+    pub async fn until_it_reports(&self, started: &mut Started) -> Result<()> {
+        let path = format!("/eval/{}", started.evaluation.id);
+        loop {
+            let answer = Answer::Evaluation(Box::new(started.evaluation.clone()));
+            let reported = Run::new(answer, &started.marker).account.is_some();
+            if reported || started.evaluation.status.is_final() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let response = self.client.request(Method::GET, &path).send().await?;
+            started.evaluation = response.error_for_status()?.json().await?;
+        }
+    }
+
     /// Ends the probe, and returns whether it was still running.
     ///
     /// # Errors

@@ -3,14 +3,11 @@
 //! The first knows the secret, because it is its own. The second knows only where to look. The
 //! probe has escaped when the secret is in the second one's output.
 //!
-//! Two that are to run at the same time have to meet: the first reports that it is ready and holds what
-//! it has, until the second has ended and the ladder cancels it. When the first ended before that, the
+//! Two that are to run at the same time have to meet: the first reports that it is ready, which is when
+//! the second is submitted, and holds what it has until the second has ended and the ladder cancels it. When the first ended before that, the
 //! two have not met, and are run again.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, bail};
-use tokio::time::sleep;
 
 use super::ProbeRun;
 use crate::attack::probe::Order;
@@ -19,9 +16,6 @@ use crate::attack::probe::report::{ProbeReport, Run};
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-/// How long the first program of two that run at the same time runs before the second is submitted. The
-/// second looks for it for longer than that.
-const HEAD_START: Duration = Duration::from_millis(700);
 /// How often two programs that have not met are run again.
 const MAX_MEETINGS: usize = 3;
 
@@ -48,8 +42,8 @@ pub(super) async fn passed(
         return judge(&first, &second, &secret);
     }
     for _ in 0..MAX_MEETINGS {
-        let first = testbed.begin(sender, &knowing, seconds).await?;
-        sleep(HEAD_START).await;
+        let mut first = testbed.begin(sender, &knowing, seconds).await?;
+        testbed.until_it_reports(&mut first).await?;
         let second = testbed.run(receiver, &values, seconds).await?;
         let (first, was_running) = testbed.end_now(first).await?;
         let was_stopped = matches!(first.account, Some(ProbeReport::Stopped(_)));
