@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use shared::{Evaluation, Status};
 use tokio::sync::OnceCell;
 
@@ -208,14 +208,41 @@ impl Testbed {
         Ok(Started { evaluation, marker: assembled.marker })
     }
 
-    /// Waits until the probe has ended.
+    /// Waits until the probe has reported, or has ended without that.
     ///
     /// # Errors
     ///
     /// When the server fails.
-    pub async fn end(&self, started: Started) -> Result<Run> {
-        let evaluation = self.client.finished(started.evaluation).await?;
-        Ok(Run::new(Answer::Evaluation(Box::new(evaluation)), &started.marker))
+    pub async fn until_it_reports(&self, started: &mut Started) -> Result<()> {
+        let path = format!("/eval/{}", started.evaluation.id);
+        loop {
+            let answer = Answer::Evaluation(Box::new(started.evaluation.clone()));
+            let reported = Run::new(answer, &started.marker).account.is_some();
+            if reported || started.evaluation.status.is_final() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let response = self.client.request(Method::GET, &path).send().await?;
+            started.evaluation = response.error_for_status()?.json().await?;
+        }
+    }
+
+    /// Ends the probe, and returns whether it was still running.
+    ///
+    /// # Errors
+    ///
+    /// When the server fails.
+    pub async fn end_now(&self, started: Started) -> Result<(Run, bool)> {
+        let Started { evaluation, marker } = started;
+        let path = format!("/eval/{}", evaluation.id);
+        // Only one that has not ended can be cancelled: another one is a conflict.
+        let response = self.client.request(Method::DELETE, &path).send().await?;
+        let was_running = response.status().is_success();
+        if !was_running && response.status() != StatusCode::CONFLICT {
+            response.error_for_status()?;
+        }
+        let evaluation = self.client.finished(evaluation).await?;
+        Ok((Run::new(Answer::Evaluation(Box::new(evaluation)), &marker), was_running))
     }
 
     /// The pid of the server in the host environment.

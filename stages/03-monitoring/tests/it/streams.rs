@@ -12,12 +12,18 @@ use tokio::net::TcpStream;
 async fn output_comes_while_the_program_runs() {
     let server = harness::server!();
     let client = server.client();
-    let code = "import time\nprint('early', flush=True)\ntime.sleep(2)\nprint('late')";
-    let id = client.submit_code(code).await;
+    let dir = tempfile::tempdir().unwrap();
+    let go = dir.path().join("go");
+    let code = format!(
+        "import os, time\nprint('early', flush=True)\n\
+         while not os.path.exists({go:?}): time.sleep(0.05)\nprint('late')"
+    );
+    let id = client.submit_code(&code).await;
     let mut reader = client.events(&id).await;
     let first = reader.until("evaluation.progress").await;
     assert!(first.data()["text"].as_str().unwrap().starts_with("early"), "{first:?}");
     assert_eq!(client.evaluation(&id).await["status"], "running");
+    std::fs::write(go, "").unwrap();
     let mut seen = vec![first];
     seen.extend(reader.rest().await);
     assert_eq!(output(&seen), "early\nlate\n");
