@@ -9,7 +9,7 @@ use shared::evaluation::{Encoding, Timing};
 use shared::output::OutputListener;
 use shared::{
     Evaluation, Event, EventSink, EventType, Evidence, Job, Outcome, Output, OutputBuffer, Query,
-    Refusal, RequestContext, SandboxInfo, Status, Stream, Submission, Verdict,
+    Refusal, RequestContext, SandboxInfo, Status, Submission, Verdict,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
