@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | half a body, then silence | `body_timeout` | `half_a_body_is_refused` |
 //! | a body of a gigabyte | `max_body_bytes` or the limit of the route, counted while reading | `a_large_body_is_refused` |
-//! | hundreds of bodies whose last byte is held back | `max_bodies_bytes`, counted over all while reading | `bodies_have_a_budget` |
+//! | hundreds of bodies whose last byte does not come | `max_bodies_bytes`, counted over all while reading | `bodies_have_a_budget` |
 //! | a body from a client that may not send any | the head is judged before the body is read | `a_head_that_is_refused_costs_no_body` |
 
 use std::net::SocketAddr;

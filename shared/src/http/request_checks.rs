@@ -75,7 +75,8 @@ impl ServerOptions {
             return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
         }
         // The host of an absolute target counts, and not the header (RFC 9112, section 3.2.2).
-        let host = uri.authority().map(Authority::as_str).or(line).unwrap_or("");
+        let absolute = uri.scheme().and(uri.authority()).map(Authority::as_str);
+        let host = absolute.or(line).unwrap_or("");
         if !self.is_own_host(host) {
             let detail = "this server is not known by that Host; use its address, or start it \
                           with --allow-host NAME";

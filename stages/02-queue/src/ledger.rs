@@ -13,6 +13,7 @@
 //! evaluation, whichever comes first. A transition runs in a task of its own, so that a client that
 //! disconnects does not stop it halfway.
 
+mod live;
 mod log;
 mod lookup;
 mod table;

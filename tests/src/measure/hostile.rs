@@ -29,7 +29,7 @@ const MAX_DEVIATION: f64 = 0.1;
 /// Processor and wall-clock time that the running programs may use, in seconds.
 const LIMIT_SECONDS: f64 = 2.0;
 /// How long hostile clients stay before the measurement begins.
-const SETTLE_DELAY: Duration = Duration::from_millis(1500);
+const CROWD_DELAY: Duration = Duration::from_millis(1500);
 /// Between two honest requests.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(50);
 /// Evaluations with as much output as is stored.
@@ -102,28 +102,28 @@ pub async fn run(options: Options) -> Result<Status> {
     let server = session.server.as_ref().context("give no --url: the processes are measured")?;
     let (url, pid) = (server.url().to_owned(), server.pid());
     let address = url.trim_start_matches("http://").to_owned();
-    store_large(&session.client).await?;
     let idle = memory(pid)?;
+    store_large(&session.client).await?;
     let Options { unread, held, lists, streams, .. } = options;
     let none = Crowd::default();
     let crowds = [
         ("nobody", none),
-        ("readers that do not read", Crowd { unread, ..none }),
+        ("no reads", Crowd { unread, ..none }),
         ("held bodies", Crowd { held, ..none }),
         ("lists", Crowd { lists, ..none }),
-        ("event streams", Crowd { streams, ..none }),
-        ("all together", Crowd { unread, held, lists, streams }),
+        ("streams", Crowd { streams, ..none }),
+        ("all", Crowd { unread, held, lists, streams }),
     ];
     let mut measured = Vec::new();
     for (name, crowd) in crowds {
         eprintln!("{name} ...");
         let window = Duration::from_secs(options.seconds);
         let hostile = hold(&address, crowd).await;
-        sleep(if hostile.is_empty() { Duration::ZERO } else { SETTLE_DELAY }).await;
+        sleep(if hostile.is_empty() { Duration::ZERO } else { CROWD_DELAY }).await;
         let one = beside(&session.client, &url, pid, window, idle);
         measured.push(Measured { crowd: name, connections: hostile.len(), ..one.await? });
         drop(hostile);
-        sleep(SETTLE_DELAY).await; // the next crowd finds the places free
+        sleep(CROWD_DELAY).await; // the next crowd finds the places free
     }
     session.close().await?;
     let passed = measured.iter().all(|one| one.passes(options.json));
@@ -212,8 +212,7 @@ impl Measured {
 }
 
 fn print(measured: &[Measured]) {
-    let header =
-        ["beside", "connections", "answered", "median ms", "max ms", "wall ms", "cpu ms", "MiB"];
+    let header = ["beside", "clients", "answered", "median", "max ms", "wall ms", "cpu ms", "MiB"];
     let mut table = report::table(header);
     for one in measured {
         table.add_row([

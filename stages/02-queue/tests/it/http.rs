@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use harness::{Method, Signal};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_stage-02-queue");
 
@@ -247,4 +249,26 @@ fn the_command_line_explains_itself() {
     says(&["--listen", "0.0.0.0:0", "--allow-remote"], 1, "nothing isolates");
     says(&["doctor"], 0, "python3");
     says(&["test"], 0, "0 failed");
+}
+
+/// Attack: connections use all file descriptors up, so that no program can be started → connections have
+/// what the engine leaves, and the server reports that they are fewer.
+#[tokio::test]
+async fn connections_leave_descriptors_to_the_engine() {
+    let wrapper = ["prlimit", "--nofile=200:400"].map(Into::into).into();
+    let server = harness::launch!("--workers", "2").with_wrapper(wrapper).start();
+    let mut open = Vec::new();
+    for _ in 0..350 {
+        // More than there are places: the rest waits in the kernel.
+        let mut socket = TcpStream::connect(server.address()).await.unwrap();
+        socket.write_all(b"GET /queue HTTP/1.1\r\n").await.unwrap();
+        open.push(socket);
+    }
+    let client = server.client();
+    for _ in 0..3 {
+        assert_eq!(client.run("print(open('/dev/null'))").await["outcome"], "exited");
+    }
+    let stderr = server.stderr();
+    assert!(stderr.contains("too few file descriptors"), "{stderr}");
+    assert!(!stderr.contains("could not accept"), "{stderr}");
 }
