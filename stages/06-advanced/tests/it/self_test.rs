@@ -132,7 +132,8 @@ async fn no_reader_of_events_sees_a_self_test() {
     let mut subjects = BTreeSet::new();
     loop {
         let event = feed.next().await.unwrap();
-        subjects.insert(event.envelope["subject"].as_str().unwrap_or_default().to_owned());
+        // Those of the platform and of its workers have none.
+        subjects.extend(event.envelope["subject"].as_str().map(str::to_owned));
         if event.kind == "storage.saved" {
             break;
         }
