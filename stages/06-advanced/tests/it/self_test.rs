@@ -201,6 +201,14 @@ async fn a_client_that_disconnects_changes_nothing() {
     assert_eq!(server.stop(), Some(0));
 }
 
+/// The directories that a server without isolation has for its programs. The engine is in the process
+/// that was started, or in the one that it started.
+fn directories(pid: u32) -> usize {
+    let entries = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
+    let mark = format!(".{pid}.");
+    entries.filter(|entry| entry.file_name().to_string_lossy().contains(&mark)).count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_terminated_during_a_run_ends_it_and_answers_its_client() {
     for delay_ms in [0, 50, 200, 500, 1_000] {
@@ -216,6 +224,7 @@ async fn a_server_that_is_terminated_during_a_run_ends_it_and_answers_its_client
         assert_eq!(server.stop(), Some(0), "after {delay_ms} ms, with processes {children:?}");
         let is_left = || children.iter().any(|child| is_alive(*child));
         eventually("no process is left", Duration::from_secs(5), || !is_left()).await;
+        assert_eq!(directories(pid), 0, "after {delay_ms} ms");
         // The client has an end, or the server was gone before the request.
         if let Some(run) = waiting.await.unwrap() {
             let status = run["status"].as_str().unwrap_or("none");
