@@ -58,8 +58,9 @@ pub(super) fn inspect(ordered: &OrderedSandbox<'_>) -> LiveSandbox {
             }
             Err(error) => live.differs(format!("a process of the sandbox is unknown: {error}")),
         }
-        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let mut words = line.split_terminator('\0');
+        let arguments = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+        let arguments = arguments.unwrap_or_default();
+        let mut words = arguments.split_terminator('\0');
         let command = match words.next() {
             Some("runsc-sandbox") => "boot",
             Some("runsc-gofer") => "gofer",
@@ -116,7 +117,9 @@ impl LiveSandbox {
             match (of(&kernel.to_string()), of("self")) {
                 (Ok(its), Ok(ours)) if its != ours => {}
                 _ => {
-                    self.differs(format!("gVisor's kernel has no {namespace} namespace of its own"))
+                    self.differs(format!(
+                        "gVisor's kernel has no {namespace} namespace of its own"
+                    ));
                 }
             }
         }
@@ -145,7 +148,7 @@ fn state_file(dir: &Path, id: &str) -> Option<Value> {
     let mut entries = std::fs::read_dir(dir).ok()?.flatten();
     let entry = entries.find(|entry| {
         let name = entry.file_name().into_string().unwrap_or_default();
-        name.starts_with(id) && name.ends_with(".state")
+        name.starts_with(id) && Path::new(&name).extension().is_some_and(|end| end == "state")
     })?;
     serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()
 }

@@ -72,7 +72,8 @@ impl Wall {
                 r#"mkdir -p -m 1777 $here/shm; chmod 1777 $here/shm; edit "s#{\"destination\":\"/dev/shm\",[^}]*}#{\"destination\":\"/dev/shm\",\"type\":\"bind\",\"source\":\"$here/shm\",\"options\":[\"rw\"]}#""#
             }
             Self::Runtime => {
-                r#"echo changed >> $here/changed; id=; for word; do id=$word; done; exec runc --root $here/runc run --detach --bundle ${spec%/config.json} $id"#
+                "echo changed >> $here/changed; id=; for word; do id=$word; done; exec runc --root \
+                 $here/runc run --detach --bundle ${spec%/config.json} $id"
             }
         }
     }
