@@ -1,7 +1,7 @@
 //! Compares a live sandbox with what was ordered, wholly: its processes, runsc's command lines, the
 //! specification that runsc has loaded, the files of its cgroup, its namespaces.
 //!
-//! Guarantee: each wall is looked at where it stands, not where it was written down. Whatever lies
+//! Guarantee: each control is looked at where it is in force, not where it was written down. Whatever lies
 //! between this engine and the sandbox, a wrapper around runsc or a runsc that ignores an option,
 //! leaves a difference. All differences are found, not the first alone.
 
