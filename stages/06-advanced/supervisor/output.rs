@@ -177,7 +177,7 @@ mod tests {
 
     /// A relay that is never scheduled, and an orphan that holds the pipe open.
     #[test]
-    fn the_last_lines_are_sent_by_whoever_is_scheduled() {
+    fn the_last_lines_are_sent_without_the_relay() {
         let mut case = Case::new();
         case.program.write_all(b"the last line\n").unwrap();
         case.output.drain(&case.shared).unwrap();

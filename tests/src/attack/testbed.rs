@@ -22,7 +22,7 @@ use reqwest::{Method, StatusCode};
 use shared::{Evaluation, Status};
 use tokio::sync::OnceCell;
 
-use crate::attack::fault_injection::runsc::{RunscSaboteur, Wall};
+use crate::attack::fault_injection::runsc::{FaultyRunsc, RunscControl};
 use crate::attack::fault_injection::{Control, DockerProxy};
 use crate::attack::probe::header::FIRST_SANDBOXED;
 use crate::attack::probe::program::{Values, assemble, canary};
@@ -45,7 +45,7 @@ pub struct Testbed {
     relay: Option<Relay>,
     server: Option<Server>,
     proxy: Option<DockerProxy>,
-    saboteur: Option<RunscSaboteur>,
+    faulty_runsc: Option<FaultyRunsc>,
     /// The stage's number.
     pub stage: u16,
     /// A client of the stage's API.
@@ -126,16 +126,16 @@ impl Testbed {
         Ok(testbed)
     }
 
-    /// Starts a stage that drives runsc, and leaves out one wall of its sandboxes as soon as it runs.
+    /// Starts a stage that drives runsc, and leaves out one control of its sandboxes as soon as it runs.
     ///
     /// # Errors
     ///
     /// When it does not start.
-    pub async fn without_wall(stage: &Stage, wall: Wall) -> Result<Self> {
-        let saboteur = RunscSaboteur::start()?;
-        let mut testbed = Self::on_host(stage, saboteur.drive(Launch::new(stage))).await?;
-        saboteur.leave_out(wall)?;
-        testbed.saboteur = Some(saboteur);
+    pub async fn without_runsc(stage: &Stage, control: RunscControl) -> Result<Self> {
+        let faulty_runsc = FaultyRunsc::start()?;
+        let mut testbed = Self::on_host(stage, faulty_runsc.drive(Launch::new(stage))).await?;
+        faulty_runsc.leave_out(control)?;
+        testbed.faulty_runsc = Some(faulty_runsc);
         Ok(testbed)
     }
 
@@ -165,7 +165,7 @@ impl Testbed {
             relay: None,
             server: None,
             proxy: None,
-            saboteur: None,
+            faulty_runsc: None,
             stage,
             client,
             host,
@@ -299,7 +299,7 @@ impl Testbed {
     /// When a stage outside of a jail does not exit in order: it may have left something behind.
     /// When no control was disabled although one should have been: the results prove nothing then.
     pub async fn close(self) -> Result<()> {
-        let Self { client, host, server, relay, proxy, saboteur, .. } = self;
+        let Self { client, host, server, relay, proxy, faulty_runsc, .. } = self;
         // Idle connections would keep the server waiting.
         drop((client, relay));
         match server {
@@ -311,8 +311,8 @@ impl Testbed {
         if proxy.is_some_and(|proxy| proxy.changed() == 0) {
             bail!("the stage created no container, so that no control was disabled");
         }
-        if saboteur.is_some_and(|saboteur| saboteur.changed() == 0) {
-            bail!("the stage started no sandbox, so that no wall was left out");
+        if faulty_runsc.is_some_and(|faulty_runsc| faulty_runsc.changed() == 0) {
+            bail!("the stage started no sandbox, so that no control was left out");
         }
         Ok(())
     }

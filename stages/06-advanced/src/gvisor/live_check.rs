@@ -1,7 +1,7 @@
 //! Compares a live sandbox with what was ordered, wholly: its processes, runsc's command lines, the
 //! specification that runsc has loaded, the files of its cgroup, its namespaces.
 //!
-//! Guarantee: each wall is looked at where it stands, not where it was written down. Whatever lies
+//! Guarantee: each control is looked at where it is in force, not where it was written down. Whatever lies
 //! between this engine and the sandbox, a wrapper around runsc or a runsc that ignores an option,
 //! leaves a difference. All differences are found, not the first alone.
 
@@ -58,8 +58,9 @@ pub(super) fn inspect(ordered: &OrderedSandbox<'_>) -> LiveSandbox {
             }
             Err(error) => live.differs(format!("a process of the sandbox is unknown: {error}")),
         }
-        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let mut words = line.split_terminator('\0');
+        let arguments = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+        let arguments = arguments.unwrap_or_default();
+        let mut words = arguments.split_terminator('\0');
         let command = match words.next() {
             Some("runsc-sandbox") => "boot",
             Some("runsc-gofer") => "gofer",
@@ -116,7 +117,9 @@ impl LiveSandbox {
             match (of(&kernel.to_string()), of("self")) {
                 (Ok(its), Ok(ours)) if its != ours => {}
                 _ => {
-                    self.differs(format!("gVisor's kernel has no {namespace} namespace of its own"))
+                    self.differs(format!(
+                        "gVisor's kernel has no {namespace} namespace of its own"
+                    ));
                 }
             }
         }
@@ -145,7 +148,7 @@ fn state_file(dir: &Path, id: &str) -> Option<Value> {
     let mut entries = std::fs::read_dir(dir).ok()?.flatten();
     let entry = entries.find(|entry| {
         let name = entry.file_name().into_string().unwrap_or_default();
-        name.starts_with(id) && name.ends_with(".state")
+        name.starts_with(id) && Path::new(&name).extension().is_some_and(|end| end == "state")
     })?;
     serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()
 }

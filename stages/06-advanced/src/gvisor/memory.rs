@@ -42,7 +42,7 @@ const MAX_NUMBER_BYTES: usize = 32;
 
 /// The limit of the cgroup for a program within `limits`, with so many processes on the host.
 fn allowed(limits: &Limits, processes: u64) -> u64 {
-    let processes = processes.clamp(IDLE_PROCESSES, IDLE_PROCESSES + u64::from(limits.pids));
+    let processes = processes.clamp(IDLE_PROCESSES, IDLE_PROCESSES + limits.pids);
     limits.memory_bytes + (processes + PROCESSES_AHEAD) * BYTES_PER_PROCESS
 }
 

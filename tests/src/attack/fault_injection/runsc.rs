@@ -1,9 +1,9 @@
-//! The engine that drives runsc itself, with one of its walls left out.
+//! The engine that drives runsc itself, with one of its controls left out.
 //!
 //! The stage is given a copy of runsc. Once it runs, a shell script takes the place of the copy: it
-//! takes one wall out of what the stage has ordered, the specification in `config.json`, an option or
+//! takes one control out of what the stage has ordered, the specification in `config.json`, an option or
 //! a file of the cgroup, and then executes the real runsc. A stage that is given the script from the
-//! start must refuse to start, and report that wall.
+//! start must refuse to start, and report that control.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,10 +14,10 @@ use clap::ValueEnum;
 
 use crate::support::server::Launch;
 
-// ANCHOR: walls
-/// A wall of a sandbox of runsc that can be left out.
+// ANCHOR: controls
+/// A control of a sandbox of runsc that can be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
-pub enum Wall {
+pub enum RunscControl {
     /// The network is the host's
     Network,
     /// The root file system is writable
@@ -46,7 +46,7 @@ pub enum Wall {
     Runtime,
 }
 
-impl Wall {
+impl RunscControl {
     /// The shell commands that leave it out. `$spec` is the specification, `$groups` has the cgroup's
     /// directories; the arguments are runsc's.
     fn script(self) -> &'static str {
@@ -72,12 +72,13 @@ impl Wall {
                 r#"mkdir -p -m 1777 $here/shm; chmod 1777 $here/shm; edit "s#{\"destination\":\"/dev/shm\",[^}]*}#{\"destination\":\"/dev/shm\",\"type\":\"bind\",\"source\":\"$here/shm\",\"options\":[\"rw\"]}#""#
             }
             Self::Runtime => {
-                r#"echo changed >> $here/changed; id=; for word; do id=$word; done; exec runc --root $here/runc run --detach --bundle ${spec%/config.json} $id"#
+                "echo changed >> $here/changed; id=; for word; do id=$word; done; exec runc --root \
+                 $here/runc run --detach --bundle ${spec%/config.json} $id"
             }
         }
     }
 }
-// ANCHOR_END: walls
+// ANCHOR_END: controls
 
 /// What every script begins with.
 const FUNCTIONS: &str = r#"
@@ -107,11 +108,11 @@ exec $here/real "$@"
 
 /// A directory with a copy of runsc, which can be replaced by a script. Dropping it removes both.
 #[derive(Debug)]
-pub struct RunscSaboteur {
+pub struct FaultyRunsc {
     dir: tempfile::TempDir,
 }
 
-impl RunscSaboteur {
+impl FaultyRunsc {
     /// A copy of the runsc on `PATH`.
     ///
     /// # Errors
@@ -121,28 +122,28 @@ impl RunscSaboteur {
         let paths = std::env::var_os("PATH").unwrap_or_default();
         let mut found = std::env::split_paths(&paths).map(|dir| dir.join("runsc"));
         let runsc = found.find(|path| path.is_file()).context("runsc is not on PATH")?;
-        // Not below a prefix of the ladder's other directories, which a wall shows to programs. The
+        // Not below a prefix of the ladder's other directories, which a control shows to programs. The
         // processes of a sandbox run as another user, and have to find the file that they execute.
-        let dir = tempfile::Builder::new().prefix("runsc-saboteur-").tempdir()?;
+        let dir = tempfile::Builder::new().prefix("runsc-faulty-").tempdir()?;
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
         fs::copy(&runsc, dir.path().join("runsc")).context("cannot copy runsc")?;
         fs::hard_link(dir.path().join("runsc"), dir.path().join("real"))?;
         Ok(Self { dir })
     }
 
-    /// One with `wall` left out from the start.
+    /// One with `control` left out from the start.
     ///
     /// # Errors
     ///
     /// When there is no runsc, or it cannot be copied.
-    pub fn start_without(wall: Wall) -> Result<Self> {
-        let saboteur = Self::start()?;
-        saboteur.leave_out(wall)?;
-        Ok(saboteur)
+    pub fn start_without(control: RunscControl) -> Result<Self> {
+        let faulty_runsc = Self::start()?;
+        faulty_runsc.leave_out(control)?;
+        Ok(faulty_runsc)
     }
 
     /// Lets the stage drive this runsc. It starts each sandbox for its program, so that none waits
-    /// that was started with all walls, and does not verify itself again while it is attacked.
+    /// that was started with all controls, and does not verify itself again while it is attacked.
     #[must_use]
     pub fn drive(&self, launch: Launch) -> Launch {
         launch
@@ -152,23 +153,26 @@ impl RunscSaboteur {
             .arg("--self-test-seconds=3600")
     }
 
-    /// Leaves `wall`, and no other, out of every sandbox that is started from now on.
+    /// Leaves `control`, and no other, out of every sandbox that is started from now on.
     ///
     /// # Errors
     ///
     /// When the script cannot be written.
-    pub fn leave_out(&self, wall: Wall) -> Result<()> {
+    pub fn leave_out(&self, control: RunscControl) -> Result<()> {
         let dir = self.dir.path();
         let script = dir.join("script");
-        let text =
-            format!("#!/bin/sh\nhere={}\n{FUNCTIONS}\n{}\n{EXECUTE}", dir.display(), wall.script());
+        let text = format!(
+            "#!/bin/sh\nhere={}\n{FUNCTIONS}\n{}\n{EXECUTE}",
+            dir.display(),
+            control.script()
+        );
         write_script(&script, &text)?;
         // In one step: a sandbox is started with the copy or with the script.
         fs::rename(script, dir.join("runsc"))?;
         Ok(())
     }
 
-    /// How many sandboxes were started without a wall.
+    /// How many sandboxes were started without a control.
     pub fn changed(&self) -> usize {
         let changed: PathBuf = self.dir.path().join("changed");
         fs::read_to_string(changed).map_or(0, |text| text.lines().count())
