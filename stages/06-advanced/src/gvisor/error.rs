@@ -94,7 +94,9 @@ mod tests {
             let error = SandboxError::NoneReady { last_failure: Some(failure.clone()) };
             error.to_string()
         });
-        let isolation = [IsolationError::Ended(text()), IsolationError::Differs(text())];
+        let ended =
+            IsolationError::Ended { stop: stage_04_docker::Stop::SandboxDied, seen: text() };
+        let isolation = [ended, IsolationError::Differs(text())];
         let isolation = isolation.iter().map(ToString::to_string);
         for shown in last_failures.iter().cloned().chain(none_ready).chain(isolation) {
             assert!(!shown.contains(['/', '\u{1b}']) && !shown.contains("15195"), "{shown}");
