@@ -188,12 +188,14 @@ async fn beside(
     })
 }
 
-/// The memory of the processes of the stage, without the programs that it runs.
+/// The memory of the processes of the stage, without the programs that it runs: of all that run its
+/// binary, whatever they call themselves.
 fn memory(pid: u32) -> Result<u64> {
-    let of_stage = descendants(pid).into_iter().filter(|one| one.name.starts_with("stage-"));
-    let others: u64 =
-        of_stage.filter_map(|one| Footprint::of(one.pid).ok()).map(|one| one.rss_bytes).sum();
-    Ok(Footprint::of(pid)?.rss_bytes + others)
+    let binary = |pid: u32| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let own = binary(pid);
+    let others = descendants(pid).into_iter().filter(|one| binary(one.pid) == own);
+    let others = others.filter_map(|one| Footprint::of(one.pid).ok());
+    Ok(Footprint::of(pid)?.rss_bytes + others.map(|one| one.rss_bytes).sum::<u64>())
 }
 
 impl Measured {
