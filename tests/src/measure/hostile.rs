@@ -128,9 +128,9 @@ pub async fn run(options: Options) -> Result<Status> {
     session.close().await?;
     let passed = measured.iter().all(|one| one.passes(options.json));
     if options.json {
-        report::json(&measured)?
+        report::json(&measured)?;
     } else {
-        print(&measured)
+        print(&measured);
     }
     Ok(Status::of(passed))
 }
