@@ -202,7 +202,7 @@ async fn no_more_is_collected_than_can_be_sent() {
             _context: &mut std::task::Context<'_>,
         ) -> std::task::Poll<Option<Result<Frame<Bytes>, shared::BoxError>>> {
             TAKEN.fetch_add(1, Ordering::Relaxed);
-            let piece = Frame::data(Bytes::from_static(&[b'x'; 1 << 16]));
+            let piece = Frame::data(Bytes::from(vec![b'x'; 1 << 16]));
             std::task::Poll::Ready(Some(Ok(piece)))
         }
         fn size_hint(&self) -> http_body::SizeHint {
