@@ -52,7 +52,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             max_body_bytes: 2 << 20,
-            max_bodies_bytes: 64 << 20,
+            max_bodies_bytes: 32 << 20,
             allowed_hosts: Vec::new(),
             any_host: false,
             max_connections: MAX_CONNECTIONS,
