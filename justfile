@@ -54,6 +54,10 @@ cpython *ARGS:
 soak *ARGS:
     cargo run --release -p ladder -- soak --stage {{stage}} {{ARGS}}
 
+# Occupy one stage by thousands of hostile clients, and see what honest ones notice
+hostile-clients *ARGS:
+    cargo run --release -p ladder -- hostile-clients --stage {{stage}} {{ARGS}}
+
 # Measure each stage against the engine it is built on
 bench *ARGS:
     cargo run --release -p ladder -- bench {{ARGS}}

@@ -64,8 +64,6 @@ daemon_json() {
   python3 "$SETUP/daemon_json.py" "$command" "$DAEMON_JSON" --path "$(runsc_path)" ${need:+"--need=$need"} "$@"
 }
 
-docker_knows_runsc() { [[ $(dock info --format '{{json .Runtimes}}' 2>/dev/null) == *'"runsc"'* ]]; }
-
 # Whether dockerd has loaded this path and these arguments: it reads its configuration only when it is told to.
 docker_has_loaded_runsc() {
   local loaded

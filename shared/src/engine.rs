@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{BoxFuture, Evidence, Outcome, OutputBuffer, SandboxInfo, TestableComponent, Usage};
-use crate::{Status, Submission};
+use crate::{Status, Submission, harmless};
 
 /// One program to run. It serialises, so that it can be sent to a worker elsewhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,14 +51,14 @@ impl Verdict {
     /// The verdict for an error of the platform, which the program has no part in. The client reads
     /// the text.
     pub fn engine_error(error: impl std::fmt::Display) -> Self {
-        let evidence = Evidence::new("engine");
-        Self { error: Some(error.to_string()), ..Self::new(Outcome::EngineError, evidence) }
+        let (evidence, error) = (Evidence::new("engine"), Some(harmless(&error.to_string())));
+        Self { error, ..Self::new(Outcome::EngineError, evidence) }
     }
 
     /// The verdict for a run whose worker is gone, for this reason.
     pub fn worker_lost(decided_by: &str, error: impl Into<String>) -> Self {
         let evidence = Evidence::new(decided_by);
-        Self { error: Some(error.into()), ..Self::new(Outcome::WorkerLost, evidence) }
+        Self { error: Some(harmless(&error.into())), ..Self::new(Outcome::WorkerLost, evidence) }
     }
 
     /// The status that the evaluation gets with this verdict.

@@ -42,7 +42,7 @@ pub use error::{BoxError, BuildError, Hint};
 pub use evaluation::{Evaluation, Evidence, Limits, Outcome, Output, SandboxInfo, Status, Usage};
 pub use evaluations::{Evaluations, EvaluationsError, Page, Query, QueueStats, Refusal};
 pub use event::{Event, EventSink, EventType, NoopSink};
-pub use output::{OutputBuffer, OutputLimitReached, Stream};
+pub use output::{OutputBuffer, OutputLimitReached, Stream, harmless};
 pub use profile::Profile;
 pub use submission::{Bounds, Submission};
 

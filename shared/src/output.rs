@@ -8,6 +8,13 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::evaluation::Output;
 
+/// `text` as a terminal, a log or a response can show it: characters that control a terminal or change
+/// the direction of writing are visible. All text that came from inside a sandbox passes here.
+pub fn harmless(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.replace(|c: char| c.is_control() && !"\n\t".contains(c) || turns(c), "\u{fffd}")
+}
+
 /// Which of the two output streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -108,6 +115,12 @@ mod tests {
         let output = buffer.output(Stream::Stdout);
         assert_eq!((output.text.as_str(), output.bytes_total), ("12345", 8));
         assert!(output.truncated);
+    }
+
+    #[test]
+    fn nothing_that_steers_a_terminal_is_left() {
+        let shown = harmless("\x1b]0;pwned\x07ok\tyes\n\u{9b}J \u{202e}txt");
+        assert_eq!(shown, "\u{fffd}]0;pwned\u{fffd}ok\tyes\n\u{fffd}J \u{fffd}txt");
     }
 
     #[test]

@@ -79,7 +79,7 @@ def main():
     wanted = [test for test in tests_in(suite) if test.id() not in LEAVE_OUT]
     # A suite of its own, and not a loop, because it sets classes and modules up and down.
     unittest.TestSuite(wanted).run(Verdicts())
-    tell("end", python=platform.python_version())
+    report("end", python=platform.python_version())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use ladder::attack::testbed::jail;
 use ladder::attack::{command, matrix};
 use ladder::deltas;
-use ladder::measure::{bench, cpython, humaneval, programs, soak};
+use ladder::measure::{bench, cpython, hostile, humaneval, programs, soak};
 use ladder::support::report::Status;
 
 /// Compare the stages of Crucible with each other
@@ -39,6 +39,9 @@ enum Command {
     Bench(bench::Options),
     /// Run CPython's own tests in a sandbox and on the host, and compare their verdicts
     Cpython(cpython::Options),
+    /// Occupy a stage by clients that do not read, do not finish or want everything at once, and see what
+    /// an honest client notices
+    HostileClients(hostile::Options),
     /// Send thousands of programs through a stage: memory stays constant, and nothing is left over
     Soak(soak::Options),
     /// A part of the jail around a stage that has no sandbox
@@ -63,6 +66,7 @@ async fn main() -> ExitCode {
         Command::Programs(options) => programs::run(options).await,
         Command::Bench(options) => Box::pin(bench::run(options)).await,
         Command::Cpython(options) => cpython::run(options).await,
+        Command::HostileClients(options) => Box::pin(hostile::run(options)).await,
         Command::Soak(options) => soak::run(options).await,
         Command::Jail(part) => return part.run(),
         Command::Decoy { secret: _ } => std::future::pending().await,

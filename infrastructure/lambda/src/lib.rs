@@ -31,8 +31,8 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderValue, StatusCode};
-use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Error, Request, RequestExt, Response};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -116,15 +116,28 @@ fn peer(event: &Request) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, 0)) // an event has no port
 }
 
+/// True for the name that API Gateway gives an API: under it, and under no other, the path begins with
+/// the name of the deployment stage.
+fn is_default_domain(context: &ApiGatewayV2httpRequestContext) -> bool {
+    let (id, domain) = (context.apiid.as_deref(), context.domain_name.as_deref());
+    let rest = id.zip(domain).and_then(|(id, domain)| domain.strip_prefix(id));
+    rest.is_some_and(|rest| rest.starts_with(".execute-api."))
+}
+
 /// The path and query as the API has them. API Gateway puts the name of the deployment stage in front
-/// of the path, unless that is `$default`.
+/// of the path, unless that is `$default` or the API has a domain of its own.
+///
+/// Attack: under a domain of its own, a deployment stage that is called `eval` makes `/eval/ID` to `/ID`
+/// → nothing is removed there. Test: `the_name_of_the_deployment_is_no_part_of_the_path`.
 ///
 /// Attack: a front end passes on a path that it has unescaped, so that a `?` in it ends the path early
 /// → what cannot be part of a path is escaped again. Test: `a_path_does_not_end_early`.
 fn uri(event: &Request) -> Uri {
     let path = event.raw_http_path();
     let stage = match event.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
+        Some(RequestContext::ApiGatewayV2(context)) if is_default_domain(context) => {
+            context.stage.as_deref()
+        }
         _ => None,
     };
     let rest = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
@@ -149,7 +162,8 @@ fn uri(event: &Request) -> Uri {
 }
 
 /// A response as Lambda takes it: whole, and of at most 6 MB. A stream of events is cut off at a limit,
-/// because its reader resumes after the last one; any other body is sent whole or not at all.
+/// because its reader resumes after the last one; any other body is sent whole or not at all, and no more
+/// of it is collected than can be sent.
 async fn whole(
     response: shared::http::Response,
     collect_timeout: Duration,
@@ -157,7 +171,8 @@ async fn whole(
     let (head, body) = response.into_parts();
     let media = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let is_resumable = media.starts_with(b"text/event-stream");
-    let limit = if body.size_hint().exact().is_some() { usize::MAX } else { MAX_STREAM_BYTES };
+    // Whatever has more than that cannot be delivered, whether its length is known or not.
+    let limit = if is_resumable { MAX_STREAM_BYTES } else { MAX_PAYLOAD_BYTES + 1 };
     let mut pieces = body.into_data_stream();
     let (mut bytes, deadline) = (Vec::new(), Instant::now() + collect_timeout);
     let mut is_cut = false;
@@ -190,7 +205,7 @@ async fn too_large(head: &http::response::Parts) -> Response<Body> {
     let id = head.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
     let detail = "the answer has more than the 6 MB that Lambda passes on, or takes longer than 20 s; \
                   ask for less at once";
-    let problem = Problem::new(StatusCode::BAD_GATEWAY, detail).into_response(id);
+    let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response(id);
     let (mut problem, body) = problem.into_parts();
     for (name, value) in &head.headers {
         // Those of every response, not those of this body.

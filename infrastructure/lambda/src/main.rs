@@ -30,7 +30,7 @@ struct Arguments {
 async fn main() -> ExitCode {
     // Lambda stores text: no colours of a terminal.
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    match run().await {
+    match Box::pin(run()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "cannot serve");

@@ -72,16 +72,22 @@ async fn bytes_that_are_no_text_arrive_as_base64() {
 
 #[test]
 fn the_name_of_the_deployment_is_no_part_of_the_path() {
-    for (stage, raw, path) in [
-        ("$default", "/eval/7", "/eval/7"),
-        ("prod", "/prod/eval/7", "/eval/7"),
-        ("prod", "/prod", "/"),
-        // Under a custom domain it may be absent.
-        ("prod", "/eval/7", "/eval/7"),
-        ("eva", "/eval", "/eval"),
+    let default = "id.execute-api.eu-west-1.amazonaws.com";
+    for (domain, stage, raw, path) in [
+        (default, "$default", "/eval/7", "/eval/7"),
+        (default, "prod", "/prod/eval/7", "/eval/7"),
+        (default, "prod", "/prod", "/"),
+        (default, "eval", "/eval/eval/7", "/eval/7"),
+        (default, "eva", "/eval", "/eval"),
+        // Under a domain of its own it is absent, whatever it is called.
+        ("api.example.com", "prod", "/eval/7", "/eval/7"),
+        ("api.example.com", "eval", "/eval/7", "/eval/7"),
+        ("api.example.com", "eval", "/eval", "/eval"),
     ] {
-        let change = json!({ "/requestContext/stage": stage, "/rawPath": raw });
-        assert_eq!(event(&change).uri().path(), path, "{stage} {raw}");
+        let change = json!({
+            "/requestContext/domainName": domain, "/requestContext/stage": stage, "/rawPath": raw
+        });
+        assert_eq!(event(&change).uri().path(), path, "{domain} {stage} {raw}");
     }
 }
 
@@ -133,7 +139,7 @@ async fn a_stream_of_bytes_is_whole_or_a_problem() {
     for body in [flood, stalled] {
         let response = with_media("application/octet-stream", body);
         let answer = whole(response, COLLECT_TIMEOUT).await.unwrap();
-        assert_eq!(answer.status(), 502);
+        assert_eq!(answer.status(), 413);
     }
     let pieces = [Ok(Frame::data(Bytes::from("half"))), Err("the disk failed".into())];
     let failing = HttpBody::new(StreamBody::new(stream::iter(pieces)));
@@ -179,4 +185,32 @@ async fn the_address_of_the_client_arrives_at_the_handler() {
         Endpoint::new(Arc::new(router), options, tokio_util::sync::CancellationToken::new());
     let answer = whole(endpoint.answer(event(&json!({}))).await, COLLECT_TIMEOUT).await.unwrap();
     assert!(matches!(answer.body(), Body::Text(text) if text == "203.0.113.7"), "{answer:?}");
+}
+
+/// Attack: an answer whose length is known is collected whole, however long it is -> no more of it is
+/// taken than can be sent.
+#[tokio::test]
+async fn no_more_is_collected_than_can_be_sent() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    struct Long;
+    impl http_body::Body for Long {
+        type Data = Bytes;
+        type Error = shared::BoxError;
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<Frame<Bytes>, shared::BoxError>>> {
+            TAKEN.fetch_add(1, Ordering::Relaxed);
+            let piece = Frame::data(Bytes::from(vec![b'x'; 1 << 16]));
+            std::task::Poll::Ready(Some(Ok(piece)))
+        }
+        fn size_hint(&self) -> http_body::SizeHint {
+            http_body::SizeHint::with_exact(1 << 40)
+        }
+    }
+    let response = with_media("application/json", HttpBody::new(Long));
+    let answer = whole(response, COLLECT_TIMEOUT).await.unwrap();
+    assert_eq!(answer.status(), 413);
+    assert!(TAKEN.load(Ordering::Relaxed) <= MAX_PAYLOAD_BYTES / (1 << 16) + 2);
 }

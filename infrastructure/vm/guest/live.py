@@ -23,7 +23,7 @@ class Server:
             [f"{BINARIES}/{name}", *arguments, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True
         )
         line = self.process.stdout.readline()
-        assert "listening on http://" in line, f"{name} did not start: {line!r}"
+        assert "listening on http://" in line, f"{name} did not start; its log is above"
         self.url = line.split("listening on ")[1].strip().split()[0].rstrip("/")
 
     def request(self, method, path, body=None, headers=None):

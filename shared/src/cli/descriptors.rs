@@ -1,8 +1,8 @@
 //! File descriptors: the limit is raised at the start, and shared out between connections and engine.
 //!
 //! Attack: a thousand connections use up the descriptors, so that the engine cannot read the counters of
-//! a program that runs -> connections get what is left after a reserve for the engine. Test of the
-//! ladder: `connections_leave_descriptors_to_the_engine`.
+//! a program that runs -> connections get what is left after a reserve for the engine. Test of
+//! stage 2: `connections_leave_descriptors_to_the_engine`.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

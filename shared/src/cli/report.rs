@@ -29,26 +29,21 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// `subject` is in order.
     pub fn good(subject: &str, seen: impl Into<String>) -> Self {
-        Self::with(subject, Severity::Good, seen, "")
+        Self::with(subject, Severity::Good, seen.into(), String::new())
     }
 
     /// `subject` could be better; `remedy` is what to do.
     pub fn warning(subject: &str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::with(subject, Severity::Warning, seen, remedy)
+        Self::with(subject, Severity::Warning, seen.into(), remedy.into())
     }
 
     /// The stage cannot work without `subject`; `remedy` is what to do.
     pub fn missing(subject: &str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::with(subject, Severity::Missing, seen, remedy)
+        Self::with(subject, Severity::Missing, seen.into(), remedy.into())
     }
 
-    fn with(
-        subject: &str,
-        state: Severity,
-        seen: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self { subject: subject.to_owned(), state, seen: seen.into(), remedy: remedy.into() }
+    fn with(subject: &str, state: Severity, seen: String, remedy: String) -> Self {
+        Self { subject: subject.to_owned(), state, seen, remedy }
     }
 }
 
@@ -61,7 +56,7 @@ pub(super) fn doctor(checks: Vec<Diagnosis>) -> Exit {
             Severity::Missing => "MISSING",
         };
         fit &= state != Severity::Missing;
-        println!("{mark}  {subject}: {seen}");
+        println!("{mark}  {subject}: {}", crate::harmless(&seen));
         if !remedy.is_empty() {
             println!("         -> {remedy}");
         }

@@ -5,12 +5,13 @@
 //! |---|---|---|
 //! | half a body, then silence | `body_timeout` | `half_a_body_is_refused` |
 //! | a body of a gigabyte | `max_body_bytes` or the limit of the route, counted while reading | `a_large_body_is_refused` |
-//! | hundreds of bodies whose last byte is held back | `max_bodies_bytes`, counted over all while reading | `bodies_have_a_budget` |
+//! | hundreds of bodies whose last byte does not come | `max_bodies_bytes`, counted over all while reading | `bodies_have_a_budget` |
 //! | a body from a client that may not send any | the head is judged before the body is read | `a_head_that_is_refused_costs_no_body` |
 
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -240,8 +241,14 @@ fn end_on_shutdown(response: Response, shutdown: CancellationToken) -> Response 
         return response;
     }
     response.map(|body| {
-        let frames = BodyStream::new(body).take_until(shutdown.cancelled_owned());
-        Body::new(StreamBody::new(frames))
+        let (mut frames, mut ends) = (BodyStream::new(body), Box::pin(shutdown.cancelled_owned()));
+        // What is there is sent before: the last events of what the shutdown has ended.
+        Body::new(StreamBody::new(stream::poll_fn(move |context| {
+            match frames.poll_next_unpin(context) {
+                Poll::Pending if ends.as_mut().poll(context).is_ready() => Poll::Ready(None),
+                polled => polled,
+            }
+        })))
     })
 }
 

@@ -52,7 +52,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             max_body_bytes: 2 << 20,
-            max_bodies_bytes: 64 << 20,
+            max_bodies_bytes: 32 << 20,
             allowed_hosts: Vec::new(),
             any_host: false,
             max_connections: MAX_CONNECTIONS,
@@ -75,7 +75,8 @@ impl ServerOptions {
             return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
         }
         // The host of an absolute target counts, and not the header (RFC 9112, section 3.2.2).
-        let host = uri.authority().map(Authority::as_str).or(line).unwrap_or("");
+        let absolute = uri.scheme().and(uri.authority()).map(Authority::as_str);
+        let host = absolute.or(line).unwrap_or("");
         if !self.is_own_host(host) {
             let detail = "this server is not known by that Host; use its address, or start it \
                           with --allow-host NAME";

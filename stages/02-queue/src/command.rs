@@ -74,6 +74,6 @@ mod tests {
         let started = Instant::now();
         let error = run("sleep", &["60"], Duration::from_millis(50)).await.unwrap_err();
         assert!(matches!(error, CommandError::Timeout { .. }), "{error}");
-        assert!(started.elapsed() < Duration::from_secs(10));
+        assert!(started.elapsed() < Duration::from_secs(50), "it was not killed");
     }
 }

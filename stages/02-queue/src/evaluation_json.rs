@@ -124,7 +124,7 @@ async fn response(
 async fn hold(bytes: usize) -> Result<SemaphorePermit<'static>, Problem> {
     let kilobytes = u32::try_from(bytes.min(MAX_HELD_BYTES) >> 10).unwrap_or(u32::MAX);
     let taken = async {
-        let _waiting = WAITING.try_acquire_many(kilobytes).ok()?;
+        let _permit = WAITING.try_acquire_many(kilobytes).ok()?;
         tokio::time::timeout(HOLD_TIMEOUT, HELD.acquire_many(kilobytes)).await.ok()?.ok()
     };
     taken.await.ok_or_else(|| {

@@ -14,6 +14,7 @@
 //! disconnects does not stop it halfway.
 
 mod batch;
+mod live;
 mod log;
 mod lookup;
 mod table;

@@ -142,7 +142,7 @@ impl SubprocessEngine {
             .arg(format!("--fsize={}", limits.disk_bytes))
             .arg(format!("--nofile={}", limits.open_files))
             .arg("--core=0") // a core dump could have any content and size
-            .arg("--")
+            .args(["--", "env", "--default-signal"]) // `nohup` and shells leave signals ignored
             .arg(&self.python)
             .arg("-u") // unbuffered: each `print` is read when it happens
             .arg(&*PYTHON.main_file)

@@ -152,3 +152,32 @@ async fn next(stream: &mut Subscription) -> Result<Option<Delivery>, String> {
 fn refused(reason: SubscribeError) -> String {
     format!("the subscription was refused: {reason}")
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::{EventSink as _, QueueStats, TestableComponent as _};
+
+    use super::*;
+    use crate::{AdvancedMonitor, InMemoryMonitor, MonitorOptions};
+
+    #[tokio::test]
+    async fn a_suite_takes_no_place_of_a_reader_and_emits_nothing_that_one_sees() {
+        let options = MonitorOptions { max_streams: 1, ..MonitorOptions::default() };
+        let monitor = AdvancedMonitor::new(InMemoryMonitor::new(options));
+        let mut reader = monitor.subscribe(Filter::Everything, None).await.unwrap();
+        let queue =
+            QueueStats { depth: 0, capacity: 1, workers: 1, workers_busy: 0, oldest_wait_ms: 0 };
+        let before = monitor.metrics(queue);
+        for case in monitor.test_suite() {
+            let name = case.name;
+            let result = case.run.await;
+            // The only place for a reader is taken, and the checks do not need it.
+            assert!(result.is_ok(), "{name}: {result:?}");
+        }
+        assert_eq!(monitor.metrics(queue), before, "an event of a check was counted");
+        monitor.emit(Event::now(EventType::PlatformShutdown, None, json!({})));
+        let first = next(&mut reader).await.unwrap();
+        let Some(Delivery::Event(event)) = first else { panic!("{first:?}") };
+        assert_eq!(event.event.kind, EventType::PlatformShutdown);
+    }
+}

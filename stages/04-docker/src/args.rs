@@ -9,6 +9,7 @@ use shared::http::HttpServerFn;
 use crate::RUNC;
 use crate::doctor::diagnose;
 use crate::pin::{DEFAULT_IMAGE, IMAGE_PIN, read_pin};
+use crate::users::DEFAULT_FIRST_USER;
 
 /// Which Docker, and which image.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,6 +27,24 @@ pub struct DockerArgs {
         default_value = "unix:///var/run/docker.sock"
     )]
     pub docker_host: String,
+    /// First of the 65,536 host users that containers run as, one user for each container that runs
+    #[arg(
+        long,
+        global = true,
+        value_name = "UID",
+        env = "CRUCIBLE_FIRST_USER",
+        default_value_t = DEFAULT_FIRST_USER,
+        value_parser = clap::value_parser!(u32).range(1000..4_294_900_000)
+    )]
+    pub first_user: u32,
+}
+
+/// No option given: the image of the pin, and Docker's usual socket.
+impl Default for DockerArgs {
+    fn default() -> Self {
+        let docker_host = "unix:///var/run/docker.sock".to_owned();
+        Self { image: None, docker_host, first_user: DEFAULT_FIRST_USER }
+    }
 }
 
 impl StageArgs for DockerArgs {

@@ -6,7 +6,7 @@
 //!
 //! * [`CgroupHierarchy`]: where cgroups are mounted on this machine;
 //! * [`CgroupLayout`]: where Docker puts the cgroup of a container below these mounts;
-//! * [`Cgroup`]: one cgroup, with [`CgroupLimits`] and [`CgroupStats`].
+//! * [`Cgroup`]: one cgroup, with [`CgroupLimits`] and [`CgroupCounters`].
 //!
 //! Every method of [`Cgroup`] blocks: the kernel may hold one of its locks while a file of a cgroup
 //! is read or written. Async code calls them in `tokio::task::spawn_blocking`.
@@ -14,6 +14,7 @@
 //! What it does not protect: under gVisor the cgroup contains gVisor's own kernel too, so that its
 //! memory and its threads count as the program's.
 
+mod check;
 mod error;
 mod hierarchy;
 mod layout;
@@ -31,7 +32,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 pub use error::CgroupError;
 pub use hierarchy::{CgroupHierarchy, CgroupMount};
 pub use layout::CgroupLayout;
-pub use stats::CgroupStats;
+pub use stats::{CgroupCounters, CgroupStats};
 
 /// The period over which the kernel accounts processor time, in microseconds.
 const CPU_PERIOD_MICROS: u64 = 100_000;
@@ -198,9 +199,13 @@ impl Cgroup {
         if in_use > bytes { Err(CgroupError::MemoryInUse { in_use, bytes }) } else { Ok(()) }
     }
 
-    /// The kernel's counters; none when the cgroup does not exist, not yet or no more.
-    pub fn stats(&self) -> Option<CgroupStats> {
-        CgroupStats::read(self)
+    /// Opens the kernel's counters of it.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be opened, as when the cgroup does not exist yet.
+    pub fn counters(&self) -> Result<CgroupCounters, CgroupError> {
+        CgroupCounters::open(self)
     }
 
     /// The processes in it, by their process ids on the host. None when it does not exist.
@@ -210,19 +215,18 @@ impl Cgroup {
         list.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect()
     }
 
-    /// Sends SIGKILL to every process in it, and to no other process: a process id may be reused, so
-    /// a file descriptor of the process is opened first, and then the id is looked up in the cgroup
-    /// once more.
+    /// Sends SIGKILL to every process in it, and to no other process. Version 2 has a file for that,
+    /// from Linux 5.14 on. Otherwise, since a process id may be reused, a file descriptor of the
+    /// process is opened first, and then the id is looked up in the cgroup once more.
     pub fn kill(&self) -> KillOutcome {
         let processes = self.processes();
         if processes.is_empty() {
-            KillOutcome::Empty
-        } else if processes.into_iter().filter(|&process| !self.kill_process(process)).count() == 0
-        {
-            KillOutcome::Killed
-        } else {
-            KillOutcome::Incomplete
+            return KillOutcome::Empty;
         }
+        let kill_file = self.dir(Controller::Pids).join("cgroup.kill");
+        let killed = write(&kill_file, "1").is_ok()
+            || processes.iter().filter(|&&process| !self.kill_process(process)).count() == 0;
+        if killed { KillOutcome::Killed } else { KillOutcome::Incomplete }
     }
 
     fn kill_process(&self, process: Pid) -> bool {

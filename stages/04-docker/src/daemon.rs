@@ -74,6 +74,9 @@ pub enum DaemonError {
         /// The daemon's error.
         source: Error,
     },
+    /// Every user for containers is in use.
+    #[error("cannot create a container: every user for containers is in use")]
+    NoUser,
     /// The server is shutting down.
     #[error("cannot {operation}: the server is shutting down")]
     ShuttingDown {
@@ -91,6 +94,7 @@ impl Hint for DaemonError {
             ),
             Self::Unreachable { .. } => Some("start Docker, or run `doctor`"),
             Self::Timeout { .. } => Some("see whether `docker ps` hangs; if so, restart Docker"),
+            Self::NoUser => Some("set another range of users with --first-user"),
             Self::NotFound { .. } | Self::Api { .. } | Self::ShuttingDown { .. } => None,
         }
     }
@@ -246,4 +250,20 @@ async fn call<T>(
         Error::RequestTimeoutError => timed_out(),
         source => DaemonError::Unreachable { operation, source },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Docker's own words name paths and ids of the host: they are the source, and for the log.
+    #[test]
+    fn what_a_client_reads_of_an_error_has_no_path_of_the_host() {
+        let message = "mkdir /var/lib/docker/overlay2/0123: no space left on device".to_owned();
+        let source = Error::DockerResponseServerError { status_code: 500, message };
+        let error = DaemonError::Api { operation: "create a container", source };
+        let read = shared::Verdict::engine_error(&error).error.unwrap();
+        assert_eq!(read, "cannot create a container: Docker reports an error");
+        assert!(crate::error_chain(&error).contains("no space left on device"));
+    }
 }

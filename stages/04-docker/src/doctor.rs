@@ -14,7 +14,8 @@ use crate::error_chain::error_chain;
 use crate::pin::{IMAGE_PIN, read_pin};
 use crate::runtime::Runtime;
 
-/// Checks everything that an engine on `runtime` needs, and then starts one, which runs a program.
+/// Checks everything that an engine on `runtime` needs, and then starts one, which runs a program. It
+/// changes nothing: what dead instances have left stays for the next start.
 pub async fn diagnose(args: &DockerArgs, runtime: Runtime) -> Vec<Diagnosis> {
     let daemon = match Daemon::connect(&args.docker_host).await {
         Ok(daemon) => daemon,
@@ -33,7 +34,7 @@ pub async fn diagnose(args: &DockerArgs, runtime: Runtime) -> Vec<Diagnosis> {
         diagnose_seccomp(&info),
         diagnose_image(args, &daemon).await,
     ];
-    diagnoses.push(match Box::pin(DockerEngine::start(args, runtime)).await {
+    diagnoses.push(match Box::pin(DockerEngine::open(args, runtime, false)).await {
         Ok(engine) => {
             let version = engine.cgroup_version().unwrap_or_default();
             engine.close().await;

@@ -10,12 +10,12 @@
 use bollard::models::ContainerCreateBody;
 use shared::{
     BoxFuture, Engine, Evidence, Hint, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Stream,
-    Submission, Verdict,
+    Submission, Verdict, harmless,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::args::DockerArgs;
-use crate::cgroup::CgroupLayout;
+use crate::cgroup::{Cgroup, CgroupLayout};
 use crate::daemon::{Daemon, DaemonError};
 use crate::error_chain::{BoxError, error_chain};
 use crate::init_message::InitMessage;
@@ -25,7 +25,8 @@ use crate::outcome::{RunObservation, Stop, decide};
 use crate::profile::SandboxProfile;
 use crate::reaper::{Container, Reaper};
 use crate::runtime::Runtime;
-use crate::{run, seccomp};
+use crate::users::{DEFAULT_FIRST_USER, Users};
+use crate::{isolation_check, run, seccomp, spec_check};
 
 /// What the operator can do about most of what is missing.
 pub(crate) const SETUP_HINT: &str = "run infrastructure/setup/setup.sh";
@@ -49,6 +50,12 @@ pub enum EngineError {
     NoRuntime {
         /// The runtime.
         runtime: &'static str,
+    },
+    /// Other engines hold every user of the range.
+    #[error("other servers hold every user for containers from {first} on")]
+    NoUsers {
+        /// The first user of the range.
+        first: u32,
     },
     /// The runtime's version could not be read.
     #[error("cannot read the version of runtime {runtime}")]
@@ -75,6 +82,7 @@ impl Hint for EngineError {
             Self::NoImage { .. } => {
                 Some("run infrastructure/setup/setup.sh, or name another image with --image")
             }
+            Self::NoUsers { .. } => Some("set another range of users with --first-user"),
             Self::NoRuntime { .. } | Self::NoVersion { .. } => Some(SETUP_HINT),
             Self::NotVerified { source, .. } => source.hint(),
         }
@@ -83,7 +91,7 @@ impl Hint for EngineError {
 
 /// Runs each program in a container of its own.
 pub struct DockerEngine {
-    launcher: Launcher,
+    pub(crate) launcher: Launcher,
     sandbox: SandboxInfo,
 }
 
@@ -96,6 +104,15 @@ impl DockerEngine {
     ///
     /// When Docker, the runtime or the image is missing, or the isolation was not verified.
     pub async fn start(args: &DockerArgs, runtime: Runtime) -> Result<Self, EngineError> {
+        Self::open(args, runtime, true).await
+    }
+
+    /// The same; `doctor` removes no container of a dead instance.
+    pub(crate) async fn open(
+        args: &DockerArgs,
+        runtime: Runtime,
+        removes_orphans: bool,
+    ) -> Result<Self, EngineError> {
         let daemon = Daemon::connect(&args.docker_host).await?;
         let info = daemon.info().await?;
         if !info.runtimes.as_ref().is_some_and(|runtimes| runtimes.contains_key(runtime.name)) {
@@ -117,23 +134,37 @@ impl DockerEngine {
             image_digest: Some(image.clone()),
         };
         let reaper = Reaper::start(daemon.clone()).await?;
-        let orphans = reaper.remove_orphans().await?;
-        tracing::info!(orphans, "removing the containers of dead instances");
+        if removes_orphans {
+            let orphans = reaper.remove_orphans().await?;
+            tracing::info!(orphans, "removing the containers of dead instances");
+        }
+        let users = if runtime.root_init {
+            None
+        } else {
+            let users = Users::claim(args.first_user, &reaper.users_in_use().await?);
+            Some(users.ok_or(EngineError::NoUsers { first: args.first_user })?)
+        };
         let (profile, seccomp) = (SandboxProfile::python(image), seccomp::profile().to_string());
-        let launcher = Launcher { daemon, runtime, reaper, layout: None, profile, seccomp };
+        let launcher = Launcher { daemon, runtime, reaper, users, layout: None, profile, seccomp };
         let mut engine = Self { launcher, sandbox };
-        let verified = engine.inspect_isolation().await;
-        let (found, layout) = verified
-            .map_err(|source| EngineError::NotVerified { runtime: runtime.name, source })?;
-        engine.launcher.layout = Some(layout);
-        tracing::info!(found, "isolation verified");
-        Ok(engine)
+        match engine.inspect_isolation().await {
+            Ok((found, layout)) => {
+                engine.launcher.layout = Some(layout);
+                tracing::info!(found, "isolation verified");
+                Ok(engine)
+            }
+            Err(source) => {
+                engine.close().await; // a start that fails leaves nothing
+                Err(EngineError::NotVerified { runtime: runtime.name, source })
+            }
+        }
     }
     // ANCHOR_END: start
 
     /// The specification of a container for a program with these limits.
     pub fn specification(&self, limits: &Limits) -> ContainerCreateBody {
-        self.launcher.specification(limits)
+        self.launcher
+            .specification(limits, self.launcher.users.as_ref().map(|_| DEFAULT_FIRST_USER))
     }
 
     /// Verifies from outside that a new container is isolated, and reports what was found.
@@ -149,25 +180,44 @@ impl DockerEngine {
     async fn inspect_isolation(&self) -> Result<(String, CgroupLayout), IsolationError> {
         let code = "print(open('/proc/version').read().strip())";
         let (observation, buffer, container) = self.run_and_keep(code, PROBE_LIMITS).await?;
-        if observation.stop != Stop::Reported(InitMessage::Exited(0)) {
-            let stderr = buffer.output(Stream::Stderr).text;
-            return Err(IsolationError::ProgramFailed { stop: observation.stop, stderr });
-        }
-        let id = &container.id;
-        let inspected = self.launcher.daemon.inspect(id).await?;
-        let pid = inspected.state.and_then(|state| state.pid).unwrap_or(0);
-        let runtime = inspected.host_config.and_then(|host| host.runtime).unwrap_or_default();
+        let inspected = self.launcher.daemon.inspect(&container.id).await?;
+        let host = inspected.host_config.as_ref();
+        let runtime = host.and_then(|host| host.runtime.clone()).unwrap_or_default();
         if runtime != self.launcher.runtime.name {
             let found = format!("Docker reports the runtime {runtime:?} for a container");
             return Err(IsolationError::Mismatch { found, hint: None });
         }
-        let layout = CgroupLayout::detect(pid, id).await?;
-        let kernel_inside = buffer.output(Stream::Stdout).text.trim().to_owned();
-        let evidence = format!("Docker reports {runtime}");
-        let snapshot = ContainerSnapshot { id: id.clone(), pid, evidence, kernel_inside };
+        if observation.stop != Stop::Reported(InitMessage::Exited(0)) {
+            let stderr = harmless(&buffer.output(Stream::Stderr).text);
+            return Err(IsolationError::ProgramFailed { stop: observation.stop, stderr });
+        }
+        let id = container.id.clone();
+        let pid = inspected.state.as_ref().and_then(|state| state.pid).unwrap_or(0);
+        let layout = CgroupLayout::detect(pid, &id).await?;
+        let kernel_inside = harmless(buffer.output(Stream::Stdout).text.trim());
+        let evidence = format!("Docker reports {runtime} and the whole specification");
+        let snapshot = ContainerSnapshot { id, pid, evidence, kernel_inside };
         let found = (self.launcher.runtime.verify)(snapshot).await?;
+        if let Some(user) = container.user() {
+            isolation_check::check_user(pid, user).await?;
+        }
+        if let Some(found) = spec_check::difference(&container.ordered, &inspected) {
+            return Err(IsolationError::mismatch(found));
+        }
+        self.check_cgroup(layout.cgroup(&container.id), PROBE_LIMITS).await?;
         container.remove().await;
         Ok((found, layout))
+    }
+
+    /// Checks that the limits of a container are in force, and that its counters can be read.
+    async fn check_cgroup(&self, cgroup: Cgroup, limits: Limits) -> Result<(), IsolationError> {
+        let limits = self.launcher.cgroup_limits(&limits);
+        let check = move || {
+            cgroup.check_limits(&limits)?;
+            cgroup.counters()?.read().map(drop)
+        };
+        let checked = tokio::task::spawn_blocking(check).await;
+        Ok(checked.map_err(|panicked| IsolationError::Runtime(panicked.into()))??)
     }
 
     /// Runs `code` and returns its container, which exists until it is dropped.

@@ -1,60 +1,33 @@
-# The first process of every container: `python3 -c <this file>`, with nothing on the command line
-# that came from outside.
+# The first process of every container: `python3 -c <deliver.py and this file>`, with nothing on the
+# command line that came from outside.
 #
 # It reads the program and its files from standard input, leaves the rest of standard input to the
-# program, starts it in a child and stays as the container's init: it reaps orphans, and when the
-# program has ended it kills every other process, reports how the program ended, and waits until the
-# container is removed. Here a program that a signal ended differs from one that exited with 128 and
-# the signal's number. A sandbox that dies differs from both, because it reports nothing.
+# program, starts `python3 main.py` in a child and stays as the container's init: it reaps orphans,
+# and when the program has ended it kills every other process, reports how the program ended, and
+# waits until the container is removed. Here a program that a signal ended differs from one that
+# exited with 128 and the signal's number. A sandbox that dies differs from both, because it reports
+# nothing.
 #
-# The program can forge the report, or prevent it: both run as one user. It gains nothing: it can
-# choose its exit code anyway, and limits are decided by counters outside, never by this report.
+# Attack: read the nonce in init's memory, signal init, change its limits -> on the host's own kernel
+# init is not dumpable, so that /proc/1 belongs to root; as the first process of its namespace it has
+# no handler that a signal from inside could reach; and the seccomp filter lets `prlimit64` reach the
+# caller alone. Under gVisor, which does not protect the first process from signals, init is root
+# inside and the program is not. Tests: `init_cannot_be_reached`, `no_program_causes_an_engine_error`.
+
+PROGRAM_USER = 65534  # where init is root
 
 
-def deliver():
-    """Writes the program and its files under /tmp; returns the nonce, the lifetime in seconds and
-    the path of the first file, which is the program."""
-    import posix
+# ANCHOR: protect
+def protect():
+    """Closes init to the program, before there is one."""
+    import _ctypes
+    import _signal as signal
 
-    def read(size):
-        parts = []
-        while size:
-            part = posix.read(0, min(size, 1 << 16))
-            if not part:
-                posix._exit(0)  # the server has closed the connection
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
-
-    def number():
-        return int.from_bytes(read(8), "big")
-
-    nonce, seconds, main = read(32), number(), None
-    try:
-        for _ in range(number()):
-            path = b"/tmp"
-            *directories, name = read(number()).split(b"/")
-            for directory in directories:
-                path += b"/" + directory
-                try:
-                    posix.mkdir(path)
-                except FileExistsError:
-                    pass
-            path += b"/" + name
-            main = main or path.decode()
-            fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o644)
-            size = number()
-            while size:
-                part = read(min(size, 1 << 16))
-                size -= len(part)
-                while part:
-                    part = part[posix.write(fd, part) :]
-            posix.close(fd)
-    except OSError as error:
-        posix.write(2, b"%s refused %s\n" % (nonce, str(error).encode()))
-        posix._exit(0)
-    posix.write(2, nonce + b" begin\n")
-    return nonce, seconds, main
+    prctl = _ctypes.dlsym(_ctypes.dlopen(None, 2), "prctl")
+    if _ctypes.call_function(prctl, (4, 0, 0, 0, 0)):  # PR_SET_DUMPABLE
+        raise OSError("prctl")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler; a default one is never called
+# ANCHOR_END: protect
 
 
 # ANCHOR: init
@@ -62,15 +35,24 @@ def supervise(child, nonce, seconds):
     """Init, while the program runs and after it."""
     import _signal as signal
     import posix
+    import time
 
-    # A server that was killed does not end this container: then the alarm does.
-    signal.signal(signal.SIGALRM, lambda *_: posix._exit(0))
-    signal.alarm(seconds)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A server that was killed does not end this container: then this deadline does. No handler is
+    # used for it, since a signal from inside reaches every handler.
+    deadline = time.monotonic() + seconds
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+
+    def wait_for_a_child():
+        while signal.sigtimedwait([signal.SIGCHLD], max(deadline - time.monotonic(), 0)) is None:
+            if time.monotonic() >= deadline:
+                posix._exit(0)
+
     while True:
-        ended, status = posix.wait()
+        ended, status = posix.waitpid(-1, posix.WNOHANG)
         if ended == child:
             break
+        if not ended:
+            wait_for_a_child()
     while True:  # nothing outlives the program, and nothing writes after it
         try:
             posix.kill(-1, signal.SIGKILL)
@@ -88,47 +70,56 @@ def supervise(child, nonce, seconds):
         posix.set_blocking(fd, True)  # the program shares these, and may have changed them
         posix.write(fd, b"%s %s\n" % (nonce, words))
     while True:  # the counters outside are read before the container is removed
-        signal.pause()
+        wait_for_a_child()
 # ANCHOR_END: init
 
 
-# ANCHOR: program
-def program(path):
-    """Runs the file in this process as `python3 <path>` would."""
-    import sys
-
-    loader = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", path)
-    sys.argv[:], sys.orig_argv[:] = [path], [sys.executable, path]
-    sys.path[0] = "/tmp"
-    sys.stdout.reconfigure(line_buffering=True)  # each line is sent when it is printed
-    builtins = sys.modules["builtins"]
-    main = sys.modules["__main__"].__dict__
-    main.clear()  # no name of this file is visible to the program
-    main.update(
-        __name__="__main__", __doc__=None, __package__=None, __loader__=loader, __spec__=None,
-        __annotations__={}, __builtins__=builtins, __file__=path, __cached__=None,
-    )  # fmt: skip
-    try:
-        exec(compile(loader.get_data(path), path, "exec", dont_inherit=True), main)
-    except SystemExit:
-        raise
-    except BaseException as error:
-        # Shown as Python shows it, without this frame; then raised again, so that Python ends as it
-        # ends after an error, or by a signal after a KeyboardInterrupt.
-        error.__traceback__ = error.__traceback__.tb_next
-        sys.excepthook(type(error), error, error.__traceback__)
-        sys.excepthook = lambda *_: None
-        raise
-# ANCHOR_END: program
-
-
-def start():
-    """Forks; returns the path of the program, in the child alone."""
+# ANCHOR: start
+def start(preparation):
+    """Runs the program in a child of this process, as `python3 main.py` and nothing else."""
+    import _signal as signal
     import posix
 
-    nonce, seconds, main = deliver()
+    protect()
+    is_root = posix.getuid() == 0
+    if is_root:  # files and streams belong to the program's user
+        for fd in 0, 1, 2:
+            posix.fchown(fd, PROGRAM_USER, PROGRAM_USER)
+        posix.setegid(PROGRAM_USER)
+        posix.seteuid(PROGRAM_USER)
+    nonce, seconds, main = deliver(begin=False)
+    (ready, child_ready), (child_start, begin) = posix.pipe(), posix.pipe()
+    base = "/dev/shm/.python"
+    directory = base + "/lib/python%d.%d/site-packages" % __import__("sys").version_info[:2]
+    for end, letter in enumerate(directory):
+        if letter == "/" and len(base) <= end:
+            posix.mkdir(directory[:end])
+    posix.mkdir(directory)
+    line = "import site; exec(%a, {})\n" % f"{preparation}\nprepare({child_ready}, {child_start})\n"
+    fd = posix.open(directory + "/start.pth", posix.O_WRONLY | posix.O_CREAT, 0o644)
+    posix.write(fd, line.encode())
+    posix.close(fd)
+    if is_root:
+        posix.seteuid(0)
+        posix.setegid(0)
     child = posix.fork()
-    if child:
-        supervise(child, nonce, seconds)
-    posix.setsid()  # a program that signals its process group does not reach init
-    return main
+    if not child:
+        posix.setsid()  # a program that signals its process group does not reach init
+        if is_root:
+            posix.setgroups([])
+            posix.setresgid(PROGRAM_USER, PROGRAM_USER, PROGRAM_USER)
+            posix.setresuid(PROGRAM_USER, PROGRAM_USER, PROGRAM_USER)
+        for number in signal.SIGPIPE, signal.SIGXFSZ:  # Python ignores these
+            signal.signal(number, signal.SIG_DFL)
+        for fd in child_ready, child_start:
+            posix.set_inheritable(fd, True)
+        python = "/usr/bin/python3"
+        posix.execve(python, [python, main], {"HOME": "/tmp", "PYTHONUSERBASE": base})
+    for fd in child_ready, child_start:
+        posix.close(fd)
+    posix.read(ready, 1)  # the interpreter is up, or has ended
+    posix.close(ready)
+    posix.write(2, nonce + b" begin\n")
+    posix.close(begin)
+    supervise(child, nonce, seconds)
+# ANCHOR_END: start

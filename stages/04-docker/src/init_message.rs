@@ -1,9 +1,9 @@
 //! Messages of the container's init about the program, and how they differ from the program's output.
 //!
 //! Init writes into the same two streams as the program. Each of its messages starts with a nonce,
-//! which is new for each evaluation. A program that finds the nonce in init's memory can forge a
-//! message. It gains an exit code or a signal, and it can choose those anyway; limits are decided by
-//! counters outside of the container.
+//! which is new for each evaluation, and which init keeps from the program. A program that has it all
+//! the same can forge a message. It gains an exit code or a signal, and it can choose those anyway:
+//! `report` has what is legal when, and limits are decided by counters outside of the container.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ pub enum InitMessage {
     End,
     /// The program's files could not be written.
     Refused(String),
-    /// A line with the nonce that init does not write.
+    /// A line that init does not write here.
     Malformed(String),
 }
 
@@ -71,7 +71,7 @@ impl fmt::Display for InitMessage {
             Self::Exited(code) => write!(f, "exit {code}"),
             Self::Signaled(number) => write!(f, "signal {number}"),
             Self::End => f.write_str("end"),
-            Self::Refused(reason) => write!(f, "refused {reason}"),
+            Self::Refused(reason) => write!(f, "refused {}", shared::harmless(reason)),
             Self::Malformed(line) => write!(f, "{line:?}"),
         }
     }
@@ -82,8 +82,8 @@ impl fmt::Display for InitMessage {
 pub(crate) enum Chunk<'a> {
     /// The program's output.
     Output(&'a [u8]),
-    /// A message of init.
-    InitMessage(InitMessage),
+    /// A line with the nonce: the message, and the line as it was written.
+    Line(InitMessage, &'a [u8]),
 }
 
 // ANCHOR: decoder
@@ -119,11 +119,13 @@ impl InitMessageDecoder {
                     self.incomplete = rest[at..].to_vec();
                     return;
                 }
-                let line = String::from_utf8_lossy(&line[..MAX_MESSAGE_BYTES]).into_owned();
-                return each(Chunk::InitMessage(InitMessage::Malformed(line)));
+                let text = String::from_utf8_lossy(&line[..MAX_MESSAGE_BYTES]).into_owned();
+                each(Chunk::Line(InitMessage::Malformed(text), &rest[at..]));
+                return;
             };
             let text = String::from_utf8_lossy(&line[..length]);
-            each(Chunk::InitMessage(InitMessage::parse(text.trim_start())));
+            let end = at + nonce.len() + length + 1;
+            each(Chunk::Line(InitMessage::parse(text.trim_start()), &rest[at..end]));
             rest = &line[length + 1..];
         }
         let mut lengths = (1..nonce.len().min(rest.len() + 1)).rev();
@@ -156,7 +158,7 @@ mod tests {
         let (mut output, mut messages) = (Vec::new(), Vec::new());
         let mut each = |chunk: Chunk<'_>| match chunk {
             Chunk::Output(bytes) => output.extend_from_slice(bytes),
-            Chunk::InitMessage(message) => messages.push(message),
+            Chunk::Line(message, _) => messages.push(message),
         };
         stream.chunks(size).for_each(|bytes| decoder.push(bytes, &mut each));
         decoder.finish(&mut each);

@@ -13,7 +13,6 @@ use crate::cgroup::CgroupError;
 use crate::daemon::DaemonError;
 use crate::error_chain::BoxError;
 use crate::outcome::Stop;
-use crate::spec::USER;
 
 /// A running container, as seen from outside when a program in it has just ended.
 #[derive(Debug, Clone)]
@@ -100,26 +99,44 @@ pub(crate) fn verify_runc(
     container: ContainerSnapshot,
 ) -> BoxFuture<'static, Result<String, IsolationError>> {
     Box::pin(async move {
-        let path = PathBuf::from(format!("/proc/{}/status", container.pid));
-        let status = tokio::fs::read_to_string(&path).await;
-        let status = status.map_err(|source| IsolationError::Read { path, source })?;
+        let status = read_status(container.pid).await?;
         check_status(&status)?;
         Ok(format!(
-            "from outside: {}, user {USER}, no capability, no new privileges, seccomp filter in force",
+            "from outside: {}, a user of its own, no capability, no new privileges, seccomp filter in force",
             container.evidence
         ))
     })
+}
+
+async fn read_status(pid: i64) -> Result<String, IsolationError> {
+    let path = PathBuf::from(format!("/proc/{pid}/status"));
+    let status = tokio::fs::read_to_string(&path).await;
+    status.map_err(|source| IsolationError::Read { path, source })
+}
+
+/// Checks that a process runs as this host user and group.
+pub(crate) async fn check_user(pid: i64, user: u32) -> Result<(), IsolationError> {
+    check_user_of(&read_status(pid).await?, user)
+}
+
+fn check_user_of(status: &str, user: u32) -> Result<(), IsolationError> {
+    let all = format!("{user}\t{user}\t{user}\t{user}");
+    for field in ["Uid:\t", "Gid:\t"] {
+        let found = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or("missing");
+        if found != all {
+            let found = format!("a container has another user than its own: {field}{found}");
+            return Err(IsolationError::mismatch(found));
+        }
+    }
+    Ok(())
 }
 
 /// Checks the `status` of a container's process.
 fn check_status(status: &str) -> Result<(), IsolationError> {
     let fields: BTreeMap<&str, &str> =
         status.lines().filter_map(|line| line.split_once(":\t")).collect();
-    let user = format!("{USER}\t{USER}\t{USER}\t{USER}");
     let none = "0000000000000000";
     for (field, expected, violation) in [
-        ("Uid", user.as_str(), "another user than nobody"),
-        ("Gid", user.as_str(), "another group than nobody"),
         ("CapPrm", none, "permitted capabilities"),
         ("CapEff", none, "effective capabilities"),
         ("CapBnd", none, "capabilities in its bounding set"),
@@ -151,8 +168,10 @@ mod tests {
     #[test]
     fn every_missing_control_is_found() {
         check_status(GOOD).unwrap();
+        check_user_of(GOOD, 65534).unwrap();
+        check_user_of(GOOD, 1000).unwrap_err();
+        check_user_of(&GOOD.replace("Gid:\t65534\t65534", "Gid:\t65534\t0"), 65534).unwrap_err();
         for (good, bad) in [
-            ("Uid:\t65534", "Uid:\t0"),
             ("CapEff:\t0000", "CapEff:\t0001"),
             ("CapBnd:\t0000", "CapBnd:\t0001"),
             ("NoNewPrivs:\t1", "NoNewPrivs:\t0"),

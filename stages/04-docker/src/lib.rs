@@ -5,10 +5,10 @@
 //! 1. `spec`: the container's specification, attack by attack, with `seccomp` for the system calls;
 //! 2. `profile` and `init.py`: what runs in the container; `payload`: how the program gets there;
 //! 3. `launcher` and `run`: one evaluation, from the container's creation to the program's end, with
-//!    `stdio` and `init_message` for its output, and `resource_sampler` for what it uses;
+//!    `stdio`, `init_message` and `report` for its output, and `resource_sampler` for what it uses;
 //! 4. `cgroup` and `outcome`: what the kernel counted, and what follows from it;
-//! 5. `reaper`: how every container is removed, whatever happens;
-//! 6. `isolation_check`: how the isolation is verified from outside, and [`DockerEngine`], which
+//! 5. `reaper`: how every container is removed, whatever happens; `users`: the user that each has;
+//! 6. `isolation_check` and `spec_check`: how the isolation is verified from outside, and [`DockerEngine`], which
 //!    wires all of it.
 //!
 //! What this stage does not protect: the kernel is the host's, and shared. A program that exploits an
@@ -19,15 +19,14 @@
 //! |---|---|
 //! | the host's kernel, its version and its builder | `open('/proc/version').read()` |
 //! | Docker's paths on the host, the container's id | `open('/proc/self/mountinfo').read()` |
-//! | users have the same ids as on the host | `open('/proc/self/uid_map').read()` |
+//! | a program's user is one of the host, without a name and without rights | `open('/proc/self/uid_map').read()` |
 //! | memory of all sockets of the host: a channel to another program | `open('/proc/net/sockstat').read()` |
 //! | processors: their model, their caches, a clock of 60 ns | `open('/proc/cpuinfo').read()` |
-//! | pages of pipes and pending signals are counted per user, and all programs run as one user | `fcntl.fcntl(fd, 1031, 1 << 20)` on many pipes |
 //! | machine code needs no executable file | `ctypes` with `mmap(-1, 4096, prot=7)` |
-//! | init, which runs as the same user: a program that controls it gains an exit code | `open('/proc/1/mem', 'r+b')` |
 //!
-//! And this differs from Python outside of a container: below a program's own frame there are two of
-//! init.py (`sys._getframe(1)`), output is written line by line, and since `sysinfo` is refused,
+//! And this differs from Python outside of a container: output is written at once
+//! (`sys.stdout.write_through`), the user has no name (`pwd.getpwuid(os.getuid())`), limits of another
+//! process cannot be read (`resource.prlimit`), and since `sysinfo` is refused,
 //! `os.sysconf('SC_PHYS_PAGES')` is meaningless.
 
 mod args;
@@ -44,18 +43,21 @@ mod payload;
 mod pin;
 mod profile;
 mod reaper;
+mod report;
 mod resource_sampler;
 mod run;
 mod runtime;
 mod seccomp;
 mod self_test;
 mod spec;
+mod spec_check;
 mod stdio;
+mod users;
 
 pub use args::DockerArgs;
 pub use cgroup::{
-    Cgroup, CgroupError, CgroupHierarchy, CgroupLayout, CgroupLimits, CgroupMount, CgroupStats,
-    Controller, KillOutcome,
+    Cgroup, CgroupCounters, CgroupError, CgroupHierarchy, CgroupLayout, CgroupLimits, CgroupMount,
+    CgroupStats, Controller, KillOutcome,
 };
 pub use daemon::{Daemon, DaemonError};
 pub use doctor::diagnose;
@@ -66,8 +68,9 @@ pub use isolation_check::{ContainerSnapshot, IsolationCheck, IsolationError};
 pub use outcome::{ContainerExit, RunObservation, Stop, decide};
 pub use payload::write_payload;
 pub use pin::{DEFAULT_IMAGE, IMAGE_PIN, PinError, read_pin};
-pub use profile::{INIT_SOURCE, SandboxProfile};
+pub use profile::{INIT_SOURCE, STREAMS_SOURCE, SandboxProfile};
 pub use resource_sampler::ResourceSampler;
 pub use runtime::{RUNC, Runtime};
-pub use self_test::{Expected, check_outcome, common_suite, run_once};
-pub use spec::USER;
+pub use self_test::{ATTACKS_ON_INIT, Expected, check_outcome, common_suite, run_once};
+pub use spec::NOBODY;
+pub use users::DEFAULT_FIRST_USER;

@@ -18,7 +18,7 @@ use stage_02_queue::signal_name;
 use crate::cgroup::CgroupStats;
 use crate::init_message::InitMessage;
 
-/// Why the engine stopped supervising a run.
+/// Why the engine stopped supervising a run. Its text is for logs: it may quote init.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
     /// Init reported how the program ended.
@@ -31,6 +31,8 @@ pub enum Stop {
     WallTimeout,
     /// The program reached its limit of processor time.
     CpuTimeout,
+    /// The program uses more memory than its limit and what the runtime needs.
+    MemoryLimit,
     /// The program wrote more than its limit.
     OutputLimit,
     /// The platform failed. The text may be shown to a client.
@@ -45,6 +47,7 @@ impl fmt::Display for Stop {
             Self::Cancelled => f.write_str("cancelled"),
             Self::WallTimeout => f.write_str("wall-clock limit"),
             Self::CpuTimeout => f.write_str("limit of processor time"),
+            Self::MemoryLimit => f.write_str("limit of memory"),
             Self::OutputLimit => f.write_str("limit of output"),
             Self::EngineError(error) => f.write_str(error),
         }
@@ -75,8 +78,6 @@ pub struct RunObservation {
     pub pids_seen: Option<u64>,
     /// How the sandbox ended, when it ended without a message of init.
     pub container_exit: Option<ContainerExit>,
-    /// Whether a program can kill the container's init, as under gVisor.
-    pub init_killable: bool,
     /// Whether the host counts exactly the program's processes, and not the runtime's as well.
     pub counts_guest_pids: bool,
 }
@@ -114,7 +115,7 @@ impl RunObservation {
         let seen = own_peak.or(self.pids_seen).map(|pids| pids.saturating_sub(1).max(1));
         // A refused process is proof that the limit was reached, which a sample may have missed.
         let refused = self.after.pids_refused.is_some_and(|refused| refused > 0);
-        let pids_peak = seen.max(refused.then(|| u64::from(limits.pids)));
+        let pids_peak = seen.max(refused.then_some(limits.pids));
         Usage {
             wall_ms: self.wall.map_or(0, millis),
             cpu_ms: self.cpu().map(millis),
@@ -127,6 +128,7 @@ impl RunObservation {
         let counters = [
             ("cpuacct.usage_us", self.cpu().and_then(|cpu| u64::try_from(cpu.as_micros()).ok())),
             ("memory.peak_bytes", self.after.memory_peak),
+            ("memory.used_bytes", self.after.memory_used),
             ("memory.oom_kill", self.after.oom_kills),
             ("pids.peak", self.after.pids_peak),
             ("pids.events", self.after.pids_refused),
@@ -143,6 +145,7 @@ pub fn decide(observation: &RunObservation, limits: &Limits) -> Verdict {
     let verdict = match &observation.stop {
         Stop::Cancelled => by(Outcome::Cancelled, "cancelled"),
         Stop::OutputLimit => by(Outcome::OutputExceeded, "output_bytes"),
+        Stop::MemoryLimit => by(Outcome::MemoryExceeded, "memory.used_bytes"),
         Stop::CpuTimeout => by(Outcome::CpuTimeExceeded, "cpuacct.usage"),
         Stop::WallTimeout => by(Outcome::WallTimeExceeded, "wall_clock"),
         Stop::Reported(InitMessage::Exited(code)) => {
@@ -160,6 +163,7 @@ pub fn decide(observation: &RunObservation, limits: &Limits) -> Verdict {
         {
             by(Outcome::DiskExceeded, "submission_bytes")
         }
+        // The same: a program that writes such a line has written output.
         Stop::Reported(message) => {
             Verdict { evidence: observation.evidence("init"), ..init_error(message) }
         }
@@ -183,7 +187,9 @@ fn signaled(observation: &RunObservation, limits: &Limits, number: i32) -> Verdi
     Verdict { signal: Some(name), ..Verdict::new(outcome, observation.evidence(counter)) }
 }
 
-/// The sandbox ended without a message of init: init was OOM-killed, or the runtime died.
+/// The sandbox ended without a message of init. No program can do that, other than by a limit that a
+/// counter shows: init cannot be reached from inside. So something outside has ended it, or the runtime
+/// has failed.
 fn sandbox_died(observation: &RunObservation) -> Verdict {
     let exit = observation.container_exit.unwrap_or_default();
     if let Some((outcome, counter)) = observation.limit() {
@@ -192,17 +198,9 @@ fn sandbox_died(observation: &RunObservation) -> Verdict {
     }
     let evidence = observation.evidence("container.exit_code");
     let evidence = evidence.with("container.exit_code", exit.exit_code);
-    match exit.exit_code {
-        Some(code @ 129..=192) if observation.init_killable => {
-            let signal = i32::try_from(code - 128).map(signal_name).ok();
-            Verdict { signal, ..Verdict::new(Outcome::Signaled, evidence) }
-        }
-        code => {
-            let code = code.map_or("none".to_owned(), |code| code.to_string());
-            let why = format!("the sandbox died before the program ended (its exit code: {code})");
-            Verdict { evidence, ..Verdict::engine_error(why) }
-        }
-    }
+    let code = exit.exit_code.map_or("none".to_owned(), |code| code.to_string());
+    let why = format!("the sandbox died before the program ended (its exit code: {code})");
+    Verdict { evidence, ..Verdict::engine_error(why) }
 }
 // ANCHOR_END: decide
 
@@ -211,13 +209,11 @@ fn no_space(why: &str) -> bool {
     ["[Errno 28]", "[Errno 27]"].iter().any(|error| why.starts_with(error))
 }
 
+/// Words of the platform alone: those of init are in the log.
 fn init_error(message: &InitMessage) -> Verdict {
     Verdict::engine_error(match message {
-        InitMessage::Refused(why) => {
-            format!("the program's files could not be written: {why}")
-        }
-        InitMessage::Malformed(line) => format!("the program has tampered with its init: {line:?}"),
-        message => format!("init reported {message} at the wrong time"),
+        InitMessage::Refused(_) => "the program's files could not be written",
+        _ => "the sandbox's init did not start the program",
     })
 }
 

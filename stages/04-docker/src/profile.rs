@@ -2,11 +2,16 @@
 
 use shared::profile::PYTHON;
 
-/// Source of the in-container init, without a call of its functions. A sandbox that has another init
-/// calls `deliver` and `program` alone.
-pub const INIT_SOURCE: &str = include_str!("init.py");
-/// The in-container init: the source, and the calls that start it.
-const INIT: &str = concat!(include_str!("init.py"), "\n\nprogram(start())\n");
+/// Source of `deliver`, which receives a program, and of `program`, which becomes it: for a sandbox
+/// that has another init.
+pub const INIT_SOURCE: &str =
+    concat!(include_str!("deliver.py"), "\n\n", include_str!("program.py"));
+/// Source of `send_output_at_once`, which replaces the output streams of a Python interpreter.
+pub const STREAMS_SOURCE: &str = include_str!("streams.py");
+/// What the program's interpreter executes before the program.
+const PREPARATION: &str = concat!(include_str!("streams.py"), "\n\n", include_str!("prepare.py"));
+/// The in-container init, without the call that starts it.
+const INIT: &str = concat!(include_str!("deliver.py"), "\n\n", include_str!("init.py"));
 
 /// What runs in a container.
 #[derive(Debug, Clone)]
@@ -18,7 +23,7 @@ pub struct SandboxProfile {
     /// The interpreter's arguments before the source of init.
     pub interpreter_args: &'static [&'static str],
     /// The source of init, which receives the program and starts it.
-    pub init: &'static str,
+    pub init: String,
     /// The file name of the program, in its working directory.
     pub main_file: String,
 }
@@ -29,15 +34,15 @@ impl SandboxProfile {
         Self {
             image,
             interpreter: "/usr/bin/python3",
-            interpreter_args: &["-c"],
-            init: INIT,
+            interpreter_args: &["-I", "-S", "-c"],
+            init: format!("{INIT}\n\nstart({PREPARATION:?})\n"),
             main_file: PYTHON.main_file.into_owned(),
         }
     }
 
     /// The arguments of the first process, after the interpreter.
     pub fn args(&self) -> Vec<String> {
-        let args = self.interpreter_args.iter().copied().chain([self.init]);
-        args.map(str::to_owned).collect()
+        let args = self.interpreter_args.iter().map(|&arg| arg.to_owned());
+        args.chain([self.init.clone()]).collect()
     }
 }

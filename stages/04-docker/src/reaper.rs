@@ -5,7 +5,7 @@
 //! while Docker does not answer. The next start of any server finds the containers of a killed one by
 //! their label; until then their own init ends each of them when its time is over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,12 @@ use uuid::Uuid;
 use crate::cgroup::{Cgroup, KillOutcome};
 use crate::daemon::{Daemon, DaemonError};
 use crate::error_chain::error_chain;
+use crate::users::UserLease;
 
 /// Names the instance that created a container.
 const INSTANCE_LABEL: &str = "crucible.owner";
+/// The host user of a container.
+const USER_LABEL: &str = "crucible.user";
 /// Differs between two engines of one process.
 const ENGINE_LABEL: &str = "crucible.engine";
 /// Removals in the background before evaluations wait for them: an engine that creates containers
@@ -63,11 +66,25 @@ pub(crate) struct Container {
     pub(crate) id: String,
     /// Its cgroup, when the layout is known.
     pub(crate) cgroup: Option<Cgroup>,
+    /// What was ordered.
+    pub(crate) ordered: Box<ContainerCreateBody>,
     reaper: Arc<Reaper>,
+    held: Held,
+}
+
+/// What a container holds until it is removed.
+#[derive(Default)]
+struct Held {
     permit: Option<OwnedSemaphorePermit>,
+    user: Option<UserLease>,
 }
 
 impl Container {
+    /// The host user that it alone has.
+    pub(crate) fn user(&self) -> Option<u32> {
+        self.held.user.as_ref().map(|user| user.id)
+    }
+
     /// Kills and removes it before this returns. If that fails, it is retried in the background.
     pub(crate) async fn remove(mut self) {
         if self.reaper.kill_and_remove(&self.id, self.cgroup.as_ref()).await.is_ok() {
@@ -77,15 +94,15 @@ impl Container {
 
     /// Leaves it to a background removal, as soon as there are not too many of them.
     pub(crate) async fn remove_in_background(mut self) {
-        self.permit = Arc::clone(&self.reaper.pending_removals).acquire_owned().await.ok();
+        self.held.permit = Arc::clone(&self.reaper.pending_removals).acquire_owned().await.ok();
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let (id, permit) = (std::mem::take(&mut self.id), self.permit.take());
+        let (id, held) = (std::mem::take(&mut self.id), std::mem::take(&mut self.held));
         if !id.is_empty() {
-            self.reaper.remove_in_background(id, self.cgroup.take(), Duration::ZERO, permit);
+            self.reaper.remove_in_background(id, self.cgroup.take(), Duration::ZERO, held);
         }
     }
 }
@@ -108,10 +125,11 @@ impl Reaper {
     }
 
     /// The labels of a new container.
-    pub(crate) fn labels(&self) -> HashMap<String, String> {
-        [(INSTANCE_LABEL, self.instance.to_string()), (ENGINE_LABEL, self.engine.clone())]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into()
+    pub(crate) fn labels(&self, user: Option<u32>) -> HashMap<String, String> {
+        let own =
+            [(INSTANCE_LABEL, self.instance.to_string()), (ENGINE_LABEL, self.engine.clone())];
+        let user = user.map(|user| (USER_LABEL, user.to_string()));
+        own.into_iter().chain(user).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     // ANCHOR: create
@@ -120,18 +138,20 @@ impl Reaper {
     pub(crate) async fn create(
         self: &Arc<Self>,
         body: ContainerCreateBody,
+        user: Option<UserLease>,
     ) -> Result<Container, DaemonError> {
         let reaper = Arc::clone(self);
+        let (ordered, held) = (Box::new(body.clone()), Held { permit: None, user });
         let task = self.tasks.spawn_on(
             async move {
                 let name = format!("crucible-{}", Uuid::new_v4().simple());
                 match reaper.daemon.create(&name, body).await {
-                    Ok(id) => Ok(Container { id, cgroup: None, reaper, permit: None }),
+                    Ok(id) => Ok(Container { id, cgroup: None, ordered, reaper, held }),
                     Err(
                         error @ (DaemonError::Unreachable { .. } | DaemonError::Timeout { .. }),
                     ) => {
                         // Docker may have created one all the same, or may do so in a moment.
-                        reaper.remove_in_background(name, None, CREATE_GRACE, None);
+                        reaper.remove_in_background(name, None, CREATE_GRACE, held);
                         Err(error)
                     }
                     Err(error) => Err(error),
@@ -167,7 +187,7 @@ impl Reaper {
         id: String,
         cgroup: Option<Cgroup>,
         create_grace: Duration,
-        permit: Option<OwnedSemaphorePermit>,
+        held: Held,
     ) {
         let reaper = Arc::clone(self);
         let task = async move {
@@ -199,18 +219,27 @@ impl Reaper {
                 }
                 delay = (delay * 2).min(MAX_RETRY_DELAY);
             }
-            drop(permit);
+            drop(held);
         };
         drop(self.tasks.spawn_on(task, &self.runtime));
     }
 
-    /// Starts to remove the containers of dead instances, and returns their number.
+    /// The host users of the containers of all engines.
+    pub(crate) async fn users_in_use(&self) -> Result<BTreeSet<u32>, DaemonError> {
+        let containers = self.daemon.labelled(USER_LABEL).await?;
+        let user =
+            |(_, labels): &(_, HashMap<String, String>)| labels.get(USER_LABEL)?.parse().ok();
+        Ok(containers.iter().filter_map(user).collect())
+    }
+
+    /// Starts to remove the containers of instances that are known to be dead, and returns their
+    /// number. A label that this program does not understand proves nothing.
     pub(crate) async fn remove_orphans(self: &Arc<Self>) -> Result<usize, DaemonError> {
         let containers = self.daemon.labelled(INSTANCE_LABEL).await?;
         let own = self.instance.clone();
         let is_orphan = move |labels: &HashMap<String, String>| {
             let instance = labels.get(INSTANCE_LABEL).and_then(|label| InstanceId::parse(label));
-            instance.is_none_or(|instance| instance.is_gone(&own))
+            instance.is_some_and(|instance| instance.is_gone(&own))
         };
         // Reads /proc for each of them.
         let orphans = tokio::task::spawn_blocking(move || -> Vec<String> {
@@ -221,7 +250,7 @@ impl Reaper {
         let orphans = orphans.await.map_err(shutting_down)?;
         let number = orphans.len();
         for id in orphans {
-            self.remove_in_background(id, None, Duration::ZERO, None);
+            self.remove_in_background(id, None, Duration::ZERO, Held::default());
         }
         Ok(number)
     }

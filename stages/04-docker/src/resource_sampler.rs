@@ -1,31 +1,54 @@
 //! Reads the counters of a sandbox again and again while its program runs.
 //!
+//! The rule it keeps: no program runs without counters. They are opened when the cgroup appears, and
+//! read through the same descriptors until the end. A run whose counters cannot be opened when its
+//! program starts, or be read for some time, ends as an error of the platform.
+//!
 //! Reading a file of a cgroup may block, so each reading is a blocking task. There is never more than
 //! one of them for a sandbox.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::Limits;
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::cgroup::{Cgroup, CgroupStats};
+use crate::cgroup::{Cgroup, CgroupCounters, CgroupError, CgroupStats};
+use crate::error_chain::error_chain;
 use crate::outcome::Stop;
 
 /// Between two readings. Short, because the cgroup of a sandbox that dies is removed some 30 ms
 /// later; cheap, because a reading costs some 50 µs.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
-/// How long one reading may take before the result of the one before is used.
-const SAMPLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long one reading may take. A machine that is busy may be late with it.
+const SAMPLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Failed readings in a row before the run ends. The cgroup of a sandbox that has died is missing for
+/// a moment before the sandbox's end is known, which is no error.
+const MAX_FAILED_SAMPLES: u32 = 25;
+
+/// What a client reads when a run had no counters.
+const UNREADABLE: &str = "the counters of the sandbox could not be read";
+
+/// A reading that is in progress, and the counters that it has opened or was given.
+struct Pending {
+    reading: JoinHandle<Result<(Arc<CgroupCounters>, CgroupStats), CgroupError>>,
+    deadline: tokio::time::Instant,
+}
 
 /// Samples the counters of one sandbox.
-#[derive(Debug)]
 pub struct ResourceSampler<'a> {
     cgroup: Option<Cgroup>,
+    /// Open from the first reading that succeeds.
+    counters: Option<Arc<CgroupCounters>>,
     limits: &'a Limits,
+    /// How much memory may be in use at a moment, if that is less than the limit of the cgroup.
+    pub(crate) allowed_memory: Option<fn(&Limits, &CgroupStats) -> u64>,
     interval: Interval,
-    /// The reading that is in progress.
-    pending: Option<JoinHandle<Option<CgroupStats>>>,
+    pending: Option<Pending>,
+    /// Whether the program may run: from then on a failed reading counts.
+    required: bool,
+    failed_samples: u32,
     /// When the program started; none before.
     pub started_at: Option<Instant>,
     /// The counters when the program started.
@@ -37,15 +60,20 @@ pub struct ResourceSampler<'a> {
 }
 
 impl<'a> ResourceSampler<'a> {
-    /// A sampler for `cgroup`, or one without readings if the cgroup is unknown.
+    /// A sampler for `cgroup`, or one without readings if the cgroup is unknown: for the engine's own
+    /// first program alone.
     pub fn new(cgroup: Option<Cgroup>, limits: &'a Limits) -> Self {
         let mut interval = tokio::time::interval(SAMPLE_INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             cgroup,
+            counters: None,
             limits,
+            allowed_memory: None,
             interval,
             pending: None,
+            required: false,
+            failed_samples: 0,
             started_at: None,
             before: CgroupStats::default(),
             after: CgroupStats::default(),
@@ -53,57 +81,111 @@ impl<'a> ResourceSampler<'a> {
         }
     }
 
-    /// The program starts now: what was used before is not counted as the program's.
-    pub async fn start(&mut self) {
+    /// The program starts now: what was used before is not counted as the program's. A second call
+    /// changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The reason to end the run: the counters cannot be read.
+    pub async fn start(&mut self) -> Result<(), Stop> {
+        if self.started_at.is_some() {
+            return Ok(());
+        }
         self.started_at = Some(Instant::now());
-        self.set_baseline().await;
+        self.set_baseline().await
     }
 
     /// What was used until now is not counted as the program's.
-    pub async fn set_baseline(&mut self) {
-        self.sample().await;
+    ///
+    /// # Errors
+    ///
+    /// The reason to end the run: the counters cannot be read.
+    pub async fn set_baseline(&mut self) -> Result<(), Stop> {
+        self.required = true;
+        self.sample().await?;
         // The next reading is due after an interval, not at once.
         self.interval.reset();
         self.before = self.after;
         self.pids_seen = self.after.pids;
+        Ok(())
     }
 
     /// Reads the counters now.
-    pub async fn sample(&mut self) {
+    ///
+    /// # Errors
+    ///
+    /// The reason to end the run: the counters cannot be read, and the program may run or has run.
+    async fn sample(&mut self) -> Result<(), Stop> {
         // A reading in progress may be older than this call: its result is dropped.
         self.pending = None;
-        if let Some(mut reading) = self.read() {
-            let finished = tokio::time::timeout(SAMPLE_TIMEOUT, &mut reading).await;
-            if let Ok(Ok(Some(stats))) = finished {
-                self.record(stats);
+        let Some(pending) = self.start_reading() else { return Ok(()) };
+        match finish(pending).await {
+            Ok(read) => self.record(read),
+            // The sandbox has died, and its cgroup with it. The engine will know it soon.
+            Err(error) if error.is_not_found() => self.failed_samples += 1,
+            Err(error) if self.required => return Err(unreadable(&error)),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The last reading, after `stop`. Returns the stop reason that then holds: a program that has run
+    /// without counters has no result, because its limits were not in force.
+    pub async fn finish(&mut self, stop: Stop) -> Stop {
+        let sampled = self.sample().await;
+        let never_read = self.required && self.cgroup.is_some() && self.counters.is_none();
+        match (stop, sampled) {
+            (stop @ (Stop::Cancelled | Stop::EngineError(_)), _) => stop,
+            (_, Err(unreadable)) => unreadable,
+            (stop, Ok(())) if never_read && stop != Stop::SandboxDied => {
+                Stop::EngineError(UNREADABLE.to_owned())
             }
+            (stop, Ok(())) => stop,
         }
     }
 
-    /// Waits for the next reading. True when the program has used up its processor time.
+    /// Waits for the next reading. A reason to end the run: the program has used up its processor
+    /// time or its memory, or the counters cannot be read any more.
     ///
     /// Cancel safe: a reading in progress is finished by the next call.
-    pub async fn next(&mut self) -> bool {
+    pub async fn next(&mut self) -> Option<Stop> {
         if self.pending.is_none() {
             self.interval.tick().await;
-            self.pending = self.read();
+            self.pending = self.start_reading();
         }
-        if let Some(reading) = &mut self.pending {
-            let finished = reading.await;
-            self.pending = None;
-            if let Ok(Some(stats)) = finished {
-                self.record(stats);
+        let pending = self.pending.as_mut()?;
+        let read = finish(pending).await;
+        self.pending = None;
+        match read {
+            Ok(read) => self.record(read),
+            Err(_) if !self.required => {}
+            Err(error) => {
+                self.failed_samples += 1;
+                if self.failed_samples >= MAX_FAILED_SAMPLES {
+                    return Some(unreadable(&error));
+                }
             }
         }
-        self.is_cpu_limit_reached()
+        if self.is_cpu_limit_reached() {
+            return Some(Stop::CpuTimeout);
+        }
+        self.is_memory_limit_reached().then_some(Stop::MemoryLimit)
     }
 
-    fn read(&self) -> Option<JoinHandle<Option<CgroupStats>>> {
-        let cgroup = self.cgroup.clone()?;
-        Some(tokio::task::spawn_blocking(move || cgroup.stats()))
+    fn start_reading(&self) -> Option<Pending> {
+        let (cgroup, counters) = (self.cgroup.clone()?, self.counters.clone());
+        let read = move || {
+            let counters = counters.map_or_else(|| cgroup.counters().map(Arc::new), Ok)?;
+            let stats = counters.read()?;
+            Ok((counters, stats))
+        };
+        let deadline = tokio::time::Instant::now() + SAMPLE_TIMEOUT;
+        Some(Pending { reading: tokio::task::spawn_blocking(read), deadline })
     }
 
-    fn record(&mut self, stats: CgroupStats) {
+    fn record(&mut self, (counters, stats): (Arc<CgroupCounters>, CgroupStats)) {
+        self.failed_samples = 0;
+        self.counters = Some(counters);
         self.after = stats.or_earlier(self.after);
         self.pids_seen = self.pids_seen.max(stats.pids);
     }
@@ -112,6 +194,11 @@ impl<'a> ResourceSampler<'a> {
         let used = self.after.cpu.zip(self.before.cpu).map(|(now, then)| now.saturating_sub(then));
         let limit = Duration::from_secs_f64(self.limits.cpu_seconds);
         self.started_at.is_some() && used.is_some_and(|used| used >= limit)
+    }
+
+    fn is_memory_limit_reached(&self) -> bool {
+        let allowed = self.allowed_memory.map(|allowed| allowed(self.limits, &self.after));
+        self.started_at.is_some() && allowed.is_some_and(|most| self.after.memory_used > Some(most))
     }
 
     /// The stop reason if a deadline passed: the program's time-out, or `start_timeout` when the
@@ -125,42 +212,23 @@ impl<'a> ResourceSampler<'a> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cgroup::{CgroupHierarchy, CgroupMount};
-
-    const LIMITS: Limits = Limits { cpu_seconds: 1.0, ..crate::PROBE_LIMITS };
-
-    #[tokio::test]
-    async fn only_what_was_used_after_the_start_counts() {
-        let dir = tempfile::tempdir().unwrap();
-        let use_cpu = |micros: u64| {
-            std::fs::write(dir.path().join("cpu.stat"), format!("usage_usec {micros}\n")).unwrap();
-        };
-        let mount = CgroupMount { root: "/".to_owned(), dir: dir.path().to_owned() };
-        let cgroup = CgroupHierarchy::V2(mount).cgroup("");
-        let mut sampler = ResourceSampler::new(Some(cgroup), &LIMITS);
-        use_cpu(5_000_000);
-        assert!(!sampler.next().await, "the program has not started");
-        assert!(matches!(sampler.timed_out(SAMPLE_TIMEOUT), Stop::EngineError(_)));
-        sampler.start().await;
-        assert_eq!(sampler.timed_out(SAMPLE_TIMEOUT), Stop::WallTimeout);
-        use_cpu(5_999_999);
-        assert!(!sampler.next().await);
-        use_cpu(6_000_000);
-        assert!(sampler.next().await);
-        // The cgroup is removed: the last reading stays.
-        std::fs::remove_file(dir.path().join("cpu.stat")).unwrap();
-        sampler.sample().await;
-        assert_eq!(sampler.after.cpu, Some(Duration::from_secs(6)));
-    }
-
-    #[tokio::test]
-    async fn without_a_cgroup_nothing_is_counted() {
-        let mut sampler = ResourceSampler::new(None, &LIMITS);
-        sampler.start().await;
-        assert!(!sampler.next().await);
-        assert_eq!(sampler.after, CgroupStats::default());
+/// Waits for a reading until its deadline.
+async fn finish(
+    mut pending: impl std::borrow::BorrowMut<Pending>,
+) -> Result<(Arc<CgroupCounters>, CgroupStats), CgroupError> {
+    let Pending { reading, deadline } = pending.borrow_mut();
+    match tokio::time::timeout_at(*deadline, reading).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(_panicked)) => Err(CgroupError::Unfinished { after: Duration::ZERO }),
+        Err(_elapsed) => Err(CgroupError::Unfinished { after: SAMPLE_TIMEOUT }),
     }
 }
+
+/// The client reads that the counters are missing; the log has the file and the cause.
+fn unreadable(error: &CgroupError) -> Stop {
+    tracing::warn!(error = error_chain(error), "the counters of a sandbox cannot be read");
+    Stop::EngineError(UNREADABLE.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -48,10 +48,11 @@ pub(crate) async fn run(
     let sandbox = container.id.as_str();
     tracing::debug!(id = %job.id, sandbox, "container created");
     let mut sampler = ResourceSampler::new(container.cgroup.clone(), limits);
+    sampler.allowed_memory = launcher.runtime.allowed_memory;
     let supervised = supervise(launcher, sandbox, &mut sampler, job, buffer, &cancel).await;
-    let mut stop = supervised.unwrap_or_else(|error| failed(job, &error));
+    let stop = supervised.unwrap_or_else(|error| failed(job, &error));
     let wall = sampler.started_at.map(|started_at| started_at.elapsed());
-    sampler.sample().await;
+    let mut stop = sampler.finish(stop).await;
     let mut container_exit = None;
     if stop == Stop::SandboxDied {
         match launcher.daemon.ended(sandbox).await {
@@ -70,7 +71,6 @@ pub(crate) async fn run(
         after: sampler.after,
         pids_seen: sampler.pids_seen,
         container_exit,
-        init_killable: launcher.runtime.init_killable,
         counts_guest_pids: launcher.runtime.counts_guest_pids,
     };
     Ok(Some((observation, container)))
@@ -106,18 +106,26 @@ async fn supervise(
             () = cancel.cancelled() => return Ok(Stop::Cancelled),
             event = stdio.next() => match event {
                 Event::Started => {
-                    sampler.start().await;
+                    if let Err(unreadable) = sampler.start().await {
+                        return Ok(unreadable);
+                    }
                     let time = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
                     deadline.as_mut().reset(tokio::time::Instant::now() + time);
                 }
-                Event::Ended(message) => return Ok(Stop::Reported(message)),
+                Event::Ended(message) => {
+                    log_early(job, &stdio);
+                    return Ok(Stop::Reported(message));
+                }
                 Event::OutputLimit => return Ok(Stop::OutputLimit),
                 // A container that cannot start closes its streams before the call returns an error.
                 Event::Closed if !starting.is_terminated() => {
                     starting.as_mut().await?;
                     return Ok(Stop::SandboxDied);
                 }
-                Event::Closed => return Ok(Stop::SandboxDied),
+                Event::Closed => {
+                    log_early(job, &stdio);
+                    return Ok(Stop::SandboxDied);
+                }
                 Event::ConnectionLost(error) => {
                     tracing::warn!(id = %job.id, error, "the connection to a container was lost");
                     return Ok(Stop::EngineError("the container's output was lost".to_owned()));
@@ -127,10 +135,21 @@ async fn supervise(
             // A program need not read its input: that the container does not take it is no error.
             _ = &mut sending, if !sending.is_terminated() => {}
             () = &mut deadline => return Ok(sampler.timed_out(START_TIMEOUT)),
-            cpu_limit_reached = sampler.next() => if cpu_limit_reached {
-                return Ok(Stop::CpuTimeout);
+            stop = sampler.next() => if let Some(stop) = stop {
+                return Ok(stop);
             },
         }
     }
 }
 // ANCHOR_END: supervise
+
+/// What init or the runtime has written before the program: nothing, unless it failed.
+fn log_early(job: &Job, stdio: &Stdio<'_>) {
+    let early = shared::harmless(&stdio.early());
+    if !early.is_empty() {
+        tracing::warn!(id = %job.id, early, "a sandbox wrote before its program started");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! What differs between the OCI runtimes that Docker can start a container with.
 
 use bollard::models::SystemInfo;
-use shared::BoxFuture;
+use shared::{BoxFuture, Limits};
 
+use crate::cgroup::CgroupStats;
 use crate::error_chain::BoxError;
 use crate::isolation_check::{self, IsolationCheck};
 
@@ -15,12 +16,18 @@ pub struct Runtime {
     pub name: &'static str,
     /// Reads the runtime's version.
     pub version: fn(SystemInfo) -> BoxFuture<'static, Result<String, BoxError>>,
+    /// Host memory limit for a program within these limits: the runtime may need some beside it.
+    pub host_memory_limit: fn(&Limits) -> u64,
+    /// How much memory the program and the runtime may use at a moment with these counters, if that is
+    /// less than the host's limit.
+    pub allowed_memory: Option<fn(&Limits, &CgroupStats) -> u64>,
     /// Host pids limit for a program that is allowed n processes.
     pub host_pids_limit: fn(u64) -> u64,
     /// Whether the host counts exactly the program's processes, and not the runtime's as well.
     pub counts_guest_pids: bool,
-    /// Whether a program can kill the container's init.
-    pub init_killable: bool,
+    /// Whether init is root inside, which needs a runtime whose root is no user of the host. Otherwise
+    /// it is the program's user, and the kernel protects the first process of a container.
+    pub root_init: bool,
     /// Verifies from outside that the runtime isolates a running container.
     pub verify: IsolationCheck,
 }
@@ -33,8 +40,10 @@ pub const RUNC: Runtime = Runtime {
         let version = info.runc_commit.and_then(|commit| commit.id).unwrap_or_default();
         Box::pin(async { Ok(version) })
     },
+    host_memory_limit: |limits| limits.memory_bytes,
+    allowed_memory: None,
     host_pids_limit: |pids| pids + 1, // init
     counts_guest_pids: true,
-    init_killable: false,
+    root_init: false,
     verify: isolation_check::verify_runc,
 };

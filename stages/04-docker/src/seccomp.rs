@@ -16,11 +16,12 @@
 //! | `modify_ldt`, `vm86`, `iopl`, `ioperm` | old processor features with old vulnerabilities |
 //! | `memfd_create`, `memfd_secret`, `execveat` | a file on no file system bypasses `noexec` and is invisible to the host |
 //! | `splice`, `tee`, `vmsplice` | pages shared by reference: how Dirty Pipe wrote to read-only files |
-//! | `inotify_*`, `fanotify_*`, `mq_*`, `shm*`, `sem*`, `msg*` | counted per user, and all programs run as one user: one could starve the others |
+//! | `inotify_*`, `fanotify_*`, `mq_*`, `shm*`, `sem*`, `msg*` | not namespaced, or held by the kernel for a user: what is left is a message to another program |
 //! | `sysinfo`, `syslog` | numbers of the host: its load is a channel to another program |
 //! | `sync`, `syncfs` | wait for the host's disks, and make every other process wait |
 //! | `open_by_handle_at`, `name_to_handle_at` | open files by number, without any path |
 //! | `init_module`, `kexec_load`, `reboot`, `swapon`, `acct`, `settimeofday`, ... | administration of the machine |
+//! | `prlimit64` of another process | init could be given a limit that ends it |
 //! | `seccomp` | a filter that waits for another process may stall the kernel |
 //!
 //! What it does not protect against: a vulnerability in one of the allowed calls. The kernel is
@@ -78,7 +79,7 @@ const ALLOWED: [(&str, &str); 9] = [
     ),
     (
         "limits and shares",
-        "getcpu getpriority getrandom getrlimit getrusage ioprio_get prlimit64 \
+        "getcpu getpriority getrandom getrlimit getrusage ioprio_get \
          sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr \
          sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity \
          sched_setparam sched_setscheduler setpriority setrlimit",
@@ -99,9 +100,28 @@ const EAFNOSUPPORT: u32 = 97;
 const AF_UNIX: u64 = 1;
 const AF_INET: u64 = 2;
 const AF_INET6: u64 = 10;
-/// The default protocol of a family, TCP and UDP. For any other, the kernel would load a module, for
-/// every process that opens such a socket.
-const PROTOCOLS: [u64; 3] = [0, 6, 17];
+const SOCK_STREAM: u64 = 1;
+const SOCK_DGRAM: u64 = 2;
+const SOCK_SEQPACKET: u64 = 5;
+/// The type of a socket, without the flags that come with it.
+const SOCKET_TYPE_MASK: u64 = 0xF;
+const TCP: u64 = 6;
+const UDP: u64 = 17;
+/// Family, type and protocol. For any other, the kernel would load a module, for every process that
+/// asks for such a socket.
+const SOCKETS: [(u64, u64, u64); 11] = [
+    (AF_UNIX, SOCK_STREAM, 0),
+    (AF_UNIX, SOCK_DGRAM, 0),
+    (AF_UNIX, SOCK_SEQPACKET, 0),
+    (AF_INET, SOCK_STREAM, 0),
+    (AF_INET, SOCK_STREAM, TCP),
+    (AF_INET, SOCK_DGRAM, 0),
+    (AF_INET, SOCK_DGRAM, UDP),
+    (AF_INET6, SOCK_STREAM, 0),
+    (AF_INET6, SOCK_STREAM, TCP),
+    (AF_INET6, SOCK_DGRAM, 0),
+    (AF_INET6, SOCK_DGRAM, UDP),
+];
 /// `personality(0)` and the query `0xffffffff`.
 const PERSONALITIES: [u64; 2] = [0, 0xFFFF_FFFF];
 
@@ -115,14 +135,16 @@ pub(crate) fn profile() -> Value {
     rules.push(allow("clone", &[masked(0, NEW_NAMESPACES, 0)]));
     rules.push(refuse(&["clone3"], ENOSYS));
     // ANCHOR_END: clone
+    // Limits of the caller alone: those of init are not the program's.
+    rules.push(allow("prlimit64", &[equal(0, 0)]));
     rules.extend(PERSONALITIES.map(|value| allow("personality", &[equal(0, value)])));
-    rules.push(allow("socket", &[equal(0, AF_UNIX)]));
-    for family in [AF_INET, AF_INET6] {
-        rules.extend(
-            PROTOCOLS.map(|protocol| allow("socket", &[equal(0, family), equal(2, protocol)])),
-        );
+    for (family, kind, protocol) in SOCKETS {
+        let arguments = [equal(0, family), masked(1, SOCKET_TYPE_MASK, kind), equal(2, protocol)];
+        rules.push(allow("socket", &arguments));
+        if family == AF_UNIX {
+            rules.push(allow("socketpair", &arguments));
+        }
     }
-    rules.push(allow("socketpair", &[equal(0, AF_UNIX)]));
     rules.push(json!({
         "names": ["socket", "socketpair"],
         "action": "SCMP_ACT_ERRNO",
@@ -214,6 +236,7 @@ mod tests {
             "socketpair",
             "clone",
             "personality",
+            "prlimit64",
         ] {
             assert!(!allowed().contains(&name), "{name} is allowed without a condition");
         }

@@ -19,12 +19,17 @@ use shared::Limits;
 
 use crate::profile::SandboxProfile;
 
-/// The user id and group id of programs: `nobody`, a user that is not root and owns no file.
-pub const USER: u32 = 65534;
-/// The size of `/dev/shm`, for the locks of `multiprocessing`.
-const SHARED_MEMORY_BYTES: u64 = 1 << 20;
-/// The processors that a container may use, in billionths of one.
-const NANO_CPUS: i64 = 1_000_000_000;
+/// The user id and group id of a program whose init is root inside: `nobody`, a user that is not root
+/// and owns no file.
+pub const NOBODY: u32 = 65534;
+/// What init needs where it is root and the program is not.
+const INIT_CAPABILITIES: [&str; 4] = ["CHOWN", "KILL", "SETGID", "SETUID"];
+/// The size of `/dev/shm`, which is Docker's default. What is in it counts as memory.
+const SHARED_MEMORY_BYTES: u64 = 64 << 20;
+/// The processors that a container may use.
+pub(crate) const CPUS: u64 = 1;
+/// The same, in billionths of one.
+const NANO_CPUS: u64 = CPUS * 1_000_000_000;
 /// `RLIMIT_CPU` above the limit, for the case that no server reads the counters any more.
 const RLIMIT_CPU_GRACE: Duration = Duration::from_secs(2);
 
@@ -36,6 +41,11 @@ pub(crate) struct SpecInputs<'a> {
     pub(crate) runtime: &'a str,
     /// The seccomp profile as JSON.
     pub(crate) seccomp: &'a str,
+    /// The host user of this container alone; none where init is root inside, and the program is
+    /// `nobody` there.
+    pub(crate) user: Option<u32>,
+    /// Memory limit on the host: the program's, and what the runtime needs beside it.
+    pub(crate) memory_bytes: u64,
     /// Host pids limit: the program's processes and threads, and those of the runtime.
     pub(crate) pids: u64,
     /// The reaper finds the container by these.
@@ -53,14 +63,15 @@ pub(crate) fn specification(inputs: SpecInputs<'_>, limits: &Limits) -> Containe
         // command line. It is sent over standard input.
         entrypoint: Some(vec![inputs.profile.interpreter.to_owned()]),
         cmd: Some(inputs.profile.args()),
-        // Attack: write files that root owns, or escape as root → not root.
-        user: Some(format!("{USER}:{USER}")),
+        // Attack: write files that root owns, or escape as root → not root. Attack: use up what the
+        // kernel counts for each user → each container has a user of its own.
+        user: Some(inputs.user.map_or("0:0".to_owned(), |user| format!("{user}:{user}"))),
         working_dir: Some("/tmp".to_owned()),
         // Attack: find keys in the environment → it is empty. A name without a value removes the
         // variable that Docker would set by itself.
         env: Some(vec!["PATH".to_owned(), "HOSTNAME".to_owned()]),
         // Attack: find out the host's name, or the container's → a random one.
-        hostname: Some(inputs.hostname),
+        hostname: Some(inputs.hostname.clone()),
         attach_stdin: Some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
@@ -74,7 +85,15 @@ pub(crate) fn specification(inputs: SpecInputs<'_>, limits: &Limits) -> Containe
             ulimits: Some(ulimits(limits)),
             tmpfs: Some(scratch(limits)),
             pids_limit: Some(signed(inputs.pids)),
-            ..isolation(inputs.seccomp, limits)
+            // Init, where it is root: starts the program as another user, hands it its streams, and
+            // ends it. The program has none.
+            cap_add: inputs.user.is_none().then(|| INIT_CAPABILITIES.map(str::to_owned).into()),
+            // Attack: use all memory → a limit, which includes swap, so that there is none beside it.
+            memory: Some(signed(inputs.memory_bytes)),
+            memory_swap: Some(signed(inputs.memory_bytes)),
+            // A program may look up its own host's name.
+            extra_hosts: Some(vec![format!("{}:127.0.0.1", inputs.hostname)]),
+            ..isolation(inputs.seccomp)
         }),
         ..ContainerCreateBody::default()
     }
@@ -82,7 +101,7 @@ pub(crate) fn specification(inputs: SpecInputs<'_>, limits: &Limits) -> Containe
 // ANCHOR_END: specification
 
 // ANCHOR: isolation
-fn isolation(seccomp: &str, limits: &Limits) -> HostConfig {
+fn isolation(seccomp: &str) -> HostConfig {
     HostConfig {
         // Attack: send data out, or attack neighbours → no network, and no resolver either: Docker
         // would copy the address of the host's resolver even then.
@@ -96,14 +115,12 @@ fn isolation(seccomp: &str, limits: &Limits) -> HostConfig {
         privileged: Some(false),
         // Attack: run a setuid program; make a system call that no program needs → neither works.
         security_opt: Some(vec!["no-new-privileges".to_owned(), format!("seccomp={seccomp}")]),
-        // Attack: use all memory → a limit, which includes swap, so that there is none beside it.
-        memory: Some(signed(limits.memory_bytes)),
-        memory_swap: Some(signed(limits.memory_bytes)),
         // The host's own processes survive when the whole machine runs out of memory.
         oom_score_adj: Some(1000),
         // Attack: use all processors → one.
-        nano_cpus: Some(NANO_CPUS),
-        // Attack: exchange data with another program in shared memory → none is shared.
+        nano_cpus: Some(signed(NANO_CPUS)),
+        // Attack: exchange data with another program in shared memory or in a message queue → none is
+        // shared, and the directory of message queues is masked.
         ipc_mode: Some("none".to_owned()),
         // Attack: find out the container's id, and from it other names → its cgroup is "/".
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
@@ -125,7 +142,7 @@ fn isolation(seccomp: &str, limits: &Limits) -> HostConfig {
 /// Attack: recognise the host, count its processes, read its boot command line; signal to another
 /// program by raising and lowering the load → all of `/sys`, and everything in `/proc` that is about
 /// the machine, is empty. Under gVisor none of these files shows the host anyway.
-const MASKED: &str = "/sys /proc/acpi /proc/asound /proc/buddyinfo /proc/bus /proc/cgroups \
+const MASKED: &str = "/dev/mqueue /sys /proc/acpi /proc/asound /proc/buddyinfo /proc/bus /proc/cgroups \
     /proc/cmdline /proc/config.gz /proc/consoles /proc/crypto /proc/devices /proc/diskstats \
     /proc/dma /proc/driver /proc/execdomains /proc/fb /proc/fs /proc/interrupts /proc/iomem \
     /proc/ioports /proc/irq /proc/kallsyms /proc/kcore /proc/key-users /proc/keys /proc/kmsg \
@@ -142,8 +159,9 @@ fn ulimits(limits: &Limits) -> Vec<ResourcesUlimits> {
     let cpu = (Duration::from_secs_f64(limits.cpu_seconds) + RLIMIT_CPU_GRACE).as_secs();
     let all = [
         ("nofile", limits.open_files),
-        // Attack: a sparse file of 10 GiB, on a file system of 16 MiB → no file is larger than it.
-        ("fsize", limits.disk_bytes),
+        // Attack: a sparse file of 10 GiB, on a file system of 16 MiB → no file is larger than the
+        // larger one of the two file systems.
+        ("fsize", limits.disk_bytes.max(SHARED_MEMORY_BYTES)),
         // Attack: a core dump that is larger than the other limits allow → there is none.
         ("core", 0),
         ("cpu", cpu),
@@ -193,6 +211,8 @@ mod tests {
             profile: &SandboxProfile::python("sha256:0123".to_owned()),
             runtime,
             seccomp: "PROFILE",
+            user: Some(1_900_000_000),
+            memory_bytes: LIMITS.memory_bytes,
             pids: 65,
             labels: [("crucible.owner".to_owned(), "OWNER".to_owned())].into(),
             hostname: "0123456789ab".to_owned(),
@@ -203,7 +223,7 @@ mod tests {
     #[test]
     fn the_whole_specification() {
         insta::assert_json_snapshot!(body("runc"), {
-            ".Cmd[1]" => "THE INIT",
+            ".Cmd[3]" => "THE INIT",
             ".HostConfig.Tmpfs" => insta::sorted_redaction(),
         });
     }

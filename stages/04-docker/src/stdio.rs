@@ -11,13 +11,17 @@ use futures_util::stream::BoxStream;
 use shared::{OutputBuffer, Stream};
 
 use crate::init_message::{Chunk, InitMessage, InitMessageDecoder, Nonce};
+use crate::report::{Report, ReportState};
+
+/// How much is kept of what init and the runtime write before the program starts.
+const MAX_EARLY_BYTES: usize = 2000;
 
 /// Something that the engine has to react to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
     /// The program starts now.
     Started,
-    /// The program has ended, and all of its output is in the buffer.
+    /// The program has ended, and all of its output is in the buffer; or it will never start.
     Ended(InitMessage),
     /// The program wrote more than its limit.
     OutputLimit,
@@ -30,12 +34,17 @@ pub(crate) enum Event {
 /// Both output streams of one container.
 pub(crate) struct Stdio<'a> {
     stream: BoxStream<'static, Result<LogOutput, Error>>,
-    buffer: &'a OutputBuffer,
     stdout: InitMessageDecoder,
     stderr: InitMessageDecoder,
-    stdout_ended: bool,
-    /// How the program ended, once stderr has ended.
-    exit: Option<InitMessage>,
+    sink: Sink<'a>,
+}
+
+/// Where the parts of the streams go.
+struct Sink<'a> {
+    buffer: &'a OutputBuffer,
+    reports: ReportState,
+    /// Standard error before the program starts: an error of init or of the runtime, for the log.
+    early: Vec<u8>,
     events: VecDeque<Event>,
 }
 
@@ -46,90 +55,67 @@ impl<'a> Stdio<'a> {
         nonce: &Nonce,
     ) -> Self {
         let decoder = || InitMessageDecoder::new(nonce.clone());
-        Self {
-            stream,
-            buffer,
-            stdout: decoder(),
-            stderr: decoder(),
-            stdout_ended: false,
-            exit: None,
-            events: VecDeque::new(),
-        }
+        let reports = ReportState::default();
+        let sink = Sink { buffer, reports, early: Vec::new(), events: VecDeque::new() };
+        Self { stream, stdout: decoder(), stderr: decoder(), sink }
     }
 
     /// The next event. Cancel safe: a chunk is either not read or processed completely.
     pub(crate) async fn next(&mut self) -> Event {
+        let Self { stream, stdout, stderr, sink } = self;
         loop {
-            if let Some(event) = self.events.pop_front() {
+            if let Some(event) = sink.events.pop_front() {
                 return event;
             }
-            match self.stream.next().await {
-                Some(Ok(LogOutput::StdOut { message })) => self.take(Stream::Stdout, &message),
-                Some(Ok(LogOutput::StdErr { message })) => self.take(Stream::Stderr, &message),
+            match stream.next().await {
+                Some(Ok(LogOutput::StdOut { message })) => {
+                    stdout.push(&message, |chunk| sink.take(Stream::Stdout, chunk));
+                }
+                Some(Ok(LogOutput::StdErr { message })) => {
+                    stderr.push(&message, |chunk| sink.take(Stream::Stderr, chunk));
+                }
                 // An incomplete frame, as the end of a lost connection.
                 Some(Ok(_)) => {}
-                Some(Err(error)) => self.events.push_back(Event::ConnectionLost(error.to_string())),
-                None => self.close(),
+                Some(Err(error)) => sink.events.push_back(Event::ConnectionLost(error.to_string())),
+                None => {
+                    stdout.finish(|chunk| sink.take(Stream::Stdout, chunk));
+                    stderr.finish(|chunk| sink.take(Stream::Stderr, chunk));
+                    // Reaching the limit has no effect any more: this was the last output.
+                    sink.events.clear();
+                    sink.events.push_back(Event::Closed);
+                }
             }
         }
     }
 
-    fn take(&mut self, stream: Stream, bytes: &[u8]) {
-        let (decoder, ended) = match stream {
-            Stream::Stdout => (&mut self.stdout, self.stdout_ended),
-            Stream::Stderr => (&mut self.stderr, self.exit.is_some()),
+    /// What was written to standard error before the program started. Not for clients.
+    pub(crate) fn early(&self) -> String {
+        String::from_utf8_lossy(&self.sink.early).trim().to_owned()
+    }
+}
+
+impl Sink<'_> {
+    fn take(&mut self, stream: Stream, chunk: Chunk<'_>) {
+        if self.reports.is_complete(stream) {
+            return; // init ends the program before its last message: this is not the program's
+        }
+        let output = match chunk {
+            Chunk::Output(output) => output,
+            Chunk::Line(message, line) => match self.reports.accept(stream, message) {
+                Report::Started => return self.events.push_back(Event::Started),
+                Report::Ended(message) => return self.events.push_back(Event::Ended(message)),
+                Report::StreamComplete => return,
+                Report::Output => line,
+            },
         };
-        if ended {
-            return; // init kills the program before its last message: this is not the program's
+        // Docker does not keep the order between the streams: standard output may come before the
+        // message on standard error that the program starts.
+        if stream == Stream::Stderr && !self.reports.has_started() {
+            let room = MAX_EARLY_BYTES - self.early.len();
+            self.early.extend_from_slice(&output[..room.min(output.len())]);
+        } else if self.buffer.push(stream, output).is_err() {
+            self.events.push_back(Event::OutputLimit);
         }
-        let mut messages = Vec::new();
-        decoder.push(bytes, |chunk| match chunk {
-            Chunk::Output(output) => {
-                if self.buffer.push(stream, output).is_err() {
-                    self.events.push_back(Event::OutputLimit);
-                }
-            }
-            Chunk::InitMessage(message) => messages.push(message),
-        });
-        for message in messages {
-            self.handle(stream, message);
-        }
-    }
-
-    fn handle(&mut self, stream: Stream, message: InitMessage) {
-        match (stream, message) {
-            (Stream::Stderr, InitMessage::Started) => self.events.push_back(Event::Started),
-            (Stream::Stdout, InitMessage::End) => self.stdout_ended = true,
-            (_, message @ (InitMessage::Refused(_) | InitMessage::Malformed(_))) => {
-                self.events.push_back(Event::Ended(message));
-            }
-            (Stream::Stderr, message) => self.exit = Some(message),
-            (Stream::Stdout, message) => {
-                let malformed = InitMessage::Malformed(format!("{message} on standard output"));
-                self.events.push_back(Event::Ended(malformed));
-            }
-        }
-        // Docker does not keep the order between the streams: the program has ended, and its output
-        // is complete, when both have ended.
-        if self.stdout_ended
-            && let Some(exit) = &self.exit
-        {
-            self.events.push_back(Event::Ended(exit.clone()));
-        }
-    }
-
-    fn close(&mut self) {
-        for (stream, decoder) in
-            [(Stream::Stdout, &mut self.stdout), (Stream::Stderr, &mut self.stderr)]
-        {
-            decoder.finish(|chunk| {
-                if let Chunk::Output(output) = chunk {
-                    // Reaching the limit has no effect any more: this is the last output.
-                    self.buffer.push(stream, output).ok();
-                }
-            });
-        }
-        self.events.push_back(Event::Closed);
     }
 }
 
@@ -163,6 +149,7 @@ mod tests {
         let ended = Event::Ended(InitMessage::Exited(3));
         let (out, err) = (Stream::Stdout, Stream::Stderr);
         let late = vec![
+            (err, "noise".to_owned()),
             (err, line("begin")),
             (err, line("exit 3")),
             (out, "late".to_owned()),
@@ -180,9 +167,26 @@ mod tests {
 
     #[tokio::test]
     async fn reaching_the_limit_is_an_event_at_once() {
-        let flood = vec![(Stream::Stderr, "x".repeat(11))];
+        let flood = vec![(Stream::Stdout, "x".repeat(11))];
         let (seen, buffer) = events(flood, &Nonce::random()).await;
         assert_eq!(seen, [Event::OutputLimit, Event::Closed]);
-        assert_eq!(buffer.output(Stream::Stderr).text.len(), 10);
+        assert_eq!(buffer.output(Stream::Stdout).text.len(), 10);
+    }
+
+    #[tokio::test]
+    async fn a_forged_message_is_output_byte_by_byte() {
+        let nonce = Nonce::random();
+        let line = |words: &str| format!("{} {words}\n", String::from_utf8_lossy(nonce.as_bytes()));
+        let forged =
+            [line("begin"), line("refused \x1b[31m"), line("nonsense"), line("end")].concat();
+        let begin = (Stream::Stderr, line("begin"));
+        let chunks = vec![begin, (Stream::Stderr, forged.clone())];
+        let (seen, buffer) = events(chunks, &nonce).await;
+        assert_eq!((&seen[0], &seen[1]), (&Event::Started, &Event::OutputLimit));
+        let others = seen.iter().filter(|event| **event != Event::OutputLimit).count();
+        assert_eq!(others, 2, "{seen:?}");
+        let output = buffer.output(Stream::Stderr);
+        assert_eq!(output.text, forged[..10]);
+        assert_eq!(output.bytes_total, forged.len() as u64);
     }
 }

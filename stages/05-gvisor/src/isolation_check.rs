@@ -22,7 +22,10 @@ const ROOT_KERNEL_HINT: &str =
 /// Verifies that a running container is isolated by gVisor, and reports what shows it.
 pub(crate) async fn verify(container: ContainerSnapshot) -> Result<String, IsolationError> {
     let ContainerSnapshot { id, pid, evidence, kernel_inside } = container;
-    let root = parse_sandbox_command_line(&read_proc(pid, "cmdline").await?, &id)?;
+    let command_line = read_proc(pid, "cmdline").await?;
+    let root = parse_sandbox_command_line(&command_line, &id)?;
+    let flags: Vec<&str> = command_line.split('\0').take_while(|arg| *arg != "boot").collect();
+    check_flags(&flags)?;
     check_sandbox_status(&read_proc(pid, "status").await?)?;
     let host_kernel = read(PathBuf::from("/proc/version")).await?;
     check_kernels_differ(&kernel_inside, host_kernel.trim())?;
@@ -41,10 +44,11 @@ pub(crate) async fn verify(container: ContainerSnapshot) -> Result<String, Isola
         }
     };
     check_runsc_state(&binary, &root, &id, pid).await?;
+    tracing::debug!(sandbox = id, pid, binary = %binary.display(), "a sandbox of runsc");
+    // A client may read this: no path and no process id of the host.
     Ok(format!(
-        "from outside: {evidence}, process {pid} is {}'s sandbox of this container, under a filter \
-         of its own, and runsc's own state confirms it; inside: {kernel_inside}",
-        binary.display()
+        "from outside: {evidence}, the container's process is a runsc sandbox without a network, \
+         under a filter of its own, and runsc's own state confirms it; inside: {kernel_inside}"
     ))
 }
 // ANCHOR_END: verify
@@ -92,6 +96,52 @@ fn parse_sandbox_command_line(command_line: &str, id: &str) -> Result<String, Is
         }
     }
 }
+
+/// Flags of runsc that weaken a sandbox, with their harmless values.
+const WEAKENING_FLAGS: [(&str, &[&str]); 9] = [
+    ("allow-flag-override", &["false"]),
+    ("fsgofer-host-uds", &["false"]),
+    ("host-fifo", &["none"]),
+    ("host-uds", &["none"]),
+    ("ignore-cgroups", &["false"]),
+    ("net-raw", &["false"]),
+    ("nvproxy", &["false"]),
+    ("rootless", &["false"]),
+    ("tpuproxy", &["false"]),
+];
+
+// ANCHOR: flags
+/// Checks runsc's flags, as `--name=value` or `--name`: of several with one name the last holds, so
+/// that finding the right one proves nothing.
+pub(crate) fn check_flags<S: AsRef<str>>(flags: &[S]) -> Result<(), IsolationError> {
+    let mut in_force = BTreeMap::new();
+    for flag in flags {
+        if let Some(flag) = flag.as_ref().strip_prefix('-') {
+            let flag = flag.strip_prefix('-').unwrap_or(flag);
+            let (name, value) = flag.split_once('=').unwrap_or((flag, "true"));
+            in_force.insert(name, value);
+        }
+    }
+    let network = in_force.get("network").copied().unwrap_or("sandbox");
+    if network != "none" {
+        return Err(IsolationError::mismatch(format!(
+            "runsc's network is {network:?}, not \"none\""
+        )));
+    }
+    let weakens = |(name, value): (&&str, &&str)| {
+        let known = WEAKENING_FLAGS.iter().find(|(known, _)| known == name);
+        name.starts_with("TESTONLY") && *value != "false"
+            || known.is_some_and(|(_, harmless)| !harmless.contains(value))
+    };
+    match in_force.iter().find(|&flag| weakens(flag)) {
+        Some((name, value)) => {
+            let found = format!("runsc has the flag --{name}={value}, which weakens a sandbox");
+            Err(IsolationError::mismatch(found))
+        }
+        None => Ok(()),
+    }
+}
+// ANCHOR_END: flags
 
 /// Checks the isolation of gVisor's own process, which contains an attacker that controls its kernel.
 fn check_sandbox_status(status: &str) -> Result<(), IsolationError> {
@@ -141,6 +191,27 @@ mod tests {
             String::new(),
         ] {
             parse(&other).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn the_last_flag_holds_and_none_may_weaken_a_sandbox() {
+        let check = |flags: &str| check_flags(&flags.split(' ').collect::<Vec<_>>());
+        check("runsc-sandbox --platform=ptrace --network=none --rootless=false").unwrap();
+        check("--network=host -network=none").unwrap();
+        for flags in [
+            "",
+            "--platform=ptrace",
+            "--network=none --network=host",
+            "--network=none -network=sandbox",
+            "--network=none --TESTONLY-unsafe-nonroot",
+            "--network=none --TESTONLY-unsafe-nonroot=true",
+            "--network=none --host-uds=all",
+            "--network=none --rootless",
+            "--network=none --ignore-cgroups=true",
+            "--network=none --allow-flag-override",
+        ] {
+            check(flags).unwrap_err();
         }
     }
 

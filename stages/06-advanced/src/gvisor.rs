@@ -41,6 +41,8 @@ mod error;
 mod instance_dir;
 mod isolation_check;
 mod leftovers;
+mod live_check;
+mod memory;
 mod oci_spec;
 mod options;
 mod output;

@@ -1,7 +1,6 @@
 //! The standard input of the execution's program.
 
-use std::io::{self, Write as _};
-use std::process::ChildStdin;
+use std::io::{self, PipeWriter, Write as _};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -17,7 +16,7 @@ pub(crate) enum Input {
     /// There is no program, or its input has ended.
     Closed,
     /// So much was written that a fresh pipe has room for: this never blocks.
-    Direct { pipe: ChildStdin, shared: Arc<Shared>, execution: ExecutionId, written: usize },
+    Direct { pipe: PipeWriter, shared: Arc<Shared>, execution: ExecutionId, written: usize },
     /// A thread writes, because a program need not read, and `main` has to see the host go. What is
     /// queued is bounded by the window.
     Queued(Sender<Vec<u8>>),
@@ -56,7 +55,7 @@ impl Input {
 fn feed(
     shared: &Shared,
     execution: ExecutionId,
-    mut pipe: ChildStdin,
+    mut pipe: PipeWriter,
     written: usize,
     queue: &Receiver<Vec<u8>>,
 ) -> io::Result<()> {

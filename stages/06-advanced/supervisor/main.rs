@@ -8,7 +8,7 @@
 //! main       reads the host's frames; starts the program; writes input that fits the fresh pipe
 //! stdout     reads the program's standard output, sends it within the host's window
 //! stderr     the same for standard error
-//! wait       waits for the program's first process, then for the relays, then sends Exited
+//! wait       waits for the program's first process, sends what is left in its pipes, then Exited
 //! stdin      only for input longer than a pipe: writes it as the program reads it
 //! ```
 //!
@@ -19,15 +19,20 @@
 //! sandbox ends with it. When the host hangs instead, the lifetime ends it.
 //!
 //! What it does not protect: output that the supervisor has not read yet is lost when the sandbox
-//! is killed as a whole. A program's orphans stay as zombies until the sandbox is removed, because
-//! the standard library, which is all there is here, waits for no process it did not start.
+//! is killed as a whole. A program's orphans stay as zombies until the sandbox is removed.
 //!
 //! It is small and static because it is started for every evaluation: there is no library to find
 //! and link, and the threads exist before the program's input arrives.
 
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test fails by panicking")
+)]
+
 mod execution;
 mod input;
-#[expect(dead_code, reason = "the host's half of both directions")]
+mod output;
+#[cfg_attr(not(test), expect(dead_code, reason = "the host's half of both directions"))]
 #[path = "../protocol/mod.rs"]
 mod protocol;
 

@@ -1,5 +1,6 @@
 //! An HTTP client of one stage.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -41,6 +42,15 @@ impl Client {
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy();
         let http = http.default_headers(headers).build();
         Self { http: http.expect("a client without TLS needs nothing"), url: self.url.clone() }
+    }
+
+    /// A client of the same server from another address of this machine, such as 127.0.0.2.
+    #[must_use]
+    pub fn from_address(&self, address: IpAddr) -> Self {
+        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy();
+        let http = http.local_address(address).build();
+        let url = self.url.clone();
+        Self { http: http.expect("a client without TLS needs nothing"), url }
     }
 
     /// A request to be configured further, then sent with [`Client::send`].

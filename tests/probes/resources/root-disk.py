@@ -7,10 +7,11 @@
 # evidence: grows root 300
 # host: confined
 # alone: yes
+# seconds: 25
 import time
 
 SCRATCH = ("/tmp", "/dev", "/proc", "/sys")
-block = b"x" * (1 << 20)
+block = b"x" * (16 << 20)
 written = 0
 names = []
 refusal = None
@@ -20,16 +21,16 @@ for directory, directories, _ in os.walk("/"):
         while written < AMOUNT:
             names.append(f"{directory}/{FILE_NAME}-{written}")
             with open(names[-1], "wb") as file:
-                for _ in range(16):
-                    file.write(block)
-                    written += 1
+                file.write(block)
+                written += 16
     except OSError as error:
         # Of many refusals, that of a file system without writes says the most.
         if refusal is None or error.errno == errno.EROFS:
             refusal = error
     if written >= AMOUNT:
         break
-time.sleep(1.5)  # to be seen
+# To be seen: Docker adds up the sizes of all files, which takes long on a busy machine.
+time.sleep(9 if written >= AMOUNT else 1.5)
 if written < AMOUNT and refusal is not None:
     stopped(refusal)
 else:

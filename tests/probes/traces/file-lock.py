@@ -17,8 +17,8 @@ try:
     for at, bit in enumerate(bits):
         if bit == "1":
             fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 1 << 20 | at)
-    time.sleep(7)
     finished()
+    time.sleep(18)  # until it is cancelled
 except OSError as error:
     stopped(error)
 
@@ -29,7 +29,7 @@ import time
 
 file = open("/usr/bin/python3", "rb")
 bits = ""
-end = time.monotonic() + 5
+end = time.monotonic() + 8
 try:
     while "1" not in bits and time.monotonic() < end:
         time.sleep(0.5)

@@ -16,15 +16,14 @@ zero, one, tick, start = (
     for name in ("antigravity.py", "nturl2path.py", "tabnanny.py", "this.py")
 )
 bits = "".join(f"{int(digit, 16):04b}" for digit in SECRET)
-end = time.monotonic() + 7
+finished()
 try:
-    while time.monotonic() < end:
+    while True:  # until it is cancelled
         open(start).close()
         for bit in bits:
             open(one if bit == "1" else zero).close()
             open(tick).close()  # or two bits that are the same would be one event
         time.sleep(0.5)
-    finished()
 except OSError as error:
     stopped(error)
 
@@ -46,7 +45,7 @@ if min(files) < 0:
     stopped(OSError(ctypes.get_errno(), "inotify_add_watch"))
     sys.exit()
 seen = ""
-end = time.monotonic() + 5
+end = time.monotonic() + 8
 while time.monotonic() < end:
     if select.select([watch], [], [], 0.2)[0]:
         events = os.read(watch, 1 << 16)

@@ -11,15 +11,15 @@ import time
 
 keep = SECRET
 open(f"{PLACE}", "w").write(SECRET)
-time.sleep(7)
 finished()
+time.sleep(18)  # until it is cancelled
 
 # --- second program ---
 import glob
 import time
 
 found = []
-end = time.monotonic() + 5
+end = time.monotonic() + 8
 while not found and time.monotonic() < end:
     for directory in glob.glob("/proc/[0-9]*/cwd/"):
         try:

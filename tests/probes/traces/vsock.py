@@ -18,8 +18,8 @@ try:
         if bit == "1":
             held.append(socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM))
             held[-1].bind((socket.VMADDR_CID_ANY, base + at))
-    time.sleep(7)
     finished()
+    time.sleep(18)  # until it is cancelled
 except OSError as error:
     stopped(error)
 
@@ -40,7 +40,7 @@ def is_taken(port):
 
 
 base = 1 << 30 | (NUMBER & 0xFFFFF) << 8
-end = time.monotonic() + 5
+end = time.monotonic() + 8
 try:
     while not is_taken(base + 128) and time.monotonic() < end:
         time.sleep(0.2)

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::attack::expectations::Expectations;
 use crate::attack::fault_injection::Control;
+use crate::attack::fault_injection::runsc::RunscControl;
 use crate::attack::probe::header::FIRST_SANDBOXED;
 use crate::attack::probe::{self, Group, Probe};
 use crate::attack::run_probes::{self, AttackTarget, Verdicts};
@@ -28,6 +29,9 @@ pub struct Options {
     /// Disable this control of the stage's containers, to see which probes it stops
     #[arg(long, value_name = "CONTROL", value_enum, conflicts_with = "url")]
     without: Option<Control>,
+    /// Leave this control out of the sandboxes of a stage that drives runsc, to see which probes it stops
+    #[arg(long, value_name = "CONTROL", value_enum, conflicts_with_all = ["url", "without"])]
+    without_runsc: Option<RunscControl>,
     /// Only the probes of this group
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
@@ -64,10 +68,11 @@ pub async fn run(options: Options) -> Result<Status> {
         confirm(&options, probes.len())?;
     }
     let name = stage.name.clone();
-    let target = match (&options.url, options.without) {
-        (Some(url), _) => AttackTarget::At { stage: stage.number, url: url.clone() },
-        (None, Some(control)) => AttackTarget::Without { stage, control },
-        (None, None) => AttackTarget::Stage(stage),
+    let target = match (&options.url, options.without, options.without_runsc) {
+        (Some(url), _, _) => AttackTarget::At { stage: stage.number, url: url.clone() },
+        (None, Some(control), _) => AttackTarget::Without { stage, control },
+        (None, None, Some(control)) => AttackTarget::WithoutRunscControl { stage, control },
+        (None, None, None) => AttackTarget::Stage(stage),
     };
     let bar = progress::bar(probes.len(), &name);
     let verdicts = run_probes::run(&target, &probes, &bar).await;

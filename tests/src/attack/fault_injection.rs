@@ -4,9 +4,11 @@
 //! proxy between a stage and Docker, which removes one control from every request to create a
 //! container. The stage is the real one, unchanged. A control that the stage verifies at its start
 //! has to be disabled afterwards ([`DockerProxy::disable`]); with one that is disabled before
-//! ([`DockerProxy::start_without`]), the stage must refuse to start.
+//! ([`DockerProxy::start_without`]), the stage must refuse to start. For the engine that needs no
+//! Docker, [`runsc`] does the same.
 
 mod relay;
+pub mod runsc;
 
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,7 +75,11 @@ impl Control {
                 }
             }
             Self::Masks => host["MaskedPaths"] = json!([]),
-            Self::Runtime => host["Runtime"] = json!("runc"),
+            Self::Runtime => {
+                host["Runtime"] = json!("runc");
+                // With the filter, the init of stage 5 does not start on the host's kernel.
+                host["SecurityOpt"] = json!(["no-new-privileges", "seccomp=unconfined"]);
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::RwLock;
 use tokio::time::timeout;
 
 use crate::attack::fault_injection::Control;
+use crate::attack::fault_injection::runsc::RunscControl;
 use crate::attack::observe;
 use crate::attack::probe::header::FIRST_SANDBOXED;
 use crate::attack::probe::{Evidence, Host, Probe, Resource};
@@ -41,6 +42,13 @@ pub enum AttackTarget {
         /// The control.
         control: Control,
     },
+    /// The same, with a control of its sandboxes left out that it drives runsc for.
+    WithoutRunscControl {
+        /// The stage.
+        stage: Stage,
+        /// The control.
+        control: RunscControl,
+    },
     /// A server that already runs.
     At {
         /// The number of its stage.
@@ -55,13 +63,18 @@ impl AttackTarget {
         match self {
             Self::Stage(stage) => Testbed::open(stage).await,
             Self::Without { stage, control } => Testbed::without(stage, *control).await,
+            Self::WithoutRunscControl { stage, control } => {
+                Testbed::without_runsc(stage, *control).await
+            }
             Self::At { stage, url } => Testbed::at(*stage, url),
         }
     }
 
     fn stage(&self) -> u16 {
         match self {
-            Self::Stage(stage) | Self::Without { stage, .. } => stage.number,
+            Self::Stage(stage)
+            | Self::Without { stage, .. }
+            | Self::WithoutRunscControl { stage, .. } => stage.number,
             Self::At { stage, .. } => *stage,
         }
     }
@@ -74,7 +87,7 @@ impl AttackTarget {
     /// Whether a probe may run on this target.
     fn allows(&self, probe: &Probe) -> bool {
         match self {
-            Self::Stage(_) | Self::Without { .. } => true,
+            Self::Stage(_) | Self::Without { .. } | Self::WithoutRunscControl { .. } => true,
             Self::At { stage, .. } => *stage >= FIRST_SANDBOXED || probe.header.host == Host::Safe,
         }
     }

@@ -18,10 +18,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use shared::{Evaluation, Status};
 use tokio::sync::OnceCell;
 
+use crate::attack::fault_injection::runsc::{FaultyRunsc, RunscControl};
 use crate::attack::fault_injection::{Control, DockerProxy};
 use crate::attack::probe::header::FIRST_SANDBOXED;
 use crate::attack::probe::program::{Values, assemble, canary};
@@ -44,6 +45,7 @@ pub struct Testbed {
     relay: Option<Relay>,
     server: Option<Server>,
     proxy: Option<DockerProxy>,
+    faulty_runsc: Option<FaultyRunsc>,
     /// The stage's number.
     pub stage: u16,
     /// A client of the stage's API.
@@ -124,6 +126,19 @@ impl Testbed {
         Ok(testbed)
     }
 
+    /// Starts a stage that drives runsc, and leaves out one control of its sandboxes as soon as it runs.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn without_runsc(stage: &Stage, control: RunscControl) -> Result<Self> {
+        let faulty_runsc = FaultyRunsc::start()?;
+        let mut testbed = Self::on_host(stage, faulty_runsc.drive(Launch::new(stage))).await?;
+        faulty_runsc.leave_out(control)?;
+        testbed.faulty_runsc = Some(faulty_runsc);
+        Ok(testbed)
+    }
+
     /// A stage that already runs, at `url`, on this host.
     ///
     /// # Errors
@@ -150,6 +165,7 @@ impl Testbed {
             relay: None,
             server: None,
             proxy: None,
+            faulty_runsc: None,
             stage,
             client,
             host,
@@ -192,14 +208,41 @@ impl Testbed {
         Ok(Started { evaluation, marker: assembled.marker })
     }
 
-    /// Waits until the probe has ended.
+    /// Waits until the probe has reported, or has ended without that.
     ///
     /// # Errors
     ///
     /// When the server fails.
-    pub async fn end(&self, started: Started) -> Result<Run> {
-        let evaluation = self.client.finished(started.evaluation).await?;
-        Ok(Run::new(Answer::Evaluation(Box::new(evaluation)), &started.marker))
+    pub async fn until_it_reports(&self, started: &mut Started) -> Result<()> {
+        let path = format!("/eval/{}", started.evaluation.id);
+        loop {
+            let answer = Answer::Evaluation(Box::new(started.evaluation.clone()));
+            let reported = Run::new(answer, &started.marker).account.is_some();
+            if reported || started.evaluation.status.is_final() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let response = self.client.request(Method::GET, &path).send().await?;
+            started.evaluation = response.error_for_status()?.json().await?;
+        }
+    }
+
+    /// Ends the probe, and returns whether it was still running.
+    ///
+    /// # Errors
+    ///
+    /// When the server fails.
+    pub async fn end_now(&self, started: Started) -> Result<(Run, bool)> {
+        let Started { evaluation, marker } = started;
+        let path = format!("/eval/{}", evaluation.id);
+        // Only one that has not ended can be cancelled: another one is a conflict.
+        let response = self.client.request(Method::DELETE, &path).send().await?;
+        let was_running = response.status().is_success();
+        if !was_running && response.status() != StatusCode::CONFLICT {
+            response.error_for_status()?;
+        }
+        let evaluation = self.client.finished(evaluation).await?;
+        Ok((Run::new(Answer::Evaluation(Box::new(evaluation)), &marker), was_running))
     }
 
     /// The pid of the server in the host environment.
@@ -256,7 +299,7 @@ impl Testbed {
     /// When a stage outside of a jail does not exit in order: it may have left something behind.
     /// When no control was disabled although one should have been: the results prove nothing then.
     pub async fn close(self) -> Result<()> {
-        let Self { client, host, server, relay, proxy, .. } = self;
+        let Self { client, host, server, relay, proxy, faulty_runsc, .. } = self;
         // Idle connections would keep the server waiting.
         drop((client, relay));
         match server {
@@ -267,6 +310,9 @@ impl Testbed {
         }
         if proxy.is_some_and(|proxy| proxy.changed() == 0) {
             bail!("the stage created no container, so that no control was disabled");
+        }
+        if faulty_runsc.is_some_and(|faulty_runsc| faulty_runsc.changed() == 0) {
+            bail!("the stage started no sandbox, so that no control was left out");
         }
         Ok(())
     }

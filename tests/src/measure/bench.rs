@@ -1,10 +1,11 @@
 //! `ladder bench`: the overhead of a stage, measured in the same run as its reference values.
 //!
-//! For each stage three things take turns, so that other load on the machine affects all of them
-//! alike: the **anchor** (the same program without any code of this project: a bare `python3`, or
+//! For each stage four things take turns, so that other load on the machine affects all of them
+//! alike: a **bare** `python3`, the interpreter itself and no version manager's shim for it; the
+//! **anchor** (the same program without any code of this project: a bare `python3`, or
 //! the same container controlled directly over a kept-alive Docker socket, or `docker run`), the
 //! **engine** (called directly, in this process), and the **stage** (over HTTP, with `Prefer:
-//! wait`). Then four clients at the same time. Where sandboxes are started beforehand, all are
+//! wait`). The targets are ratios of these, so that they hold on any machine. Then four clients at the same time. Where sandboxes are started beforehand, all are
 //! ready when a turn starts; with four clients there are far more turns than warm sandboxes.
 //!
 //! What this does not measure: cold starts of the server, large programs, and machines that are
@@ -89,6 +90,8 @@ pub struct Measured {
     pub stage: u16,
     /// The stage's package.
     pub name: String,
+    /// The latency of a bare `python3`, in milliseconds: the unit of the machine.
+    pub bare_ms: Latency,
     /// What the anchor is.
     pub anchor: String,
     /// The anchor's latency, in milliseconds.
@@ -150,7 +153,8 @@ async fn measure(number: u16, rounds: usize) -> Result<Measured> {
     let direct = Direct::start(number, limits).await?;
     let anchor = Anchor::beside(&direct, &limits).await?;
     let is_warm = number >= FIRST_WITH_WARM_SANDBOXES;
-    let bench = Bench { direct, anchor, client, limits, is_warm };
+    let bare = Anchor::bare().await?;
+    let bench = Bench { bare, direct, anchor, client, limits, is_warm };
     progress::phase(&format!("{}: {rounds} rounds, one at a time", stage.name));
     let bar = progress::bar(rounds, &stage.name);
     let samples = bench.take_turns(rounds, &bar).await?;
@@ -162,10 +166,11 @@ async fn measure(number: u16, rounds: usize) -> Result<Measured> {
     drop(client);
     server.stop().await?;
     let cold = samples.cold;
-    let [anchor_ms, engine_ms, stage_ms, around_engine_ms] = samples.latencies()?;
+    let [bare_ms, anchor_ms, engine_ms, stage_ms, around_engine_ms] = samples.latencies()?;
     Ok(Measured {
         stage: number,
         name: stage.name,
+        bare_ms,
         anchor: anchor.name().to_owned(),
         anchor_ms,
         engine_ms,
@@ -178,8 +183,9 @@ async fn measure(number: u16, rounds: usize) -> Result<Measured> {
     })
 }
 
-/// The three that take turns.
+/// The four that take turns.
 struct Bench {
+    bare: Anchor,
     direct: Direct,
     anchor: Anchor,
     client: Client,
@@ -195,11 +201,12 @@ impl Bench {
         let pause = if self.is_warm { REFILL_INTERVAL } else { PAUSE_INTERVAL };
         let mut samples = Samples::default();
         for round in 0..rounds {
-            for turn in 0..3 {
+            for turn in 0..4 {
                 sleep(pause).await;
                 self.direct.warm().await?;
-                // Each goes first, second and last equally often.
-                match (round + turn) % 3 {
+                // Each goes first and last equally often.
+                match (round + turn) % 4 {
+                    3 => samples.bare.push(self.bare.run().await?),
                     0 => samples.anchor.push(self.anchor.run().await?),
                     1 => samples.engine.push(self.direct.run(CODE, self.limits).await?),
                     _ => samples.add(timed(over_http(&self.client)).await, self.is_warm)?,
@@ -227,9 +234,10 @@ impl Bench {
     }
 }
 
-/// What the three took, each time.
+/// What the four took, each time.
 #[derive(Default)]
 struct Samples {
+    bare: Vec<Duration>,
     anchor: Vec<Duration>,
     engine: Vec<Duration>,
     stage: Vec<Duration>,
@@ -255,10 +263,10 @@ impl Samples {
         Ok(())
     }
 
-    fn latencies(self) -> Result<[Latency; 4]> {
+    fn latencies(self) -> Result<[Latency; 5]> {
         let of = |samples| Latency::of(samples).context("there were no rounds");
-        let Self { anchor, engine, stage, around_engine, .. } = self;
-        Ok([of(anchor)?, of(engine)?, of(stage)?, of(around_engine)?])
+        let Self { bare, anchor, engine, stage, around_engine, .. } = self;
+        Ok([of(bare)?, of(anchor)?, of(engine)?, of(stage)?, of(around_engine)?])
     }
 }
 
@@ -289,6 +297,7 @@ fn print(report: &Report) {
     let mut table = report::table(["", "p50 ms", "p95 ms", "4 at once /s"]);
     for it in stages {
         for (what, latency, four) in [
+            ("a bare python3 -c".to_owned(), it.bare_ms, None),
             (it.anchor.clone(), it.anchor_ms, Some(it.anchor_four_per_second)),
             (format!("{}: its engine, called directly", it.name), it.engine_ms, None),
             (format!("{}: over HTTP", it.name), it.stage_ms, Some(it.four_clients_per_second)),

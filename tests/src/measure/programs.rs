@@ -144,10 +144,11 @@ impl Report {
             None if wrong.is_empty() => self.right += 1,
             None => self.failures.push(format!("{}: {}", case.name, wrong.join("; "))),
             Some(exception) if wrong.is_empty() && !exception.varies => {
+                let Exception { chapter, .. } = exception;
                 self.failures.push(format!(
-                    "{} is right: remove it from exceptions.toml and from {}",
-                    case.name, exception.chapter
-                ))
+                    "{} is right: remove it from exceptions.toml and {chapter}",
+                    case.name
+                ));
             }
             Some(_) => self.excepted += 1,
         }

@@ -8,10 +8,12 @@
 mod architecture;
 mod controls;
 mod deltas;
+mod hostile;
 mod interface;
 mod language;
 mod matrix;
 mod programs;
 mod sensitivity;
+mod sensitivity_runsc;
 mod setup;
 mod smoke;

@@ -230,7 +230,7 @@ fn a_rustup_without_the_pinned_toolchain_gets_it_and_nothing_else() {
     assert!(!plan.contains("rustup-init"), "{plan}");
 }
 
-/// Attack: whoever answers in place of a server runs programs as this user. Test for every script.
+/// Attack: another machine answers in place of a server, and its answer is executed as this user.
 #[test]
 fn no_script_runs_what_it_reads_from_the_network_or_changes_the_default_toolchain() {
     let dir = setup_dir().parent().unwrap().to_owned();
@@ -247,7 +247,8 @@ fn no_script_runs_what_it_reads_from_the_network_or_changes_the_default_toolchai
     for script in scripts {
         let source = std::fs::read_to_string(&script).unwrap().replace("\\\n", " ");
         for line in source.lines().filter(|line| !line.trim_start().starts_with('#')) {
-            let fetches = ["curl ", "wget ", "download-file"].iter().any(|word| line.contains(word));
+            let fetches =
+                ["curl ", "wget ", "download-file"].iter().any(|word| line.contains(word));
             let runs = ["| sh", "| bash", "|sh", "|bash", "<(", "eval "];
             assert!(
                 !(fetches && runs.iter().any(|word| line.contains(word))),

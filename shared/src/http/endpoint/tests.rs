@@ -133,7 +133,7 @@ async fn head_has_the_length_of_the_body_and_none_of_it() {
     assert_eq!((text(get).await.as_str(), text(head).await.as_str()), ("12345", ""));
 }
 
-/// Attack: hundreds of clients hold back the last byte of a large body → all bodies together have a
+/// Attack: hundreds of clients keep the last byte of a large body → all bodies together have a
 /// budget, the first kilobytes of each aside, and it is released with the request.
 #[tokio::test]
 async fn bodies_have_a_budget() {

@@ -47,9 +47,13 @@ async fn a_program_of_a_megabyte_arrives_whole() {
 #[tokio::test]
 async fn one_program_at_a_time() {
     let server = start();
-    let slow = run(&server, "import time; time.sleep(1); print(time.time())");
+    let started = std::env::temp_dir().join(format!("one-program-{}", std::process::id()));
+    let code = format!("open({started:?}, 'w'); import time; time.sleep(1); print(time.time())");
+    let slow = run(&server, &code);
     let quick = async {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let is_started = || std::fs::remove_file(&started).is_ok();
+        harness::eventually("the slow one runs", std::time::Duration::from_mins(1), is_started)
+            .await;
         run(&server, "import time; print(time.time())").await
     };
     let (slow, quick) = tokio::join!(slow, quick);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use shared::cli::{BuildError, Exit, Settings, Signals, Stage, eprint_line};
 use shared::output::OutputListener;
-use shared::{Evaluation, Outcome, RequestContext, Stream, Submission};
+use shared::{Evaluation, Outcome, RequestContext, Stream, Submission, harmless};
 
 /// What to run, and what to print.
 #[derive(Debug, Args)]
@@ -107,8 +107,14 @@ fn summary(last: &Evaluation) -> String {
     let wall = last.usage.map_or(0, |usage| usage.wall_ms);
     let sandbox = last.sandbox.clone().unwrap_or_default();
     let runtime = sandbox.runtime.map_or_else(String::new, |runtime| format!("/{runtime}"));
-    let error = last.error.as_ref().map_or_else(String::new, |error| format!("\nerror: {error}"));
-    format!("[{how}, by {by}, in {wall} ms, in {}{runtime}]{error}", sandbox.engine)
+    let engine = format!("{}{runtime}", sandbox.engine);
+    describe(&how, by, wall, &engine, last.error.as_deref())
+}
+
+/// The summary's text. Some of it may come from a sandbox.
+fn describe(how: &str, by: &str, wall: u64, engine: &str, error: Option<&str>) -> String {
+    let error = error.map_or_else(String::new, |error| format!("\nerror: {error}"));
+    harmless(&format!("[{how}, by {by}, in {wall} ms, in {engine}]{error}"))
 }
 
 fn exit(last: &Evaluation) -> Exit {
@@ -135,7 +141,8 @@ fn print(stream: Stream, _offset: u64, chunk: &[u8]) {
         Stream::Stdout => std::io::stdout().is_terminal(),
         Stream::Stderr => std::io::stderr().is_terminal(),
     };
-    let shown = if terminal { harmless(chunk) } else { chunk.to_vec() };
+    let text = || harmless(&String::from_utf8_lossy(chunk)).into_bytes();
+    let shown = if terminal { text() } else { chunk.to_vec() };
     let written = match stream {
         Stream::Stdout => {
             let mut out = std::io::stdout().lock();
@@ -146,18 +153,16 @@ fn print(stream: Stream, _offset: u64, chunk: &[u8]) {
     written.ok(); // the reader has closed the output: the rest is dropped, and the program runs on
 }
 
-fn harmless(chunk: &[u8]) -> Vec<u8> {
-    let visible = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
-    String::from_utf8_lossy(chunk).chars().map(visible).collect::<String>().into_bytes()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Whatever an engine has put into it.
     #[test]
-    fn no_escape_sequence_reaches_a_terminal() {
-        let shown = harmless(b"\x1b]0;pwned\x07ok\tyes\n\xc2\x9bJ");
-        assert_eq!(String::from_utf8(shown).unwrap(), "\u{fffd}]0;pwned\u{fffd}ok\tyes\n\u{fffd}J");
+    fn no_escape_sequence_is_in_the_summary() {
+        let verdict = shared::Verdict::engine_error("\x1b]0;pwned\x07");
+        assert_eq!(verdict.error.as_deref(), Some("\u{fffd}]0;pwned\u{fffd}"));
+        let line = describe("failed\x1b[31m", "x", 1, "docker\x1b[2J", Some("\x1b[1m"));
+        assert!(!line.contains('\x1b'), "{line}");
     }
 }

@@ -17,8 +17,10 @@ use tokio::task::{AbortHandle, Id, JoinSet};
 
 use super::connection::Activity;
 
-/// A connection that has waited this long for its client may be closed for another one.
+/// A connection that has waited this long for its client may be closed for any other one.
 const STALL_GRACE: Duration = Duration::from_millis(500);
+/// A connection that has waited this long for its client may be closed for another one of that client.
+const OWN_STALL_GRACE: Duration = Duration::from_millis(50);
 /// The answer to a client that has too many connections. The service below is not called for it.
 const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\
     Retry-After: 1\r\nConnection: close\r\nContent-Length: 125\r\n\r\n\
@@ -76,7 +78,8 @@ impl Connections {
         let longest = candidates
             .map(|(id, one)| (one.activity.stalled(), *id))
             .max_by_key(|(stalled, _)| *stalled);
-        match longest.filter(|(stalled, _)| *stalled >= STALL_GRACE) {
+        let grace = if has_too_many { OWN_STALL_GRACE } else { STALL_GRACE };
+        match longest.filter(|(stalled, _)| *stalled >= grace) {
             Some((_, id)) => {
                 self.close(id);
                 Place::Free

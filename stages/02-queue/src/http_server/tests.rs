@@ -138,7 +138,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
     let options = ServerOptions { write_timeout, ..ServerOptions::default() };
     let (address, _shutdown) = start(large_and_silent(), options).await;
     closed(request(address, "/large").await).await;
-    // One whose answer the server still owes waits as long as it likes.
+    // One that the server has not answered waits as long as it likes.
     let mut silent = request(address, "/silent").await;
     let mut byte = [0; 1];
     let waiting = timeout(write_timeout * 4, silent.read_exact(&mut byte)).await;
@@ -213,8 +213,7 @@ async fn a_client_has_its_share_of_the_places() {
         ..ServerOptions::default()
     };
     let (address, _shutdown) = start(large_and_silent(), options).await;
-    let _first = request(address, "/silent").await;
-    let _second = request(address, "/silent").await;
+    let _guard = [request(address, "/silent").await, request(address, "/silent").await];
     let mut third = TcpStream::connect(address).await.unwrap();
     let mut answer = String::new();
     timeout(Duration::from_secs(5), third.read_to_string(&mut answer)).await.unwrap().unwrap();

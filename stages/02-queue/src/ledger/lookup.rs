@@ -8,7 +8,7 @@ use shared::EvaluationsError::NotFound;
 use shared::{Evaluation, EvaluationsError, Page, Query};
 use uuid::Uuid;
 
-use super::table::Live;
+use super::live::Live;
 use super::{Ledger, LedgerStats, internal};
 use crate::archive::paginate;
 use crate::blocking::off_runtime;

@@ -9,11 +9,12 @@ use shared::evaluation::{Encoding, Timing};
 use shared::output::OutputListener;
 use shared::{
     Evaluation, Event, EventSink, EventType, Evidence, Job, Outcome, Output, OutputBuffer, Query,
-    Refusal, RequestContext, SandboxInfo, Status, Stream, Submission, Verdict,
+    Refusal, RequestContext, SandboxInfo, Status, Submission, Verdict,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::live::Live;
 use super::{Assignment, LedgerStats};
 use crate::archive::{matches, older_than};
 use crate::event_data::{EndedData, ProgressData, QueuedData, StartedData};
@@ -42,12 +43,6 @@ struct Entry {
     cancel: CancellationToken,
     /// Cancelled when the evaluation has ended and is in the archive.
     ended: CancellationToken,
-}
-
-/// A live evaluation, without its output: that is copied when the table is not locked any more.
-pub(super) struct Live {
-    evaluation: Evaluation,
-    output: Arc<OutputBuffer>,
 }
 
 /// Which transition may come next. It is ahead of the status while a transition is being committed.
@@ -256,23 +251,7 @@ impl Table {
 
 impl Entry {
     fn live(&self) -> Live {
-        Live { evaluation: self.evaluation.clone(), output: Arc::clone(&self.output) }
-    }
-}
-
-impl Live {
-    /// The output that it may have at most: none before it runs.
-    pub(super) fn max_output_bytes(&self) -> usize {
-        let of_both = self.evaluation.limits.output_bytes.saturating_mul(2);
-        let bytes = if self.evaluation.status == Status::Queued { 0 } else { of_both };
-        usize::try_from(bytes).unwrap_or(usize::MAX)
-    }
-
-    /// The evaluation, with its output so far.
-    pub(super) fn snapshot(self) -> Evaluation {
-        let (stdout, stderr) =
-            (self.output.output(Stream::Stdout), self.output.output(Stream::Stderr));
-        Evaluation { stdout, stderr, ..self.evaluation }
+        Live::new(self.evaluation.clone(), Arc::clone(&self.output))
     }
 }
 

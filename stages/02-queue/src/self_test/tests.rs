@@ -1,3 +1,5 @@
+//! A self test of a queue judges it by its counters, and its suite leaves no trace in it.
+
 use std::sync::Mutex;
 
 use harness::{FakeEngine, TEST_LIMITS};

@@ -48,7 +48,7 @@ impl LimitWatch {
     /// The processor time of all processes. After a limit, those that have left the group are killed.
     pub(super) async fn end(&self, stop: StopReason) -> Duration {
         let cpu = self.with(move |tree| {
-            let sample = tree.sample();
+            let sample = tree.last_sample();
             if matches!(stop, StopReason::CpuLimit | StopReason::MemoryLimit(_)) {
                 tree.kill();
             }

@@ -30,6 +30,8 @@ const MAX_KILL_ROUNDS: usize = 20;
 /// The processes of one program.
 pub(super) struct ProcessTree {
     leader: i32,
+    /// When it started: no process of the program is older.
+    started: u64,
     /// `CRUCIBLE_EVALUATION=` and the id of the evaluation.
     label: Vec<u8>,
     members: HashMap<i32, Stat>,
@@ -53,8 +55,10 @@ pub(super) struct Sample {
 impl ProcessTree {
     /// The processes of the evaluation `id`, whose first is `leader`.
     pub(super) fn of(leader: Pid, id: &str) -> Self {
+        let leader = leader.as_raw_nonzero().get();
         Self {
-            leader: leader.as_raw_nonzero().get(),
+            leader,
+            started: Stat::read(leader).map_or(0, |stat| stat.started),
             label: format!("{EVALUATION_ENV}={id}").into_bytes(),
             members: HashMap::new(),
             others: HashSet::new(),
@@ -66,6 +70,21 @@ impl ProcessTree {
     /// Looks for new processes, and counts all.
     pub(super) fn sample(&mut self) -> Sample {
         self.find();
+        self.count()
+    }
+
+    /// Counts when the leader has ended. For a program that ended before the first sample, the time of
+    /// its leader and of the children that it waited for is all there is.
+    pub(super) fn last_sample(&mut self) -> Sample {
+        if self.members.is_empty() {
+            self.members.extend(Stat::read(self.leader).map(|stat| (self.leader, stat)));
+            self.count()
+        } else {
+            self.sample()
+        }
+    }
+
+    fn count(&mut self) -> Sample {
         let before = std::mem::take(&mut self.members);
         let (mut ended, mut waited_for) = (0, 0);
         for (pid, last) in before {
@@ -139,12 +158,17 @@ impl ProcessTree {
     }
 
     fn is_member(&self, pid: i32, stat: &Stat) -> bool {
-        pid == self.leader
-            || stat.group == self.leader
-            || self.members.contains_key(&stat.parent)
-            || std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
-                environment.split(|byte| *byte == 0).any(|variable| variable == self.label)
-            })
+        if pid == self.leader {
+            return true;
+        }
+        let is_younger = stat.started >= self.started;
+        let is_related = || stat.group == self.leader || self.members.contains_key(&stat.parent);
+        is_younger && (is_related() || self.is_labelled(pid))
+    }
+
+    fn is_labelled(&self, pid: i32) -> bool {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == self.label)
     }
 }
 
@@ -236,7 +260,11 @@ mod tests {
         let daemon = left(&tree).unwrap();
         tree.kill();
         child.wait().unwrap();
-        assert!(Stat::read(daemon).is_none_or(|stat| stat.is_zombie));
+        let started = Instant::now();
+        while Stat::read(daemon).is_some_and(|stat| !stat.is_zombie) {
+            assert!(started.elapsed() < Duration::from_mins(1), "the daemon lives on");
+            std::thread::sleep(SAMPLE_INTERVAL);
+        }
     }
 
     #[test]
@@ -244,7 +272,9 @@ mod tests {
         let code = "import os, time\nx = bytearray(b'x') * (64 << 20)\n\
                     for _ in range(3):\n    if os.fork() == 0: break\nsum(x[::4096]); time.sleep(60)";
         let (mut child, mut tree) = python(code);
-        until(&mut tree, |sample, tree| tree.members.len() == 4 && sample.resident_bytes > 250 << 20);
+        until(&mut tree, |sample, tree| {
+            tree.members.len() == 4 && sample.resident_bytes > 250 << 20
+        });
         let memory = tree.memory_bytes();
         assert!((64 << 20..150 << 20).contains(&memory), "{memory}");
         tree.kill();

@@ -1,6 +1,6 @@
 //! The self tests of the engine: each property is checked with a real program on this machine.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shared::component::{CheckResult, SelfTestError, SelfTestResult};
 use shared::{
@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::SubprocessEngine;
 
-/// Small enough that each check takes a second at most.
+/// Small enough that each check takes a second at most. The time is for a machine under load, where
+/// one second of processor time takes many.
 const LIMITS: Limits = Limits {
-    timeout_seconds: 10.0,
-    cpu_seconds: 10.0,
+    timeout_seconds: 50.0,
+    cpu_seconds: 50.0,
     memory_bytes: 128 << 20,
     pids: 64,
     output_bytes: 64 << 10,
@@ -87,12 +88,12 @@ impl SubprocessEngine {
     }
 
     async fn ends_the_group(&self) -> CheckResult {
-        let code = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid)";
-        let started = Instant::now();
+        // An engine that waited for the child would reach the time limit of the program.
+        let code = "import subprocess; print(subprocess.Popen(['sleep', '300']).pid)";
         let (verdict, output) = self.run_once(code, LIMITS).await;
-        expect(&verdict, Outcome::Exited, started.elapsed() < Duration::from_secs(5))?;
+        expect(&verdict, Outcome::Exited, true)?;
         // A killed process takes a moment to end; a zombie has ended.
-        for _ in 0..100 {
+        for _ in 0..1000 {
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", output.trim()));
             if stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z ")) {
                 return Ok("the child ended with its parent".to_owned());

@@ -1,7 +1,7 @@
 //! The engine and the queue verify themselves; what that does not cover is attacked here.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::{FakeEngine, Run, TEST_LIMITS, assert_verifies, eventually};
 use shared::{
@@ -37,12 +37,15 @@ async fn the_whole_group_is_killed() {
     let pids: Vec<_> = output.lines().collect();
     assert_eq!(pids.len(), 4);
     for pid in pids {
-        let ended = || {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            stat.is_empty() || stat.contains(") Z ")
-        };
-        eventually("a process of the group ends", Duration::from_secs(5), ended).await;
+        let pid = pid.parse().unwrap();
+        eventually("a process of the group ends", Duration::from_mins(1), || has_ended(pid)).await;
     }
+}
+
+/// A zombie has ended as well.
+fn has_ended(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.is_empty() || stat.contains(") Z ")
 }
 
 #[tokio::test]
@@ -59,8 +62,7 @@ async fn limits_are_for_all_processes() {
         let used = verdict.usage.unwrap().cpu_ms.unwrap();
         assert!(used >= 1000, "{used} ms of 1000");
         if let Ok(pid) = stdout.parse::<u32>() {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            assert!(stat.is_empty() || stat.contains(") Z "), "the daemon lives on: {stat}");
+            eventually("the daemon ends", Duration::from_mins(1), || has_ended(pid)).await;
         }
     }
     let hoard = "import os, time\nfor _ in range(4):\n    if os.fork() == 0:\n        \
@@ -81,14 +83,13 @@ async fn endless_output_is_bounded() {
 #[tokio::test]
 async fn a_child_that_holds_the_output_does_not_hang_us() {
     let code = "import subprocess\n\
-                print(subprocess.Popen(['sleep', '30'], start_new_session=True).pid)";
-    let started = Instant::now();
+                print(subprocess.Popen(['sleep', '300'], start_new_session=True).pid)";
     let Run { verdict, stdout: output, .. } = run(code, TEST_LIMITS).await;
     let pid = output.trim().parse().unwrap();
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, harness::Signal::KILL).unwrap();
+    // Not ended by the time limit, and the child has been alive until now.
     assert_eq!((verdict.outcome, verdict.exit_code), (Outcome::Exited, Some(0)));
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use harness::{Method, Signal};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_stage-02-queue");
 
@@ -167,28 +169,33 @@ async fn a_bad_request_gets_a_response_that_says_what_to_change() {
 
 #[tokio::test]
 async fn sigterm_drains_and_leaves_nothing() {
-    let mut server = harness::server!("--workers", "1", "--drain-seconds", "10");
+    let mut server = harness::server!("--workers", "1", "--drain-seconds", "60");
     let client = server.client();
     let running =
-        client.submit(&json!({"code": "import time; time.sleep(1); print('done')"})).await;
+        client.submit(&json!({"code": "import time; time.sleep(5); print('done')"})).await;
     client.wait_for_status(&running, "running").await;
     let waiting = client.submit(&json!({"code": "print('never')"})).await;
     server.signal(Signal::TERM);
     client.wait_for_status(&waiting, "cancelled").await;
     assert_eq!(client.post("/eval", &json!({"code": ""})).await.status, 503);
-    assert_eq!(server.exit_code(Duration::from_secs(10)), Some(0));
+    assert_eq!(server.exit_code(Duration::from_mins(2)), Some(0));
 }
 
 #[tokio::test]
 async fn a_second_signal_stops_at_once() {
-    let mut server = harness::server!();
+    let mut server = harness::server!("--drain-seconds", "300");
     let client = server.client();
-    let running = client.submit(&json!({"code": "import time; time.sleep(60)"})).await;
+    let running = client.submit(&json!({"code": "import time; time.sleep(300)"})).await;
     client.wait_for_status(&running, "running").await;
     server.signal(Signal::INT);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Two signals that come before the first is handled would be one.
+    let is_closed = async || {
+        let refused = client.post("/eval", &json!({"code": ""})).await.status == 503;
+        refused.then_some(())
+    };
+    harness::eventually_some("the queue is closed", Duration::from_mins(1), is_closed).await;
     server.signal(Signal::INT);
-    assert_eq!(server.exit_code(Duration::from_secs(5)), Some(130));
+    assert_eq!(server.exit_code(Duration::from_mins(1)), Some(130));
 }
 
 #[tokio::test]
@@ -207,7 +214,7 @@ async fn the_next_server_removes_what_a_killed_one_left() {
     assert!(std::fs::exists(format!("/proc/{pid}")).unwrap(), "it should have outlived the server");
     let _guard = harness::server!();
     let gone = || !std::fs::exists(format!("/proc/{pid}")).unwrap();
-    harness::eventually("the next server kills the program", Duration::from_secs(5), gone).await;
+    harness::eventually("the next server kills the program", Duration::from_mins(1), gone).await;
     assert!(!std::fs::exists(directory).unwrap(), "{directory} is still there");
 }
 
@@ -242,4 +249,26 @@ fn the_command_line_explains_itself() {
     says(&["--listen", "0.0.0.0:0", "--allow-remote"], 1, "nothing isolates");
     says(&["doctor"], 0, "python3");
     says(&["test"], 0, "0 failed");
+}
+
+/// Attack: connections use all file descriptors up, so that no program can be started → connections have
+/// what the engine leaves, and the server reports that they are fewer.
+#[tokio::test]
+async fn connections_leave_descriptors_to_the_engine() {
+    let wrapper = ["prlimit", "--nofile=200:400"].map(Into::into).into();
+    let server = harness::launch!("--workers", "2").with_wrapper(wrapper).start();
+    let mut open = Vec::new();
+    for _ in 0..350 {
+        // More than there are places: the rest waits in the kernel.
+        let mut socket = TcpStream::connect(server.address()).await.unwrap();
+        socket.write_all(b"GET /queue HTTP/1.1\r\n").await.unwrap();
+        open.push(socket);
+    }
+    let client = server.client();
+    for _ in 0..3 {
+        assert_eq!(client.run("print(open('/dev/null'))").await["outcome"], "exited");
+    }
+    let stderr = server.stderr();
+    assert!(stderr.contains("too few file descriptors"), "{stderr}");
+    assert!(!stderr.contains("could not accept"), "{stderr}");
 }

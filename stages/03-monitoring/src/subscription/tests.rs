@@ -113,7 +113,7 @@ async fn a_reader_that_stalls_delays_no_event_and_gets_a_gap() {
     }
     emit(&monitor, EventType::EvaluationCompleted, id, 10_000);
     // The whole flood, on a machine under load; a single wait for the reader would never end.
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_mins(1), "{:?}", started.elapsed());
     assert_eq!(monitor.stats().events, 100);
     let read = drain(stalled).await;
     let Err(gap) = read[0] else { panic!("the first delivery is the gap: {read:?}") };

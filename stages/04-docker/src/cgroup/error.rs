@@ -62,6 +62,22 @@ pub enum CgroupError {
         /// The limit that was refused.
         bytes: u64,
     },
+    /// A limit is not in force.
+    #[error("{} is {found:?}, not {expected:?}", path.display())]
+    Limit {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's value.
+        found: String,
+        /// The value that was ordered.
+        expected: String,
+    },
+    /// A reading of counters did not finish.
+    #[error("a reading of the counters did not finish within {} s", after.as_secs())]
+    Unfinished {
+        /// The timeout; zero when the reading panicked.
+        after: std::time::Duration,
+    },
     /// A limit or a setting cannot be written.
     #[error("cannot write {value:?} to {}", path.display())]
     Write {
@@ -75,19 +91,20 @@ pub enum CgroupError {
 }
 
 impl CgroupError {
-    /// For an operation that is done when its file or directory does not exist.
-    pub(super) fn ignore_not_found(self) -> Result<(), Self> {
-        match &self {
+    /// Whether the file or the directory does not exist.
+    pub(crate) fn is_not_found(&self) -> bool {
+        match self {
             Self::Create { source, .. }
             | Self::Remove { source, .. }
             | Self::Write { source, .. }
-            | Self::Read { source, .. }
-                if source.kind() == io::ErrorKind::NotFound =>
-            {
-                Ok(())
-            }
-            _ => Err(self),
+            | Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
         }
+    }
+
+    /// For an operation that is done when its file or directory does not exist.
+    pub(super) fn ignore_not_found(self) -> Result<(), Self> {
+        if self.is_not_found() { Ok(()) } else { Err(self) }
     }
 }
 
@@ -105,7 +122,9 @@ impl Hint for CgroupError {
             Self::Create { .. }
             | Self::Remove { .. }
             | Self::Write { .. }
-            | Self::MemoryInUse { .. } => None,
+            | Self::MemoryInUse { .. }
+            | Self::Limit { .. }
+            | Self::Unfinished { .. } => None,
         }
     }
 }

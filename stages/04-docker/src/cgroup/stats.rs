@@ -1,17 +1,33 @@
-//! The kernel's counters of one cgroup.
+//! The kernel's counters of one cgroup, through files that are opened once.
+//!
+//! The rule it keeps: a counter that cannot be read is an error, and never "nothing was used". Attack:
+//! a client that holds all descriptors of the server turns the limits of running programs off → a
+//! run holds the descriptors of its counters from its start. Test:
+//! `counters_are_read_without_a_free_descriptor`.
 
-use std::path::Path;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Cgroup, CgroupHierarchy, Controller};
+use rustix::io::Errno;
 
-/// The counters at one moment. Absent is what this kernel does not count.
+use super::{Cgroup, CgroupError, CgroupHierarchy, Controller};
+
+/// The largest file of counters: `memory.stat` of version 2 has some sixty lines.
+const MAX_FILE_BYTES: usize = 8192;
+
+/// The counters at one moment. Absent is what this kernel does not count, or what the kernel has
+/// removed together with the cgroup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CgroupStats {
     /// Processor time of all processes together, since the cgroup was created.
     pub cpu: Option<Duration>,
     /// The maximum of memory in use, in bytes.
     pub memory_peak: Option<u64>,
+    /// Memory of processes and of memory file systems now, in bytes.
+    pub memory_used: Option<u64>,
     /// How many processes of the cgroup the kernel has killed because of its memory limit.
     pub oom_kills: Option<u64>,
     /// Processes and threads now.
@@ -23,35 +39,6 @@ pub struct CgroupStats {
 }
 
 impl CgroupStats {
-    // ANCHOR: read
-    /// Reads the counters of `cgroup`; none when it does not exist.
-    pub(super) fn read(cgroup: &Cgroup) -> Option<Self> {
-        let [cpuacct, memory, pids] = [Controller::CpuAcct, Controller::Memory, Controller::Pids]
-            .map(|controller| cgroup.dir(controller));
-        let common = Self {
-            pids: number(&pids, "pids.current"),
-            pids_peak: number(&pids, "pids.peak"),
-            pids_refused: entry(&pids, "pids.events", "max"),
-            ..Self::default()
-        };
-        let stats = match cgroup.hierarchy {
-            CgroupHierarchy::V1 { .. } => Self {
-                cpu: number(&cpuacct, "cpuacct.usage").map(Duration::from_nanos),
-                memory_peak: number(&memory, "memory.max_usage_in_bytes"),
-                oom_kills: entry(&memory, "memory.oom_control", "oom_kill"),
-                ..common
-            },
-            CgroupHierarchy::V2(_) => Self {
-                cpu: entry(&cpuacct, "cpu.stat", "usage_usec").map(Duration::from_micros),
-                memory_peak: number(&memory, "memory.peak"),
-                oom_kills: entry(&memory, "memory.events", "oom_kill"),
-                ..common
-            },
-        };
-        (stats != Self::default()).then_some(stats)
-    }
-    // ANCHOR_END: read
-
     /// These counters, with those of an `earlier` reading where one is missing: a cgroup that is
     /// being removed loses some of its files first.
     #[must_use]
@@ -59,6 +46,7 @@ impl CgroupStats {
         Self {
             cpu: self.cpu.or(earlier.cpu),
             memory_peak: self.memory_peak.or(earlier.memory_peak),
+            memory_used: self.memory_used.or(earlier.memory_used),
             oom_kills: self.oom_kills.or(earlier.oom_kills),
             pids: self.pids.or(earlier.pids),
             pids_peak: self.pids_peak.or(earlier.pids_peak),
@@ -67,14 +55,119 @@ impl CgroupStats {
     }
 }
 
-/// A file with one number.
-fn number(dir: &Path, file: &str) -> Option<u64> {
-    std::fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok()
+/// The open files of one cgroup's counters.
+#[derive(Debug)]
+pub struct CgroupCounters {
+    cpu: Counter,
+    /// The unit of `cpu`.
+    cpu_unit: fn(u64) -> Duration,
+    oom_kills: Counter,
+    pids: Counter,
+    pids_refused: Counter,
+    memory_used: Counter,
+    /// The two that an older kernel does not have.
+    memory_peak: Option<Counter>,
+    pids_peak: Option<Counter>,
 }
 
-/// One entry of a file with a name and a number in each line.
-fn entry(dir: &Path, file: &str, name: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(dir.join(file)).ok()?;
-    let mut entries = text.lines().filter_map(|line| line.split_once(' '));
-    entries.find(|(key, _)| *key == name)?.1.parse().ok()
+impl CgroupCounters {
+    // ANCHOR: read
+    /// Opens the counters of `cgroup`.
+    pub(super) fn open(cgroup: &Cgroup) -> Result<Self, CgroupError> {
+        use Controller::{CpuAcct, Memory, Pids};
+        let open = |controller, file: &str, entries| {
+            Counter::open(cgroup.dir(controller).join(file), entries)
+        };
+        let (pids, pids_refused) =
+            (open(Pids, "pids.current", &[])?, open(Pids, "pids.events", &["max"])?);
+        let pids_peak = optional(open(Pids, "pids.peak", &[]))?;
+        Ok(match cgroup.hierarchy {
+            CgroupHierarchy::V1 { .. } => Self {
+                cpu: open(CpuAcct, "cpuacct.usage", &[])?,
+                cpu_unit: Duration::from_nanos,
+                oom_kills: open(Memory, "memory.oom_control", &["oom_kill"])?,
+                memory_used: open(Memory, "memory.stat", &["total_rss", "total_shmem"])?,
+                memory_peak: optional(open(Memory, "memory.max_usage_in_bytes", &[]))?,
+                pids,
+                pids_peak,
+                pids_refused,
+            },
+            CgroupHierarchy::V2(_) => Self {
+                cpu: open(CpuAcct, "cpu.stat", &["usage_usec"])?,
+                cpu_unit: Duration::from_micros,
+                oom_kills: open(Memory, "memory.events", &["oom_kill"])?,
+                memory_used: open(Memory, "memory.stat", &["anon", "shmem"])?,
+                memory_peak: optional(open(Memory, "memory.peak", &[]))?,
+                pids,
+                pids_peak,
+                pids_refused,
+            },
+        })
+    }
+
+    /// Reads them. Those of a cgroup that has been removed are absent.
+    ///
+    /// # Errors
+    ///
+    /// When the cgroup exists and one of its counters cannot be read.
+    pub fn read(&self) -> Result<CgroupStats, CgroupError> {
+        let known = |counter: &Option<Counter>| counter.as_ref().map_or(Ok(None), Counter::read);
+        Ok(CgroupStats {
+            cpu: self.cpu.read()?.map(self.cpu_unit),
+            memory_peak: known(&self.memory_peak)?,
+            memory_used: self.memory_used.read()?,
+            oom_kills: self.oom_kills.read()?,
+            pids: self.pids.read()?,
+            pids_peak: known(&self.pids_peak)?,
+            pids_refused: self.pids_refused.read()?,
+        })
+    }
+    // ANCHOR_END: read
+}
+
+/// One counter: a file with one number, or the sum of the entries with these names.
+#[derive(Debug)]
+struct Counter {
+    path: PathBuf,
+    file: File,
+    entries: &'static [&'static str],
+}
+
+impl Counter {
+    fn open(path: PathBuf, entries: &'static [&'static str]) -> Result<Self, CgroupError> {
+        match File::open(&path) {
+            Ok(file) => Ok(Self { path, file, entries }),
+            Err(source) => Err(CgroupError::Read { path, source }),
+        }
+    }
+
+    /// None when the cgroup has been removed.
+    fn read(&self) -> Result<Option<u64>, CgroupError> {
+        let mut buffer = [0; MAX_FILE_BYTES];
+        let text = match self.file.read_at(&mut buffer, 0) {
+            Ok(length) => String::from_utf8_lossy(&buffer[..length]),
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NODEV) => return Ok(None),
+            Err(source) => return Err(CgroupError::Read { path: self.path.clone(), source }),
+        };
+        let entry = |name: &&str| -> Option<u64> {
+            text.lines().find_map(|line| line.strip_prefix(*name)?.strip_prefix(' '))?.parse().ok()
+        };
+        let number = match self.entries {
+            [] => text.trim().parse().ok(),
+            names => names.iter().map(entry).sum(),
+        };
+        number.map(Some).ok_or_else(|| {
+            let found = format!("it has no number: {:?}", text.trim());
+            let source = io::Error::new(io::ErrorKind::InvalidData, found);
+            CgroupError::Read { path: self.path.clone(), source }
+        })
+    }
+}
+
+/// A counter that this kernel may not have.
+fn optional(opened: Result<Counter, CgroupError>) -> Result<Option<Counter>, CgroupError> {
+    match opened {
+        Ok(counter) => Ok(Some(counter)),
+        Err(error) => error.ignore_not_found().map(|()| None),
+    }
 }

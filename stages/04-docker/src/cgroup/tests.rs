@@ -138,6 +138,41 @@ fn the_limits_are_written_where_the_kernel_reads_them() {
 }
 
 #[test]
+fn a_limit_that_is_not_in_force_is_found() {
+    let dir = temporary_dir();
+    let (v1, v2) =
+        (v1(&dir.path().join("v1")).cgroup("ID"), v2(&dir.path().join("v2")).cgroup("ID"));
+    let files = [
+        (&v1, Controller::Memory, "memory.limit_in_bytes", "67108864"),
+        (&v1, Controller::Memory, "memory.memsw.limit_in_bytes", "67108864"),
+        (&v1, Controller::Cpu, "cpu.cfs_period_us", "100000"),
+        (&v1, Controller::Cpu, "cpu.cfs_quota_us", "100000"),
+        (&v1, Controller::Pids, "pids.max", "134"),
+        (&v2, Controller::Memory, "memory.max", "67108864"),
+        (&v2, Controller::Memory, "memory.swap.max", "0"),
+        (&v2, Controller::Cpu, "cpu.max", "100000 100000"),
+        (&v2, Controller::Pids, "pids.max", "134"),
+    ];
+    for (cgroup, controller, file, value) in files {
+        fs::create_dir_all(cgroup.dir(controller)).unwrap();
+        fs::write(cgroup.dir(controller).join(file), format!("{value}\n")).unwrap();
+    }
+    // The limit on memory is not a whole number of pages.
+    let limits = CgroupLimits { memory_bytes: LIMITS.memory_bytes + 1, ..LIMITS };
+    for (cgroup, controller, file, value) in files {
+        cgroup.check_limits(&limits).unwrap();
+        let path = cgroup.dir(controller).join(file);
+        fs::write(&path, "max").unwrap();
+        let error = cgroup.check_limits(&limits).unwrap_err();
+        assert!(matches!(&error, CgroupError::Limit { .. }), "{file}: {error}");
+        fs::remove_file(&path).unwrap();
+        let is_swap = file.contains("sw");
+        assert_eq!(cgroup.check_limits(&limits).is_ok(), is_swap, "{file}");
+        fs::write(&path, value).unwrap();
+    }
+}
+
+#[test]
 fn only_the_files_for_swap_may_be_missing() {
     let dir = temporary_dir();
     for hierarchy in [v1(&dir.path().join("v1")), v2(&dir.path().join("v2"))] {
@@ -187,28 +222,64 @@ fn cgroups_are_listed_and_removed_in_every_hierarchy() {
     assert!(!dir.path().join("memory/platform").exists());
 }
 
+/// Files of both versions, in one directory.
+fn counter_files(dir: &Path) {
+    for (file, text) in [
+        ("pids.current", "3\n"),
+        ("pids.events", "max 2\n"),
+        ("cpuacct.usage", "1500000000\n"),
+        ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"),
+        ("cpu.stat", "usage_usec 2500000\nuser_usec 1\n"),
+        ("memory.events", "low 0\noom 7\noom_kill 4\n"),
+        ("memory.peak", "4096\n"),
+        ("memory.stat", "anon 5\nshmem 6\nrss 1\ntotal_rss 7\ntotal_shmem 8\n"),
+    ] {
+        fs::write(dir.join(file), text).unwrap();
+    }
+}
+
 #[test]
 fn the_counters_of_both_versions_are_read() {
     let dir = temporary_dir();
-    let write = |file: &str, text: &str| fs::write(dir.path().join(file), text).unwrap();
-    write("pids.current", "3\n");
-    write("pids.events", "max 2\n");
-    write("cpuacct.usage", "1500000000\n");
-    write("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
-    write("cpu.stat", "usage_usec 2500000\nuser_usec 1\n");
-    write("memory.events", "low 0\noom 7\noom_kill 4\n");
-    write("memory.peak", "4096\n");
+    counter_files(dir.path());
     let all = || mount(dir.path());
     let (cpu, cpuacct, memory, pids) = (all(), all(), all(), all());
     let v1 = CgroupHierarchy::V1 { cpu, cpuacct, memory, pids, others: Vec::new() };
     let common = CgroupStats { pids: Some(3), pids_refused: Some(2), ..CgroupStats::default() };
     let cpu = |millis| Some(Duration::from_millis(millis));
-    let expected = CgroupStats { cpu: cpu(1500), oom_kills: Some(1), ..common };
-    assert_eq!(v1.cgroup("").stats(), Some(expected));
-    let memory_peak = Some(4096);
-    let expected = CgroupStats { cpu: cpu(2500), memory_peak, oom_kills: Some(4), ..common };
-    assert_eq!(v2(dir.path()).cgroup("").stats(), Some(expected));
-    assert_eq!(v2(dir.path()).cgroup("missing").stats(), None);
+    let memory_used = Some(15);
+    let expected = CgroupStats { cpu: cpu(1500), oom_kills: Some(1), memory_used, ..common };
+    let read = |cgroup: Cgroup| cgroup.counters().and_then(|counters| counters.read());
+    assert_eq!(read(v1.cgroup("")).unwrap(), expected);
+    let (memory_peak, memory_used) = (Some(4096), Some(11));
+    let oom_kills = Some(4);
+    let expected = CgroupStats { cpu: cpu(2500), memory_peak, memory_used, oom_kills, ..common };
+    assert_eq!(read(v2(dir.path()).cgroup("")).unwrap(), expected);
+    assert!(read(v2(dir.path()).cgroup("missing")).unwrap_err().is_not_found());
+}
+
+#[test]
+fn a_counter_that_cannot_be_read_is_an_error_and_never_zero() {
+    for (file, text) in [
+        ("cpu.stat", "user_usec 1\n"),
+        ("pids.current", ""),
+        ("pids.events", "x"),
+        ("memory.stat", "anon 5\n"),
+    ] {
+        let dir = temporary_dir();
+        counter_files(dir.path());
+        let counters = v2(dir.path()).cgroup("").counters().unwrap();
+        fs::write(dir.path().join(file), text).unwrap();
+        let error = counters.read().unwrap_err();
+        assert!(
+            matches!(&error, CgroupError::Read { path, .. } if path.ends_with(file)),
+            "{error}"
+        );
+    }
+    let dir = temporary_dir();
+    counter_files(dir.path());
+    fs::remove_file(dir.path().join("memory.events")).unwrap();
+    assert!(v2(dir.path()).cgroup("").counters().unwrap_err().is_not_found());
 }
 
 #[test]
@@ -227,4 +298,7 @@ fn only_processes_of_the_cgroup_are_killed() {
     children[1].kill().unwrap();
     children[1].wait().unwrap();
     assert_eq!(cgroup.kill(), KillOutcome::Incomplete, "the process has ended");
+    fs::write(dir.path().join("cgroup.kill"), "").unwrap();
+    assert_eq!(cgroup.kill(), KillOutcome::Killed);
+    assert_eq!(fs::read_to_string(dir.path().join("cgroup.kill")).unwrap(), "1");
 }

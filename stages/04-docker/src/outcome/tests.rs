@@ -20,7 +20,6 @@ fn observation(stop: Stop) -> RunObservation {
         after: CgroupStats { cpu: Some(Duration::from_millis(60)), ..CgroupStats::default() },
         pids_seen: Some(2),
         container_exit: None,
-        init_killable: false,
         counts_guest_pids: true,
     }
 }
@@ -46,6 +45,7 @@ fn what_the_engine_ended_has_the_reason_as_its_outcome() {
     for (stop, outcome, counter) in [
         (Stop::Cancelled, Outcome::Cancelled, "cancelled"),
         (Stop::OutputLimit, Outcome::OutputExceeded, "output_bytes"),
+        (Stop::MemoryLimit, Outcome::MemoryExceeded, "memory.used_bytes"),
         (Stop::CpuTimeout, Outcome::CpuTimeExceeded, "cpuacct.usage"),
         (Stop::WallTimeout, Outcome::WallTimeExceeded, "wall_clock"),
         (Stop::EngineError("gone".to_owned()), Outcome::EngineError, "engine"),
@@ -75,12 +75,7 @@ fn a_limit_is_named_only_when_it_ended_the_program() {
 fn an_end_without_a_message_is_decided_by_counters() {
     let silent = |exit_code, after: CgroupStats, oom_killed| {
         let container_exit = Some(ContainerExit { exit_code: Some(exit_code), oom_killed });
-        RunObservation {
-            after,
-            container_exit,
-            init_killable: true,
-            ..observation(Stop::SandboxDied)
-        }
+        RunObservation { after, container_exit, ..observation(Stop::SandboxDied) }
     };
     let none = CgroupStats::default();
     let refused = CgroupStats { pids_refused: Some(1), ..none };
@@ -90,16 +85,11 @@ fn an_end_without_a_message_is_decided_by_counters() {
         (silent(137, killed, false), Outcome::MemoryExceeded, "memory.oom_kill"),
         (silent(137, none, true), Outcome::MemoryExceeded, "docker.oom_killed"),
         (silent(2, none, false), Outcome::EngineError, "container.exit_code"),
-        (silent(137, none, false), Outcome::Signaled, "container.exit_code"),
+        (silent(0, none, false), Outcome::EngineError, "container.exit_code"),
+        (silent(137, none, false), Outcome::EngineError, "container.exit_code"),
     ] {
         assert_eq!(decided(&observed), (outcome, counter.to_owned(), None), "{observed:?}");
     }
-    let outside = RunObservation { init_killable: false, ..silent(137, none, false) };
-    assert_eq!(
-        decided(&outside).0,
-        Outcome::EngineError,
-        "only a process outside of the sandbox can do that"
-    );
 }
 
 #[test]
@@ -124,7 +114,7 @@ fn usage_counts_the_program_alone_and_is_absent_when_unknown() {
     let missed = CgroupStats { pids_peak: None, pids_refused: Some(1), ..many.after };
     let short = RunObservation { after: missed, pids_seen: Some(2), ..observed.clone() };
     let peak = decide(&short, &LIMITS).usage.unwrap().pids_peak;
-    assert_eq!(peak, Some(LIMITS.pids.into()), "no sample saw it, and the refusal proves it");
+    assert_eq!(peak, Some(LIMITS.pids), "no sample saw it, and the refusal proves it");
     let gvisor = RunObservation { counts_guest_pids: false, ..observed.clone() };
     assert_eq!(decide(&gvisor, &LIMITS).usage.unwrap().pids_peak, None);
     let not_started = RunObservation { wall: None, ..observed };
@@ -132,10 +122,17 @@ fn usage_counts_the_program_alone_and_is_absent_when_unknown() {
 }
 
 #[test]
-fn tampering_is_an_engine_error_that_is_named() {
-    let verdict = decide(&observation(Stop::Reported(InitMessage::Malformed("x".into()))), &LIMITS);
-    assert_eq!(verdict.outcome, Outcome::EngineError);
-    assert!(verdict.error.unwrap().contains("tampered"));
+fn no_word_of_a_sandbox_is_in_an_error() {
+    for message in [
+        InitMessage::Refused("\x1b[31m /tmp/x".into()),
+        InitMessage::Malformed("\x1b]0;title\x07".into()),
+    ] {
+        let before = RunObservation { wall: None, ..observation(Stop::Reported(message)) };
+        let verdict = decide(&before, &LIMITS);
+        assert_eq!(verdict.outcome, Outcome::EngineError);
+        let error = verdict.error.unwrap();
+        assert!(!error.contains('\x1b') && !error.contains("/tmp"), "{error}");
+    }
 }
 
 #[test]

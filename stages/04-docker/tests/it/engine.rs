@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 use harness::{TEST_LIMITS, run_submission};
 use shared::Hint as _;
 use shared::{Engine as _, Limits, Outcome, TestableComponent as _};
-use stage_04_docker::{DockerArgs, DockerEngine, EngineError, IsolationError, RUNC, Runtime};
+use stage_04_docker::{
+    ATTACKS_ON_INIT, DEFAULT_FIRST_USER, DockerArgs, DockerEngine, EngineError, IsolationError,
+    RUNC, Runtime,
+};
 
-use crate::{args, engine, file, run, submission, wait_until_removed};
+use crate::{args, docker, engine, file, run, submission, wait_until_removed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_verifies_itself() {
@@ -115,24 +118,16 @@ async fn floods_are_cut_on_both_streams() {
     engine.close().await;
 }
 
-/// A program that reads the memory of init, which runs as the same user, gains an exit code.
+/// What a program does to init ends as the program's own, or has no effect.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forged_message_gains_an_exit_code_and_nothing_else() {
+async fn no_program_causes_an_engine_error() {
     let engine = engine().await;
-    let forge = "import os, re\n\
-        mem, found = open('/proc/1/mem', 'rb', 0), set()\n\
-        for line in open('/proc/1/maps'):\n\
-        \x20   if ' rw-p ' not in line: continue\n\
-        \x20   start, end = (int(x, 16) for x in line.split()[0].split('-'))\n\
-        \x20   mem.seek(start)\n\
-        \x20   found.update(re.findall(rb'[0-9a-f]{32}', mem.read(end - start)))\n\
-        for secret in found:\n\
-        \x20   os.write(1, secret + b' end\\n'); os.write(2, secret + b' exit 0\\n')\n\
-        while True: pass";
-    let ended = run(&engine, forge).await;
-    let seen = (ended.verdict.outcome, ended.verdict.exit_code);
-    assert_eq!(seen, (Outcome::Exited, Some(0)), "the forgery does not work any more: {ended:?}");
-    wait_until_removed(&engine).await; // it does not run on after its forged end
+    for attack in ATTACKS_ON_INIT {
+        let ended = run(&engine, attack).await;
+        assert_ne!(ended.verdict.outcome, Outcome::EngineError, "{attack}: {ended:?}");
+        assert_eq!(ended.verdict.error, None, "{attack}");
+    }
+    wait_until_removed(&engine).await;
     engine.close().await;
 }
 
@@ -172,7 +167,7 @@ async fn what_is_missing_is_named_at_the_start() {
     }
 }
 
-/// An engine whose containers are not isolated does not start.
+/// An engine whose containers are not isolated does not start, and leaves nothing.
 #[tokio::test]
 async fn isolation_that_is_not_verified_prevents_the_start() {
     let unverified = Runtime {
@@ -181,4 +176,46 @@ async fn isolation_that_is_not_verified_prevents_the_start() {
     };
     let error = DockerEngine::start(&args(), unverified).await.err().expect("it started");
     assert!(matches!(error, EngineError::NotVerified { .. }), "{error}");
+    let label = format!("label=crucible.owner={}", stage_02_queue::InstanceId::this_process());
+    assert_eq!(docker(&["ps", "--all", "--quiet", "--filter", &label]), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unfinished_line_is_output() {
+    let engine = engine().await;
+    let code = "import sys, time\nprint('x', end='')\nsys.stderr.write('y')\ntime.sleep(60)";
+    let mut given = submission(code);
+    given.limits = Limits { timeout_seconds: 1.0, ..TEST_LIMITS };
+    let ended = run_submission(&engine, given).await;
+    assert_eq!(ended.verdict.outcome, Outcome::WallTimeExceeded, "{ended:?}");
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("x", "y"));
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_memory_has_a_usual_size_and_counts() {
+    let engine = engine().await;
+    let shared = "from multiprocessing.shared_memory import SharedMemory\n\
+                  m = SharedMemory(create=True, size=SIZE << 20)\n\
+                  m.buf[:] = bytes(SIZE << 20)\nprint(len(m.buf) >> 20)\nm.close(); m.unlink()";
+    let ended = run(&engine, &shared.replace("SIZE", "48")).await;
+    assert_eq!(ended.stdout, "48\n", "{ended:?}");
+    let peak = ended.verdict.usage.unwrap().memory_peak_bytes.unwrap();
+    assert!(peak > 48 << 20, "{peak}");
+    engine.close().await;
+}
+
+/// The range of users is exhausted by nothing that a server does: a user is free again.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_container_has_a_user_of_its_own() {
+    let engine = engine().await;
+    let code = "import os, time\nprint(os.getuid(), os.getgid())\ntime.sleep(1)";
+    let (one, two) = tokio::join!(run(&engine, code), run(&engine, code));
+    assert_ne!(one.stdout, two.stdout, "{one:?}");
+    for ended in [one, two] {
+        let ids: Vec<u32> = ended.stdout.split(' ').map(|id| id.trim().parse().unwrap()).collect();
+        assert_eq!(ids[0], ids[1]);
+        assert!((DEFAULT_FIRST_USER..DEFAULT_FIRST_USER + (1 << 16)).contains(&ids[0]), "{ids:?}");
+    }
+    engine.close().await;
 }

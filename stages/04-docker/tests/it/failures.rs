@@ -2,6 +2,7 @@
 //! killed. Nothing may hang, and no container may be left.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -133,14 +134,21 @@ async fn containers_of_a_killed_server_are_removed_at_the_next_start() {
     };
     assert_ne!(started, "1");
     let alive = create(&instance);
+    // What proves nothing: a label that is none of ours, and one of a server that could not read its
+    // boot.
+    let unknown = [create("what is this"), create(&format!(".{since_boot}"))];
     let gone = [
         create(&format!("{of_this_process}.1")),
         create(&format!("00000000-0000-0000-0000-000000000000.{since_boot}")),
-        create("what is this"),
     ];
+    let doctor = Command::new(env!("CARGO_BIN_EXE_stage-04-docker")).arg("doctor").output();
+    assert!(doctor.unwrap().status.success());
+    let left = docker(&["ps", "--all", "--quiet", "--no-trunc"]);
+    assert!(gone.iter().all(|id| left.contains(id)), "doctor removes nothing");
     engine().await.close().await;
     let left = docker(&["ps", "--all", "--quiet", "--no-trunc"]);
-    docker(&["rm", "--force", &alive]);
+    docker(&["rm", "--force", &alive, &unknown[0], &unknown[1]]);
     assert!(left.contains(&alive), "the container of a running server was removed");
+    assert!(unknown.iter().all(|id| left.contains(id)), "{left} {unknown:?}");
     assert!(!gone.iter().any(|id| left.contains(id)), "{left} {gone:?}");
 }

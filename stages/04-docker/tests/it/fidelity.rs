@@ -7,7 +7,7 @@ use shared::{Engine as _, Outcome};
 
 use crate::{engine, file, submission};
 
-const CASES: [&str; 36] = [
+const CASES: [&str; 48] = [
     "print('hello')",
     "import sys; print(sys.argv, sys.path[0], sys.orig_argv, __file__, __name__)",
     "import sys; print(sys.flags, sys.executable, sys.getrecursionlimit())",
@@ -45,6 +45,24 @@ const CASES: [&str; 36] = [
      with m.Pool(2) as p: print(p.map(abs, [-1, -2]))",
     "import sys\nsys.stdout.write('no newline'); sys.stderr.write('err')",
     "import sys\nsys.stdout.close()\nsys.exit(4)",
+    // No frame but the program's own is on its stack.
+    "import logging\nlogging.warning('w', stack_info=True)",
+    "import inspect, traceback\nprint(len(inspect.stack()))\ntraceback.print_stack()",
+    "import warnings\nwarnings.warn('w', stacklevel=2)",
+    "import sys\nsys.excepthook = None\n1 / 0",
+    "import sys\ndel sys.excepthook\n1 / 0",
+    "# coding: nonsense\nprint(1)",
+    "# coding: ascii\nprint('\u{e9}')",
+    "def s(n): return 0 if n == 0 else 1 + s(n - 1)\nprint(s(998))",
+    // No trace of the preparation.
+    "import site, sys\nprint(site.USER_BASE, site.USER_SITE, site.ENABLE_USER_SITE, sys.path, \
+     sorted(sys.path_importer_cache), sys.meta_path)",
+    "import os, sys\nfor s in sys.stdin, sys.stdout, sys.stderr: print(s, type(s.buffer), s.mode, \
+     s.buffer.raw, s.encoding, s.errors, s.line_buffering, s is getattr(sys, '__' + s.name[1:-1] + '__'))\n\
+     print(os.listdir('/dev/shm'), sorted(os.listdir('/proc/self/fd')))",
+    "import socket\nprint(socket.gethostbyname(socket.gethostname()))",
+    "print(repr(open('/dev/stdin').read()), flush=True)\nfor path in '/dev/stdout', '/dev/stderr', \
+     '/proc/self/fd/1', '/dev/fd/2':\n    with open(path, 'w') as f: f.write(path + '\\n')",
     "import traceback\ntry:\n    exec('1/0')\nexcept Exception:\n    traceback.print_exc()",
 ];
 

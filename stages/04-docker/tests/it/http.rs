@@ -80,6 +80,21 @@ async fn a_server_that_hangs_or_is_killed_leaves_no_container_for_long() {
     assert_eq!(next.client().run("print(1)").await["stdout"]["text"], "1\n");
 }
 
+/// No program can cause an `engine_error`, and this is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_is_killed_from_outside_is_an_engine_error() {
+    let server = harness::server!();
+    let client = server.client();
+    let id = client.submit_code("import time; print('up'); time.sleep(60)").await;
+    client.wait_until(&id, "it is up", |evaluation| evaluation["stdout"]["text"] == "up\n").await;
+    docker(&["kill", &containers(server.pid(), true)[0]]);
+    let ended = client.wait_until(&id, "it ended", |evaluation| !evaluation["outcome"].is_null());
+    let ended = ended.await;
+    assert_eq!(ended["outcome"], "engine_error", "{ended}");
+    assert!(ended["error"].is_string(), "{ended}");
+    assert_eq!(ended["evidence"]["container.exit_code"], 137, "{ended}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_terminated_leaves_nothing() {
     let server = harness::server!();

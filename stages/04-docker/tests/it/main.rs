@@ -26,7 +26,7 @@ const REMOVE_TIMEOUT: Duration = Duration::from_secs(20);
 const SLEEP: &str = "import time; time.sleep(60)";
 
 fn args() -> DockerArgs {
-    DockerArgs { image: None, docker_host: "unix:///var/run/docker.sock".to_owned() }
+    DockerArgs::default()
 }
 
 async fn engine() -> DockerEngine {

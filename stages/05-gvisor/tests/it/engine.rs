@@ -3,11 +3,13 @@
 use harness::{TEST_LIMITS, run};
 use shared::Hint as _;
 use shared::{Engine as _, Evidence, Limits, Outcome};
-use stage_04_docker::{DockerArgs, DockerEngine, EngineError, Runtime, error_chain};
+use stage_04_docker::{
+    ATTACKS_ON_INIT, DockerArgs, DockerEngine, EngineError, Runtime, error_chain,
+};
 use stage_05_gvisor::{GVisorEngine, RUNSC, host_pids_limit};
 
 fn args() -> DockerArgs {
-    DockerArgs { image: None, docker_host: "unix:///var/run/docker.sock".to_owned() }
+    DockerArgs::default()
 }
 
 async fn engine() -> GVisorEngine {
@@ -24,10 +26,19 @@ async fn the_engine_verifies_itself() {
     engine.close().await;
 }
 
+/// Root inside is a user of gVisor's kernel alone: where that kernel is missing, init does not start.
+#[tokio::test]
+async fn init_is_not_root_without_gvisor() {
+    let renamed = Runtime { name: "runc", ..RUNSC };
+    let error = DockerEngine::start(&args(), renamed).await.err().expect("runc passed as gVisor");
+    assert!(matches!(error, EngineError::NotVerified { .. }), "{error}");
+    assert!(error_chain(&error).contains("the sandbox died"), "{}", error_chain(&error));
+}
+
 /// There is no fallback: another runtime under the name of gVisor is recognised.
 #[tokio::test]
 async fn another_runtime_is_not_taken_for_gvisor() {
-    let renamed = Runtime { name: "runc", ..RUNSC };
+    let renamed = Runtime { name: "runc", root_init: false, ..RUNSC };
     let error = DockerEngine::start(&args(), renamed).await.err().expect("runc passed as gVisor");
     assert!(matches!(error, EngineError::NotVerified { .. }), "{error}");
     assert!(error_chain(&error).contains("not a sandbox of runsc"), "{}", error_chain(&error));
@@ -110,15 +121,18 @@ async fn as_many_processes_as_are_allowed_can_run() {
     engine.close().await;
 }
 
-/// Under gVisor a program can kill the container's first process, and with it everything.
+/// Under gVisor a program could kill a first process of its own user, and with it everything.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_kills_init_has_ended_itself() {
+async fn no_program_causes_an_engine_error() {
     let engine = engine().await;
-    let verdict =
-        run(&engine, "import os\nos.kill(1, 9)\nwhile True: pass", TEST_LIMITS).await.verdict;
-    assert_eq!(verdict.outcome, Outcome::Signaled, "{verdict:?}");
-    assert_eq!(verdict.signal.as_deref(), Some("SIGKILL"));
-    assert_eq!(verdict.evidence.decided_by, "container.exit_code");
+    for attack in ATTACKS_ON_INIT {
+        let verdict = run(&engine, attack, TEST_LIMITS).await.verdict;
+        assert_ne!(verdict.outcome, Outcome::EngineError, "{attack}: {verdict:?}");
+        assert_eq!(verdict.error, None, "{attack}");
+    }
+    let killed = run(&engine, "import os\nos.kill(1, 9)", TEST_LIMITS).await;
+    assert_eq!(killed.verdict.exit_code, Some(1), "{killed:?}");
+    assert!(killed.stderr.contains("PermissionError"), "{killed:?}");
     engine.close().await;
 }
 
@@ -128,7 +142,46 @@ async fn the_least_memory_there_can_be_is_enough_to_start() {
     let limits = Limits { memory_bytes: shared::submission::MIN_MEMORY_BYTES, ..TEST_LIMITS };
     let harness::Run { verdict, stdout, stderr } = run(&engine, "print(1)", limits).await;
     assert_eq!(stdout, "1\n", "{verdict:?} {stderr}");
-    let verdict = run(&engine, "x = bytearray(64 << 20)", limits).await.verdict;
+    let verdict = run(&engine, "x = bytearray(128 << 20)", limits).await.verdict;
     assert_eq!(verdict.outcome, Outcome::MemoryExceeded, "{verdict:?}");
+    engine.close().await;
+}
+
+/// What gVisor needs for each process is not the program's memory; what the program needs is.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_cost_a_program_no_memory_and_a_hog_is_ended() {
+    let engine = engine().await;
+    let workers = "import multiprocessing as mp\nwith mp.Pool(30) as p:\n    \
+                   print(sum(p.map(abs, range(100))))";
+    let ended = run(&engine, workers, TEST_LIMITS).await;
+    assert_eq!(ended.stdout, "4950\n", "{ended:?}");
+    for hog in [
+        "x = [bytearray(1 << 20) for _ in range(400)]\nimport time; time.sleep(20)",
+        "x = bytearray(400 << 20)\nimport time; time.sleep(20)",
+        "import os, time\nfor _ in range(4):\n    if not os.fork():\n        \
+         x = bytearray(120 << 20); time.sleep(20)\ntime.sleep(20)",
+    ] {
+        let verdict = run(&engine, hog, TEST_LIMITS).await.verdict;
+        assert_eq!(verdict.outcome, Outcome::MemoryExceeded, "{hog}: {verdict:?}");
+    }
+    engine.close().await;
+}
+
+/// Streams by their paths, the host's name, an unfinished line and a long one: as on Linux.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_finds_what_it_finds_on_linux() {
+    let engine = engine().await;
+    let code = "import inspect, os, socket, sys\nprint(repr(open('/dev/stdin').read()))\n\
+                for path in '/dev/stdout', '/proc/self/fd/1':\n    \
+                with open(path, 'w') as f: f.write('written\\n')\n\
+                print(socket.gethostbyname(socket.gethostname()), len(inspect.stack()))\n\
+                print({os.fstat(fd).st_uid == os.getuid() for fd in range(3)}, os.listdir('/dev/shm'))\n\
+                print('x' * 300_000, end='')\nimport time; time.sleep(60)";
+    let limits = Limits { timeout_seconds: 3.0, ..TEST_LIMITS };
+    let ended = run(&engine, code, limits).await;
+    assert_eq!(ended.verdict.outcome, Outcome::WallTimeExceeded, "{:?}", ended.verdict);
+    let (lines, rest) = ended.stdout.split_at(ended.stdout.find('x').unwrap_or(0));
+    assert_eq!(lines, "''\nwritten\nwritten\n127.0.0.1 1\n{True} []\n", "{}", ended.stderr);
+    assert_eq!(rest.len(), 300_000);
     engine.close().await;
 }

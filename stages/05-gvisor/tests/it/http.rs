@@ -44,12 +44,33 @@ async fn output_is_readable_while_the_program_runs_and_nothing_is_left_at_the_en
     assert!(!left.contains(&format!(".{pid}.")), "{left}");
 }
 
+/// No program can cause an `engine_error`, and this is one.
+#[tokio::test]
+async fn a_sandbox_that_is_killed_from_outside_is_an_engine_error() {
+    let server = harness::server!();
+    let client = server.client();
+    let id = client.submit_code("import time; print('up'); time.sleep(60)").await;
+    client.wait_until(&id, "it is up", |evaluation| evaluation["stdout"]["text"] == "up\n").await;
+    let list = ["ps", "--no-trunc", "--format", "{{.ID}} {{.Label \"crucible.owner\"}}"];
+    let containers = Command::new("docker").args(list).output().unwrap();
+    let containers = String::from_utf8(containers.stdout).unwrap();
+    let own = format!(".{}.", server.pid());
+    let own = containers.lines().find(|line| line.contains(&own)).unwrap();
+    let container = own.split(' ').next().unwrap();
+    assert!(Command::new("docker").args(["kill", container]).status().unwrap().success());
+    let ended = client.wait_until(&id, "it ended", |evaluation| !evaluation["outcome"].is_null());
+    let ended = ended.await;
+    assert_eq!(ended["outcome"], "engine_error", "{ended}");
+    assert!(ended["error"].is_string(), "{ended}");
+    assert_eq!(ended["evidence"]["container.exit_code"], 137, "{ended}");
+}
+
 #[test]
 fn doctor_shows_what_was_verified_and_what_is_missing() {
     let passed = stage(&["doctor"]);
     let report = String::from_utf8_lossy(&passed.stdout);
     assert!(passed.status.success(), "{report}");
-    for subject in ["docker", "runsc", "platform", "image", "sandbox"] {
+    for subject in ["docker", "runsc", "platform", "flags", "image", "sandbox"] {
         assert!(report.contains(&format!("ok       {subject}: ")), "{subject} in:\n{report}");
     }
     let ended = stage(&["--docker-host", "unix:///nowhere.sock", "serve"]);

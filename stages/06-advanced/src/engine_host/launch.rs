@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 use shared::Engine;
 use shared::cli::{BuildError, Exit, Settings, Signals, eprint_line};
 use shared::profile::PYTHON;
@@ -88,9 +88,6 @@ pub fn before_serve(
     if is_api_process() {
         rustix::thread::set_name(c"crucible-api").ok(); // for ps; it would be "exe"
         user.become_user()?;
-        // After that, because a change of the user resets it. A host that is gone already has closed
-        // its socket, which `remote_engine` finds.
-        set_parent_process_death_signal(Some(Signal::TERM)).map_err(io::Error::from)?;
         return Ok(None);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -103,6 +100,10 @@ pub fn before_serve(
 
 /// The engine of the engine host, in the API process. None in a process that drives its own.
 ///
+/// When the host is gone the process gets one SIGTERM, its own: it shuts down in order, and reports
+/// every run as lost. (The kernel's signal at the end of a parent comes once for each thread of the
+/// parent; a second one would stop the process before it has reported anything.)
+///
 /// # Errors
 ///
 /// When the engine host is gone.
@@ -112,7 +113,15 @@ pub async fn remote_engine() -> Result<Option<Arc<dyn Engine>>, BuildError> {
     }
     let socket = std::io::stdin().as_fd().try_clone_to_owned().map_err(LaunchError::NoSocket)?;
     let socket = tokio_socket(StdUnixStream::from(socket)).map_err(LaunchError::NoSocket)?;
-    Ok(Some(Arc::new(RemoteEngine::connect(socket).await?)))
+    let engine = RemoteEngine::connect(socket).await?;
+    let host_gone = engine.host_gone();
+    tokio::spawn(async move {
+        host_gone.cancelled().await;
+        if let Err(error) = kill_process(getpid(), Signal::TERM) {
+            tracing::error!(%error, "cannot shut down");
+        }
+    });
+    Ok(Some(Arc::new(engine)))
 }
 
 fn tokio_socket(socket: StdUnixStream) -> io::Result<UnixStream> {
@@ -122,8 +131,6 @@ fn tokio_socket(socket: StdUnixStream) -> io::Result<UnixStream> {
 }
 
 /// The engine host, from the start of its engine to the end of the API process.
-///
-/// On the main thread: the kernel ends the API process with the thread that started it.
 async fn host(
     settings: &Settings,
     start: impl Future<Output = Result<Arc<dyn Engine>, BuildError>>,

@@ -66,6 +66,8 @@ struct Calls {
     state: Mutex<State>,
     /// Cancelled when the connection has ended.
     lost: CancellationToken,
+    /// Cancelled after that, if the engine was not closed.
+    host_gone: CancellationToken,
 }
 
 #[derive(Default)]
@@ -150,6 +152,11 @@ impl RemoteEngine {
             requests,
             calls,
         })
+    }
+
+    /// Fires when the host is gone although the engine was not closed.
+    pub(super) fn host_gone(&self) -> CancellationToken {
+        self.calls.host_gone.clone()
     }
 
     // ANCHOR: evaluate
@@ -268,7 +275,7 @@ async fn write(mut socket: OwnedWriteHalf, mut requests: mpsc::UnboundedReceiver
 async fn read(mut socket: OwnedReadHalf, calls: Arc<Calls>) {
     loop {
         match protocol::read(&mut socket, MAX_REPLY_BYTES).await {
-            Ok(Some(Reply::Closed {})) => break,
+            Ok(Some(Reply::Closed {})) => return calls.lose(),
             Ok(Some(reply)) => calls.receive(reply),
             Ok(None) => {
                 tracing::error!("the engine host is gone");
@@ -281,6 +288,7 @@ async fn read(mut socket: OwnedReadHalf, calls: Arc<Calls>) {
         }
     }
     calls.lose();
+    calls.host_gone.cancel();
 }
 
 impl TestableComponent for RemoteEngine {

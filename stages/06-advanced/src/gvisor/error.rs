@@ -65,3 +65,41 @@ impl fmt::Display for Text {
 }
 
 impl Error for Text {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::isolation_check::IsolationError;
+    use super::*;
+
+    /// A client reads no path and no number of the host, whatever is in the sources.
+    #[test]
+    fn what_a_client_reads_is_the_platforms_own_text() {
+        let path = "/var/lib/crucible/runsc-7ecd7d45.4026531836.15195";
+        let io = || io::Error::other(format!("cannot write {path}"));
+        let text = || Text(format!("\u{1b}]0;title\u{7} {path}"));
+        let cgroup = CgroupError::Create { path: path.into(), source: io() };
+        let errors = [
+            SandboxError::Closing,
+            SandboxError::Files(io()),
+            SandboxError::Cgroup(cgroup),
+            SandboxError::Runsc(io()),
+            SandboxError::Ended(text()),
+            SandboxError::Interpreter(io()),
+            SandboxError::NotReady(text()),
+            SandboxError::Protocol(ConnectionError::Io(io())),
+            SandboxError::Timeout,
+        ];
+        let last_failures = errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let none_ready = last_failures.iter().map(|failure| {
+            let error = SandboxError::NoneReady { last_failure: Some(failure.clone()) };
+            error.to_string()
+        });
+        let ended =
+            IsolationError::Ended { stop: stage_04_docker::Stop::SandboxDied, seen: text() };
+        let isolation = [ended, IsolationError::Differs(text())];
+        let isolation = isolation.iter().map(ToString::to_string);
+        for shown in last_failures.iter().cloned().chain(none_ready).chain(isolation) {
+            assert!(!shown.contains(['/', '\u{1b}']) && !shown.contains("15195"), "{shown}");
+        }
+    }
+}

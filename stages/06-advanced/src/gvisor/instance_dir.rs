@@ -69,6 +69,14 @@ pub(super) struct SandboxPaths {
 }
 
 impl SandboxPaths {
+    /// Names of a sandbox that does not exist.
+    #[cfg(test)]
+    pub(super) fn for_test() -> Self {
+        let mount = stage_04_docker::CgroupMount { root: "/".to_owned(), dir: "/none".into() };
+        let cgroup = CgroupHierarchy::V2(mount).cgroup("none");
+        Self { id: "id".to_owned(), bundle: "/none".into(), cgroup }
+    }
+
     /// Removes what a failed start has created, as far as that is possible. Blocks.
     pub(super) fn remove_files(&self) {
         let bundle = std::fs::remove_dir_all(&self.bundle).or_else(ignore_not_found);
@@ -119,7 +127,7 @@ impl InstanceDir {
 
     fn create_files(&self, profile: &SandboxProfile) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
-        rootfs::create(&profile.image, &self.rootfs(profile))?;
+        rootfs::create(profile, &self.rootfs(profile))?;
         // The gofer, gVisor's file server, runs as `nobody` when it opens the root.
         let others_may_enter = Permissions::from_mode(0o711);
         let parent = self.path.parent().unwrap_or(Path::new("/"));

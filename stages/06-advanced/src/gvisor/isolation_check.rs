@@ -1,21 +1,22 @@
 //! Verifies from outside, while a program runs, that gVisor isolates it.
 //!
-//! Guarantee: what stage 5 verifies, and one thing more. There Docker reported which process is the
-//! container's first; here the cgroup has every process of the sandbox on the host, and all of them
-//! have to be runsc. A program that ran on the host's own kernel would be one of them, and would be
-//! an interpreter.
+//! Guarantee: what stage 5 verifies, and that the live sandbox is wholly what was ordered
+//! (`live_check`). There Docker reported which process is the container's first; here the cgroup has
+//! every process of the sandbox on the host, and all of them have to be runsc. A program that ran on
+//! the host's own kernel would be one of them, and would be an interpreter.
 
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use shared::component::SelfTestError;
 use shared::{Job, Limits, OutputBuffer, Stream, Submission};
-use stage_04_docker::{Cgroup, ContainerSnapshot, Stop};
+use stage_04_docker::{BoxError, ContainerSnapshot, Stop, error_chain};
 use stage_05_gvisor::RUNSC;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::error::SandboxError;
+use super::error::{SandboxError, Text};
+use super::instance_dir::SandboxPaths;
+use super::live_check::{self, LiveSandbox, OrderedSandbox};
 use super::run;
 use super::sandbox::{Sandbox, SandboxFactory};
 
@@ -23,46 +24,26 @@ use super::sandbox::{Sandbox, SandboxFactory};
 const PROGRAM_TIMEOUT_SECONDS: f64 = 20.0;
 const MAX_OUTPUT_BYTES: u64 = 64 << 10;
 
-/// Why the isolation of a sandbox could not be verified.
+/// Why the isolation of a sandbox could not be verified. `Display` is what a client may read; what
+/// was seen of the host is in the sources, for the log and for `doctor`.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum IsolationError {
     /// There is no sandbox to inspect.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     /// The program ended instead of waiting to be inspected.
-    #[error("the inspected program ended ({stop}): {stderr}")]
+    #[error("the inspected program ended")]
     Ended {
         /// How.
         stop: Stop,
-        /// What it wrote.
-        stderr: String,
+        /// That, and what it wrote.
+        #[source]
+        seen: Text,
     },
-    /// A process of the sandbox cannot be inspected.
-    #[error("cannot see the executable of process {pid} of the sandbox")]
-    Unreadable {
-        /// The process.
-        pid: i32,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// A process of the sandbox is another program than runsc.
-    #[error("process {pid} of the sandbox is {}", executable.display())]
-    ForeignProcess {
-        /// The process.
-        pid: i32,
-        /// What it is.
-        executable: PathBuf,
-    },
-    /// gVisor's kernel is not among the processes.
-    #[error("none of {processes} processes is gVisor's kernel")]
-    NoKernel {
-        /// How many there are.
-        processes: usize,
-    },
-    /// What stage 5 verifies does not hold.
-    #[error(transparent)]
-    Runtime(#[from] stage_04_docker::IsolationError),
-    /// The task that inspects the processes panicked.
+    /// The live sandbox is not what was ordered, or not gVisor's.
+    #[error("a sandbox differs from what was ordered")]
+    Differs(#[source] Text),
+    /// The task that inspects the sandbox panicked.
     #[error("the inspection panicked")]
     Panicked(#[from] tokio::task::JoinError),
 }
@@ -106,13 +87,28 @@ async fn verify_sandbox(
         // When the sender is gone, the program has ended, and the other branch has the result.
         let Ok(()) = first_output.await else { return std::future::pending().await };
         let kernel_inside = buffer.output(Stream::Stdout).text.trim().to_owned();
-        let (inspected, runsc) = (paths.clone(), factory.runsc.clone());
-        let inspect = move || inspect_processes(&inspected.cgroup, &runsc);
-        let (kernel, processes) = tokio::task::spawn_blocking(inspect).await??;
-        let id = paths.id.clone();
-        let evidence = format!("all {processes} processes of its cgroup are runsc");
-        let snapshot = ContainerSnapshot { id, pid: kernel.into(), evidence, kernel_inside };
-        Ok((RUNSC.verify)(snapshot).await?)
+        let (inspected, factory) = (paths.clone(), factory.clone());
+        let inspect = move || inspect(&factory, &inspected, &limits);
+        let mut live = tokio::task::spawn_blocking(inspect).await?;
+        let (id, evidence) = (paths.id.clone(), String::new());
+        match live.kernel {
+            None => live.differences.push("no process is gVisor's kernel".to_owned()),
+            Some(kernel) => {
+                let snapshot =
+                    ContainerSnapshot { id, pid: kernel.into(), evidence, kernel_inside };
+                if let Err(error) = (RUNSC.verify)(snapshot).await {
+                    live.differences.push(error_chain(&error));
+                }
+            }
+        }
+        if !live.differences.is_empty() {
+            return Err(IsolationError::Differs(Text(live.differences.join("; "))));
+        }
+        Ok(format!(
+            "from outside: all {} processes of a sandbox are runsc, without a network, with the \
+             specification and the limits that were ordered",
+            live.processes
+        ))
     };
     let never = CancellationToken::new();
     let running = run::run(sandbox, &job, &buffer, &never);
@@ -120,7 +116,8 @@ async fn verify_sandbox(
         seen = inspect => seen,
         ended = running => {
             let stderr = buffer.output(Stream::Stderr).text;
-            Err(IsolationError::Ended { stop: ended.stop, stderr })
+            let seen = Text(format!("{}: {stderr}", ended.stop));
+            Err(IsolationError::Ended { stop: ended.stop, seen })
         }
     }
 }
@@ -141,24 +138,18 @@ fn observed_buffer() -> (OutputBuffer, oneshot::Receiver<()>) {
     (OutputBuffer::new(MAX_OUTPUT_BYTES, Box::new(listener)), receiver)
 }
 
-/// Checks that every process in `cgroup` is `runsc`. Returns the one that is gVisor's kernel, and
-/// how many there are. Blocks.
-fn inspect_processes(cgroup: &Cgroup, runsc: &Path) -> Result<(i32, usize), IsolationError> {
-    let processes = cgroup.processes();
-    let mut kernel = None;
-    for pid in &processes {
-        let pid = pid.as_raw_nonzero().get();
-        let executable = std::fs::read_link(format!("/proc/{pid}/exe"))
-            .map_err(|source| IsolationError::Unreadable { pid, source })?;
-        if executable != runsc {
-            return Err(IsolationError::ForeignProcess { pid, executable });
-        }
-        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        if line.starts_with("runsc-sandbox\0") {
-            kernel = Some(pid);
-        }
-    }
-    let count = processes.len();
-    let kernel = kernel.ok_or(IsolationError::NoKernel { processes: count })?;
-    Ok((kernel, count))
+/// Compares a live sandbox of `factory` with what was ordered. Blocks.
+fn inspect(factory: &SandboxFactory, paths: &SandboxPaths, limits: &Limits) -> LiveSandbox {
+    let spec = factory.specification(paths, limits).map_err(BoxError::from);
+    let spec = spec.and_then(|spec| Ok(serde_json::to_value(spec)?));
+    let state = factory.dir.state();
+    live_check::inspect(&OrderedSandbox {
+        paths,
+        limits,
+        runsc: &factory.runsc,
+        platform: factory.platform,
+        state: &state,
+        // Nothing equals it, should there be no specification.
+        spec: spec.unwrap_or_default(),
+    })
 }

@@ -21,25 +21,28 @@ use shared::Limits;
 use stage_04_docker::CgroupLimits;
 use stage_05_gvisor::host_pids_limit;
 
-use super::rootfs::SUPERVISOR_PATH;
+use super::memory::initial_limit;
+use super::rootfs::{PRESTART_DIR, SUPERVISOR_PATH};
 
-/// Size of `/dev/shm`, for the locks of `multiprocessing`; beside the program's scratch space.
-const SHARED_MEMORY_BYTES: u64 = 1 << 20;
+/// Size of `/dev/shm`, which is Docker's; beside the program's scratch space. What is in it counts as
+/// the program's memory.
+const SHARED_MEMORY_BYTES: u64 = 64 << 20;
+/// The name of every sandbox, which resolves to the loopback. It is no secret and names nothing.
+const HOSTNAME: &str = "sandbox";
 
 // ANCHOR: spec
 /// The specification of a sandbox in cgroup `cgroup`, for a program within `limits`.
 pub(super) fn specification(
     root: &Path,
     cgroup: &str,
-    hostname: &str,
     limits: &Limits,
 ) -> Result<Spec, OciSpecError> {
     SpecBuilder::default()
         .version("1.0.2")
         // Attack: leave something behind in the image, or fill the host's disk -> it is read-only.
         .root(RootBuilder::default().path(root).readonly(true).build()?)
-        // Attack: learn the host's name -> a random one.
-        .hostname(hostname)
+        // Attack: learn the host's name -> it is the same everywhere.
+        .hostname(HOSTNAME)
         .mounts(mounts(limits)?)
         .process(process(limits)?)
         .linux(
@@ -61,7 +64,7 @@ pub(super) fn cgroup_limits(limits: &Limits) -> CgroupLimits {
     CgroupLimits {
         // Attack: use all processors -> one.
         cpus: 1,
-        memory_bytes: limits.memory_bytes,
+        memory_bytes: initial_limit(limits),
         // Attack: fork without limit -> gVisor's threads are counted, several for each process
         // inside.
         pids: host_pids_limit(limits.pids),
@@ -88,7 +91,8 @@ fn process(limits: &Limits) -> Result<Process, OciSpecError> {
         // Attack: find keys in the environment -> it is empty but for a home directory, which runsc
         // would otherwise take from the line of root in the image's list of users.
         .env(["HOME=/tmp".to_owned()])
-        .cwd("/tmp")
+        // What the supervisor starts is known by this directory.
+        .cwd(PRESTART_DIR)
         // Attack: type into the operator's terminal -> there is none.
         .terminal(false)
         // Attack: execute a setuid program -> it gains nothing.
@@ -160,7 +164,7 @@ mod tests {
             disk_bytes: 64 << 20,
             open_files: 256,
         };
-        let spec = specification(Path::new("/ROOT"), "/CGROUP", "0123456789ab", &limits).unwrap();
+        let spec = specification(Path::new("/ROOT"), "/CGROUP", &limits).unwrap();
         insta::assert_json_snapshot!(serde_json::to_value(spec).unwrap(), {
             ".process.capabilities.*" => insta::sorted_redaction(),
         });

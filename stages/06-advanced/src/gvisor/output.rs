@@ -83,10 +83,11 @@ impl<'a> ProgramOutput<'a> {
                 Stop::OutputLimit
             }
             (LoaderHandshake::Pending(line), Stop::Reported(message)) => {
+                // Text from inside is for the log alone, and escaped.
                 let line = String::from_utf8_lossy(&line).into_owned();
-                Stop::EngineError(format!(
-                    "the interpreter ended before the program started: {message:?} {line}"
-                ))
+                tracing::warn!(?message, ?line, "the interpreter ended before the program started");
+                let reason = "the interpreter ended before the program started";
+                Stop::EngineError(reason.to_owned())
             }
             (_, stop) => stop,
         }

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::error::SandboxError;
+use super::memory;
 use super::sandbox::{START_TIMEOUT, Sandbox, SandboxFactory};
 
 /// The pause after a failed start; doubled with each further failure.
@@ -138,7 +139,8 @@ impl Pool {
         if sandbox.limits.memory_bytes == limits.memory_bytes {
             return Ok((sandbox, true));
         }
-        let (cgroup, bytes) = (sandbox.process.paths.cgroup.clone(), limits.memory_bytes);
+        let cgroup = sandbox.process.paths.cgroup.clone();
+        let bytes = memory::initial_limit(limits);
         let set = tokio::task::spawn_blocking(move || cgroup.set_memory_limit(bytes)).await;
         if matches!(set, Ok(Ok(()))) {
             return Ok((sandbox, true));

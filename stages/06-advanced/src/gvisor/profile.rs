@@ -1,10 +1,14 @@
 //! What a sandbox is prepared for: a language, with its image and the processes that wait for
 //! programs. Nothing else in this engine knows a language.
 //!
-//! A profile's command is started before there is a program. It has to speak the protocol of stage
-//! 4's init: it writes `ready` and a newline to standard error when it is up, reads one payload
+//! A profile's command is started before there is a program, in the directory
+//! [`PRESTART_DIR`](super::rootfs::PRESTART_DIR). It has to speak the protocol of stage 4's init: it
+//! writes `ready` and a newline to standard error when it is up, reads one payload
 //! (`stage_04_docker::write_payload`) from standard input, writes the payload's nonce and ` begin`,
 //! and becomes the program, with the rest of its standard input as the program's.
+//!
+//! Python's is `python3 /tmp/main.py`, stopped in the last step of its own start. So the program is
+//! run by Python's own code, with no frame below the program's first.
 
 use std::path::PathBuf;
 
@@ -12,21 +16,11 @@ use shared::Profile;
 use shared::profile::PYTHON;
 use stage_04_docker::INIT_SOURCE;
 
-/// What the waiting interpreter executes behind the functions of stage 4's init: it leaves the
-/// supervisor's session, which a signal could reach, reports that it is ready, waits for its
-/// program and becomes it. Python's own init of stage 4 is not needed: the supervisor is one, and
-/// runs as another user.
-///
-/// It yields the processor once before the program's first instruction: the supervisor then sends
-/// the line that reports the start, which begins the program's wall-clock time.
-const PYTHON_START: &str = "
-
-__import__('posix').setsid()
-__import__('posix').write(2, b'ready\\n')
-path = deliver()[2]
-__import__('posix').sched_yield()
-program(path)
-";
+/// What the waiting interpreter executes, behind the functions of stage 4's init, until it has its
+/// program.
+const PYTHON_PRESTART: &str = include_str!("prestart.py");
+/// How it comes to execute that. Python imports a module of this name at the end of its start.
+const PYTHON_HOOK: &str = include_str!("usercustomize.py");
 /// Reports its kernel, and then stays to be inspected.
 const PYTHON_ISOLATION_PROGRAM: &str = "
 print(open('/proc/version').read().strip(), flush=True)
@@ -42,20 +36,49 @@ pub(super) struct SandboxProfile {
     pub(super) image: PathBuf,
     /// The command that waits for a program, by the path of its executable in the image.
     pub(super) warm_argv: Vec<String>,
+    /// Files that the root file system has beside the image's.
+    pub(super) files: Vec<ProfileFile>,
     /// How many sandboxes wait.
     pub(super) warm_sandboxes: usize,
     /// A program that prints `/proc/version` and then stays, to be inspected from outside.
     pub(super) isolation_program: &'static str,
 }
 
+/// A file that a profile adds to the image.
+#[derive(Debug, Clone)]
+pub(super) struct ProfileFile {
+    /// The directory in the image.
+    pub(super) dir: &'static str,
+    /// When given, the file is added to each directory directly below `dir` that has this one.
+    pub(super) beside: Option<&'static str>,
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What is in it.
+    pub(super) text: String,
+}
+
 impl SandboxProfile {
     /// Python, with the files of the image in the directory `image`.
     pub(super) fn python(image: PathBuf, warm_sandboxes: usize) -> Self {
-        let source = format!("{INIT_SOURCE}{PYTHON_START}");
+        let program = format!("/tmp/{}", PYTHON.main_file);
         Self {
             language: PYTHON,
             image,
-            warm_argv: vec!["/usr/bin/python3".to_owned(), "-c".to_owned(), source],
+            warm_argv: vec!["/usr/bin/python3".to_owned(), program],
+            files: vec![
+                ProfileFile {
+                    dir: "usr/lib",
+                    beside: None,
+                    name: "crucible-prestart.py",
+                    text: format!("{INIT_SOURCE}\n\n{PYTHON_PRESTART}"),
+                },
+                ProfileFile {
+                    dir: "usr/lib",
+                    beside: Some("os.py"),
+                    name: "usercustomize.py",
+                    text: PYTHON_HOOK.to_owned(),
+                },
+            ],
             warm_sandboxes,
             isolation_program: PYTHON_ISOLATION_PROGRAM,
         }

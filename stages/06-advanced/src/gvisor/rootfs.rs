@@ -9,19 +9,22 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::options::{RootfsError, RunscError};
-use super::profile::SandboxProfile;
+use super::profile::{ProfileFile, SandboxProfile};
 
 /// Where the supervisor is, inside.
-pub(super) const SUPERVISOR_PATH: &str = "/usr/lib/crucible-supervisor";
+pub(super) const SUPERVISOR_PATH: &str = "/usr/lib/crucible/supervisor";
+/// The supervisor's directory, in which the profile's command is started. No user but root can enter
+/// it: a process whose working directory this is was started by the supervisor.
+pub(super) const PRESTART_DIR: &str = "/usr/lib/crucible";
 const SUPERVISOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/supervisor"));
 /// Files of the image that Docker replaces in its containers, and this engine as well.
 const REPLACED_FILES: [(&str, &str); 3] = [
     // Attack: learn which resolver the host uses -> there is none.
     ("etc/resolv.conf", "nameserver 127.0.0.1\n"),
-    ("etc/hosts", "127.0.0.1 localhost\n"),
+    ("etc/hosts", "127.0.0.1 localhost sandbox\n"),
     ("etc/hostname", "sandbox\n"),
 ];
 
@@ -46,17 +49,36 @@ pub(super) fn check(profile: &SandboxProfile) -> Result<String, RunscError> {
     Ok(format!("sha256:{hash}"))
 }
 
-/// Creates `root` out of `image`. Blocks.
-pub(super) fn create(image: &Path, root: &Path) -> io::Result<()> {
-    link(image, root)?;
+/// Creates `root` out of the image of `profile`. Blocks.
+pub(super) fn create(profile: &SandboxProfile, root: &Path) -> io::Result<()> {
+    link(&profile.image, root)?;
     for (path, text) in REPLACED_FILES {
         let path = root.join(path);
         // The link is removed, not the image's own file.
         std::fs::remove_file(&path).or_else(ignore_not_found)?;
         write(&path, 0o444, text.as_bytes())?;
     }
+    for file in &profile.files {
+        for dir in file.dirs(root)? {
+            // The image's own file of this name is hidden, if it has one.
+            std::fs::remove_file(dir.join(file.name)).or_else(ignore_not_found)?;
+            write(&dir.join(file.name), 0o444, file.text.as_bytes())?;
+        }
+    }
     // For root alone: a program has no use for it, not even to read it.
+    DirBuilder::new().mode(0o700).create(root.join(&PRESTART_DIR[1..]))?;
     write(&root.join(&SUPERVISOR_PATH[1..]), 0o500, SUPERVISOR)
+}
+
+impl ProfileFile {
+    /// The directories below `root` that get it.
+    fn dirs(&self, root: &Path) -> io::Result<Vec<PathBuf>> {
+        let dir = root.join(self.dir);
+        let Some(beside) = self.beside else { return Ok(vec![dir]) };
+        let entries: Vec<_> = std::fs::read_dir(dir)?.collect::<Result<_, _>>()?;
+        let dirs = entries.iter().map(std::fs::DirEntry::path);
+        Ok(dirs.filter(|dir| dir.join(beside).is_file()).collect())
+    }
 }
 
 /// Creates a tree of hard links to the files of another one.
@@ -103,7 +125,11 @@ mod tests {
         std::os::unix::fs::symlink("python3.11", image.join("usr/bin/python3")).unwrap();
         std::fs::write(image.join("etc/resolv.conf"), "the image's").unwrap();
         let root = dir.path().join("root");
-        create(&image, &root).unwrap();
+        std::fs::create_dir(image.join("usr/lib/python3.11")).unwrap();
+        std::fs::write(image.join("usr/lib/python3.11/os.py"), "os").unwrap();
+        create(&SandboxProfile::python(image.clone(), 0), &root).unwrap();
+        assert!(root.join("usr/lib/python3.11/usercustomize.py").exists());
+        assert!(!root.join("usr/lib/usercustomize.py").exists());
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
         assert_eq!(read(&image.join("etc/resolv.conf")), "the image's");
         assert_eq!(read(&root.join("etc/resolv.conf")), "nameserver 127.0.0.1\n");

@@ -12,6 +12,7 @@ use stage_04_docker::{ContainerExit, InitMessage, Nonce, ResourceSampler, RunObs
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, ConnectionError, Event};
+use super::memory::MemoryWatch;
 use super::output::{LoaderHandshake, ProgramOutput};
 use super::sandbox::Sandbox;
 use crate::protocol::frame::Exit;
@@ -36,17 +37,15 @@ pub(super) async fn run(
 ) -> RunObservation {
     let cgroup = sandbox.process.paths.cgroup.clone();
     let mut sampler = ResourceSampler::new(Some(cgroup), &job.submission.limits);
-    let stop = match deliver(sandbox, job).await {
-        Ok(()) => {
-            // What the interpreter has used until now does not count as the program's. It is read
-            // while the interpreter wakes up, which takes longer.
-            sampler.set_baseline().await;
-            supervise(&mut sandbox.connection, &mut sampler, job, buffer, cancel).await
+    let stop = match prepare(sandbox, job, &mut sampler).await {
+        Ok(mut memory) => {
+            let connection = &mut sandbox.connection;
+            supervise(connection, &mut sampler, &mut memory, job, buffer, cancel).await
         }
-        Err(error) => Stop::EngineError(error.to_string()),
+        Err(stop) => stop,
     };
     let wall = sampler.started_at.map(|started_at| started_at.elapsed());
-    sampler.sample().await;
+    let stop = sampler.finish(stop).await;
     let container_exit = match stop {
         Stop::SandboxDied => {
             let status = sandbox.process.exit_status(STOP_TIMEOUT).await;
@@ -62,11 +61,30 @@ pub(super) async fn run(
         after: sampler.after,
         pids_seen: sampler.pids_seen,
         container_exit,
-        init_killable: false, // the supervisor runs as another user
         counts_guest_pids: false,
     }
 }
 // ANCHOR_END: run
+
+/// Delivers the program, and begins to watch what it uses.
+async fn prepare(
+    sandbox: &mut Sandbox,
+    job: &Job,
+    sampler: &mut ResourceSampler<'_>,
+) -> Result<MemoryWatch, Stop> {
+    let cgroup = &sandbox.process.paths.cgroup;
+    let memory = MemoryWatch::open(cgroup, &job.submission.limits).await;
+    let memory = memory.map_err(|error| {
+        tracing::error!(id = %job.id, %error, "the memory limit cannot be watched");
+        Stop::EngineError("the memory limit of the sandbox could not be watched".to_owned())
+    })?;
+    let delivered = deliver(sandbox, job).await;
+    delivered.map_err(|error| Stop::EngineError(error.to_string()))?;
+    // What the interpreter has used until now does not count as the program's. It is read while the
+    // interpreter wakes up, which takes longer.
+    sampler.set_baseline().await?;
+    Ok(memory)
+}
 
 /// Why a program could not be delivered.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +112,7 @@ async fn deliver(sandbox: &mut Sandbox, job: &Job) -> Result<(), DeliverError> {
 pub(super) async fn supervise(
     connection: &mut Connection,
     sampler: &mut ResourceSampler<'_>,
+    memory: &mut MemoryWatch,
     job: &Job,
     buffer: &OutputBuffer,
     cancel: &CancellationToken,
@@ -112,8 +131,9 @@ pub(super) async fn supervise(
                 Err(error) => break Stop::EngineError(error.to_string()),
             },
             () = &mut deadline => return sampler.timed_out(PROGRAM_START_TIMEOUT),
-            is_cpu_limit_reached = sampler.next() => if is_cpu_limit_reached {
-                return Stop::CpuTimeout;
+            stop = memory.watch() => return stop,
+            stop = sampler.next() => if let Some(stop) = stop {
+                return stop;
             },
         }
         if output.limit_reached {

@@ -19,6 +19,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::oci_spec::OciSpecError;
+use ::oci_spec::runtime::Spec;
 use shared::Limits;
 use tokio::net::UnixStream;
 use tokio::process::Command;
@@ -42,6 +44,7 @@ const MAX_NOT_READY_BYTES: usize = 2000;
 const NOBODY: u32 = 65534;
 
 /// Creates sandboxes of one profile.
+#[derive(Clone)]
 pub(super) struct SandboxFactory {
     pub(super) runsc: PathBuf,
     /// Arguments that this release needs, by [`stage_05_gvisor::sandbox_arguments`].
@@ -109,10 +112,10 @@ impl SandboxFactory {
         // While this exists the engine does not finish to close, so that nothing is left behind.
         let in_use = dir.in_use().ok_or(SandboxError::Closing)?;
         let command = self.runsc_command();
-        let profile = Arc::clone(&self.profile);
+        let factory = self.clone();
         let blocking = move || {
             let paths = Arc::new(dir.sandbox_paths());
-            let spawned = create(&paths, &dir, &profile, &limits).and_then(|()| {
+            let spawned = factory.create(&paths, &limits).and_then(|()| {
                 let child = run_command(command, &dir, &paths, guest).spawn();
                 let child = child.map_err(SandboxError::Runsc)?;
                 SandboxProcess::own(child, Arc::clone(&paths), &dir).map_err(SandboxError::Runsc)
@@ -127,23 +130,26 @@ impl SandboxFactory {
             .await
             .map_err(|panicked| SandboxError::Files(std::io::Error::other(panicked)))?
     }
-}
 
-/// Creates the bundle and the cgroup. Blocks.
-fn create(
-    paths: &SandboxPaths,
-    dir: &InstanceDir,
-    profile: &SandboxProfile,
-    limits: &Limits,
-) -> Result<(), SandboxError> {
-    let hostname = &paths.id[..12];
-    let rootfs = dir.rootfs(profile);
-    let spec = oci_spec::specification(&rootfs, &paths.cgroup.path(), hostname, limits)?;
-    let spec = serde_json::to_vec(&spec).map_err(|error| SandboxError::Files(error.into()))?;
-    std::fs::create_dir(&paths.bundle).map_err(SandboxError::Files)?;
-    std::fs::write(paths.bundle.join("config.json"), spec).map_err(SandboxError::Files)?;
-    paths.cgroup.create()?;
-    Ok(paths.cgroup.set_limits(&oci_spec::cgroup_limits(limits))?)
+    /// The specification of a sandbox.
+    pub(super) fn specification(
+        &self,
+        paths: &SandboxPaths,
+        limits: &Limits,
+    ) -> Result<Spec, OciSpecError> {
+        let rootfs = self.dir.rootfs(&self.profile);
+        oci_spec::specification(&rootfs, &paths.cgroup.path(), limits)
+    }
+
+    /// Creates the bundle and the cgroup. Blocks.
+    fn create(&self, paths: &SandboxPaths, limits: &Limits) -> Result<(), SandboxError> {
+        let spec = self.specification(paths, limits)?;
+        let spec = serde_json::to_vec(&spec).map_err(|error| SandboxError::Files(error.into()))?;
+        std::fs::create_dir(&paths.bundle).map_err(SandboxError::Files)?;
+        std::fs::write(paths.bundle.join("config.json"), spec).map_err(SandboxError::Files)?;
+        paths.cgroup.create()?;
+        Ok(paths.cgroup.set_limits(&oci_spec::cgroup_limits(limits))?)
+    }
 }
 
 // ANCHOR: spawn

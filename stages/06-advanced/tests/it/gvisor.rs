@@ -5,6 +5,8 @@ mod ends;
 mod forge;
 mod fresh;
 mod leftovers;
+mod memory;
+mod plain;
 mod pool;
 
 use std::time::Duration;
@@ -50,6 +52,8 @@ async fn run(engine: &RunscEngine, code: &str) -> Run {
 async fn the_engine_verifies_itself() {
     let engine = engine(2).await;
     harness::assert_verifies(&engine).await;
+    let seen = engine.verify_isolation().await.unwrap();
+    assert!(!seen.contains('/'), "no path of the host: {seen}");
     let sandbox = engine.sandbox();
     assert_eq!((sandbox.engine.as_str(), sandbox.runtime.as_deref()), ("gvisor", Some("runsc")));
     assert!(!sandbox.runtime_version.unwrap().is_empty());

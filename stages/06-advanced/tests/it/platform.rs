@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{FakeEngine, TEST_LIMITS, eventually_some};
+use shared::component::SelfTestResult;
 use shared::{
-    Bounds, Engine, Evaluation, Evaluations, EvaluationsError, EventType, Outcome, RequestContext,
-    Submission,
+    Bounds, BoxFuture, Engine, Evaluation, Evaluations, EvaluationsError, EventType, Outcome,
+    RequestContext, Submission, TestCase, TestableComponent,
 };
 use stage_02_queue::{ArchiveLimits, QueueOptions, SubprocessEngine, TaskQueue};
 use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor, MonitorOptions};
-use stage_06_advanced::{Components, InMemoryStorage, Platform, PlatformOptions, SelfTestRun};
+use stage_06_advanced::{
+    Components, InMemoryStorage, Platform, PlatformOptions, SelfTestRun, SelfTestStatus,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -95,6 +98,64 @@ async fn every_component_verifies_itself_and_one_that_fails_is_named() {
     let failed: Vec<_> = failed.map(|check| check.component.as_str()).collect();
     assert_eq!((report.passed, failed), (Some(false), vec![engine_name(&engine)]));
     assert!(!platform.status().await.unwrap().ready);
+}
+
+/// A component whose self test hangs, or panics.
+struct BadComponent {
+    hangs: bool,
+}
+
+impl TestableComponent for BadComponent {
+    fn name(&self) -> &'static str {
+        "bad component"
+    }
+
+    fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
+        Box::pin(async {
+            assert!(self.hangs, "this self test panics");
+            std::future::pending().await
+        })
+    }
+
+    fn test_suite(&self) -> Vec<TestCase<'_>> {
+        Vec::new()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_self_test_without_a_result_closes_nothing() {
+    let (platform, _) = platform(Arc::new(FakeEngine::new()), Duration::from_hours(1));
+    platform.health().register_component(Arc::new(BadComponent { hangs: true }));
+    let run = self_test(&platform, false).await;
+    let last = run.checks.last().unwrap();
+    assert_eq!((run.passed, last.passed, last.timed_out), (Some(false), false, true), "{run:#?}");
+    let status = serde_json::to_value(platform.status().await.unwrap()).unwrap();
+    assert_eq!(status["ready"], true, "{status:#}");
+    assert_eq!(status["components"]["bad component"]["timed_out"], true, "{status:#}");
+    submit(&platform, "").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_that_panics_or_comes_too_late_leaves_no_client_waiting() {
+    let (platform, _) = platform(Arc::new(FakeEngine::new()), Duration::from_hours(1));
+    platform.health().register_component(Arc::new(BadComponent { hangs: false }));
+    let run = self_test(&platform, false).await;
+    assert_eq!((run.status, run.passed), (SelfTestStatus::Cancelled, None));
+    assert_ne!(self_test(&platform, false).await.id, run.id, "the next request starts another");
+    platform.shutdown(CancellationToken::new()).await;
+    assert!(platform.health().start_self_test(true).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shutdown_ends_a_run_that_hangs() {
+    let (platform, _) = platform(Arc::new(FakeEngine::new()), Duration::from_hours(1));
+    platform.health().register_component(Arc::new(BadComponent { hangs: true }));
+    let run = platform.health().start_self_test(true).unwrap();
+    let started = tokio::time::Instant::now();
+    platform.shutdown(CancellationToken::new()).await;
+    assert!(started.elapsed() < Duration::from_secs(1), "it waited for the deadline of a check");
+    let ended = platform.health().self_test_run(run.id).unwrap();
+    assert_eq!(ended.status, SelfTestStatus::Cancelled);
 }
 
 /// An engine that misses every deadline: it neither returns nor ends what it is told to end.

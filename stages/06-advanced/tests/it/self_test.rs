@@ -132,7 +132,8 @@ async fn no_reader_of_events_sees_a_self_test() {
     let mut subjects = BTreeSet::new();
     loop {
         let event = feed.next().await.unwrap();
-        subjects.insert(event.envelope["subject"].as_str().unwrap_or_default().to_owned());
+        // Those of the platform and of its workers have none.
+        subjects.extend(event.envelope["subject"].as_str().map(str::to_owned));
         if event.kind == "storage.saved" {
             break;
         }
@@ -200,6 +201,14 @@ async fn a_client_that_disconnects_changes_nothing() {
     assert_eq!(server.stop(), Some(0));
 }
 
+/// The directories that a server without isolation has for its programs. The engine is in the process
+/// that was started, or in the one that it started.
+fn directories(pid: u32) -> usize {
+    let entries = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
+    let mark = format!(".{pid}.");
+    entries.filter(|entry| entry.file_name().to_string_lossy().contains(&mark)).count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_terminated_during_a_run_ends_it_and_answers_its_client() {
     for delay_ms in [0, 50, 200, 500, 1_000] {
@@ -215,10 +224,36 @@ async fn a_server_that_is_terminated_during_a_run_ends_it_and_answers_its_client
         assert_eq!(server.stop(), Some(0), "after {delay_ms} ms, with processes {children:?}");
         let is_left = || children.iter().any(|child| is_alive(*child));
         eventually("no process is left", Duration::from_secs(5), || !is_left()).await;
+        assert_eq!(directories(pid), 0, "after {delay_ms} ms");
         // The client has an end, or the server was gone before the request.
         if let Some(run) = waiting.await.unwrap() {
             let status = run["status"].as_str().unwrap_or("none");
             assert!(["cancelled", "completed", "none"].contains(&status), "{run:#}");
         }
+    }
+}
+
+/// The containers that the server with this process has on the machine.
+fn containers(pid: u32) -> usize {
+    let format = "{{.Label \"crucible.owner\"}}";
+    let mut docker = std::process::Command::new("docker");
+    docker.args(["ps", "--all", "--filter", "label=crucible.owner", "--format", format]);
+    let output = docker.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let owners = String::from_utf8(output.stdout).unwrap();
+    let mark = format!(".{pid}.");
+    owners.lines().filter(|owner| owner.contains(&mark)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_docker_that_is_terminated_during_a_run_leaves_no_container() {
+    for delay_ms in [0, 100, 500, 1_000, 2_000] {
+        let server = harness::server!("--engine", "docker", "--drain-seconds", "1");
+        let (pid, client) = (server.pid(), server.client());
+        let (status, _, _) = start(&client, "/self-test?suite=true").await;
+        assert_eq!(status, 202);
+        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        assert_eq!(server.stop(), Some(0), "after {delay_ms} ms");
+        assert_eq!(containers(pid), 0, "after {delay_ms} ms");
     }
 }

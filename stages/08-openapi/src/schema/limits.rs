@@ -2,8 +2,10 @@
 //!
 //! Attack: an object with 4,000 names that `propertyNames` forbids, in a body of 43 KB. The library
 //! makes an error for each name, with a copy of the whole object in it: 2.4 GB → objects are cut to
-//! [`MAX_UNKNOWN_MEMBERS`], and the members that the contract names. Test:
-//! `the_explanation_of_a_large_object_is_bounded`.
+//! [`MAX_UNKNOWN_MEMBERS`], and the members that the contract names; texts in an object with more than
+//! [`MAX_COPIES`] members are cut to [`MAX_TEXT_BYTES`]. Tests:
+//! `the_explanation_of_a_large_object_is_bounded`, and `every_error_costs_what_its_request_costs` with the
+//! whole server.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,6 +15,12 @@ use serde_json::{Map, Value};
 /// Members of one object beside those whose names are in the contract. More than any `maxProperties`
 /// of a request, so that an object that is cut still has too many.
 pub(super) const MAX_UNKNOWN_MEMBERS: usize = 128;
+
+/// Members of an object that may be copied with whole texts: each may have an error with a copy.
+const MAX_COPIES: usize = 8;
+/// Bytes of a text in an object with more members. A multiple of four, so that base64 remains base64, and
+/// above the length of all short texts of a contract.
+const MAX_TEXT_BYTES: usize = 1 << 10;
 
 /// The names of all properties in a contract.
 pub(super) struct PropertyNames(HashSet<String>);
@@ -26,13 +34,18 @@ impl PropertyNames {
 
     /// The value as it is, or a copy of it whose large objects are cut.
     pub(super) fn limit<'a>(&self, value: &'a Value) -> Cow<'a, Value> {
-        if has_large_object(value) { Cow::Owned(self.cut(value)) } else { Cow::Borrowed(value) }
+        if is_large(value, false) {
+            Cow::Owned(self.cut(value, false))
+        } else {
+            Cow::Borrowed(value)
+        }
     }
 
-    fn cut(&self, value: &Value) -> Value {
+    /// `copied` is true inside an object that has so many members that its texts are cut.
+    fn cut(&self, value: &Value, copied: bool) -> Value {
         match value {
             Value::Object(members) => {
-                let mut unknown = 0;
+                let (mut unknown, copied) = (0, copied || members.len() > MAX_COPIES);
                 let keep = |(name, _): &(&String, &Value)| {
                     let is_known = self.0.contains(*name);
                     unknown += usize::from(!is_known);
@@ -40,21 +53,27 @@ impl PropertyNames {
                 };
                 let kept = members.iter().filter(keep);
                 let members: Map<_, _> =
-                    kept.map(|(name, member)| (name.clone(), self.cut(member))).collect();
+                    kept.map(|(name, member)| (name.clone(), self.cut(member, copied))).collect();
                 members.into()
             }
-            Value::Array(items) => items.iter().map(|item| self.cut(item)).collect(),
+            Value::Array(items) => items.iter().map(|item| self.cut(item, copied)).collect(),
+            Value::String(text) if copied => {
+                text[..text.floor_char_boundary(MAX_TEXT_BYTES)].into()
+            }
             scalar => scalar.clone(),
         }
     }
 }
 
-fn has_large_object(value: &Value) -> bool {
+fn is_large(value: &Value, copied: bool) -> bool {
     match value {
         Value::Object(members) => {
-            members.len() > MAX_UNKNOWN_MEMBERS || members.values().any(has_large_object)
+            let copied = copied || members.len() > MAX_COPIES;
+            members.len() > MAX_UNKNOWN_MEMBERS
+                || members.values().any(|member| is_large(member, copied))
         }
-        Value::Array(items) => items.iter().any(has_large_object),
+        Value::Array(items) => items.iter().any(|item| is_large(item, copied)),
+        Value::String(text) => copied && text.len() > MAX_TEXT_BYTES,
         _ => false,
     }
 }

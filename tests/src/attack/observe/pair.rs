@@ -2,21 +2,22 @@
 //!
 //! The first knows the secret, because it is its own. The second knows only where to look. The
 //! probe has escaped when the secret is in the second one's output.
-
-use std::time::Duration;
+//!
+//! Two that are to run at the same time have to meet: the first reports that it is ready, which is when
+//! the second is submitted, and holds what it has until the second has ended and the ladder cancels it. When the first ended before that, the
+//! two have not met, and are run again.
 
 use anyhow::{Context as _, Result, bail};
-use tokio::time::sleep;
 
 use super::ProbeRun;
 use crate::attack::probe::Order;
 use crate::attack::probe::program::{Values, canary, split_pair};
-use crate::attack::probe::report::Run;
+use crate::attack::probe::report::{ProbeReport, Run};
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::{By, Verdict};
 
-/// How long the first program of two that run at the same time runs before the second is submitted.
-const HEAD_START: Duration = Duration::from_millis(700);
+/// How often two programs that have not met are run again.
+const MAX_MEETINGS: usize = 3;
 
 pub(super) async fn passed(
     program: ProbeRun<'_>,
@@ -35,19 +36,22 @@ pub(super) async fn passed(
     let values = Values::default().with("PLACE", place).with("NUMBER", number);
     let knowing = values.clone().with("SECRET", secret.clone());
     let seconds = program.seconds;
-    let (first, second) = match order {
-        Order::After => {
-            let first = testbed.run(sender, &knowing, seconds).await?;
-            (first, testbed.run(receiver, &values, seconds).await?)
+    if order == Order::After {
+        let first = testbed.run(sender, &knowing, seconds).await?;
+        let second = testbed.run(receiver, &values, seconds).await?;
+        return judge(&first, &second, &secret);
+    }
+    for _ in 0..MAX_MEETINGS {
+        let mut first = testbed.begin(sender, &knowing, seconds).await?;
+        testbed.until_it_reports(&mut first).await?;
+        let second = testbed.run(receiver, &values, seconds).await?;
+        let (first, was_running) = testbed.end_now(first).await?;
+        let was_stopped = matches!(first.account, Some(ProbeReport::Stopped(_)));
+        if was_running || was_stopped || second.shows(&secret) {
+            return judge(&first, &second, &secret);
         }
-        Order::Together => {
-            let first = testbed.begin(sender, &knowing, seconds).await?;
-            sleep(HEAD_START).await;
-            let second = testbed.run(receiver, &values, seconds).await?;
-            (testbed.end(first).await?, second)
-        }
-    };
-    judge(&first, &second, &secret)
+    }
+    bail!("the first program ended before the second did, {MAX_MEETINGS} times")
 }
 
 fn judge(first: &Run, second: &Run, secret: &str) -> Result<Verdict> {

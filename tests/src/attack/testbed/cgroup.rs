@@ -20,14 +20,17 @@ const MAX_MEMORY_BYTES: u64 = 3 << 30;
 /// The limit of processes and threads of a jail.
 const MAX_PIDS: u32 = 2000;
 /// The controllers of version 1 that are used here.
-const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpuacct"];
+const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpuacct", "cpu"];
+/// The share of a group without one, in hundredths of a processor.
+pub const NO_QUOTA: u64 = u64::MAX;
 
-/// The directories of a control group: one for each controller, three times the same in version 2.
+/// The directories of a control group: one for each controller, four times the same in version 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
     memory: PathBuf,
     pids: PathBuf,
     cpu: PathBuf,
+    quota: PathBuf,
     unified: bool,
 }
 
@@ -40,16 +43,18 @@ pub struct Counters {
     pub processes: u64,
     /// Processor time so far.
     pub cpu: Duration,
+    /// The processors that the group may use at most, in hundredths; [`NO_QUOTA`] without a limit.
+    pub cpu_quota: u64,
 }
 
 impl Cgroup {
     fn named(name: &str) -> Self {
         let root = Path::new(ROOT);
         let unified = root.join("cgroup.controllers").exists();
-        let [memory, pids, cpu] = CONTROLLERS.map(|controller| {
+        let [memory, pids, cpu, quota] = CONTROLLERS.map(|controller| {
             if unified { root.join(name) } else { root.join(controller).join(name) }
         });
-        Self { memory, pids, cpu, unified }
+        Self { memory, pids, cpu, quota, unified }
     }
 
     /// The group that the process `pid` is in.
@@ -73,6 +78,7 @@ impl Cgroup {
                 (&mut group.memory, "memory"),
                 (&mut group.pids, "pids"),
                 (&mut group.cpu, "cpuacct"),
+                (&mut group.quota, "cpu"),
             ] {
                 if has(controller) {
                     dir.push(path);
@@ -118,8 +124,31 @@ impl Cgroup {
             let nanos = number(&self.cpu, "cpuacct.usage")?;
             (number(&self.memory, "memory.usage_in_bytes")?, Duration::from_nanos(nanos))
         };
-        Ok(Counters { memory, processes: number(&self.pids, "pids.current")?, cpu })
+        let processes = number(&self.pids, "pids.current")?;
+        Ok(Counters { memory, processes, cpu, cpu_quota: self.cpu_quota() })
     }
+
+    /// The smallest quota of the group and of those around it.
+    fn cpu_quota(&self) -> u64 {
+        let inside = |dir: &&Path| dir.starts_with(ROOT);
+        let quotas = self.quota.ancestors().take_while(inside).filter_map(|dir| {
+            if self.unified {
+                // `max 100000` is no limit, and the root has no such file.
+                let text = read(dir, "cpu.max").ok()?;
+                let (quota, period) = text.trim().split_once(' ')?;
+                hundredths(quota.parse().ok()?, period.parse().ok()?)
+            } else {
+                // -1 is no limit, and no number here.
+                let quota = number(dir, "cpu.cfs_quota_us").ok()?;
+                hundredths(quota, number(dir, "cpu.cfs_period_us").ok()?)
+            }
+        });
+        quotas.min().unwrap_or(NO_QUOTA)
+    }
+}
+
+fn hundredths(quota: u64, period: u64) -> Option<u64> {
+    (quota * 100).checked_div(period)
 }
 
 /// The pid in an instance id: `BOOT.NAMESPACE.PID.START`, possibly with a suffix.
@@ -184,7 +213,7 @@ impl OwnedCgroup {
 
     /// Its directories, each once: a process joins by its number in `cgroup.procs` of each.
     pub fn dirs(&self) -> Vec<&Path> {
-        let mut dirs = vec![&*self.0.memory, &*self.0.pids, &*self.0.cpu];
+        let mut dirs = vec![&*self.0.memory, &*self.0.pids, &*self.0.cpu, &*self.0.quota];
         dirs.dedup();
         dirs
     }
@@ -224,7 +253,13 @@ mod tests {
         }
         let found = Cgroup::of_process(child.id()).unwrap();
         assert_eq!(&found, own.group());
-        assert_eq!(found.counters().unwrap().processes, 1);
+        let counters = found.counters().unwrap();
+        assert_eq!(counters.processes, 1);
+        let (file, quota) =
+            if found.unified { ("cpu.max", "50000 100000") } else { ("cpu.cfs_quota_us", "50000") };
+        std::fs::write(found.quota.join(file), quota).unwrap();
+        assert_eq!(found.counters().unwrap().cpu_quota, 50);
+        assert!(counters.cpu_quota > 50, "{counters:?}");
         child.kill().unwrap();
         child.wait().unwrap();
         let dirs: Vec<_> = own.dirs().into_iter().map(Path::to_owned).collect();

@@ -22,6 +22,7 @@ pub(super) async fn counters(server: Option<u32>) -> Result<Option<Counters>> {
         memory: one.memory.max(other.memory),
         processes: one.processes.max(other.processes),
         cpu: one.cpu.max(other.cpu),
+        cpu_quota: one.cpu_quota.max(other.cpu_quota),
     }))
 }
 

@@ -16,6 +16,7 @@ use tokio::process::Command;
 
 use super::CODE;
 use super::engines::Direct;
+use crate::measure::programs::reference::host_python;
 
 /// One way to run [`CODE`] without a stage.
 pub(super) enum Anchor {
@@ -28,10 +29,16 @@ pub(super) enum Anchor {
 }
 
 impl Anchor {
+    /// A bare process of the host.
+    pub(super) async fn bare() -> Result<Self> {
+        // The interpreter that the engine of stage 2 uses.
+        Ok(Self::Process(host_python().await?))
+    }
+
     /// The reference for this engine with these limits.
     pub(super) async fn beside(direct: &Direct, limits: &Limits) -> Result<Self> {
         let engine = match direct {
-            Direct::Subprocess(_) => return Ok(Self::Process(interpreter().await?)),
+            Direct::Subprocess(_) => return Self::bare().await,
             Direct::Runsc(_) => return Ok(Self::DockerRun),
             Direct::Docker(engine) => engine,
             Direct::GVisor(engine) => engine.docker(),
@@ -68,14 +75,6 @@ impl Anchor {
             Self::Container { docker, body, .. } => container(docker, body).await,
         }
     }
-}
-
-/// The interpreter that the engine of stage 2 uses, not a version manager's shim for it.
-async fn interpreter() -> Result<std::path::PathBuf> {
-    let mut ask = Command::new("python3");
-    let printed = ask.args(["-I", "-c", "import sys; print(sys.executable)"]).output().await;
-    let printed = printed.context("cannot run python3")?.stdout;
-    Ok(String::from_utf8_lossy(&printed).trim().into())
 }
 
 /// A gVisor sandbox with the controls that command-line flags can set.

@@ -23,13 +23,16 @@ use tokio::time::timeout;
 
 use crate::support::workspace::Workspace;
 
-/// Makes the image's root usable, and runs Python in it with nothing in its environment.
+/// Makes the image's root usable, and runs Python in it with nothing in its environment. The program is
+/// a file, as in the sandbox: `multiprocessing` starts it again in its children.
 const ENTER: &str = r#"
 mount --rbind /dev "$1/dev"
 mount --bind /etc/hosts "$1/etc/hosts"
 mount -t proc proc "$1/proc"
 mount -t tmpfs -o mode=1777 tmpfs "$1/tmp"
-exec env -i /usr/sbin/chroot --userspec=65534:65534 "$1" /usr/bin/python3 -
+cat > "$1/tmp/main.py"
+exec env -i --default-signal /usr/sbin/chroot --userspec=65534:65534 "$1" \
+  /usr/bin/python3 /tmp/main.py < /dev/null
 "#;
 
 /// An image's files.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::gvisor::error::SandboxError;
+use crate::gvisor::memory::MemoryWatch;
 use crate::gvisor::run;
 use crate::gvisor::sandbox::wait_until_ready;
 use crate::protocol::{OUTPUT_WINDOW_BYTES, STDIN_WINDOW_BYTES, VERSION};
@@ -89,7 +90,10 @@ async fn supervise(connection: &mut Connection, stdin: usize) -> (Stop, String) 
     let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
     let mut sampler = ResourceSampler::new(None, &job.submission.limits);
     let never = CancellationToken::new();
-    let stop = run::supervise(connection, &mut sampler, &job, &buffer, &never).await;
+    let stop = {
+        let mut memory = MemoryWatch::none();
+        run::supervise(connection, &mut sampler, &mut memory, &job, &buffer, &never).await
+    };
     (stop, buffer.output(Stream::Stdout).text)
 }
 

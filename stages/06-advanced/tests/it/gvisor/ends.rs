@@ -1,10 +1,13 @@
 //! How programs end: by themselves, by a limit, or by a cancellation. Each end has its outcome, and
 //! the evidence that decided it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness::{TEST_LIMITS, run_submission};
+use rustix::process::{Pid, Signal, kill_process};
 use shared::{Engine as _, Job, Limits, Outcome, OutputBuffer, Stream};
+use stage_06_advanced::RunscEngine;
 use tokio_util::sync::CancellationToken;
 
 use super::{close, engine, file, run, submission};
@@ -128,7 +131,7 @@ async fn memory_is_limited_by_the_hosts_counter() {
     assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded, "{ended:?}");
     assert_eq!(ended.verdict.evidence.decided_by, "memory.oom_kill");
     // What a waiting sandbox was made with is set anew, down and up.
-    let mut small = submission("print(1); x = bytearray(64 << 20)");
+    let mut small = submission("print(1); x = bytearray(96 << 20)");
     small.limits.memory_bytes = shared::submission::MIN_MEMORY_BYTES;
     let ended = run_submission(&engine, small).await;
     assert_eq!(ended.verdict.outcome, Outcome::MemoryExceeded, "{ended:?}");
@@ -171,7 +174,7 @@ async fn a_program_is_seen_while_it_runs_and_ends_when_it_is_cancelled() {
     let cancel = CancellationToken::new();
     let seen = cancel.clone();
     let listener = move |stream, _, bytes: &[u8]| {
-        if (stream, bytes) == (Stream::Stdout, b"up\n") {
+        if stream == Stream::Stdout && bytes.starts_with(b"u") {
             seen.cancel();
         }
     };
@@ -181,5 +184,63 @@ async fn a_program_is_seen_while_it_runs_and_ends_when_it_is_cancelled() {
     let verdict = engine.evaluate(&job, &buffer, cancel).await;
     assert_eq!(verdict.outcome, Outcome::Cancelled, "{verdict:?}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    close(engine).await;
+}
+
+/// Kills the process of `engine` on the host whose command line begins with `name`.
+fn kill(engine: &RunscEngine, name: &str) {
+    let directory = engine.directory().to_str().unwrap();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let line = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        if line.starts_with(name) && line.contains(directory) {
+            let pid = entry.file_name().to_str().unwrap().parse().unwrap();
+            kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_is_killed_from_outside_is_an_error_of_the_platform() {
+    for name in ["runsc-sandbox", "runsc-gofer"] {
+        let engine = Arc::new(engine(0).await);
+        let victim = Arc::clone(&engine);
+        let listener = move |_, _, _: &[u8]| kill(&victim, name);
+        let buffer = OutputBuffer::new(1 << 20, Box::new(listener));
+        let job = Job::first(submission("print('up')\nwhile True: open('/etc/hosts').read()"));
+        let verdict = engine.evaluate(&job, &buffer, CancellationToken::new()).await;
+        assert_eq!(verdict.outcome, Outcome::EngineError, "{name}: {verdict:?}");
+        let error = verdict.error.unwrap();
+        assert!(!error.contains('/'), "{error}");
+        drop(buffer);
+        close(Arc::into_inner(engine).unwrap()).await;
+    }
+}
+
+/// Whatever a program does to itself and to its sandbox, the platform is not to blame.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_program_causes_an_error_of_the_platform() {
+    let engine = engine(4).await;
+    for code in [
+        "import os\nos.kill(-1, 9)\nos.kill(os.getpid(), 9)",
+        "import os\nos.closerange(0, 4096)\nos.kill(1, 9)",
+        "import os, signal\nfor n in range(1, 65):\n    try: os.kill(1, n)\n    except OSError: pass",
+        "import os\nos.write(2, b'0' * 32 + b' refused [Errno 28] no\\n')\nos.abort()",
+        "import os\nos.write(2, b'0' * 32 + b' nonsense\\n' + b'\\0' * 5000)\nos._exit(1)",
+        "import os\nfor fd in 0, 1, 2: open(f'/proc/self/fd/{fd}', 'rb' if fd else 'wb')\nos._exit(3)",
+        "import os, fcntl\nfor fd in 1, 2: fcntl.fcntl(fd, 1031, 4096)\nos.write(1, b'x' * 70000)",
+        "import os, fcntl\nfor fd in 0, 1, 2: os.set_blocking(fd, False)\nos.write(1, b'x' * (1 << 20))",
+        "import os\nos.unlink('/tmp/main.py')\nos.mkdir('/tmp/main.py')\nos.execv('/usr/bin/python3', \
+         ['python3', '/tmp/main.py'])",
+        "import os\nos.unlink(__file__)\nos.execv('/usr/bin/python3', ['python3', '-c', 'print(1)'])",
+        "import resource\nfor n in range(16):\n    try: resource.setrlimit(n, (0, 0))\n    except \
+         Exception: pass\nopen('/tmp/x', 'w').write('x')",
+        "import os\nos.makedirs('/tmp/usr/lib/crucible')\nos.chdir('/tmp/usr/lib/crucible')\n\
+         os.execv('/usr/bin/python3', ['python3', '-c', 'print(1)'])",
+    ] {
+        let ended = run(&engine, code).await;
+        assert!(ended.verdict.error.is_none(), "{code}: {ended:?}");
+        assert_ne!(ended.verdict.outcome, Outcome::EngineError, "{code}: {ended:?}");
+        assert_ne!(ended.verdict.outcome, Outcome::WallTimeExceeded, "{code}: {ended:?}");
+    }
     close(engine).await;
 }
