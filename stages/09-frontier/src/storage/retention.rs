@@ -100,3 +100,69 @@ fn beyond(db: &Connection, limits: ArchiveLimits, oldest: i64) -> Result<Vec<Uui
     }
     Ok(ids)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{DataDir, Store};
+
+    const DAY: i64 = 86_400_000_000_000;
+
+    /// Evaluations that ended in this order, each at this day and of so many bytes.
+    async fn ended(rows: Vec<(i64, i64)>) -> (std::sync::Arc<Store>, Vec<Uuid>) {
+        let store = Store::open(DataDir::scratch().unwrap()).unwrap();
+        let write = store.write(move |db| {
+            let mut ids = Vec::new();
+            for (last_event, (day, bytes)) in (1_i64..).zip(rows) {
+                let id = Uuid::now_v7();
+                db.execute(
+                    "INSERT INTO evaluations (id, status, outcome, owner, attempt, submitted_at,
+                         ended_at, record, bytes, last_event)
+                     VALUES (?1, 'completed', 'exited', '', 1, 0, ?2, '{}', ?3, ?4)",
+                    params![id.into_bytes(), day * DAY, bytes, last_event],
+                )?;
+                db.execute("UPDATE counters SET value = value + 1 WHERE name = 'entries'", [])?;
+                let sql = "UPDATE counters SET value = value + ?1 WHERE name = 'bytes'";
+                db.execute(sql, [bytes])?;
+                ids.push(id);
+            }
+            Ok(ids)
+        });
+        let ids = write.await.unwrap();
+        (store, ids)
+    }
+
+    async fn deleted(
+        rows: Vec<(i64, i64)>,
+        entries: usize,
+        bytes: usize,
+        oldest: i64,
+    ) -> Vec<usize> {
+        let (store, ids) = ended(rows).await;
+        let limits = ArchiveLimits { entries, bytes };
+        let found = store.read(move |db| beyond(db, limits, oldest)).await.unwrap();
+        found.iter().map(|id| ids.iter().position(|other| other == id).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn number_bytes_and_age_each_delete_the_first_to_end() {
+        let rows = || vec![(1, 10), (2, 10), (3, 10), (4, 100)];
+        assert_eq!(deleted(rows(), 10, 1000, i64::MIN).await, [0; 0]);
+        assert_eq!(deleted(rows(), 3, 1000, i64::MIN).await, [0]);
+        assert_eq!(deleted(rows(), 10, 115, i64::MIN).await, [0, 1]);
+        assert_eq!(deleted(rows(), 10, 1000, 3 * DAY).await, [0, 1]);
+        assert_eq!(deleted(rows(), 10, 50, i64::MIN).await, [0, 1, 2], "the last one stays");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_goes_back_changes_nothing_about_the_order() {
+        let rows = vec![(30, 10), (2, 10), (1, 10)];
+        assert_eq!(deleted(rows, 1, 1000, i64::MIN).await, [0, 1]);
+    }
+
+    #[tokio::test]
+    async fn one_step_is_small() {
+        let rows = vec![(1, 10); 3 * STEP];
+        assert_eq!(deleted(rows, 1, 1000, i64::MIN).await.len(), STEP);
+    }
+}

@@ -36,8 +36,8 @@ async fn a_page_with_large_outputs_is_cut_and_the_next_goes_on() {
         path = format!("/eval?status=completed&cursor={cursor}");
     }
     submitted.reverse();
-    // The ledger cuts a page at 2 MiB, which two of them nearly fill.
-    assert_eq!((seen, pages), (submitted, 5));
+    assert_eq!(seen, submitted);
+    assert!(pages > 1, "ten megabytes on one page");
 }
 
 #[tokio::test]
@@ -118,4 +118,29 @@ fn every_component_passes_its_tests_on_a_database() {
     let (code, report) = command(directory.path(), &["test"]);
     assert_eq!(code, Some(0), "{report}");
     assert!(report.contains("storage: the counters are the real ones"), "{report}");
+}
+
+#[test]
+fn the_settings_of_the_storage_come_from_a_file_as_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, data) = (directory.path().join("crucible.toml"), directory.path().join("data"));
+    let doctor = |settings: &str| {
+        std::fs::write(&file, settings).unwrap();
+        let mut command = Command::new(stage::BINARY);
+        let output = command
+            .args(["--engine", "subprocess", "--unsafe", "doctor", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let settings =
+        format!("storage = \"sqlite\"\nstorage_days = 30\ndata_dir = \"{}\"", data.display());
+    let report = doctor(&settings);
+    assert!(report.contains(&format!("{} has no database yet", data.display())), "{report}");
+    assert!(!doctor("storage = \"memory\"").contains("data directory"));
+    for wrong in ["storage = \"disk\"", "storage_days = 0", "data_directory = \"x\""] {
+        let report = doctor(wrong);
+        assert!(report.contains("crucible.toml"), "{report}");
+    }
 }
