@@ -27,6 +27,8 @@ const SAMPLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// a moment before the sandbox's end is known, which is no error.
 const MAX_FAILED_SAMPLES: u32 = 25;
 
+/// What the peak may have beside memory of processes: pages of files that were read.
+const PEAK_GRACE_BYTES: u64 = 16 << 20;
 /// What a client reads when a run had no counters.
 const UNREADABLE: &str = "the counters of the sandbox could not be read";
 
@@ -140,8 +142,18 @@ impl<'a> ResourceSampler<'a> {
             (stop, Ok(())) if never_read && stop != Stop::SandboxDied => {
                 Stop::EngineError(UNREADABLE.to_owned())
             }
+            (Stop::Reported(_), Ok(())) if self.was_memory_limit_exceeded() => Stop::MemoryLimit,
             (stop, Ok(())) => stop,
         }
+    }
+
+    /// Whether the peak shows what no reading did: a program that was too short for one has used more
+    /// memory than it could be allowed with all the processes that it was seen to have.
+    fn was_memory_limit_exceeded(&self) -> bool {
+        let most = CgroupStats { pids: self.pids_seen, ..self.after };
+        let allowed = self.allowed_memory.map(|allowed| allowed(self.limits, &most));
+        let is_above = |most| self.after.memory_peak > Some(most + PEAK_GRACE_BYTES);
+        self.started_at.is_some() && allowed.is_some_and(is_above)
     }
 
     /// Waits for the next reading. A reason to end the run: the program has used up its processor

@@ -174,7 +174,7 @@ impl Components {
     pub async fn build(settings: &Settings, args: &PlatformArgs) -> Result<Self, BuildError> {
         let engine = match crate::engine_host::remote_engine().await? {
             Some(engine) => engine,
-            None => args.engine.start(settings.bounds().default).await?,
+            None => Box::pin(args.engine.start(settings.bounds().default)).await?,
         };
         let events = InMemoryMonitor::new(args.monitor_options());
         let monitor = Arc::new(AdvancedMonitor::new(events));

@@ -105,6 +105,10 @@ async fn more_memory_than_is_allowed_at_the_moment_ends_the_run() {
     sampler.allowed_memory = Some(|_, stats| 700 * stats.pids.unwrap());
     sampler.start().await.unwrap();
     assert_eq!(sampler.next().await, None, "2,000 of 2,100");
+    let exited = Stop::Reported(crate::InitMessage::Exited(0));
+    assert_eq!(sampler.finish(exited.clone()).await, exited);
+    sampler.after.memory_peak = Some(2101 + PEAK_GRACE_BYTES);
+    assert_eq!(sampler.finish(exited).await, Stop::MemoryLimit, "between two readings");
     std::fs::write(dir.path().join("pids.current"), "2\n").unwrap();
     assert_eq!(sampler.next().await, Some(Stop::MemoryLimit), "2,000 of 1,400");
 }

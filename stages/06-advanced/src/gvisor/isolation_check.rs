@@ -148,6 +148,7 @@ fn inspect(factory: &SandboxFactory, paths: &SandboxPaths, limits: &Limits) -> L
         limits,
         runsc: &factory.runsc,
         platform: factory.platform,
+        arguments: &factory.arguments,
         state: &state,
         // Nothing equals it, should there be no specification.
         spec: spec.unwrap_or_default(),

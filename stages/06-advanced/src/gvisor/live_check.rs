@@ -28,6 +28,8 @@ pub(super) struct OrderedSandbox<'a> {
     pub(super) limits: &'a Limits,
     pub(super) runsc: &'a Path,
     pub(super) platform: RunscPlatform,
+    /// The options that this release of runsc needs.
+    pub(super) arguments: &'a [&'static str],
     /// Where runsc stores its state.
     pub(super) state: &'a Path,
     /// The specification.
@@ -100,12 +102,13 @@ impl LiveSandbox {
         let root = format!("--root={}", ordered.state.display());
         let network = "--network=none";
         for option in &options {
-            if ![root.as_str(), network, platform.as_str()].contains(option) {
+            let ordinary = [root.as_str(), network, platform.as_str()].contains(option);
+            if !ordinary && !ordered.arguments.contains(option) {
                 self.differs(format!("runsc's {command} runs with {option}"));
             }
         }
-        for required in [root.as_str(), network] {
-            if !options.contains(&required) {
+        for required in [root.as_str(), network].iter().chain(ordered.arguments) {
+            if !options.contains(required) {
                 self.differs(format!("runsc's {command} runs without {required}"));
             }
         }
@@ -305,6 +308,7 @@ mod tests {
             limits: &stage_04_docker::PROBE_LIMITS,
             runsc: Path::new("/runsc"),
             platform: RunscPlatform::Ptrace,
+            arguments: &["--directfs=false"],
             state: Path::new("/state"),
             spec: Value::Null,
         };
@@ -313,16 +317,18 @@ mod tests {
             live.check_options(&ordered, "boot", line.split(' '));
             live.differences
         };
-        assert_eq!(differences("--root=/state --network=none boot --bundle=/b id"), [""; 0]);
-        assert_eq!(differences("--root=/state --network=none --platform=ptrace boot id"), [""; 0]);
+        let right = "--root=/state --network=none --directfs=false";
+        assert_eq!(differences(&format!("{right} boot --bundle=/b id")), [""; 0]);
+        assert_eq!(differences(&format!("{right} --platform=ptrace boot id")), [""; 0]);
         for line in [
-            "--root=/state boot id",
-            "--root=/state --network=none --network=host boot id",
-            "--root=/other --network=none --root=/state boot id",
-            "--root=/state --network=none --platform=kvm boot id",
-            "--root=/state --network=none --TESTONLY-unsafe-nonroot=true boot id",
+            "--root=/state --directfs=false".to_owned(),
+            "--root=/state --network=none".to_owned(),
+            format!("{right} --network=host"),
+            format!("--root=/other {right}"),
+            format!("{right} --platform=kvm"),
+            format!("{right} --TESTONLY-unsafe-nonroot=true"),
         ] {
-            assert_eq!(differences(line).len(), 1, "{line}");
+            assert_eq!(differences(&format!("{line} boot id")).len(), 1, "{line}");
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use uuid::Uuid;
 
-use super::{BOUNDS, Serving, TIMEOUT, WORKERS, host};
+use super::{BOUNDS, RUN_TIMEOUT, Serving, WORKER_COUNT, host};
 
 /// An API process that an attacker controls.
 struct Attacker {
@@ -53,12 +53,12 @@ impl Attacker {
             self.socket.read_exact(&mut bytes).await.unwrap();
             serde_json::from_slice(&bytes).unwrap()
         };
-        tokio::time::timeout(TIMEOUT, reply).await.expect("a reply in time")
+        tokio::time::timeout(RUN_TIMEOUT, reply).await.expect("a reply in time")
     }
 
     /// The violation that the connection was ended for.
     async fn violation(self) -> HostError {
-        let ended = tokio::time::timeout(TIMEOUT, self.serving).await;
+        let ended = tokio::time::timeout(RUN_TIMEOUT, self.serving).await;
         ended.expect("the connection ends").unwrap().unwrap_err()
     }
 }
@@ -111,7 +111,7 @@ async fn half_a_frame_is_no_frame() {
     attacker.bytes(&100_u32.to_be_bytes()).await;
     attacker.bytes(b"{\"Evaluate\":").await;
     drop(attacker.socket);
-    tokio::time::timeout(TIMEOUT, attacker.serving).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(RUN_TIMEOUT, attacker.serving).await.unwrap().unwrap().unwrap();
     assert_eq!(attacker.engine.runs(), 0);
 }
 
@@ -180,12 +180,12 @@ async fn a_submission_within_the_bounds_is_run_as_it_is() {
 #[tokio::test]
 async fn there_are_as_many_runs_as_workers_and_a_few() {
     let mut attacker = Attacker::endless().await;
-    let most = WORKERS + MAX_EXTRA_RUNS;
+    let most = WORKER_COUNT + MAX_EXTRA_RUNS;
     for _ in 0..most {
         attacker.send(&evaluate(&job())).await;
     }
     let engine = attacker.engine.clone();
-    eventually("all of them run", TIMEOUT, || engine.runs() == most).await;
+    eventually("all of them run", RUN_TIMEOUT, || engine.runs() == most).await;
     assert!(!attacker.serving.is_finished());
     attacker.send(&evaluate(&job())).await;
     let error = attacker.violation().await.to_string();
@@ -222,15 +222,15 @@ async fn what_is_not_running_cannot_be_cancelled() {
 async fn output_that_is_not_read_stays_within_its_limit() {
     let output = "x".repeat(8 << 20);
     let mut attacker = Attacker::against(FakeEngine::new().output(output)).await;
-    for _ in 0..WORKERS {
+    for _ in 0..WORKER_COUNT {
         attacker.send(&evaluate(&job())).await;
     }
     let engine = attacker.engine.clone();
-    eventually("both run", TIMEOUT, || engine.runs() == WORKERS).await;
+    eventually("both run", RUN_TIMEOUT, || engine.runs() == WORKER_COUNT).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     // Nothing was read so far. Each has sent its limit, in turns, and no more.
     let (mut ended, mut sent, mut turns, mut last) = (0, 0, 0, Value::Null);
-    while ended < WORKERS {
+    while ended < WORKER_COUNT {
         let reply = attacker.reply().await;
         if let Some(output) = reply.get("Output") {
             sent += output["bytes"].as_str().unwrap().len() / 4 * 3;
@@ -242,8 +242,8 @@ async fn output_that_is_not_read_stays_within_its_limit() {
         }
     }
     let limit = usize::try_from(TEST_LIMITS.output_bytes).unwrap();
-    assert!((limit * WORKERS..limit * WORKERS + 1000).contains(&sent), "{sent}");
-    assert!(turns > WORKERS, "one run had to wait for the other");
+    assert!((limit * WORKER_COUNT..limit * WORKER_COUNT + 1000).contains(&sent), "{sent}");
+    assert!(turns > WORKER_COUNT, "one run had to wait for the other");
     drop(attacker.socket);
     attacker.serving.await.unwrap().unwrap();
 }

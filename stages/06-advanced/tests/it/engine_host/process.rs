@@ -8,7 +8,7 @@ use rustix::process::{Pid, kill_process, test_kill_process};
 
 use crate::http::OPEN;
 
-const TIMEOUT: Duration = Duration::from_secs(20);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 const ENDLESS: &str = "import time\nprint('on', flush=True)\ntime.sleep(60)";
 
 /// A server with gVisor, and its API process.
@@ -148,7 +148,7 @@ async fn a_killed_api_process_leaves_no_sandbox() {
     let sandboxes = children(server.pid());
     assert!(sandboxes.len() > 1, "{sandboxes:?}");
     kill_process(api, Signal::KILL).unwrap();
-    assert_eq!(server.exit_code(TIMEOUT), Some(1), "{}", server.stderr());
+    assert_eq!(server.exit_code(EXIT_TIMEOUT), Some(1), "{}", server.stderr());
     for pid in sandboxes {
         assert!(!fs::exists(format!("/proc/{pid}")).unwrap(), "{pid} is left");
     }
@@ -168,7 +168,7 @@ async fn a_killed_engine_host_is_the_end_of_its_api_process() {
         let rest = events.rest().await;
         let last = rest.last().expect("an end");
         assert_eq!(last.data()["outcome"], "worker_lost", "{rest:?}");
-        eventually("the API process exits", TIMEOUT, || has_exited(api)).await;
+        eventually("the API process exits", EXIT_TIMEOUT, || has_exited(api)).await;
     }
 }
 
@@ -181,10 +181,10 @@ async fn one_signal_drains_and_a_second_one_stops_at_once() {
         let id = client.submit_code(ENDLESS).await;
         client.wait_for_status(&id, "running").await;
         server.signal(signal);
-        eventually("it drains", TIMEOUT, || server.stderr().contains("shutting down")).await;
+        eventually("it drains", EXIT_TIMEOUT, || server.stderr().contains("shutting down")).await;
         assert!(!has_exited(api));
         server.signal(signal);
-        assert_eq!(server.exit_code(TIMEOUT), Some(130), "{}", server.stderr());
+        assert_eq!(server.exit_code(EXIT_TIMEOUT), Some(130), "{}", server.stderr());
         assert!(has_exited(api));
     }
     let (server, api) = open();
@@ -200,7 +200,7 @@ async fn an_api_process_that_ignores_signals_is_killed() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(!has_exited(api));
     server.signal(Signal::TERM);
-    assert_eq!(server.exit_code(TIMEOUT), Some(1), "{}", server.stderr());
+    assert_eq!(server.exit_code(EXIT_TIMEOUT), Some(1), "{}", server.stderr());
     assert!(has_exited(api));
 }
 
