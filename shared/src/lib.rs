@@ -35,7 +35,7 @@ pub mod error;
 pub mod http;
 pub mod pointer;
 
-pub use component::{Check, TestCase, TestableComponent};
+pub use component::{TestCase, TestableComponent};
 pub use context::RequestContext;
 pub use engine::{Engine, Job, Verdict};
 pub use error::{BoxError, BuildError, Hint};

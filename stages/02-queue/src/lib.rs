@@ -17,6 +17,7 @@ mod archive;
 mod blocking;
 mod command;
 mod commands;
+mod component_check;
 mod dispatch;
 mod evaluation_json;
 mod event_data;
@@ -36,6 +37,7 @@ pub use archive::{
 pub use blocking::{MAX_INLINE_BYTES, off_runtime};
 pub use command::{CommandError, command_output};
 pub use commands::QueueCommand;
+pub use component_check::{Check, check, self_test};
 pub use dispatch::{Dispatch, DispatchError, InMemoryDispatch, Lease};
 pub use evaluation_json::{evaluation_response, page_response};
 pub use event_data::{EndedData, ProgressData, QueuedData, StartedData, WorkerData};

@@ -16,8 +16,12 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const BOUNDS: Bounds =
-    Bounds { default: TEST_LIMITS, max_timeout_seconds: 60.0, max_memory_bytes: 1 << 30 };
+const BOUNDS: Bounds = Bounds {
+    default: TEST_LIMITS,
+    max_timeout_seconds: 60.0,
+    max_memory_bytes: 1 << 30,
+    max_attempts: 1,
+};
 const WORKER_COUNT: usize = 2;
 const RUN_TIMEOUT: Duration = Duration::from_secs(10);
 

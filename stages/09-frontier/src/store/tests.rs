@@ -1,3 +1,5 @@
+//! Group commit, readers and refused writes, on databases of their own.
+
 use std::sync::mpsc::channel;
 
 use super::*;
