@@ -12,7 +12,7 @@ use shared::Hint as _;
 use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
 
 use shared::http::HttpServerFn;
-use stage_06_advanced::{ApiUser, PlatformOptions};
+use stage_06_advanced::{ApiUser, EngineHostArgs, PlatformOptions};
 use stage_08_openapi::ContractArgs;
 
 use crate::accounts::AccessArgs;
@@ -30,8 +30,8 @@ pub enum StorageKind {
 /// The flags of the storage.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StorageArgs {
-    /// Directory of the database and of large outputs [default: crucible in the state directory of
-    /// the user; a temporary one for the commands run and test]
+    /// Directory of the database and of large outputs [default: /var/lib/crucible/data for root,
+    /// ~/.local/state/crucible for others; a temporary one for the commands run and test]
     #[arg(long, global = true, value_name = "DIR", env = "CRUCIBLE_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// Where evaluations and events are stored
@@ -111,20 +111,36 @@ impl StorageArgs {
         let given = self.data_dir.clone();
         // systemd names the directory that it has made for the service.
         let service = || env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-        given.or_else(service).unwrap_or_else(|| user_state_dir().join("crucible"))
+        given.or_else(service).unwrap_or_else(default_data_dir)
+    }
+
+    /// Creates the data directory for the process that will serve, when root runs this: that one is
+    /// unprivileged, and can neither create a directory beside those of the system nor open what root
+    /// has created.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user, or the directory cannot be created.
+    pub fn create_for_server(&self, host: &EngineHostArgs) -> Result<(), BuildError> {
+        if self.storage == StorageKind::Sqlite && !host.single_process {
+            let user = ApiUser::find(host.api_user.as_deref())?;
+            DataDir::create_for(&self.path(), user)?;
+        }
+        Ok(())
     }
 }
 
-/// The directory of the state of programs of this user. The one of root cannot be the user's own,
-/// which the unprivileged API process cannot enter.
-fn user_state_dir() -> PathBuf {
+/// The directory of this user. That of root is not in the home, which the unprivileged API process
+/// cannot enter, and not `/var/lib/crucible` itself, where set-up keeps the files of the sandboxes.
+fn default_data_dir() -> PathBuf {
     if geteuid().is_root() {
-        return "/var/lib".into();
+        return "/var/lib/crucible/data".into();
     }
     let variable = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     variable("XDG_STATE_HOME")
         .or_else(|| variable("HOME").map(|home| home.join(".local/state")))
         .unwrap_or_else(|| "/var/lib".into())
+        .join("crucible")
 }
 
 impl StageArgs for FrontierArgs {
@@ -168,13 +184,7 @@ impl StageArgs for FrontierArgs {
         self.access.check_exposure(settings)?;
         self.access.load_tls()?;
         self.storage.is_serving.store(true, Ordering::Relaxed);
-        let host = &self.contract.api.platform.engine_host;
-        // The API process cannot create a directory beside those of the system, so that the engine
-        // host does it for its user.
-        if self.storage.storage == StorageKind::Sqlite && !host.single_process {
-            let user = ApiUser::find(host.api_user.as_deref())?;
-            DataDir::create_for(&self.storage.path(), user)?;
-        }
+        self.storage.create_for_server(&self.contract.api.platform.engine_host)?;
         self.contract.before_serve(settings)
     }
 }

@@ -40,7 +40,11 @@ impl<S: Stage<Args = FrontierArgs>> StageCommand<S> for FrontierCommand {
     async fn run(self, settings: &Settings, args: &FrontierArgs) -> Result<Exit, BuildError> {
         match self {
             Self::Queue(command) => StageCommand::<S>::run(command, settings, args).await,
-            Self::Keys(command) => command.run(&args.storage),
+            Self::Keys(command) => {
+                // Before the first start of the server, this is what creates its directory.
+                args.storage.create_for_server(&args.contract.api.platform.engine_host)?;
+                command.run(&args.storage)
+            }
             Self::Audit(command) => command.run(&args.storage),
             Self::Backup { to } => {
                 let contents = back_up(&args.storage.path(), &to)?;

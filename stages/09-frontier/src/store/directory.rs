@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
@@ -82,22 +82,28 @@ impl DataDir {
         created.map_err(|error| StoreError::io(path, error))
     }
 
-    /// The same for `user`, if root creates it.
+    /// The same for `user`, if root creates it, or has created it and put nothing into it: systemd
+    /// does that for a service.
     ///
     /// # Errors
     ///
     /// When it cannot be created, or not given to the user.
     pub fn create_for(path: &Path, user: ApiUser) -> Result<(), StoreError> {
-        let exists = path.exists();
+        let at = |error| StoreError::io(path, error);
         Self::create(path)?;
-        if exists || !geteuid().is_root() {
+        let owner = path.metadata().map_err(at)?.uid();
+        let is_new = owner == 0 && path.read_dir().map_err(at)?.next().is_none();
+        if !is_new || !geteuid().is_root() {
             return Ok(());
         }
         let (uid, gid) = user.ids();
-        chown(path, Some(uid), Some(gid)).map_err(|error| StoreError::io(path, error))
+        lchown(path, Some(uid), Some(gid)).map_err(at)
     }
 
     /// Gives a directory and all in it to `user`, if root has made it.
+    ///
+    /// Attack: the user of the server puts a symbolic link to a file of root's here, for root to give
+    /// away → links are not followed. Test: `a_link_is_not_followed_when_files_are_handed_over`.
     ///
     /// # Errors
     ///
@@ -108,8 +114,8 @@ impl DataDir {
         }
         let at = |error| StoreError::io(path, error);
         let (uid, gid) = user.ids();
-        chown(path, Some(uid), Some(gid)).map_err(at)?;
-        if path.is_dir() {
+        lchown(path, Some(uid), Some(gid)).map_err(at)?;
+        if path.symlink_metadata().map_err(at)?.is_dir() {
             for entry in path.read_dir().map_err(at)? {
                 Self::give_to(&entry.map_err(at)?.path(), user)?;
             }
@@ -154,10 +160,54 @@ impl DataDir {
             // A file that was removed meanwhile needs no owner.
             let Ok(metadata) = file.symlink_metadata() else { continue };
             if metadata.is_file() && metadata.uid() != owner.uid() {
-                let given = chown(&file, Some(owner.uid()), Some(owner.gid()));
+                let given = lchown(&file, Some(owner.uid()), Some(owner.gid()));
                 given.map_err(|error| StoreError::io(&file, error))?;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_is_not_followed_when_files_are_handed_over() {
+        if !geteuid().is_root() {
+            return; // only root can give anything away
+        }
+        let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let secret = other.path().join("secret");
+        std::fs::write(&secret, "of root").unwrap();
+        symlink(&secret, data.path().join("crucible.db-wal")).unwrap();
+        symlink(other.path(), data.path().join("files")).unwrap();
+        DataDir::give_to(data.path(), ApiUser::find(Some("64999")).unwrap()).unwrap();
+        assert_eq!(data.path().metadata().unwrap().uid(), 64999);
+        DataDir::lock(data.path()).unwrap().hand_over_files().unwrap();
+        for path in [secret.as_path(), other.path()] {
+            assert_eq!(path.metadata().unwrap().uid(), 0, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn an_empty_directory_of_root_is_given_to_the_server_and_one_with_files_is_not() {
+        if !geteuid().is_root() {
+            return; // there is no other user then
+        }
+        let parent = tempfile::tempdir().unwrap();
+        let (empty, used) = (parent.path().join("empty"), parent.path().join("used"));
+        std::fs::create_dir(&empty).unwrap();
+        std::fs::create_dir(&used).unwrap();
+        std::fs::write(used.join("file"), "of another").unwrap();
+        let user = || ApiUser::find(Some("64999")).unwrap();
+        for path in [&empty, &used, &parent.path().join("new")] {
+            DataDir::create_for(path, user()).unwrap();
+        }
+        let owner = |path: &Path| path.metadata().unwrap().uid();
+        assert_eq!((owner(&empty), owner(&used)), (64999, 0));
+        assert_eq!(owner(&parent.path().join("new")), 64999);
     }
 }
