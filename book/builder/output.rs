@@ -28,7 +28,7 @@ const RULES: [(&str, &str); 23] = [
     // A key of stage 09, and a hash of its audit log.
     (r"\bcrk_[0-9A-Za-z]{33}\b", "<key>"),
     (r"\b(head )?(\d+):[0-9a-f]{64}\b", "${1}${2}:<hash>"),
-    (r"(ratelimit: \"requests\";r=\d+;t=)\d+", "${1}<n>"),
+    (r#"(ratelimit: "requests";r=\d+;t=)\d+"#, "${1}<n>"),
     // The versions of Docker and gVisor in the output of `doctor`.
     (r"(?m)^(ok +(?:docker|runsc|platform)): .*$", "${1}: <version>"),
     (r"\b(Docker knows ).*", "${1}<runtimes>"),

@@ -10,8 +10,10 @@ mod input;
 mod load;
 mod output;
 mod reach;
+pub mod scopes;
 mod slow;
 mod streams;
+mod tenants;
 mod wire;
 
 use std::path::Path;
@@ -54,6 +56,8 @@ pub fn probes() -> Result<Vec<Probe>> {
         streams::LIST,
         cancel::LIST,
         identity::LIST,
+        tenants::LIST,
+        scopes::LIST,
     ];
     let all = lists.into_iter().flatten();
     all.map(|http_probe| {

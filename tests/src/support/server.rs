@@ -62,7 +62,14 @@ impl Launch {
     /// `stage` with its defaults, on a free port of the loopback interface.
     pub fn new(stage: &Stage) -> Self {
         let (wrapper, arguments, variables) = Default::default();
-        Self { stage: stage.clone(), wrapper, arguments, variables, kill_on_drop: false, data: None }
+        Self {
+            stage: stage.clone(),
+            wrapper,
+            arguments,
+            variables,
+            kill_on_drop: false,
+            data: None,
+        }
     }
 
     /// Starts it by another program, which gets the stage's command line after its own arguments.
