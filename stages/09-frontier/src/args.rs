@@ -59,6 +59,10 @@ pub struct FrontierArgs {
     /// Keys and limits.
     #[command(flatten)]
     pub access: AccessArgs,
+    /// Fire the probes of the ladder at the server that listens on --listen, print the verdicts and exit;
+    /// with a group, only the probes of that
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "GROUP")]
+    pub security_test: Option<String>,
 }
 
 /// The most attempts that a submission may request.
@@ -177,6 +181,9 @@ impl StageArgs for FrontierArgs {
     }
 
     fn run_one_shot(&self, settings: &Settings) -> Option<Result<(), BuildError>> {
+        if let Some(group) = &self.security_test {
+            return Some(crate::security_test::run(group, settings, self));
+        }
         self.contract.run_one_shot(settings)
     }
 

@@ -13,7 +13,7 @@
 //!    [`audit`] belong to it;
 //! 9. [`batches`] and [`idempotency`]: what a submitter may say beside the program; [`tls`];
 //! 10. `overlay`: what this stage adds to the contract;
-//! 11. `args` and `commands`: the command line.
+//! 11. `args`, `commands` and `security_test`: the command line.
 //!
 //! What this stage does not protect: the machine that it runs on is one machine, and so is its disk.
 
@@ -42,6 +42,7 @@ mod components;
 mod args;
 mod commands;
 mod overlay;
+mod security_test;
 
 pub use args::{FrontierArgs, StorageArgs, StorageKind};
 pub use commands::FrontierCommand;

@@ -6,6 +6,7 @@ mod exposure;
 mod fuzz;
 mod keys;
 mod limits;
+mod security_test;
 mod submissions;
 
 use std::path::{Path, PathBuf};
