@@ -20,6 +20,7 @@ import threading
 import time
 from urllib.parse import unquote
 
+import tenants
 from evaluation import Evaluation, Refused, evaluations, vulnerabilities, root, streams
 
 VULNERABILITIES = {
@@ -42,6 +43,8 @@ VULNERABILITIES = {
     "trusts-exit-code": "reports exit code 137 as memory_exceeded",
     "blocks-on-readers": "blocks an evaluation until every reader has received its output",
     "ignores-eof": "waits on for a request after its client has closed the connection",
+    "others-batches": "finds the batches of every client for every other one",
+    "shared-idempotency": "counts the idempotency keys of all clients together",
     "writes-before-checks": "writes files before it checks their names",
 }
 
@@ -124,13 +127,21 @@ def write(files, directory):
             pass  # not a valid path
 
 
+def start(submission, owner):
+    """Starts a program, and returns its id."""
+    evaluation = Evaluation(submission)
+    evaluations[evaluation.id], tenants.owners[evaluation.id] = evaluation, owner
+    threading.Thread(target=evaluation.run, daemon=True).start()
+    return evaluation.id
+
+
 def submit(request):
     evaluation = Evaluation(parse(request))
     if "no-validation" in vulnerabilities:
         write(evaluation.submission.get("files", {}), evaluation.directory)
     if "unescaped-log" in vulnerabilities:
         print(evaluation.submission.get("code"), file=sys.stderr, flush=True)
-    evaluations[evaluation.id] = evaluation
+    evaluations[evaluation.id], tenants.owners[evaluation.id] = evaluation, tenants.client(request)
     running = threading.Thread(target=evaluation.run, daemon=True)
     running.start()
     if request.header("prefer"):
@@ -187,7 +198,9 @@ def answer(request):
     """The status and the body of a response."""
     path = unquote(request.path)
     if (request.method, path) == ("POST", "/eval"):
-        return submit(request)
+        return tenants.once(request, submit)
+    if path.split("/")[1] == "batches":
+        return tenants.batch(request, path, start)
     if (request.method, path) == ("GET", "/metrics"):
         return metrics()
     if (request.method, path) == ("GET", "/queue"):
@@ -197,6 +210,7 @@ def answer(request):
         with open(file, encoding="utf-8") as opened:
             return 200, opened.read()
     evaluation = find(path)
+    tenants.check_owner(request, evaluation.id)
     if request.method == "DELETE":
         return cancel(evaluation)
     if request.method == "GET":

@@ -45,12 +45,23 @@ impl Keys {
         Self::parse(&text).map(Some)
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    /// Keys from their text, as in [`KEYS_ENV`].
+    ///
+    /// # Errors
+    ///
+    /// When there are more or fewer than four.
+    pub fn parse(text: &str) -> Result<Self> {
         let keys: Vec<_> = text.split(',').map(str::to_owned).collect();
         let [owner, stranger, reader, submitter] = keys.try_into().ok().with_context(|| {
             format!("{KEYS_ENV} takes four keys: owner, stranger, reader, submitter")
         })?;
         Ok(Self { owner, stranger, reader, submitter })
+    }
+
+    /// Their text, as in [`KEYS_ENV`].
+    pub fn text(&self) -> String {
+        let Self { owner, stranger, reader, submitter } = self;
+        [owner, stranger, reader, submitter].map(String::as_str).join(",")
     }
 
     /// Makes them in the data directory of a server that has not started yet.
@@ -102,9 +113,8 @@ impl Tenants {
     ///
     /// When the URL is invalid.
     pub fn of(stage: u16, url: &str, keys: Option<Keys>) -> Result<Self> {
-        let client = |key: Option<&String>| {
-            anyhow::Ok(Client::new(stage, url)?.with_key(key.cloned()))
-        };
+        let client =
+            |key: Option<&String>| anyhow::Ok(Client::new(stage, url)?.with_key(key.cloned()));
         let of = keys.as_ref();
         Ok(Self {
             owner: client(of.map(|keys| &keys.owner))?,
@@ -195,6 +205,7 @@ mod tests {
     fn four_keys_are_needed() {
         let keys = Keys::parse("a,b,c,d").unwrap();
         assert_eq!((keys.owner.as_str(), keys.submitter.as_str()), ("a", "d"));
+        assert_eq!(keys.text(), "a,b,c,d");
         for text in ["", "a,b,c", "a,b,c,d,e"] {
             assert!(Keys::parse(text).unwrap_err().to_string().contains("four keys"), "{text}");
         }
