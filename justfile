@@ -90,3 +90,12 @@ book-serve *ARGS:
 # Kills a server under load 1,000 times, and checks each time what its clients have seen
 crash times="1000":
     CRUCIBLE_CRASHES={{times}} cargo nextest run -p stage-09-frontier -j1 -E 'test(killed_at_random_moments)'
+
+# Build a container image of stage 9's server (no registry is involved)
+server-image *ARGS:
+    bash infrastructure/container/build.sh {{ARGS}}
+
+# Fire the probes at a stage 9 that runs on this machine: `just security-test`, or `just security-test tenants`
+security-test GROUP="":
+    cargo build -q -p ladder -p stage-09-frontier
+    target/debug/stage-09-frontier --security-test={{GROUP}}

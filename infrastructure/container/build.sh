@@ -48,5 +48,4 @@ say "importing $tag"
 as_root tar -C "$root" --numeric-owner -c . | dock import \
   --change 'ENTRYPOINT ["/usr/bin/stage-09-frontier"]' \
   --change 'ENV PATH=/usr/bin CRUCIBLE_DATA_DIR=/var/lib/crucible/data CRUCIBLE_LOG_FORMAT=json' \
-  --change 'VOLUME /var/lib/crucible/data' --change 'EXPOSE 8009' \
-  --change 'STOPSIGNAL SIGTERM' - "$tag"
+  --change "VOLUME /var/lib/crucible/data" --change "EXPOSE 8009" - "$tag"
