@@ -12,7 +12,7 @@ use shared::Hint as _;
 use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
 
 use shared::http::HttpServerFn;
-use stage_06_advanced::{ApiUser, PlatformOptions};
+use stage_06_advanced::{ApiUser, EngineArgs, PlatformOptions};
 use stage_08_openapi::ContractArgs;
 
 use crate::accounts::AccessArgs;
@@ -72,6 +72,15 @@ impl FrontierArgs {
             options.bounds.max_attempts = MAX_ATTEMPTS;
         }
         options
+    }
+}
+
+impl FrontierArgs {
+    /// The engine. It takes the files that programs leave if they can be stored.
+    pub(crate) fn engine(&self) -> EngineArgs {
+        let mut engine = self.contract.api.platform.engine.clone();
+        engine.runsc.keeps_output_files = self.storage.storage == StorageKind::Sqlite;
+        engine
     }
 }
 
@@ -175,6 +184,8 @@ impl StageArgs for FrontierArgs {
             let user = ApiUser::find(host.api_user.as_deref())?;
             DataDir::create_for(&self.storage.path(), user)?;
         }
-        self.contract.before_serve(settings)
+        let mut contract = self.contract.clone();
+        contract.api.platform.engine = self.engine();
+        contract.before_serve(settings)
     }
 }

@@ -213,7 +213,7 @@ async fn what_is_not_running_cannot_be_cancelled() {
         json!({ "call": 7, "result": { "Ok": "healthy" } })
     );
     attacker.send(&json!({ "Check": { "call": 8, "index": 99 } })).await;
-    assert!(attacker.reply().await["Checked"]["result"]["Err"].is_string());
+    assert!(attacker.reply().await["Checked"]["result"]["Err"]["Broken"].is_string());
     attacker.send(&json!({ "Cancel": { "id": job.id } })).await;
     assert_eq!(attacker.reply().await["Ended"]["verdict"]["outcome"], "cancelled");
 }
