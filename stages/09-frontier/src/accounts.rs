@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | the database or a backup is stolen | it has digests of 160 random bits, no keys | `a_key_is_stored_nowhere` |
 //! | a key is guessed by the time of the answer | the lookup is by the digest of the guess | `every_refusal_looks_the_same` |
-//! | a revoked key is used further | a key is looked up again after [`CACHE_LIFETIME`] | `a_revoked_key_stops_working` |
+//! | a revoked key is used further | a key is looked up again after `CACHE_LIFETIME` | `a_revoked_key_stops_working` |
 //! | millions of keys or addresses, to fill the memory | the cache has a size | `the_cache_has_a_size` |
 
 mod access;
@@ -19,22 +19,20 @@ mod bearer;
 pub(crate) mod command;
 mod feed;
 pub(crate) mod intake;
-pub mod key;
+pub(crate) mod key;
 mod keys;
 mod layer;
 mod owners;
 mod queue;
-pub mod record;
+pub(crate) mod record;
 mod setup;
 pub(crate) mod table;
 
 pub use access::{Access, required};
-pub use args::AccessArgs;
-pub use command::KeysCommand;
-pub use intake::Intake;
+pub(crate) use args::AccessArgs;
+pub(crate) use command::KeysCommand;
+pub(crate) use intake::Intake;
 pub(crate) use intake::spawn;
-pub use keys::{CACHE_LIFETIME, Keys};
-pub use layer::{AccessControl, AccessParts, Caller};
-pub use owners::Owners;
-pub use queue::OwnedQueue;
+pub(crate) use keys::Keys;
+
 pub use setup::Accounts;

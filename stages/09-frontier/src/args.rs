@@ -12,7 +12,7 @@ use shared::Hint as _;
 use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
 
 use shared::http::HttpServerFn;
-use stage_06_advanced::{ApiUser, EngineHostArgs, PlatformOptions};
+use stage_06_advanced::{ApiUser, EngineArgs, EngineHostArgs, PlatformOptions};
 use stage_08_openapi::ContractArgs;
 
 use crate::accounts::AccessArgs;
@@ -76,6 +76,15 @@ impl FrontierArgs {
             options.bounds.max_attempts = MAX_ATTEMPTS;
         }
         options
+    }
+}
+
+impl FrontierArgs {
+    /// The engine. It takes the files that programs leave if they can be stored.
+    pub(crate) fn engine(&self) -> EngineArgs {
+        let mut engine = self.contract.api.platform.engine.clone();
+        engine.runsc.keeps_output_files = self.storage.storage == StorageKind::Sqlite;
+        engine
     }
 }
 
@@ -192,6 +201,8 @@ impl StageArgs for FrontierArgs {
         self.access.load_tls()?;
         self.storage.is_serving.store(true, Ordering::Relaxed);
         self.storage.create_for_server(&self.contract.api.platform.engine_host)?;
-        self.contract.before_serve(settings)
+        let mut contract = self.contract.clone();
+        contract.api.platform.engine = self.engine();
+        contract.before_serve(settings)
     }
 }

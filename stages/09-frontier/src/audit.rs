@@ -25,8 +25,7 @@ mod command;
 mod log;
 pub(crate) mod table;
 
-pub use chain::{Entry, Hash, Head};
-pub use command::AuditCommand;
+pub(crate) use chain::Entry;
+pub(crate) use command::AuditCommand;
 pub(crate) use log::submission_detail;
-pub use log::{AuditLog, actions};
-pub use table::{AuditMismatch, Verified};
+pub(crate) use log::{AuditLog, actions};

@@ -19,8 +19,8 @@ mod routes;
 mod table;
 mod wire;
 
-pub use dispatch::PriorityDispatch;
-pub use expiry::Expiry;
-pub use options::{Priority, SubmitOptions, WithOptions};
-pub use routes::{BatchParts, Batches};
-pub use wire::MAX_BATCH;
+pub(crate) use dispatch::PriorityDispatch;
+pub(crate) use expiry::Expiry;
+pub(crate) use options::SubmitOptions;
+pub use options::WithOptions;
+pub(crate) use routes::BatchParts;

@@ -28,6 +28,8 @@ pub struct Frontier {
     pub tasks: Arc<TaskQueue>,
     /// Hands its jobs to workers.
     pub dispatch: Arc<PriorityDispatch>,
+    /// Where what has ended is stored, if that is durable.
+    pub stored: Option<Arc<SqliteStorage>>,
     /// What keys use.
     pub quotas: Arc<Quotas>,
     /// The database. With `--storage memory` it is in a temporary directory, for what has no other
@@ -44,15 +46,15 @@ impl Frontier {
     pub async fn build(settings: &Settings, args: &FrontierArgs) -> Result<Self, BuildError> {
         // First, because another server is the most likely error.
         let store = Store::open(args.storage.lock()?)?;
-        let platform = &args.contract.api.platform;
         let engine = match remote_engine().await? {
             Some(engine) => engine,
-            None => platform.engine.start(settings.bounds().default).await?,
+            None => args.engine().start(settings.bounds().default).await?,
         };
-        let Stored { monitor, storage, archive, journal, waiting } = match args.storage.storage {
-            StorageKind::Sqlite => durable(args, &store).await?,
-            StorageKind::Memory => in_memory(args),
-        };
+        let Stored { monitor, storage, archive, journal, waiting, durable: stored } =
+            match args.storage.storage {
+                StorageKind::Sqlite => durable(args, &store).await?,
+                StorageKind::Memory => in_memory(args),
+            };
         let quotas = Quotas::new(args.access.quotas());
         let journal = UsageJournal::start(journal, quotas.clone(), store.clone()).await?;
         let options = QueueOptions::from(settings);
@@ -75,7 +77,7 @@ impl Frontier {
         tasks.resume(waiting).await?;
         let components =
             Components { engine: Some(engine), queue: tasks.clone(), monitor, storage };
-        Ok(Self { components, tasks, dispatch, quotas, store })
+        Ok(Self { components, tasks, dispatch, stored, quotas, store })
     }
 }
 
@@ -86,6 +88,7 @@ struct Stored {
     archive: Arc<dyn Archive>,
     journal: Arc<dyn Journal>,
     waiting: Vec<Resumed>,
+    durable: Option<Arc<SqliteStorage>>,
 }
 
 /// The monitor over an event log.
@@ -101,7 +104,8 @@ fn in_memory(args: &FrontierArgs) -> Stored {
     let monitor = Arc::new(AdvancedMonitor::new(monitor));
     let storage = Arc::new(InMemoryStorage::new(platform.archive_limits(), monitor.clone()));
     let journal = Arc::new(InMemoryJournal::new(monitor.clone()));
-    Stored { monitor, archive: storage.clone(), storage, journal, waiting: Vec::new() }
+    let waiting = Vec::new();
+    Stored { monitor, archive: storage.clone(), storage, journal, waiting, durable: None }
 }
 
 // ANCHOR: durable
@@ -123,6 +127,7 @@ async fn durable(args: &FrontierArgs, store: &Arc<Store>) -> Result<Stored, Buil
     let retention = Retention { days: args.storage.storage_days };
     let storage = SqliteStorage::open(&journal, platform.archive_limits(), retention).await?;
     journal.publish(recovered.events);
-    Ok(Stored { monitor, archive: storage.clone(), storage, journal, waiting: recovered.waiting })
+    let (archive, durable) = (storage.clone(), Some(storage.clone()));
+    Ok(Stored { monitor, archive, storage, journal, waiting: recovered.waiting, durable })
 }
 // ANCHOR_END: durable

@@ -35,7 +35,7 @@ use tail::{Cached, Tail};
 const MAX_HISTORY: usize = 4096;
 
 /// Numbers, stores and serves events, by way of the database.
-pub struct SqliteEventLog {
+pub(crate) struct SqliteEventLog {
     store: Arc<Store>,
     tail: Arc<Tail>,
     buffer: Arc<Buffer>,
@@ -48,7 +48,7 @@ impl SqliteEventLog {
     /// # Errors
     ///
     /// When the database cannot be read.
-    pub async fn open(store: Arc<Store>) -> Result<Arc<Self>, StoreError> {
+    pub(crate) async fn open(store: Arc<Store>) -> Result<Arc<Self>, StoreError> {
         let (newest, count) = store.read(|db| Ok((newest_number(db)?, rows::count(db)?))).await?;
         let tail = Arc::new(Tail::new(newest, count));
         Ok(Arc::new(Self { store, tail, buffer: Arc::default(), gaps: AtomicU64::new(0) }))

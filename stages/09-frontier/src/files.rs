@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,10 +19,12 @@ use crate::store::{DataDir, StoreError};
 
 /// The directory of files that are being written.
 const TEMPORARY: &str = "new";
+/// What of a file is in memory while it is checked.
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// Files by the SHA-256 of their content.
 #[derive(Debug)]
-pub struct FileStorage {
+pub(crate) struct FileStorage {
     directory: PathBuf,
     /// How many writes hold each digest. A file is removed only when no write does: it may have found
     /// the file there, and is about to refer to it.
@@ -31,7 +33,7 @@ pub struct FileStorage {
 
 /// A file that is there as long as this is held.
 #[derive(Debug)]
-pub struct HeldFile {
+pub(crate) struct HeldFile {
     storage: Arc<FileStorage>,
     digest: String,
     bytes: u64,
@@ -43,7 +45,7 @@ impl FileStorage {
     /// # Errors
     ///
     /// When it cannot be created, or what a crash left in it not be removed.
-    pub fn open(directory: PathBuf) -> Result<Arc<Self>, StoreError> {
+    pub(crate) fn open(directory: PathBuf) -> Result<Arc<Self>, StoreError> {
         let temporary = directory.join(TEMPORARY);
         DataDir::create(&temporary)?;
         for file in entries(&temporary)? {
@@ -76,7 +78,7 @@ impl FileStorage {
     /// # Errors
     ///
     /// When it cannot be written. No file is left then.
-    pub fn put(self: &Arc<Self>, content: &[u8]) -> Result<HeldFile, StoreError> {
+    pub(crate) fn put(self: &Arc<Self>, content: &[u8]) -> Result<HeldFile, StoreError> {
         let digest = hex(&Sha256::digest(content));
         *self.held().entry(digest.clone()).or_default() += 1;
         let held = HeldFile {
@@ -113,14 +115,38 @@ impl FileStorage {
     /// # Errors
     ///
     /// [`StoreError::Damaged`] when it is missing, or not what its name says.
-    pub fn get(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
+    pub(crate) fn get(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
         let content = std::fs::read(self.path(digest)).ok();
         let content = content.filter(|content| hex(&Sha256::digest(content)) == digest);
         content.ok_or_else(|| StoreError::Damaged { digest: digest.to_owned() })
     }
 
+    /// Opens a file whose content is what its name says, at its beginning. It blocks, and holds a small
+    /// part in memory only.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] when it is missing, or not what its name says.
+    pub(crate) fn open_checked(&self, digest: &str) -> Result<File, StoreError> {
+        let checked = File::open(self.path(digest)).and_then(|mut file| {
+            let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
+            loop {
+                match file.read(&mut chunk)? {
+                    0 => break,
+                    length => hash.update(&chunk[..length]),
+                }
+            }
+            file.rewind()?;
+            Ok((hex(&hash.finalize()), file))
+        });
+        match checked {
+            Ok((seen, file)) if seen == digest => Ok(file),
+            _ => Err(StoreError::Damaged { digest: digest.to_owned() }),
+        }
+    }
+
     /// Removes a file that nothing refers to, unless a write holds it.
-    pub fn remove(&self, digest: &str) {
+    pub(crate) fn remove(&self, digest: &str) {
         let held = self.held();
         if held.contains_key(digest) {
             return;
@@ -137,7 +163,7 @@ impl FileStorage {
     /// # Errors
     ///
     /// When the directory cannot be read.
-    pub fn sweep(&self, used: &HashSet<String>) -> Result<usize, StoreError> {
+    pub(crate) fn sweep(&self, used: &HashSet<String>) -> Result<usize, StoreError> {
         let unused: Vec<_> =
             self.digests()?.into_iter().filter(|digest| !used.contains(digest)).collect();
         for digest in &unused {
@@ -147,7 +173,7 @@ impl FileStorage {
     }
 
     /// The path of the file with this digest, whether or not it is there.
-    pub fn path(&self, digest: &str) -> PathBuf {
+    pub(crate) fn path(&self, digest: &str) -> PathBuf {
         self.directory.join(digest.get(..2).unwrap_or_default()).join(digest)
     }
 
@@ -158,12 +184,12 @@ impl FileStorage {
 
 impl HeldFile {
     /// The digest of its content.
-    pub fn digest(&self) -> &str {
+    pub(crate) fn digest(&self) -> &str {
         &self.digest
     }
 
     /// Its size.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 }

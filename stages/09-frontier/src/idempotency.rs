@@ -34,7 +34,7 @@ use uuid::Uuid;
 
 pub(crate) use key::parse;
 use table::Found;
-pub use table::Kind;
+pub(crate) use table::Kind;
 
 use crate::store::{Store, StoreError};
 

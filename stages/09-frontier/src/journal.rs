@@ -18,7 +18,7 @@ use crate::store::{Store, StoreError};
 const FULL_RETRY_SECONDS: u64 = 30;
 
 /// Commits each change together with its events.
-pub struct SqliteJournal {
+pub(crate) struct SqliteJournal {
     /// The database.
     pub(crate) store: Arc<Store>,
     /// Where the events go.

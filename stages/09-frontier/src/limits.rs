@@ -16,7 +16,7 @@ mod journal;
 mod quotas;
 mod rate;
 
-pub use journal::UsageJournal;
-pub use quotas::{QuotaLimits, Quotas, Reservation};
+pub(crate) use journal::UsageJournal;
+pub(crate) use quotas::{QuotaLimits, Quotas, Reservation};
 pub(crate) use rate::client_of;
-pub use rate::{Decision, MAX_CLIENTS, RateLimit, RateStatus};
+pub(crate) use rate::{RateLimit, RateStatus};

@@ -7,9 +7,9 @@ use shared::cli::{App, BuildError, Isolation, Settings, Stage};
 use stage_06_advanced::Platform;
 use stage_07_advanced_v2::RestfulApi;
 use stage_08_openapi::{OpenApiValidatedApi, docs_routes};
-use stage_09_frontier::accounts::Accounts;
-use stage_09_frontier::batches::WithOptions;
-use stage_09_frontier::{Frontier, FrontierArgs, FrontierCommand};
+use stage_09_frontier::{
+    Accounts, Artifacts, Frontier, FrontierArgs, FrontierCommand, WithOptions,
+};
 
 // ANCHOR: wiring
 struct FrontierStage;
@@ -34,6 +34,7 @@ impl Stage for FrontierStage {
         let router = platform
             .router()
             .merge(batches.start(&platform).await?.routes())
+            .merge(Artifacts::new(frontier.stored, platform.clone()).routes())
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());
         let strict = args.contract.strict_contract;

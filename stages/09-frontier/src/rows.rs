@@ -1,6 +1,6 @@
 //! Evaluations as rows: what each transition writes. Each function runs within a transaction.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 use serde_json::json;
 use shared::{Evaluation, Outcome, Output, Status};
 use stage_02_queue::Accepted;
@@ -21,10 +21,12 @@ pub(crate) struct Ended {
     evaluation: Evaluation,
     stdout: Option<HeldFile>,
     stderr: Option<HeldFile>,
+    /// In the order of its list.
+    artifacts: Vec<HeldFile>,
 }
 
 impl Ended {
-    /// Writes large outputs to files. It blocks.
+    /// Writes large outputs, and what the program left, to files. It blocks.
     pub(crate) fn new(
         mut evaluation: Evaluation,
         files: &std::sync::Arc<FileStorage>,
@@ -36,11 +38,17 @@ impl Ended {
             files.put(std::mem::take(&mut output.text).as_bytes()).map(Some)
         };
         let (stdout, stderr) = (file(&mut evaluation.stdout)?, file(&mut evaluation.stderr)?);
-        Ok(Self { evaluation, stdout, stderr })
+        let artifacts = evaluation.artifacts.iter().map(|artifact| files.put(&artifact.content));
+        let artifacts = artifacts.collect::<Result<_, _>>()?;
+        Ok(Self { evaluation, stdout, stderr, artifacts })
     }
 
     pub(crate) fn evaluation(&self) -> &Evaluation {
         &self.evaluation
+    }
+
+    fn files(&self) -> impl Iterator<Item = &HeldFile> {
+        self.stdout.iter().chain(&self.stderr).chain(&self.artifacts)
     }
 }
 
@@ -117,8 +125,7 @@ pub(crate) fn write_end(db: &Connection, ended: &Ended) -> Result<bool, StoreErr
     let evaluation = &ended.evaluation;
     let id = evaluation.id.into_bytes();
     let record = serde_json::to_string(evaluation)?;
-    let files: u64 =
-        [&ended.stdout, &ended.stderr].into_iter().flatten().map(HeldFile::bytes).sum();
+    let files: u64 = ended.files().map(HeldFile::bytes).sum();
     // Attack: a program prints in a thousand small pieces what it could print in one → its events
     // count as well, so that what it fills is deleted before what is small.
     let files = usize::try_from(files).unwrap_or(usize::MAX);
@@ -154,7 +161,11 @@ pub(crate) fn write_end(db: &Connection, ended: &Ended) -> Result<bool, StoreErr
         let owner = evaluation.owner.as_deref().unwrap_or_default();
         label.execute(params![key, value, outcome, id, owner])?;
     }
-    for file in [&ended.stdout, &ended.stderr].into_iter().flatten() {
+    let mut artifact = db.prepare_cached("INSERT INTO artifacts VALUES (?1, ?2, ?3)")?;
+    for (number, file) in (0_i64..).zip(&ended.artifacts) {
+        artifact.execute(params![id, number, file.digest()])?;
+    }
+    for file in ended.files() {
         db.prepare_cached(
             "INSERT INTO files VALUES (?1, ?2, 1) ON CONFLICT DO UPDATE SET uses = uses + 1",
         )?
@@ -179,16 +190,20 @@ pub(crate) fn insert_ended(db: &Connection, ended: &Ended) -> Result<(), StoreEr
 /// Deletes an evaluation that has ended. Returns the files that nothing refers to any more, or None
 /// when there is no such evaluation.
 pub(crate) fn delete(db: &Connection, id: Uuid) -> Result<Option<Vec<String>>, StoreError> {
-    let files = db
+    let is_there = db
+        .prepare_cached("SELECT 1 FROM evaluations WHERE id = ?1 AND outcome IS NOT NULL")?
+        .exists([id.into_bytes()])?;
+    if !is_there {
+        return Ok(None);
+    }
+    let files: Vec<Option<String>> = db
         .prepare_cached(
-            "SELECT stdout_file, stderr_file FROM evaluations
-             WHERE id = ?1 AND outcome IS NOT NULL",
+            "SELECT stdout_file FROM evaluations WHERE id = ?1
+             UNION ALL SELECT stderr_file FROM evaluations WHERE id = ?1
+             UNION ALL SELECT digest FROM artifacts WHERE evaluation = ?1",
         )?
-        .query_row([id.into_bytes()], |row| {
-            Ok([row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?])
-        })
-        .optional()?;
-    let Some(files) = files else { return Ok(None) };
+        .query_map([id.into_bytes()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
     count(db, -1, id)?;
     crate::event_log::drop_events(db, id)?;
     db.prepare_cached("DELETE FROM evaluations WHERE id = ?1")?.execute([id.into_bytes()])?;

@@ -4,11 +4,12 @@
 //! making visible. In between, no read may find it: a client would see an end, and then, from the
 //! ledger, a running evaluation again.
 
+mod artifacts;
 mod list;
 mod retention;
 mod self_test;
 
-pub use retention::Retention;
+pub(crate) use retention::Retention;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +31,7 @@ use crate::store::{DataDir, Store, StoreError};
 
 /// The evaluations whose end is committed, and that the ledger has not inserted yet.
 #[derive(Default)]
-pub struct Unpublished {
+pub(crate) struct Unpublished {
     ids: Mutex<HashSet<Uuid>>,
 }
 
@@ -77,7 +78,7 @@ impl SqliteStorage {
     ///
     /// When the database cannot be read.
     pub(crate) async fn open(
-        journal: &crate::SqliteJournal,
+        journal: &crate::journal::SqliteJournal,
         limits: ArchiveLimits,
         retention: Retention,
     ) -> Result<Arc<Self>, StoreError> {
@@ -103,9 +104,9 @@ impl SqliteStorage {
     ) -> Result<Arc<Self>, StoreError> {
         let store = Store::open(DataDir::scratch()?)?;
         let files = FileStorage::open(store.directory().files())?;
-        let log = crate::SqliteEventLog::open(Arc::clone(&store)).await?;
+        let log = crate::event_log::SqliteEventLog::open(Arc::clone(&store)).await?;
         let unpublished = Arc::default();
-        let journal = crate::SqliteJournal { store, log, files, unpublished, monitor };
+        let journal = crate::journal::SqliteJournal { store, log, files, unpublished, monitor };
         Self::open(&journal, limits, Retention { days: None }).await
     }
 }

@@ -31,11 +31,11 @@ mod schema;
 mod space;
 mod writer;
 
-pub use backup::{Contents, back_up, restore, verify};
-pub use beside::Beside;
-pub use directory::DataDir;
-pub use error::StoreError;
-pub use rusqlite::Connection;
+pub(crate) use backup::{Contents, back_up, restore, verify};
+pub(crate) use beside::Beside;
+pub(crate) use directory::DataDir;
+pub(crate) use error::StoreError;
+pub(crate) use rusqlite::Connection;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ use tokio::sync::oneshot;
 
 use readers::Readers;
 use writer::Writer;
-pub use writer::WriterStats;
+pub(crate) use writer::WriterStats;
 
 /// The database of a data directory, open for one process.
 pub struct Store {

@@ -63,7 +63,7 @@ impl shared::Hint for TlsError {
 /// # Errors
 ///
 /// [`TlsError`], when they cannot be read or used.
-pub fn configuration(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+pub(crate) fn configuration(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let certificates = pem_of(cert, "certificate", |bytes| {
         CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, pem::Error>>()
     })?;
@@ -92,7 +92,7 @@ fn pem_of<T>(
 
 // ANCHOR: server
 /// A web server that speaks TLS.
-pub fn server(configuration: Arc<ServerConfig>) -> HttpServerFn {
+pub(crate) fn server(configuration: Arc<ServerConfig>) -> HttpServerFn {
     let acceptor = TlsAcceptor::from(configuration);
     Arc::new(move |endpoint, listener| serve(endpoint, listener, acceptor.clone()))
 }

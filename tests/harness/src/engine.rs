@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::component::SelfTestResult;
 use shared::{
-    BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Stream,
+    Artifact, BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Stream,
     Submission, TestCase, TestableComponent, Verdict,
 };
 use tokio_util::sync::CancellationToken;
@@ -71,6 +71,7 @@ pub struct FakeEngine {
     delay: Duration,
     ignores_cancel: bool,
     panics_on: Option<String>,
+    artifacts: Vec<Artifact>,
     unhealthy: AtomicBool,
     runs: AtomicUsize,
 }
@@ -83,6 +84,7 @@ impl Default for FakeEngine {
             delay: Duration::ZERO,
             ignores_cancel: false,
             panics_on: None,
+            artifacts: Vec::new(),
             unhealthy: AtomicBool::new(false),
             runs: AtomicUsize::new(0),
         }
@@ -105,6 +107,12 @@ impl FakeEngine {
     #[must_use]
     pub fn output(self, output: impl Into<String>) -> Self {
         Self { output: output.into(), ..self }
+    }
+
+    /// The files that every program leaves.
+    #[must_use]
+    pub fn artifacts(self, artifacts: Vec<Artifact>) -> Self {
+        Self { artifacts, ..self }
     }
 
     /// How long every program runs. `Duration::MAX` is without end.
@@ -158,7 +166,8 @@ impl FakeEngine {
             return Verdict::new(Outcome::Cancelled, Evidence::new("fake"));
         }
         let exit_code = (self.outcome == Outcome::Exited).then_some(0);
-        Verdict { exit_code, ..Verdict::new(self.outcome, Evidence::new("fake")) }
+        let artifacts = self.artifacts.clone();
+        Verdict { exit_code, artifacts, ..Verdict::new(self.outcome, Evidence::new("fake")) }
     }
 }
 

@@ -67,6 +67,10 @@ pub struct RunscOptions {
     #[arg(long, global = true, value_name = "SECONDS", env = "CRUCIBLE_WARM_IDLE_SECONDS",
           default_value_t = 300, value_parser = value_parser!(u32).range(1..=86_400))]
     pub warm_idle_seconds: u32,
+    /// Whether programs have a directory `/output`, whose files are taken at their end: for a stage
+    /// that stores them.
+    #[arg(skip)]
+    pub keeps_output_files: bool,
 }
 
 impl Default for RunscOptions {
@@ -78,6 +82,7 @@ impl Default for RunscOptions {
             warm_sandboxes: 6,
             warm_starts: None,
             warm_idle_seconds: 300,
+            keeps_output_files: false,
         }
     }
 }
@@ -96,7 +101,8 @@ impl RunscOptions {
 
     /// The profile of Python, the first and so far the only one.
     pub(super) async fn python_profile(&self) -> Result<SandboxProfile, RunscError> {
-        Ok(SandboxProfile::python(self.rootfs().await?, self.warm_sandboxes.into()))
+        let python = SandboxProfile::python(self.rootfs().await?, self.warm_sandboxes.into());
+        Ok(SandboxProfile { keeps_output_files: self.keeps_output_files, ..python })
     }
 
     /// The directory with the image's files.

@@ -144,6 +144,7 @@ pub(crate) fn sample(mark: &str) -> Evaluation {
         },
         attempt: 1,
         labels: [label(mark)].into(),
+        artifacts: Vec::new(),
         error: None,
     }
 }

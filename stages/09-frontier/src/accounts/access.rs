@@ -30,7 +30,7 @@ pub fn required(method: &Method, template: &str) -> Access {
         | "/eval/{id}"
         | "/eval/{id}/events"
         | "/eval/{id}/artifacts"
-        | "/eval/{id}/artifacts/{*path}"
+        | "/eval/{id}/artifacts/{number}"
         | "/events"
         | "/queue"
         | "/status"

@@ -15,7 +15,7 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 
 /// The first characters of every key.
-pub const PREFIX: &str = "crk_";
+pub(crate) const PREFIX: &str = "crk_";
 /// The digits of base62, in their order.
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Random bytes of a key: 160 bits.
@@ -25,23 +25,23 @@ const SECRET_DIGITS: usize = 27;
 /// Base62 digits that a CRC-32 takes.
 const CHECKSUM_DIGITS: usize = 6;
 /// The length of every key, in bytes.
-pub const KEY_LENGTH: usize = PREFIX.len() + SECRET_DIGITS + CHECKSUM_DIGITS;
+pub(crate) const KEY_LENGTH: usize = PREFIX.len() + SECRET_DIGITS + CHECKSUM_DIGITS;
 
 /// A key in clear text. It is shown once, and not stored.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ApiKey(String);
+pub(crate) struct ApiKey(String);
 
 /// The SHA-256 of a key: what is stored, and what a key is looked up by.
 ///
 /// A key has 160 random bits, so that its digest cannot be reversed by trying; a slow hash, as for
 /// passwords, would only make each request slow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyDigest([u8; 32]);
+pub(crate) struct KeyDigest([u8; 32]);
 
 /// The system has no random bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("the system gives no random bytes")]
-pub struct NoRandomness(#[source] getrandom::Error);
+pub(crate) struct NoRandomness(#[source] getrandom::Error);
 
 impl shared::Hint for NoRandomness {}
 
@@ -51,7 +51,7 @@ impl ApiKey {
     /// # Errors
     ///
     /// When the system has no random bytes.
-    pub fn generate() -> Result<Self, NoRandomness> {
+    pub(crate) fn generate() -> Result<Self, NoRandomness> {
         let mut secret = [0; SECRET_BYTES];
         getrandom::fill(&mut secret).map_err(NoRandomness)?;
         Ok(Self::from_secret(&secret))
@@ -67,12 +67,12 @@ impl ApiKey {
     }
 
     /// The key in clear text, for the one time that it is shown.
-    pub fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 
     /// Its digest.
-    pub fn digest(&self) -> KeyDigest {
+    pub(crate) fn digest(&self) -> KeyDigest {
         KeyDigest::of(&self.0)
     }
 }
@@ -87,12 +87,12 @@ impl fmt::Debug for ApiKey {
 
 impl KeyDigest {
     /// The digest of a text, whether or not it is a key.
-    pub fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
     /// Its bytes.
-    pub fn as_bytes(&self) -> &[u8; 32] {
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
@@ -105,7 +105,7 @@ impl fmt::Debug for KeyDigest {
 
 /// Whether a text has the form of a key, its checksum included: for scanners, and for an error of
 /// the command line. The server does not depend on it.
-pub fn has_key_form(text: &str) -> bool {
+pub(crate) fn has_key_form(text: &str) -> bool {
     let Some(body) = text.strip_prefix(PREFIX) else { return false };
     if text.len() != KEY_LENGTH || !body.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return false;

@@ -12,7 +12,7 @@ use super::table;
 use crate::store::{Store, StoreError};
 
 /// How long a key is remembered after it was read: a revoked key works no longer than that.
-pub const CACHE_LIFETIME: Duration = Duration::from_secs(1);
+pub(super) const CACHE_LIFETIME: Duration = Duration::from_secs(1);
 /// Keys that are remembered. With more in use at once, each is read from the database.
 const MAX_CACHED: usize = 4096;
 /// The use of a key is written no more often than this.

@@ -63,7 +63,7 @@ pub struct AccessControl<A> {
 
 /// The key of a request, in its extensions. Absent where no key is needed and none was sent.
 #[derive(Clone)]
-pub struct Caller(pub Arc<KeyRecord>);
+pub(super) struct Caller(pub Arc<KeyRecord>);
 
 /// What the client of a request has left, in its extensions.
 #[derive(Clone, Copy)]

@@ -24,7 +24,7 @@ use crate::audit::actions;
 use crate::batches::PriorityDispatch;
 
 /// Shows each principal its own evaluations, and an administrator all of them.
-pub struct OwnedQueue {
+pub(super) struct OwnedQueue {
     inner: Arc<dyn Queue>,
     keys: Arc<Keys>,
     intake: Arc<Intake>,
@@ -33,7 +33,7 @@ pub struct OwnedQueue {
 
 impl OwnedQueue {
     /// The evaluations of `inner`, whose jobs are in `dispatch`. Submissions go through `intake`.
-    pub fn new(
+    pub(super) fn new(
         inner: Arc<dyn Queue>,
         keys: Arc<Keys>,
         intake: Arc<Intake>,

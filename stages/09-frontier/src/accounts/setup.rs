@@ -46,7 +46,7 @@ impl Accounts {
         args: &AccessArgs,
         frontier: &mut Frontier,
     ) -> Result<Self, BuildError> {
-        let Frontier { components, tasks, dispatch, quotas, store } = frontier;
+        let Frontier { components, tasks, dispatch, quotas, store, .. } = frontier;
         let keys = Keys::new(Arc::clone(store));
         let (all, active) = keys.count().await?;
         require_key(settings, active)?;

@@ -21,23 +21,23 @@ pub(crate) const COMMAND_LINE: &str = "command-line";
 const ANONYMOUS: &str = "anonymous";
 
 /// What can be in the column `action`.
-pub mod actions {
+pub(crate) mod actions {
     /// A key was made.
-    pub const KEY_CREATE: &str = "key.create";
+    pub(crate) const KEY_CREATE: &str = "key.create";
     /// A key was revoked.
-    pub const KEY_REVOKE: &str = "key.revoke";
+    pub(crate) const KEY_REVOKE: &str = "key.revoke";
     /// A program was accepted.
-    pub const SUBMIT: &str = "evaluation.submit";
+    pub(crate) const SUBMIT: &str = "evaluation.submit";
     /// An evaluation was cancelled.
-    pub const CANCEL: &str = "evaluation.cancel";
+    pub(crate) const CANCEL: &str = "evaluation.cancel";
     /// A batch was accepted.
-    pub const BATCH_SUBMIT: &str = "batch.submit";
+    pub(crate) const BATCH_SUBMIT: &str = "batch.submit";
     /// A batch was cancelled.
-    pub const BATCH_CANCEL: &str = "batch.cancel";
+    pub(crate) const BATCH_CANCEL: &str = "batch.cancel";
     /// A key was used for what its scopes do not allow.
-    pub const REFUSE: &str = "access.refuse";
+    pub(crate) const REFUSE: &str = "access.refuse";
     /// An administrator requested an evaluation of another key.
-    pub const ADMIN: &str = "admin.access";
+    pub(crate) const ADMIN: &str = "admin.access";
 }
 
 /// The audit log in a database.

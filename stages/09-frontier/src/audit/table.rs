@@ -12,7 +12,7 @@ const COLUMNS: &str =
 
 /// What is wrong with the log, at the first place where something is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AuditMismatch {
+pub(crate) enum AuditMismatch {
     /// A row is not what it was when it was written, or its hash is not.
     #[error("row {0} was changed")]
     Changed(i64),
@@ -34,7 +34,7 @@ pub enum AuditMismatch {
 
 /// A log whose chain is whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verified {
+pub(crate) struct Verified {
     /// Rows that were read.
     pub rows: i64,
     /// The newest.

@@ -12,19 +12,19 @@ use stage_02_queue::Ledger;
 use super::dispatch::PriorityDispatch;
 
 /// Watches the deadlines of a dispatch.
-pub struct Expiry {
+pub(crate) struct Expiry {
     dispatch: Arc<PriorityDispatch>,
     ledger: Arc<Ledger>,
 }
 
 impl Expiry {
     /// For the jobs of `dispatch`, whose evaluations are in `ledger`.
-    pub fn new(dispatch: Arc<PriorityDispatch>, ledger: Arc<Ledger>) -> Self {
+    pub(crate) fn new(dispatch: Arc<PriorityDispatch>, ledger: Arc<Ledger>) -> Self {
         Self { dispatch, ledger }
     }
 
     /// Ends what has expired, until the dispatch is closed.
-    pub async fn run(self) {
+    pub(crate) async fn run(self) {
         while !self.dispatch.is_closed() {
             // Registered before the deadline is read: a job that comes in between wakes this task.
             let mut changed = pin!(self.dispatch.deadline_changed.notified());

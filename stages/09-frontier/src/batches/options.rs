@@ -29,7 +29,7 @@ tokio::task_local! {
 /// How soon an evaluation runs, compared with others that wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Priority {
+pub(crate) enum Priority {
     /// Before the others, mostly.
     High,
     /// The usual one.
@@ -42,7 +42,7 @@ pub enum Priority {
 /// The options of one submission, with the owner that the dispatch counts it for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct SubmitOptions {
+pub(crate) struct SubmitOptions {
     /// How soon it runs.
     pub priority: Priority,
     /// How long it may wait for a worker; without it, without limit.
@@ -55,18 +55,18 @@ pub struct SubmitOptions {
 
 impl SubmitOptions {
     /// The options of the submission that the current request makes.
-    pub fn requested() -> Self {
+    pub(crate) fn requested() -> Self {
         REQUESTED.try_with(Self::clone).unwrap_or_default()
     }
 
     /// The options that a submission was accepted with.
-    pub fn of(submission: &Submission) -> Self {
+    pub(crate) fn of(submission: &Submission) -> Self {
         let stored = submission.extensions.get(OPTIONS);
         stored.and_then(|value| Self::deserialize(value).ok()).unwrap_or_default()
     }
 
     /// Puts them into a submission, for the principal of `context`.
-    pub fn store_in(mut self, submission: &mut Submission, context: &RequestContext) {
+    pub(crate) fn store_in(mut self, submission: &mut Submission, context: &RequestContext) {
         self.owner.clone_from(&context.principal);
         if self != Self::default()
             && let Ok(value) = serde_json::to_value(&self)
@@ -80,7 +80,7 @@ impl SubmitOptions {
     /// # Errors
     ///
     /// When one is out of its bounds. The contract has the same bounds.
-    pub fn take(submission: &mut Value) -> Result<Self, InvalidSubmission> {
+    pub(crate) fn take(submission: &mut Value) -> Result<Self, InvalidSubmission> {
         let Some(members) = submission.as_object_mut() else { return Ok(Self::default()) };
         let found = MEMBERS.iter().filter_map(|name| Some((*name, members.shift_remove(*name)?)));
         let given = found.filter(|(_, value)| !value.is_null());

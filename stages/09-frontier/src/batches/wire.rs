@@ -9,7 +9,7 @@ use stage_02_queue::submission_from_value;
 use super::options::SubmitOptions;
 
 /// Evaluations of one batch.
-pub const MAX_BATCH: usize = 1_000;
+pub(super) const MAX_BATCH: usize = 1_000;
 /// Errors in one answer.
 const MAX_ERRORS: usize = 64;
 

@@ -14,7 +14,7 @@ use crate::store::{Store, StoreError};
 const KEPT_DAYS: i64 = 31;
 
 /// Passes changes on to `inner`, and counts those that were committed.
-pub struct UsageJournal {
+pub(crate) struct UsageJournal {
     inner: Arc<dyn Journal>,
     quotas: Arc<Quotas>,
     store: Arc<Store>,
@@ -26,7 +26,7 @@ impl UsageJournal {
     /// # Errors
     ///
     /// When the database cannot be used.
-    pub async fn start(
+    pub(crate) async fn start(
         inner: Arc<dyn Journal>,
         quotas: Arc<Quotas>,
         store: Arc<Store>,

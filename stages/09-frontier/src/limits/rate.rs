@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use shared::http::Problem;
 
 /// Clients whose use is counted at one moment. Those beyond it share one limit.
-pub const MAX_CLIENTS: usize = 10_000;
+pub(super) const MAX_CLIENTS: usize = 10_000;
 /// How often counts that are full again are removed while there are too many.
 const CLEAN_INTERVAL: Duration = Duration::from_secs(1);
 /// The length of the window, in seconds.

@@ -1,7 +1,7 @@
 //! A page of the list, by ranges of an index.
 //!
 //! An index ends with the id, so that the newest of one outcome are a range of it. A filter that has
-//! several outcomes reads the first of each: at most eleven ranges, however much is stored.
+//! several outcomes reads the first of each: at most twelve ranges, however much is stored.
 
 use rusqlite::{Connection, Row, params};
 use shared::{Evaluation, Outcome, Page, Query};
@@ -15,7 +15,7 @@ pub(super) const COLUMNS: &str = "record, stdout_file, stderr_file, bytes";
 /// Bytes of the evaluations of one page. At least one is on it.
 const MAX_PAGE_BYTES: i64 = 8 << 20;
 /// All outcomes.
-const OUTCOMES: [Outcome; 11] = [
+const OUTCOMES: [Outcome; 12] = [
     Outcome::Exited,
     Outcome::Signaled,
     Outcome::WallTimeExceeded,
@@ -26,6 +26,7 @@ const OUTCOMES: [Outcome; 11] = [
     Outcome::DiskExceeded,
     Outcome::EngineError,
     Outcome::WorkerLost,
+    Outcome::QueueTimeExceeded,
     Outcome::Cancelled,
 ];
 

@@ -24,7 +24,7 @@ const STEP_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What makes an evaluation be deleted, beside the limits of number and bytes.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Retention {
+pub(crate) struct Retention {
     /// Its age. None means that no age does.
     pub days: Option<u32>,
 }

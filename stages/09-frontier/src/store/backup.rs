@@ -16,7 +16,7 @@ const ATTEMPTS: usize = 3;
 
 /// What is in a data directory or in a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// Evaluations, those that have not ended included.
     pub evaluations: u64,
     /// Events.
@@ -30,7 +30,7 @@ pub struct Contents {
 /// # Errors
 ///
 /// When `to` exists, or `from` is damaged.
-pub fn back_up(from: &Path, to: &Path) -> Result<Contents, StoreError> {
+pub(crate) fn back_up(from: &Path, to: &Path) -> Result<Contents, StoreError> {
     if to.symlink_metadata().is_ok() {
         return Err(StoreError::Exists { path: to.to_owned() });
     }
@@ -56,7 +56,7 @@ pub fn back_up(from: &Path, to: &Path) -> Result<Contents, StoreError> {
 /// # Errors
 ///
 /// When `to` has something, or the backup is damaged.
-pub fn restore(from: &Path, to: &Path) -> Result<Contents, StoreError> {
+pub(crate) fn restore(from: &Path, to: &Path) -> Result<Contents, StoreError> {
     let contents = verify(from)?;
     if to.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(StoreError::Exists { path: to.to_owned() });
@@ -75,7 +75,7 @@ pub fn restore(from: &Path, to: &Path) -> Result<Contents, StoreError> {
 /// # Errors
 ///
 /// What is damaged.
-pub fn verify(directory: &Path) -> Result<Contents, StoreError> {
+pub(crate) fn verify(directory: &Path) -> Result<Contents, StoreError> {
     let db = open(directory)?;
     let found: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if found != "ok" {

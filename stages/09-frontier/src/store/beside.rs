@@ -11,7 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{DataDir, StoreError, connection, schema};
 
 /// A connection to the database of a data directory.
-pub struct Beside {
+pub(crate) struct Beside {
     connection: Connection,
     /// The lock, if no server has it.
     _directory: Option<DataDir>,
@@ -23,7 +23,7 @@ impl Beside {
     /// # Errors
     ///
     /// [`StoreError`], when it is of another version, damaged, or cannot be used.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let directory = match DataDir::lock(path) {
             Ok(directory) => Some(directory),
             Err(StoreError::InUse { .. }) => None,
@@ -45,7 +45,7 @@ impl Beside {
     /// # Errors
     ///
     /// The error of `work`, or why the transaction was not committed.
-    pub fn write<T>(
+    pub(crate) fn write<T>(
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -61,7 +61,7 @@ impl Beside {
     /// # Errors
     ///
     /// The error of `query`.
-    pub fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         query: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

@@ -8,6 +8,7 @@
 )]
 
 mod accounts;
+mod artifacts;
 mod crash;
 mod disk;
 mod migration;

@@ -27,7 +27,7 @@ impl Attacker {
         let engine = Arc::new(engine);
         let (serving, socket) = host(engine.clone());
         let mut attacker = Self { socket, serving, engine };
-        attacker.send(&json!({ "Hello": { "version": 1 } })).await;
+        attacker.send(&json!({ "Hello": { "version": 2 } })).await;
         assert!(attacker.reply().await["Ready"]["sandbox"].is_object());
         attacker
     }
@@ -213,7 +213,7 @@ async fn what_is_not_running_cannot_be_cancelled() {
         json!({ "call": 7, "result": { "Ok": "healthy" } })
     );
     attacker.send(&json!({ "Check": { "call": 8, "index": 99 } })).await;
-    assert!(attacker.reply().await["Checked"]["result"]["Err"].is_string());
+    assert!(attacker.reply().await["Checked"]["result"]["Err"]["Broken"].is_string());
     attacker.send(&json!({ "Cancel": { "id": job.id } })).await;
     assert_eq!(attacker.reply().await["Ended"]["verdict"]["outcome"], "cancelled");
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use harness::Method;
 use serde_json::Value;
-use stage_09_frontier::accounts::{Access, required};
+use stage_09_frontier::{Access, required};
 
 use super::{Site, Tenants};
 
