@@ -29,7 +29,8 @@ fn the_unit_verifies() {
     let temporary = tempfile::tempdir().unwrap();
     let unit = temporary.path().join("crucible.service");
     // The installed binary is not on this machine.
-    let runnable = text.replace("ExecStart=/usr/local/bin/stage-09-frontier", "ExecStart=/bin/true");
+    let runnable =
+        text.replace("ExecStart=/usr/local/bin/stage-09-frontier", "ExecStart=/bin/true");
     assert_ne!(runnable, text);
     std::fs::write(&unit, &runnable).unwrap();
     let output = analyze(&["verify", "--man=no"], &unit);

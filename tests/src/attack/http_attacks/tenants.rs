@@ -23,8 +23,8 @@ pub(super) const LIST: &[HttpProbe] = &[
         "id: tenants/read-by-id"
         "class: Lateral"
         "title: Read another client's evaluation"
-        "intent: Asks for an evaluation of another client by its id, and for lists from its id on"
-        "success: What the program of the other client printed is in an answer, or its id in a list"
+        "intent: Asks for an evaluation of another client, the files it left, and lists, by its id"
+        "success: What the program of the other client printed or left is in an answer, or its id"
         "source: OWASP API1:2023; CWE-639"
         "host: safe"
         "contained-from: 9"
@@ -87,10 +87,14 @@ fn judge(escaped: bool) -> Verdict {
     if escaped { Verdict::Escaped } else { Verdict::Contained(By::Authorization) }
 }
 
-/// A program that prints `secret`, which its text does not have.
+/// A program that prints `secret`, which its text does not have, and leaves it in a file where that is
+/// possible.
 fn printing(secret: &str) -> String {
     let reversed: String = secret.chars().rev().collect();
-    format!("import time\nprint('{reversed}'[::-1], flush=True)\ntime.sleep(1)")
+    format!(
+        "import os, time\nsecret = '{reversed}'[::-1]\nprint(secret, flush=True)\n\
+         if os.path.isdir('/output'):\n    open('/output/secret', 'w').write(secret)\ntime.sleep(1)"
+    )
 }
 
 /// What a client is answered: status and text.
@@ -118,9 +122,15 @@ async fn read_by_id(testbed: &Testbed) -> Result<Verdict> {
     with_tenants(testbed, async |tenants| {
         let secret = canary();
         let Evaluation { id, .. } = submitted(&tenants.owner, &secret).await?;
+        if testbed.stage >= FIRST_WITH_KEYS {
+            let file = tenants.owner.request(Method::GET, &format!("/eval/{id}/artifacts/0"));
+            anyhow::ensure!(ask(file).await?.1.contains(&secret), "the program left no file");
+        }
         let mut escaped = false;
         for path in [
             format!("/eval/{id}"),
+            format!("/eval/{id}/artifacts"),
+            format!("/eval/{id}/artifacts/0"),
             "/eval?limit=100".to_owned(),
             "/eval?status=completed&limit=100".to_owned(),
             format!("/eval?cursor={id}&limit=100"),
