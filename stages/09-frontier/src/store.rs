@@ -40,6 +40,7 @@ pub(crate) use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
 
+use prometheus_client::metrics::histogram::Histogram;
 use shared::BoxFuture;
 use tokio::sync::oneshot;
 
@@ -146,6 +147,18 @@ impl Store {
     /// How many writes have shared how many transactions.
     pub fn stats(&self) -> WriterStats {
         self.writer.stats()
+    }
+
+    /// How long transactions took.
+    pub(crate) fn latency(&self) -> &Histogram {
+        self.writer.latency()
+    }
+
+    /// The bytes of the database, and of its WAL.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        let database = self.directory.database();
+        let bytes = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+        (bytes(&database), bytes(&wal_of(&database)))
     }
 
     /// Commits what has gathered, and closes the database. Later writes are refused.

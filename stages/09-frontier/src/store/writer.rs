@@ -12,12 +12,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
+use prometheus_client::metrics::histogram::Histogram;
 use rusqlite::Connection;
 
 use super::StoreError;
 use crate::failpoint::failpoint;
 
+/// Upper bounds of the histogram of transactions.
+const LATENCY_BUCKETS_SECONDS: [f64; 10] =
+    [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
 /// Pieces of work in one transaction.
 const MAX_GROUP: usize = 256;
 
@@ -31,7 +36,6 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-#[derive(Default)]
 struct Queue {
     /// Ties the jobs to `closed`: a job is either run or refused.
     state: Mutex<State>,
@@ -40,6 +44,8 @@ struct Queue {
     ready: Condvar,
     commits: AtomicU64,
     jobs: AtomicU64,
+    failures: AtomicU64,
+    latency: Histogram,
 }
 
 /// How many pieces of work shared how many flushes.
@@ -49,6 +55,10 @@ pub struct WriterStats {
     pub commits: u64,
     /// Pieces of work in them.
     pub jobs: u64,
+    /// Transactions that were not committed.
+    pub failures: u64,
+    /// Pieces of work that wait for the next one.
+    pub waiting: usize,
 }
 
 #[derive(Default)]
@@ -60,7 +70,14 @@ struct State {
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue {
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            commits: AtomicU64::new(0),
+            jobs: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            latency: Histogram::new(LATENCY_BUCKETS_SECONDS),
+        });
         let own = Arc::clone(&queue);
         let thread = std::thread::Builder::new().name("crucible-store".to_owned());
         let thread = thread.spawn(move || run(&own, connection));
@@ -88,7 +105,17 @@ impl Writer {
 
     pub(super) fn stats(&self) -> WriterStats {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        WriterStats { commits: count(&self.queue.commits), jobs: count(&self.queue.jobs) }
+        WriterStats {
+            commits: count(&self.queue.commits),
+            jobs: count(&self.queue.jobs),
+            failures: count(&self.queue.failures),
+            waiting: self.queue.state().jobs.len(),
+        }
+    }
+
+    /// How long transactions took, from their beginning to the flush.
+    pub(super) fn latency(&self) -> &Histogram {
+        &self.queue.latency
     }
 
     /// Runs what waits, and ends the thread.
@@ -149,6 +176,7 @@ fn run(queue: &Queue, connection: Connection) {
 // ANCHOR: group
 /// Runs a group of jobs in one transaction, then calls each with the result.
 fn commit_group(queue: &Queue, connection: &Connection, group: Vec<Job>) {
+    let before = Instant::now();
     // IMMEDIATE: a transaction that becomes one for writing halfway fails when another has written.
     let started = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
     let ended: Vec<Ended> = group.into_iter().map(|job| job(connection)).collect();
@@ -164,6 +192,9 @@ fn commit_group(queue: &Queue, connection: &Connection, group: Vec<Job>) {
     if result.is_ok() {
         queue.commits.fetch_add(1, Ordering::Relaxed);
         queue.jobs.fetch_add(ended.len() as u64, Ordering::Relaxed);
+        queue.latency.observe(before.elapsed().as_secs_f64());
+    } else {
+        queue.failures.fetch_add(1, Ordering::Relaxed);
     }
     for then in ended {
         then(result.clone());
