@@ -9,20 +9,25 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::histogram::Histogram;
 use rusqlite::Connection;
 
 use super::StoreError;
+use super::connection::BUSY_TIMEOUT;
 use crate::failpoint::failpoint;
 
 /// Upper bounds of the histogram of transactions.
 const LATENCY_BUCKETS_SECONDS: [f64; 10] =
     [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
+/// The size of the WAL from which on it is cut as soon as no reader needs it, and how often that is tried.
+const LONG_WAL_BYTES: u64 = 32 << 20;
+const RESET_INTERVAL: Duration = Duration::from_secs(1);
 /// Pieces of work in one transaction.
 const MAX_GROUP: usize = 256;
 
@@ -69,7 +74,7 @@ struct State {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
+    pub(super) fn start(connection: Connection, wal: PathBuf) -> Result<Self, StoreError> {
         let queue = Arc::new(Queue {
             state: Mutex::default(),
             ready: Condvar::new(),
@@ -80,7 +85,7 @@ impl Writer {
         });
         let own = Arc::clone(&queue);
         let thread = std::thread::Builder::new().name("crucible-store".to_owned());
-        let thread = thread.spawn(move || run(&own, connection));
+        let thread = thread.spawn(move || run(&own, connection, &wal));
         let thread = thread.map_err(|error| StoreError::io("a thread", error))?;
         Ok(Self { queue, thread: Mutex::new(Some(thread)) })
     }
@@ -156,13 +161,19 @@ impl Queue {
     }
 }
 
-fn run(queue: &Queue, connection: Connection) {
+fn run(queue: &Queue, connection: Connection, wal: &Path) {
+    let mut reset_at = Instant::now();
     loop {
         let group = queue.gather();
         if group.is_empty() {
             break;
         }
         commit_group(queue, &connection, group);
+        let is_long = || wal.metadata().is_ok_and(|wal| wal.len() > LONG_WAL_BYTES);
+        if reset_at.elapsed() >= RESET_INTERVAL && is_long() {
+            reset(&connection);
+            reset_at = Instant::now();
+        }
     }
     // The next start has nothing to recover, and a copy of the one file is whole.
     if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
@@ -170,6 +181,19 @@ fn run(queue: &Queue, connection: Connection) {
     }
     if let Err((_, error)) = connection.close() {
         tracing::warn!(%error, "the database was not closed");
+    }
+}
+
+/// Moves the WAL into the database and cuts it, unless a reader still needs it. A checkpoint comes with a
+/// commit otherwise, and there is none while work is refused because the WAL is too long.
+fn reset(connection: &Connection) {
+    // Waiting for a reader would make every write wait.
+    let reset = connection.busy_timeout(Duration::ZERO).and_then(|()| {
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        connection.busy_timeout(BUSY_TIMEOUT)
+    });
+    if let Err(error) = reset {
+        tracing::warn!(%error, "the WAL was not moved into the database");
     }
 }
 

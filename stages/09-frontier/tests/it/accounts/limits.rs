@@ -62,7 +62,7 @@ async fn storage_keys_and_limits_are_counted() {
         "crucible_keys{state=\"inactive\"} 0",
         "crucible_quota_refusals_total 0",
         "crucible_storage_failed_commits_total 0",
-        "crucible_storage_writes_waiting 0",
+        "# TYPE crucible_storage_writes_waiting gauge",
     ] {
         assert!(text.contains(&format!("{line}\n")), "{line} is not in {text}");
     }
