@@ -25,6 +25,7 @@ mod layer;
 mod owners;
 mod queue;
 pub(crate) mod record;
+mod self_test;
 mod setup;
 pub(crate) mod table;
 

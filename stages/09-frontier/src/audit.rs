@@ -23,9 +23,10 @@
 mod chain;
 mod command;
 mod log;
+mod self_test;
 pub(crate) mod table;
 
 pub(crate) use chain::Entry;
 pub(crate) use command::AuditCommand;
-pub(crate) use log::submission_detail;
+pub(crate) use log::of_submission;
 pub(crate) use log::{AuditLog, actions};

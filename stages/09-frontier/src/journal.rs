@@ -8,6 +8,7 @@ use serde_json::json;
 use shared::{BoxFuture, Event, EventSink, EventType, Refusal};
 use stage_02_queue::{Change, Journal, JournalError, Transition};
 
+use crate::audit;
 use crate::event_log::{SqliteEventLog, insert_events};
 use crate::files::FileStorage;
 use crate::rows::{self, Ended};
@@ -58,10 +59,12 @@ impl SqliteJournal {
         match &change.transition {
             Transition::Accepted(accepted) => {
                 let (accepted, store) = (accepted.clone(), Arc::clone(&self.store));
+                let entry = audit::of_submission(&accepted);
                 let write = self.log.commit(move |db| {
                     // Here and not below: the reserve is for the ends of what was accepted.
                     store.check_space()?;
                     rows::insert_accepted(db, &accepted)?;
+                    entry.map(|entry| audit::table::append(db, &entry)).transpose()?;
                     insert_events(db, events)
                 });
                 write.await
@@ -95,6 +98,8 @@ impl SqliteJournal {
             for change in changes {
                 let Transition::Accepted(accepted) = &change.transition else { continue };
                 rows::insert_accepted(db, accepted)?;
+                let entry = audit::of_submission(accepted);
+                entry.map(|entry| audit::table::append(db, &entry)).transpose()?;
                 numbered.extend(insert_events(db, change.events)?);
             }
             Ok(numbered)
@@ -131,3 +136,6 @@ fn journal_error(error: StoreError) -> JournalError {
     }
     JournalError(error.into())
 }
+
+#[cfg(test)]
+mod tests;

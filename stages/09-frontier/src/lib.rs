@@ -13,8 +13,9 @@
 //!    `audit` belong to it;
 //! 9. `batches` and `idempotency`: what a submitter may say beside the program; `tls`;
 //! 10. `artifacts`: the files that programs have left;
-//! 11. `overlay`: what this stage adds to the contract;
-//! 12. `args`, `commands` and `security_test`: the command line.
+//! 11. `metrics`: what is counted of all that;
+//! 12. `overlay`: what this stage adds to the contract;
+//! 13. `args`, `commands` and `security_test`: the command line.
 //!
 //! What this stage does not protect: the machine that it runs on is one machine, and so is its disk.
 
@@ -24,6 +25,7 @@ mod audit;
 mod batches;
 mod idempotency;
 mod limits;
+mod metrics;
 mod store;
 mod tls;
 

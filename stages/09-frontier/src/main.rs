@@ -39,6 +39,7 @@ impl Stage for FrontierStage {
         let api = RestfulApi::new(&platform, router, settings.server_options());
         let strict = args.contract.strict_contract;
         let api = OpenApiValidatedApi::registered(WithOptions(api), contract, strict, &platform);
+        accounts.register(&platform);
         accounts.announce();
         Ok(platform.app(accounts.protect(api, &args.access)))
     }

@@ -16,7 +16,7 @@
 //! | a torn end of the WAL | SQLite drops the frames that were not committed | `a_torn_end_of_the_wal_loses_nothing_that_was_answered` |
 //! | a newer schema, a database of another program | the start is refused, the file stays as it is | `a_newer_schema_and_a_foreign_database_are_refused_and_left_as_they_are` |
 //! | a second server | the lock of the directory | `a_second_server_is_refused` |
-//! | a long reader | reads have a time limit; a WAL that grows nevertheless refuses work | `a_reader_can_neither_write_nor_take_without_limit`, `a_long_reader_does_not_stop_the_server_and_the_wal_is_reset_after_it` |
+//! | a long reader | reads have a time limit; a WAL that grows nevertheless refuses work | `a_reader_can_neither_write_nor_take_without_limit`, `a_reader_that_starves_the_checkpoint_meets_the_limit_of_the_wal`, `a_long_reader_does_not_stop_the_server_and_the_wal_is_reset_after_it` |
 //!
 //! A process that opens a store locks its directory. Two servers on one directory would each number
 //! events, and each run what the other has queued.
@@ -40,6 +40,7 @@ pub(crate) use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
 
+use prometheus_client::metrics::histogram::Histogram;
 use shared::BoxFuture;
 use tokio::sync::oneshot;
 
@@ -51,6 +52,8 @@ pub(crate) use writer::WriterStats;
 pub struct Store {
     writer: Writer,
     readers: Arc<Readers>,
+    /// The size of the WAL from which on no work is accepted.
+    max_wal_bytes: u64,
     /// Locked as long as the store is open; dropped last.
     directory: DataDir,
 }
@@ -62,13 +65,19 @@ impl Store {
     ///
     /// [`StoreError`], when it is of a newer version, damaged, or cannot be written.
     pub fn open(directory: DataDir) -> Result<Arc<Self>, StoreError> {
+        Self::open_within(directory, space::MAX_WAL_BYTES)
+    }
+
+    /// The same, with another limit of the WAL.
+    fn open_within(directory: DataDir, max_wal_bytes: u64) -> Result<Arc<Self>, StoreError> {
         let path = directory.database();
         let mut connection = connection::for_writing(&path)?;
         schema::migrate(&mut connection, &path)?;
         directory.hand_over_files()?;
         let readers = Readers::open(&path)?;
-        let writer = Writer::start(connection)?;
-        Ok(Arc::new(Self { writer, readers: Arc::new(readers), directory }))
+        let writer = Writer::start(connection, wal_of(&path))?;
+        let readers = Arc::new(readers);
+        Ok(Arc::new(Self { writer, readers, max_wal_bytes, directory }))
     }
 
     /// The directory.
@@ -140,12 +149,24 @@ impl Store {
     ///
     /// [`StoreError::NoSpace`] or [`StoreError::LongWal`].
     pub fn check_space(&self) -> Result<(), StoreError> {
-        space::check(&self.directory.database())
+        space::check(&self.directory.database(), self.max_wal_bytes)
     }
 
     /// How many writes have shared how many transactions.
     pub fn stats(&self) -> WriterStats {
         self.writer.stats()
+    }
+
+    /// How long transactions took.
+    pub(crate) fn latency(&self) -> &Histogram {
+        self.writer.latency()
+    }
+
+    /// The bytes of the database, and of its WAL.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        let database = self.directory.database();
+        let bytes = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+        (bytes(&database), bytes(&wal_of(&database)))
     }
 
     /// Commits what has gathered, and closes the database. Later writes are refused.

@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::owners::Owners;
-use crate::audit::{AuditLog, Entry, actions, submission_detail};
+use crate::audit::{AuditLog, Entry};
 use crate::batches::SubmitOptions;
 use crate::idempotency::{Begin, Idempotency, Kind};
 use crate::limits::{Quotas, Reservation};
@@ -92,9 +92,8 @@ impl Intake {
         listener: Option<OutputListener>,
     ) -> Result<Evaluation, EvaluationsError> {
         let _slot = self.reserve(context, 1)?;
-        let detail = submission_detail(&submission);
         let accepted = self.tasks.submit(context, submission, listener).await?;
-        self.accepted(context, &accepted, &detail);
+        self.owners.remember(accepted.id, accepted.owner.as_deref());
         Ok(accepted)
     }
 
@@ -110,10 +109,9 @@ impl Intake {
     ) -> Result<Vec<Evaluation>, EvaluationsError> {
         let count = u32::try_from(submissions.len()).unwrap_or(u32::MAX);
         let _slot = self.reserve(context, count)?;
-        let details: Vec<_> = submissions.iter().map(|(_, one)| submission_detail(one)).collect();
         let accepted = self.tasks.submit_all(context, submissions).await?;
-        for (evaluation, detail) in accepted.iter().zip(&details) {
-            self.accepted(context, evaluation, detail);
+        for evaluation in &accepted {
+            self.owners.remember(evaluation.id, evaluation.owner.as_deref());
         }
         Ok(accepted)
     }
@@ -130,16 +128,36 @@ impl Intake {
         })
     }
 
-    fn accepted(&self, context: &RequestContext, evaluation: &Evaluation, detail: &Value) {
-        self.owners.remember(evaluation.id, evaluation.owner.as_deref());
-        self.record(context, actions::SUBMIT, evaluation.id, detail);
+    /// Appends what a client is about to do to the audit log: nothing is done without its row.
+    ///
+    /// # Errors
+    ///
+    /// When the row was not written.
+    pub(crate) async fn record(
+        &self,
+        context: &RequestContext,
+        action: &str,
+        id: Uuid,
+        detail: &Value,
+    ) -> Result<(), EvaluationsError> {
+        match Self::entry(context, action, id, detail) {
+            Some(entry) => {
+                let written = self.audit.record(entry).await;
+                written.map_err(|error| EvaluationsError::Internal(error.into()))
+            }
+            None => Ok(()),
+        }
     }
 
-    /// Appends what a client did to the audit log. What the platform does by itself is not in it.
-    pub fn record(&self, context: &RequestContext, action: &str, id: Uuid, detail: &Value) {
-        if context.peer.is_some() || context.principal.is_some() {
-            self.audit.record_later(Entry::of(context, action, &id.to_string(), detail));
-        }
+    /// The row about what a client does. What the platform does by itself has none.
+    pub(crate) fn entry(
+        context: &RequestContext,
+        action: &str,
+        id: Uuid,
+        detail: &Value,
+    ) -> Option<Entry> {
+        let is_of_client = context.peer.is_some() || context.principal.is_some();
+        is_of_client.then(|| Entry::of(context, action, &id.to_string(), detail))
     }
 }
 

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
 use serde_json::json;
-use shared::http::{ApiService, Body, BodyPolicy, Problem, Request, Response, RouteMatch};
+use shared::http::{ApiService, Body, BodyPolicy, Problem, Request, Response, RouteMatch, full};
 use shared::{BoxFuture, EvaluationsError, RequestContext};
 use tokio_util::sync::DropGuard;
 use uuid::Uuid;
@@ -31,6 +31,7 @@ use super::owners::Owners;
 use super::record::{KeyRecord, Scope};
 use crate::audit::{AuditLog, Entry, actions};
 use crate::limits::{RateLimit, RateStatus, client_of};
+use crate::metrics::FrontierMetrics;
 
 /// How often the key of an open stream is checked again.
 const STREAM_CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -47,6 +48,8 @@ pub struct AccessParts {
     pub audit: Arc<AuditLog>,
     /// Ends the tasks in the background with the server.
     pub background: DropGuard,
+    /// What becomes of requests is counted there.
+    pub(crate) metrics: FrontierMetrics,
     /// The rate of each client.
     pub rate: RateLimit,
     /// Whether a request without a key may do everything: on a loopback address, without keys.
@@ -77,6 +80,12 @@ impl<A: ApiService> AccessControl<A> {
 
     // ANCHOR: admit
     async fn judge(&self, head: &mut Parts) -> Result<BodyPolicy, Problem> {
+        let judged = self.judge_uncounted(head).await;
+        self.parts.metrics.count(judged.as_ref().err().map(Problem::status));
+        judged
+    }
+
+    async fn judge_uncounted(&self, head: &mut Parts) -> Result<BodyPolicy, Problem> {
         let caller = self.parts.identify(head).await?;
         let idempotency_key = crate::idempotency::parse(&head.headers);
         if let Some(key) = &caller {
@@ -97,11 +106,13 @@ impl<A: ApiService> AccessControl<A> {
     async fn answer(&self, request: Request) -> Response {
         let rate = request.extensions().get::<Rate>().copied();
         let caller = request.extensions().get::<Caller>().cloned();
-        let is_feed = request
-            .extensions()
-            .get::<RouteMatch>()
-            .is_some_and(|found| &*found.template == "/events");
+        let route = request.extensions().get::<RouteMatch>();
+        let is_at = |template| route.is_some_and(|found| &*found.template == template);
+        let (is_feed, is_metrics) = (is_at("/events"), is_at("/metrics"));
         let mut response = self.inner.call(request).await;
+        if is_metrics && response.status().is_success() {
+            response = self.parts.with_metrics(response).await;
+        }
         if let Some(Rate(status)) = rate {
             status.add_to(response.headers_mut());
         }
@@ -130,6 +141,20 @@ impl<A: ApiService> ApiService for AccessControl<A> {
 }
 
 impl AccessParts {
+    /// The response to `GET /metrics` with the metrics of this stage.
+    async fn with_metrics(&self, response: Response) -> Response {
+        let (head, body) = response.into_parts();
+        let bytes = match body.collect().await {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) => {
+                tracing::error!(%error, "the metrics were not read");
+                return Problem::internal(&*error).into_response("");
+            }
+        };
+        let text = self.metrics.append_to(&bytes, self.rate.clients()).await;
+        Response::from_parts(head, full(text.unwrap_or(bytes)))
+    }
+
     // ANCHOR: identify
     /// The key of a request. None if it has none, and none is needed so far.
     ///

@@ -100,9 +100,8 @@ impl Evaluations for OwnedQueue {
             if self.restricted_to(context).is_some() {
                 self.get(context, id).await?;
             }
-            let cancelled = self.inner.cancel(context, id).await?;
-            self.intake.record(context, actions::CANCEL, id, &serde_json::json!({}));
-            Ok(cancelled)
+            self.intake.record(context, actions::CANCEL, id, &serde_json::json!({})).await?;
+            self.inner.cancel(context, id).await
         })
     }
 

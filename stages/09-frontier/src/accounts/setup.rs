@@ -5,6 +5,7 @@ use std::sync::Arc;
 use shared::Bounds;
 use shared::cli::{BuildError, Settings, eprint_line};
 use shared::http::ApiService;
+use stage_06_advanced::Platform;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::args::{AccessArgs, remote_address};
@@ -13,11 +14,13 @@ use super::keys::Keys;
 use super::layer::{AccessControl, AccessParts};
 use super::owners::Owners;
 use super::queue::OwnedQueue;
+use super::self_test::KeysTest;
 use crate::audit::AuditLog;
 use crate::batches::BatchParts;
 use crate::components::Frontier;
 use crate::idempotency::Idempotency;
 use crate::limits::RateLimit;
+use crate::metrics::FrontierMetrics;
 use crate::store::Store;
 
 /// Keys, owners and the audit log of one server.
@@ -88,7 +91,9 @@ impl Accounts {
         inner: A,
         args: &AccessArgs,
     ) -> Arc<AccessControl<A>> {
+        let quotas = Arc::clone(&self.intake.quotas);
         let parts = AccessParts {
+            metrics: FrontierMetrics::new(self.store, Arc::clone(&self.keys), quotas),
             keys: self.keys,
             owners: self.owners,
             audit: self.audit,
@@ -98,6 +103,12 @@ impl Accounts {
             behind_proxy: args.behind_proxy,
         };
         Arc::new(AccessControl::new(inner, parts))
+    }
+
+    /// Lets `platform` verify the keys and the audit log with its own components.
+    pub fn register(&self, platform: &Platform) {
+        platform.health().register_component(Arc::new(KeysTest(Arc::clone(&self.keys))));
+        platform.health().register_component(self.audit.clone());
     }
 
     /// Says at the start whether clients need a key.

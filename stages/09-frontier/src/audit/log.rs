@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use shared::{RequestContext, Submission};
+use stage_02_queue::Accepted;
 use tokio_util::sync::CancellationToken;
 
 use super::chain::{Entry, Hash, Head};
@@ -42,7 +43,7 @@ pub(crate) mod actions {
 
 /// The audit log in a database.
 pub struct AuditLog {
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
 }
 
 impl AuditLog {
@@ -117,8 +118,19 @@ impl Entry {
     }
 }
 
+/// The row of a submission, if a client made it. What the platform does by itself is not in the log. The
+/// journal appends it in the transaction that accepts the submission: neither is there without the other.
+pub(crate) fn of_submission(accepted: &Accepted) -> Option<Entry> {
+    let Accepted { evaluation, submission, context } = accepted;
+    let is_of_client = context.peer.is_some() || context.principal.is_some();
+    is_of_client.then(|| {
+        let (id, detail) = (evaluation.id.to_string(), submission_detail(submission));
+        Entry::of(context, actions::SUBMIT, &id, &detail)
+    })
+}
+
 /// What the log has of a program: the hash of its text, and sizes.
-pub(crate) fn submission_detail(submission: &Submission) -> Value {
+fn submission_detail(submission: &Submission) -> Value {
     let code = Hash(Sha256::digest(&submission.code).into()).to_string();
     serde_json::json!({
         "code_sha256": code,

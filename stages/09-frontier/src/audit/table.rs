@@ -108,6 +108,33 @@ pub(crate) fn verify(
     }
 }
 
+/// The same for the newest rows, at most `count` of them.
+pub(crate) fn verify_newest(
+    database: &Connection,
+    count: i64,
+) -> Result<Result<Verified, AuditMismatch>, StoreError> {
+    let newest = head(database)?.number;
+    let select = format!("SELECT {COLUMNS} FROM audit WHERE number >= ?1 ORDER BY number");
+    let mut select = database.prepare_cached(&select)?;
+    let mut rows = select.query([newest - count + 1])?;
+    let (mut last, mut checked) = (Head { number: 0, hash: GENESIS }, 0);
+    while let Some(row) = rows.next()? {
+        let number: i64 = row.get(0)?;
+        if checked == 0 && number > 1 {
+            // What the first of them continues was checked before, or is for `verify`.
+            let previous: Vec<u8> = row.get(8)?;
+            last =
+                Head { number: number - 1, hash: Hash::from_bytes(&previous).unwrap_or(GENESIS) };
+        }
+        last = match next(row, last)? {
+            Ok(head) => head,
+            Err(mismatch) => return Ok(Err(mismatch)),
+        };
+        checked += 1;
+    }
+    Ok(Ok(Verified { rows: checked, head: last }))
+}
+
 /// Checks one row against the one before it.
 fn next(row: &Row<'_>, last: Head) -> rusqlite::Result<Result<Head, AuditMismatch>> {
     let number: i64 = row.get(0)?;
@@ -215,6 +242,18 @@ mod tests {
                       WHERE number = 5";
         database.execute(update, params![previous.0, hash.0]).unwrap();
         assert_eq!(mismatch(&database), AuditMismatch::Chain(5));
+    }
+
+    #[test]
+    fn the_newest_rows_are_checked_by_themselves() {
+        let database = log(100);
+        let verified = verify_newest(&database, 10).unwrap().unwrap();
+        assert_eq!((verified.rows, verified.head), (10, head(&database).unwrap()));
+        assert_eq!(verify_newest(&log(3), 10).unwrap().unwrap().rows, 3);
+        assert_eq!(verify_newest(&log(0), 10).unwrap().unwrap().rows, 0);
+        database.execute_batch("UPDATE audit SET actor = 'x' WHERE number = 95").unwrap();
+        assert_eq!(verify_newest(&database, 10).unwrap(), Err(AuditMismatch::Changed(95)));
+        assert!(verify_newest(&database, 5).unwrap().is_ok());
     }
 
     #[test]

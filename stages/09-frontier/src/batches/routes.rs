@@ -21,7 +21,7 @@ use super::options::SubmitOptions;
 use super::table::{self, Row};
 use super::wire::parse;
 use crate::accounts::{Intake, Keys, spawn};
-use crate::audit::actions;
+use crate::audit::{self, actions};
 use crate::idempotency::{Begin, Kind};
 use crate::store::{Store, StoreError};
 
@@ -192,10 +192,13 @@ impl Batches {
             }
             return Err(refused);
         }
-        self.store.write(move |database| table::accept(database, id)).await.map_err(internal)?;
         let detail = value!({ "evaluations": row.members.len() });
-        self.intake.record(context, actions::BATCH_SUBMIT, id, &detail);
-        Ok(())
+        let entry = Intake::entry(context, actions::BATCH_SUBMIT, id, &detail);
+        let accept = self.store.write(move |database| {
+            table::accept(database, id)?;
+            entry.map(|entry| audit::table::append(database, &entry)).transpose()
+        });
+        accept.await.map(drop).map_err(internal)
     }
     // ANCHOR_END: accept
 
@@ -240,20 +243,18 @@ impl Batches {
         let [] = request.query([])?;
         let context = request.context();
         let row = self.find(&context, request.param("id")?).await?;
+        let detail = value!({ "evaluations": row.members.len() });
+        self.intake.record(&context, actions::BATCH_CANCEL, row.id, &detail).await?;
         let (platform, caller) = (&self.platform, &context);
         let cancel_one = move |id: Uuid| async move { platform.cancel(caller, id).await };
         let ids = stream::iter(row.members.clone());
         let mut cancellations = Box::pin(ids.map(cancel_one).buffer_unordered(MAX_CANCELLING));
-        let mut cancelled = 0_usize;
         while let Some(result) = cancellations.next().await {
             match result {
-                Ok(_) => cancelled += 1,
-                Err(EvaluationsError::NotFound | EvaluationsError::AlreadyEnded(_)) => {}
+                Ok(_) | Err(EvaluationsError::NotFound | EvaluationsError::AlreadyEnded(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        let detail = value!({ "cancelled": cancelled });
-        self.intake.record(&context, actions::BATCH_CANCEL, row.id, &detail);
         json(StatusCode::OK, &self.batch(&row).await?)
     }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use shared::{BoxFuture, Evaluation, Event};
-use stage_02_queue::{Change, Journal, JournalError, Transition};
+use stage_02_queue::{Accepted, Change, Journal, JournalError, Transition};
 
 use super::quotas::{Quotas, day_of};
+use crate::audit::{self, AuditLog};
 use crate::store::{Store, StoreError};
 
 /// Days whose processor time is kept.
@@ -46,6 +47,7 @@ impl UsageJournal {
     fn count(&self, transition: &Transition) {
         match transition {
             Transition::Accepted(accepted) => {
+                self.audit(accepted);
                 if let Some(owner) = &accepted.evaluation.owner {
                     self.quotas.accepted(owner);
                 }
@@ -56,6 +58,16 @@ impl UsageJournal {
                 }
             }
             Transition::Ended(evaluation) => self.ended(evaluation),
+        }
+    }
+
+    /// Without a durable journal, which does it with the acceptance.
+    fn audit(&self, accepted: &Accepted) {
+        if self.inner.is_durable() {
+            return;
+        }
+        if let Some(entry) = audit::of_submission(accepted) {
+            AuditLog::new(Arc::clone(&self.store)).record_later(entry);
         }
     }
 

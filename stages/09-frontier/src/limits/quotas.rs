@@ -4,6 +4,7 @@
 //! requests that come at once do not pass it together. From the commit on the journal counts.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
@@ -30,6 +31,7 @@ pub struct QuotaLimits {
 pub struct Quotas {
     limits: QuotaLimits,
     used: Mutex<HashMap<Arc<str>, Used>>,
+    refused: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,7 +74,12 @@ impl Drop for Reservation {
 impl Quotas {
     /// Quotas that nothing is used of.
     pub fn new(limits: QuotaLimits) -> Arc<Self> {
-        Arc::new(Self { limits, used: Mutex::default() })
+        Arc::new(Self { limits, used: Mutex::default(), refused: AtomicU64::new(0) })
+    }
+
+    /// Submissions that were refused so far.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// The limits.
@@ -117,7 +124,10 @@ impl Quotas {
         }
         drop(used);
         match error {
-            Some(refusal) => Err(refusal),
+            Some(refusal) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(refusal)
+            }
             None => Ok(Reservation { quotas: Arc::clone(self), owner, count }),
         }
     }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::StoreError;
 
 /// How long a connection waits for a lock of another. It is a setting of each connection.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The size that the WAL is cut to when it is reset.
 const WAL_KEEP_BYTES: i64 = 16 << 20;
 /// After so many pages the writer moves the WAL into the database.

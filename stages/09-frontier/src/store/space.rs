@@ -13,9 +13,9 @@ const RESERVE_BYTES: u64 = 32 << 20;
 /// On a small disk the reserve is this part of it.
 const RESERVE_PART: u64 = 8;
 /// The size of the WAL from which on no work is accepted.
-const MAX_WAL_BYTES: u64 = 512 << 20;
+pub(super) const MAX_WAL_BYTES: u64 = 512 << 20;
 
-pub(super) fn check(database: &Path) -> Result<(), StoreError> {
+pub(super) fn check(database: &Path, max_wal_bytes: u64) -> Result<(), StoreError> {
     let directory = database.parent().unwrap_or(database);
     let disk =
         rustix::fs::statvfs(directory).map_err(|error| StoreError::io(directory, error.into()))?;
@@ -27,5 +27,5 @@ pub(super) fn check(database: &Path) -> Result<(), StoreError> {
     }
     // Without a WAL nothing was written yet.
     let bytes = std::fs::metadata(wal_of(database)).map_or(0, |wal| wal.len());
-    if bytes > MAX_WAL_BYTES { Err(StoreError::LongWal { bytes }) } else { Ok(()) }
+    if bytes > max_wal_bytes { Err(StoreError::LongWal { bytes }) } else { Ok(()) }
 }

@@ -81,3 +81,46 @@ async fn a_reader_can_neither_write_nor_take_without_limit() {
     assert!(matches!(stopped, Err(StoreError::TooSlow { .. })), "{stopped:?}");
     assert!(store.read(count).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_reader_that_starves_the_checkpoint_meets_the_limit_of_the_wal() {
+    let max = 40 << 20;
+    let store = Store::open_within(DataDir::scratch().unwrap(), max).unwrap();
+    let reader = Connection::open(store.directory().database()).unwrap();
+    let begin = || reader.execute_batch("BEGIN; SELECT count(*) FROM counters").unwrap();
+    let end = || reader.execute_batch("COMMIT").unwrap();
+    let accept = async || {
+        let checked = Arc::clone(&store);
+        let write = store.write(move |db| {
+            checked.check_space()?;
+            let sql = "INSERT INTO counters VALUES (hex(randomblob(262144)), 0)";
+            db.execute(sql, []).map(drop).map_err(StoreError::from)
+        });
+        write.await
+    };
+    begin();
+    let mut accepted = 0;
+    let refused = loop {
+        match accept().await {
+            Ok(()) => accepted += 1,
+            Err(error) => break error,
+        }
+        assert!(accepted < 200, "the WAL has {:?}", store.bytes());
+    };
+    assert!(matches!(refused, StoreError::LongWal { .. }), "{refused:?}");
+    let long = store.bytes().1;
+    assert!((max..max + (2 << 20)).contains(&long), "{long}");
+    for _ in 0..10 {
+        accept().await.unwrap_err();
+    }
+    assert_eq!(store.bytes().1, long, "what is refused does not make it longer");
+    // Nothing but refused work comes after the end of the reader.
+    end();
+    let work_again = async {
+        while accept().await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), work_again).await.unwrap();
+    assert!(store.bytes().1 < long);
+}

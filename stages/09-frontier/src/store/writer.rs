@@ -9,15 +9,25 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::histogram::Histogram;
 use rusqlite::Connection;
 
 use super::StoreError;
+use super::connection::BUSY_TIMEOUT;
 use crate::failpoint::failpoint;
 
+/// Upper bounds of the histogram of transactions.
+const LATENCY_BUCKETS_SECONDS: [f64; 10] =
+    [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
+/// The size of the WAL from which on it is cut as soon as no reader needs it, and how often that is tried.
+const LONG_WAL_BYTES: u64 = 32 << 20;
+const RESET_INTERVAL: Duration = Duration::from_secs(1);
 /// Pieces of work in one transaction.
 const MAX_GROUP: usize = 256;
 
@@ -31,7 +41,6 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-#[derive(Default)]
 struct Queue {
     /// Ties the jobs to `closed`: a job is either run or refused.
     state: Mutex<State>,
@@ -40,6 +49,8 @@ struct Queue {
     ready: Condvar,
     commits: AtomicU64,
     jobs: AtomicU64,
+    failures: AtomicU64,
+    latency: Histogram,
 }
 
 /// How many pieces of work shared how many flushes.
@@ -49,6 +60,10 @@ pub struct WriterStats {
     pub commits: u64,
     /// Pieces of work in them.
     pub jobs: u64,
+    /// Transactions that were not committed.
+    pub failures: u64,
+    /// Pieces of work that wait for the next one.
+    pub waiting: usize,
 }
 
 #[derive(Default)]
@@ -59,11 +74,18 @@ struct State {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
-        let queue = Arc::new(Queue::default());
+    pub(super) fn start(connection: Connection, wal: PathBuf) -> Result<Self, StoreError> {
+        let queue = Arc::new(Queue {
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            commits: AtomicU64::new(0),
+            jobs: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            latency: Histogram::new(LATENCY_BUCKETS_SECONDS),
+        });
         let own = Arc::clone(&queue);
         let thread = std::thread::Builder::new().name("crucible-store".to_owned());
-        let thread = thread.spawn(move || run(&own, connection));
+        let thread = thread.spawn(move || run(&own, connection, &wal));
         let thread = thread.map_err(|error| StoreError::io("a thread", error))?;
         Ok(Self { queue, thread: Mutex::new(Some(thread)) })
     }
@@ -88,7 +110,17 @@ impl Writer {
 
     pub(super) fn stats(&self) -> WriterStats {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        WriterStats { commits: count(&self.queue.commits), jobs: count(&self.queue.jobs) }
+        WriterStats {
+            commits: count(&self.queue.commits),
+            jobs: count(&self.queue.jobs),
+            failures: count(&self.queue.failures),
+            waiting: self.queue.state().jobs.len(),
+        }
+    }
+
+    /// How long transactions took, from their beginning to the flush.
+    pub(super) fn latency(&self) -> &Histogram {
+        &self.queue.latency
     }
 
     /// Runs what waits, and ends the thread.
@@ -129,13 +161,19 @@ impl Queue {
     }
 }
 
-fn run(queue: &Queue, connection: Connection) {
+fn run(queue: &Queue, connection: Connection, wal: &Path) {
+    let mut reset_at = Instant::now();
     loop {
         let group = queue.gather();
         if group.is_empty() {
             break;
         }
         commit_group(queue, &connection, group);
+        let is_long = || wal.metadata().is_ok_and(|wal| wal.len() > LONG_WAL_BYTES);
+        if reset_at.elapsed() >= RESET_INTERVAL && is_long() {
+            reset(&connection);
+            reset_at = Instant::now();
+        }
     }
     // The next start has nothing to recover, and a copy of the one file is whole.
     if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
@@ -146,9 +184,23 @@ fn run(queue: &Queue, connection: Connection) {
     }
 }
 
+/// Moves the WAL into the database and cuts it, unless a reader still needs it. A checkpoint comes with a
+/// commit otherwise, and there is none while work is refused because the WAL is too long.
+fn reset(connection: &Connection) {
+    // Waiting for a reader would make every write wait.
+    let reset = connection.busy_timeout(Duration::ZERO).and_then(|()| {
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        connection.busy_timeout(BUSY_TIMEOUT)
+    });
+    if let Err(error) = reset {
+        tracing::warn!(%error, "the WAL was not moved into the database");
+    }
+}
+
 // ANCHOR: group
 /// Runs a group of jobs in one transaction, then calls each with the result.
 fn commit_group(queue: &Queue, connection: &Connection, group: Vec<Job>) {
+    let before = Instant::now();
     // IMMEDIATE: a transaction that becomes one for writing halfway fails when another has written.
     let started = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
     let ended: Vec<Ended> = group.into_iter().map(|job| job(connection)).collect();
@@ -164,6 +216,9 @@ fn commit_group(queue: &Queue, connection: &Connection, group: Vec<Job>) {
     if result.is_ok() {
         queue.commits.fetch_add(1, Ordering::Relaxed);
         queue.jobs.fetch_add(ended.len() as u64, Ordering::Relaxed);
+        queue.latency.observe(before.elapsed().as_secs_f64());
+    } else {
+        queue.failures.fetch_add(1, Ordering::Relaxed);
     }
     for then in ended {
         then(result.clone());

@@ -44,3 +44,34 @@ async fn guessing_is_limited_by_address() {
     // A client with a key is not locked out by what others do at its address.
     assert_eq!(alice.get("/queue").await.status, 200);
 }
+
+#[tokio::test]
+async fn storage_keys_and_limits_are_counted() {
+    let Tenants { alice, admin, server, site: _site, .. } = Tenants::new();
+    alice.run("print(1)").await;
+    server.client().get("/eval").await;
+    server.client().with_key("crk_wrong").get("/eval").await;
+    alice.get("/self-test/00000000-0000-7000-8000-000000000000").await;
+    let text = admin.get("/metrics").await.text();
+    assert_eq!(text.matches("# EOF").count(), 1, "{text}");
+    for line in [
+        "crucible_access_requests_total{result=\"unauthorized\"} 2",
+        "crucible_access_requests_total{result=\"forbidden\"} 1",
+        "crucible_access_requests_total{result=\"limited\"} 0",
+        "crucible_keys{state=\"active\"} 3",
+        "crucible_keys{state=\"inactive\"} 0",
+        "crucible_quota_refusals_total 0",
+        "crucible_storage_failed_commits_total 0",
+        "# TYPE crucible_storage_writes_waiting gauge",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line} is not in {text}");
+    }
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(value("crucible_storage_database_bytes") > 0.0);
+    assert!(value("crucible_storage_wal_bytes") > 0.0);
+    let commits = value("crucible_storage_commit_seconds_count");
+    assert!(commits >= 3.0 && value("crucible_storage_writes_total") >= commits, "{text}");
+}
