@@ -4,6 +4,7 @@
 //! well-behaved client that is no longer served, bytes that should not be there, a connection that
 //! stays open. Its header is the same as that of a program, and is parsed as strictly.
 
+mod artifacts;
 mod cancel;
 mod identity;
 mod input;
@@ -58,6 +59,7 @@ pub fn probes() -> Result<Vec<Probe>> {
         identity::LIST,
         tenants::LIST,
         scopes::LIST,
+        artifacts::LIST,
     ];
     let all = lists.into_iter().flatten();
     all.map(|http_probe| {

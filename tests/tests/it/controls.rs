@@ -30,7 +30,10 @@ const MAX_CONCURRENT: usize = 4;
 
 /// Probes, and vulnerabilities with which each of them has to escape. A probe that observes two
 /// effects has two lines.
-const VULNERABLE_TO: [(&str, &str); 31] = [
+const VULNERABLE_TO: [(&str, &str); 34] = [
+    (ARTIFACT_NAMES, "follows-links"),
+    (ARTIFACT_NAMES, "names-in-headers"),
+    (ARTIFACT_NAMES, "one-file-for-all"),
     ("platform/boundless-limits", "no-validation"),
     ("platform/cancel-race", "ignores-cancel"),
     ("platform/cancel-twice", "second-cancel-fails"),
@@ -65,6 +68,8 @@ const VULNERABLE_TO: [(&str, &str); 31] = [
 ];
 /// The probe whose positive control is a stage without limits for its disk.
 const FILL_DISK: &str = "tenants/fill-disk";
+/// The probe that leaves files: only a stage with keys takes any.
+const ARTIFACT_NAMES: &str = "platform/artifact-names";
 /// The probe that survives all signals but SIGKILL.
 const DEAF: &str = "processes/deaf-to-signals";
 /// Solutions that exit with 0 before the tests below them can fail.
@@ -96,7 +101,7 @@ async fn vulnerable_server(vulnerabilities: &str, has_keys: bool) -> (Testbed, t
 
 /// The verdict on `probe` on a vulnerable server with these vulnerabilities.
 async fn verdict_on(probe: &Probe, vulnerabilities: &str) -> Verdict {
-    let has_keys = probe.header.group() == Group::Tenants;
+    let has_keys = probe.header.group() == Group::Tenants || probe.header.id == ARTIFACT_NAMES;
     let (testbed, _dir) = vulnerable_server(vulnerabilities, has_keys).await;
     let verdict = observe::run(probe, &testbed).await;
     // A server that has crashed does not stop in order, which is expected here.
