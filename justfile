@@ -62,6 +62,14 @@ hostile-clients *ARGS:
 bench *ARGS:
     cargo run --release -p ladder -- bench {{ARGS}}
 
+# Measure what durable storage costs; `--filled DIRECTORY` measures the list of one that `fill-database` has filled
+bench-storage *ARGS:
+    cargo run --release -p ladder -- storage {{ARGS}}
+
+# Fill a data directory of stage 9, which has an evaluation and no server, with ended evaluations
+fill-database DIRECTORY COUNT="1000000":
+    python3 tests/fill_database.py {{DIRECTORY}} {{COUNT}}
+
 # Serve stage 7's API as a Lambda function on http://127.0.0.1:9007 (its tools: `just setup --with-tests`)
 lambda *ARGS:
     cd infrastructure/lambda && cargo lambda watch --package crucible-lambda --ignore-changes --disable-cors \

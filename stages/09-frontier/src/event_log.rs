@@ -70,6 +70,13 @@ impl SqliteEventLog {
     }
     // ANCHOR_END: commit
 
+    /// Writes what is held of the output of an evaluation, before its end is committed.
+    pub(crate) fn release(&self, id: Uuid) {
+        if self.buffer.release(id) {
+            self.schedule();
+        }
+    }
+
     /// Returns when everything that was appended before is visible.
     async fn written(&self) -> Result<(), StoreError> {
         if self.buffer.is_unwritten() { self.store.write(|_| Ok(())).await } else { Ok(()) }

@@ -80,6 +80,7 @@ impl SqliteJournal {
             Transition::Ended(ended) => {
                 let ended = ended.clone();
                 self.unpublished.insert(ended.id);
+                self.log.release(ended.id);
                 let files = Arc::clone(&self.files);
                 let ended = tokio::task::spawn_blocking(move || Ended::new(*ended, &files));
                 let ended = ended.await.unwrap_or(Err(StoreError::Panicked))?;

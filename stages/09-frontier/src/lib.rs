@@ -46,6 +46,7 @@ mod components;
 mod args;
 mod commands;
 mod overlay;
+mod page;
 mod security_test;
 
 pub use accounts::{Access, Accounts, required};
@@ -56,3 +57,4 @@ pub use commands::FrontierCommand;
 pub use components::Frontier;
 pub use failpoint::{FAILPOINTS, read_failpoints};
 pub use overlay::contract;
+pub use page::page_routes;
