@@ -12,15 +12,15 @@ fn directory() -> PathBuf {
 fn analyze(arguments: &[&str], unit: &std::path::Path) -> Output {
     let mut command = Command::new("systemd-analyze");
     let output = command.args(arguments).arg("--no-pager").arg(unit).output();
-    output.expect("systemd-analyze runs; set-up installs it with --with-tests")
+    output.unwrap_or_else(|error| panic!("systemd-analyze: {error}; set-up installs it"))
 }
 
 /// The exposure that the tool reports for a unit, such as `4.0`.
 fn exposure(unit: &std::path::Path) -> String {
     let output = analyze(&["security", "--offline=true"], unit);
     let text = String::from_utf8(output.stdout).unwrap();
-    let line = text.lines().find(|line| line.contains("Overall exposure level")).expect("a score");
-    line.split_whitespace().find(|word| word.parse::<f32>().is_ok()).expect("a number").to_owned()
+    let line = text.lines().find(|line| line.contains("Overall exposure level")).unwrap();
+    line.split_whitespace().find(|word| word.parse::<f32>().is_ok()).unwrap().to_owned()
 }
 
 #[test]

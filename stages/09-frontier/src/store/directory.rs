@@ -202,9 +202,9 @@ mod tests {
         std::fs::create_dir(&empty).unwrap();
         std::fs::create_dir(&used).unwrap();
         std::fs::write(used.join("file"), "of another").unwrap();
-        let user = || ApiUser::find(Some("64999")).unwrap();
+        let server = || ApiUser::find(Some("64999")).unwrap();
         for path in [&empty, &used, &parent.path().join("new")] {
-            DataDir::create_for(path, user()).unwrap();
+            DataDir::create_for(path, server()).unwrap();
         }
         let owner = |path: &Path| path.metadata().unwrap().uid();
         assert_eq!((owner(&empty), owner(&used)), (64999, 0));
