@@ -62,6 +62,14 @@ hostile-clients *ARGS:
 bench *ARGS:
     cargo run --release -p ladder -- bench {{ARGS}}
 
+# Measure what durable storage costs; `--filled DIRECTORY` measures the list of one that `fill-database` has filled
+bench-storage *ARGS:
+    cargo run --release -p ladder -- storage {{ARGS}}
+
+# Fill a data directory of stage 9, which has an evaluation and no server, with ended evaluations
+fill-database DIRECTORY COUNT="1000000":
+    python3 tests/fill_database.py {{DIRECTORY}} {{COUNT}}
+
 # Serve stage 7's API as a Lambda function on http://127.0.0.1:9007 (its tools: `just setup --with-tests`)
 lambda *ARGS:
     cd infrastructure/lambda && cargo lambda watch --package crucible-lambda --ignore-changes --disable-cors \
@@ -86,3 +94,16 @@ book:
 # Build the book, serve it, and build it again when it changes
 book-serve *ARGS:
     cargo run -p crucible-book -- serve {{ARGS}}
+
+# Kills a server under load 1,000 times, and checks each time what its clients have seen
+crash times="1000":
+    CRUCIBLE_CRASHES={{times}} cargo nextest run -p stage-09-frontier -j1 -E 'test(killed_at_random_moments)'
+
+# Build a container image of stage 9's server (no registry is involved)
+server-image *ARGS:
+    bash infrastructure/container/build.sh {{ARGS}}
+
+# Fire the probes at a stage 9 that runs on this machine: `just security-test`, or `just security-test tenants`
+security-test GROUP="":
+    cargo build -q -p ladder -p stage-09-frontier
+    target/debug/stage-09-frontier --security-test={{GROUP}}

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Pattern and placeholder. `$1` retains the text before the value.
-const RULES: [(&str, &str); 20] = [
+const RULES: [(&str, &str); 23] = [
     // Digests first: the other patterns would match parts of their digits.
     (r"sha256:[0-9a-f]{64}", "<digest>"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
@@ -25,6 +25,10 @@ const RULES: [(&str, &str); 20] = [
     (r"\b(pid )\d+\b", "${1}<n>"),
     (r"\bprocess \d+\b", "process <n>"),
     (r"\bLinux version [^\n]*", "Linux version <version>"),
+    // A key of stage 09, and a hash of its audit log.
+    (r"\bcrk_[0-9A-Za-z]{33}\b", "<key>"),
+    (r"\b(head )?(\d+):[0-9a-f]{64}\b", "${1}${2}:<hash>"),
+    (r#"(ratelimit: "requests";r=\d+;t=)\d+"#, "${1}<n>"),
     // The versions of Docker and gVisor in the output of `doctor`.
     (r"(?m)^(ok +(?:docker|runsc|platform)): .*$", "${1}: <version>"),
     (r"\b(Docker knows ).*", "${1}<runtimes>"),

@@ -1,19 +1,22 @@
 //! One bash that executes a transcript.
 //!
 //! As for a reader, there are bash, the workspace as working directory, a home directory, and
-//! `cargo run -p stage-NN-x`. Four things differ, so that transcripts can run in parallel and leave
+//! `cargo run -p stage-NN-x`. Five things differ, so that transcripts can run in parallel and leave
 //! no process or file:
 //!
 //! * `cargo` is `book/shims/cargo`, which starts the binary that is already built;
 //! * the home is an empty directory, shown as `/home/you`, and temporary files go below it;
+//! * so is the data directory of a server, which is shown as the one that a server of root has;
 //! * a stage's port 80NN is replaced by a free port in the commands, and put back in their output;
 //! * at the end, every process that the session started is killed. They are found by a variable in
 //!   their environment. A program that a stage runs with an empty environment is not found: the stage
 //!   itself has to end it.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::{PipeReader, Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -36,6 +39,8 @@ const STAGES: std::ops::RangeInclusive<u16> = 1..=10;
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The home directory as a transcript shows it.
 const HOME: &str = "/home/you";
+/// The data directory of stage 09 as a transcript shows it.
+const DATA: &str = "/var/lib/crucible/data";
 /// The environment variable that marks the processes of a session.
 const SESSION_ENV: &str = "CRUCIBLE_BOOK_SESSION";
 /// Printed after each command: the ASCII character that separates records.
@@ -47,6 +52,8 @@ pub struct Session {
     input: ChildStdin,
     output: Receiver<Vec<u8>>,
     home: TempDir,
+    /// Of its own, because the user of a server cannot enter the home.
+    data: TempDir,
     mark: String,
     ports: BTreeMap<u16, u16>,
     stop_timeout: Duration,
@@ -60,6 +67,8 @@ impl Session {
     /// When bash, a free port or a home directory cannot be had.
     pub fn start(root: &Path, binaries: &Path) -> anyhow::Result<Self> {
         let home = tempfile::tempdir()?;
+        let data = tempfile::tempdir()?;
+        std::fs::set_permissions(data.path(), Permissions::from_mode(0o755))?;
         let ports = free_ports()?;
         // The home's name is unique, so it can mark the processes as well.
         let mark = home.path().display().to_string();
@@ -73,6 +82,7 @@ impl Session {
             .env("HOME", home.path())
             .env("TMPDIR", home.path())
             .env("LANG", "C.UTF-8")
+            .env("CRUCIBLE_DATA_DIR", data.path().join("data"))
             .env("CRUCIBLE_LOG", "warn") // the log of a server would stand between the answers
             .env("CRUCIBLE_BOOK_BINARIES", binaries)
             .env(SESSION_ENV, &mark)
@@ -92,6 +102,7 @@ impl Session {
             input,
             output: listen(reader),
             home,
+            data,
             mark,
             ports,
             stop_timeout: STOP_TIMEOUT,
@@ -155,7 +166,8 @@ impl Session {
         let rename = |text: String, (stage, port): (&u16, &u16)| {
             text.replace(&format!("127.0.0.1:80{stage:02}"), &format!("127.0.0.1:{port}"))
         };
-        self.ports.iter().fold(text.replace(HOME, &self.home_path()), rename)
+        let text = text.replace(HOME, &self.home_path()).replace(DATA, &self.data_path());
+        self.ports.iter().fold(text, rename)
     }
 
     /// The session's output, with the ports and the home directory of the book.
@@ -163,11 +175,16 @@ impl Session {
         let rename = |text: String, (stage, port): (&u16, &u16)| {
             text.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:80{stage:02}"))
         };
-        self.ports.iter().fold(text.replace(&self.home_path(), HOME), rename)
+        let text = text.replace(&self.home_path(), HOME).replace(&self.data_path(), DATA);
+        self.ports.iter().fold(text, rename)
     }
 
     fn home_path(&self) -> String {
         self.home.path().display().to_string()
+    }
+
+    fn data_path(&self) -> String {
+        self.data.path().join("data").display().to_string()
     }
 
     /// The processes that have this session's variable in their environment.

@@ -83,6 +83,17 @@ pub trait StageArgs: Args + Send + Sync {
     /// The web server.
     fn http_server(&self) -> HttpServerFn;
 
+    /// The scheme of the server's addresses.
+    fn scheme(&self) -> &'static str {
+        "http"
+    }
+
+    /// Whether clients must show who they are when other machines can reach the server. Without that,
+    /// such an address needs `--allow-remote`.
+    fn authenticates(&self) -> bool {
+        false
+    }
+
     /// Changes the command line before it is parsed: a stage with a configuration file makes its
     /// values the defaults of the flags.
     ///

@@ -19,7 +19,7 @@ pub struct RequestContext {
     pub principal: Option<String>,
     /// The address that the connection came from, when there was a connection.
     pub peer: Option<IpAddr>,
-    /// The value of the header `Idempotency-Key`, for a stage that honours it.
+    /// The key of the header `Idempotency-Key`: set by a stage that honours it.
     pub idempotency_key: Option<String>,
 }
 

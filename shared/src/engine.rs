@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{BoxFuture, Evidence, Outcome, OutputBuffer, SandboxInfo, TestableComponent, Usage};
+use crate::{
+    Artifact, BoxFuture, Evidence, Outcome, OutputBuffer, SandboxInfo, TestableComponent, Usage,
+};
 use crate::{Status, Submission, harmless};
 
 /// One program to run. It serialises, so that it can be sent to a worker elsewhere.
@@ -40,12 +42,16 @@ pub struct Verdict {
     pub evidence: Evidence,
     /// What went wrong inside the platform.
     pub error: Option<String>,
+    /// The files that the program left behind.
+    #[serde(skip)]
+    pub artifacts: Vec<Artifact>,
 }
 
 impl Verdict {
     /// A verdict by `evidence`, with nothing else known.
     pub fn new(outcome: Outcome, evidence: Evidence) -> Self {
-        Self { outcome, exit_code: None, signal: None, usage: None, evidence, error: None }
+        let (exit_code, signal, usage, error) = (None, None, None, None);
+        Self { outcome, exit_code, signal, usage, evidence, error, artifacts: Vec::new() }
     }
 
     /// The verdict for an error of the platform, which the program has no part in. The client reads

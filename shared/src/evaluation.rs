@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -61,6 +62,8 @@ pub enum Outcome {
     EngineError,
     /// The worker that ran it is gone. The program is never the cause.
     WorkerLost,
+    /// No worker took it within the time that the client gave.
+    QueueTimeExceeded,
     /// The client cancelled it, or the platform shut down.
     Cancelled,
 }
@@ -77,7 +80,9 @@ impl Outcome {
 
     /// True when a limit on a resource ended the program.
     pub fn is_limit(self) -> bool {
-        self.status() == Status::Failed && !matches!(self, Self::EngineError | Self::WorkerLost)
+        let is_other =
+            matches!(self, Self::EngineError | Self::WorkerLost | Self::QueueTimeExceeded);
+        self.status() == Status::Failed && !is_other
     }
 
     /// The name used in JSON, in metrics and on the command line.
@@ -93,6 +98,7 @@ impl Outcome {
             Self::DiskExceeded => "disk_exceeded",
             Self::EngineError => "engine_error",
             Self::WorkerLost => "worker_lost",
+            Self::QueueTimeExceeded => "queue_time_exceeded",
             Self::Cancelled => "cancelled",
         }
     }
@@ -152,6 +158,16 @@ impl Encoding {
         match std::str::from_utf8(bytes) {
             Ok(text) => (text.to_owned(), Self::Utf8),
             Err(_) => (base64::engine::general_purpose::STANDARD.encode(bytes), Self::Base64),
+        }
+    }
+
+    /// The bytes that `text` stands for.
+    pub fn decode(self, text: &str) -> Vec<u8> {
+        match self {
+            Self::Utf8 => text.into(),
+            Self::Base64 => {
+                base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default()
+            }
         }
     }
 }
@@ -241,6 +257,33 @@ pub struct Timing {
     pub queue_wait_ms: Option<u64>,
 }
 
+/// A file that a program left in its output directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its path in that directory, as the program chose it: data, and no path on the host.
+    pub path: String,
+    /// How `path` stands for the bytes of the name.
+    pub encoding: Encoding,
+    /// Its size.
+    pub bytes: u64,
+    /// What is in it, on its way to the storage.
+    #[serde(skip)]
+    pub content: Bytes,
+}
+
+impl Artifact {
+    /// A file with this path and content.
+    pub fn new(path: &[u8], content: Bytes) -> Self {
+        let (path, encoding) = Encoding::encode(path);
+        Self { path, encoding, bytes: content.len() as u64, content }
+    }
+
+    /// The bytes of its path.
+    pub fn path_bytes(&self) -> Vec<u8> {
+        self.encoding.decode(&self.path)
+    }
+}
+
 /// One run of one submitted program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -280,6 +323,9 @@ pub struct Evaluation {
     /// The submitter's own labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub labels: BTreeMap<String, String>,
+    /// The files that the program left behind, where the platform takes them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub artifacts: Vec<Artifact>,
     /// What went wrong inside the platform; never anything the program did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,

@@ -41,7 +41,9 @@ pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>;
 /// An answer.
 pub type Response = http::Response<Body>;
 /// A web server: serves an endpoint on a listener until its shutdown token is cancelled.
-pub type HttpServerFn = fn(std::sync::Arc<Endpoint>, TcpListener) -> BoxFuture<'static, ()>;
+pub type HttpServerFn = std::sync::Arc<
+    dyn Fn(std::sync::Arc<Endpoint>, TcpListener) -> BoxFuture<'static, ()> + Send + Sync,
+>;
 
 // ANCHOR: service
 /// Answers requests. A router is one, and so is everything that wraps one: a contract, a limiter.

@@ -35,11 +35,13 @@ pub mod error;
 pub mod http;
 pub mod pointer;
 
-pub use component::{Check, TestCase, TestableComponent};
+pub use component::{TestCase, TestableComponent};
 pub use context::RequestContext;
 pub use engine::{Engine, Job, Verdict};
 pub use error::{BoxError, BuildError, Hint};
-pub use evaluation::{Evaluation, Evidence, Limits, Outcome, Output, SandboxInfo, Status, Usage};
+pub use evaluation::{
+    Artifact, Evaluation, Evidence, Limits, Outcome, Output, SandboxInfo, Status, Usage,
+};
 pub use evaluations::{Evaluations, EvaluationsError, Page, Query, QueueStats, Refusal};
 pub use event::{Event, EventSink, EventType, NoopSink};
 pub use output::{OutputBuffer, OutputLimitReached, Stream, harmless};

@@ -19,6 +19,8 @@ pub struct Bounds {
     pub max_timeout_seconds: f64,
     /// The most memory a submission may request, in bytes.
     pub max_memory_bytes: u64,
+    /// The most attempts a submission may request. 1 where a lost worker is not noticed.
+    pub max_attempts: u32,
 }
 
 /// The least memory a submission may request: with less, no interpreter starts in any engine.
@@ -54,6 +56,11 @@ pub struct Submission {
     pub limits: Limits,
     /// The submitter's own labels.
     pub labels: BTreeMap<String, String>,
+    /// How often the program may be run when its worker is lost; the first run counts.
+    pub max_attempts: u32,
+    /// What a later stage has added, by name. The stages below pass it on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extensions: BTreeMap<String, serde_json::Value>,
 }
 
 /// One thing that is wrong with a submission, or with another part of a request.
@@ -89,6 +96,8 @@ impl Submission {
             files: Vec::new(),
             limits,
             labels: BTreeMap::new(),
+            max_attempts: 1,
+            extensions: BTreeMap::new(),
         }
     }
 }

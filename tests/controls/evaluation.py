@@ -48,7 +48,8 @@ class Evaluation:
                     self.status = "running"
                     self.process = subprocess.Popen(
                         [sys.executable, "-I", "-X", "utf8", "-c", code],
-                        stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.directory)
+                        stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.directory,
+                        env={**os.environ, "LADDER_OUTPUT": self.directory})
             if self.process:
                 self.wait()
         self.over.set()

@@ -20,6 +20,8 @@ import threading
 import time
 from urllib.parse import unquote
 
+import artifacts
+import tenants
 from evaluation import Evaluation, Refused, evaluations, vulnerabilities, root, streams
 
 VULNERABILITIES = {
@@ -42,6 +44,11 @@ VULNERABILITIES = {
     "trusts-exit-code": "reports exit code 137 as memory_exceeded",
     "blocks-on-readers": "blocks an evaluation until every reader has received its output",
     "ignores-eof": "waits on for a request after its client has closed the connection",
+    "follows-links": "serves what the links lead to that a program leaves",
+    "names-in-headers": "writes the names of files that a program leaves into headers",
+    "one-file-for-all": "serves the first of the files that a program leaves for each of them",
+    "others-batches": "finds the batches of every client for every other one",
+    "shared-idempotency": "counts the idempotency keys of all clients together",
     "writes-before-checks": "writes files before it checks their names",
 }
 
@@ -124,13 +131,21 @@ def write(files, directory):
             pass  # not a valid path
 
 
+def start(submission, owner):
+    """Starts a program, and returns its id."""
+    evaluation = Evaluation(submission)
+    evaluations[evaluation.id], tenants.owners[evaluation.id] = evaluation, owner
+    threading.Thread(target=evaluation.run, daemon=True).start()
+    return evaluation.id
+
+
 def submit(request):
     evaluation = Evaluation(parse(request))
     if "no-validation" in vulnerabilities:
         write(evaluation.submission.get("files", {}), evaluation.directory)
     if "unescaped-log" in vulnerabilities:
         print(evaluation.submission.get("code"), file=sys.stderr, flush=True)
-    evaluations[evaluation.id] = evaluation
+    evaluations[evaluation.id], tenants.owners[evaluation.id] = evaluation, tenants.client(request)
     running = threading.Thread(target=evaluation.run, daemon=True)
     running.start()
     if request.header("prefer"):
@@ -187,7 +202,9 @@ def answer(request):
     """The status and the body of a response."""
     path = unquote(request.path)
     if (request.method, path) == ("POST", "/eval"):
-        return submit(request)
+        return tenants.once(request, submit)
+    if path.split("/")[1] == "batches":
+        return tenants.batch(request, path, start)
     if (request.method, path) == ("GET", "/metrics"):
         return metrics()
     if (request.method, path) == ("GET", "/queue"):
@@ -197,6 +214,9 @@ def answer(request):
         with open(file, encoding="utf-8") as opened:
             return 200, opened.read()
     evaluation = find(path)
+    tenants.check_owner(request, evaluation.id)
+    if "/artifacts" in path:
+        return artifacts.answer(evaluation, path)
     if request.method == "DELETE":
         return cancel(evaluation)
     if request.method == "GET":
@@ -211,17 +231,17 @@ def respond(request, connection):
     try:
         if request.method == "GET" and path.endswith("/events"):
             return follow(path, connection)
-        status, body = answer(request)
+        status, body, *headers = answer(request)
     except Refused as refused:
-        status, why = refused.args
+        (status, why), headers = refused.args, []
         body = {"title": why}
         if "backtrace-in-errors" in vulnerabilities:
             body["backtrace"] = "panicked at src/api.rs:1:1, stack backtrace: ..."
-    text = body if isinstance(body, str) else json.dumps(body)
+    text = body if isinstance(body, (str, bytes)) else json.dumps(body)
     if "unescaped-json" in vulnerabilities:
         text = text.replace("\\u001b", "\x1b").replace("\\u0007", "\x07")
-    body = text.encode("utf-8", "replace")
-    head = f"HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\n"
+    body = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+    head = f"HTTP/1.1 {status} Status\r\n" + "".join(headers or ["Content-Type: application/json\r\n"])
     if "serial" in vulnerabilities:
         head += "Connection: close\r\n"
     if "header-injection" in vulnerabilities:

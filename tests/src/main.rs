@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use ladder::attack::testbed::jail;
 use ladder::attack::{command, matrix};
 use ladder::deltas;
-use ladder::measure::{bench, cpython, hostile, humaneval, programs, soak};
+use ladder::measure::{bench, cpython, hostile, humaneval, programs, soak, storage};
 use ladder::support::report::Status;
 
 /// Compare the stages of Crucible with each other
@@ -44,6 +44,9 @@ enum Command {
     HostileClients(hostile::Options),
     /// Send thousands of programs through a stage: memory stays constant, and nothing is left over
     Soak(soak::Options),
+    /// Measure what durable storage costs: submissions beside a flush to the disk, reads, and pages of a list
+    /// that is long
+    Storage(storage::Options),
     /// A part of the jail around a stage that has no sandbox
     #[command(hide = true, subcommand)]
     Jail(jail::JailCommand),
@@ -68,6 +71,7 @@ async fn main() -> ExitCode {
         Command::Cpython(options) => cpython::run(options).await,
         Command::HostileClients(options) => Box::pin(hostile::run(options)).await,
         Command::Soak(options) => soak::run(options).await,
+        Command::Storage(options) => Box::pin(storage::run(options)).await,
         Command::Jail(part) => return part.run(),
         Command::Decoy { secret: _ } => std::future::pending().await,
     };

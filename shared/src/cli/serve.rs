@@ -23,7 +23,8 @@ async fn try_serve<S: Stage>(settings: &Settings, args: &S::Args) -> Result<Exit
     let address = (Ipv4Addr::LOCALHOST, 8000 + S::NUMBER).into();
     let address = settings.listen.unwrap_or(address);
     let isolation = args.isolation().unwrap_or(S::ISOLATION);
-    check_listen_address(settings, address, isolation)?;
+    let may_be_remote = settings.allow_remote || args.authenticates();
+    check_listen_address(address, isolation, may_be_remote)?;
     let listener = TcpListener::bind(address).await.map_err(|error| {
         let error = BuildError::from(error).context(format!("cannot listen on {address}"));
         error.with_hint("choose another address with --listen")
@@ -41,10 +42,11 @@ async fn try_serve<S: Stage>(settings: &Settings, args: &S::Args) -> Result<Exit
     }
     let endpoint = Endpoint::new(Arc::clone(&app.service), options, shutdown.clone());
     let serving = tokio::spawn((args.http_server())(Arc::new(endpoint), listener));
-    println!("listening on http://{address}");
+    let url = format!("{}://{address}", args.scheme());
+    println!("listening on {url}");
     eprint_line(&format!("{}: {}", S::NAME, isolation.summary));
     eprint_line(&format!(
-        "try: curl -s http://{address}/eval -H 'Content-Type: application/json' \
+        "try: curl -s {url}/eval -H 'Content-Type: application/json' \
          -H 'Prefer: wait=10' -d '{{\"code\": \"print(6 * 7)\"}}'"
     ));
     app.events.emit(Event::now(EventType::PlatformReady, None, json!({ "stage": S::NAME })));
@@ -58,9 +60,9 @@ async fn try_serve<S: Stage>(settings: &Settings, args: &S::Args) -> Result<Exit
 
 /// Attack: the server is bound to 0.0.0.0 "just for a moment" → the whole network may run programs.
 fn check_listen_address(
-    settings: &Settings,
     address: SocketAddr,
     isolation: Isolation,
+    may_be_remote: bool,
 ) -> Result<(), BuildError> {
     if address.ip().is_loopback() {
         Ok(())
@@ -70,7 +72,7 @@ fn check_listen_address(
              this one"
         );
         Err(BuildError::new(error).with_hint("listen on 127.0.0.1, or go on to a later stage"))
-    } else if settings.allow_remote {
+    } else if may_be_remote {
         Ok(())
     } else {
         let error = format!(

@@ -109,6 +109,7 @@ impl Settings {
             default,
             max_timeout_seconds: self.max_timeout_seconds.max(self.timeout_seconds),
             max_memory_bytes: self.max_memory_bytes.max(self.memory_bytes),
+            max_attempts: 1,
         }
     }
 

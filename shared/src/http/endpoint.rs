@@ -207,12 +207,9 @@ impl Endpoint {
 }
 
 fn context(head: &Parts) -> RequestContext {
-    let text = |name: &HeaderName| head.headers.get(name)?.to_str().ok();
-    let mut context = RequestContext::with_request_id(text(&REQUEST_ID));
-    context.peer = head.extensions.get().map(|PeerAddr(address)| address.ip());
-    let key = HeaderName::from_static("idempotency-key");
-    context.idempotency_key = text(&key).map(str::to_owned);
-    context
+    let id = head.headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    let peer = head.extensions.get().map(|PeerAddr(address)| address.ip());
+    RequestContext { peer, ..RequestContext::with_request_id(id) }
 }
 
 fn too_large(max_bytes: usize) -> Problem {

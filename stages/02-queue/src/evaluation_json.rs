@@ -181,6 +181,7 @@ fn without_output(evaluation: &Evaluation) -> Evaluation {
         attempt: evaluation.attempt,
         owner: evaluation.owner.clone(),
         labels: evaluation.labels.clone(),
+        artifacts: evaluation.artifacts.clone(),
         error: evaluation.error.clone(),
     }
 }

@@ -30,11 +30,13 @@ use hyper_util::server::graceful::GracefulShutdown;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use shared::http::{Endpoint, PeerAddr, ServerOptions};
 use shared::{BoxError, BoxFuture};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::connection::{Activity, TrackedStream};
+use self::connection::Activity;
+pub use self::connection::TrackedStream;
 pub use self::connections::client_network;
 use self::connections::{Connections, Place};
 
@@ -81,6 +83,27 @@ pub async fn accept<S, B>(
     B: hyper::body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    accept_over(listener, options, shutdown, service, |stream| stream).await;
+}
+
+/// The same, with a layer on every connection, such as TLS. A handshake has to be a part of the first
+/// read: then the deadlines of a header hold for it.
+pub async fn accept_over<S, B, L, T>(
+    listener: TcpListener,
+    options: &ServerOptions,
+    shutdown: CancellationToken,
+    service: S,
+    layer: L,
+) where
+    S: Service<http::Request<Incoming>, Response = http::Response<B>>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+    L: Fn(TrackedStream) -> T,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     // Accepted sockets inherit it. Without it only the memory of the kernel has no bound.
     set_socket_send_buffer_size(&listener, SEND_BUFFER_BYTES).ok();
     let graceful = GracefulShutdown::new();
@@ -102,6 +125,7 @@ pub async fn accept<S, B>(
             Place::Free => {
                 let activity = Arc::new(Activity::default());
                 let stream = TrackedStream::new(socket, Arc::clone(&activity));
+                let stream = layer(stream);
                 let (timeout, service) = (options.header_timeout, service.clone());
                 let connection = connection(stream, peer, timeout, service, Arc::clone(&activity));
                 connections.spawn(peer.ip(), activity, graceful.watch(connection));
@@ -120,14 +144,14 @@ pub async fn accept<S, B>(
 
 /// One connection: its requests carry the address of the client, and are counted while the server
 /// works on them.
-fn connection<S, B>(
-    stream: TrackedStream,
+fn connection<S, B, T>(
+    stream: T,
     peer: SocketAddr,
     header_timeout: Duration,
     service: S,
     activity: Arc<Activity>,
 ) -> hyper::server::conn::http1::Connection<
-    TokioIo<TrackedStream>,
+    TokioIo<T>,
     impl hyper::service::HttpService<
         Incoming,
         ResBody = impl hyper::body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
@@ -141,6 +165,7 @@ where
     S::Error: Into<BoxError>,
     B: hyper::body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let counted = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));

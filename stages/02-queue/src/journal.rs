@@ -52,11 +52,19 @@ pub trait Journal: Send + Sync {
     /// change any more.
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), JournalError>>;
 
+    /// Persists several changes and their events in one step: all of them or none.
+    fn commit_all<'a>(&'a self, changes: &'a [Change]) -> BoxFuture<'a, Result<(), JournalError>>;
+
     /// Makes the events of a committed change visible, in their order.
     ///
     /// Called while the ledger is locked, so that no later change of the same evaluation can be
     /// published first. It must neither block nor call the ledger.
     fn publish(&self, events: Vec<Event>);
+
+    /// Whether what was committed goes on after a restart. A shutdown leaves what waits to it then.
+    fn is_durable(&self) -> bool {
+        false
+    }
 }
 // ANCHOR_END: journal
 
@@ -74,6 +82,10 @@ impl InMemoryJournal {
 
 impl Journal for InMemoryJournal {
     fn commit<'a>(&'a self, _change: &'a Change) -> BoxFuture<'a, Result<(), JournalError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn commit_all<'a>(&'a self, _changes: &'a [Change]) -> BoxFuture<'a, Result<(), JournalError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 

@@ -13,6 +13,7 @@
 //! evaluation, whichever comes first. A transition runs in a task of its own, so that a client that
 //! disconnects does not stop it halfway.
 
+mod batch;
 mod live;
 mod log;
 mod lookup;
@@ -23,8 +24,8 @@ use std::time::{Duration, Instant};
 
 use shared::output::OutputListener;
 use shared::{
-    Evaluation, EvaluationsError, EventSink, Job, OutputBuffer, RequestContext, SandboxInfo,
-    Submission, Verdict,
+    Evaluation, EvaluationsError, EventSink, Job, OutputBuffer, Refusal, RequestContext,
+    SandboxInfo, Submission, Verdict,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -133,7 +134,7 @@ impl Ledger {
                     context,
                 })),
             };
-            ledger.parts.journal.commit(&change).await.map_err(internal)?;
+            ledger.parts.journal.commit(&change).await.map_err(not_committed)?;
             let output = ledger.output(&accepted, listener);
             let mut table = ledger.table();
             table.insert(accepted.clone(), output);
@@ -228,9 +229,12 @@ impl Ledger {
     }
     // ANCHOR_END: cancel
 
-    /// Accepts nothing more, and cancels what waits.
+    /// Accepts nothing more, and cancels what waits, unless it goes on after a restart.
     pub async fn close(self: &Arc<Self>) {
         let waiting = self.table().close();
+        if self.parts.journal.is_durable() {
+            return;
+        }
         for id in waiting {
             self.cancel(id).await;
         }
@@ -291,6 +295,14 @@ impl Ledger {
     fn table(&self) -> MutexGuard<'_, Table> {
         // No code panics while it holds the lock; if it did, the table would still be whole.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A journal that has no room refuses a submission; other errors are of the platform.
+fn not_committed(error: JournalError) -> EvaluationsError {
+    match error.0.downcast::<Refusal>() {
+        Ok(refusal) => EvaluationsError::Refused(*refusal),
+        Err(source) => internal(JournalError(source)),
     }
 }
 

@@ -7,6 +7,7 @@
 //! for each evaluation and waits for it, so that an engine that panics loses one evaluation
 //! (`worker_lost`) and not the worker. `shutdown` waits for all of them.
 
+mod batch;
 mod evaluations;
 
 use std::sync::Arc;

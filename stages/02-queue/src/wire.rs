@@ -21,6 +21,7 @@ struct Wire {
     #[serde(default, deserialize_with = "whole_number")]
     memory_bytes: Option<u64>,
     labels: Option<BTreeMap<String, String>>,
+    max_attempts: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -92,13 +93,25 @@ fn check(wire: Wire, bounds: &Bounds, profile: &Profile) -> Result<Submission, I
         }
         limits.memory_bytes = bytes;
     }
+    let max_attempts = wire.max_attempts.unwrap_or(1);
+    match bounds.max_attempts {
+        1 if wire.max_attempts.is_some() => {
+            errors.add("/max_attempts", "leave it out: this server runs each program once");
+        }
+        max if !(1..=max).contains(&max_attempts) => {
+            errors.add("/max_attempts", format!("give a number from 1 to {max}"));
+        }
+        _ => {}
+    }
     let stdin = wire.stdin.map_or_else(Vec::new, |content| errors.bytes("/stdin", content));
     let files = errors.files(wire.files.unwrap_or_default(), &profile.main_file);
     let labels = wire.labels.unwrap_or_default();
     errors.check_labels(&labels);
     if errors.0.is_empty() {
         let profile = profile.name.clone().into_owned();
-        Ok(Submission { profile, code: wire.code, stdin, files, limits, labels })
+        let extensions = BTreeMap::new();
+        let (profile, code) = (profile, wire.code);
+        Ok(Submission { profile, code, stdin, files, limits, labels, max_attempts, extensions })
     } else {
         Err(InvalidSubmission::Invalid(errors.0))
     }

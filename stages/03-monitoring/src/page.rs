@@ -21,6 +21,9 @@ const POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'self';
                       style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
+/// The script of the page, for a stage that puts something in front of it.
+pub const PAGE_SCRIPT: &str = include_str!("page.js");
+
 pub(crate) fn routes(stage: StageInfo) -> Router {
     let page = include_str!("page.html");
     let page = page.replace("{{name}}", stage.name).replace("{{isolation}}", stage.isolation);
@@ -32,7 +35,7 @@ pub(crate) fn routes(stage: StageInfo) -> Router {
             let page = page.clone();
             async move { Ok(html(page, POLICY)) }
         })
-        .route(Method::GET, "/page.js", file("text/javascript", include_str!("page.js")))
+        .route(Method::GET, "/page.js", file("text/javascript", PAGE_SCRIPT))
         .route(Method::GET, "/page.css", file("text/css", include_str!("page.css")))
 }
 

@@ -1,6 +1,7 @@
 //! The options of a container engine. No request can choose any of these.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use shared::cli::{Diagnosis, StageArgs};
 use shared::http::HttpServerFn;
@@ -53,7 +54,7 @@ impl StageArgs for DockerArgs {
     }
 
     fn http_server(&self) -> HttpServerFn {
-        stage_02_queue::serve
+        Arc::new(stage_02_queue::serve)
     }
 }
 

@@ -30,6 +30,7 @@
 //! `os.sysconf('SC_PHYS_PAGES')` is meaningless.
 
 mod args;
+mod artifacts;
 mod cgroup;
 mod daemon;
 mod doctor;
@@ -55,6 +56,10 @@ mod stdio;
 mod users;
 
 pub use args::DockerArgs;
+pub use artifacts::{
+    ArtifactError, MAX_ARTIFACT_BYTES, MAX_ARTIFACT_PATH_BYTES, MAX_ARTIFACTS, OUTPUT_DIR,
+    ReceivedArtifacts,
+};
 pub use cgroup::{
     Cgroup, CgroupCounters, CgroupError, CgroupHierarchy, CgroupLayout, CgroupLimits, CgroupMount,
     CgroupStats, Controller, KillOutcome,

@@ -1,5 +1,7 @@
 //! The options of this stage: those of Docker, and another doctor.
 
+use std::sync::Arc;
+
 use shared::cli::{Diagnosis, StageArgs};
 use shared::http::HttpServerFn;
 use stage_04_docker::DockerArgs;
@@ -20,6 +22,6 @@ impl StageArgs for GVisorArgs {
     }
 
     fn http_server(&self) -> HttpServerFn {
-        stage_02_queue::serve
+        Arc::new(stage_02_queue::serve)
     }
 }

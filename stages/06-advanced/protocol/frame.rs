@@ -61,6 +61,8 @@ pub(crate) enum HostFrame {
     StdinEof { execution: ExecutionId },
     /// So many more bytes of an output stream may be sent.
     Window { execution: ExecutionId, stream: OutputStream, bytes: u32 },
+    /// Requests the files that an execution has left; after its end, once.
+    Collect { execution: ExecutionId },
 }
 
 /// A frame from the supervisor to the host.
@@ -78,6 +80,12 @@ pub(crate) enum SupervisorFrame {
     StdinWindow { execution: ExecutionId, bytes: u32 },
     /// The execution's first process ended, and all of its output was sent before.
     Exited { execution: ExecutionId, exit: Exit },
+    /// A file that the execution has left begins, by its path.
+    File { execution: ExecutionId, path: Vec<u8> },
+    /// A chunk of the file that has begun last.
+    FileChunk { execution: ExecutionId, bytes: Vec<u8> },
+    /// All files were sent, but for so many that are none or too many.
+    Collected { execution: ExecutionId, skipped: u32 },
 }
 
 /// Why bytes are no frame.
@@ -120,6 +128,7 @@ impl HostFrame {
                 let kind = if *stream == OutputStream::Stdout { 5 } else { 6 };
                 encode(to, kind, execution.get(), |p| p.extend(bytes.to_be_bytes()));
             }
+            Self::Collect { execution } => encode(to, 7, execution.get(), |_| {}),
         }
     }
 
@@ -141,10 +150,11 @@ impl HostFrame {
                             if kind == 5 { OutputStream::Stdout } else { OutputStream::Stderr };
                         Self::Window { execution, stream, bytes: positive(payload)? }
                     }
+                    (7, Some(execution)) if payload.is_empty() => Self::Collect { execution },
                     _ => return None,
                 })
             },
-            1..=6,
+            1..=7,
         )
     }
 }
@@ -173,6 +183,15 @@ impl SupervisorFrame {
                     Exit::Signal(signal) => [1, *signal],
                 };
                 encode(to, 71, execution.get(), |p| p.extend(payload));
+            }
+            Self::File { execution, path } => {
+                encode(to, 72, execution.get(), |payload| payload.extend_from_slice(path));
+            }
+            Self::FileChunk { execution, bytes } => {
+                encode(to, 73, execution.get(), |payload| payload.extend_from_slice(bytes));
+            }
+            Self::Collected { execution, skipped } => {
+                encode(to, 74, execution.get(), |p| p.extend(skipped.to_be_bytes()));
             }
         }
     }
@@ -207,10 +226,15 @@ impl SupervisorFrame {
                         };
                         Self::Exited { execution, exit }
                     }
+                    (72, Some(execution)) => Self::File { execution, path: chunk(payload)? },
+                    (73, Some(execution)) => Self::FileChunk { execution, bytes: chunk(payload)? },
+                    (74, Some(execution)) => {
+                        Self::Collected { execution, skipped: number(payload)? }
+                    }
                     _ => return None,
                 })
             },
-            65..=71,
+            65..=74,
         )
     }
 }

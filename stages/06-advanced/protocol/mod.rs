@@ -14,6 +14,9 @@
 //!   Window{1, stream, bytes}       ──▶                     more output may come
 //!                                  ◀──   StdinWindow{1, bytes}   more input may come
 //!                                  ◀──   Exited{1, exit}   after the last byte of output
+//!   Collect{1}                     ──▶                     the files that it left, if they are wanted
+//!                                  ◀──   File{1, path}, FileChunk{1, bytes} ...
+//!                                  ◀──   Collected{1, skipped}
 //! ```
 //!
 //! Every frame names its execution, so that a sandbox can run several; today's engine runs one.
@@ -36,10 +39,19 @@ mod tests;
 
 /// The version that the supervisor reports in its first frame. Both sides come from one build; a
 /// mismatch means that another program answers.
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
 /// The longest payload of a frame.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 64 << 10;
 /// How much input may be under way to a program that does not read it.
 pub(crate) const STDIN_WINDOW_BYTES: u32 = 256 << 10;
 /// How much of one output stream may be under way to a host that does not read it.
 pub(crate) const OUTPUT_WINDOW_BYTES: u32 = 256 << 10;
+/// Where a program leaves files, and how many and how large they may be. These are the constants of
+/// stage 4, which the supervisor does not link; a test compares them.
+pub(crate) const OUTPUT_DIR: &str = "/output";
+/// Files in all.
+pub(crate) const MAX_ARTIFACTS: usize = 64;
+/// Bytes in all.
+pub(crate) const MAX_ARTIFACT_BYTES: usize = 16 << 20;
+/// Bytes of a path.
+pub(crate) const MAX_ARTIFACT_PATH_BYTES: usize = 1024;

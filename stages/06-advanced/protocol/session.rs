@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!              Start            Started               Exited
-//! (no such id) ─────▶ Requested ───────▶ Running ─────────────▶ Ended
-//!                         │ StartFailed                           ▲
-//!                         └───────────────────────────────────────┘
+//! (no such id) ─────▶ Requested ───────▶ Running ─────────────▶ Ended ──────────▶ Collecting
+//!                         │ StartFailed                           ▲   Collect        │ Collected
+//!                         └───────────────────────────────────────┴──────────────────┘
 //! ```
 //!
 //! | frame | legal |
@@ -14,12 +14,14 @@
 //! | `Stdout`, `Stderr` | while running, within the host's window |
 //! | `StdinWindow` | while running, up to what was sent before |
 //! | `Exited` | while running |
+//! | `File`, `FileChunk`, `Collected` | while collecting |
 //! | `Start` | once: this supervisor runs one execution |
 //! | `Lifetime` | once |
 //! | `Stdin`, `StdinEof` | before `StdinEof`, within the supervisor's window |
 //! | `Window` | up to what was sent before |
+//! | `Collect` | once |
 //!
-//! The last two may arrive after the supervisor has sent `Exited`, because the host had not read
+//! `StdinEof` and `Window` may arrive after the supervisor has sent `Exited`, because the host had not read
 //! that yet; then they change nothing.
 
 use std::collections::BTreeMap;
@@ -72,6 +74,7 @@ enum State {
     Requested,
     Running,
     Ended,
+    Collecting,
 }
 
 /// One execution, as the host sees it.
@@ -102,6 +105,14 @@ impl HostSession {
         self.executions.insert(execution, requested);
     }
 
+    /// Notes that the host has requested the files of an execution that has ended.
+    pub(crate) fn collect(&mut self, execution: ExecutionId) {
+        let ended = self.executions.get_mut(&execution);
+        if let Some(execution) = ended.filter(|execution| execution.state == State::Ended) {
+            execution.state = State::Collecting;
+        }
+    }
+
     // ANCHOR: receive
     /// Checks a frame that has arrived, and goes to the state after it.
     pub(crate) fn receive(&mut self, frame: &SupervisorFrame) -> Result<(), IllegalFrame> {
@@ -121,6 +132,9 @@ impl HostSession {
             SupervisorFrame::Output { execution, .. }
             | SupervisorFrame::StdinWindow { execution, .. }
             | SupervisorFrame::Exited { execution, .. } => (execution, State::Running),
+            SupervisorFrame::File { execution, .. }
+            | SupervisorFrame::FileChunk { execution, .. }
+            | SupervisorFrame::Collected { execution, .. } => (execution, State::Collecting),
             SupervisorFrame::Hello { .. } => return Ok(()),
         };
         let execution = self.executions.get_mut(id);
@@ -128,20 +142,24 @@ impl HostSession {
         if execution.state != expected {
             return Err(IllegalFrame(match execution.state {
                 State::Requested => "output or an end before the start",
-                State::Running => "a second start",
+                State::Running => "a second start, or files before the end",
                 State::Ended => "a frame after the end",
+                State::Collecting => "no file, but files were requested",
             }));
         }
         match frame {
             SupervisorFrame::Started { .. } => execution.state = State::Running,
-            SupervisorFrame::StartFailed { .. } | SupervisorFrame::Exited { .. } => {
-                execution.state = State::Ended;
-            }
+            SupervisorFrame::StartFailed { .. }
+            | SupervisorFrame::Exited { .. }
+            | SupervisorFrame::Collected { .. } => execution.state = State::Ended,
             SupervisorFrame::Output { stream, bytes, .. } => {
                 execution.output(*stream).consume(bytes.len())?;
             }
             SupervisorFrame::StdinWindow { bytes, .. } => execution.stdin.open(*bytes)?,
-            SupervisorFrame::Hello { .. } => {}
+            // The receiver bounds files.
+            SupervisorFrame::File { .. }
+            | SupervisorFrame::FileChunk { .. }
+            | SupervisorFrame::Hello { .. } => {}
         }
         Ok(())
     }
@@ -194,6 +212,7 @@ pub(crate) struct SupervisorSession {
     stdin_is_open: bool,
     stdout: Window,
     stderr: Window,
+    has_collected: bool,
 }
 
 impl SupervisorSession {
@@ -205,6 +224,7 @@ impl SupervisorSession {
             stdin_is_open: true,
             stdout: Window::new(OUTPUT_WINDOW_BYTES),
             stderr: Window::new(OUTPUT_WINDOW_BYTES),
+            has_collected: false,
         }
     }
 
@@ -222,6 +242,7 @@ impl SupervisorSession {
             HostFrame::Stdin { execution, .. }
             | HostFrame::StdinEof { execution }
             | HostFrame::Window { execution, .. }
+            | HostFrame::Collect { execution }
                 if self.execution != Some(*execution) =>
             {
                 Err(IllegalFrame("an execution that was not requested"))
@@ -235,6 +256,10 @@ impl SupervisorSession {
                 Ok(())
             }
             HostFrame::Window { stream, bytes, .. } => self.output(*stream).open(*bytes),
+            HostFrame::Collect { .. } => {
+                let before = std::mem::replace(&mut self.has_collected, true);
+                if before { Err(IllegalFrame("files requested twice")) } else { Ok(()) }
+            }
         }
     }
 

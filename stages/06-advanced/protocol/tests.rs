@@ -32,6 +32,9 @@ fn supervisor_frames() -> Vec<SupervisorFrame> {
         SupervisorFrame::StdinWindow { execution: ID, bytes: 1 },
         SupervisorFrame::Exited { execution: ID, exit: Exit::Code(7) },
         SupervisorFrame::Exited { execution: ID, exit: Exit::Signal(9) },
+        SupervisorFrame::File { execution: ID, path: b"a/b".to_vec() },
+        SupervisorFrame::FileChunk { execution: ID, bytes: b"content".to_vec() },
+        SupervisorFrame::Collected { execution: ID, skipped: 0 },
     ]
 }
 
@@ -43,6 +46,7 @@ fn host_frames() -> Vec<HostFrame> {
         HostFrame::StdinEof { execution: ID },
         HostFrame::Window { execution: ID, stream: OutputStream::Stdout, bytes: 1 },
         HostFrame::Window { execution: ID, stream: OutputStream::Stderr, bytes: 1 },
+        HostFrame::Collect { execution: ID },
     ]
 }
 
@@ -124,6 +128,9 @@ fn a_payload_that_its_kind_does_not_have_is_refused() {
         (71, 1, &[1, 0]),        // by signal 0
         (71, 1, &[1, 65]),       // by a signal that does not exist
         (71, 1, &[0, 0, 0]),     // with a trailing byte
+        (72, 1, &[]),            // a file without a path
+        (73, 0, b"x"),           // a file of no execution
+        (74, 1, &[0]),           // half a number
     ] {
         let refused = SupervisorFrame::decode(&raw(kind, execution, payload));
         assert_eq!(refused, Err(DecodeError::Malformed { kind }), "{kind} {payload:?}");
@@ -151,7 +158,11 @@ fn host_states() -> Vec<(&'static str, HostSession, Vec<usize>)> {
         session
     };
     let all = supervisor_frames();
-    let [hello, started, failed, .., exited, _] = all.as_slice() else { panic!() };
+    let [hello, started, failed, _, _, _, exited, ..] = all.as_slice() else { panic!() };
+    let collecting = |mut session: HostSession| {
+        session.collect(ID);
+        session
+    };
     let path =
         |frames: &[&SupervisorFrame]| session(&frames.iter().copied().cloned().collect::<Vec<_>>());
     vec![
@@ -160,6 +171,7 @@ fn host_states() -> Vec<(&'static str, HostSession, Vec<usize>)> {
         ("running", path(&[hello, started]), vec![3, 4, 5, 6, 7]),
         ("failed", path(&[hello, failed]), vec![]),
         ("ended", path(&[hello, started, exited]), vec![]),
+        ("collecting", collecting(path(&[hello, started, exited])), vec![8, 9, 10]),
     ]
 }
 
@@ -219,7 +231,7 @@ fn more_than_the_window_is_illegal_in_both_directions() {
 #[test]
 fn each_frame_of_the_host_is_checked_as_well() {
     let mut session = SupervisorSession::new();
-    let [start, lifetime, stdin, eof, window, _] = host_frames().try_into().unwrap();
+    let [start, lifetime, stdin, eof, window, _, collect] = host_frames().try_into().unwrap();
     session.receive(&start).unwrap();
     assert_eq!(session.receive(&start), Err(IllegalFrame("a second execution")));
     let mut session = SupervisorSession::new();
@@ -232,6 +244,8 @@ fn each_frame_of_the_host_is_checked_as_well() {
     session.receive(&eof).unwrap();
     session.receive(&stdin).unwrap_err();
     session.receive(&eof).unwrap_err();
+    session.receive(&collect).unwrap();
+    session.receive(&collect).unwrap_err();
     // Nothing was sent, so that no window can open.
     session.receive(&window).unwrap_err();
     session.send_output(OutputStream::Stdout, 1).unwrap();
@@ -265,6 +279,7 @@ fn any_host_frame() -> impl Strategy<Value = HostFrame> {
         (any_id(), any_chunk())
             .prop_map(|(execution, bytes)| HostFrame::Stdin { execution, bytes }),
         any_id().prop_map(|execution| HostFrame::StdinEof { execution }),
+        any_id().prop_map(|execution| HostFrame::Collect { execution }),
         (any_id(), any_stream(), 1..=u32::MAX)
             .prop_map(|(execution, stream, bytes)| HostFrame::Window { execution, stream, bytes }),
     ]
@@ -284,6 +299,12 @@ fn any_supervisor_frame() -> impl Strategy<Value = SupervisorFrame> {
         (any_id(), 1..=u32::MAX)
             .prop_map(|(execution, bytes)| SupervisorFrame::StdinWindow { execution, bytes }),
         (any_id(), exit).prop_map(|(execution, exit)| SupervisorFrame::Exited { execution, exit }),
+        (any_id(), any_chunk())
+            .prop_map(|(execution, path)| SupervisorFrame::File { execution, path }),
+        (any_id(), any_chunk())
+            .prop_map(|(execution, bytes)| SupervisorFrame::FileChunk { execution, bytes }),
+        (any_id(), any::<u32>())
+            .prop_map(|(execution, skipped)| SupervisorFrame::Collected { execution, skipped }),
     ]
 }
 

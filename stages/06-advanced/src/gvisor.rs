@@ -27,7 +27,8 @@
 //!    with it;
 //! 4. `sandbox`: how one is started, and `process`: how one is removed, whatever happens;
 //! 5. `pool`: how some wait for programs;
-//! 6. `run`: one evaluation in one of them, with `output` for what it writes;
+//! 6. `run`: one evaluation in one of them, with `output` for what it writes and `artifacts` for the
+//!    files it leaves;
 //! 7. `isolation_check`, `self_test` and `doctor`: how all that is verified.
 //!
 //! Guarantee: one evaluation, one sandbox. That it was started ahead changes nothing of what a
@@ -36,6 +37,7 @@
 //!
 //! What it does not protect: as in stage 5. And a stage that drives runsc is root itself.
 
+mod artifacts;
 mod connection;
 mod doctor;
 mod error;
@@ -69,6 +71,7 @@ use stage_04_docker::{RunObservation, Stop, Users, decide, error_chain};
 use stage_05_gvisor::{runsc_version, sandbox_arguments};
 use tokio_util::sync::CancellationToken;
 
+use artifacts::Collected;
 pub use doctor::diagnose_runsc;
 use instance_dir::InstanceDir;
 pub use options::{ROOTFS_PIN, RootfsError, RunscError, RunscOptions, RunscPlatform};
@@ -143,6 +146,10 @@ impl RunscEngine {
     /// What the pool of waiting sandboxes is doing.
     pub fn pool(&self) -> PoolStatus {
         self.pool.status()
+    }
+
+    fn keeps_output_files(&self) -> bool {
+        self.pool.factory.profile.keeps_output_files
     }
 
     /// The platform that was verified.
@@ -246,11 +253,31 @@ impl RunscEngine {
             let evidence = std::mem::take(&mut verdict.evidence);
             verdict.evidence =
                 evidence.with("sandbox.warm", was_waiting).with("sandbox.wait_ms", wait_ms);
+            if self.keeps_output_files() && matches!(observation.stop, Stop::Reported(_)) {
+                take_files(&mut sandbox, &mut verdict, &cancel).await;
+            }
             dispose(sandbox, &observation).await;
             return verdict;
         }
     }
     // ANCHOR_END: evaluate
+}
+
+/// Takes the files that a program has left, after its verdict.
+async fn take_files(sandbox: &mut Sandbox, verdict: &mut Verdict, cancel: &CancellationToken) {
+    let collected = artifacts::collect(&mut sandbox.connection, cancel).await;
+    let evidence = std::mem::take(&mut verdict.evidence);
+    verdict.evidence = match collected {
+        Some(Collected { artifacts, skipped: 0 }) => {
+            verdict.artifacts = artifacts;
+            evidence
+        }
+        Some(Collected { artifacts, skipped }) => {
+            verdict.artifacts = artifacts;
+            evidence.with("output.skipped", skipped)
+        }
+        None => evidence.with("output.skipped", "all"),
+    };
 }
 
 /// Removes a sandbox: after the response if its program has ended, and before the response if the

@@ -40,4 +40,4 @@ pub use platform::{
     ComponentHealth, Components, Health, Platform, PlatformOptions, PlatformStatus, Queue,
     ScratchError, ScratchPlatform, SelfTestRun, SelfTestStatus,
 };
-pub use storage::{InMemoryStorage, StorageService, StorageUsage};
+pub use storage::{InMemoryStorage, StorageService, StorageUsage, storage_suite};

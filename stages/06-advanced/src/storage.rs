@@ -3,6 +3,7 @@
 mod conformance;
 mod in_memory;
 
+pub use conformance::suite as storage_suite;
 pub use in_memory::InMemoryStorage;
 
 use std::sync::Arc;

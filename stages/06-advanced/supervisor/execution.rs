@@ -32,7 +32,7 @@ pub(crate) struct Shared {
 /// The sending half of the socket. Frames are written whole, under its lock.
 struct Writer {
     socket: UnixStream,
-    /// After Exited no frame of the execution is legal, so that none is sent.
+    /// After Exited only the files of the execution are legal, so that nothing else is sent.
     has_exited: bool,
 }
 
@@ -49,10 +49,16 @@ impl Shared {
         let mut bytes = Vec::new();
         frame.encode(&mut bytes);
         let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
-        if host.has_exited {
+        let is_of_files = matches!(
+            frame,
+            SupervisorFrame::File { .. }
+                | SupervisorFrame::FileChunk { .. }
+                | SupervisorFrame::Collected { .. }
+        );
+        if host.has_exited && !is_of_files {
             return Ok(());
         }
-        host.has_exited = matches!(frame, SupervisorFrame::Exited { .. });
+        host.has_exited |= matches!(frame, SupervisorFrame::Exited { .. });
         host.socket.write_all(&bytes)
     }
 

@@ -9,6 +9,7 @@
 //! stdout     reads the program's standard output, sends it within the host's window
 //! stderr     the same for standard error
 //! wait       waits for the program's first process, sends what is left in its pipes, then Exited
+//! collect    only when the host requests the files that the program left: sends them
 //! stdin      only for input longer than a pipe: writes it as the program reads it
 //! ```
 //!
@@ -29,6 +30,7 @@
     allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test fails by panicking")
 )]
 
+mod collect;
 mod execution;
 mod input;
 mod output;
@@ -47,6 +49,9 @@ use execution::Shared;
 use input::Input;
 use protocol::VERSION;
 use protocol::frame::{HostFrame, SupervisorFrame};
+
+/// Until the host names the program's user. It cannot read anything of it.
+const NOBODY: u32 = 65534;
 
 /// Why the supervisor ends the sandbox.
 type Error = Box<dyn std::error::Error>;
@@ -70,11 +75,12 @@ fn supervise() -> Result<(), Error> {
     let shared = Arc::new(Shared::new(host.try_clone()?));
     shared.send(&SupervisorFrame::Hello { version: VERSION })?;
     let mut frames = Frames { host, bytes: Vec::new(), deadline: None };
-    let mut input = Input::Closed;
+    let (mut input, mut user) = (Input::Closed, NOBODY);
     while let Some(frame) = frames.next()? {
         shared.receive(&frame)?;
         match frame {
             HostFrame::Start { execution, command } => {
+                user = command.user;
                 input = execution::start(&shared, execution, &command)?;
             }
             HostFrame::Lifetime { seconds } => {
@@ -83,6 +89,10 @@ fn supervise() -> Result<(), Error> {
             HostFrame::Stdin { bytes, .. } => input.write(bytes)?,
             HostFrame::StdinEof { .. } => input = Input::Closed,
             HostFrame::Window { .. } => {} // `receive` has opened it
+            HostFrame::Collect { execution } => {
+                let shared = Arc::clone(&shared);
+                execution::spawn(move || collect::collect(&shared, execution, user))?;
+            }
         }
     }
     Ok(())

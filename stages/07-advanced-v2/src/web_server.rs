@@ -1,6 +1,7 @@
 //! Which web server serves the API. The responses are the same.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
@@ -35,8 +36,8 @@ impl WebServer {
     /// What serves an endpoint with this server.
     pub fn serve(self) -> HttpServerFn {
         match self {
-            Self::Hyper => stage_02_queue::serve,
-            Self::Axum => serve_axum,
+            Self::Hyper => Arc::new(stage_02_queue::serve),
+            Self::Axum => Arc::new(serve_axum),
         }
     }
     // ANCHOR_END: serve

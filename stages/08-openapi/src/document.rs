@@ -141,7 +141,12 @@ mod tests {
             disk_bytes: 1,
             open_files: 1,
         };
-        let bounds = Bounds { default: limits, max_timeout_seconds: 60.0, max_memory_bytes: 9 };
+        let bounds = Bounds {
+            default: limits,
+            max_timeout_seconds: 60.0,
+            max_memory_bytes: 9,
+            max_attempts: 1,
+        };
         let text = "a:\n  maximum: 300 # --max-timeout-seconds\n  default: 30 # --timeout-seconds\n  \
                     x: 1 # --memory-bytes\n  y: 2 # --max-memory-bytes and more\n";
         let expected = "a:\n  maximum: 60 # --max-timeout-seconds\n  default: 2.5 # --timeout-seconds\n  \

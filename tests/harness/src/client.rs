@@ -30,6 +30,20 @@ impl Client {
         Self { http: http.expect("a client without TLS needs nothing"), url: url.into() }
     }
 
+    /// Another client of the same server, which sends this API key with every request.
+    ///
+    /// # Panics
+    ///
+    /// When the key cannot stand in a header.
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> Self {
+        let value = format!("Bearer {key}").parse().expect("a key can stand in a header");
+        let headers = HeaderMap::from_iter([(reqwest::header::AUTHORIZATION, value)]);
+        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy();
+        let http = http.default_headers(headers).build();
+        Self { http: http.expect("a client without TLS needs nothing"), url: self.url.clone() }
+    }
+
     /// A client of the same server from another address of this machine, such as 127.0.0.2.
     #[must_use]
     pub fn from_address(&self, address: IpAddr) -> Self {

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use shared::component::{SelfTestResult, check, self_test};
+use shared::component::SelfTestResult;
 use shared::{
-    BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Stream,
+    Artifact, BoxFuture, Engine, Evidence, Job, Limits, Outcome, OutputBuffer, SandboxInfo, Stream,
     Submission, TestCase, TestableComponent, Verdict,
 };
 use tokio_util::sync::CancellationToken;
@@ -53,12 +53,12 @@ pub async fn run_submission(engine: &dyn Engine, submission: Submission) -> Run 
 ///
 /// With every check that failed.
 pub async fn assert_verifies(component: &dyn TestableComponent) {
-    let mut checks = vec![self_test(component).await];
-    for case in component.test_suite() {
-        checks.push(check(component, case).await);
+    let mut failed: Vec<_> =
+        component.self_test().await.err().map(|why| ("self test", why)).into_iter().collect();
+    for TestCase { name, run } in component.test_suite() {
+        failed.extend(run.await.err().map(|why| (name, why)));
     }
-    checks.retain(|check| !check.passed);
-    assert!(checks.is_empty(), "{checks:#?}");
+    assert!(failed.is_empty(), "{failed:#?}");
 }
 
 /// An engine that runs nothing, and behaves as the test configures it.
@@ -71,6 +71,7 @@ pub struct FakeEngine {
     delay: Duration,
     ignores_cancel: bool,
     panics_on: Option<String>,
+    artifacts: Vec<Artifact>,
     unhealthy: AtomicBool,
     runs: AtomicUsize,
 }
@@ -83,6 +84,7 @@ impl Default for FakeEngine {
             delay: Duration::ZERO,
             ignores_cancel: false,
             panics_on: None,
+            artifacts: Vec::new(),
             unhealthy: AtomicBool::new(false),
             runs: AtomicUsize::new(0),
         }
@@ -105,6 +107,12 @@ impl FakeEngine {
     #[must_use]
     pub fn output(self, output: impl Into<String>) -> Self {
         Self { output: output.into(), ..self }
+    }
+
+    /// The files that every program leaves.
+    #[must_use]
+    pub fn artifacts(self, artifacts: Vec<Artifact>) -> Self {
+        Self { artifacts, ..self }
     }
 
     /// How long every program runs. `Duration::MAX` is without end.
@@ -158,7 +166,8 @@ impl FakeEngine {
             return Verdict::new(Outcome::Cancelled, Evidence::new("fake"));
         }
         let exit_code = (self.outcome == Outcome::Exited).then_some(0);
-        Verdict { exit_code, ..Verdict::new(self.outcome, Evidence::new("fake")) }
+        let artifacts = self.artifacts.clone();
+        Verdict { exit_code, artifacts, ..Verdict::new(self.outcome, Evidence::new("fake")) }
     }
 }
 

@@ -4,14 +4,17 @@
 //! well-behaved client that is no longer served, bytes that should not be there, a connection that
 //! stays open. Its header is the same as that of a program, and is parsed as strictly.
 
+mod artifacts;
 mod cancel;
 mod identity;
 mod input;
 mod load;
 mod output;
 mod reach;
+pub mod scopes;
 mod slow;
 mod streams;
+mod tenants;
 mod wire;
 
 use std::path::Path;
@@ -54,6 +57,9 @@ pub fn probes() -> Result<Vec<Probe>> {
         streams::LIST,
         cancel::LIST,
         identity::LIST,
+        tenants::LIST,
+        scopes::LIST,
+        artifacts::LIST,
     ];
     let all = lists.into_iter().flatten();
     all.map(|http_probe| {

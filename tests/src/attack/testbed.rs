@@ -12,6 +12,7 @@ pub mod jail;
 mod kernel_detection;
 pub mod network;
 pub mod secrets;
+pub mod tenants;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -36,6 +37,7 @@ use host_environment::HostEnvironment;
 use jail::Plan;
 use network::Relay;
 use secrets::Secrets;
+use tenants::Keys;
 
 /// One stage under attack.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub struct Testbed {
     pub host: HostEnvironment,
     /// The secrets around the server, if the ladder started it.
     pub secrets: Option<Secrets>,
+    /// The keys of a server that already runs.
+    pub keys: Option<Keys>,
     /// The address of the server in the host environment.
     pub address: SocketAddr,
     /// The address at which clients reach it from here.
@@ -145,7 +149,9 @@ impl Testbed {
     ///
     /// When the URL is invalid, or the host environment cannot be prepared.
     pub fn at(stage: u16, url: &str) -> Result<Self> {
-        Self::new(stage, HostEnvironment::host()?, url)
+        let mut testbed = Self::new(stage, HostEnvironment::host()?, url)?;
+        testbed.set_keys(Keys::from_env()?);
+        Ok(testbed)
     }
 
     /// A test server in place of stage number `stage`, on this host.
@@ -170,6 +176,7 @@ impl Testbed {
             client,
             host,
             secrets: None,
+            keys: None,
             address: client_address,
             client_address,
             host_kernel: OnceCell::new(),

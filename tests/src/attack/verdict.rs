@@ -71,6 +71,8 @@ pub enum By {
     Evidence,
     /// The platform refused the request.
     Validation,
+    /// The platform refused the client.
+    Authorization,
     /// The platform closed the connection after a deadline.
     Deadline,
     /// The platform limited the work that it accepts.
@@ -110,6 +112,7 @@ impl By {
             Self::OpenFilesLimit => "open-files limit",
             Self::Evidence => "evidence",
             Self::Validation => "validation",
+            Self::Authorization => "authorization",
             Self::Deadline => "deadline",
             Self::BackPressure => "back-pressure",
             Self::Escaping => "escaping",

@@ -10,9 +10,12 @@ use serde_json::Value;
 
 /// Members of a JSON object, by the pattern of their names, and the placeholder for the value; None
 /// removes the member, which older kernels do not report.
-const MEMBERS: [(&str, Option<&str>); 7] = [
+const MEMBERS: [(&str, Option<&str>); 9] = [
     (r"^(memory_peak_bytes|memory\.peak_bytes|pids_peak|pids\.peak)$", None),
     (r"_(ms|us|seconds_ago)$", Some("<n>")),
+    (r"^memory\.used_bytes$", Some("<n>")),
+    // What is stored: it has the number of digits of what was measured.
+    (r"^bytes$", Some("<n>")),
     (r"_at$", Some("<time>")),
     (r"^(runtime_version|version)$", Some("<version>")),
     (r"^(pid|port|uptime_seconds)$", Some("<n>")),
@@ -22,13 +25,15 @@ const MEMBERS: [(&str, Option<&str>); 7] = [
 ];
 
 /// Replacements in any text, after those of ids.
-const TEXTS: [(&str, &str); 7] = [
+const TEXTS: [(&str, &str); 8] = [
     (r"sha256:[0-9a-f]{64}", "<digest>"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
     (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>"),
     (r"\b127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
     (r"\b(pid|process) \d+\b", "$1 <n>"),
     (r"\b\d+ ms\b", "<n> ms"),
+    // How many writes shared a flush, which depends on when they came.
+    (r"(?m)^(crucible_storage_(?:commit_seconds_count|writes_total)) \d+$", "$1 <n>"),
     // A measured value of Prometheus; a count has no unit in its name.
     (r"(?m)^(\w+_(?:seconds|bytes)(?:_sum)?(?:\{[^}]*\})?) \S+$", "$1 <n>"),
 ];

@@ -17,7 +17,7 @@ use super::render::Answer;
 use super::scenario::{Scenario, ScenarioGroup, Step, names_in};
 use super::transcript::{StepRecord, Transcript};
 use crate::support::client::Client;
-use crate::support::server::{Launch, Server};
+use crate::support::server::{Launch, Server, ServerData};
 use crate::support::stages::Stage;
 
 /// How many groups run at the same time, over all stages. Each has its own server.
@@ -53,12 +53,13 @@ pub(super) async fn run(scenario: &Scenario, stages: &[Stage]) -> Result<Vec<Tra
 }
 
 async fn run_group(stage: &Stage, group: &ScenarioGroup) -> Result<Vec<StepRecord>> {
-    let mut session = Session::open(stage, group).await?;
+    let data = ServerData::new()?;
+    let mut session = Session::open(stage, group, &data).await?;
     let mut records = Vec::new();
     for step in &group.steps {
         let answer = if step.restart {
             session.close().await?;
-            session = Session { names: session.names, ..Session::open(stage, group).await? };
+            session = Session { names: session.names, ..Session::open(stage, group, &data).await? };
             vec!["(it stopped in order, and listens again)".to_owned()]
         } else {
             session.ask(step).await.with_context(|| step.title.clone())?
@@ -89,10 +90,11 @@ struct Session {
 }
 
 impl Session {
-    async fn open(stage: &Stage, group: &ScenarioGroup) -> Result<Self> {
+    async fn open(stage: &Stage, group: &ScenarioGroup, data: &ServerData) -> Result<Self> {
         // Stage 1 has no options but `--listen`.
         let flags = if stage.number == 1 { &[][..] } else { &group.flags[..] };
-        let server = flags.iter().fold(Launch::new(stage), Launch::arg).start().await?;
+        let launch = Launch::new(stage).on_data(data);
+        let server = flags.iter().fold(launch, Launch::arg).start().await?;
         let client = Client::new(stage.number, server.url())?;
         let names = Names::new();
         Ok(Self { server: Some(server), client: Some(client), names, open: Vec::new() })

@@ -118,6 +118,7 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     stage: u16,
+    key: Option<String>,
 }
 
 impl Client {
@@ -138,12 +139,22 @@ impl Client {
             .tcp_nodelay(true)
             .build()
             .context("cannot make an HTTP client")?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), stage })
+        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), stage, key: None })
+    }
+
+    /// The same client, which shows this key with each request.
+    #[must_use]
+    pub fn with_key(self, key: Option<String>) -> Self {
+        Self { key, ..self }
     }
 
     /// A request to `path`, for what the other methods do not cover.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base))
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
     }
 
     /// Submits `program` and waits until it has ended. A full queue is retried.

@@ -11,10 +11,12 @@ use std::path::Path;
 
 use futures_util::StreamExt as _;
 use ladder::attack::expectations::Expectations;
+use ladder::attack::http_attacks::scopes::fills;
 use ladder::attack::observe;
 use ladder::attack::probe::program::{canary, split_pair};
-use ladder::attack::probe::{self, Body, Probe};
+use ladder::attack::probe::{self, Body, Group, Probe};
 use ladder::attack::testbed::Testbed;
+use ladder::attack::testbed::tenants::{FIRST_WITH_KEYS, KEYS_ENV, Keys, Tenants};
 use ladder::attack::verdict::{By, Verdict};
 use ladder::support::client::Program;
 use ladder::support::server::Launch;
@@ -28,7 +30,10 @@ const MAX_CONCURRENT: usize = 4;
 
 /// Probes, and vulnerabilities with which each of them has to escape. A probe that observes two
 /// effects has two lines.
-const VULNERABLE_TO: [(&str, &str); 29] = [
+const VULNERABLE_TO: [(&str, &str); 34] = [
+    (ARTIFACT_NAMES, "follows-links"),
+    (ARTIFACT_NAMES, "names-in-headers"),
+    (ARTIFACT_NAMES, "one-file-for-all"),
     ("platform/boundless-limits", "no-validation"),
     ("platform/cancel-race", "ignores-cancel"),
     ("platform/cancel-twice", "second-cancel-fails"),
@@ -58,7 +63,13 @@ const VULNERABLE_TO: [(&str, &str); 29] = [
     ("platform/unread-stream", "serial"),
     ("platform/unread-stream", "blocks-on-readers"),
     (DEAF, "sigterm-only"),
+    ("tenants/batch", "others-batches"),
+    ("tenants/replayed-key", "shared-idempotency"),
 ];
+/// The probe whose positive control is a stage without limits for its disk.
+const FILL_DISK: &str = "tenants/fill-disk";
+/// The probe that leaves files: only a stage with keys takes any.
+const ARTIFACT_NAMES: &str = "platform/artifact-names";
 /// The probe that survives all signals but SIGKILL.
 const DEAF: &str = "processes/deaf-to-signals";
 /// Solutions that exit with 0 before the tests below them can fail.
@@ -70,19 +81,28 @@ fn named(probes: &[Probe], id: &str) -> Probe {
     found.unwrap_or_else(|| panic!("there is no probe {id}")).clone()
 }
 
-/// A testbed with a vulnerable server, and its temporary directory.
-async fn vulnerable_server(vulnerabilities: &str) -> (Testbed, tempfile::TempDir) {
+/// A testbed with a vulnerable server, and its temporary directory. For attacks of one client on another
+/// it has clients with keys.
+async fn vulnerable_server(vulnerabilities: &str, has_keys: bool) -> (Testbed, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("controls/vulnerable_server.py");
     let words = ["python3".into(), "-B".into(), script.into(), vulnerabilities.into()];
     let launch = Launch::new(&stages::find(STAGE).unwrap()).with_wrapper(words.into());
+    let keys = Keys::parse("owner,stranger,reader,submitter").unwrap();
+    let launch = if has_keys { launch.env(KEYS_ENV, keys.text()) } else { launch };
     let server = launch.env("TMPDIR", dir.path()).start().await.unwrap();
-    (Testbed::around(STAGE, server).unwrap(), dir)
+    let stage = if has_keys { FIRST_WITH_KEYS } else { STAGE };
+    let mut testbed = Testbed::around(stage, server).unwrap();
+    if has_keys {
+        testbed.set_keys(Some(keys));
+    }
+    (testbed, dir)
 }
 
 /// The verdict on `probe` on a vulnerable server with these vulnerabilities.
 async fn verdict_on(probe: &Probe, vulnerabilities: &str) -> Verdict {
-    let (testbed, _dir) = vulnerable_server(vulnerabilities).await;
+    let has_keys = probe.header.group() == Group::Tenants || probe.header.id == ARTIFACT_NAMES;
+    let (testbed, _dir) = vulnerable_server(vulnerabilities, has_keys).await;
     let verdict = observe::run(probe, &testbed).await;
     // A server that has crashed does not stop in order, which is expected here.
     testbed.close().await.ok();
@@ -122,6 +142,15 @@ async fn alone_the_server_without_vulnerabilities_contains_each_probe() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_limits_fills_the_disk() {
+    let stage = stages::find(FIRST_WITH_KEYS).unwrap();
+    let limits = ["--storage-bytes", "4000000000", "--event-bytes", "4000000000", "--workers", "8"];
+    let tenants = Tenants::start(&stage, &limits).await.unwrap();
+    assert_eq!(fills(&tenants).await.unwrap(), Verdict::Escaped);
+    tenants.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_handles_sigterm_ends_where_the_deaf_one_stays() {
     let deaf = named(&probe::all().unwrap(), DEAF);
     let code = "import time\n_LIBC.prctl(15, NAME.encode(), 0, 0, 0)\ntime.sleep(60)\n";
@@ -156,11 +185,14 @@ fn every_control_is_tested_here_and_says_where() {
     let http_probe: BTreeSet<_> = controls.iter().map(|control| control.probe.as_str()).collect();
     assert_eq!(http_probe.len(), controls.len(), "a probe is listed twice");
     let verdict_on: BTreeSet<_> = VULNERABLE_TO.iter().map(|(id, _)| *id).collect();
-    let tested: BTreeSet<_> = verdict_on.iter().copied().chain(EXITS_WITH_ZERO).collect();
+    let others = EXITS_WITH_ZERO.into_iter().chain([FILL_DISK]);
+    let tested: BTreeSet<_> = verdict_on.iter().copied().chain(others).collect();
     assert_eq!(http_probe, tested, "controls.toml (left) and the tests here (right) differ");
     for control in controls {
         let test = if verdict_on.contains(control.probe.as_str()) {
             "each_probe_escapes_on_the_vulnerable_server"
+        } else if control.probe == FILL_DISK {
+            "a_server_without_limits_fills_the_disk"
         } else {
             "a_grader_that_trusts_the_exit_code_is_deceived"
         };

@@ -15,5 +15,6 @@ mod matrix;
 mod programs;
 mod sensitivity;
 mod sensitivity_runsc;
+mod service;
 mod setup;
 mod smoke;

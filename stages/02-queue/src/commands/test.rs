@@ -1,7 +1,8 @@
 //! `test`: the self tests of every component, and an exit code that is 0 if all of them passed.
 
 use shared::cli::{Exit, Settings, Stage};
-use shared::{Check, component};
+
+use crate::component_check::{self, Check};
 
 /// Runs the self tests, and prints each result.
 pub(super) async fn test<S: Stage>(settings: &Settings, args: &S::Args) -> Exit {
@@ -20,9 +21,9 @@ pub(super) async fn test<S: Stage>(settings: &Settings, args: &S::Args) -> Exit 
         );
     };
     for component in &app.components {
-        print(component::self_test(component.as_ref()).await);
+        print(component_check::self_test(component.as_ref()).await);
         for case in component.test_suite() {
-            print(component::check(component.as_ref(), case).await);
+            print(component_check::check(component.as_ref(), case).await);
         }
     }
     super::close_now(&app).await;

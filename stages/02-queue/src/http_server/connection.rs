@@ -92,7 +92,7 @@ impl Activity {
 }
 
 /// A socket that records when its client takes nothing.
-pub(super) struct TrackedStream {
+pub struct TrackedStream {
     socket: TcpStream,
     activity: Arc<Activity>,
 }

@@ -180,6 +180,7 @@ impl Table {
         ended.usage = verdict.usage;
         ended.evidence = Some(verdict.evidence);
         ended.error = verdict.error;
+        ended.artifacts = verdict.artifacts;
         Some(ended)
     }
 
@@ -282,6 +283,7 @@ fn queued(
         attempt: 1,
         owner,
         labels: submission.labels.clone(),
+        artifacts: Vec::new(),
         error: None,
     }
 }

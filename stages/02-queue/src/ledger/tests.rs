@@ -58,6 +58,13 @@ impl Journal for SlowJournal {
         })
     }
 
+    fn commit_all<'a>(
+        &'a self,
+        changes: &'a [Change],
+    ) -> shared::BoxFuture<'a, Result<(), JournalError>> {
+        self.commit(&changes[0])
+    }
+
     fn publish(&self, events: Vec<Event>) {
         self.published.lock().unwrap().extend(events);
     }
@@ -199,4 +206,92 @@ async fn a_resumed_evaluation_has_its_id_its_attempt_and_its_time() {
     assert_eq!(waiting.timing.submitted_at, submitted_at);
     assert!(ledger.start(job.id, 1, SandboxInfo::default()).await.is_none(), "an old attempt");
     assert!(ledger.start(job.id, 2, SandboxInfo::default()).await.is_some());
+}
+
+#[tokio::test]
+async fn several_submissions_are_accepted_together_or_not_at_all() {
+    let journal = SlowJournal::new(2);
+    let ledger = ledger(journal.clone(), 3);
+    let batch = |count: usize| -> Vec<_> {
+        (0..count).map(|_| (Uuid::now_v7(), Submission::new("pass", LIMITS))).collect()
+    };
+    let context = RequestContext::internal();
+    let three = batch(3);
+    let accepted = ledger.accept_all(&context, three.clone(), 1).await.unwrap();
+    let ids: Vec<_> = accepted.iter().map(|(evaluation, job)| (evaluation.id, job.id)).collect();
+    assert_eq!(ids, three.iter().map(|(id, _)| (*id, *id)).collect::<Vec<_>>());
+    assert_eq!(journal.published(), ["evaluation.queued"; 3]);
+    assert_eq!((ledger.stats().queued, journal.commits.load(Ordering::SeqCst)), (3, 1));
+    for (id, _) in &three {
+        ledger.cancel(*id).await;
+        journal.permits.add_permits(1);
+    }
+    // One place too few: none is taken, and all are free again.
+    let refused = ledger.accept_all(&context, batch(4), 1).await.unwrap_err();
+    assert!(matches!(refused, EvaluationsError::Refused(_)), "{refused:?}");
+    assert_eq!(ledger.stats().queued, 0);
+    // What is not committed is not visible.
+    journal.fails.store(true, Ordering::SeqCst);
+    journal.permits.add_permits(1);
+    let lost = batch(2);
+    assert!(ledger.accept_all(&context, lost.clone(), 1).await.is_err());
+    assert!(ledger.get(lost[0].0).await.is_err());
+    journal.fails.store(false, Ordering::SeqCst);
+    journal.permits.add_permits(1);
+    assert!(ledger.accept_all(&context, batch(3), 1).await.is_ok());
+}
+
+/// An archive whose pages have one evaluation, however many are asked for: a limit of bytes.
+struct ShortPages(InMemoryArchive);
+
+impl Archive for ShortPages {
+    fn insert(&self, ended: Evaluation) {
+        self.0.insert(ended);
+    }
+
+    fn get(
+        &self,
+        id: Uuid,
+    ) -> shared::BoxFuture<'_, Result<Option<Evaluation>, crate::ArchiveError>> {
+        self.0.get(id)
+    }
+
+    fn list<'a>(
+        &'a self,
+        query: &'a shared::Query,
+    ) -> shared::BoxFuture<'a, Result<shared::Page, crate::ArchiveError>> {
+        let page = self.0.page(&shared::Query { limit: 1, ..query.clone() });
+        Box::pin(std::future::ready(Ok(page)))
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_the_archive_has_cut_skips_nothing() {
+    let ledger = Ledger::new(LedgerParts {
+        journal: SlowJournal::new(100),
+        archive: Arc::new(ShortPages(InMemoryArchive::new(ArchiveLimits::default()))),
+        progress: Arc::new(NoopSink),
+        sandbox: None,
+        capacity: 10,
+    });
+    let mut all = Vec::new();
+    for number in 0..5 {
+        let (accepted, job) = accept(&ledger).await.unwrap();
+        all.push(accepted.id);
+        if number > 1 {
+            ledger.finish(job.id, exited()).await; // the two oldest stay live
+        }
+    }
+    all.reverse();
+    let mut query = shared::Query { limit: 3, ..shared::Query::default() };
+    let mut seen = Vec::new();
+    loop {
+        let page = ledger.list(&query).await.unwrap();
+        seen.extend(page.items.iter().map(|one| one.id));
+        query.cursor = page.next_cursor;
+        if query.cursor.is_none() || seen.len() > all.len() {
+            break;
+        }
+    }
+    assert_eq!(seen, all);
 }

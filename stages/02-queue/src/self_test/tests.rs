@@ -3,11 +3,11 @@
 use std::sync::Mutex;
 
 use harness::{FakeEngine, TEST_LIMITS};
-use shared::component::{check, self_test};
 use shared::{Event, EventSink, Job};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::component_check::{check, self_test};
 use crate::journal::InMemoryJournal;
 use crate::{Dispatch, DispatchError, Lease, Ledger, LedgerParts, QueueOptions, QueueParts};
 

@@ -1,6 +1,7 @@
 //! What the engine needs on this machine.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::cli::{Diagnosis, StageArgs};
@@ -23,7 +24,7 @@ impl StageArgs for HostArgs {
     }
 
     fn http_server(&self) -> HttpServerFn {
-        serve
+        Arc::new(serve)
     }
 }
 

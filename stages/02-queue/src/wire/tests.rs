@@ -17,6 +17,7 @@ const BOUNDS: Bounds = Bounds {
     },
     max_timeout_seconds: 300.0,
     max_memory_bytes: 1 << 30,
+    max_attempts: 1,
 };
 
 fn parse(body: &str) -> Result<Submission, InvalidSubmission> {

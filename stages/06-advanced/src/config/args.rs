@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::value_parser;
@@ -55,7 +56,7 @@ impl StageArgs for PlatformArgs {
     }
 
     fn http_server(&self) -> HttpServerFn {
-        stage_02_queue::serve
+        Arc::new(stage_02_queue::serve)
     }
 
     fn isolation(&self) -> Option<Isolation> {

@@ -98,6 +98,11 @@ impl ApiUser {
         }
     }
 
+    /// The ids of the user and of its group.
+    pub fn ids(self) -> (u32, u32) {
+        (self.uid, self.gid)
+    }
+
     // ANCHOR: drop
     /// Makes this process a process of this user, if it is root's, and verifies that it stays one.
     ///

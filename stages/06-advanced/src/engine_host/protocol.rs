@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use uuid::Uuid;
 
 /// Of this protocol. Both ends are one binary, unless it was replaced in between.
-pub(super) const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 2;
 /// The longest frame that the host reads. A body over HTTP has at most 2 MiB, and base64 adds a third.
 pub(super) const MAX_REQUEST_BYTES: u32 = 16 << 20;
 /// The longest frame that the API process reads: a chunk of output, or a verdict with its counters.
@@ -79,7 +79,17 @@ pub(super) enum Reply {
         #[serde(with = "base64_bytes")]
         bytes: Vec<u8>,
     },
-    /// A run has ended, and all its output was sent.
+    /// A run has left a file, of which this is a part of at most [`MAX_CHUNK_BYTES`].
+    File {
+        /// Of the run.
+        id: Uuid,
+        /// The path of a file that begins here; without, the file before goes on.
+        path: Option<ArtifactPath>,
+        /// What is in it.
+        #[serde(with = "base64_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// A run has ended, and all its output and its files were sent.
     Ended {
         /// Of the run.
         id: Uuid,
@@ -98,6 +108,10 @@ pub(super) enum Reply {
     /// The engine is closed.
     Closed {},
 }
+
+/// The bytes of a path that a program has chosen.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ArtifactPath(#[serde(with = "base64_bytes")] pub(super) Vec<u8>);
 
 /// Why a frame could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ use shared::{
     BoxFuture, Engine, Evidence, Job, Outcome, OutputBuffer, SandboxInfo, Stream, TestCase,
     TestableComponent, Verdict,
 };
+use stage_04_docker::ReceivedArtifacts;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -80,6 +81,7 @@ struct State {
 
 enum RunReply {
     Output(Stream, Vec<u8>),
+    File(Option<Vec<u8>>, Vec<u8>),
     Ended(Box<Verdict>, [u64; 2]),
 }
 
@@ -95,6 +97,12 @@ impl Calls {
             Reply::Output { id, stream, bytes } => {
                 if let Some((run, _)) = state.runs.get(&id) {
                     run.send(RunReply::Output(stream, bytes)).ok(); // its future may be dropped
+                }
+            }
+            Reply::File { id, path, bytes } => {
+                if let Some((run, _)) = state.runs.get(&id) {
+                    let path = path.map(|path| path.0);
+                    run.send(RunReply::File(path, bytes)).ok(); // likewise
                 }
             }
             Reply::Ended { id, verdict, excess_bytes } => {
@@ -183,7 +191,7 @@ impl RemoteEngine {
         self.requests.send(request).ok(); // or the connection has ended, as for `send`
         // Also when this future is dropped.
         let cancel_run = CancelOnDrop { engine: self, id: job.id };
-        let mut is_cancelled = false;
+        let (mut is_cancelled, mut files) = (false, ReceivedArtifacts::default());
         // No deadline here: the engine has one for all that it waits for, and the queue has one for
         // an engine that misses it.
         loop {
@@ -195,10 +203,12 @@ impl RemoteEngine {
                 reply = replies.recv() => match reply {
                     // The host has applied the limit already, so that a full buffer is no news.
                     Some(RunReply::Output(stream, bytes)) => drop(output.push(stream, &bytes)),
+                    // Within the bounds, which the host has applied too.
+                    Some(RunReply::File(path, bytes)) => drop(files.receive(path, &bytes)),
                     Some(RunReply::Ended(verdict, excess_bytes)) => {
                         std::mem::forget(cancel_run);
                         count_excess(output, excess_bytes);
-                        return *verdict;
+                        return Verdict { artifacts: files.into_artifacts(), ..*verdict };
                     }
                     None => return lost(),
                 }

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
-use shared::{Bounds, Engine, Job, OutputBuffer, Profile, Stream, Submission};
+use shared::{Artifact, Bounds, Engine, Job, OutputBuffer, Profile, Stream, Submission};
 use stage_02_queue::submission_from_value;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::protocol::{MAX_CHUNK_BYTES, Reply};
+use super::protocol::{ArtifactPath, MAX_CHUNK_BYTES, Reply};
 
 /// Output that was not sent yet. `changed` fires after each change; `send_output` looks at the queue
 /// before it waits, and a permit of the notify stays until then.
@@ -63,7 +63,7 @@ pub(super) async fn run(
     let buffer = OutputBuffer::new(job.submission.limits.output_bytes, listener);
     let running = engine.evaluate(job, &buffer, cancel);
     tokio::pin!(running);
-    let verdict = loop {
+    let mut verdict = loop {
         tokio::select! {
             verdict = &mut running => break verdict,
             // Dropped when the run ends in between: a chunk leaves the queue only after it has a
@@ -77,8 +77,23 @@ pub(super) async fn run(
         let total = buffer.output(stream).bytes_total;
         total.saturating_sub(job.submission.limits.output_bytes)
     };
+    send_files(job, std::mem::take(&mut verdict.artifacts), replies).await;
     let excess_bytes = [excess(Stream::Stdout), excess(Stream::Stderr)];
     Reply::Ended { id: job.id, verdict: Box::new(verdict), excess_bytes }
+}
+
+/// Sends the files of a run, in chunks, so that other runs take turns.
+async fn send_files(job: &Job, artifacts: Vec<Artifact>, replies: &mpsc::Sender<Reply>) {
+    for artifact in artifacts {
+        let mut path = Some(ArtifactPath(artifact.path_bytes()));
+        let mut content = &artifact.content[..];
+        while path.is_some() || !content.is_empty() {
+            let (chunk, rest) = content.split_at(content.len().min(MAX_CHUNK_BYTES));
+            content = rest;
+            let file = Reply::File { id: job.id, path: path.take(), bytes: chunk.to_vec() };
+            replies.send(file).await.ok(); // the connection has ended
+        }
+    }
 }
 
 async fn send_output(job: &Job, pending: &PendingOutput, replies: &mpsc::Sender<Reply>) {
@@ -106,7 +121,8 @@ async fn send_one(job: &Job, pending: &PendingOutput, replies: &mpsc::Sender<Rep
 /// Test: `a_submission_is_checked_again`.
 pub(super) fn check(job: Job, bounds: &Bounds, profile: &Profile) -> Result<Job, &'static str> {
     let Job { id, attempt, submission } = job;
-    let Submission { profile: name, code, stdin, mut files, mut limits, labels } = submission;
+    // Attempts and extensions are for the queue: no engine reads them.
+    let Submission { profile: name, code, stdin, mut files, mut limits, labels, .. } = submission;
     if name != profile.name {
         return Err("a submission in a language that was not configured");
     }

@@ -56,6 +56,12 @@ pub(super) enum Event {
     Output { stream: OutputStream, bytes: Vec<u8> },
     /// The execution has ended, and all of its output has arrived.
     Exited(Exit),
+    /// A file that it has left begins.
+    File { path: Vec<u8> },
+    /// More of that file.
+    FileChunk { bytes: Vec<u8> },
+    /// All files have arrived, but for so many.
+    Collected { skipped: u32 },
 }
 
 /// A socket to a supervisor.
@@ -105,6 +111,12 @@ impl Connection {
         self.encode_stdin()?;
         self.try_write();
         Ok(())
+    }
+
+    /// Requests the files that the execution has left. It is sent by [`Self::next`].
+    pub(super) fn collect(&mut self) {
+        HostFrame::Collect { execution: EXECUTION }.encode(&mut self.outgoing);
+        self.session.collect(EXECUTION);
     }
 
     /// Whether the supervisor waits for its program: it is there, and sends nothing.
@@ -164,6 +176,9 @@ impl Connection {
                 SupervisorFrame::StartFailed { errno, .. } => Event::StartFailed { errno },
                 SupervisorFrame::Output { stream, bytes, .. } => Event::Output { stream, bytes },
                 SupervisorFrame::Exited { exit, .. } => Event::Exited(exit),
+                SupervisorFrame::File { path, .. } => Event::File { path },
+                SupervisorFrame::FileChunk { bytes, .. } => Event::FileChunk { bytes },
+                SupervisorFrame::Collected { skipped, .. } => Event::Collected { skipped },
             }));
         }
     }

@@ -18,7 +18,7 @@ use oci_spec::runtime::{
     Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
 };
 use shared::Limits;
-use stage_04_docker::CgroupLimits;
+use stage_04_docker::{CgroupLimits, MAX_ARTIFACT_BYTES, OUTPUT_DIR};
 use stage_05_gvisor::host_pids_limit;
 
 use super::memory::initial_limit;
@@ -31,11 +31,13 @@ const SHARED_MEMORY_BYTES: u64 = 64 << 20;
 const HOSTNAME: &str = "sandbox";
 
 // ANCHOR: spec
-/// The specification of a sandbox in cgroup `cgroup`, for a program within `limits`.
+/// The specification of a sandbox in cgroup `cgroup`, for a program within `limits`, with or without
+/// a directory for files that outlive it.
 pub(super) fn specification(
     root: &Path,
     cgroup: &str,
     limits: &Limits,
+    keeps_output_files: bool,
 ) -> Result<Spec, OciSpecError> {
     SpecBuilder::default()
         .version("1.0.2")
@@ -43,7 +45,7 @@ pub(super) fn specification(
         .root(RootBuilder::default().path(root).readonly(true).build()?)
         // Attack: learn the host's name -> it is the same everywhere.
         .hostname(HOSTNAME)
-        .mounts(mounts(limits)?)
+        .mounts(mounts(limits, keeps_output_files)?)
         .process(process(limits)?)
         .linux(
             LinuxBuilder::default()
@@ -120,9 +122,9 @@ fn rlimits(limits: &Limits) -> Result<Vec<PosixRlimit>, OciSpecError> {
     rlimits.into_iter().map(build).collect()
 }
 
-/// `/proc` and the two places where a program can write. Attack: fill them; execute a program that
+/// `/proc` and the places where a program can write. Attack: fill them; execute a program that
 /// was put there; make a device.
-fn mounts(limits: &Limits) -> Result<Vec<Mount>, OciSpecError> {
+fn mounts(limits: &Limits, keeps_output_files: bool) -> Result<Vec<Mount>, OciSpecError> {
     let scratch = |path: &str, bytes: u64| {
         let size = format!("size={bytes}");
         let options = ["rw", "noexec", "nosuid", "nodev", "mode=1777", &size].map(str::to_owned);
@@ -133,11 +135,16 @@ fn mounts(limits: &Limits) -> Result<Vec<Mount>, OciSpecError> {
             .options(options)
             .build()
     };
-    Ok(vec![
+    let mut mounts = vec![
         MountBuilder::default().destination("/proc").typ("proc").source("proc").build()?,
         scratch("/tmp", limits.disk_bytes)?,
         scratch("/dev/shm", SHARED_MEMORY_BYTES)?,
-    ])
+    ];
+    if keeps_output_files {
+        // Attack: leave more than is taken -> as large as what is taken.
+        mounts.push(scratch(OUTPUT_DIR, MAX_ARTIFACT_BYTES as u64)?);
+    }
+    Ok(mounts)
 }
 
 /// Attack: see, signal or reach anything of the host from gVisor's own process -> it sees nothing.
@@ -164,9 +171,20 @@ mod tests {
             disk_bytes: 64 << 20,
             open_files: 256,
         };
-        let spec = specification(Path::new("/ROOT"), "/CGROUP", &limits).unwrap();
+        let spec = specification(Path::new("/ROOT"), "/CGROUP", &limits, false).unwrap();
         insta::assert_json_snapshot!(serde_json::to_value(spec).unwrap(), {
             ".process.capabilities.*" => insta::sorted_redaction(),
         });
+    }
+    #[test]
+    fn a_directory_for_files_is_one_more_mount() {
+        let mounts = |keeps| {
+            mounts(&stage_04_docker::PROBE_LIMITS, keeps).unwrap().into_iter().collect::<Vec<_>>()
+        };
+        let (without, with) = (mounts(false), mounts(true));
+        assert_eq!(with[..without.len()], without);
+        let options = with[without.len()].options().as_deref().unwrap();
+        assert_eq!(options, ["rw", "noexec", "nosuid", "nodev", "mode=1777", "size=16777216"]);
+        assert_eq!(with.len(), without.len() + 1);
     }
 }

@@ -71,6 +71,10 @@ pub struct RunscOptions {
     /// through Docker, which share the range.
     #[arg(skip = DEFAULT_FIRST_USER)]
     pub first_user: u32,
+    /// Whether programs have a directory `/output`, whose files are taken at their end: for a stage
+    /// that stores them.
+    #[arg(skip)]
+    pub keeps_output_files: bool,
 }
 
 impl Default for RunscOptions {
@@ -83,6 +87,7 @@ impl Default for RunscOptions {
             warm_starts: None,
             warm_idle_seconds: 300,
             first_user: DEFAULT_FIRST_USER,
+            keeps_output_files: false,
         }
     }
 }
@@ -101,7 +106,8 @@ impl RunscOptions {
 
     /// The profile of Python, the first and so far the only one.
     pub(super) async fn python_profile(&self) -> Result<SandboxProfile, RunscError> {
-        Ok(SandboxProfile::python(self.rootfs().await?, self.warm_sandboxes.into()))
+        let python = SandboxProfile::python(self.rootfs().await?, self.warm_sandboxes.into());
+        Ok(SandboxProfile { keeps_output_files: self.keeps_output_files, ..python })
     }
 
     /// The directory with the image's files.

@@ -38,6 +38,8 @@ pub(super) struct SandboxProfile {
     pub(super) warm_argv: Vec<String>,
     /// Files that the root file system has beside the image's.
     pub(super) files: Vec<ProfileFile>,
+    /// Whether a program has a directory for files that outlive it.
+    pub(super) keeps_output_files: bool,
     /// How many sandboxes wait.
     pub(super) warm_sandboxes: usize,
     /// A program that prints `/proc/version` and then stays, to be inspected from outside.
@@ -79,6 +81,7 @@ impl SandboxProfile {
                     text: PYTHON_HOOK.to_owned(),
                 },
             ],
+            keeps_output_files: false,
             warm_sandboxes,
             isolation_program: PYTHON_ISOLATION_PROGRAM,
         }

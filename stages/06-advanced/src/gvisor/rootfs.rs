@@ -12,6 +12,8 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
+use stage_04_docker::OUTPUT_DIR;
+
 use super::manifest;
 use super::options::{RootfsError, RunscError};
 use super::profile::{ProfileFile, SandboxProfile};
@@ -62,6 +64,10 @@ pub(super) fn create(profile: &SandboxProfile, root: &Path, users: Range<u32>) -
             std::fs::remove_file(dir.join(file.name)).or_else(ignore_not_found)?;
             write(&dir.join(file.name), 0o444, file.text.as_bytes())?;
         }
+    }
+    if profile.keeps_output_files {
+        // A file system of the sandbox is mounted there.
+        DirBuilder::new().mode(0o755).create(root.join(&OUTPUT_DIR[1..]))?;
     }
     // For root alone: a program has no use for it, not even to read it.
     DirBuilder::new().mode(0o700).create(root.join(&PRESTART_DIR[1..]))?;

@@ -11,6 +11,7 @@ use shared::{Job, OutputBuffer};
 use stage_04_docker::{ContainerExit, InitMessage, Nonce, ResourceSampler, RunObservation, Stop};
 use tokio_util::sync::CancellationToken;
 
+use super::artifacts::COLLECT_TIMEOUT;
 use super::connection::{Connection, ConnectionError, Event};
 use super::memory::MemoryWatch;
 use super::output::{LoaderHandshake, ProgramOutput};
@@ -98,7 +99,8 @@ enum DeliverError {
 /// Hands the sandbox the program, its files and its input, and how long it may live.
 async fn deliver(sandbox: &mut Sandbox, job: &Job) -> Result<(), DeliverError> {
     let timeout = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
-    let lifetime = (PROGRAM_START_TIMEOUT + timeout + LIFETIME_GRACE).as_secs();
+    let lifetime = PROGRAM_START_TIMEOUT + timeout + LIFETIME_GRACE + COLLECT_TIMEOUT;
+    let lifetime = lifetime.as_secs();
     let mut payload = Vec::new();
     // The loader's messages need no signature here: they are known by their place, before the
     // program's first instruction.
@@ -126,7 +128,7 @@ pub(super) async fn supervise(
                 Ok(Event::Output { stream, bytes }) => output.receive(stream, &bytes),
                 Ok(Event::Exited(exit)) => break Stop::Reported(init_message(exit)),
                 // Not legal while an execution runs: `next` has refused them.
-                Ok(Event::Started | Event::StartFailed { .. }) => {}
+                Ok(_) => {}
                 Err(ConnectionError::Closed | ConnectionError::Io(_)) => break Stop::SandboxDied,
                 Err(error) => break Stop::broken(error.to_string()),
             },

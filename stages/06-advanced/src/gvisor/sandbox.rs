@@ -145,7 +145,12 @@ impl SandboxFactory {
         limits: &Limits,
     ) -> Result<Spec, OciSpecError> {
         let rootfs = self.dir.rootfs(&self.profile);
-        oci_spec::specification(&rootfs, &paths.cgroup.path(), limits)
+        oci_spec::specification(
+            &rootfs,
+            &paths.cgroup.path(),
+            limits,
+            self.profile.keeps_output_files,
+        )
     }
 
     /// Creates the bundle and the cgroup. Blocks.
@@ -237,7 +242,7 @@ pub(super) async fn wait_until_ready(connection: &mut Connection) -> Result<(), 
                     return Err(not_ready(&line));
                 }
             }
-            Event::Output { .. } | Event::Exited(_) => return Err(not_ready(&line)),
+            _ => return Err(not_ready(&line)),
         }
     }
 }

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::component::self_test;
-use shared::{Check, TestableComponent};
+use shared::TestableComponent;
+use stage_02_queue::{Check, self_test};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

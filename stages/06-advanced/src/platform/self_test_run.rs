@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::component::{check, self_test};
-use shared::{Check, Refusal, TestableComponent};
+use shared::{Refusal, TestableComponent};
+use stage_02_queue::{Check, check, self_test};
 use tokio::sync::watch;
 use uuid::Uuid;
 

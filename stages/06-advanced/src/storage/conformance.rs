@@ -19,7 +19,8 @@ use super::StorageService;
 /// The label of the evaluations that a check stores.
 const LABEL: &str = "crucible.self_test";
 
-pub(crate) fn suite(storage: &dyn StorageService) -> Vec<TestCase<'_>> {
+/// The checks of a storage that is not empty.
+pub fn suite(storage: &dyn StorageService) -> Vec<TestCase<'_>> {
     vec![
         on_scratch(storage, "what is kept is found again", finds_stored),
         on_scratch(storage, "pages are complete and in order", pages),
@@ -143,6 +144,7 @@ pub(crate) fn sample(mark: &str) -> Evaluation {
         },
         attempt: 1,
         labels: [label(mark)].into(),
+        artifacts: Vec::new(),
         error: None,
     }
 }

@@ -9,15 +9,20 @@ use std::time::{Duration, Instant};
 use harness::{FakeEngine, TEST_LIMITS, assert_verifies, run};
 use shared::profile::PYTHON;
 use shared::{
-    Bounds, Engine, Job, Limits, Outcome, OutputBuffer, Submission, TestableComponent as _, Verdict,
+    Artifact, Bounds, Engine, Job, Limits, Outcome, OutputBuffer, Submission,
+    TestableComponent as _, Verdict,
 };
 use stage_06_advanced::{EngineHost, HostError, RemoteEngine};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const BOUNDS: Bounds =
-    Bounds { default: TEST_LIMITS, max_timeout_seconds: 60.0, max_memory_bytes: 1 << 30 };
+const BOUNDS: Bounds = Bounds {
+    default: TEST_LIMITS,
+    max_timeout_seconds: 60.0,
+    max_memory_bytes: 1 << 30,
+    max_attempts: 1,
+};
 const WORKER_COUNT: usize = 2;
 const RUN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -78,6 +83,20 @@ async fn output_above_the_limit_is_counted() {
     assert_eq!(verdict.outcome, Outcome::OutputExceeded);
     assert_eq!((stdout.text.len(), stdout.bytes_total), (1 << 20, 3 << 20));
     assert!(stdout.truncated);
+}
+
+#[tokio::test]
+async fn files_pass_from_one_process_to_the_other_in_parts() {
+    let large: Vec<u8> = (0..200_000_u32).flat_map(u32::to_be_bytes).collect();
+    let left = vec![
+        Artifact::new(b"large", large.into()),
+        Artifact::new(b"a/\xff\n", "x".into()),
+        Artifact::new(b"empty", "".into()),
+    ];
+    let (_serving, engine) = remote(FakeEngine::new().artifacts(left.clone())).await;
+    for _ in 0..2 {
+        assert_eq!(run(&engine, "", TEST_LIMITS).await.verdict.artifacts, left);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The engine that drives runsc itself, with real sandboxes: it verifies itself, and what that does
 //! not cover is attacked here.
 
+mod artifacts;
 mod ends;
 mod forge;
 mod fresh;

@@ -25,8 +25,12 @@ fn platform(engine: Arc<dyn Engine>, interval: Duration) -> (Arc<Platform>, Comp
     let options = QueueOptions { workers: 2, capacity: 10, limits: TEST_LIMITS };
     let queue = TaskQueue::with_archive(engine.clone(), monitor.clone(), options, storage.clone());
     let components = Components { engine: Some(engine), queue, monitor, storage };
-    let bounds =
-        Bounds { default: TEST_LIMITS, max_timeout_seconds: 20.0, max_memory_bytes: 256 << 20 };
+    let bounds = Bounds {
+        default: TEST_LIMITS,
+        max_timeout_seconds: 20.0,
+        max_memory_bytes: 256 << 20,
+        max_attempts: 1,
+    };
     let options =
         PlatformOptions { stage: "test", isolation: "none", bounds, self_test_interval: interval };
     (Platform::new(components.clone(), options), components)

@@ -147,7 +147,12 @@ fn every_outcome_and_status_in_it_exists() {
 
 #[test]
 fn what_is_served_has_the_configured_bounds() {
-    let bounds = Bounds { default: LIMITS, max_timeout_seconds: 61.5, max_memory_bytes: 1 << 33 };
+    let bounds = Bounds {
+        default: LIMITS,
+        max_timeout_seconds: 61.5,
+        max_memory_bytes: 1 << 33,
+        max_attempts: 1,
+    };
     let contract = Contract::load(&bounds).unwrap();
     let served: Value = serde_json::from_slice(&contract.json).unwrap();
     let submission = &served["components"]["schemas"]["Submission"]["properties"];
@@ -187,8 +192,12 @@ fn what_cannot_be_checked_is_refused_when_it_is_loaded() {
     assert!(contract(&format!("{fine}{twice}")).unwrap().contains("/y/"));
 }
 
-const BOUNDS: Bounds =
-    Bounds { default: LIMITS, max_timeout_seconds: 300.0, max_memory_bytes: 1 << 30 };
+const BOUNDS: Bounds = Bounds {
+    default: LIMITS,
+    max_timeout_seconds: 300.0,
+    max_memory_bytes: 1 << 30,
+    max_attempts: 1,
+};
 
 /// What a later stage adds: a path, a member of a schema, and a type of event.
 const OVERLAY: &str = "

@@ -30,6 +30,7 @@ pub(crate) const BOUNDS: Bounds = Bounds {
     },
     max_timeout_seconds: 300.0,
     max_memory_bytes: 1 << 30,
+    max_attempts: 1,
 };
 
 /// The API of a stage with the contract around it.

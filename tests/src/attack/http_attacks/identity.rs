@@ -48,7 +48,8 @@ async fn runs(testbed: &Testbed, token: &str, host: &str, headers: &str) -> Resu
     let json = format!(r#"{{"code": "print('{token}'[::-1])"}}"#);
     let request = format!(
         "POST /eval HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nPrefer: wait=20\r\n\
-         {headers}Content-Length: {}\r\n\r\n{json}",
+         {}{headers}Content-Length: {}\r\n\r\n{json}",
+        testbed.authorization(),
         json.len()
     );
     let reversed: String = token.chars().rev().collect();

@@ -77,9 +77,9 @@ async fn open(testbed: &Testbed, path: &str) -> Result<TcpStream> {
 }
 
 async fn follow(mut socket: TcpStream, testbed: &Testbed, path: &str) -> Result<TcpStream> {
-    let client_address = testbed.client_address;
+    let (client_address, key) = (testbed.client_address, testbed.authorization());
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {client_address}\r\nAccept: text/event-stream\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {client_address}\r\n{key}Accept: text/event-stream\r\n\r\n"
     );
     socket.write_all(request.as_bytes()).await?;
     Ok(socket)

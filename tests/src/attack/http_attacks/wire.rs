@@ -1,5 +1,6 @@
 //! HTTP over plain sockets: requests that a well-behaved client would never send.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -55,14 +56,23 @@ impl Reply {
 
 /// A connection to the server.
 pub(super) async fn connect(testbed: &Testbed) -> Result<TcpStream> {
-    let connected = timeout(RESPONSE_TIMEOUT, TcpStream::connect(testbed.client_address)).await;
+    connect_to(testbed.client_address).await
+}
+
+async fn connect_to(address: SocketAddr) -> Result<TcpStream> {
+    let connected = timeout(RESPONSE_TIMEOUT, TcpStream::connect(address)).await;
     // A server with a full backlog does not refuse: the connection attempt would wait for minutes.
     connected.context("the server accepts no connection")?.context("cannot connect to the server")
 }
 
 /// Sends these bytes, and reads until the server closes the connection or a timeout.
 pub(super) async fn send(testbed: &Testbed, bytes: &[u8]) -> Result<Reply> {
-    let mut socket = connect(testbed).await?;
+    send_to(testbed.client_address, bytes).await
+}
+
+/// The same for another server than the testbed's.
+pub(super) async fn send_to(address: SocketAddr, bytes: &[u8]) -> Result<Reply> {
+    let mut socket = connect_to(address).await?;
     // A server may reject before it has read everything.
     socket.write_all(bytes).await.ok();
     Ok(read(&mut socket, RESPONSE_TIMEOUT).await)
@@ -88,10 +98,10 @@ pub(super) async fn read(socket: &mut TcpStream, within: Duration) -> Reply {
 /// A request with these additional header lines, each with its line end, and `Connection: close`.
 pub(super) fn request(testbed: &Testbed, line: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    let client_address = testbed.client_address;
+    let (client_address, key) = (testbed.client_address, testbed.authorization());
     format!(
-        "{line} HTTP/1.1\r\nHost: {client_address}\r\nConnection: close\r\n{headers}Content-Length: \
-         {length}\r\n\r\n{body}"
+        "{line} HTTP/1.1\r\nHost: {client_address}\r\nConnection: close\r\n{key}{headers}\
+         Content-Length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }

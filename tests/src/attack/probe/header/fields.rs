@@ -53,6 +53,8 @@ words! {
         Traces = "traces",
         /// The server and its API.
         Platform = "platform",
+        /// One client against another.
+        Tenants = "tenants",
         /// Forged results and deceived graders.
         Evaluator = "evaluator",
     }

@@ -1,0 +1,168 @@
+//! The files that a program has left, taken from its sandbox after its end.
+//!
+//! The verdict is there before: nothing of what happens here changes it. A supervisor that sends what
+//! is none to take is one that lies, and none of its files is taken.
+
+use std::time::Duration;
+
+use shared::Artifact;
+use stage_04_docker::{ArtifactError, ReceivedArtifacts};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Connection, ConnectionError, Event};
+
+/// How long a sandbox has to send its files.
+pub(super) const COLLECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The files of one evaluation.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    /// What was taken.
+    pub(super) artifacts: Vec<Artifact>,
+    /// How many entries were no regular files, could not be read, or were too many or too large.
+    pub(super) skipped: u32,
+}
+
+/// Why none were taken.
+#[derive(Debug, thiserror::Error)]
+enum CollectError {
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    #[error("the supervisor sent something else than files")]
+    Unexpected,
+    #[error("not all files were sent within {COLLECT_TIMEOUT:?}")]
+    TimedOut,
+}
+
+/// Takes the files of an execution that has ended. None, when they cannot be taken.
+pub(super) async fn collect(
+    connection: &mut Connection,
+    cancel: &CancellationToken,
+) -> Option<Collected> {
+    connection.collect();
+    let receiving = tokio::time::timeout(COLLECT_TIMEOUT, receive(connection));
+    let received = cancel.run_until_cancelled(receiving).await?;
+    match received.unwrap_or(Err(CollectError::TimedOut)) {
+        Ok(collected) => Some(collected),
+        Err(error) => {
+            tracing::warn!(%error, "the files of a program were not taken");
+            None
+        }
+    }
+}
+
+async fn receive(connection: &mut Connection) -> Result<Collected, CollectError> {
+    let mut received = ReceivedArtifacts::default();
+    loop {
+        match connection.next().await? {
+            Event::File { path } => received.begin(path)?,
+            Event::FileChunk { bytes } => received.extend(&bytes)?,
+            Event::Collected { skipped } => {
+                return Ok(Collected { artifacts: received.into_artifacts(), skipped });
+            }
+            _ => return Err(CollectError::Unexpected),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::UnixStream;
+
+    use super::super::connection::EXECUTION;
+    use super::*;
+    use crate::protocol::frame::{Command, ExecutionId, Exit, SupervisorFrame};
+    use crate::protocol::{self, VERSION};
+
+    /// What the host takes from a supervisor that sends these frames after the end of its program.
+    async fn taken(frames: Vec<SupervisorFrame>) -> Option<Collected> {
+        let (host, mut supervisor) = UnixStream::pair().unwrap();
+        let mut connection = Connection::new(host);
+        let argv = vec!["/bin/program".to_owned()];
+        connection.start(Command { user: 65534, argv, env: Vec::new() });
+        let before = [
+            SupervisorFrame::Hello { version: VERSION },
+            SupervisorFrame::Started { execution: EXECUTION, pid: 2 },
+            SupervisorFrame::Exited { execution: EXECUTION, exit: Exit::Code(0) },
+        ];
+        let mut bytes = Vec::new();
+        before.iter().for_each(|frame| frame.encode(&mut bytes));
+        supervisor.write_all(&bytes).await.unwrap();
+        for _ in 0..2 {
+            connection.next().await.unwrap();
+        }
+        let mut bytes = Vec::new();
+        frames.iter().for_each(|frame| frame.encode(&mut bytes));
+        let sending = async { supervisor.write_all(&bytes).await.map(|()| supervisor) };
+        let never = CancellationToken::new();
+        let (collected, _supervisor) = tokio::join!(collect(&mut connection, &never), sending);
+        collected
+    }
+
+    fn file(path: &[u8]) -> SupervisorFrame {
+        SupervisorFrame::File { execution: EXECUTION, path: path.to_vec() }
+    }
+
+    fn chunk(length: usize) -> SupervisorFrame {
+        SupervisorFrame::FileChunk { execution: EXECUTION, bytes: vec![b'x'; length] }
+    }
+
+    fn done(skipped: u32) -> SupervisorFrame {
+        SupervisorFrame::Collected { execution: EXECUTION, skipped }
+    }
+
+    #[tokio::test]
+    async fn files_of_an_honest_supervisor_are_taken() {
+        let frames = vec![file(b"a"), chunk(3), chunk(2), file(b"b/c"), done(7)];
+        let collected = taken(frames).await.unwrap();
+        let sizes: Vec<_> =
+            collected.artifacts.iter().map(|file| (file.path.as_str(), file.bytes)).collect();
+        assert_eq!((sizes, collected.skipped), (vec![("a", 5), ("b/c", 0)], 7));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_taken_from_a_supervisor_that_lies() {
+        let full = protocol::MAX_PAYLOAD_BYTES;
+        let too_much = protocol::MAX_ARTIFACT_BYTES / full + 1;
+        let other = ExecutionId::from(NonZeroU32::MAX);
+        let output = SupervisorFrame::StdinWindow { execution: EXECUTION, bytes: 1 };
+        for (lie, frames) in [
+            ("a path that climbs", vec![file(b"a"), file(b"../x"), done(0)]),
+            ("an absolute path", vec![file(b"/etc/x"), done(0)]),
+            ("one path twice", vec![file(b"a"), file(b"a"), done(0)]),
+            ("bytes of no file", vec![chunk(1), done(0)]),
+            ("too many files", (0..65_u8).map(|n| file(&[b'a', n + 1])).collect()),
+            ("too many bytes", [vec![file(b"a")], vec![chunk(full); too_much]].concat()),
+            (
+                "another execution",
+                vec![SupervisorFrame::Collected { execution: other, skipped: 0 }],
+            ),
+            ("something else", vec![output]),
+            (
+                "a second end",
+                vec![SupervisorFrame::Exited { execution: EXECUTION, exit: Exit::Code(1) }],
+            ),
+        ] {
+            assert!(taken(frames).await.is_none(), "{lie}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_supervisor_that_is_silent_meets_the_deadline() {
+        assert!(taken(vec![file(b"a"), chunk(1)]).await.is_none());
+    }
+
+    #[test]
+    fn both_sides_have_the_same_bounds() {
+        assert_eq!(protocol::OUTPUT_DIR, stage_04_docker::OUTPUT_DIR);
+        assert_eq!(protocol::MAX_ARTIFACTS, stage_04_docker::MAX_ARTIFACTS);
+        assert_eq!(protocol::MAX_ARTIFACT_BYTES, stage_04_docker::MAX_ARTIFACT_BYTES);
+        let bytes = stage_04_docker::MAX_ARTIFACT_PATH_BYTES;
+        assert_eq!(protocol::MAX_ARTIFACT_PATH_BYTES, bytes);
+    }
+}

@@ -1,0 +1,145 @@
+//! The files that a program has left in its output directory, sent to the host after its end.
+//!
+//! Attack: the program leaves links to files of root, pipes that nothing writes to, sparse files,
+//! directories without end, or goes on in the background and exchanges what is being read → a thread
+//! that has become the program's own user ends what is left of it, opens each entry below its open
+//! directory without following a link and without waiting, and sends regular files alone, up to the
+//! bounds. Test: `what_a_program_leaves_in_output_is_taken_and_nothing_else`.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, fstat, openat};
+use rustix::process::{Gid, Pid, Signal, Uid, kill_process_group};
+use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
+
+use crate::execution::Shared;
+use crate::protocol::frame::{ExecutionId, SupervisorFrame};
+use crate::protocol::{
+    MAX_ARTIFACT_BYTES, MAX_ARTIFACT_PATH_BYTES, MAX_ARTIFACTS, MAX_PAYLOAD_BYTES, OUTPUT_DIR,
+};
+
+/// Directories within directories that are entered.
+const MAX_DEPTH: usize = 16;
+/// Entries that are looked at, over all directories. An entry that is none to take counts as well.
+const MAX_ENTRIES: usize = 10_000;
+
+/// Sends the files that `user` has left.
+pub(crate) fn collect(shared: &Shared, execution: ExecutionId, user: u32) -> io::Result<()> {
+    // For this thread alone. What the program cannot read is not read for it.
+    set_thread_res_gid(None, Gid::from_raw(user), None)?;
+    set_thread_res_uid(None, Uid::from_raw(user), None)?;
+    // The group of process 1 stands for every process that this user may signal.
+    kill_process_group(Pid::INIT, Signal::KILL).ok(); // there may be none
+    let mut walk = Walk { shared, execution, files: 0, bytes: 0, entries: 0, skipped: 0 };
+    if let Ok(dir) = open(CWD, OUTPUT_DIR, OFlags::DIRECTORY) {
+        walk.directory(&dir, &[], 0)?;
+    }
+    shared.send(&SupervisorFrame::Collected { execution, skipped: walk.skipped })
+}
+
+/// Opens an entry without following a link, and without waiting for another end of a pipe.
+fn open(
+    dir: impl AsFd,
+    name: impl rustix::path::Arg,
+    flags: OFlags,
+) -> rustix::io::Result<OwnedFd> {
+    let flags = flags
+        | OFlags::RDONLY
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::NOCTTY
+        | OFlags::CLOEXEC;
+    openat(dir, name, flags, Mode::empty())
+}
+
+struct Walk<'a> {
+    shared: &'a Shared,
+    execution: ExecutionId,
+    files: usize,
+    bytes: usize,
+    entries: usize,
+    skipped: u32,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, dir: &OwnedFd, path: &[u8], depth: usize) -> io::Result<()> {
+        for name in self.names(dir) {
+            let path = match path {
+                [] => name.as_bytes().to_vec(),
+                _ => [path, name.as_bytes()].join(&b'/'),
+            };
+            self.entry(dir, &name, &path, depth)?;
+        }
+        Ok(())
+    }
+
+    /// The names in a directory, in their order, as long as there are not too many.
+    fn names(&mut self, dir: &OwnedFd) -> Vec<CString> {
+        let mut names = Vec::new();
+        let Ok(entries) = Dir::read_from(dir) else {
+            self.skipped += 1;
+            return names;
+        };
+        for entry in entries.flatten() {
+            if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                continue;
+            }
+            self.entries += 1;
+            if self.entries > MAX_ENTRIES {
+                self.skipped += 1;
+                break;
+            }
+            names.push(entry.file_name().to_owned());
+        }
+        names.sort();
+        names
+    }
+
+    fn entry(&mut self, dir: &OwnedFd, name: &CStr, path: &[u8], depth: usize) -> io::Result<()> {
+        let opened = open(dir, name, OFlags::empty());
+        let found = opened.and_then(|file| fstat(&file).map(|metadata| (file, metadata)));
+        let Ok((file, metadata)) = found else {
+            self.skipped += 1;
+            return Ok(());
+        };
+        match FileType::from_raw_mode(metadata.st_mode) {
+            FileType::Directory if depth < MAX_DEPTH => self.directory(&file, path, depth + 1),
+            FileType::RegularFile => {
+                let size = usize::try_from(metadata.st_size).unwrap_or(usize::MAX);
+                self.file(file.into(), path, size)
+            }
+            _ => {
+                self.skipped += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends a file, unless it is beyond a bound: then nothing of it is sent.
+    fn file(&mut self, file: File, path: &[u8], size: usize) -> io::Result<()> {
+        let is_within = self.files < MAX_ARTIFACTS
+            && size <= MAX_ARTIFACT_BYTES - self.bytes
+            && path.len() <= MAX_ARTIFACT_PATH_BYTES;
+        if !is_within {
+            self.skipped += 1;
+            return Ok(());
+        }
+        (self.files, self.bytes) = (self.files + 1, self.bytes + size);
+        let execution = self.execution;
+        self.shared.send(&SupervisorFrame::File { execution, path: path.to_vec() })?;
+        // Not more than its size was, which counts towards the bound.
+        let mut file = file.take(size as u64);
+        loop {
+            let mut bytes = vec![0; MAX_PAYLOAD_BYTES];
+            let length = file.read(&mut bytes)?;
+            if length == 0 {
+                return Ok(());
+            }
+            bytes.truncate(length);
+            self.shared.send(&SupervisorFrame::FileChunk { execution, bytes })?;
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The flags of keys, limits and exposure. No request can set any of these.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use clap::value_parser;
+use shared::cli::{BuildError, Settings};
+
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::limits::QuotaLimits;
+use crate::tls::TlsError;
+
+/// The flags of accounts.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AccessArgs {
+    /// A proxy in front speaks TLS, and adds the address of each client to X-Forwarded-For
+    #[arg(long, global = true, env = "CRUCIBLE_BEHIND_PROXY")]
+    pub behind_proxy: bool,
+    /// PEM file with the certificate of this server and those between it and the root
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CRUCIBLE_TLS_CERT",
+        requires = "tls_key",
+        conflicts_with = "behind_proxy"
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the private key of the certificate
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CRUCIBLE_TLS_KEY",
+        requires = "tls_cert"
+    )]
+    pub tls_key: Option<PathBuf>,
+    /// Requests of one key in a minute; one more is answered 429
+    #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_RATE_LIMIT",
+          default_value = "600", value_parser = value_parser!(u32).range(1..=10_000_000))]
+    pub rate_limit: u32,
+    /// Evaluations of one key that may wait; one more is answered 429
+    #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_KEY_QUEUED",
+          default_value_t = 1_000, value_parser = value_parser!(u32).range(1..=100_000))]
+    pub key_queued: u32,
+    /// Evaluations of one key that run at the same time; more of them wait
+    #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_KEY_RUNNING",
+          default_value_t = 16, value_parser = value_parser!(u32).range(1..=256))]
+    pub key_running: u32,
+    /// Processor time of one key in a day (UTC), in seconds; after that it is answered 429
+    #[arg(long, global = true, value_name = "SECONDS", env = "CRUCIBLE_KEY_CPU_SECONDS",
+          default_value_t = 86_400, value_parser = value_parser!(u64).range(1..=1 << 32))]
+    pub key_cpu_seconds: u64,
+    /// How long the response to an Idempotency-Key is remembered, in hours
+    #[arg(long, global = true, value_name = "HOURS", env = "CRUCIBLE_IDEMPOTENCY_HOURS",
+          default_value_t = 24, value_parser = value_parser!(u32).range(1..=8_760))]
+    pub idempotency_hours: u32,
+    /// The certificate and its key, once they are read.
+    #[arg(skip)]
+    tls: Arc<OnceLock<Arc<ServerConfig>>>,
+}
+
+impl AccessArgs {
+    /// The quotas of each key.
+    pub fn quotas(&self) -> QuotaLimits {
+        QuotaLimits { queued: self.key_queued, cpu_seconds_per_day: self.key_cpu_seconds }
+    }
+
+    /// Reads the certificate and its key, if they are given: while the process may.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read or used.
+    pub fn load_tls(&self) -> Result<(), TlsError> {
+        if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            let configuration = crate::tls::configuration(cert, key)?;
+            self.tls.get_or_init(|| configuration);
+        }
+        Ok(())
+    }
+
+    /// The certificate and its key, if they were read.
+    pub fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.tls.get().cloned()
+    }
+
+    /// Requests in a minute.
+    pub fn rate(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.rate_limit).unwrap_or(NonZeroU32::MIN)
+    }
+
+    // ANCHOR: exposure
+    /// Refuses an address that other machines can reach, if keys would be sent there in clear text.
+    ///
+    /// Attack: the server is bound to 0.0.0.0 without TLS → every network between reads the keys.
+    /// Test: `an_address_for_other_machines_needs_tls_and_keys`.
+    ///
+    /// # Errors
+    ///
+    /// What to add to the command line.
+    pub fn check_exposure(&self, settings: &Settings) -> Result<(), BuildError> {
+        let Some(address) = remote_address(settings) else { return Ok(()) };
+        if self.behind_proxy || self.tls_cert.is_some() {
+            return Ok(());
+        }
+        let error = format!(
+            "{address} can be reached from other machines, and keys would be sent to it unencrypted"
+        );
+        let hint = "give a certificate with --tls-cert and --tls-key, or --behind-proxy if a proxy \
+                    in front speaks TLS";
+        Err(BuildError::new(error).with_hint(hint))
+    }
+    // ANCHOR_END: exposure
+}
+
+/// The address that the server listens on, if it is not a loopback address.
+pub(crate) fn remote_address(settings: &Settings) -> Option<SocketAddr> {
+    settings.listen.filter(|address| !address.ip().is_loopback())
+}

@@ -1,0 +1,319 @@
+//! The layer that knows each client, in front of the contract and the routes.
+//!
+//! | attack | setting | test |
+//! |---|---|---|
+//! | a body from a client that may not send any | the key is checked in `admit`, before the body is read | `a_body_without_a_key_is_not_read` |
+//! | the id of another key's evaluation, on any route | [`Owners`], before the handler is called: the answer is that of an id that nothing has | `another_keys_evaluation_does_not_exist` |
+//! | another key's events in the stream of all events | `feed` drops them | `the_stream_of_all_events_has_only_own_ones` |
+//! | a key is revoked while it follows a stream | the key is checked again while the stream is open | `a_revoked_key_loses_its_streams` |
+//! | a key reads or submits beyond its scope | [`required`], with `admin` for what is not listed | `a_scope_allows_nothing_else` |
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, BodyStream, StreamBody};
+use serde_json::json;
+use shared::http::{ApiService, Body, BodyPolicy, Problem, Request, Response, RouteMatch, full};
+use shared::{BoxFuture, EvaluationsError, RequestContext};
+use tokio_util::sync::DropGuard;
+use uuid::Uuid;
+
+use super::access::{Access, required};
+use super::bearer::{Credential, credential};
+use super::feed::only_own;
+use super::keys::Keys;
+use super::owners::Owners;
+use super::record::{KeyRecord, Scope};
+use crate::audit::{AuditLog, Entry, actions};
+use crate::limits::{RateLimit, RateStatus, client_of};
+use crate::metrics::FrontierMetrics;
+
+/// How often the key of an open stream is checked again.
+const STREAM_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// The challenge of a 401 (RFC 6750).
+const CHALLENGE: &str = "Bearer realm=\"crucible\"";
+
+/// What the layer is connected to.
+pub struct AccessParts {
+    /// Finds keys.
+    pub keys: Arc<Keys>,
+    /// Finds owners.
+    pub owners: Arc<Owners>,
+    /// Where refusals are recorded, and what administrators read of others.
+    pub audit: Arc<AuditLog>,
+    /// Ends the tasks in the background with the server.
+    pub background: DropGuard,
+    /// What becomes of requests is counted there.
+    pub(crate) metrics: FrontierMetrics,
+    /// The rate of each client.
+    pub rate: RateLimit,
+    /// Whether a request without a key may do everything: on a loopback address, without keys.
+    pub is_open: bool,
+    /// Whether a proxy in front adds the address of each client to `X-Forwarded-For`.
+    pub behind_proxy: bool,
+}
+
+/// Knows the client of each request, and lets it do what its key allows.
+pub struct AccessControl<A> {
+    inner: A,
+    parts: Arc<AccessParts>,
+}
+
+/// The key of a request, in its extensions. Absent where no key is needed and none was sent.
+#[derive(Clone)]
+pub(super) struct Caller(pub Arc<KeyRecord>);
+
+/// What the client of a request has left, in its extensions.
+#[derive(Clone, Copy)]
+struct Rate(RateStatus);
+
+impl<A: ApiService> AccessControl<A> {
+    /// Control over the access to `inner`.
+    pub fn new(inner: A, parts: AccessParts) -> Self {
+        Self { inner, parts: Arc::new(parts) }
+    }
+
+    // ANCHOR: admit
+    async fn judge(&self, head: &mut Parts) -> Result<BodyPolicy, Problem> {
+        let judged = self.judge_uncounted(head).await;
+        self.parts.metrics.count(judged.as_ref().err().map(Problem::status));
+        judged
+    }
+
+    async fn judge_uncounted(&self, head: &mut Parts) -> Result<BodyPolicy, Problem> {
+        let caller = self.parts.identify(head).await?;
+        let idempotency_key = crate::idempotency::parse(&head.headers);
+        if let Some(key) = &caller {
+            let status = self.parts.rate.check(&key.id).into_result()?;
+            head.extensions.insert(Rate(status));
+        }
+        let policy = self.inner.admit(head).await.map_err(|problem| with_rate(head, problem))?;
+        let allowed = self.parts.authorize(head, caller).await;
+        allowed.map_err(|problem| with_rate(head, problem))?;
+        let key = idempotency_key.map_err(|problem| with_rate(head, problem))?;
+        if let Some(context) = head.extensions.get_mut::<RequestContext>() {
+            context.idempotency_key = key;
+        }
+        Ok(policy)
+    }
+    // ANCHOR_END: admit
+
+    async fn answer(&self, request: Request) -> Response {
+        let rate = request.extensions().get::<Rate>().copied();
+        let caller = request.extensions().get::<Caller>().cloned();
+        let route = request.extensions().get::<RouteMatch>();
+        let is_at = |template| route.is_some_and(|found| &*found.template == template);
+        let (is_feed, is_metrics) = (is_at("/events"), is_at("/metrics"));
+        let mut response = self.inner.call(request).await;
+        if is_metrics && response.status().is_success() {
+            response = self.parts.with_metrics(response).await;
+        }
+        if let Some(Rate(status)) = rate {
+            status.add_to(response.headers_mut());
+        }
+        let Some(Caller(key)) = caller else { return response };
+        if response.body().size_hint().exact().is_some() {
+            return response;
+        }
+        let parts = Arc::clone(&self.parts);
+        response.map(|mut body| {
+            if is_feed && !key.scopes.is_admin() {
+                body = only_own(body, Arc::clone(&parts.owners), key.id.clone());
+            }
+            end_with_key(body, parts, key)
+        })
+    }
+}
+
+impl<A: ApiService> ApiService for AccessControl<A> {
+    fn admit<'a>(&'a self, head: &'a mut Parts) -> BoxFuture<'a, Result<BodyPolicy, Problem>> {
+        Box::pin(self.judge(head))
+    }
+
+    fn call(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(self.answer(request))
+    }
+}
+
+impl AccessParts {
+    /// The response to `GET /metrics` with the metrics of this stage.
+    async fn with_metrics(&self, response: Response) -> Response {
+        let (head, body) = response.into_parts();
+        let bytes = match body.collect().await {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) => {
+                tracing::error!(%error, "the metrics were not read");
+                return Problem::internal(&*error).into_response("");
+            }
+        };
+        let text = self.metrics.append_to(&bytes, self.rate.clients()).await;
+        Response::from_parts(head, full(text.unwrap_or(bytes)))
+    }
+
+    // ANCHOR: identify
+    /// The key of a request. None if it has none, and none is needed so far.
+    ///
+    /// Attack: the time of a 401 tells a missing key from a wrong or a revoked one → each of them is
+    /// looked up. Test: `every_refusal_looks_the_same`.
+    async fn identify(&self, head: &Parts) -> Result<Option<Arc<KeyRecord>>, Problem> {
+        let credential = credential(&head.headers);
+        if credential == Credential::Absent {
+            return Ok(None); // liveness and the pages need no database
+        }
+        let text = if let Credential::Bearer(text) = credential { text } else { "" };
+        let key = self.keys.authenticate(text).await.map_err(|error| Problem::internal(&error))?;
+        match (key, credential) {
+            (Some(key), Credential::Bearer(_)) => Ok(Some(key)),
+            _ => Err(self.unauthorized(head)),
+        }
+    }
+    // ANCHOR_END: identify
+
+    /// Checks that a request may do what its route does, and makes the key its principal.
+    async fn authorize(
+        &self,
+        head: &mut Parts,
+        caller: Option<Arc<KeyRecord>>,
+    ) -> Result<(), Problem> {
+        let route = head.extensions.get::<RouteMatch>().cloned();
+        let template =
+            route.as_ref().map_or_else(|| "".into(), |route| Arc::clone(&route.template));
+        let access = required(&head.method, &template);
+        let Some(key) = caller else {
+            let is_free = self.is_open || access == Access::Public;
+            if is_free {
+                return Ok(());
+            }
+            // The lookup that a wrong key costs: a missing one takes as long.
+            self.keys.authenticate("").await.ok();
+            return Err(self.unauthorized(head));
+        };
+        if let Access::Scope(scope) = access
+            && !key.scopes.allow(scope)
+        {
+            self.record(head, &key, actions::REFUSE, &format!("{} {template}", head.method));
+            return Err(insufficient(scope));
+        }
+        if let Some(id) = route.as_ref().and_then(evaluation_id)
+            && !self.owners.is_owner(&key.id, id).await?
+        {
+            if !key.scopes.is_admin() {
+                return Err(EvaluationsError::NotFound.into());
+            }
+            self.record(
+                head,
+                &key,
+                actions::ADMIN,
+                &format!("{} {}", head.method, head.uri.path()),
+            );
+        }
+        if let Some(context) = head.extensions.get_mut::<RequestContext>() {
+            context.principal = Some(key.id.clone());
+        }
+        head.extensions.insert(Caller(key));
+        Ok(())
+    }
+
+    fn record(&self, head: &Parts, key: &KeyRecord, action: &str, target: &str) {
+        let Some(context) = head.extensions.get::<RequestContext>() else { return };
+        let context = RequestContext { principal: Some(key.id.clone()), ..context.clone() };
+        let detail = json!({ "scopes": key.scopes.names() });
+        self.audit.record_later(Entry::of(&context, action, target, &detail));
+    }
+
+    /// The one problem of a missing, wrong, revoked or expired key. An address that has too many of
+    /// them has to wait.
+    fn unauthorized(&self, head: &Parts) -> Problem {
+        let client = client_of(client_address(head, self.behind_proxy));
+        if let Err(problem) = self.rate.check(&client).into_result() {
+            return problem;
+        }
+        let detail = "send a valid key, as Authorization: Bearer crk_...";
+        let problem = Problem::new(StatusCode::UNAUTHORIZED, detail);
+        problem.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE))
+    }
+}
+
+/// The evaluation that a route is about. A text that is no id is answered by the handler.
+fn evaluation_id(route: &RouteMatch) -> Option<Uuid> {
+    if !route.template.starts_with("/eval/{id}") {
+        return None;
+    }
+    route.params.iter().find(|(name, _)| name == "id")?.1.parse().ok()
+}
+
+/// The address of the client. Behind a proxy the last entry of `X-Forwarded-For` is the one that the
+/// proxy has added.
+///
+/// Attack: a client sends the header itself, with another address each time → what is before the
+/// last entry is not read. Test: `only_the_entry_of_the_proxy_counts`.
+fn client_address(head: &Parts, behind_proxy: bool) -> Option<IpAddr> {
+    if behind_proxy {
+        return forwarded_for(&head.headers);
+    }
+    head.extensions.get::<RequestContext>()?.peer
+}
+
+fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
+    last.rsplit(',').next()?.trim().parse().ok()
+}
+
+fn insufficient(scope: Scope) -> Problem {
+    let problem =
+        Problem::new(StatusCode::FORBIDDEN, format!("this needs a key with the scope {scope}"));
+    let challenge = format!("{CHALLENGE}, error=\"insufficient_scope\", scope=\"{scope}\"");
+    match HeaderValue::try_from(challenge) {
+        Ok(challenge) => problem.with_header(header::WWW_AUTHENTICATE, challenge),
+        Err(_) => problem, // the name of a scope is a valid header value
+    }
+}
+
+fn with_rate(head: &Parts, problem: Problem) -> Problem {
+    match head.extensions.get::<Rate>() {
+        Some(Rate(status)) => status.on(problem),
+        None => problem,
+    }
+}
+
+/// The same stream, which ends when its key is no longer valid.
+fn end_with_key(body: Body, parts: Arc<AccessParts>, key: Arc<KeyRecord>) -> Body {
+    let ended = async move {
+        loop {
+            tokio::time::sleep(STREAM_CHECK_INTERVAL).await;
+            match parts.keys.is_active(&key.id).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                // The next check may find out.
+                Err(error) => tracing::warn!(%error, "the key of a stream was not checked"),
+            }
+        }
+    };
+    StreamBody::new(BodyStream::new(body).take_until(Box::pin(ended))).boxed_unsync()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_entry_of_the_proxy_counts() {
+        let headers = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("x-forwarded-for", value.parse().unwrap());
+            }
+            forwarded_for(&headers).map(|address| address.to_string())
+        };
+        assert_eq!(headers(&["192.0.2.7"]).as_deref(), Some("192.0.2.7"));
+        assert_eq!(headers(&["10.0.0.1, 192.0.2.7"]).as_deref(), Some("192.0.2.7"));
+        assert_eq!(headers(&["10.0.0.1", "192.0.2.7"]).as_deref(), Some("192.0.2.7"));
+        assert_eq!(headers(&["10.0.0.1, unknown"]), None);
+        assert_eq!(headers(&[]), None);
+    }
+}

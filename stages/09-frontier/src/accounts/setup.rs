@@ -1,0 +1,179 @@
+//! How the parts of this module are put between a platform and its clients.
+
+use std::sync::Arc;
+
+use shared::Bounds;
+use shared::cli::{BuildError, Settings, eprint_line};
+use shared::http::ApiService;
+use stage_06_advanced::Platform;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::args::{AccessArgs, remote_address};
+use super::intake::Intake;
+use super::keys::Keys;
+use super::layer::{AccessControl, AccessParts};
+use super::owners::Owners;
+use super::queue::OwnedQueue;
+use super::self_test::KeysTest;
+use crate::audit::AuditLog;
+use crate::batches::BatchParts;
+use crate::components::Frontier;
+use crate::idempotency::Idempotency;
+use crate::limits::RateLimit;
+use crate::metrics::FrontierMetrics;
+use crate::store::Store;
+
+/// Keys, owners and the audit log of one server.
+pub struct Accounts {
+    /// The keys.
+    pub keys: Arc<Keys>,
+    /// The owners of evaluations.
+    pub owners: Arc<Owners>,
+    /// The audit log.
+    pub audit: Arc<AuditLog>,
+    intake: Arc<Intake>,
+    store: Arc<Store>,
+    is_open: bool,
+    /// Ends the tasks in the background with the server.
+    background: DropGuard,
+}
+
+impl Accounts {
+    /// Puts keys in front of the queue of `components`.
+    ///
+    /// # Errors
+    ///
+    /// When other machines could reach the server, and there is no key that is valid.
+    pub async fn start(
+        settings: &Settings,
+        args: &AccessArgs,
+        frontier: &mut Frontier,
+    ) -> Result<Self, BuildError> {
+        let Frontier { components, tasks, dispatch, quotas, store, .. } = frontier;
+        let keys = Keys::new(Arc::clone(store));
+        let (all, active) = keys.count().await?;
+        require_key(settings, active)?;
+        let audit = AuditLog::new(Arc::clone(store));
+        let inner = Arc::clone(&components.queue);
+        let owners = Owners::new(Arc::clone(&inner));
+        let idempotency = Idempotency::new(Arc::clone(store), args.idempotency_hours);
+        let stop = CancellationToken::new();
+        tokio::spawn(Arc::clone(&idempotency).purge_in_background(stop.clone()));
+        tokio::spawn(Arc::clone(&audit).log_heads(stop.clone()));
+        let intake = Arc::new(Intake {
+            tasks: Arc::clone(tasks),
+            owners: Arc::clone(&owners),
+            quotas: Arc::clone(quotas),
+            idempotency,
+            audit: Arc::clone(&audit),
+        });
+        let (of_keys, of_intake) = (Arc::clone(&keys), Arc::clone(&intake));
+        components.queue = OwnedQueue::new(inner, of_keys, of_intake, Arc::clone(dispatch));
+        // Revoked keys count: the last one revoked must not open the server at its next start.
+        let store = Arc::clone(store);
+        let background = stop.drop_guard();
+        Ok(Self { keys, owners, audit, intake, store, is_open: all == 0, background })
+    }
+
+    /// Batches of submissions within `bounds`.
+    pub fn batches(&self, bounds: Bounds) -> BatchParts {
+        BatchParts {
+            store: Arc::clone(&self.store),
+            intake: Arc::clone(&self.intake),
+            keys: Arc::clone(&self.keys),
+            bounds,
+        }
+    }
+
+    /// `inner`, for clients that have a key.
+    pub fn protect<A: ApiService + 'static>(
+        self,
+        inner: A,
+        args: &AccessArgs,
+    ) -> Arc<AccessControl<A>> {
+        let quotas = Arc::clone(&self.intake.quotas);
+        let parts = AccessParts {
+            metrics: FrontierMetrics::new(self.store, Arc::clone(&self.keys), quotas),
+            keys: self.keys,
+            owners: self.owners,
+            audit: self.audit,
+            background: self.background,
+            rate: RateLimit::per_minute(args.rate()),
+            is_open: self.is_open,
+            behind_proxy: args.behind_proxy,
+        };
+        Arc::new(AccessControl::new(inner, parts))
+    }
+
+    /// Lets `platform` verify the keys and the audit log with its own components.
+    pub fn register(&self, platform: &Platform) {
+        platform.health().register_component(Arc::new(KeysTest(Arc::clone(&self.keys))));
+        platform.health().register_component(self.audit.clone());
+    }
+
+    /// Says at the start whether clients need a key.
+    pub fn announce(&self) {
+        let text = if self.is_open {
+            "open: there are no keys, so that every process of this machine may do everything; \
+             `keys create` and a restart change that"
+        } else {
+            "clients need a key: Authorization: Bearer crk_..."
+        };
+        eprint_line(text);
+    }
+}
+
+/// Refuses an address that other machines can reach without a key that is valid: no client could
+/// show one, and an open server would run the programs of everybody.
+fn require_key(settings: &Settings, active: u64) -> Result<(), BuildError> {
+    match remote_address(settings) {
+        Some(address) if active == 0 => {
+            let error = format!(
+                "{address} can be reached from other machines, and there is no key that a client \
+                 could show"
+            );
+            let hint = "make one: keys create --name NAME --scope submit --scope read";
+            Err(BuildError::new(error).with_hint(hint))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        access: AccessArgs,
+    }
+
+    fn line(arguments: &[&str]) -> Line {
+        Line::parse_from(["x"].into_iter().chain(arguments.iter().copied()))
+    }
+
+    #[test]
+    fn an_address_for_other_machines_needs_tls_and_keys() {
+        for address in ["127.0.0.1:8009", "[::1]:8009", "127.1.2.3:1"] {
+            let local = line(&["--listen", address]);
+            assert!(local.access.check_exposure(&local.settings).is_ok());
+            assert!(require_key(&local.settings, 0).is_ok());
+        }
+        assert!(require_key(&line(&[]).settings, 0).is_ok());
+        for address in ["0.0.0.0:8009", "[::]:8009", "192.0.2.1:80", "[::ffff:127.0.0.1]:1"] {
+            let plain = line(&["--listen", address]);
+            let error = plain.access.check_exposure(&plain.settings).unwrap_err().to_string();
+            assert!(error.contains("--tls-cert"), "{error}");
+            let proxied = line(&["--listen", address, "--behind-proxy"]);
+            assert!(proxied.access.check_exposure(&proxied.settings).is_ok());
+            let error = require_key(&proxied.settings, 0).unwrap_err().to_string();
+            assert!(error.contains("keys create"), "{error}");
+            assert!(require_key(&proxied.settings, 1).is_ok());
+        }
+    }
+}

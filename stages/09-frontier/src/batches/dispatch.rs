@@ -1,0 +1,273 @@
+//! Hands jobs to workers by priority.
+//!
+//! Of seven jobs four are `high`, two `normal` and one `low`, as long as each has one that can run: a
+//! priority gets more of the workers, and never all of them. Within a priority the keys take turns,
+//! and the jobs of one key run in the order in which they came. A key that runs as many as it may
+//! is passed over until one of them has ended.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shared::{BoxFuture, Job};
+use stage_02_queue::{Dispatch, DispatchError, Lease};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::options::{Priority, SubmitOptions};
+
+/// Which priority comes first at each turn. Each is in it, so that none starves.
+const TURNS: [Priority; 7] = {
+    use Priority::{High, Low, Normal};
+    [High, Normal, High, High, Normal, High, Low]
+};
+/// All priorities, the highest first.
+const PRIORITIES: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
+
+/// Jobs in memory, for workers in the same process.
+pub struct PriorityDispatch {
+    /// Jobs of one owner that are leased at one moment.
+    running_per_owner: usize,
+    /// Ties the waiting jobs, the leases and the counts of owners to `closed`.
+    state: Mutex<State>,
+    /// Notified once for each pushed job and each acknowledgement, and for all workers at the close. A
+    /// worker registers before it checks `state`, so a change between the check and the sleep wakes it.
+    job_ready: Notify,
+    /// Notified when the earliest deadline may have changed.
+    pub(super) deadline_changed: Notify,
+}
+
+/// Jobs without an owner are those of one owner.
+type Owner = Option<String>;
+
+#[derive(Default)]
+struct State {
+    waiting: BTreeMap<Priority, HashMap<Owner, Line>>,
+    leased: HashMap<Uuid, Owner>,
+    running: HashMap<Owner, usize>,
+    deadlines: BTreeSet<(Instant, Uuid)>,
+    turn: usize,
+    /// Rises with each lease: the time of the turns of owners.
+    now: u64,
+    closed: bool,
+}
+
+/// The jobs of one owner with one priority.
+struct Line {
+    jobs: VecDeque<Waiting>,
+    /// When the owner had its turn last.
+    served: u64,
+}
+
+struct Waiting {
+    job: Job,
+    deadline: Option<Instant>,
+}
+
+impl PriorityDispatch {
+    /// A dispatch without jobs. Of each owner at most so many run at once.
+    pub fn new(running_per_owner: u32) -> Self {
+        Self {
+            running_per_owner: usize::try_from(running_per_owner).unwrap_or(usize::MAX),
+            state: Mutex::default(),
+            job_ready: Notify::new(),
+            deadline_changed: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the next job. None when the dispatch is closed.
+    async fn next(&self) -> Option<Job> {
+        loop {
+            // Registered before the check: what is pushed after it wakes this worker.
+            let mut notified = pin!(self.job_ready.notified());
+            notified.as_mut().enable();
+            {
+                let mut state = self.state();
+                if state.closed {
+                    return None;
+                }
+                if let Some(job) = state.take(self.running_per_owner) {
+                    return Some(job);
+                }
+            }
+            notified.await;
+        }
+    }
+
+    /// Removes the jobs whose deadline has passed: no worker can get them any more.
+    pub(super) fn take_expired(&self) -> Vec<Uuid> {
+        let (mut state, now) = (self.state(), Instant::now());
+        let due = state.deadlines.range(..=(now, Uuid::max())).map(|(_, id)| *id);
+        let due: Vec<_> = due.collect();
+        for id in &due {
+            state.remove(*id);
+        }
+        due
+    }
+
+    /// Whether jobs wait, and each of them for another one of its owner to end.
+    pub fn waits_for_its_keys(&self) -> bool {
+        let state = self.state();
+        let mut owners = state.waiting.values().flat_map(HashMap::keys).peekable();
+        owners.peek().is_some() && owners.all(|owner| !state.may_run(owner, self.running_per_owner))
+    }
+
+    /// The earliest deadline of a waiting job.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.state().deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Whether no job is leased any more, and none will be.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+}
+
+impl State {
+    fn push(&mut self, job: Job) {
+        let options = SubmitOptions::of(&job.submission);
+        let deadline = options.queue_timeout_seconds.and_then(|seconds| deadline(&job, seconds));
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, job.id));
+        }
+        let (lines, now) = (self.waiting.entry(options.priority).or_default(), self.now);
+        let line = lines.entry(options.owner);
+        let line = line.or_insert_with(|| Line { jobs: VecDeque::new(), served: now });
+        line.jobs.push_back(Waiting { job, deadline });
+    }
+
+    /// Leases the next job that may run.
+    fn take(&mut self, running_per_owner: usize) -> Option<Job> {
+        let first = TURNS[self.turn % TURNS.len()];
+        let order = std::iter::once(first).chain(PRIORITIES);
+        let (priority, owner) = order.into_iter().find_map(|priority| {
+            let lines = self.waiting.get(&priority)?.iter();
+            let ready = lines.filter(|(owner, _)| self.may_run(owner, running_per_owner));
+            let next = ready.min_by_key(|(_, line)| (line.served, line.jobs.front().map(first_id)));
+            next.map(|(owner, _)| (priority, owner.clone()))
+        })?;
+        self.turn = (self.turn + 1) % TURNS.len();
+        self.now += 1;
+        let lines = self.waiting.get_mut(&priority)?;
+        let line = lines.get_mut(&owner)?;
+        line.served = self.now;
+        let Waiting { job, deadline } = line.jobs.pop_front()?;
+        if line.jobs.is_empty() {
+            lines.remove(&owner);
+        }
+        if let Some(deadline) = deadline {
+            self.deadlines.remove(&(deadline, job.id));
+        }
+        *self.running.entry(owner.clone()).or_default() += 1;
+        self.leased.insert(job.id, owner);
+        Some(job)
+    }
+
+    /// Whether one more job of `owner` may run.
+    fn may_run(&self, owner: &Owner, running_per_owner: usize) -> bool {
+        owner.is_none() || self.running.get(owner).copied().unwrap_or(0) < running_per_owner
+    }
+
+    fn remove(&mut self, id: Uuid) -> bool {
+        for lines in self.waiting.values_mut() {
+            let mut found = None;
+            for (owner, line) in lines.iter_mut() {
+                if let Some(at) = line.jobs.iter().position(|waiting| waiting.job.id == id) {
+                    let removed = line.jobs.remove(at);
+                    found = Some((owner.clone(), removed, line.jobs.is_empty()));
+                    break;
+                }
+            }
+            let Some((owner, removed, is_empty)) = found else { continue };
+            if is_empty {
+                lines.remove(&owner);
+            }
+            if let Some(deadline) = removed.and_then(|waiting| waiting.deadline) {
+                self.deadlines.remove(&(deadline, id));
+            }
+            return true;
+        }
+        false
+    }
+
+    fn ack(&mut self, id: Uuid) -> bool {
+        let Some(owner) = self.leased.remove(&id) else { return false };
+        if let Some(count) = self.running.get_mut(&owner) {
+            *count -= 1;
+            if *count == 0 {
+                self.running.remove(&owner);
+            }
+        }
+        true
+    }
+}
+
+fn first_id(waiting: &Waiting) -> Uuid {
+    waiting.job.id
+}
+
+/// When a job has waited long enough. The first attempt waits from its acceptance on, which is in its
+/// id, also over a restart; a later attempt from now on.
+fn deadline(job: &Job, seconds: f64) -> Option<Instant> {
+    let timeout = Duration::try_from_secs_f64(seconds).ok()?;
+    let waited = if job.attempt == 1 { age(job.id) } else { Duration::ZERO };
+    Instant::now().checked_add(timeout.saturating_sub(waited))
+}
+
+/// How long ago an id was made. A clock that went back makes it zero.
+fn age(id: Uuid) -> Duration {
+    let Some(made) = id.get_timestamp() else { return Duration::ZERO };
+    let (seconds, nanos) = made.to_unix();
+    let now = Timestamp::now().as_duration();
+    let now = Duration::try_from(now).unwrap_or_default();
+    now.saturating_sub(Duration::new(seconds, nanos))
+}
+
+impl Dispatch for PriorityDispatch {
+    fn push(&self, job: Job) -> BoxFuture<'_, Result<(), DispatchError>> {
+        self.state().push(job);
+        self.job_ready.notify_one();
+        self.deadline_changed.notify_one();
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn lease(&self) -> BoxFuture<'_, Result<Option<Lease>, DispatchError>> {
+        Box::pin(async { Ok(self.next().await.map(|job| Lease { job, heartbeat_interval: None })) })
+    }
+
+    fn heartbeat<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), DispatchError>> {
+        let is_leased = self.state().leased.contains_key(&lease.job.id);
+        let result = if is_leased { Ok(()) } else { Err(DispatchError::LeaseExpired) };
+        Box::pin(std::future::ready(result))
+    }
+
+    fn ack(&self, lease: Lease) -> BoxFuture<'_, Result<(), DispatchError>> {
+        let was_leased = self.state().ack(lease.job.id);
+        // Its owner may run one more.
+        self.job_ready.notify_one();
+        let result = if was_leased { Ok(()) } else { Err(DispatchError::LeaseExpired) };
+        Box::pin(std::future::ready(result))
+    }
+
+    fn remove(&self, id: Uuid) -> BoxFuture<'_, Result<bool, DispatchError>> {
+        let removed = self.state().remove(id);
+        Box::pin(std::future::ready(Ok(removed)))
+    }
+
+    fn close(&self) {
+        self.state().closed = true;
+        self.job_ready.notify_waiters();
+        self.deadline_changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Tests of the order in which jobs are leased.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use shared::{RequestContext, Submission};
+
+use super::*;
+
+/// A job with these options.
+fn job(code: &str, priority: &str, owner: &str) -> Job {
+    job_with(code, &json!({ "priority": priority }), owner)
+}
+
+fn job_with(code: &str, options: &serde_json::Value, owner: &str) -> Job {
+    let mut submission = Submission::new(code, harness::TEST_LIMITS);
+    let options = SubmitOptions::take(&mut options.clone()).unwrap();
+    let principal = Some(owner.to_owned()).filter(|owner| !owner.is_empty());
+    let context = RequestContext { principal, ..RequestContext::internal() };
+    options.store_in(&mut submission, &context);
+    Job::first(submission)
+}
+
+async fn lease(dispatch: &PriorityDispatch) -> Lease {
+    let leased = tokio::time::timeout(Duration::from_secs(10), dispatch.lease());
+    leased.await.expect("a job is ready").unwrap().unwrap()
+}
+
+/// The code of the next `count` jobs, each acknowledged before the next is leased.
+async fn run(dispatch: &PriorityDispatch, count: usize) -> Vec<String> {
+    let mut codes = Vec::new();
+    for _ in 0..count {
+        let lease = lease(dispatch).await;
+        codes.push(lease.job.submission.code.clone());
+        dispatch.ack(lease).await.unwrap();
+    }
+    codes
+}
+
+#[tokio::test]
+async fn nothing_starves() {
+    let dispatch = PriorityDispatch::new(100);
+    for number in 0..700 {
+        dispatch.push(job("high", "high", "a")).await.unwrap();
+        if number < 20 {
+            dispatch.push(job("normal", "normal", "a")).await.unwrap();
+            dispatch.push(job("low", "low", "a")).await.unwrap();
+        }
+    }
+    let first = run(&dispatch, 70).await;
+    let count = |code: &str| first.iter().filter(|one| *one == code).count();
+    assert_eq!((count("high"), count("normal"), count("low")), (40, 20, 10));
+    // A turn of a priority without jobs goes to the highest that has some.
+    let rest = run(&dispatch, 70).await;
+    assert!(rest.iter().filter(|code| *code == "low").count() >= 10, "{rest:?}");
+    let last = run(&dispatch, 600).await;
+    assert!(last.iter().skip(10).all(|code| code == "high"), "{last:?}");
+}
+
+#[tokio::test]
+async fn jobs_of_one_key_run_in_their_order_and_keys_take_turns() {
+    let dispatch = PriorityDispatch::new(100);
+    for number in 0..5 {
+        dispatch.push(job(&format!("a{number}"), "normal", "a")).await.unwrap();
+    }
+    for number in 0..2 {
+        dispatch.push(job(&format!("b{number}"), "normal", "b")).await.unwrap();
+    }
+    assert_eq!(run(&dispatch, 7).await, ["a0", "b0", "a1", "b1", "a2", "a3", "a4"]);
+    // Without keys they are one line.
+    for number in 0..5 {
+        dispatch.push(job(&number.to_string(), "normal", "")).await.unwrap();
+    }
+    assert_eq!(run(&dispatch, 5).await, ["0", "1", "2", "3", "4"]);
+}
+
+#[tokio::test]
+async fn a_key_runs_no_more_at_once_than_it_may() {
+    let dispatch = Arc::new(PriorityDispatch::new(2));
+    for code in ["a0", "a1", "a2", "a3"] {
+        dispatch.push(job(code, "high", "a")).await.unwrap();
+    }
+    dispatch.push(job("b0", "low", "b")).await.unwrap();
+    let (first, second) = (lease(&dispatch).await, lease(&dispatch).await);
+    assert_eq!((&*first.job.submission.code, &*second.job.submission.code), ("a0", "a1"));
+    let third = lease(&dispatch).await;
+    assert_eq!(third.job.submission.code, "b0", "the other key is not held up");
+    let waiting = tokio::spawn({
+        let dispatch = Arc::clone(&dispatch);
+        async move { dispatch.lease().await.unwrap().unwrap().job.submission.code }
+    });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    dispatch.ack(first).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), "a2");
+}
+
+#[tokio::test]
+async fn a_removed_job_is_not_leased_and_leaves_nothing() {
+    let dispatch = PriorityDispatch::new(2);
+    let (gone, stays) = (job("gone", "high", "a"), job("stays", "low", "a"));
+    dispatch.push(gone.clone()).await.unwrap();
+    dispatch.push(stays).await.unwrap();
+    assert!(dispatch.remove(gone.id).await.unwrap());
+    assert!(!dispatch.remove(gone.id).await.unwrap());
+    assert_eq!(run(&dispatch, 1).await, ["stays"]);
+    let state = dispatch.state();
+    assert!(state.leased.is_empty() && state.running.is_empty() && state.deadlines.is_empty());
+    assert!(state.waiting.values().all(HashMap::is_empty));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_expires_at_its_time_and_only_while_it_waits() {
+    let dispatch = PriorityDispatch::new(10);
+    let short = job_with("short", &json!({ "queue_timeout_seconds": 5 }), "a");
+    let long = job_with("long", &json!({ "queue_timeout_seconds": 500 }), "a");
+    let leased =
+        job_with("leased", &json!({ "queue_timeout_seconds": 5, "priority": "high" }), "a");
+    for job in [&leased, &short, &long] {
+        dispatch.push(job.clone()).await.unwrap();
+    }
+    assert_eq!(lease(&dispatch).await.job.id, leased.id);
+    assert!(dispatch.take_expired().is_empty());
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert_eq!(dispatch.take_expired(), [short.id]);
+    assert_eq!(lease(&dispatch).await.job.id, long.id);
+    assert!(dispatch.next_deadline().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_in_the_queue_goes_on_over_a_restart() {
+    let dispatch = PriorityDispatch::new(10);
+    let mut old = job_with("old", &json!({ "queue_timeout_seconds": 60 }), "a");
+    let minute_ago = Timestamp::now() - jiff::SignedDuration::from_secs(61);
+    let seconds = minute_ago.as_second().unsigned_abs();
+    old.id = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0));
+    dispatch.push(old.clone()).await.unwrap();
+    assert_eq!(dispatch.take_expired(), [old.id]);
+    // A later attempt has its own time.
+    old.attempt = 2;
+    dispatch.push(old).await.unwrap();
+    assert!(dispatch.take_expired().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_push_is_missed_by_sleeping_workers_and_a_close_wakes_them_all() {
+    let dispatch = Arc::new(PriorityDispatch::new(2));
+    let worker = |dispatch: Arc<PriorityDispatch>| async move {
+        let mut leased = 0;
+        while let Some(lease) = dispatch.lease().await.unwrap() {
+            leased += 1;
+            tokio::task::yield_now().await;
+            dispatch.ack(lease).await.unwrap();
+        }
+        leased
+    };
+    let workers: Vec<_> = (0..4).map(|_| tokio::spawn(worker(Arc::clone(&dispatch)))).collect();
+    for number in 0..1000 {
+        let priority = ["high", "normal", "low"][number % 3];
+        dispatch.push(job("", priority, &(number % 5).to_string())).await.unwrap();
+    }
+    let drained = async {
+        while !dispatch.state().waiting.values().all(HashMap::is_empty) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), drained).await.expect("a push was missed");
+    dispatch.close();
+    let mut total = 0;
+    for worker in workers {
+        total += worker.await.unwrap();
+    }
+    assert_eq!(total, 1000);
+}

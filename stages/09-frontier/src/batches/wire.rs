@@ -1,0 +1,50 @@
+//! The body of `POST /batches`.
+
+use serde_json::Value;
+use shared::profile::PYTHON;
+use shared::submission::{FieldError, InvalidSubmission};
+use shared::{Bounds, Submission};
+use stage_02_queue::submission_from_value;
+
+use super::options::SubmitOptions;
+
+/// Evaluations of one batch.
+pub(super) const MAX_BATCH: usize = 1_000;
+/// Errors in one answer.
+const MAX_ERRORS: usize = 64;
+
+/// The submissions of a batch, or the errors of all of them at once.
+pub(super) fn parse(
+    mut body: Value,
+    bounds: &Bounds,
+) -> Result<Vec<(SubmitOptions, Submission)>, InvalidSubmission> {
+    let items = match body.get_mut("evaluations").map(Value::take) {
+        Some(Value::Array(items)) if (1..=MAX_BATCH).contains(&items.len()) => items,
+        _ => {
+            let detail = format!("give 1 to {MAX_BATCH} submissions as `evaluations`");
+            return Err(InvalidSubmission::Malformed(detail));
+        }
+    };
+    let (mut parsed, mut errors) = (Vec::with_capacity(items.len()), Vec::new());
+    for (at, mut item) in items.into_iter().enumerate() {
+        let one = SubmitOptions::take(&mut item)
+            .and_then(|options| Ok((options, submission_from_value(item, bounds, &PYTHON)?)));
+        let within = |pointer: &str| format!("/evaluations/{at}{pointer}");
+        match one {
+            Ok(one) => parsed.push(one),
+            Err(InvalidSubmission::Invalid(of_one)) => {
+                let moved = of_one
+                    .into_iter()
+                    .map(|error| FieldError { pointer: within(&error.pointer), ..error });
+                errors.extend(moved);
+            }
+            Err(InvalidSubmission::Malformed(detail)) => {
+                errors.push(FieldError { part: None, pointer: within(""), detail });
+            }
+        }
+        if errors.len() >= MAX_ERRORS {
+            break;
+        }
+    }
+    if errors.is_empty() { Ok(parsed) } else { Err(InvalidSubmission::Invalid(errors)) }
+}

@@ -1,0 +1,71 @@
+//! The commands of this stage.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use shared::cli::{BuildError, Exit, Settings, Stage, StageCommand};
+use stage_02_queue::QueueCommand;
+use stage_06_advanced::ApiUser;
+
+use crate::accounts::KeysCommand;
+use crate::args::FrontierArgs;
+use crate::audit::AuditCommand;
+use crate::store::{Contents, DataDir, back_up, restore};
+
+/// The commands that this stage has beside those of every stage.
+#[derive(Debug, Subcommand)]
+pub enum FrontierCommand {
+    /// Those of the stages below.
+    #[command(flatten)]
+    Queue(QueueCommand),
+    /// Make, list and revoke the keys of clients
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Check the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Copy the data directory, of a server that runs or not, to a new directory
+    Backup {
+        /// Directory to create
+        to: PathBuf,
+    },
+    /// Make the data directory of a backup; it must not exist, or be empty
+    Restore {
+        /// Directory that `backup` has created
+        from: PathBuf,
+    },
+}
+
+impl<S: Stage<Args = FrontierArgs>> StageCommand<S> for FrontierCommand {
+    async fn run(self, settings: &Settings, args: &FrontierArgs) -> Result<Exit, BuildError> {
+        match self {
+            Self::Queue(command) => StageCommand::<S>::run(command, settings, args).await,
+            Self::Keys(command) => {
+                // Before the first start of the server, this is what creates its directory.
+                args.storage.create_for_server(&args.contract.api.platform.engine_host)?;
+                command.run(&args.storage)
+            }
+            Self::Audit(command) => command.run(&args.storage),
+            Self::Backup { to } => {
+                let contents = back_up(&args.storage.path(), &to)?;
+                Ok(report(&contents, "in", &to))
+            }
+            Self::Restore { from } => {
+                let directory = args.storage.path();
+                let contents = restore(&from, &directory)?;
+                let host = &args.contract.api.platform.engine_host;
+                if !host.single_process {
+                    DataDir::give_to(&directory, ApiUser::find(host.api_user.as_deref())?)?;
+                }
+                Ok(report(&contents, "restored to", &directory))
+            }
+        }
+    }
+}
+
+fn report(contents: &Contents, what: &str, directory: &std::path::Path) -> Exit {
+    let Contents { evaluations, events, files } = contents;
+    let directory = directory.display();
+    println!("{evaluations} evaluations, {events} events and {files} files {what} {directory}");
+    Exit::SUCCESS
+}

@@ -1,0 +1,133 @@
+//! The components of this stage: those of stage 6, with a database behind storage and events.
+
+use std::sync::Arc;
+
+use shared::cli::{BuildError, Settings};
+use stage_02_queue::{
+    Archive, InMemoryJournal, Journal, Ledger, LedgerParts, QueueOptions, QueueParts, Resumed,
+    TaskQueue,
+};
+use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor};
+use stage_06_advanced::{Components, InMemoryStorage, StorageService, remote_engine};
+
+use crate::args::{FrontierArgs, StorageKind};
+use crate::batches::{Expiry, PriorityDispatch};
+use crate::event_log::SqliteEventLog;
+use crate::files::FileStorage;
+use crate::journal::SqliteJournal;
+use crate::limits::{Quotas, UsageJournal};
+use crate::recovery::{recover, sweep_files};
+use crate::storage::{Retention, SqliteStorage};
+use crate::store::Store;
+
+/// What this stage is made of.
+pub struct Frontier {
+    /// The components of the platform.
+    pub components: Components,
+    /// The queue among them, which accepts several submissions at once.
+    pub tasks: Arc<TaskQueue>,
+    /// Hands its jobs to workers.
+    pub dispatch: Arc<PriorityDispatch>,
+    /// Where what has ended is stored, if that is durable.
+    pub stored: Option<Arc<SqliteStorage>>,
+    /// What keys use.
+    pub quotas: Arc<Quotas>,
+    /// The database. With `--storage memory` it is in a temporary directory, for what has no other
+    /// place.
+    pub store: Arc<Store>,
+}
+
+impl Frontier {
+    /// Builds the components that the flags select.
+    ///
+    /// # Errors
+    ///
+    /// When the engine does not start, or the data directory cannot be used.
+    pub async fn build(settings: &Settings, args: &FrontierArgs) -> Result<Self, BuildError> {
+        // First, because another server is the most likely error.
+        let store = Store::open(args.storage.lock()?)?;
+        let engine = match remote_engine().await? {
+            Some(engine) => engine,
+            None => args.engine().start(settings.bounds().default).await?,
+        };
+        let Stored { monitor, storage, archive, journal, waiting, durable: stored } =
+            match args.storage.storage {
+                StorageKind::Sqlite => durable(args, &store).await?,
+                StorageKind::Memory => in_memory(args),
+            };
+        let quotas = Quotas::new(args.access.quotas());
+        let journal = UsageJournal::start(journal, quotas.clone(), store.clone()).await?;
+        let options = QueueOptions::from(settings);
+        let ledger = Ledger::new(LedgerParts {
+            journal,
+            archive,
+            progress: monitor.clone(),
+            sandbox: Some(engine.sandbox()),
+            capacity: options.capacity,
+        });
+        let dispatch = Arc::new(PriorityDispatch::new(args.access.key_running));
+        tokio::spawn(Expiry::new(dispatch.clone(), ledger.clone()).run());
+        let parts = QueueParts {
+            ledger,
+            dispatch: dispatch.clone(),
+            engine: Some(engine.clone()),
+            events: monitor.clone(),
+        };
+        let tasks = TaskQueue::new(parts, options);
+        tasks.resume(waiting).await?;
+        let components =
+            Components { engine: Some(engine), queue: tasks.clone(), monitor, storage };
+        Ok(Self { components, tasks, dispatch, stored, quotas, store })
+    }
+}
+
+/// Where evaluations and events are stored, and what goes on after a restart.
+struct Stored {
+    monitor: Arc<AdvancedMonitor>,
+    storage: Arc<dyn StorageService>,
+    archive: Arc<dyn Archive>,
+    journal: Arc<dyn Journal>,
+    waiting: Vec<Resumed>,
+    durable: Option<Arc<SqliteStorage>>,
+}
+
+/// The monitor over an event log.
+fn with_log(args: &FrontierArgs, log: Arc<SqliteEventLog>) -> Arc<AdvancedMonitor> {
+    let streams = args.contract.api.platform.monitor_options().max_streams;
+    Arc::new(AdvancedMonitor::new(InMemoryMonitor::with_log(log, streams)))
+}
+
+/// Everything in memory, as in stage 6.
+fn in_memory(args: &FrontierArgs) -> Stored {
+    let platform = &args.contract.api.platform;
+    let monitor = InMemoryMonitor::new(platform.monitor_options());
+    let monitor = Arc::new(AdvancedMonitor::new(monitor));
+    let storage = Arc::new(InMemoryStorage::new(platform.archive_limits(), monitor.clone()));
+    let journal = Arc::new(InMemoryJournal::new(monitor.clone()));
+    let waiting = Vec::new();
+    Stored { monitor, archive: storage.clone(), storage, journal, waiting, durable: None }
+}
+
+// ANCHOR: durable
+/// The components over `store`. What it has that had not ended goes on.
+async fn durable(args: &FrontierArgs, store: &Arc<Store>) -> Result<Stored, BuildError> {
+    let platform = &args.contract.api.platform;
+    let files = FileStorage::open(store.directory().files())?;
+    sweep_files(store, &files).await?;
+    let log = SqliteEventLog::open(Arc::clone(store)).await?;
+    let recovered = recover(&log, &files).await?;
+    let monitor = with_log(args, log.clone());
+    let journal = Arc::new(SqliteJournal {
+        store: Arc::clone(store),
+        log,
+        files,
+        unpublished: Arc::default(),
+        monitor: monitor.clone(),
+    });
+    let retention = Retention { days: args.storage.storage_days };
+    let storage = SqliteStorage::open(&journal, platform.archive_limits(), retention).await?;
+    journal.publish(recovered.events);
+    let (archive, durable) = (storage.clone(), Some(storage.clone()));
+    Ok(Stored { monitor, archive, storage, journal, waiting: recovered.waiting, durable })
+}
+// ANCHOR_END: durable

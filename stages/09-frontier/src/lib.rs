@@ -1,0 +1,60 @@
+//! Stage 9: nothing that was accepted is lost, and every client is known.
+//!
+//! Read in this order:
+//!
+//! 1. `store`: one SQLite file with one writer, which commits what has gathered in one transaction;
+//! 2. `event_log`: its events, numbered on across restarts;
+//! 3. `files`: large outputs, as files beside it;
+//! 4. `journal`: each change of an evaluation, with its events in one transaction;
+//! 5. `storage`: what has ended, found by filters, and deleted when it is too much;
+//! 6. `recovery`: what a server finds that was killed before;
+//! 7. `components`: the platform of stage 6 with other components: what changes is listed there;
+//! 8. `accounts`: keys, the layer that knows each client, and what one key sees; `limits` and
+//!    `audit` belong to it;
+//! 9. `batches` and `idempotency`: what a submitter may say beside the program; `tls`;
+//! 10. `artifacts`: the files that programs have left;
+//! 11. `metrics`: what is counted of all that;
+//! 12. `overlay`: what this stage adds to the contract;
+//! 13. `args`, `commands` and `security_test`: the command line.
+//!
+//! What this stage does not protect: the machine that it runs on is one machine, and so is its disk.
+
+mod accounts;
+mod artifacts;
+mod audit;
+mod batches;
+mod idempotency;
+mod limits;
+mod metrics;
+mod store;
+mod tls;
+
+mod event_log;
+mod files;
+
+mod journal;
+mod rows;
+mod storage;
+
+mod recovery;
+
+mod failpoint;
+mod time;
+
+mod components;
+
+mod args;
+mod commands;
+mod overlay;
+mod page;
+mod security_test;
+
+pub use accounts::{Access, Accounts, required};
+pub use args::{FrontierArgs, StorageArgs, StorageKind};
+pub use artifacts::Artifacts;
+pub use batches::WithOptions;
+pub use commands::FrontierCommand;
+pub use components::Frontier;
+pub use failpoint::{FAILPOINTS, read_failpoints};
+pub use overlay::contract;
+pub use page::page_routes;

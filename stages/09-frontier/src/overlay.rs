@@ -1,0 +1,25 @@
+//! The contract of this stage: that of stage 08, with what the files in `overlays` add.
+
+use shared::Bounds;
+use stage_08_openapi::{Contract, ContractError};
+
+use crate::args::FrontierArgs;
+
+/// What accounts, idempotency and batches add.
+const ACCOUNTS: &str = include_str!("../overlays/accounts.yaml");
+/// What the files that programs leave add.
+const ARTIFACTS: &str = include_str!("../overlays/artifacts.yaml");
+/// What the storage adds.
+const STORAGE: &str = include_str!("../overlays/storage.yaml");
+/// The text that stands for the configured lifetime of idempotency keys.
+const LIFETIME: &str = "IDEMPOTENCY_HOURS";
+
+/// The contract with these bounds and settings.
+///
+/// # Errors
+///
+/// When an overlay does not fit the contract.
+pub fn contract(bounds: &Bounds, args: &FrontierArgs) -> Result<Contract, ContractError> {
+    let accounts = ACCOUNTS.replace(LIFETIME, &args.access.idempotency_hours.to_string());
+    Contract::load(bounds)?.with_overlay(STORAGE)?.with_overlay(&accounts)?.with_overlay(ARTIFACTS)
+}

@@ -1,0 +1,47 @@
+//! The files of one evaluation, without its outputs.
+
+use std::sync::Arc;
+
+use rusqlite::OptionalExtension as _;
+use shared::Evaluation;
+use uuid::Uuid;
+
+use super::SqliteStorage;
+use crate::artifacts::StoredArtifact;
+use crate::files::FileStorage;
+use crate::store::StoreError;
+
+impl SqliteStorage {
+    /// The files that an evaluation has left, in the order of its list. None when no such evaluation has
+    /// ended.
+    pub(crate) async fn artifacts(
+        &self,
+        id: Uuid,
+    ) -> Result<Option<Vec<StoredArtifact>>, StoreError> {
+        let read = self.inner.store.read(move |db| {
+            let record = db
+                .prepare_cached(
+                    "SELECT record FROM evaluations WHERE id = ?1 AND outcome IS NOT NULL",
+                )?
+                .query_row([id.into_bytes()], |row| row.get::<_, String>(0))
+                .optional()?;
+            let Some(record) = record else { return Ok(None) };
+            let evaluation: Evaluation = serde_json::from_str(&record)?;
+            let digests = db
+                .prepare_cached(
+                    "SELECT digest FROM artifacts WHERE evaluation = ?1 ORDER BY number",
+                )?
+                .query_map([id.into_bytes()], |row| row.get(0))?
+                .collect::<Result<Vec<String>, _>>()?;
+            let stored = evaluation.artifacts.into_iter().zip(digests);
+            Ok(Some(stored.map(|(artifact, digest)| StoredArtifact { artifact, digest }).collect()))
+        });
+        let found = read.await?;
+        Ok(found.filter(|_| !self.inner.unpublished.ids().contains(&id)))
+    }
+
+    /// Where the files are.
+    pub(crate) fn files(&self) -> Arc<FileStorage> {
+        Arc::clone(&self.inner.files)
+    }
+}

@@ -1,0 +1,165 @@
+//! A data directory that cannot be used, or is not as it was left: each a clear error, or a recovery.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use harness::Launch;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::stage;
+use crate::storage::command;
+
+fn database(directory: &Path) -> Connection {
+    Connection::open(directory.join("crucible.db")).unwrap()
+}
+
+fn error(launch: Launch) -> String {
+    launch.try_start().unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_second_server_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = stage::start(directory.path());
+    let refused = error(stage::on(directory.path()));
+    assert!(refused.contains("another server uses"), "{refused}");
+    assert!(refused.contains(&format!("process {}", server.pid())), "{refused}");
+    server.client().run("print('the first goes on')").await;
+    server.kill();
+    stage::start(directory.path());
+}
+
+#[tokio::test]
+async fn a_newer_schema_and_a_foreign_database_are_refused_and_left_as_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(stage::start(directory.path()).stop(), Some(0));
+    database(directory.path()).pragma_update(None, "user_version", 99).unwrap();
+    let refused = error(stage::on(directory.path()));
+    assert!(refused.contains("has schema 99; this version knows schemas up to"), "{refused}");
+    let version: u32 = database(directory.path())
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 99);
+    let foreign = tempfile::tempdir().unwrap();
+    database(foreign.path()).execute_batch("CREATE TABLE own (x)").unwrap();
+    let refused = error(stage::on(foreign.path()));
+    assert!(refused.contains("is a database of another program"), "{refused}");
+}
+
+/// Runs the server in a mount namespace where `directory` is a tmpfs with these options.
+fn on_tmpfs(directory: &Path, options: &str) -> Launch {
+    let script = format!(
+        "mount -t tmpfs -o {options} none \"$0\" && if [ -n \"$RO\" ]; then mount -o remount,ro \
+         \"$0\"; fi && exec \"$@\""
+    );
+    let wrapper = ["unshare", "--mount", "sh", "-c", &script, directory.to_str().unwrap()];
+    stage::on(directory).with_wrapper(wrapper.map(Into::into).to_vec())
+}
+
+#[tokio::test]
+async fn a_read_only_directory_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let refused = error(on_tmpfs(directory.path(), "size=8m").env("RO", "1"));
+    assert!(
+        refused.contains("cannot use") && refused.contains("Read-only file system"),
+        "{refused}"
+    );
+    assert!(refused.contains("--data-dir"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_work_ends_what_runs_and_goes_on_when_there_is_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = on_tmpfs(directory.path(), "size=24m").start();
+    let client = server.client();
+    let running = client.submit_code("import time; time.sleep(2); print('ended')").await;
+    client.wait_for_status(&running, "running").await;
+    // Seen through the process, because the mount is in its namespace.
+    let inside = format!("/proc/{}/root{}", server.pid(), directory.path().display());
+    let ballast = Path::new(&inside).join("ballast");
+    let mut file = OpenOptions::new().create(true).append(true).open(&ballast).unwrap();
+    let block = vec![1; 1 << 16];
+    let refused = harness::eventually_some("a refusal", Duration::from_secs(30), async || {
+        file.write_all(&block).ok(); // the disk may be full
+        let answer = client.post("/eval", &json!({ "code": "pass" })).await;
+        (answer.status != 202).then_some(answer)
+    })
+    .await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+    let ended = client.wait(&running).await;
+    assert_eq!(ended["stdout"]["text"], "ended\n");
+    drop(file);
+    std::fs::remove_file(&ballast).unwrap();
+    harness::eventually_some("work again", Duration::from_secs(30), async || {
+        (client.post("/eval", &json!({ "code": "pass" })).await.status == 202).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_torn_end_of_the_wal_loses_nothing_that_was_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let wal = directory.path().join("crucible.db-wal");
+    let mut seen: Vec<Value> = Vec::new();
+    for torn in [&b"half a frame that was being written"[..], &[0; 4096], &[0xff; 10_000]] {
+        let server = stage::start(directory.path());
+        let client = server.client();
+        for before in &seen {
+            let now = client.evaluation(before["id"].as_str().unwrap()).await;
+            assert_eq!(now, *before);
+        }
+        seen.push(client.run("print('kept')").await);
+        server.kill();
+        // What a crash leaves of a transaction that was not answered.
+        OpenOptions::new().append(true).open(&wal).unwrap().write_all(torn).unwrap();
+    }
+    let server = stage::start(directory.path());
+    for before in &seen {
+        assert_eq!(server.client().evaluation(before["id"].as_str().unwrap()).await, *before);
+    }
+    let (code, report) = command(directory.path(), &["doctor"]);
+    assert_eq!(code, Some(0), "{report}");
+}
+
+#[tokio::test]
+async fn a_wal_without_its_last_page_still_opens() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = stage::start(directory.path());
+    server.client().run("print(1)").await;
+    server.kill();
+    let wal =
+        OpenOptions::new().write(true).open(directory.path().join("crucible.db-wal")).unwrap();
+    let length = wal.metadata().unwrap().len();
+    wal.set_len(length - 2048).unwrap();
+    let server = stage::start(directory.path());
+    assert_eq!(server.client().run("print(2)").await["stdout"]["text"], "2\n");
+    let (code, report) = command(directory.path(), &["doctor"]);
+    assert_eq!(code, Some(0), "{report}");
+}
+
+#[tokio::test]
+async fn a_long_reader_does_not_stop_the_server_and_the_wal_is_reset_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = stage::start(directory.path());
+    let client = server.client();
+    let wal = || directory.path().join("crucible.db-wal").metadata().unwrap().len();
+    let load = async || {
+        for _ in 0..8 {
+            // Progress events of a megabyte each.
+            client.run("print('x' * 1_000_000)").await;
+        }
+    };
+    let reader = database(directory.path());
+    reader.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
+    load().await;
+    assert!(wal() > 4 << 20, "{}", wal());
+    reader.execute_batch("COMMIT").unwrap();
+    load().await;
+    let before = wal();
+    load().await;
+    assert_eq!(wal(), before, "it is written from its start again");
+}

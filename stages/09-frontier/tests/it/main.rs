@@ -1,0 +1,17 @@
+//! The integration tests of this stage: its binary over HTTP, killed and started again.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test, a panic is the report of a failure"
+)]
+
+mod accounts;
+mod artifacts;
+mod crash;
+mod disk;
+mod migration;
+mod recovery;
+mod stage;
+mod storage;
