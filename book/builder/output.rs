@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Pattern and placeholder. `$1` retains the text before the value.
-const RULES: [(&str, &str); 23] = [
+const RULES: [(&str, &str); 25] = [
     // Digests first: the other patterns would match parts of their digits.
     (r"sha256:[0-9a-f]{64}", "<digest>"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
@@ -18,6 +18,9 @@ const RULES: [(&str, &str); 23] = [
     (r"(?m)^(date: ).*$", "${1}<time>"),
     (r#"("\w+_ms": ?)\d+"#, "${1}<n>"),
     (r#"("\w+\.\w+_us": ?)\d+"#, "${1}<n>"),
+    (r#"("memory\.used_bytes": ?)\d+"#, "${1}<n>"),
+    // A host user of the range that sandboxes share: which one it is depends on those that run.
+    (r"\b19000\d{5}\b", "<user>"),
     // Older kernels do not count these at all.
     (r#"\s*"(?:memory\.peak_bytes|memory_peak_bytes)": ?\d+,"#, ""),
     (r#",\s*"(?:pids\.peak|pids_peak)": ?\d+"#, ""),
