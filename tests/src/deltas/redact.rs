@@ -71,6 +71,10 @@ pub(super) fn json(value: &mut Value) {
                     evidence.retain(|name, _| name == "decided_by");
                 }
             }
+            // How many of a batch have started by the time of the response.
+            if members.get("status") == Some(&"running".into()) {
+                members.shift_remove("counts");
+            }
             members.retain(|name, value| {
                 let rule = MEMBER_RULES.iter().find(|(pattern, _)| pattern.is_match(name));
                 match rule {
