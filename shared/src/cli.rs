@@ -88,12 +88,6 @@ pub trait StageArgs: Args + Send + Sync {
         "http"
     }
 
-    /// Whether clients must show who they are when other machines can reach the server. Without that,
-    /// such an address needs `--allow-remote`.
-    fn authenticates(&self) -> bool {
-        false
-    }
-
     /// Changes the command line before it is parsed: a stage with a configuration file makes its
     /// values the defaults of the flags.
     ///

@@ -39,8 +39,9 @@ impl Status {
 }
 
 /// How an evaluation ended. Each outcome belongs to exactly one final [`Status`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// The program ended with an exit code of its own.
     Exited,
@@ -87,20 +88,7 @@ impl Outcome {
 
     /// The name used in JSON, in metrics and on the command line.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Exited => "exited",
-            Self::Signaled => "signaled",
-            Self::WallTimeExceeded => "wall_time_exceeded",
-            Self::CpuTimeExceeded => "cpu_time_exceeded",
-            Self::MemoryExceeded => "memory_exceeded",
-            Self::PidsExceeded => "pids_exceeded",
-            Self::OutputExceeded => "output_exceeded",
-            Self::DiskExceeded => "disk_exceeded",
-            Self::EngineError => "engine_error",
-            Self::WorkerLost => "worker_lost",
-            Self::QueueTimeExceeded => "queue_time_exceeded",
-            Self::Cancelled => "cancelled",
-        }
+        self.into()
     }
 }
 
@@ -158,16 +146,6 @@ impl Encoding {
         match std::str::from_utf8(bytes) {
             Ok(text) => (text.to_owned(), Self::Utf8),
             Err(_) => (base64::engine::general_purpose::STANDARD.encode(bytes), Self::Base64),
-        }
-    }
-
-    /// The bytes that `text` stands for.
-    pub fn decode(self, text: &str) -> Vec<u8> {
-        match self {
-            Self::Utf8 => text.into(),
-            Self::Base64 => {
-                base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default()
-            }
         }
     }
 }
@@ -276,11 +254,6 @@ impl Artifact {
     pub fn new(path: &[u8], content: Bytes) -> Self {
         let (path, encoding) = Encoding::encode(path);
         Self { path, encoding, bytes: content.len() as u64, content }
-    }
-
-    /// The bytes of its path.
-    pub fn path_bytes(&self) -> Vec<u8> {
-        self.encoding.decode(&self.path)
     }
 }
 

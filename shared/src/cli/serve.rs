@@ -23,8 +23,7 @@ async fn try_serve<S: Stage>(settings: &Settings, args: &S::Args) -> Result<Exit
     let address = (Ipv4Addr::LOCALHOST, 8000 + S::NUMBER).into();
     let address = settings.listen.unwrap_or(address);
     let isolation = args.isolation().unwrap_or(S::ISOLATION);
-    let may_be_remote = settings.allow_remote || args.authenticates();
-    check_listen_address(address, isolation, may_be_remote)?;
+    check_listen_address(settings, address, isolation)?;
     let listener = TcpListener::bind(address).await.map_err(|error| {
         let error = BuildError::from(error).context(format!("cannot listen on {address}"));
         error.with_hint("choose another address with --listen")
@@ -60,9 +59,9 @@ async fn try_serve<S: Stage>(settings: &Settings, args: &S::Args) -> Result<Exit
 
 /// Attack: the server is bound to 0.0.0.0 "just for a moment" → the whole network may run programs.
 fn check_listen_address(
+    settings: &Settings,
     address: SocketAddr,
     isolation: Isolation,
-    may_be_remote: bool,
 ) -> Result<(), BuildError> {
     if address.ip().is_loopback() {
         Ok(())
@@ -72,7 +71,7 @@ fn check_listen_address(
              this one"
         );
         Err(BuildError::new(error).with_hint("listen on 127.0.0.1, or go on to a later stage"))
-    } else if may_be_remote {
+    } else if settings.allow_remote {
         Ok(())
     } else {
         let error = format!(

@@ -52,11 +52,11 @@ impl ReceivedArtifacts {
         Ok(())
     }
 
-    /// More bytes of the file that has begun last.
+    /// More bytes of the file that was started last.
     ///
     /// # Errors
     ///
-    /// When no file has begun, or there are too many bytes.
+    /// When no file was started, or there are too many bytes.
     pub fn extend(&mut self, bytes: &[u8]) -> Result<(), ArtifactError> {
         let Some((_, content)) = self.files.last_mut() else {
             return Err(ArtifactError("bytes of no file"));

@@ -82,7 +82,7 @@ pub(crate) enum SupervisorFrame {
     Exited { execution: ExecutionId, exit: Exit },
     /// A file that the execution has left begins, by its path.
     File { execution: ExecutionId, path: Vec<u8> },
-    /// A chunk of the file that has begun last.
+    /// A chunk of the file that was started last.
     FileChunk { execution: ExecutionId, bytes: Vec<u8> },
     /// All files were sent, but for so many that are none or too many.
     Collected { execution: ExecutionId, skipped: u32 },

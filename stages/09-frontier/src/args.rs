@@ -180,13 +180,10 @@ impl StageArgs for FrontierArgs {
         if self.access.tls_cert.is_some() { "https" } else { "http" }
     }
 
-    /// An address that other machines can reach needs keys.
-    fn authenticates(&self) -> bool {
-        true
-    }
-
     fn configure(command: clap::Command) -> Result<clap::Command, BuildError> {
-        ContractArgs::configure(command)
+        // An address that other machines can reach needs keys and TLS here, and no other permission.
+        let allowed = |flag: clap::Arg| flag.default_value("true").hide(true);
+        Ok(ContractArgs::configure(command)?.mut_arg("allow_remote", allowed))
     }
 
     fn run_one_shot(&self, settings: &Settings) -> Option<Result<(), BuildError>> {

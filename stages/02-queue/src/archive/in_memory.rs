@@ -207,6 +207,7 @@ mod tests {
             },
             attempt: 1,
             labels: [("run".to_owned(), label.to_owned())].into(),
+            artifacts: Vec::new(),
             error: None,
         }
     }

@@ -39,6 +39,7 @@ fn evaluation(stdout: &[u8], stderr: &[u8]) -> Evaluation {
         owner: None,
         // Both look like the beginning of an output.
         labels: [(r#""stdout":{"text":""#.to_owned(), r#""stderr":{"text":""#.to_owned())].into(),
+        artifacts: Vec::new(),
         error: None,
     }
 }

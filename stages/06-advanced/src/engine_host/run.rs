@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use shared::evaluation::Encoding;
 use shared::{Artifact, Bounds, Engine, Job, OutputBuffer, Profile, Stream, Submission};
 use stage_02_queue::submission_from_value;
 use tokio::sync::{Notify, mpsc};
@@ -85,7 +86,7 @@ pub(super) async fn run(
 /// Sends the files of a run, in chunks, so that other runs take turns.
 async fn send_files(job: &Job, artifacts: Vec<Artifact>, replies: &mpsc::Sender<Reply>) {
     for artifact in artifacts {
-        let mut path = Some(ArtifactPath(artifact.path_bytes()));
+        let mut path = Some(ArtifactPath(path_bytes(&artifact)));
         let mut content = &artifact.content[..];
         while path.is_some() || !content.is_empty() {
             let (chunk, rest) = content.split_at(content.len().min(MAX_CHUNK_BYTES));
@@ -93,6 +94,14 @@ async fn send_files(job: &Job, artifacts: Vec<Artifact>, replies: &mpsc::Sender<
             let file = Reply::File { id: job.id, path: path.take(), bytes: chunk.to_vec() };
             replies.send(file).await.ok(); // the connection has ended
         }
+    }
+}
+
+/// The bytes of the path of a file.
+fn path_bytes(artifact: &Artifact) -> Vec<u8> {
+    match artifact.encoding {
+        Encoding::Utf8 => artifact.path.clone().into_bytes(),
+        Encoding::Base64 => STANDARD.decode(&artifact.path).unwrap_or_default(),
     }
 }
 

@@ -91,13 +91,17 @@ mod tests {
             SupervisorFrame::Exited { execution: EXECUTION, exit: Exit::Code(0) },
         ];
         let mut bytes = Vec::new();
-        before.iter().for_each(|frame| frame.encode(&mut bytes));
+        for frame in &before {
+            frame.encode(&mut bytes);
+        }
         supervisor.write_all(&bytes).await.unwrap();
         for _ in 0..2 {
             connection.next().await.unwrap();
         }
         let mut bytes = Vec::new();
-        frames.iter().for_each(|frame| frame.encode(&mut bytes));
+        for frame in &frames {
+            frame.encode(&mut bytes);
+        }
         let sending = async { supervisor.write_all(&bytes).await.map(|()| supervisor) };
         let never = CancellationToken::new();
         let (collected, _supervisor) = tokio::join!(collect(&mut connection, &never), sending);

@@ -58,7 +58,7 @@ async fn what_a_program_leaves_in_output_is_taken_and_nothing_else() {
     let started = Instant::now();
     let run = run(&engine, HOSTILE).await;
     assert_eq!(run.verdict.outcome, Outcome::Exited, "{run:?}");
-    assert!(started.elapsed() < Duration::from_secs(60), "nothing is waited for");
+    assert!(started.elapsed() < Duration::from_mins(1), "nothing is waited for");
     let taken = &run.verdict.artifacts;
     let mut expected = [
         "\"quoted\"",
