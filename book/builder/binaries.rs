@@ -20,7 +20,8 @@ pub fn named_in(text: &str) -> BTreeSet<String> {
         let mut words = line.split_whitespace().skip_while(|word| *word != "cargo");
         while let Some(word) = words.next() {
             if word == "-p" {
-                names.extend(words.next().map(str::to_owned));
+                // In prose, a command ends with a backtick.
+                names.extend(words.next().map(|name| name.trim_end_matches('`').to_owned()));
             }
         }
     }

@@ -69,7 +69,8 @@ impl Control {
             }
             Self::Processors => host["NanoCpus"] = json!(0),
             Self::Disk => {
-                host["Tmpfs"] = json!({ "/tmp": "rw,noexec,nosuid,nodev,mode=1777" });
+                let options = "rw,noexec,nosuid,nodev,mode=1777";
+                host["Tmpfs"] = json!({ "/tmp": options, "/dev/shm": options });
                 if let Some(ulimits) = host["Ulimits"].as_array_mut() {
                     ulimits.retain(|ulimit| ulimit["Name"] != "fsize");
                 }
