@@ -8,18 +8,18 @@ use crate::http::MAX_CONNECTIONS;
 
 /// The limit that is asked for. Far more than is needed, and few enough for children that close them
 /// one by one.
-const DESCRIPTORS: u64 = 1 << 16;
+const MAX_DESCRIPTORS: u64 = 1 << 16;
 /// Descriptors for everything but connections and running programs.
-const RESERVE: u64 = 128;
+const RESERVED_DESCRIPTORS: u64 = 128;
 /// Descriptors for each worker: pipes, counters and the connection to the sandbox, twice as many as were
 /// seen.
-const RESERVE_PER_WORKER: u64 = 48;
+const RESERVED_DESCRIPTORS_PER_WORKER: u64 = 48;
 /// Connections, however few descriptors there are.
 const MIN_CONNECTIONS: usize = 16;
 
 /// Raises the soft limit of this process as far as its hard limit allows.
 pub(super) fn raise_limit() {
-    if let Err(error) = rlimit::increase_nofile_limit(DESCRIPTORS) {
+    if let Err(error) = rlimit::increase_nofile_limit(MAX_DESCRIPTORS) {
         tracing::warn!(%error, "the limit of file descriptors stays as it is");
     }
 }
@@ -30,7 +30,7 @@ pub(super) fn for_connections(workers: u16) -> usize {
 }
 
 fn share(limit: u64, workers: u16) -> usize {
-    let reserve = RESERVE + RESERVE_PER_WORKER * u64::from(workers);
+    let reserve = RESERVED_DESCRIPTORS + RESERVED_DESCRIPTORS_PER_WORKER * u64::from(workers);
     let left = usize::try_from(limit.saturating_sub(reserve)).unwrap_or(usize::MAX);
     left.clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)
 }
