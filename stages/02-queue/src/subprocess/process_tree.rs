@@ -115,8 +115,21 @@ impl ProcessTree {
         if self.members.len() > MAX_SUMMED {
             return resident.map(|(_, bytes)| bytes).max().unwrap_or_default();
         }
-        // The file of a process of another user is unreadable.
-        resident.map(|(pid, bytes)| stat::proportional_bytes(*pid).unwrap_or(bytes)).sum()
+        let sum = || resident.clone().map(|(pid, bytes)| self.memory_of(*pid, bytes)).sum::<u64>();
+        // When one of several processes ends, the others' parts of what they shared grow. A sum that is
+        // read meanwhile has the same page in several parts; the next one does not.
+        sum().min(sum())
+    }
+
+    /// The part of a process; 0 when it has ended since the sample.
+    fn memory_of(&self, pid: i32, resident_bytes: u64) -> u64 {
+        stat::proportional_bytes(pid).unwrap_or_else(|| {
+            let is_same =
+                |now: &Stat| self.members.get(&pid).is_some_and(|m| m.started == now.started);
+            let lives = Stat::read(pid).is_some_and(|now| is_same(&now) && !now.is_zombie);
+            // The file of a living process of another user is unreadable.
+            if lives { resident_bytes } else { 0 }
+        })
     }
 
     /// Kills every process, also those that have left the group.
@@ -277,6 +290,15 @@ mod tests {
         });
         let memory = tree.memory_bytes();
         assert!((64 << 20..150 << 20).contains(&memory), "{memory}");
+        // Processes that end after the sample have no memory, whatever the sample had.
+        let children: Vec<_> = tree.members.keys().filter(|pid| **pid != tree.leader).collect();
+        let signal =
+            |pid: &i32| rustix::process::kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL);
+        children.iter().for_each(|pid| signal(pid).unwrap());
+        while children.iter().any(|pid| Stat::read(**pid).is_some_and(|stat| !stat.is_zombie)) {
+            std::thread::sleep(SAMPLE_INTERVAL);
+        }
+        assert!(tree.memory_bytes() < 100 << 20, "{}", tree.memory_bytes());
         tree.kill();
         child.wait().unwrap();
     }
