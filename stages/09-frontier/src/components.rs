@@ -125,7 +125,7 @@ async fn durable(args: &FrontierArgs, store: &Arc<Store>) -> Result<Stored, Buil
         monitor: monitor.clone(),
     });
     let retention = Retention { days: args.storage.storage_days };
-    let storage = SqliteStorage::open(&journal, platform.archive_limits(), retention).await?;
+    let storage = SqliteStorage::open(&journal, platform.archive_limits(), retention);
     journal.publish(recovered.events);
     let (archive, durable) = (storage.clone(), Some(storage.clone()));
     Ok(Stored { monitor, archive, storage, journal, waiting: recovered.waiting, durable })

@@ -24,6 +24,7 @@
 mod backup;
 mod beside;
 mod connection;
+mod counters;
 mod directory;
 mod error;
 mod readers;
@@ -33,6 +34,7 @@ mod writer;
 
 pub(crate) use backup::{Contents, back_up, restore, verify};
 pub(crate) use beside::Beside;
+pub(crate) use counters::Counters;
 pub(crate) use directory::DataDir;
 pub(crate) use error::StoreError;
 pub(crate) use rusqlite::Connection;
@@ -155,6 +157,11 @@ impl Store {
     /// How many writes have shared how many transactions.
     pub fn stats(&self) -> WriterStats {
         self.writer.stats()
+    }
+
+    /// What is stored, as of the last write that was answered.
+    pub(crate) fn counters(&self) -> Counters {
+        self.writer.counters()
     }
 
     /// How long transactions took.
