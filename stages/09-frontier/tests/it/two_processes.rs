@@ -164,8 +164,9 @@ async fn a_key_that_root_makes_or_revokes_beside_the_server_counts_from_then_on(
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    let create =
-        |name| command(&["keys", "create", "--name", name, "--scope", "submit", "--scope", "read"]);
+    let create = |name: &str| {
+        command(&["keys", "create", "--name", name, "--scope", "submit", "--scope", "read"])
+    };
     let first = create("first");
     let server = on(directory.path()).start();
     let first = server.client().with_key(&first);
