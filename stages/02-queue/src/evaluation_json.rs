@@ -42,8 +42,8 @@ const HOLD_TIMEOUT: Duration = Duration::from_secs(5);
 const RESPONSE_GRACE: Duration = Duration::from_secs(30);
 /// Bytes that it has to take in each second beyond that.
 const MIN_BYTES_PER_SECOND: u64 = 64 << 10;
-/// When a client should try again, in seconds.
-const RETRY_AFTER_SECONDS: u64 = 5;
+/// When a client should try again after the server had no room for its request, in seconds.
+pub const UNAVAILABLE_RETRY_SECONDS: u64 = 5;
 
 /// KiB that may be held, and KiB that may wait for that: what waits is in memory as well.
 static HELD: Semaphore = Semaphore::const_new(MAX_HELD_BYTES >> 10);
@@ -130,7 +130,7 @@ async fn hold(bytes: usize) -> Result<SemaphorePermit<'static>, Problem> {
     taken.await.ok_or_else(|| {
         let detail = "too much output is being sent to clients that read slowly; try again";
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-        problem.with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+        problem.with_header(header::RETRY_AFTER, UNAVAILABLE_RETRY_SECONDS)
     })
 }
 

@@ -25,6 +25,8 @@ pub enum Transition {
     Accepted(Box<Accepted>),
     /// A worker has taken it.
     Started(Box<Evaluation>),
+    /// Its worker was lost, and it waits for its next attempt.
+    Retried(Box<Retried>),
     /// It has ended. With its output.
     Ended(Box<Evaluation>),
 }
@@ -38,6 +40,15 @@ pub struct Accepted {
     pub submission: Submission,
     /// The request that submitted it.
     pub context: RequestContext,
+}
+
+/// An evaluation that goes back into the queue.
+#[derive(Debug, Clone)]
+pub struct Retried {
+    /// The attempt that was lost, as if the evaluation had ended with it.
+    pub lost: Evaluation,
+    /// The evaluation as it waits now.
+    pub waiting: Evaluation,
 }
 
 /// Why a change was not committed. It is not visible then.

@@ -4,7 +4,8 @@
 //! ```text
 //!            accept              start              finish
 //! submission ─────▶ queued ──────────────▶ running ──────────▶ ended ─▶ archive
-//!                     └──── cancel, finish ───────────────────▶
+//!                ▲    └──── cancel, finish ──│────────────────▶
+//!                └───── finish_attempt ──────┘ worker lost, and another attempt is allowed
 //! ```
 //!
 //! Each transition has three steps: it is decided under the lock, committed to the [`Journal`]
@@ -17,6 +18,7 @@ mod batch;
 mod live;
 mod log;
 mod lookup;
+mod retry;
 mod table;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -175,13 +175,18 @@ impl TaskQueue {
         let sandbox = engine.sandbox_for(&lease.job);
         let span = tracing::info_span!("evaluation", %id, attempt, engine = sandbox.engine);
         async {
+            let mut next = None;
             if let Some(assignment) = self.parts.ledger.start(id, attempt, sandbox).await {
                 tracing::info!("evaluation started");
                 let verdict = self.evaluate(&lease, assignment, Arc::clone(engine)).await;
-                self.parts.ledger.finish(id, verdict).await;
+                next = self.parts.ledger.finish_attempt(&lease.job, verdict).await;
             }
             if let Err(error) = self.parts.dispatch.ack(lease).await {
                 tracing::warn!(%error, "the job was not acknowledged");
+            }
+            // After the acknowledgement, which is by the same id.
+            if let Some(job) = next {
+                self.parts.dispatch_job(job).await.ok(); // one that is not dispatched has ended
             }
         }
         .instrument(span)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode, header};
 use shared::http::{MatchedRequest, Problem, Response, Router, bytes};
 use shared::{Evaluations, EvaluationsError};
+use stage_02_queue::UNAVAILABLE_RETRY_SECONDS;
 use uuid::Uuid;
 
 use crate::client_streams::ClientStreams;
@@ -15,8 +16,6 @@ use crate::{page, sse};
 
 /// The content type of the `OpenMetrics` text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// When a reader beyond the limit should try again, in seconds.
-const RETRY_AFTER_SECONDS: u64 = 5;
 
 // ANCHOR: routes
 /// The routes over `monitor`, to be merged over those of the queue, and the page of `stage`.
@@ -61,7 +60,7 @@ impl Api {
         let [] = request.query([])?;
         let too_many = |detail: &'static str| {
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-            problem.with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+            problem.with_header(header::RETRY_AFTER, UNAVAILABLE_RETRY_SECONDS)
         };
         let slot = self.streams.acquire(request.context().peer);
         let slot = slot.ok_or_else(|| {

@@ -172,7 +172,7 @@ impl Components {
     ///
     /// When the engine does not start.
     pub async fn build(settings: &Settings, args: &PlatformArgs) -> Result<Self, BuildError> {
-        let engine = match crate::engine_host::remote_engine().await? {
+        let engine: Arc<dyn Engine> = match crate::engine_host::remote_engine().await? {
             Some(engine) => engine,
             None => Box::pin(args.engine.start(settings.bounds().default)).await?,
         };

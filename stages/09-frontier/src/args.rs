@@ -96,8 +96,13 @@ impl StorageArgs {
     /// When another process has it, or it cannot be used.
     pub fn lock(&self) -> Result<DataDir, StoreError> {
         let is_durable = self.storage == StorageKind::Sqlite;
-        let is_named = self.data_dir.is_some() || self.is_serving.load(Ordering::Relaxed);
+        let is_named = self.data_dir.is_some() || self.is_serving();
         if is_durable && is_named { DataDir::lock(&self.path()) } else { DataDir::scratch() }
+    }
+
+    /// Whether this process serves clients, and does not run one program or one check.
+    pub fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::Relaxed)
     }
 
     /// Checks the integrity of the data directory. Its server may run.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use shared::Engine;
 use shared::cli::{BuildError, Settings};
 use stage_02_queue::{
     Archive, InMemoryJournal, Journal, Ledger, LedgerParts, QueueOptions, QueueParts, Resumed,
@@ -9,6 +10,7 @@ use stage_02_queue::{
 };
 use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor};
 use stage_06_advanced::{Components, InMemoryStorage, StorageService, remote_engine};
+use tokio_util::sync::CancellationToken;
 
 use crate::args::{FrontierArgs, StorageKind};
 use crate::batches::{Expiry, PriorityDispatch};
@@ -46,8 +48,12 @@ impl Frontier {
     pub async fn build(settings: &Settings, args: &FrontierArgs) -> Result<Self, BuildError> {
         // First, because another server is the most likely error.
         let store = Store::open(args.storage.lock()?)?;
-        let engine = match remote_engine().await? {
-            Some(engine) => engine,
+        let mut engine_gone = CancellationToken::new();
+        let engine: Arc<dyn Engine> = match remote_engine().await? {
+            Some(engine) => {
+                engine_gone = engine.host_gone();
+                engine
+            }
             None => args.engine().start(settings.bounds().default).await?,
         };
         let Stored { monitor, storage, archive, journal, waiting, durable: stored } =
@@ -65,7 +71,7 @@ impl Frontier {
             sandbox: Some(engine.sandbox()),
             capacity: options.capacity,
         });
-        let dispatch = Arc::new(PriorityDispatch::new(args.access.key_running));
+        let dispatch = Arc::new(PriorityDispatch::new(args.access.key_running, engine_gone));
         tokio::spawn(Expiry::new(dispatch.clone(), ledger.clone()).run());
         let parts = QueueParts {
             ledger,
@@ -125,7 +131,7 @@ async fn durable(args: &FrontierArgs, store: &Arc<Store>) -> Result<Stored, Buil
         monitor: monitor.clone(),
     });
     let retention = Retention { days: args.storage.storage_days };
-    let storage = SqliteStorage::open(&journal, platform.archive_limits(), retention).await?;
+    let storage = SqliteStorage::open(&journal, platform.archive_limits(), retention);
     journal.publish(recovered.events);
     let (archive, durable) = (storage.clone(), Some(storage.clone()));
     Ok(Stored { monitor, archive, storage, journal, waiting: recovered.waiting, durable })

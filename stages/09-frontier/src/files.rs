@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::failpoint::failpoint;
-use crate::store::{DataDir, StoreError};
+use crate::store::{DataDir, StoreError, check_file};
 
 /// The directory of files that are being written.
 const TEMPORARY: &str = "new";
@@ -90,6 +90,7 @@ impl FileStorage {
         if path.exists() {
             return Ok(held);
         }
+        check_file(&self.directory, content.len())?;
         let parent = path.parent().unwrap_or(&self.directory);
         DataDir::create(parent)?;
         let temporary = self.directory.join(TEMPORARY).join(Uuid::now_v7().to_string());

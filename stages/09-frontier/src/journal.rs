@@ -77,6 +77,17 @@ impl SqliteJournal {
                 });
                 write.await
             }
+            Transition::Retried(retried) => {
+                let retried = retried.clone();
+                // Its output comes before what follows, as at an end.
+                self.log.release(retried.waiting.id);
+                let write = self.log.commit(move |db| {
+                    rows::write_attempt(db, &retried.lost)?;
+                    rows::update_live(db, &retried.waiting)?;
+                    insert_events(db, events)
+                });
+                write.await
+            }
             Transition::Ended(ended) => {
                 let ended = ended.clone();
                 self.unpublished.insert(ended.id);

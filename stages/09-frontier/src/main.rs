@@ -41,7 +41,9 @@ impl Stage for FrontierStage {
         let strict = args.contract.strict_contract;
         let api = OpenApiValidatedApi::registered(WithOptions(api), contract, strict, &platform);
         accounts.register(&platform);
-        accounts.announce();
+        if args.storage.is_serving() {
+            accounts.announce();
+        }
         Ok(platform.app(accounts.protect(api, &args.access)))
     }
 }

@@ -65,36 +65,28 @@ struct Inner {
     unpublished: Arc<Unpublished>,
     events: Arc<dyn EventSink>,
     limits: ArchiveLimits,
-    /// What is stored, as of the last change.
-    usage: Mutex<ArchiveLimits>,
     /// Evaluations that are being written without a journal: a read waits for them.
     unwritten: AtomicUsize,
 }
 
 impl SqliteStorage {
     /// The storage in `store`, which deletes what is beyond the limits in the background.
-    ///
-    /// # Errors
-    ///
-    /// When the database cannot be read.
-    pub(crate) async fn open(
+    pub(crate) fn open(
         journal: &crate::journal::SqliteJournal,
         limits: ArchiveLimits,
         retention: Retention,
-    ) -> Result<Arc<Self>, StoreError> {
-        let usage = journal.store.read(usage).await?;
+    ) -> Arc<Self> {
         let inner = Arc::new(Inner {
             store: Arc::clone(&journal.store),
             files: Arc::clone(&journal.files),
             unpublished: Arc::clone(&journal.unpublished),
             events: Arc::clone(&journal.monitor),
             limits,
-            usage: Mutex::new(usage),
             unwritten: AtomicUsize::new(0),
         });
         let stop = CancellationToken::new();
         tokio::spawn(Arc::clone(&inner).delete_in_background(retention, stop.clone()));
-        Ok(Arc::new(Self { inner, _background: stop.drop_guard() }))
+        Arc::new(Self { inner, _background: stop.drop_guard() })
     }
 
     /// An empty storage in a temporary directory, for a check.
@@ -107,7 +99,7 @@ impl SqliteStorage {
         let log = crate::event_log::SqliteEventLog::open(Arc::clone(&store)).await?;
         let unpublished = Arc::default();
         let journal = crate::journal::SqliteJournal { store, log, files, unpublished, monitor };
-        Self::open(&journal, limits, Retention { days: None }).await
+        Ok(Self::open(&journal, limits, Retention { days: None }))
     }
 }
 
@@ -150,11 +142,11 @@ impl StorageService for SqliteStorage {
     }
 
     fn usage(&self) -> StorageUsage {
-        let (usage, limits) = (*self.inner.usage(), self.inner.limits);
+        let (counters, limits) = (self.inner.store.counters(), self.inner.limits);
         StorageUsage {
-            entries: usage.entries,
+            entries: counters.entries,
             max_entries: limits.entries,
-            bytes: usage.bytes,
+            bytes: counters.bytes,
             max_bytes: limits.bytes,
         }
     }
@@ -165,10 +157,6 @@ impl StorageService for SqliteStorage {
 }
 
 impl Inner {
-    fn usage(&self) -> MutexGuard<'_, ArchiveLimits> {
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Writes an evaluation that no journal has committed: one of a self test.
     fn write_now(self: Arc<Self>, ended: Evaluation) {
         let files = Arc::clone(&self.files);
@@ -233,33 +221,22 @@ impl Inner {
                 }
             }
             drop_orphans(db)?;
-            Ok((deleted, unused, usage(db)?))
+            Ok((deleted, unused))
         };
         // On the thread of the writer: a later transaction may refer to one of the files.
-        let after = move |(deleted, unused, usage): (Vec<Uuid>, Vec<String>, ArchiveLimits)| {
+        let after = move |(deleted, unused): (Vec<Uuid>, Vec<String>)| {
             for digest in &unused {
                 files.remove(digest);
             }
-            (deleted, usage)
+            deleted
         };
-        let (deleted, now) = self.store.write_and(work, after).await?;
-        *self.usage() = now;
+        let deleted = self.store.write_and(work, after).await?;
         for id in &deleted {
             let data = json!({ "reason": reason });
             self.events.emit(Event::now(EventType::StorageDeleted, Some(*id), data));
         }
         Ok(deleted.len())
     }
-}
-
-/// How much is stored, by the counters.
-fn usage(db: &Connection) -> Result<ArchiveLimits, StoreError> {
-    let counter = |name: &str| {
-        let query = "SELECT value FROM counters WHERE name = ?1";
-        let value = db.prepare_cached(query)?.query_row([name], |row| row.get::<_, i64>(0))?;
-        Ok::<_, StoreError>(usize::try_from(value).unwrap_or(0))
-    };
-    Ok(ArchiveLimits { entries: counter("entries")?, bytes: counter("bytes")? })
 }
 
 fn archive_error(error: StoreError) -> ArchiveError {

@@ -12,6 +12,8 @@
 //! | a kill before or after a commit, a flush, a rename | the same | `killed_at_every_failpoint_nothing_accepted_is_lost` |
 //! | an error of the disk | the change is tried again, the submission refused | `a_failing_disk_loses_nothing_that_was_accepted` |
 //! | a full disk | a reserve is left for the ends of what runs; work is refused | `a_full_disk_refuses_work_ends_what_runs_and_goes_on_when_there_is_room` |
+//! | artifacts that fill the disk | half of the reserve is left to the database; an end with files waits for room | `artifacts_that_fill_the_disk_lose_nothing_and_leave_room_for_other_ends` |
+//! | a clock that goes back | events, ends and rows are ordered by numbers; ids by their time | `a_clock_that_goes_back_loses_nothing_and_changes_no_order_of_ends` |
 //! | a read-only directory | the start is refused | `a_read_only_directory_is_refused` |
 //! | a torn end of the WAL | SQLite drops the frames that were not committed | `a_torn_end_of_the_wal_loses_nothing_that_was_answered` |
 //! | a newer schema, a database of another program | the start is refused, the file stays as it is | `a_newer_schema_and_a_foreign_database_are_refused_and_left_as_they_are` |
@@ -24,6 +26,7 @@
 mod backup;
 mod beside;
 mod connection;
+mod counters;
 mod directory;
 mod error;
 mod readers;
@@ -33,9 +36,11 @@ mod writer;
 
 pub(crate) use backup::{Contents, back_up, restore, verify};
 pub(crate) use beside::Beside;
+pub(crate) use counters::Counters;
 pub(crate) use directory::DataDir;
 pub(crate) use error::StoreError;
 pub(crate) use rusqlite::Connection;
+pub(crate) use space::check_file;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -155,6 +160,11 @@ impl Store {
     /// How many writes have shared how many transactions.
     pub fn stats(&self) -> WriterStats {
         self.writer.stats()
+    }
+
+    /// What is stored, as of the last write that was answered.
+    pub(crate) fn counters(&self) -> Counters {
+        self.writer.counters()
     }
 
     /// How long transactions took.

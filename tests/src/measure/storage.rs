@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream};
 use reqwest::Method;
 use serde::Serialize;
 
@@ -39,6 +39,8 @@ const MAX_ADDED_MS: f64 = 3.0;
 const MIN_SHARED: f64 = 10.0;
 /// Reads of one evaluation in a second, at least.
 const MIN_READS_PER_SECOND: f64 = 5_000.0;
+/// How long each step may take. One that takes longer has not measured anything.
+const STEP_TIMEOUT: Duration = Duration::from_mins(5);
 /// The longest that a page of a filled list may take at p99, in milliseconds.
 const MAX_PAGE_MS: f64 = 10.0;
 /// A page that finds what it lists by an index of labels, and one by an index of outcomes.
@@ -101,14 +103,12 @@ pub async fn run(options: Options) -> Result<Status> {
     let flush_ms = flushes(scratch.path())?;
     let mut measured = Vec::new();
     for storage in ["sqlite", "memory"] {
-        progress::phase(&format!("submitting and reading, with --storage {storage}"));
         measured.push(measure(storage, &scratch.path().join(storage)).await?);
     }
     let [sqlite, memory] =
         <[Measured; 2]>::try_from(measured).map_err(|_| anyhow::anyhow!("two"))?;
     let mut pages = Vec::new();
     for directory in &options.filled {
-        progress::phase(&format!("listing {}", directory.display()));
         pages.extend(list(directory).await?);
     }
     let met = targets(&flush_ms, &sqlite, &memory, &pages);
@@ -154,7 +154,13 @@ fn targets(
 }
 
 fn print(report: &Report) {
-    println!("{} build; one flush takes {} ms at the median", report.build, report.flush_ms.p50);
+    let flush_ms = report.flush_ms.p50;
+    println!("{} build; one flush (fdatasync) takes {flush_ms} ms at the median", report.build);
+    let submit = hundredths(report.sqlite.submit_ms.p50 / flush_ms);
+    let rate = hundredths(report.sqlite.submissions_per_second * flush_ms / 1000.0);
+    println!(
+        "sqlite: a submission takes {submit} flushes; {CLIENTS} clients submit {rate} in the time of one"
+    );
     for (name, measured) in [("sqlite", &report.sqlite), ("memory", &report.memory)] {
         println!(
             "{name}: a submission {} ms, {} /s by {CLIENTS} clients; {} reads /s",
@@ -192,33 +198,58 @@ async fn start(directory: &Path, storage: &str) -> Result<(Server, Client)> {
     Ok((server, client))
 }
 
+/// Runs one step, shows that it runs, and fails when it does not end.
+async fn step<T>(what: String, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let started = Instant::now();
+    progress::phase(&what);
+    let done = tokio::time::timeout(STEP_TIMEOUT, work).await;
+    let done = done.with_context(|| format!("{what}: not done after {STEP_TIMEOUT:?}"))?;
+    progress::phase(&format!("  done in {:.1} s", started.elapsed().as_secs_f64()));
+    done
+}
+
 async fn measure(storage: &str, directory: &Path) -> Result<Measured> {
+    let what = format!("starting stage {STAGE} with --storage {storage} (it may have to be built)");
+    progress::phase(&what);
     let (server, client) = start(directory, storage).await?;
     // All others wait for it.
     let occupied =
         Program { timeout_seconds: Some(3600.0), ..Program::new("import time; time.sleep(3600)") };
     client.submit(&occupied, 0).await?;
     let program = Program::new("pass");
-    let mut samples = Vec::new();
-    for _ in 0..SAMPLES {
-        let started = Instant::now();
-        client.submit(&program, 0).await?;
-        samples.push(started.elapsed());
-    }
-    let (before, started) = (flushed(&client).await?, Instant::now());
-    let submit = |_| client.submit(&program, 0);
-    let accepted: Vec<_> =
-        stream::iter(0..SUBMISSIONS).map(submit).buffer_unordered(CLIENTS).try_collect().await?;
+    let what = format!("{storage}: {SAMPLES} submissions of one client");
+    let bar = progress::bar(SAMPLES, "submissions of one");
+    let samples = step(what, async {
+        let mut samples = Vec::new();
+        for _ in 0..SAMPLES {
+            let started = Instant::now();
+            client.submit(&program, 0).await?;
+            samples.push(started.elapsed());
+            bar.inc(1);
+        }
+        Ok(samples)
+    });
+    let samples = samples.await?;
+    let before = flushed(&client).await?;
+    let what = format!("{storage}: {SUBMISSIONS} submissions of {CLIENTS} clients");
+    let bar = progress::bar(SUBMISSIONS, "submissions");
+    let submit = |_| client.submit(&program, 0).inspect_ok(|_| bar.inc(1));
+    let submitted = stream::iter(0..SUBMISSIONS).map(submit).buffer_unordered(CLIENTS);
+    let started = Instant::now();
+    let accepted: Vec<_> = step(what, submitted.try_collect()).await?;
     let (elapsed, flushes) = (started.elapsed(), flushed(&client).await? - before);
     let submissions = f64::from(u32::try_from(SUBMISSIONS)?);
-    let started = Instant::now();
+    let what = format!("{storage}: {READS} reads of {CLIENTS} clients");
+    let bar = progress::bar(READS, "reads");
     let read = |number: usize| {
         let path = format!("/eval/{}", accepted[number % accepted.len()].id);
-        get(&client, path)
+        get(&client, path).inspect_ok(|_| bar.inc(1))
     };
     let reads = stream::iter(0..READS).map(read).buffer_unordered(CLIENTS);
-    let read = reads.try_fold(0, |count, _| async move { Ok(count + 1) }).await?;
+    let started = Instant::now();
+    let read = step(what, reads.try_fold(0, |count, _| async move { Ok(count + 1) })).await?;
     let reads_per_second = per_second(read, started.elapsed());
+    progress::phase("stopping the stage");
     server.stop().await.ok(); // the program that occupies the worker is ended
     Ok(Measured {
         submit_ms: Latency::of(samples).context("nothing was measured")?,
@@ -247,16 +278,22 @@ async fn flushed(client: &Client) -> Result<f64> {
 
 /// Pages of the list of a filled directory, one after the other.
 async fn list(directory: &Path) -> Result<Vec<Page>> {
+    progress::phase(&format!("starting on {}", directory.display()));
     let (server, client) = start(directory, "sqlite").await?;
     let status = client.request(Method::GET, "/status").send().await?.text().await?;
     let status: serde_json::Value = serde_json::from_str(&status)?;
     let evaluations = status["storage"]["entries"].as_u64().unwrap_or(0);
     let mut pages = Vec::new();
     for path in PAGES {
-        let mut samples = Vec::new();
-        for _ in 0..SAMPLES {
-            samples.push(get(&client, path.to_owned()).await?);
-        }
+        let what = format!("{SAMPLES} times {path} of {evaluations} evaluations");
+        let samples = step(what, async {
+            let mut samples = Vec::new();
+            for _ in 0..SAMPLES {
+                samples.push(get(&client, path.to_owned()).await?);
+            }
+            Ok(samples)
+        });
+        let samples = samples.await?;
         let latency_ms = Latency::of(samples).context("nothing was measured")?;
         pages.push(Page { directory: directory.to_owned(), evaluations, path, latency_ms });
     }

@@ -65,7 +65,7 @@ async fn no_push_is_missed_by_sleeping_workers_and_a_close_wakes_them_all() {
         dispatch.push(job("")).await.unwrap();
     }
     let drained = async {
-        while !dispatch.state().waiting.is_empty() {
+        while !dispatch.in_order(|order| order.is_empty()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };

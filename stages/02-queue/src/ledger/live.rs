@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use shared::{Evaluation, OutputBuffer, Status, Stream};
+use jiff::Timestamp;
+use shared::evaluation::Timing;
+use shared::{Evaluation, OutputBuffer, Status, Stream, Verdict};
 
 /// A live evaluation, without its output.
 pub(super) struct Live {
@@ -27,5 +29,22 @@ impl Live {
         let (stdout, stderr) =
             (self.output.output(Stream::Stdout), self.output.output(Stream::Stderr));
         Evaluation { stdout, stderr, ..self.evaluation }
+    }
+
+    /// The evaluation as it ends with this verdict, with its output.
+    pub(super) fn ended(self, verdict: Verdict) -> Evaluation {
+        let now = self.snapshot();
+        Evaluation {
+            status: verdict.status(),
+            outcome: Some(verdict.outcome),
+            timing: Timing { finished_at: Some(Timestamp::now()), ..now.timing },
+            exit_code: verdict.exit_code,
+            signal: verdict.signal,
+            usage: verdict.usage,
+            evidence: Some(verdict.evidence),
+            error: verdict.error,
+            artifacts: verdict.artifacts,
+            ..now
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The table of live evaluations: what the ledger decides and applies under its lock.
 
+mod retry;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -171,17 +173,7 @@ impl Table {
         }
         entry.phase = Phase::Ending;
         entry.output.close();
-        let mut ended = entry.live().snapshot();
-        ended.status = verdict.status();
-        ended.outcome = Some(verdict.outcome);
-        ended.timing.finished_at = Some(Timestamp::now());
-        ended.exit_code = verdict.exit_code;
-        ended.signal = verdict.signal;
-        ended.usage = verdict.usage;
-        ended.evidence = Some(verdict.evidence);
-        ended.error = verdict.error;
-        ended.artifacts = verdict.artifacts;
-        Some(ended)
+        Some(entry.live().ended(verdict))
     }
 
     /// Removes an evaluation whose end was committed, and wakes what waits for it.

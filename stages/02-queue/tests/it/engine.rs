@@ -145,6 +145,25 @@ async fn an_engine_that_panics_loses_one_evaluation_and_no_worker() {
     assert_eq!(outcomes, [Outcome::WorkerLost, Outcome::Exited]);
 }
 
+#[tokio::test]
+async fn a_lost_worker_is_replaced_as_often_as_the_submission_allows() {
+    let options = QueueOptions { workers: 1, capacity: 10, limits: TEST_LIMITS };
+    let engine = Arc::new(FakeEngine::new().panics_on("boom"));
+    let queue = TaskQueue::start(engine.clone(), Arc::new(NoopSink), options);
+    for (max_attempts, runs) in [(1, 1), (3, 4)] {
+        let submission = Submission { max_attempts, ..Submission::new("boom", TEST_LIMITS) };
+        let context = RequestContext::internal();
+        let id = queue.submit(&context, submission, None).await.unwrap().id;
+        let ended = end_of(&queue, id).await;
+        assert_eq!((ended.outcome, ended.attempt), (Some(Outcome::WorkerLost), max_attempts));
+        assert_eq!(engine.runs(), runs);
+    }
+    let stats = queue.queue_stats().await.unwrap();
+    assert_eq!(stats.depth, 0);
+    let id = submit(&queue, "").await;
+    assert_eq!(end_of(&queue, id).await.outcome, Some(Outcome::Exited));
+}
+
 async fn submit(queue: &TaskQueue, code: &str) -> Uuid {
     let submission = Submission::new(code, TEST_LIMITS);
     queue.submit(&RequestContext::internal(), submission, None).await.unwrap().id

@@ -107,7 +107,7 @@ pub fn before_serve(
 /// # Errors
 ///
 /// When the engine host is gone.
-pub async fn remote_engine() -> Result<Option<Arc<dyn Engine>>, BuildError> {
+pub async fn remote_engine() -> Result<Option<Arc<RemoteEngine>>, BuildError> {
     if !is_api_process() {
         return Ok(None);
     }

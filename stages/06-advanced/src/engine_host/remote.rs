@@ -67,7 +67,7 @@ struct Calls {
     state: Mutex<State>,
     /// Cancelled when the connection has ended.
     lost: CancellationToken,
-    /// Cancelled after that, if the engine was not closed.
+    /// Cancelled before that, if the engine was not closed.
     host_gone: CancellationToken,
 }
 
@@ -162,8 +162,9 @@ impl RemoteEngine {
         })
     }
 
-    /// Fires when the host is gone although the engine was not closed.
-    pub(super) fn host_gone(&self) -> CancellationToken {
+    /// Fires when the host is gone although the engine was not closed, and before any run is reported as
+    /// lost: what starts runs can stop in time.
+    pub fn host_gone(&self) -> CancellationToken {
         self.calls.host_gone.clone()
     }
 
@@ -297,8 +298,8 @@ async fn read(mut socket: OwnedReadHalf, calls: Arc<Calls>) {
             }
         }
     }
-    calls.lose();
     calls.host_gone.cancel();
+    calls.lose();
 }
 
 impl TestableComponent for RemoteEngine {

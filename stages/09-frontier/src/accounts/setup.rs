@@ -111,7 +111,7 @@ impl Accounts {
         platform.health().register_component(self.audit.clone());
     }
 
-    /// Says at the start whether clients need a key.
+    /// Prints, when a server starts, whether clients need a key.
     pub fn announce(&self) {
         let text = if self.is_open {
             "open: there are no keys, so that every process of this machine may do everything; \

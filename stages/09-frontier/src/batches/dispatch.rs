@@ -6,15 +6,14 @@
 //! is passed over until one of them has ended.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::{BoxFuture, Job};
-use stage_02_queue::{Dispatch, DispatchError, Lease};
+use stage_02_queue::{Dispatch, DispatchError, InMemoryDispatch, Lease, Order};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::options::{Priority, SubmitOptions};
@@ -29,13 +28,7 @@ const PRIORITIES: [Priority; 3] = [Priority::High, Priority::Normal, Priority::L
 
 /// Jobs in memory, for workers in the same process.
 pub struct PriorityDispatch {
-    /// Jobs of one owner that are leased at one moment.
-    running_per_owner: usize,
-    /// Ties the waiting jobs, the leases and the counts of owners to `closed`.
-    state: Mutex<State>,
-    /// Notified once for each pushed job and each acknowledgement, and for all workers at the close. A
-    /// worker registers before it checks `state`, so a change between the check and the sleep wakes it.
-    job_ready: Notify,
+    jobs: InMemoryDispatch<Priorities>,
     /// Notified when the earliest deadline may have changed.
     pub(super) deadline_changed: Notify,
 }
@@ -43,8 +36,12 @@ pub struct PriorityDispatch {
 /// Jobs without an owner are those of one owner.
 type Owner = Option<String>;
 
-#[derive(Default)]
-struct State {
+/// Which job is next.
+struct Priorities {
+    /// Jobs of one owner that are leased at one moment.
+    running_per_owner: usize,
+    /// Cancelled when no engine is there any more: a job that was leased then would be lost.
+    engine_gone: CancellationToken,
     waiting: BTreeMap<Priority, HashMap<Owner, Line>>,
     leased: HashMap<Uuid, Owner>,
     running: HashMap<Owner, usize>,
@@ -52,7 +49,6 @@ struct State {
     turn: usize,
     /// Rises with each lease: the time of the turns of owners.
     now: u64,
-    closed: bool,
 }
 
 /// The jobs of one owner with one priority.
@@ -68,70 +64,62 @@ struct Waiting {
 }
 
 impl PriorityDispatch {
-    /// A dispatch without jobs. Of each owner at most so many run at once.
-    pub fn new(running_per_owner: u32) -> Self {
-        Self {
+    /// A dispatch without jobs. Of each owner at most so many run at once, and none at all from
+    /// `engine_gone` on: what waits then is left to the next start.
+    pub fn new(running_per_owner: u32, engine_gone: CancellationToken) -> Self {
+        let jobs = InMemoryDispatch::with_order(Priorities {
             running_per_owner: usize::try_from(running_per_owner).unwrap_or(usize::MAX),
-            state: Mutex::default(),
-            job_ready: Notify::new(),
-            deadline_changed: Notify::new(),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // No code panics while it holds the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for the next job. None when the dispatch is closed.
-    async fn next(&self) -> Option<Job> {
-        loop {
-            // Registered before the check: what is pushed after it wakes this worker.
-            let mut notified = pin!(self.job_ready.notified());
-            notified.as_mut().enable();
-            {
-                let mut state = self.state();
-                if state.closed {
-                    return None;
-                }
-                if let Some(job) = state.take(self.running_per_owner) {
-                    return Some(job);
-                }
-            }
-            notified.await;
-        }
+            engine_gone,
+            waiting: BTreeMap::new(),
+            leased: HashMap::new(),
+            running: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            turn: 0,
+            now: 0,
+        });
+        Self { jobs, deadline_changed: Notify::new() }
     }
 
     /// Removes the jobs whose deadline has passed: no worker can get them any more.
     pub(super) fn take_expired(&self) -> Vec<Uuid> {
-        let (mut state, now) = (self.state(), Instant::now());
-        let due = state.deadlines.range(..=(now, Uuid::max())).map(|(_, id)| *id);
-        let due: Vec<_> = due.collect();
-        for id in &due {
-            state.remove(*id);
-        }
-        due
+        self.jobs.in_order(|order| {
+            let now = Instant::now();
+            let due = order.deadlines.range(..=(now, Uuid::max())).map(|(_, id)| *id);
+            let due: Vec<_> = due.collect();
+            for id in &due {
+                order.remove(*id);
+            }
+            due
+        })
     }
 
     /// Whether jobs wait, and each of them for another one of its owner to end.
     pub fn waits_for_its_keys(&self) -> bool {
-        let state = self.state();
-        let mut owners = state.waiting.values().flat_map(HashMap::keys).peekable();
-        owners.peek().is_some() && owners.all(|owner| !state.may_run(owner, self.running_per_owner))
+        self.jobs.in_order(|order| {
+            let mut owners = order.waiting.values().flat_map(HashMap::keys).peekable();
+            owners.peek().is_some() && owners.all(|owner| !order.may_run(owner))
+        })
     }
 
     /// The earliest deadline of a waiting job.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.state().deadlines.first().map(|(deadline, _)| *deadline)
+        self.jobs.in_order(|order| order.deadlines.first().map(|(deadline, _)| *deadline))
     }
 
     /// Whether no job is leased any more, and none will be.
     pub(super) fn is_closed(&self) -> bool {
-        self.state().closed
+        self.jobs.is_closed()
     }
 }
 
-impl State {
+impl Priorities {
+    /// Whether one more job of `owner` may run.
+    fn may_run(&self, owner: &Owner) -> bool {
+        owner.is_none() || self.running.get(owner).copied().unwrap_or(0) < self.running_per_owner
+    }
+}
+
+impl Order for Priorities {
     fn push(&mut self, job: Job) {
         let options = SubmitOptions::of(&job.submission);
         let deadline = options.queue_timeout_seconds.and_then(|seconds| deadline(&job, seconds));
@@ -144,13 +132,15 @@ impl State {
         line.jobs.push_back(Waiting { job, deadline });
     }
 
-    /// Leases the next job that may run.
-    fn take(&mut self, running_per_owner: usize) -> Option<Job> {
+    fn next(&mut self) -> Option<Job> {
+        if self.engine_gone.is_cancelled() {
+            return None;
+        }
         let first = TURNS[self.turn % TURNS.len()];
         let order = std::iter::once(first).chain(PRIORITIES);
         let (priority, owner) = order.into_iter().find_map(|priority| {
             let lines = self.waiting.get(&priority)?.iter();
-            let ready = lines.filter(|(owner, _)| self.may_run(owner, running_per_owner));
+            let ready = lines.filter(|(owner, _)| self.may_run(owner));
             let next = ready.min_by_key(|(_, line)| (line.served, line.jobs.front().map(first_id)));
             next.map(|(owner, _)| (priority, owner.clone()))
         })?;
@@ -169,11 +159,6 @@ impl State {
         *self.running.entry(owner.clone()).or_default() += 1;
         self.leased.insert(job.id, owner);
         Some(job)
-    }
-
-    /// Whether one more job of `owner` may run.
-    fn may_run(&self, owner: &Owner, running_per_owner: usize) -> bool {
-        owner.is_none() || self.running.get(owner).copied().unwrap_or(0) < running_per_owner
     }
 
     fn remove(&mut self, id: Uuid) -> bool {
@@ -198,15 +183,14 @@ impl State {
         false
     }
 
-    fn ack(&mut self, id: Uuid) -> bool {
-        let Some(owner) = self.leased.remove(&id) else { return false };
+    fn acknowledged(&mut self, id: Uuid) {
+        let Some(owner) = self.leased.remove(&id) else { return };
         if let Some(count) = self.running.get_mut(&owner) {
             *count -= 1;
             if *count == 0 {
                 self.running.remove(&owner);
             }
         }
-        true
     }
 }
 
@@ -233,38 +217,29 @@ fn age(id: Uuid) -> Duration {
 
 impl Dispatch for PriorityDispatch {
     fn push(&self, job: Job) -> BoxFuture<'_, Result<(), DispatchError>> {
-        self.state().push(job);
-        self.job_ready.notify_one();
+        let pushed = self.jobs.push(job);
         self.deadline_changed.notify_one();
-        Box::pin(std::future::ready(Ok(())))
+        pushed
     }
 
     fn lease(&self) -> BoxFuture<'_, Result<Option<Lease>, DispatchError>> {
-        Box::pin(async { Ok(self.next().await.map(|job| Lease { job, heartbeat_interval: None })) })
+        self.jobs.lease()
     }
 
     fn heartbeat<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), DispatchError>> {
-        let is_leased = self.state().leased.contains_key(&lease.job.id);
-        let result = if is_leased { Ok(()) } else { Err(DispatchError::LeaseExpired) };
-        Box::pin(std::future::ready(result))
+        self.jobs.heartbeat(lease)
     }
 
     fn ack(&self, lease: Lease) -> BoxFuture<'_, Result<(), DispatchError>> {
-        let was_leased = self.state().ack(lease.job.id);
-        // Its owner may run one more.
-        self.job_ready.notify_one();
-        let result = if was_leased { Ok(()) } else { Err(DispatchError::LeaseExpired) };
-        Box::pin(std::future::ready(result))
+        self.jobs.ack(lease)
     }
 
     fn remove(&self, id: Uuid) -> BoxFuture<'_, Result<bool, DispatchError>> {
-        let removed = self.state().remove(id);
-        Box::pin(std::future::ready(Ok(removed)))
+        self.jobs.remove(id)
     }
 
     fn close(&self) {
-        self.state().closed = true;
-        self.job_ready.notify_waiters();
+        self.jobs.close();
         self.deadline_changed.notify_one();
     }
 }

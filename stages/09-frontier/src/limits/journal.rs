@@ -57,6 +57,12 @@ impl UsageJournal {
                     self.quotas.started(owner);
                 }
             }
+            Transition::Retried(retried) => {
+                self.ended(&retried.lost);
+                if let Some(owner) = &retried.waiting.owner {
+                    self.quotas.accepted(owner);
+                }
+            }
             Transition::Ended(evaluation) => self.ended(evaluation),
         }
     }

@@ -11,8 +11,8 @@ use stage_02_queue::ArchiveLimits;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Inner, usage};
-use crate::store::StoreError;
+use super::Inner;
+use crate::store::{Counters, StoreError};
 use crate::time::nanoseconds;
 
 /// Evaluations that one transaction deletes.
@@ -63,9 +63,7 @@ impl Inner {
                 Timestamp::now().checked_sub(SignedDuration::from_hours(24 * i64::from(days))).ok()
             })
             .map_or(i64::MIN, nanoseconds);
-        let (now, ids) =
-            self.store.read(move |db| Ok((usage(db)?, beyond(db, limits, oldest)?))).await?;
-        *self.usage() = now;
+        let ids = self.store.read(move |db| beyond(db, limits, oldest)).await?;
         let found = ids.len();
         if found > 0 {
             self.delete(ids, "room").await?;
@@ -77,7 +75,7 @@ impl Inner {
 
 /// The first to end, as many as are beyond the limits or ended before `oldest`, and at most a step.
 fn beyond(db: &Connection, limits: ArchiveLimits, oldest: i64) -> Result<Vec<Uuid>, StoreError> {
-    let now = usage(db)?;
+    let now = Counters::read(db)?;
     let mut rows = db.prepare_cached(
         "SELECT id, bytes, ended_at FROM evaluations WHERE last_event IS NOT NULL
          ORDER BY last_event LIMIT ?1",

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use super::SqliteStorage;
+use crate::store::Counters;
 use shared::component::{CheckResult, SelfTestResult};
 use shared::{BoxFuture, TestCase, TestableComponent};
-use stage_02_queue::ArchiveLimits;
-
-use super::{SqliteStorage, usage};
 
 impl TestableComponent for SqliteStorage {
     fn name(&self) -> &'static str {
@@ -18,11 +17,10 @@ impl TestableComponent for SqliteStorage {
             let store = Arc::clone(&self.inner.store);
             let counted = self.inner.store.write(move |db| {
                 store.check_space()?;
-                usage(db)
+                Counters::read(db)
             });
             let counted = counted.await;
-            let ArchiveLimits { entries, bytes } = counted.map_err(|error| error.to_string())?;
-            *self.inner.usage() = ArchiveLimits { entries, bytes };
+            let Counters { entries, bytes } = counted.map_err(|error| error.to_string())?;
             Ok(format!("{entries} evaluations in about {bytes} bytes, on disk"))
         })
     }
@@ -40,10 +38,10 @@ impl SqliteStorage {
             let sql = "SELECT count(*), coalesce(sum(bytes), 0) FROM evaluations
                        WHERE outcome IS NOT NULL";
             let stored: (i64, i64) = db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok((usage(db)?, stored))
+            Ok((Counters::read(db)?, stored))
         });
         let (counted, (entries, bytes)) = counters.await.map_err(|error| error.to_string())?;
-        let real = ArchiveLimits {
+        let real = Counters {
             entries: usize::try_from(entries).unwrap_or(0),
             bytes: usize::try_from(bytes).unwrap_or(0),
         };

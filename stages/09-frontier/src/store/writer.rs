@@ -20,6 +20,7 @@ use rusqlite::Connection;
 
 use super::StoreError;
 use super::connection::BUSY_TIMEOUT;
+use super::counters::{Committed, Counters};
 use crate::failpoint::failpoint;
 
 /// Upper bounds of the histogram of transactions.
@@ -51,6 +52,8 @@ struct Queue {
     jobs: AtomicU64,
     failures: AtomicU64,
     latency: Histogram,
+    /// What is stored, as of the last commit.
+    counters: Committed,
 }
 
 /// How many pieces of work shared how many flushes.
@@ -75,6 +78,7 @@ struct State {
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(connection: Connection, wal: PathBuf) -> Result<Self, StoreError> {
+        let counters = Committed::new(Counters::read(&connection)?);
         let queue = Arc::new(Queue {
             state: Mutex::default(),
             ready: Condvar::new(),
@@ -82,6 +86,7 @@ impl Writer {
             jobs: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             latency: Histogram::new(LATENCY_BUCKETS_SECONDS),
+            counters,
         });
         let own = Arc::clone(&queue);
         let thread = std::thread::Builder::new().name("crucible-store".to_owned());
@@ -121,6 +126,11 @@ impl Writer {
     /// How long transactions took, from their beginning to the flush.
     pub(super) fn latency(&self) -> &Histogram {
         &self.queue.latency
+    }
+
+    /// What is stored, as of the last commit.
+    pub(super) fn counters(&self) -> Counters {
+        self.queue.counters.get()
     }
 
     /// Runs what waits, and ends the thread.
@@ -204,7 +214,9 @@ fn commit_group(queue: &Queue, connection: &Connection, group: Vec<Job>) {
     // IMMEDIATE: a transaction that becomes one for writing halfway fails when another has written.
     let started = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
     let ended: Vec<Ended> = group.into_iter().map(|job| job(connection)).collect();
-    let result = started.and_then(|()| commit(connection));
+    // Read in the transaction: a read after it could fail, and what is on disk would not be counted.
+    let counters = started.and_then(|()| Counters::read(connection));
+    let result = counters.and_then(|counters| commit(connection).map(|()| counters));
     if let Err(error) = &result {
         tracing::error!(error = %shared_chain(error), "a transaction was not committed");
         if !connection.is_autocommit()
@@ -213,13 +225,15 @@ fn commit_group(queue: &Queue, connection: &Connection, group: Vec<Job>) {
             tracing::error!(%error, "a transaction was not rolled back");
         }
     }
-    if result.is_ok() {
+    if let Ok(counters) = &result {
+        queue.counters.set(*counters);
         queue.commits.fetch_add(1, Ordering::Relaxed);
         queue.jobs.fetch_add(ended.len() as u64, Ordering::Relaxed);
         queue.latency.observe(before.elapsed().as_secs_f64());
     } else {
         queue.failures.fetch_add(1, Ordering::Relaxed);
     }
+    let result = result.map(drop);
     for then in ended {
         then(result.clone());
     }

@@ -51,12 +51,16 @@ async fn a_newer_schema_and_a_foreign_database_are_refused_and_left_as_they_are(
 
 /// Runs the server in a mount namespace where `directory` is a tmpfs with these options.
 fn on_tmpfs(directory: &Path, options: &str) -> Launch {
+    within_tmpfs(stage::on(directory), directory, options)
+}
+
+fn within_tmpfs(launch: Launch, directory: &Path, options: &str) -> Launch {
     let script = format!(
         "mount -t tmpfs -o {options} none \"$0\" && if [ -n \"$RO\" ]; then mount -o remount,ro \
          \"$0\"; fi && exec \"$@\""
     );
     let wrapper = ["unshare", "--mount", "sh", "-c", &script, directory.to_str().unwrap()];
-    stage::on(directory).with_wrapper(wrapper.map(Into::into).to_vec())
+    launch.with_wrapper(wrapper.map(Into::into).to_vec())
 }
 
 #[tokio::test]
@@ -94,6 +98,62 @@ async fn a_full_disk_refuses_work_ends_what_runs_and_goes_on_when_there_is_room(
     assert_eq!(ended["stdout"]["text"], "ended\n");
     drop(file);
     std::fs::remove_file(&ballast).unwrap();
+    harness::eventually_some("work again", Duration::from_secs(30), async || {
+        (client.post("/eval", &json!({ "code": "pass" })).await.status == 202).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn artifacts_that_fill_the_disk_lose_nothing_and_leave_room_for_other_ends() {
+    const FILE_BYTES: usize = 3 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let launch = Launch::new(stage::BINARY)
+        .args(["--single-process", "--strict-contract", "--warm-sandboxes", "1", "--workers", "3"])
+        .arg("--data-dir")
+        .arg(directory.path());
+    let server = within_tmpfs(launch, directory.path(), "size=64m").start();
+    let client = server.client();
+    let inside = format!("/proc/{}/root{}", server.pid(), directory.path().display());
+    let ballast = Path::new(&inside).join("ballast");
+    std::fs::write(&ballast, vec![1; 24 << 20]).unwrap();
+    // One that ends when the disk is full, and leaves nothing.
+    let small = client.submit_code("import time; time.sleep(20); print('ended')").await;
+    client.wait_for_status(&small, "running").await;
+    let code = format!(
+        "import os\nfor name in 'ab': open('/output/' + name, 'wb').write(os.urandom({FILE_BYTES}))"
+    );
+    let mut accepted = Vec::new();
+    // 40 MiB are free, and each takes 6 of them.
+    for _ in 0..8 {
+        let answer = client.post("/eval", &json!({ "code": code })).await;
+        if answer.status == 202 {
+            accepted.push(answer.json()["id"].as_str().unwrap().to_owned());
+        }
+    }
+    let refused = harness::eventually_some("a refusal", Duration::from_mins(2), async || {
+        let answer = client.post("/eval", &json!({ "code": "pass" })).await;
+        (answer.status != 202).then_some(answer)
+    })
+    .await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+    assert!(refused.text().contains("no room"), "{refused:?}");
+    assert_eq!(client.wait(&small).await["stdout"]["text"], "ended\n");
+    let mut waiting = 0;
+    for id in &accepted {
+        waiting += usize::from(client.evaluation(id).await["outcome"].is_null());
+    }
+    assert!(waiting > 0, "the disk has room for all");
+    std::fs::remove_file(&ballast).unwrap();
+    for id in &accepted {
+        let ended = client.wait(id).await;
+        assert_eq!(ended["outcome"], "exited", "{ended}");
+        for number in 0..2 {
+            let file = client.get(&format!("/eval/{id}/artifacts/{number}")).await;
+            assert_eq!((file.status, file.body.len()), (200, FILE_BYTES), "{id} {number}");
+        }
+    }
     harness::eventually_some("work again", Duration::from_secs(30), async || {
         (client.post("/eval", &json!({ "code": "pass" })).await.status == 202).then_some(())
     })

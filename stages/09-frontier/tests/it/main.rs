@@ -9,9 +9,11 @@
 
 mod accounts;
 mod artifacts;
+mod clock;
 mod crash;
 mod disk;
 mod migration;
 mod recovery;
 mod stage;
 mod storage;
+mod two_processes;

@@ -144,3 +144,25 @@ fn the_settings_of_the_storage_come_from_a_file_as_well() {
         assert!(report.contains("crucible.toml"), "{report}");
     }
 }
+
+#[tokio::test]
+async fn what_has_ended_is_counted_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = stage::start(directory.path());
+    let client = server.client();
+    let stored = async |client: &harness::Client| {
+        let storage = client.get("/status").await.json()["storage"].clone();
+        (storage["entries"].as_u64().unwrap(), storage["bytes"].as_u64().unwrap())
+    };
+    let mut last = stored(&client).await;
+    assert_eq!(last, (0, 0));
+    for count in 1..=10 {
+        client.run("print('x' * 10_000)").await;
+        let now = stored(&client).await;
+        assert!(now.0 == count && now.1 > last.1 + 10_000, "{count}: {last:?} {now:?}");
+        last = now;
+    }
+    server.kill();
+    let server = stage::start(directory.path());
+    assert_eq!(stored(&server.client()).await, last);
+}

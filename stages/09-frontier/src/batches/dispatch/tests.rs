@@ -21,6 +21,10 @@ fn job_with(code: &str, options: &serde_json::Value, owner: &str) -> Job {
     Job::first(submission)
 }
 
+fn dispatch(running_per_owner: u32) -> PriorityDispatch {
+    PriorityDispatch::new(running_per_owner, CancellationToken::new())
+}
+
 async fn lease(dispatch: &PriorityDispatch) -> Lease {
     let leased = tokio::time::timeout(Duration::from_secs(10), dispatch.lease());
     leased.await.expect("a job is ready").unwrap().unwrap()
@@ -39,7 +43,7 @@ async fn run(dispatch: &PriorityDispatch, count: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn nothing_starves() {
-    let dispatch = PriorityDispatch::new(100);
+    let dispatch = dispatch(100);
     for number in 0..700 {
         dispatch.push(job("high", "high", "a")).await.unwrap();
         if number < 20 {
@@ -59,7 +63,7 @@ async fn nothing_starves() {
 
 #[tokio::test]
 async fn jobs_of_one_key_run_in_their_order_and_keys_take_turns() {
-    let dispatch = PriorityDispatch::new(100);
+    let dispatch = dispatch(100);
     for number in 0..5 {
         dispatch.push(job(&format!("a{number}"), "normal", "a")).await.unwrap();
     }
@@ -76,7 +80,7 @@ async fn jobs_of_one_key_run_in_their_order_and_keys_take_turns() {
 
 #[tokio::test]
 async fn a_key_runs_no_more_at_once_than_it_may() {
-    let dispatch = Arc::new(PriorityDispatch::new(2));
+    let dispatch = Arc::new(dispatch(2));
     for code in ["a0", "a1", "a2", "a3"] {
         dispatch.push(job(code, "high", "a")).await.unwrap();
     }
@@ -97,21 +101,22 @@ async fn a_key_runs_no_more_at_once_than_it_may() {
 
 #[tokio::test]
 async fn a_removed_job_is_not_leased_and_leaves_nothing() {
-    let dispatch = PriorityDispatch::new(2);
+    let dispatch = dispatch(2);
     let (gone, stays) = (job("gone", "high", "a"), job("stays", "low", "a"));
     dispatch.push(gone.clone()).await.unwrap();
     dispatch.push(stays).await.unwrap();
     assert!(dispatch.remove(gone.id).await.unwrap());
     assert!(!dispatch.remove(gone.id).await.unwrap());
     assert_eq!(run(&dispatch, 1).await, ["stays"]);
-    let state = dispatch.state();
-    assert!(state.leased.is_empty() && state.running.is_empty() && state.deadlines.is_empty());
-    assert!(state.waiting.values().all(HashMap::is_empty));
+    dispatch.jobs.in_order(|order| {
+        assert!(order.leased.is_empty() && order.running.is_empty() && order.deadlines.is_empty());
+        assert!(order.waiting.values().all(HashMap::is_empty));
+    });
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_job_expires_at_its_time_and_only_while_it_waits() {
-    let dispatch = PriorityDispatch::new(10);
+    let dispatch = dispatch(10);
     let short = job_with("short", &json!({ "queue_timeout_seconds": 5 }), "a");
     let long = job_with("long", &json!({ "queue_timeout_seconds": 500 }), "a");
     let leased =
@@ -129,7 +134,7 @@ async fn a_job_expires_at_its_time_and_only_while_it_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn the_time_in_the_queue_goes_on_over_a_restart() {
-    let dispatch = PriorityDispatch::new(10);
+    let dispatch = dispatch(10);
     let mut old = job_with("old", &json!({ "queue_timeout_seconds": 60 }), "a");
     let minute_ago = Timestamp::now() - jiff::SignedDuration::from_secs(61);
     let seconds = minute_ago.as_second().unsigned_abs();
@@ -144,7 +149,7 @@ async fn the_time_in_the_queue_goes_on_over_a_restart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_push_is_missed_by_sleeping_workers_and_a_close_wakes_them_all() {
-    let dispatch = Arc::new(PriorityDispatch::new(2));
+    let dispatch = Arc::new(dispatch(2));
     let worker = |dispatch: Arc<PriorityDispatch>| async move {
         let mut leased = 0;
         while let Some(lease) = dispatch.lease().await.unwrap() {
@@ -160,7 +165,7 @@ async fn no_push_is_missed_by_sleeping_workers_and_a_close_wakes_them_all() {
         dispatch.push(job("", priority, &(number % 5).to_string())).await.unwrap();
     }
     let drained = async {
-        while !dispatch.state().waiting.values().all(HashMap::is_empty) {
+        while !dispatch.jobs.in_order(|order| order.waiting.values().all(HashMap::is_empty)) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -171,4 +176,22 @@ async fn no_push_is_missed_by_sleeping_workers_and_a_close_wakes_them_all() {
         total += worker.await.unwrap();
     }
     assert_eq!(total, 1000);
+}
+
+#[tokio::test]
+async fn without_an_engine_nothing_is_leased_and_everything_waits() {
+    let gone = CancellationToken::new();
+    let dispatch = Arc::new(PriorityDispatch::new(2, gone.clone()));
+    let sleeping = tokio::spawn({
+        let dispatch = Arc::clone(&dispatch);
+        async move { dispatch.lease().await.unwrap() }
+    });
+    tokio::task::yield_now().await;
+    gone.cancel();
+    let waiting = job("waiting", "high", "a");
+    dispatch.push(waiting.clone()).await.unwrap();
+    tokio::task::yield_now().await;
+    dispatch.close();
+    assert!(sleeping.await.unwrap().is_none(), "a job was leased");
+    assert!(dispatch.remove(waiting.id).await.unwrap(), "it waits");
 }

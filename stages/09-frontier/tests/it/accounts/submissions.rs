@@ -182,6 +182,35 @@ async fn what_waits_too_long_expires_and_what_runs_does_not() {
 }
 
 #[tokio::test]
+async fn a_list_finds_what_has_expired_in_the_queue() {
+    let Tenants { alice, mallory, server: _server, site: _site, .. } =
+        Tenants::with(&["--workers", "1"]);
+    let blocker = alice.submit_code("import time; time.sleep(600)").await;
+    alice.wait_for_status(&blocker, "running").await;
+    let mut expired = Vec::new();
+    for _ in 0..3 {
+        let body = json!({ "code": "pass", "queue_timeout_seconds": 0.1 });
+        expired.push(alice.submit(&body).await);
+    }
+    for id in &expired {
+        alice.wait(id).await;
+    }
+    alice.delete(&format!("/eval/{blocker}")).await;
+    alice.wait(&blocker).await;
+    expired.reverse();
+    for filter in ["outcome=queue_time_exceeded", "status=failed"] {
+        let list = async |client: &harness::Client| {
+            let list = client.get(&format!("/eval?{filter}")).await;
+            assert_eq!(list.status, 200, "{list:?}");
+            let items = list.json()["items"].as_array().unwrap().clone();
+            items.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(list(&alice).await, expired, "{filter}");
+        assert!(list(&mallory).await.is_empty(), "{filter}");
+    }
+}
+
+#[tokio::test]
 async fn priorities_decide_the_order_and_wrong_ones_are_refused() {
     let Tenants { alice, server: _server, site: _site, .. } = Tenants::with(&["--workers", "1"]);
     let blocker = alice.submit_code("import time; time.sleep(2)").await;

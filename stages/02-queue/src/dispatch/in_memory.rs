@@ -1,0 +1,168 @@
+//! Jobs in memory. Which of them is next is decided by an [`Order`]; waiting for it, leases and the
+//! close are the same for all.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use shared::{BoxFuture, Job};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::{Dispatch, DispatchError, Lease};
+
+// ANCHOR: order
+/// Which of the jobs that wait is leased next. Called under a lock: it must not block.
+pub trait Order: Send {
+    /// Adds a job.
+    fn push(&mut self, job: Job);
+
+    /// Takes the next job out. None when none waits, or none of them may run now.
+    fn next(&mut self) -> Option<Job>;
+
+    /// Takes a job out that is not leased. False when there is none of this id.
+    fn remove(&mut self, id: Uuid) -> bool;
+
+    /// The lease of a job has ended, which may let another one run.
+    fn acknowledged(&mut self, _id: Uuid) {}
+}
+// ANCHOR_END: order
+
+/// The oldest job is next.
+#[derive(Debug, Default)]
+pub struct FirstCome(VecDeque<Job>);
+
+#[cfg(test)]
+impl FirstCome {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Order for FirstCome {
+    fn push(&mut self, job: Job) {
+        self.0.push_back(job);
+    }
+
+    fn next(&mut self) -> Option<Job> {
+        self.0.pop_front()
+    }
+
+    fn remove(&mut self, id: Uuid) -> bool {
+        let before = self.0.len();
+        self.0.retain(|job| job.id != id);
+        self.0.len() < before
+    }
+}
+
+/// Jobs in memory, for workers in the same process.
+#[derive(Default)]
+pub struct InMemoryDispatch<O = FirstCome> {
+    /// Ties what waits and what is leased to `closed`: a worker checks all of them before it sleeps.
+    state: Mutex<State<O>>,
+    /// Notified once for each pushed job and each acknowledgement, and for all workers at the close. A
+    /// worker registers before it checks `state`, so a change between the check and the sleep wakes it.
+    job_ready: Notify,
+}
+
+#[derive(Default)]
+struct State<O> {
+    order: O,
+    leased: BTreeSet<Uuid>,
+    closed: bool,
+}
+
+impl InMemoryDispatch {
+    /// A dispatch without jobs, which leases the oldest first.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<O: Order> InMemoryDispatch<O> {
+    /// A dispatch that leases in this order.
+    pub fn with_order(order: O) -> Self {
+        let state = Mutex::new(State { order, leased: BTreeSet::new(), closed: false });
+        Self { state, job_ready: Notify::new() }
+    }
+
+    /// Reads or changes the order under the lock. It must not block.
+    pub fn in_order<T>(&self, change: impl FnOnce(&mut O) -> T) -> T {
+        change(&mut self.state().order)
+    }
+
+    /// Whether no job will be leased any more.
+    pub fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<O>> {
+        // No code panics while it holds the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ANCHOR: next
+    /// Waits for the next job. None when the dispatch is closed.
+    async fn next(&self) -> Option<Job> {
+        loop {
+            // Registered before the check: what is pushed after it wakes this worker. `Notify`
+            // stores a single permit for workers that are not registered, however many it gave.
+            let mut notified = pin!(self.job_ready.notified());
+            notified.as_mut().enable();
+            {
+                let mut state = self.state();
+                if state.closed {
+                    return None;
+                } else if let Some(job) = state.order.next() {
+                    state.leased.insert(job.id);
+                    return Some(job);
+                }
+            }
+            notified.await;
+        }
+    }
+    // ANCHOR_END: next
+}
+
+impl<O: Order> Dispatch for InMemoryDispatch<O> {
+    fn push(&self, job: Job) -> BoxFuture<'_, Result<(), DispatchError>> {
+        self.state().order.push(job);
+        self.job_ready.notify_one();
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn lease(&self) -> BoxFuture<'_, Result<Option<Lease>, DispatchError>> {
+        Box::pin(async { Ok(self.next().await.map(|job| Lease { job, heartbeat_interval: None })) })
+    }
+
+    fn heartbeat<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), DispatchError>> {
+        let is_leased = self.state().leased.contains(&lease.job.id);
+        let result = if is_leased { Ok(()) } else { Err(DispatchError::LeaseExpired) };
+        Box::pin(std::future::ready(result))
+    }
+
+    fn ack(&self, lease: Lease) -> BoxFuture<'_, Result<(), DispatchError>> {
+        let id = lease.job.id;
+        let was_leased = {
+            let mut state = self.state();
+            let was_leased = state.leased.remove(&id);
+            if was_leased {
+                state.order.acknowledged(id);
+            }
+            was_leased
+        };
+        self.job_ready.notify_one();
+        let result = if was_leased { Ok(()) } else { Err(DispatchError::LeaseExpired) };
+        Box::pin(std::future::ready(result))
+    }
+
+    fn remove(&self, id: Uuid) -> BoxFuture<'_, Result<bool, DispatchError>> {
+        let removed = self.in_order(|order| order.remove(id));
+        Box::pin(std::future::ready(Ok(removed)))
+    }
+
+    fn close(&self) {
+        self.state().closed = true;
+        self.job_ready.notify_waiters();
+    }
+}
