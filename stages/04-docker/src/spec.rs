@@ -17,6 +17,7 @@ use bollard::models::{
 };
 use shared::Limits;
 
+use crate::artifacts::{MAX_ARTIFACT_BYTES, OUTPUT_DIR};
 use crate::profile::SandboxProfile;
 
 /// The user id and group id of a program whose init is root inside: `nobody`, a user that is not root
@@ -83,7 +84,7 @@ pub(crate) fn specification(inputs: SpecInputs<'_>, limits: &Limits) -> Containe
         host_config: Some(HostConfig {
             runtime: Some(inputs.runtime.to_owned()),
             ulimits: Some(ulimits(limits)),
-            tmpfs: Some(scratch(limits)),
+            tmpfs: Some(scratch(limits, inputs.profile.keeps_output_files)),
             pids_limit: Some(signed(inputs.pids)),
             // Init, where it is root: starts the program as another user, hands it its streams, and
             // ends it. The program has none.
@@ -174,17 +175,19 @@ fn ulimits(limits: &Limits) -> Vec<ResourcesUlimits> {
     all.map(ulimit).into()
 }
 
-/// The two directories that a program can write to. Attack: fill them; create millions of empty
-/// files; execute a file there; create a device → size, `nr_inodes`, `noexec`, `nodev`.
-fn scratch(limits: &Limits) -> HashMap<String, String> {
+/// The directories that a program can write to. Attack: fill them; create millions of empty files;
+/// execute a file there; create a device → size, `nr_inodes`, `noexec`, `nodev`.
+fn scratch(limits: &Limits, keeps_output_files: bool) -> HashMap<String, String> {
     let options = |bytes: u64| {
         // One file for each page. gVisor ignores this number: there, the memory limit bounds it.
         let files = (bytes / 4096).clamp(64, 1 << 16);
         format!("rw,noexec,nosuid,nodev,size={bytes},nr_inodes={files},mode=1777")
     };
-    [("/tmp", limits.disk_bytes), ("/dev/shm", SHARED_MEMORY_BYTES)]
-        .map(|(path, bytes)| (path.to_owned(), options(bytes)))
-        .into()
+    let scratch = [("/tmp", limits.disk_bytes), ("/dev/shm", SHARED_MEMORY_BYTES)];
+    // Attack: leave more than is taken → as large as what is taken.
+    let output = keeps_output_files.then_some((OUTPUT_DIR, MAX_ARTIFACT_BYTES as u64));
+    let all = scratch.into_iter().chain(output);
+    all.map(|(path, bytes)| (path.to_owned(), options(bytes))).collect()
 }
 
 /// Docker's numbers are signed. The bounds of a submission are far below the largest one.
@@ -226,6 +229,14 @@ mod tests {
             ".Cmd[3]" => "THE INIT",
             ".HostConfig.Tmpfs" => insta::sorted_redaction(),
         });
+    }
+
+    #[test]
+    fn a_directory_for_files_is_one_more_mount() {
+        let (mut with, without) = (scratch(&LIMITS, true), scratch(&LIMITS, false));
+        let options = with.remove(OUTPUT_DIR).unwrap();
+        assert_eq!(options, "rw,noexec,nosuid,nodev,size=16777216,nr_inodes=4096,mode=1777");
+        assert_eq!(with, without);
     }
 
     #[test]
