@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn nothing_is_taken_from_a_stream_that_lies() {
-        let chunk = frame(b'C', &[0; MAX_CHUNK_BYTES]);
+        let chunk = frame(b'C', &vec![0; MAX_CHUNK_BYTES]);
         let too_much = chunk.repeat(MAX_ARTIFACT_BYTES / MAX_CHUNK_BYTES + 1);
         let many = |number| (0..number).flat_map(|n: usize| frame(b'F', n.to_string().as_bytes()));
         for (lie, stream) in [

@@ -231,7 +231,8 @@ impl DockerEngine {
     ) -> Result<(RunObservation, OutputBuffer, Container), IsolationError> {
         let job = Job::first(Submission::new(code, limits));
         let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
-        let ran = run::run(&self.launcher, &job, &buffer, CancellationToken::new()).await?;
+        let never = CancellationToken::new();
+        let ran = Box::pin(run::run(&self.launcher, &job, &buffer, never)).await?;
         let Ran { observation, container, .. } = ran.ok_or(IsolationError::Cancelled)?;
         Ok((observation, buffer, container))
     }
@@ -274,7 +275,7 @@ impl Engine for DockerEngine {
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict> {
         Box::pin(async move {
-            let ran = run::run(&self.launcher, job, output, cancel).await;
+            let ran = Box::pin(run::run(&self.launcher, job, output, cancel)).await;
             let Ran { observation, container, files } = match ran {
                 Ok(Some(ran)) => ran,
                 Ok(None) => {

@@ -64,7 +64,7 @@ pub(crate) async fn run(
     tracing::debug!(id = %job.id, sandbox, "container created");
     let mut sampler = ResourceSampler::new(container.cgroup.clone(), limits);
     sampler.allowed_memory = launcher.runtime.allowed_memory;
-    let attached = Box::pin(attach(launcher, sandbox, &mut sampler, job, buffer, &cancel)).await;
+    let attached = attach(launcher, sandbox, &mut sampler, job, buffer, &cancel).await;
     let (stop, stdio) = match attached {
         Ok((stop, stdio)) => (stop, Some(stdio)),
         Err(error) => (failed(job, &error), None),

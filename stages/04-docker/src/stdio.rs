@@ -136,9 +136,10 @@ impl Sink<'_> {
         if self.reports.is_complete(stream) {
             // Init ends the program before its last message: this is not the program's.
             let (Chunk::Output(bytes) | Chunk::Line(_, bytes)) = chunk;
-            return if stream == Stream::Stderr {
-                self.take_files(bytes)
-            };
+            if stream == Stream::Stderr {
+                self.take_files(bytes);
+            }
+            return;
         }
         let output = match chunk {
             Chunk::Output(output) => output,
