@@ -12,6 +12,10 @@
 use std::time::Duration;
 
 use shared::{Artifact, Verdict};
+use tokio_util::sync::CancellationToken;
+
+use crate::error_chain::error_chain;
+use crate::outcome::Stop;
 
 /// Where a program puts the files that outlive it.
 pub const OUTPUT_DIR: &str = "/output";
@@ -44,6 +48,30 @@ pub enum LeftFiles {
 }
 
 impl LeftFiles {
+    /// Takes the files of a program that `stop` has ended, by `taking`: within a time, and unless the
+    /// evaluation is cancelled. None when nobody gets them: it was cancelled, or the platform failed.
+    pub async fn take<E: std::error::Error + 'static>(
+        stop: &Stop,
+        cancel: &CancellationToken,
+        taking: impl Future<Output = Result<Self, E>>,
+    ) -> Option<Self> {
+        match stop {
+            Stop::Cancelled | Stop::EngineError(_) => return None,
+            // They were in its memory.
+            Stop::SandboxDied => return Some(Self::Lost),
+            _ => {}
+        }
+        let taking = tokio::time::timeout(COLLECT_TIMEOUT, cancel.run_until_cancelled(taking));
+        let reason = match taking.await {
+            Ok(Some(Ok(files))) => return Some(files),
+            Ok(Some(Err(error))) => error_chain(&error),
+            Ok(None) => return Some(Self::Lost),
+            Err(_elapsed) => format!("not all came within {} s", COLLECT_TIMEOUT.as_secs()),
+        };
+        tracing::warn!(reason, "the files of a program were not taken");
+        Some(Self::Lost)
+    }
+
     /// The verdict with these files.
     #[must_use]
     pub fn add_to(self, verdict: Verdict) -> Verdict {

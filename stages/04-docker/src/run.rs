@@ -19,7 +19,7 @@ use futures_util::future::FusedFuture as _;
 use shared::{Job, OutputBuffer};
 use tokio_util::sync::CancellationToken;
 
-use crate::artifacts::{COLLECT_TIMEOUT, LeftFiles};
+use crate::artifacts::LeftFiles;
 use crate::daemon::{Attached, DaemonError};
 use crate::error_chain::error_chain;
 use crate::init_message::Nonce;
@@ -108,31 +108,13 @@ async fn take_files(
     stop: &Stop,
     cancel: &CancellationToken,
 ) -> Option<LeftFiles> {
-    match stop {
-        Stop::Cancelled | Stop::EngineError(_) => return None,
-        // Its files were in memory of the container.
-        Stop::SandboxDied => return Some(LeftFiles::Lost),
-        _ => {}
-    }
     let taking = async {
         if !stdio.has_ended() {
             launcher.daemon.signal(id, END_SIGNAL).await?;
         }
         Ok::<_, DaemonError>(stdio.files().await)
     };
-    let taken = tokio::time::timeout(COLLECT_TIMEOUT, cancel.run_until_cancelled(taking)).await;
-    Some(match taken {
-        Ok(Some(Ok(files))) => files,
-        Ok(Some(Err(error))) => {
-            tracing::warn!(error = error_chain(&error), "the files of a program were not taken");
-            LeftFiles::Lost
-        }
-        Ok(None) => LeftFiles::Lost,
-        Err(_elapsed) => {
-            tracing::warn!(sandbox = id, "not all files of a program came in time");
-            LeftFiles::Lost
-        }
-    })
+    LeftFiles::take(stop, cancel, taking).await
 }
 
 /// The client reads what failed, and the log has the cause as well.

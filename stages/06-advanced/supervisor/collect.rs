@@ -26,16 +26,28 @@ const MAX_DEPTH: usize = 16;
 /// Entries that are looked at, over all directories. An entry that is none to take counts as well.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Sends the files that `user` has left.
-pub(crate) fn collect(shared: &Shared, execution: ExecutionId, user: u32) -> io::Result<()> {
-    // For this thread alone. What the program cannot read is not read for it.
+/// Ends every process of `user`. The thread has that user from then on, and nothing that the program
+/// cannot read is read by it.
+pub(crate) fn end(user: u32) -> io::Result<()> {
     set_thread_res_gid(None, Gid::from_raw(user), None)?;
     set_thread_res_uid(None, Uid::from_raw(user), None)?;
     // The group of process 1 stands for every process that this user may signal.
     kill_process_group(Pid::INIT, Signal::KILL).ok(); // there may be none
+    Ok(())
+}
+
+/// Sends the files that `user` has left, and ends what is left of the program before.
+pub(crate) fn collect(shared: &Shared, execution: ExecutionId, user: u32) -> io::Result<()> {
+    end(user)?;
+    send_files(shared, execution, OUTPUT_DIR.as_bytes())
+}
+
+/// Sends the files in a directory.
+fn send_files(shared: &Shared, execution: ExecutionId, path: &[u8]) -> io::Result<()> {
     let mut walk = Walk { shared, execution, files: 0, bytes: 0, entries: 0, skipped: 0 };
-    if let Ok(dir) = open(CWD, OUTPUT_DIR, OFlags::DIRECTORY) {
-        walk.directory(&dir, &[], 0)?;
+    match open(CWD, path, OFlags::DIRECTORY) {
+        Ok(dir) => walk.directory(&dir, &[], 0)?,
+        Err(_) => walk.skipped += 1,
     }
     shared.send(&SupervisorFrame::Collected { execution, skipped: walk.skipped })
 }
