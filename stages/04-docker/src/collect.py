@@ -36,7 +36,7 @@ def collect(send, directory, files, size, path_size):
                 found.append(name)
         except (OSError, OverflowError):
             skipped += 1
-        for name in sorted(found):
+        for name in sorted(set(found)):
             below = path + name
             try:
                 entry = posix.open(name, flags, dir_fd=fd)

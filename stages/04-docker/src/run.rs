@@ -34,7 +34,7 @@ use crate::stdio::{Event, Stdio};
 const START_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// The signal with which init is asked to end the program, before its files are taken.
-const END_SIGNAL: &str = "SIGUSR1";
+const END_SIGNAL: &str = "SIGRTMIN";
 
 /// A run that has ended.
 pub(crate) struct Ran {

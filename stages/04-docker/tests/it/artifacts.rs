@@ -56,17 +56,25 @@ async fn memory_that_is_full_of_files_leaves_room_to_take_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_cannot_signal_to_init_in_the_hosts_place() {
     let engine = taking_engine().await;
-    let code = "import os, signal\nfor _ in range(1000): os.kill(1, signal.SIGUSR1)\nprint('sent')";
+    let code = "import os, signal\nfor _ in range(500): os.kill(1, signal.SIGRTMIN)\nprint('sent')";
     let ended = run(&engine, code).await;
     assert_eq!((ended.verdict.outcome, ended.stdout.as_str()), (Outcome::Exited, "sent\n"));
     // With a sender of its choice: a code below 0 is not the kernel's.
     let forged = "import ctypes, signal\n\
-                  info = (ctypes.c_int * 32)(signal.SIGUSR1, 0, 0)\n\
+                  info = (ctypes.c_int * 32)(signal.SIGRTMIN, 0, 0)\n\
                   call = ctypes.CDLL(None, use_errno=True).syscall\n\
-                  for code in 0, -1, 1: info[2] = code; call(129, 1, int(signal.SIGUSR1), info)\n\
+                  for code in 0, -1, 1: info[2] = code; call(129, 1, int(signal.SIGRTMIN), info)\n\
                   print('sent')";
     let ended = run(&engine, forged).await;
     assert_eq!((ended.verdict.outcome, ended.stdout.as_str()), (Outcome::Exited, "sent\n"));
+    // More than the kernel keeps the senders of: it ends itself, and the host's signal is not lost.
+    let flood = "import os, signal\nopen('/output/x', 'w').write('x')\nos.fork()\n\
+                 while True: os.kill(1, signal.SIGRTMIN)";
+    let limits = Limits { timeout_seconds: 2.0, ..TEST_LIMITS };
+    let ended = harness::run(&engine, flood, limits).await;
+    let outcomes = [Outcome::WallTimeExceeded, Outcome::Signaled];
+    assert!(outcomes.contains(&ended.verdict.outcome), "{ended:?}");
+    assert_eq!(ended.verdict.artifacts.len(), 1, "{ended:?}");
     for attack in ATTACKS_ON_INIT {
         let ended = run(&engine, attack).await;
         assert_ne!(ended.verdict.outcome, Outcome::EngineError, "{attack}: {ended:?}");
