@@ -99,7 +99,7 @@ impl FileStorage {
     ///
     /// When it cannot be written. No file is left then.
     pub(crate) fn put(self: &Arc<Self>, parts: &[&[u8]]) -> Result<HeldFile, StoreError> {
-        let hash = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part));
+        let hash = parts.iter().fold(Sha256::new(), Sha256::chain_update);
         let digest = hex(&hash.finalize());
         *self.held().entry(digest.clone()).or_default() += 1;
         let held = HeldFile {

@@ -92,10 +92,10 @@ async fn sixty_four_files_cost_the_flushes_of_one() {
         journal.commit(&ended(&evaluation, contents)).await.unwrap();
         (journal.files.flushes() - before, evaluation.id)
     };
-    let (of_none, _) = flushes(0).await;
+    let (without, _) = flushes(0).await;
     let (of_one, _) = flushes(1).await;
     let (of_many, id) = flushes(64).await;
-    assert_eq!((of_none, of_one, of_many), (0, 3, 3), "a file, its directory, and the one above");
+    assert_eq!((without, of_one, of_many), (0, 3, 3), "a file, its directory, and the one above");
     // Each is found by its own hash, and all of them go with their evaluation.
     let rows = journal.store.read(move |db| {
         let sql = "SELECT count(DISTINCT digest), count(DISTINCT pack) FROM artifacts
