@@ -33,6 +33,9 @@ pub(crate) struct FileStorage {
     /// How many writes hold each digest. A file is removed only when no write does: it may have found
     /// the file there, and is about to refer to it.
     held: Mutex<HashMap<String, usize>>,
+    /// Digests of files that have their name, but perhaps not on disk yet. Another write that finds such a
+    /// file must not refer to it before.
+    unflushed: Mutex<HashSet<String>>,
     /// How often a file or a directory was flushed.
     flushes: AtomicU64,
 }
@@ -75,7 +78,8 @@ impl FileStorage {
 
     /// The files in `directory` as they are.
     pub(crate) fn at(directory: PathBuf) -> Self {
-        Self { directory, held: Mutex::default(), flushes: AtomicU64::new(0) }
+        let (held, unflushed) = (Mutex::default(), Mutex::default());
+        Self { directory, held, unflushed, flushes: AtomicU64::new(0) }
     }
 
     /// The digests of all files.
@@ -108,19 +112,21 @@ impl FileStorage {
             bytes: parts.iter().map(|part| part.len() as u64).sum(),
         };
         let path = self.path(&digest);
-        if path.exists() {
-            return Ok(held);
-        }
         let parent = path.parent().unwrap_or(&self.directory);
-        DataDir::create(parent)?;
-        let temporary = self.directory.join(TEMPORARY).join(Uuid::now_v7().to_string());
-        let written = self.write(&temporary, parts).and_then(|()| {
-            failpoint("files.before_rename")?;
-            std::fs::rename(&temporary, &path).map_err(|error| StoreError::io(&path, error))
-        });
-        if let Err(error) = written {
-            std::fs::remove_file(&temporary).ok(); // it may not be there
-            return Err(error);
+        if !path.exists() {
+            DataDir::create(parent)?;
+            self.unflushed().insert(digest.clone());
+            let temporary = self.directory.join(TEMPORARY).join(Uuid::now_v7().to_string());
+            let written = self.write(&temporary, parts).and_then(|()| {
+                failpoint("files.before_rename")?;
+                std::fs::rename(&temporary, &path).map_err(|error| StoreError::io(&path, error))
+            });
+            if let Err(error) = written {
+                std::fs::remove_file(&temporary).ok(); // it may not be there
+                return Err(error);
+            }
+        } else if !self.unflushed().contains(&digest) {
+            return Ok(held);
         }
         failpoint("files.after_rename")?;
         // A rename is on disk when its directory is, and the parent may be new.
@@ -130,6 +136,7 @@ impl FileStorage {
                 .and_then(|directory| self.flush(&directory))
                 .map_err(|error| StoreError::io(directory, error))?;
         }
+        self.unflushed().remove(&digest);
         failpoint("files.after_directory_flush")?;
         Ok(held)
     }
@@ -229,6 +236,10 @@ impl FileStorage {
 
     fn held(&self) -> MutexGuard<'_, HashMap<String, usize>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unflushed(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.unflushed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

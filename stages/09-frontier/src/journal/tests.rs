@@ -147,6 +147,41 @@ async fn files_of_before_are_found_and_deleted() {
     assert_eq!(deleted, digests);
 }
 
+/// A file that cannot be written, renamed or flushed: no row names it, and the next try succeeds.
+#[cfg(debug_assertions)] // failpoints are there then
+#[tokio::test]
+async fn files_that_fail_midway_leave_no_row() {
+    let scenario = fail::FailScenario::setup();
+    for place in crate::failpoint::FAILPOINTS.iter().filter(|place| place.starts_with("files.")) {
+        let journal = journal().await;
+        let evaluation = accept(&journal).await;
+        let contents = ["first", "second"].map(str::to_owned);
+        let change = ended(&evaluation, contents.into_iter());
+        fail::cfg(*place, "return(error)").unwrap();
+        assert!(journal.commit(&change).await.is_err(), "{place}");
+        fail::remove(*place);
+        let rows = async || {
+            let rows = journal.store.read(|db| {
+                let sql = "SELECT DISTINCT pack FROM artifacts JOIN files ON files.digest = pack";
+                let mut packs = db.prepare(sql)?;
+                let packs = packs.query_map([], |row| row.get(0))?;
+                Ok(packs.collect::<Result<Vec<String>, _>>()?)
+            });
+            rows.await.unwrap()
+        };
+        assert_eq!(rows().await.len(), 0, "{place}");
+        let before = journal.files.flushes();
+        journal.commit(&change).await.unwrap();
+        if *place == "files.after_rename" {
+            assert_eq!(journal.files.flushes() - before, 2, "its name may not be on disk yet");
+        }
+        let packs = rows().await;
+        assert_eq!(packs.len(), 1, "{place}");
+        assert_eq!(journal.files.get(&packs[0]).unwrap(), b"firstsecond", "{place}");
+    }
+    scenario.teardown();
+}
+
 #[tokio::test]
 async fn an_acceptance_and_its_row_in_the_audit_log_are_one_transaction() {
     let journal = journal().await;
