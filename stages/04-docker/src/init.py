@@ -53,7 +53,7 @@ def supervise(child, nonce, seconds, collect):
     # A server that was killed does not end this container: then this deadline does. No handler is
     # used for it, since a signal from inside reaches every handler.
     deadline = time.monotonic() + seconds + (COLLECT_SECONDS if collect else 0)
-    signals = [signal.SIGCHLD] + ([signal.SIGRTMIN] if collect else [])
+    signals = [signal.SIGCHLD] + ([signal.SIGRTMIN, signal.SIGUSR1] if collect else [])
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
     def remaining():
@@ -61,9 +61,8 @@ def supervise(child, nonce, seconds, collect):
         return left if left > 0 else posix._exit(0)
 
     def is_ended_by_the_host():
-        """Waits for a child, or for the host, which ends a program at a limit. Its signal is a
-        real-time one, which waits in line and is not lost among others. One from inside has a
-        sender, and ends the program at most, which may do that anyway (0: SI_USER)."""
+        """Waits for a child, or for the host, which ends a program at a limit. A signal from inside
+        has a sender (0: SI_USER), and can at most end the program, which may do that anyway."""
         while True:
             seen = signal.sigtimedwait(signals, remaining())
             if seen and seen.si_signo == signal.SIGCHLD:

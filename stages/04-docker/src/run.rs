@@ -33,9 +33,6 @@ use crate::stdio::{Event, Stdio};
 /// From the call that starts a container to the first moment of its program.
 const START_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// The signal with which init is asked to end the program, before its files are taken.
-const END_SIGNAL: &str = "SIGRTMIN";
-
 /// A run that has ended.
 pub(crate) struct Ran {
     /// What decides its outcome.
@@ -110,7 +107,7 @@ async fn take_files(
 ) -> Option<LeftFiles> {
     let taking = async {
         if !stdio.has_ended() {
-            launcher.daemon.signal(id, END_SIGNAL).await?;
+            launcher.daemon.signal(id, launcher.runtime.end_signal).await?;
         }
         Ok::<_, DaemonError>(stdio.files().await)
     };

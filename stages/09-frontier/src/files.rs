@@ -326,7 +326,7 @@ mod tests {
         let files = FileStorage::open(directory.path().join("files")).unwrap();
         files.put(&[b"one"]).unwrap();
         let of_one = files.flushes();
-        let contents: Vec<_> = (0..64_usize).map(|n| n.to_string().repeat(n)).collect();
+        let contents: Vec<_> = (0..64_usize).map(|n| format!("<{n}>").repeat(n)).collect();
         let parts: Vec<_> = contents.iter().map(String::as_bytes).collect();
         let held = files.put(&parts).unwrap();
         assert_eq!(files.flushes(), 2 * of_one, "64 files, and the flushes of one");
