@@ -31,6 +31,8 @@ const SHARED_MEMORY_BYTES: u64 = 64 << 20;
 pub(crate) const CPUS: u64 = 1;
 /// The same, in billionths of one.
 const NANO_CPUS: u64 = CPUS * 1_000_000_000;
+/// Signals of a container that wait for their receivers, where init waits for one of the host's.
+const MAX_PENDING_SIGNALS: u64 = 128;
 /// `RLIMIT_CPU` above the limit, for the case that no server reads the counters any more.
 const RLIMIT_CPU_GRACE: Duration = Duration::from_secs(2);
 
@@ -83,7 +85,7 @@ pub(crate) fn specification(inputs: SpecInputs<'_>, limits: &Limits) -> Containe
         labels: Some(inputs.labels),
         host_config: Some(HostConfig {
             runtime: Some(inputs.runtime.to_owned()),
-            ulimits: Some(ulimits(limits)),
+            ulimits: Some(ulimits(limits, inputs.profile.keeps_output_files)),
             tmpfs: Some(scratch(limits, inputs.profile.keeps_output_files)),
             pids_limit: Some(signed(inputs.pids)),
             // Init, where it is root: starts the program as another user, hands it its streams, and
@@ -156,7 +158,7 @@ const MASKED: &str = "/dev/mqueue /sys /proc/acpi /proc/asound /proc/buddyinfo /
 // ANCHOR_END: masked
 
 /// Limits of each process.
-fn ulimits(limits: &Limits) -> Vec<ResourcesUlimits> {
+fn ulimits(limits: &Limits, keeps_output_files: bool) -> Vec<ResourcesUlimits> {
     let cpu = (Duration::from_secs_f64(limits.cpu_seconds) + RLIMIT_CPU_GRACE).as_secs();
     let all = [
         ("nofile", limits.open_files),
@@ -167,12 +169,14 @@ fn ulimits(limits: &Limits) -> Vec<ResourcesUlimits> {
         ("core", 0),
         ("cpu", cpu),
     ];
+    // Attack: signals to init without end, so that the host's waits behind them → few can wait.
+    let signals = keeps_output_files.then_some(("sigpending", MAX_PENDING_SIGNALS));
     let ulimit = |(name, value): (&str, u64)| ResourcesUlimits {
         name: Some(name.to_owned()),
         soft: Some(signed(value)),
         hard: Some(signed(value)),
     };
-    all.map(ulimit).into()
+    all.into_iter().chain(signals).map(ulimit).collect()
 }
 
 /// The directories that a program can write to. Attack: fill them; create millions of empty files;
