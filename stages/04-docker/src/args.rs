@@ -38,13 +38,18 @@ pub struct DockerArgs {
         value_parser = clap::value_parser!(u32).range(1000..4_294_900_000)
     )]
     pub first_user: u32,
+    /// Whether the files that programs leave in [`crate::OUTPUT_DIR`] are taken: by a stage that can
+    /// store them.
+    #[arg(skip)]
+    pub keeps_output_files: bool,
 }
 
 /// No option given: the image of the pin, and Docker's usual socket.
 impl Default for DockerArgs {
     fn default() -> Self {
         let docker_host = "unix:///var/run/docker.sock".to_owned();
-        Self { image: None, docker_host, first_user: DEFAULT_FIRST_USER }
+        let first_user = DEFAULT_FIRST_USER;
+        Self { image: None, docker_host, first_user, keeps_output_files: false }
     }
 }
 

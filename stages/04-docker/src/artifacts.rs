@@ -1,11 +1,21 @@
-//! Files that a program leaves in its output directory, as they arrive from a sandbox.
+//! Files that a program leaves in its output directory, as they arrive from a sandbox: the one door for
+//! those of every engine.
+//!
+//! The verdict is there before: nothing that happens to files changes it.
 //!
 //! Attack: a program leaves a thousand files, a sparse file of a terabyte, or one whose name climbs out
 //! of a directory → number, bytes and paths are bounded, a path is data and no path on the host, and
-//! what a supervisor sends beyond that is refused as a whole. Test of stage 6:
+//! what a supervisor or an init sends beyond that is refused as a whole. Tests:
+//! `what_a_program_leaves_is_taken`, and of stage 6
 //! `what_a_program_leaves_in_output_is_taken_and_nothing_else`.
 
-use shared::Artifact;
+use std::time::Duration;
+
+use shared::{Artifact, Verdict};
+use tokio_util::sync::CancellationToken;
+
+use crate::error_chain::error_chain;
+use crate::outcome::Stop;
 
 /// Where a program puts the files that outlive it.
 pub const OUTPUT_DIR: &str = "/output";
@@ -15,6 +25,67 @@ pub const MAX_ARTIFACTS: usize = 64;
 pub const MAX_ARTIFACT_BYTES: usize = 16 << 20;
 /// The longest path of a file in the directory.
 pub const MAX_ARTIFACT_PATH_BYTES: usize = 1024;
+
+/// How long a sandbox has to end its program and to send the files.
+pub const COLLECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The files of one evaluation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// What was taken.
+    pub artifacts: Vec<Artifact>,
+    /// How many entries were no regular files, could not be read, or were too many or too large.
+    pub skipped: u32,
+}
+
+/// What became of the files of a program that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeftFiles {
+    /// They were taken.
+    Taken(Collected),
+    /// None could be taken: the sandbox ended with its program, or sent something else.
+    Lost,
+}
+
+impl LeftFiles {
+    /// Takes the files of a program that `stop` has ended, by `taking`: within a time, and unless the
+    /// evaluation is cancelled. None when nobody gets them: it was cancelled, or the platform failed.
+    pub async fn take<E: std::error::Error + 'static>(
+        stop: &Stop,
+        cancel: &CancellationToken,
+        taking: impl Future<Output = Result<Self, E>>,
+    ) -> Option<Self> {
+        match stop {
+            Stop::Cancelled | Stop::EngineError(_) => return None,
+            // They were in its memory.
+            Stop::SandboxDied => return Some(Self::Lost),
+            _ => {}
+        }
+        let taking = tokio::time::timeout(COLLECT_TIMEOUT, cancel.run_until_cancelled(taking));
+        let reason = match taking.await {
+            Ok(Some(Ok(files))) => return Some(files),
+            Ok(Some(Err(error))) => error_chain(&error),
+            Ok(None) => return Some(Self::Lost),
+            Err(_elapsed) => format!("not all came within {} s", COLLECT_TIMEOUT.as_secs()),
+        };
+        tracing::warn!(reason, "the files of a program were not taken");
+        Some(Self::Lost)
+    }
+
+    /// The verdict with these files.
+    #[must_use]
+    pub fn add_to(self, verdict: Verdict) -> Verdict {
+        let Verdict { evidence, .. } = verdict;
+        let (artifacts, evidence) = match self {
+            Self::Taken(Collected { artifacts, skipped: 0 }) => (artifacts, evidence),
+            Self::Taken(Collected { artifacts, skipped }) => {
+                (artifacts, evidence.with("output.skipped", skipped))
+            }
+            Self::Lost => (Vec::new(), evidence.with("output.skipped", "all")),
+        };
+        Verdict { artifacts, evidence, ..verdict }
+    }
+}
 
 /// Files that arrive piece by piece.
 #[derive(Debug, Default)]

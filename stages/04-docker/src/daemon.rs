@@ -17,8 +17,8 @@ use bollard::models::{
     SystemInfo,
 };
 use bollard::query_parameters::{
-    AttachContainerOptions, CreateContainerOptions, ListContainersOptions, RemoveContainerOptions,
-    WaitContainerOptions,
+    AttachContainerOptions, CreateContainerOptions, KillContainerOptions, ListContainersOptions,
+    RemoveContainerOptions, WaitContainerOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt as _;
@@ -208,6 +208,13 @@ impl Daemon {
         let operation = "wait for a container's end";
         let timed_out = |_| DaemonError::Timeout { operation, after: QUERY_TIMEOUT };
         tokio::time::timeout(QUERY_TIMEOUT, poll).await.map_err(timed_out)?
+    }
+
+    /// Sends a signal to a container's first process.
+    pub(crate) async fn signal(&self, id: &str, signal: &str) -> Result<(), DaemonError> {
+        let options = KillContainerOptions { signal: signal.to_owned() };
+        let sent = self.docker.kill_container(id, Some(options));
+        call("signal to a container", QUERY_TIMEOUT, sent).await
     }
 
     /// Kills a container, if it runs, and removes it.

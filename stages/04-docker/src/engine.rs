@@ -24,6 +24,7 @@ use crate::launcher::Launcher;
 use crate::outcome::{RunObservation, Stop, decide};
 use crate::profile::SandboxProfile;
 use crate::reaper::{Container, Reaper};
+use crate::run::Ran;
 use crate::runtime::Runtime;
 use crate::users::{DEFAULT_FIRST_USER, Users};
 use crate::{isolation_check, run, seccomp, spec_check};
@@ -144,7 +145,9 @@ impl DockerEngine {
             let users = Users::claim(args.first_user, &reaper.users_in_use().await?);
             Some(users.ok_or(EngineError::NoUsers { first: args.first_user })?)
         };
-        let (profile, seccomp) = (SandboxProfile::python(image), seccomp::profile().to_string());
+        let profile = SandboxProfile::python(image);
+        let profile = if args.keeps_output_files { profile.with_output_files() } else { profile };
+        let seccomp = seccomp::profile().to_string();
         let launcher = Launcher { daemon, runtime, reaper, users, layout: None, profile, seccomp };
         let mut engine = Self { launcher, sandbox };
         match engine.inspect_isolation().await {
@@ -228,8 +231,9 @@ impl DockerEngine {
     ) -> Result<(RunObservation, OutputBuffer, Container), IsolationError> {
         let job = Job::first(Submission::new(code, limits));
         let buffer = OutputBuffer::new(limits.output_bytes, Box::new(|_, _, _| {}));
-        let ran = run::run(&self.launcher, &job, &buffer, CancellationToken::new()).await?;
-        let (observation, container) = ran.ok_or(IsolationError::Cancelled)?;
+        let never = CancellationToken::new();
+        let ran = Box::pin(run::run(&self.launcher, &job, &buffer, never)).await?;
+        let Ran { observation, container, .. } = ran.ok_or(IsolationError::Cancelled)?;
         Ok((observation, buffer, container))
     }
 
@@ -271,8 +275,8 @@ impl Engine for DockerEngine {
         cancel: CancellationToken,
     ) -> BoxFuture<'a, Verdict> {
         Box::pin(async move {
-            let (observation, container) = match run::run(&self.launcher, job, output, cancel).await
-            {
+            let ran = Box::pin(run::run(&self.launcher, job, output, cancel)).await;
+            let Ran { observation, container, files } = match ran {
                 Ok(Some(ran)) => ran,
                 Ok(None) => {
                     return Verdict::new(Outcome::Cancelled, Evidence::new("cancelled"));
@@ -283,6 +287,10 @@ impl Engine for DockerEngine {
                 }
             };
             let verdict = decide(&observation, &job.submission.limits);
+            let verdict = match files {
+                Some(files) => files.add_to(verdict),
+                None => verdict,
+            };
             match observation.stop {
                 // Nothing of the program is left: the container may be removed after the response.
                 Stop::Reported(_) | Stop::SandboxDied => container.remove_in_background().await,

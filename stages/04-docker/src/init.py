@@ -3,10 +3,10 @@
 #
 # It reads the program and its files from standard input, leaves the rest of standard input to the
 # program, starts `python3 main.py` in a child and stays as the container's init: it reaps orphans,
-# and when the program has ended it kills every other process, reports how the program ended, and
-# waits until the container is removed. Here a program that a signal ended differs from one that
-# exited with 128 and the signal's number. A sandbox that dies differs from both, because it reports
-# nothing.
+# and when the program has ended it kills every other process, reports how the program ended, sends
+# the files that it has left where an engine takes them, and waits until the container is removed.
+# Here a program that a signal ended differs from one that exited with 128 and the signal's number. A
+# sandbox that dies differs from both, because it reports nothing.
 #
 # Attack: read the nonce in init's memory, signal init, change its limits -> on the host's own kernel
 # init is not dumpable, so that /proc/1 belongs to root; as the first process of its namespace it has
@@ -15,6 +15,17 @@
 # inside and the program is not. Tests: `init_cannot_be_reached`, `no_program_causes_an_engine_error`.
 
 PROGRAM_USER = 65534  # where init is root
+COLLECT_SECONDS = 10  # for the files of a program that has used up its time
+
+
+def become_the_program():
+    """Gives up root for good, where this process is root."""
+    import posix
+
+    if posix.getuid() == 0:
+        posix.setgroups([])
+        posix.setresgid(PROGRAM_USER, PROGRAM_USER, PROGRAM_USER)
+        posix.setresuid(PROGRAM_USER, PROGRAM_USER, PROGRAM_USER)
 
 
 # ANCHOR: protect
@@ -31,51 +42,76 @@ def protect():
 
 
 # ANCHOR: init
-def supervise(child, nonce, seconds):
-    """Init, while the program runs and after it."""
+def supervise(child, nonce, seconds, collect):
+    """Init, while the program runs and after it. `collect` sends the files that it has left, or is
+    None."""
     import _signal as signal
     import posix
+    import select
     import time
 
     # A server that was killed does not end this container: then this deadline does. No handler is
     # used for it, since a signal from inside reaches every handler.
-    deadline = time.monotonic() + seconds
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    deadline = time.monotonic() + seconds + (COLLECT_SECONDS if collect else 0)
+    signals = [signal.SIGCHLD] + ([signal.SIGRTMIN, signal.SIGUSR1] if collect else [])
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
-    def wait_for_a_child():
-        while signal.sigtimedwait([signal.SIGCHLD], max(deadline - time.monotonic(), 0)) is None:
-            if time.monotonic() >= deadline:
-                posix._exit(0)
+    def remaining():
+        left = deadline - time.monotonic()
+        return left if left > 0 else posix._exit(0)
 
-    while True:
-        ended, status = posix.waitpid(-1, posix.WNOHANG)
+    def is_ended_by_the_host():
+        """Waits for a child, or for the host, which ends a program at a limit. A signal from inside
+        has a sender (0: SI_USER), and can at most end the program, which may do that anyway."""
+        while True:
+            seen = signal.sigtimedwait(signals, remaining())
+            if seen and seen.si_signo == signal.SIGCHLD:
+                return False
+            if seen and (seen.si_code, seen.si_pid) == (0, 0):
+                return True
+
+    def send(fd, data):
+        posix.set_blocking(fd, False)  # the program shares these, and may have changed them
+        while data:
+            try:
+                data = data[posix.write(fd, data) :]
+            except BlockingIOError:
+                select.select([], [fd], [], remaining())
+
+    status = None
+    while status is None:
+        ended, how = posix.waitpid(-1, posix.WNOHANG)
         if ended == child:
+            status = how
+        elif not ended and is_ended_by_the_host():
             break
-        if not ended:
-            wait_for_a_child()
     while True:  # nothing outlives the program, and nothing writes after it
         try:
             posix.kill(-1, signal.SIGKILL)
         except ProcessLookupError:
             pass
         try:
-            posix.wait()
+            ended, how = posix.wait()
         except ChildProcessError:
             break
+        if ended == child:
+            status = how
     if posix.WIFSIGNALED(status):
         how = b"signal %d" % posix.WTERMSIG(status)
     else:
         how = b"exit %d" % posix.WEXITSTATUS(status)
     for fd, words in (1, b"end"), (2, how):
-        posix.set_blocking(fd, True)  # the program shares these, and may have changed them
-        posix.write(fd, b"%s %s\n" % (nonce, words))
+        send(fd, b"%s %s\n" % (nonce, words))
+    if collect:
+        become_the_program()
+        collect(lambda data: send(2, data))
     while True:  # the counters outside are read before the container is removed
-        wait_for_a_child()
+        is_ended_by_the_host()
 # ANCHOR_END: init
 
 
 # ANCHOR: start
-def start(preparation):
+def start(preparation, collect):
     """Runs the program in a child of this process, as `python3 main.py` and nothing else."""
     import _signal as signal
     import posix
@@ -105,10 +141,7 @@ def start(preparation):
     child = posix.fork()
     if not child:
         posix.setsid()  # a program that signals its process group does not reach init
-        if is_root:
-            posix.setgroups([])
-            posix.setresgid(PROGRAM_USER, PROGRAM_USER, PROGRAM_USER)
-            posix.setresuid(PROGRAM_USER, PROGRAM_USER, PROGRAM_USER)
+        become_the_program()
         for number in signal.SIGPIPE, signal.SIGXFSZ:  # Python ignores these
             signal.signal(number, signal.SIG_DFL)
         for fd in child_ready, child_start:
@@ -121,5 +154,5 @@ def start(preparation):
     posix.close(ready)
     posix.write(2, nonce + b" begin\n")
     posix.close(begin)
-    supervise(child, nonce, seconds)
+    supervise(child, nonce, seconds, collect)
 # ANCHOR_END: start

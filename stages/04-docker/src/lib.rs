@@ -6,6 +6,8 @@
 //! 2. `profile` and `init.py`: what runs in the container; `payload`: how the program gets there;
 //! 3. `launcher` and `run`: one evaluation, from the container's creation to the program's end, with
 //!    `stdio`, `init_message` and `report` for its output, and `resource_sampler` for what it uses;
+//!    `collect.py`, `artifact_stream` and `artifacts`: the files that it leaves, for a stage that stores
+//!    them;
 //! 4. `cgroup` and `outcome`: what the kernel counted, and what follows from it;
 //! 5. `reaper`: how every container is removed, whatever happens; `users`: the user that each has;
 //! 6. `isolation_check` and `spec_check`: how the isolation is verified from outside, and [`DockerEngine`], which
@@ -30,6 +32,7 @@
 //! `os.sysconf('SC_PHYS_PAGES')` is meaningless.
 
 mod args;
+mod artifact_stream;
 mod artifacts;
 mod cgroup;
 mod daemon;
@@ -57,8 +60,8 @@ mod users;
 
 pub use args::DockerArgs;
 pub use artifacts::{
-    ArtifactError, MAX_ARTIFACT_BYTES, MAX_ARTIFACT_PATH_BYTES, MAX_ARTIFACTS, OUTPUT_DIR,
-    ReceivedArtifacts,
+    ArtifactError, COLLECT_TIMEOUT, Collected, LeftFiles, MAX_ARTIFACT_BYTES,
+    MAX_ARTIFACT_PATH_BYTES, MAX_ARTIFACTS, OUTPUT_DIR, ReceivedArtifacts,
 };
 pub use cgroup::{
     Cgroup, CgroupCounters, CgroupError, CgroupHierarchy, CgroupLayout, CgroupLimits, CgroupMount,

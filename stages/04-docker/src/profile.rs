@@ -2,12 +2,17 @@
 
 use shared::profile::PYTHON;
 
+use crate::artifacts::{MAX_ARTIFACT_BYTES, MAX_ARTIFACT_PATH_BYTES, MAX_ARTIFACTS, OUTPUT_DIR};
+
 /// Source of `deliver`, which receives a program: for a sandbox that has another init.
 pub const DELIVER_SOURCE: &str = include_str!("deliver.py");
 /// What the program's interpreter executes before the program.
 const PREPARATION: &str = concat!(include_str!("streams.py"), "\n\n", include_str!("prepare.py"));
 /// The in-container init, without the call that starts it.
 const INIT: &str = concat!(include_str!("deliver.py"), "\n\n", include_str!("init.py"));
+
+/// What sends the files that a program has left.
+const COLLECT: &str = include_str!("collect.py");
 
 /// What runs in a container.
 #[derive(Debug, Clone)]
@@ -22,6 +27,8 @@ pub struct SandboxProfile {
     pub init: String,
     /// The file name of the program, in its working directory.
     pub main_file: String,
+    /// Whether a program has a directory for files, which init sends when it has ended.
+    pub keeps_output_files: bool,
 }
 
 impl SandboxProfile {
@@ -31,9 +38,19 @@ impl SandboxProfile {
             image,
             interpreter: "/usr/bin/python3",
             interpreter_args: &["-I", "-S", "-c"],
-            init: format!("{INIT}\n\nstart({PREPARATION:?})\n"),
+            init: format!("{INIT}\n\nstart({PREPARATION:?}, None)\n"),
             main_file: PYTHON.main_file.into_owned(),
+            keeps_output_files: false,
         }
+    }
+
+    /// The same, with a directory for files that outlive their program.
+    #[must_use]
+    pub fn with_output_files(self) -> Self {
+        let bounds = format!("{MAX_ARTIFACTS}, {MAX_ARTIFACT_BYTES}, {MAX_ARTIFACT_PATH_BYTES}");
+        let send = format!("lambda send: collect(send, {OUTPUT_DIR:?}, {bounds})");
+        let init = format!("{INIT}\n\n{COLLECT}\n\nstart({PREPARATION:?}, {send})\n");
+        Self { init, keeps_output_files: true, ..self }
     }
 
     /// The arguments of the first process, after the interpreter.

@@ -8,7 +8,8 @@
 //!
 //! The rule it keeps: it waits for nothing without a deadline, and for nothing that it need not wait
 //! for. It does not wait for the container to end: init has reported how the program ended, all other
-//! processes in the container are dead, and the counters have been read. The reaper removes it.
+//! processes in the container are dead, and the counters have been read. The reaper removes it. Where
+//! files are taken, init sends them after that report; a program at a limit is ended by init then.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use futures_util::future::FusedFuture as _;
 use shared::{Job, OutputBuffer};
 use tokio_util::sync::CancellationToken;
 
-use crate::daemon::DaemonError;
+use crate::artifacts::LeftFiles;
+use crate::daemon::{Attached, DaemonError};
 use crate::error_chain::error_chain;
 use crate::init_message::Nonce;
 use crate::launcher::Launcher;
@@ -31,6 +33,16 @@ use crate::stdio::{Event, Stdio};
 /// From the call that starts a container to the first moment of its program.
 const START_TIMEOUT: Duration = Duration::from_secs(40);
 
+/// A run that has ended.
+pub(crate) struct Ran {
+    /// What decides its outcome.
+    pub(crate) observation: RunObservation,
+    /// Its container.
+    pub(crate) container: Container,
+    /// What became of the files that the program has left, where they are taken.
+    pub(crate) files: Option<LeftFiles>,
+}
+
 /// Runs `job`; none when it was cancelled before there was a container.
 ///
 /// Cancel safe: when the future is dropped, the reaper removes the container.
@@ -39,7 +51,7 @@ pub(crate) async fn run(
     job: &Job,
     buffer: &OutputBuffer,
     cancel: CancellationToken,
-) -> Result<Option<(RunObservation, Container)>, DaemonError> {
+) -> Result<Option<Ran>, DaemonError> {
     let limits = &job.submission.limits;
     let container = tokio::select! {
         created = launcher.create(limits) => created?,
@@ -49,8 +61,11 @@ pub(crate) async fn run(
     tracing::debug!(id = %job.id, sandbox, "container created");
     let mut sampler = ResourceSampler::new(container.cgroup.clone(), limits);
     sampler.allowed_memory = launcher.runtime.allowed_memory;
-    let supervised = supervise(launcher, sandbox, &mut sampler, job, buffer, &cancel).await;
-    let stop = supervised.unwrap_or_else(|error| failed(job, &error));
+    let attached = attach(launcher, sandbox, &mut sampler, job, buffer, &cancel).await;
+    let (stop, stdio) = match attached {
+        Ok((stop, stdio)) => (stop, Some(stdio)),
+        Err(error) => (failed(job, &error), None),
+    };
     let wall = sampler.started_at.map(|started_at| started_at.elapsed());
     let mut stop = sampler.finish(stop).await;
     let mut container_exit = None;
@@ -64,6 +79,11 @@ pub(crate) async fn run(
         }
     }
     tracing::debug!(id = %job.id, sandbox, %stop, "program ended");
+    let stdio = stdio.filter(|_| launcher.profile.keeps_output_files && wall.is_some());
+    let files = match stdio {
+        Some(stdio) => take_files(launcher, sandbox, stdio, &stop, &cancel).await,
+        None => None,
+    };
     let observation = RunObservation {
         stop,
         wall,
@@ -73,7 +93,25 @@ pub(crate) async fn run(
         container_exit,
         counts_guest_pids: launcher.runtime.counts_guest_pids,
     };
-    Ok(Some((observation, container)))
+    Ok(Some(Ran { observation, container, files }))
+}
+
+/// Takes the files of a program, after everything that its outcome needs is known. One that still runs
+/// is ended first.
+async fn take_files(
+    launcher: &Launcher,
+    id: &str,
+    mut stdio: Stdio<'_>,
+    stop: &Stop,
+    cancel: &CancellationToken,
+) -> Option<LeftFiles> {
+    let taking = async {
+        if !stdio.has_ended() {
+            launcher.daemon.signal(id, launcher.runtime.end_signal).await?;
+        }
+        Ok::<_, DaemonError>(stdio.files().await)
+    };
+    LeftFiles::take(stop, cancel, taking).await
 }
 
 /// The client reads what failed, and the log has the cause as well.
@@ -87,6 +125,23 @@ fn failed(job: &Job, error: &DaemonError) -> Stop {
     }
 }
 
+/// Attaches to the container and supervises it. Returns its streams as well: files may follow.
+async fn attach<'a>(
+    launcher: &Launcher,
+    id: &str,
+    sampler: &mut ResourceSampler<'_>,
+    job: &Job,
+    buffer: &'a OutputBuffer,
+    cancel: &CancellationToken,
+) -> Result<(Stop, Stdio<'a>), DaemonError> {
+    let nonce = Nonce::random();
+    let Attached { output, input } = launcher.daemon.attach(id).await?;
+    let mut stdio = Stdio::new(output, buffer, &nonce, launcher.profile.keeps_output_files);
+    let payload = payload::write_payload(input, job, &launcher.profile.main_file, &nonce);
+    let stop = supervise(launcher, id, sampler, job, &mut stdio, payload, cancel).await?;
+    Ok((stop, stdio))
+}
+
 // ANCHOR: supervise
 /// Starts the container, writes to it, reads from it and samples its counters until something ends
 /// the program.
@@ -95,14 +150,10 @@ async fn supervise(
     id: &str,
     sampler: &mut ResourceSampler<'_>,
     job: &Job,
-    buffer: &OutputBuffer,
+    stdio: &mut Stdio<'_>,
+    payload: impl Future<Output = std::io::Result<()>>,
     cancel: &CancellationToken,
 ) -> Result<Stop, DaemonError> {
-    let nonce = Nonce::random();
-    let attached = launcher.daemon.attach(id).await?;
-    let mut stdio = Stdio::new(attached.output, buffer, &nonce);
-    let main_file = &launcher.profile.main_file;
-    let payload = payload::write_payload(attached.input, job, main_file, &nonce);
     let mut sending = pin!(payload.fuse());
     let mut starting = pin!(launcher.daemon.start(id).fuse());
     let mut deadline = pin!(tokio::time::sleep(START_TIMEOUT));
@@ -118,17 +169,18 @@ async fn supervise(
                     deadline.as_mut().reset(tokio::time::Instant::now() + time);
                 }
                 Event::Ended(message) => {
-                    log_early(job, &stdio);
+                    log_early(job, stdio);
                     return Ok(Stop::Reported(message));
                 }
                 Event::OutputLimit => return Ok(Stop::OutputLimit),
+                Event::Files => {} // before the end of the other stream
                 // A container that cannot start closes its streams before the call returns an error.
                 Event::Closed if !starting.is_terminated() => {
                     starting.as_mut().await?;
                     return Ok(Stop::SandboxDied);
                 }
                 Event::Closed => {
-                    log_early(job, &stdio);
+                    log_early(job, stdio);
                     return Ok(Stop::SandboxDied);
                 }
                 Event::ConnectionLost(error) => {

@@ -17,6 +17,7 @@ use bollard::models::{
 };
 use shared::Limits;
 
+use crate::artifacts::{MAX_ARTIFACT_BYTES, OUTPUT_DIR};
 use crate::profile::SandboxProfile;
 
 /// The user id and group id of a program whose init is root inside: `nobody`, a user that is not root
@@ -30,6 +31,8 @@ const SHARED_MEMORY_BYTES: u64 = 64 << 20;
 pub(crate) const CPUS: u64 = 1;
 /// The same, in billionths of one.
 const NANO_CPUS: u64 = CPUS * 1_000_000_000;
+/// Signals of a container that wait for their receivers, where init waits for one of the host's.
+const MAX_PENDING_SIGNALS: u64 = 128;
 /// `RLIMIT_CPU` above the limit, for the case that no server reads the counters any more.
 const RLIMIT_CPU_GRACE: Duration = Duration::from_secs(2);
 
@@ -82,8 +85,8 @@ pub(crate) fn specification(inputs: SpecInputs<'_>, limits: &Limits) -> Containe
         labels: Some(inputs.labels),
         host_config: Some(HostConfig {
             runtime: Some(inputs.runtime.to_owned()),
-            ulimits: Some(ulimits(limits)),
-            tmpfs: Some(scratch(limits)),
+            ulimits: Some(ulimits(limits, inputs.profile.keeps_output_files)),
+            tmpfs: Some(scratch(limits, inputs.profile.keeps_output_files)),
             pids_limit: Some(signed(inputs.pids)),
             // Init, where it is root: starts the program as another user, hands it its streams, and
             // ends it. The program has none.
@@ -155,7 +158,7 @@ const MASKED: &str = "/dev/mqueue /sys /proc/acpi /proc/asound /proc/buddyinfo /
 // ANCHOR_END: masked
 
 /// Limits of each process.
-fn ulimits(limits: &Limits) -> Vec<ResourcesUlimits> {
+fn ulimits(limits: &Limits, keeps_output_files: bool) -> Vec<ResourcesUlimits> {
     let cpu = (Duration::from_secs_f64(limits.cpu_seconds) + RLIMIT_CPU_GRACE).as_secs();
     let all = [
         ("nofile", limits.open_files),
@@ -166,25 +169,29 @@ fn ulimits(limits: &Limits) -> Vec<ResourcesUlimits> {
         ("core", 0),
         ("cpu", cpu),
     ];
+    // Attack: signals to init without end, so that the host's waits behind them → few can wait.
+    let signals = keeps_output_files.then_some(("sigpending", MAX_PENDING_SIGNALS));
     let ulimit = |(name, value): (&str, u64)| ResourcesUlimits {
         name: Some(name.to_owned()),
         soft: Some(signed(value)),
         hard: Some(signed(value)),
     };
-    all.map(ulimit).into()
+    all.into_iter().chain(signals).map(ulimit).collect()
 }
 
-/// The two directories that a program can write to. Attack: fill them; create millions of empty
-/// files; execute a file there; create a device → size, `nr_inodes`, `noexec`, `nodev`.
-fn scratch(limits: &Limits) -> HashMap<String, String> {
+/// The directories that a program can write to. Attack: fill them; create millions of empty files;
+/// execute a file there; create a device → size, `nr_inodes`, `noexec`, `nodev`.
+fn scratch(limits: &Limits, keeps_output_files: bool) -> HashMap<String, String> {
     let options = |bytes: u64| {
         // One file for each page. gVisor ignores this number: there, the memory limit bounds it.
         let files = (bytes / 4096).clamp(64, 1 << 16);
         format!("rw,noexec,nosuid,nodev,size={bytes},nr_inodes={files},mode=1777")
     };
-    [("/tmp", limits.disk_bytes), ("/dev/shm", SHARED_MEMORY_BYTES)]
-        .map(|(path, bytes)| (path.to_owned(), options(bytes)))
-        .into()
+    let scratch = [("/tmp", limits.disk_bytes), ("/dev/shm", SHARED_MEMORY_BYTES)];
+    // Attack: leave more than is taken → as large as what is taken.
+    let output = keeps_output_files.then_some((OUTPUT_DIR, MAX_ARTIFACT_BYTES as u64));
+    let all = scratch.into_iter().chain(output);
+    all.map(|(path, bytes)| (path.to_owned(), options(bytes))).collect()
 }
 
 /// Docker's numbers are signed. The bounds of a submission are far below the largest one.
@@ -226,6 +233,14 @@ mod tests {
             ".Cmd[3]" => "THE INIT",
             ".HostConfig.Tmpfs" => insta::sorted_redaction(),
         });
+    }
+
+    #[test]
+    fn a_directory_for_files_is_one_more_mount() {
+        let (mut with, without) = (scratch(&LIMITS, true), scratch(&LIMITS, false));
+        let options = with.remove(OUTPUT_DIR).unwrap();
+        assert_eq!(options, "rw,noexec,nosuid,nodev,size=16777216,nr_inodes=4096,mode=1777");
+        assert_eq!(with, without);
     }
 
     #[test]

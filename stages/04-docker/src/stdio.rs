@@ -10,6 +10,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use shared::{OutputBuffer, Stream};
 
+use crate::artifact_stream::ArtifactStream;
+use crate::artifacts::LeftFiles;
 use crate::init_message::{Chunk, InitMessage, InitMessageDecoder, Nonce};
 use crate::report::{Report, ReportState};
 
@@ -27,6 +29,8 @@ pub(crate) enum Event {
     OutputLimit,
     /// The container's streams have ended without a message of init about the program's end.
     Closed,
+    /// The files that the program has left have arrived, or will not: for [`Stdio::files`].
+    Files,
     /// The connection to the daemon is lost.
     ConnectionLost(String),
 }
@@ -46,6 +50,12 @@ struct Sink<'a> {
     /// Standard error before the program starts: an error of init or of the runtime, for the log.
     early: Vec<u8>,
     events: VecDeque<Event>,
+    /// Whether the program's output is of no interest any more: a limit has ended it.
+    discards: bool,
+    /// The files that init sends after the program's end; none if it sends none, or has sent all.
+    files: Option<ArtifactStream>,
+    /// What became of them.
+    left: Option<LeftFiles>,
 }
 
 impl<'a> Stdio<'a> {
@@ -53,10 +63,18 @@ impl<'a> Stdio<'a> {
         stream: BoxStream<'static, Result<LogOutput, Error>>,
         buffer: &'a OutputBuffer,
         nonce: &Nonce,
+        sends_files: bool,
     ) -> Self {
         let decoder = || InitMessageDecoder::new(nonce.clone());
-        let reports = ReportState::default();
-        let sink = Sink { buffer, reports, early: Vec::new(), events: VecDeque::new() };
+        let sink = Sink {
+            buffer,
+            reports: ReportState::default(),
+            early: Vec::new(),
+            events: VecDeque::new(),
+            discards: false,
+            files: sends_files.then(ArtifactStream::default),
+            left: None,
+        };
         Self { stream, stdout: decoder(), stderr: decoder(), sink }
     }
 
@@ -88,6 +106,25 @@ impl<'a> Stdio<'a> {
         }
     }
 
+    /// Whether init has reported the program's end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.sink.reports.is_complete(Stream::Stderr)
+    }
+
+    /// The files that the program has left, which init sends after its end. Output that comes before
+    /// that is not the evaluation's any more.
+    pub(crate) async fn files(&mut self) -> LeftFiles {
+        self.sink.discards = true;
+        loop {
+            if let Some(left) = self.sink.left.take() {
+                return left;
+            }
+            if let Event::Closed | Event::ConnectionLost(_) = self.next().await {
+                return self.sink.left.take().unwrap_or(LeftFiles::Lost);
+            }
+        }
+    }
+
     /// What was written to standard error before the program started. Not for clients.
     pub(crate) fn early(&self) -> String {
         String::from_utf8_lossy(&self.sink.early).trim().to_owned()
@@ -97,7 +134,12 @@ impl<'a> Stdio<'a> {
 impl Sink<'_> {
     fn take(&mut self, stream: Stream, chunk: Chunk<'_>) {
         if self.reports.is_complete(stream) {
-            return; // init ends the program before its last message: this is not the program's
+            // Init ends the program before its last message: this is not the program's.
+            let (Chunk::Output(bytes) | Chunk::Line(_, bytes)) = chunk;
+            if stream == Stream::Stderr {
+                self.take_files(bytes);
+            }
+            return;
         }
         let output = match chunk {
             Chunk::Output(output) => output,
@@ -113,9 +155,23 @@ impl Sink<'_> {
         if stream == Stream::Stderr && !self.reports.has_started() {
             let room = MAX_EARLY_BYTES - self.early.len();
             self.early.extend_from_slice(&output[..room.min(output.len())]);
-        } else if self.buffer.push(stream, output).is_err() {
+        } else if !self.discards && self.buffer.push(stream, output).is_err() {
             self.events.push_back(Event::OutputLimit);
         }
+    }
+
+    fn take_files(&mut self, bytes: &[u8]) {
+        let Some(files) = &mut self.files else { return };
+        let left = match files.push(bytes) {
+            Ok(None) => return,
+            Ok(Some(collected)) => LeftFiles::Taken(collected),
+            Err(error) => {
+                tracing::warn!(%error, "the files of a program were not taken");
+                LeftFiles::Lost
+            }
+        };
+        (self.left, self.files) = (Some(left), None);
+        self.events.push_back(Event::Files);
     }
 }
 
@@ -133,7 +189,7 @@ mod tests {
             })
         });
         let frames = futures_util::stream::iter(frames.collect::<Vec<_>>()).boxed();
-        let mut stdio = Stdio::new(frames, &buffer, nonce);
+        let mut stdio = Stdio::new(frames, &buffer, nonce, false);
         let mut seen = Vec::new();
         while seen.last() != Some(&Event::Closed) {
             seen.push(stdio.next().await);
@@ -163,6 +219,59 @@ mod tests {
 
         let (seen, _) = events(vec![(err, line("begin")), (err, line("exit 3"))], &nonce).await;
         assert_eq!(seen, [Event::Started, Event::Closed], "standard output may still come");
+    }
+
+    /// The frames of a program that goes on writing until its end, and of the files that it has left.
+    async fn files(chunks: &[(Stream, &[u8])]) -> (Vec<Event>, LeftFiles, OutputBuffer) {
+        let nonce = Nonce::random();
+        let buffer = OutputBuffer::new(100, Box::new(|_, _, _| {}));
+        let with_nonce = |bytes: &[u8]| match bytes.strip_prefix(b"NONCE") {
+            Some(words) => [nonce.as_bytes(), words].concat(),
+            None => bytes.to_vec(),
+        };
+        let frames = chunks.iter().map(|(stream, bytes)| {
+            let message = with_nonce(bytes).into();
+            Ok(match stream {
+                Stream::Stdout => LogOutput::StdOut { message },
+                Stream::Stderr => LogOutput::StdErr { message },
+            })
+        });
+        let frames = futures_util::stream::iter(frames.collect::<Vec<_>>()).boxed();
+        let mut stdio = Stdio::new(frames, &buffer, &nonce, true);
+        let mut seen = Vec::new();
+        while !matches!(seen.last(), Some(Event::Ended(_) | Event::OutputLimit)) {
+            seen.push(stdio.next().await);
+        }
+        let left = stdio.files().await;
+        drop(stdio);
+        (seen, left, buffer)
+    }
+
+    #[tokio::test]
+    async fn files_come_after_the_end_and_are_no_output() {
+        let (out, err) = (Stream::Stdout, Stream::Stderr);
+        let end = b"E\0\0\0\0\0\0\0\x02\n";
+        let path = b"F\0\0\0\0\0\0\0\x01a";
+        // Before the end is known: standard output is late.
+        let late =
+            [(err, &b"NONCE begin\n"[..]), (err, b"NONCE exit 0\n"), (err, path), (err, end)];
+        let late = [&late[..], &[(out, b"late"), (out, b"NONCE end\n")]].concat();
+        let (seen, left, buffer) = files(&late).await;
+        assert_eq!(seen, [Event::Started, Event::Files, Event::Ended(InitMessage::Exited(0))]);
+        let LeftFiles::Taken(collected) = left else { panic!("{left:?}") };
+        assert_eq!((collected.artifacts[0].path.as_str(), collected.skipped), ("a", 2));
+        assert_eq!((buffer.output(out).text.as_str(), buffer.output(err).bytes_total), ("late", 0));
+
+        // A limit has ended it, and it writes until then.
+        let flood = [b'x'; 101];
+        let flood = [(err, &b"NONCE begin\n"[..]), (out, &flood), (out, &flood), (err, &flood)];
+        let ended =
+            [(err, &b"NONCE signal 9\n"[..]), (out, b"NONCE end\n"), (err, path), (err, end)];
+        let (_, left, buffer) = files(&[flood, ended].concat()).await;
+        assert!(matches!(left, LeftFiles::Taken(_)), "{left:?}");
+        assert_eq!(buffer.output(out).bytes_total, 101, "what came later is not counted");
+        let (_, left, _) = files(&flood).await;
+        assert_eq!(left, LeftFiles::Lost, "the streams have ended");
     }
 
     #[tokio::test]

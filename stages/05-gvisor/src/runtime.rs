@@ -55,6 +55,8 @@ pub const RUNSC: Runtime = Runtime {
     // Linux protects the first process of a container from its children, and gVisor does not: there
     // init has a user of its own. Root inside is a user of gVisor's kernel alone.
     root_init: true,
+    // runsc sends no real-time signal, and no program may send init any.
+    end_signal: "SIGUSR1",
     verify: |container| Box::pin(isolation_check::verify(container)),
 };
 

@@ -63,6 +63,8 @@ pub(crate) enum HostFrame {
     Window { execution: ExecutionId, stream: OutputStream, bytes: u32 },
     /// Requests the files that an execution has left; after its end, once.
     Collect { execution: ExecutionId },
+    /// Ends every process of an execution; once.
+    Kill { execution: ExecutionId },
 }
 
 /// A frame from the supervisor to the host.
@@ -129,6 +131,7 @@ impl HostFrame {
                 encode(to, kind, execution.get(), |p| p.extend(bytes.to_be_bytes()));
             }
             Self::Collect { execution } => encode(to, 7, execution.get(), |_| {}),
+            Self::Kill { execution } => encode(to, 8, execution.get(), |_| {}),
         }
     }
 
@@ -151,10 +154,11 @@ impl HostFrame {
                         Self::Window { execution, stream, bytes: positive(payload)? }
                     }
                     (7, Some(execution)) if payload.is_empty() => Self::Collect { execution },
+                    (8, Some(execution)) if payload.is_empty() => Self::Kill { execution },
                     _ => return None,
                 })
             },
-            1..=7,
+            1..=8,
         )
     }
 }

@@ -14,6 +14,7 @@
 //!   Window{1, stream, bytes}       ──▶                     more output may come
 //!                                  ◀──   StdinWindow{1, bytes}   more input may come
 //!                                  ◀──   Exited{1, exit}   after the last byte of output
+//!   Kill{1}                        ──▶                     at a limit, if the files are wanted
 //!   Collect{1}                     ──▶                     the files that it left, if they are wanted
 //!                                  ◀──   File{1, path}, FileChunk{1, bytes} ...
 //!                                  ◀──   Collected{1, skipped}
@@ -39,7 +40,7 @@ mod tests;
 
 /// The version that the supervisor reports in its first frame. Both sides come from one build; a
 /// mismatch means that another program answers.
-pub(crate) const VERSION: u16 = 2;
+pub(crate) const VERSION: u16 = 3;
 /// The longest payload of a frame.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 64 << 10;
 /// How much input may be under way to a program that does not read it.

@@ -19,13 +19,14 @@
 //! | `Lifetime` | once |
 //! | `Stdin`, `StdinEof` | before `StdinEof`, within the supervisor's window |
 //! | `Window` | up to what was sent before |
-//! | `Collect` | once |
+//! | `Collect`, `Kill` | once |
 //!
-//! `StdinEof` and `Window` may arrive after the supervisor has sent `Exited`, because the host had not read
+//! `StdinEof`, `Window` and `Kill` may arrive after the supervisor has sent `Exited`, because the host had not read
 //! that yet; then they change nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::mem::{Discriminant, discriminant};
 
 use super::frame::{ExecutionId, HostFrame, OutputStream, SupervisorFrame};
 use super::{OUTPUT_WINDOW_BYTES, STDIN_WINDOW_BYTES, VERSION};
@@ -103,6 +104,12 @@ impl HostSession {
             stderr: Window::new(OUTPUT_WINDOW_BYTES),
         };
         self.executions.insert(execution, requested);
+    }
+
+    /// Whether an execution was started and has not ended.
+    pub(crate) fn is_running(&self, execution: ExecutionId) -> bool {
+        let known = self.executions.get(&execution);
+        known.is_some_and(|execution| execution.state == State::Running)
     }
 
     /// Notes that the host has requested the files of an execution that has ended.
@@ -207,24 +214,23 @@ impl Execution {
 #[derive(Debug)]
 pub(crate) struct SupervisorSession {
     execution: Option<ExecutionId>,
-    has_lifetime: bool,
     stdin: Window,
     stdin_is_open: bool,
     stdout: Window,
     stderr: Window,
-    has_collected: bool,
+    /// The kinds of frames that come once, and have come.
+    once: Vec<Discriminant<HostFrame>>,
 }
 
 impl SupervisorSession {
     pub(crate) fn new() -> Self {
         Self {
             execution: None,
-            has_lifetime: false,
             stdin: Window::new(STDIN_WINDOW_BYTES),
             stdin_is_open: true,
             stdout: Window::new(OUTPUT_WINDOW_BYTES),
             stderr: Window::new(OUTPUT_WINDOW_BYTES),
-            has_collected: false,
+            once: Vec::new(),
         }
     }
 
@@ -235,14 +241,12 @@ impl SupervisorSession {
                 let before = self.execution.replace(*execution);
                 if before.is_some() { Err(IllegalFrame("a second execution")) } else { Ok(()) }
             }
-            HostFrame::Lifetime { .. } => {
-                let before = std::mem::replace(&mut self.has_lifetime, true);
-                if before { Err(IllegalFrame("a second lifetime")) } else { Ok(()) }
-            }
+            HostFrame::Lifetime { .. } => self.note_once(frame, IllegalFrame("a second lifetime")),
             HostFrame::Stdin { execution, .. }
             | HostFrame::StdinEof { execution }
             | HostFrame::Window { execution, .. }
             | HostFrame::Collect { execution }
+            | HostFrame::Kill { execution }
                 if self.execution != Some(*execution) =>
             {
                 Err(IllegalFrame("an execution that was not requested"))
@@ -257,10 +261,20 @@ impl SupervisorSession {
             }
             HostFrame::Window { stream, bytes, .. } => self.output(*stream).open(*bytes),
             HostFrame::Collect { .. } => {
-                let before = std::mem::replace(&mut self.has_collected, true);
-                if before { Err(IllegalFrame("files requested twice")) } else { Ok(()) }
+                self.note_once(frame, IllegalFrame("files requested twice"))
             }
+            HostFrame::Kill { .. } => self.note_once(frame, IllegalFrame("a second end")),
         }
+    }
+
+    /// Notes a frame that comes once.
+    fn note_once(&mut self, frame: &HostFrame, twice: IllegalFrame) -> Result<(), IllegalFrame> {
+        let kind = discriminant(frame);
+        if self.once.contains(&kind) {
+            return Err(twice);
+        }
+        self.once.push(kind);
+        Ok(())
     }
 
     /// How many bytes of a stream may be sent now.

@@ -47,6 +47,7 @@ fn host_frames() -> Vec<HostFrame> {
         HostFrame::Window { execution: ID, stream: OutputStream::Stdout, bytes: 1 },
         HostFrame::Window { execution: ID, stream: OutputStream::Stderr, bytes: 1 },
         HostFrame::Collect { execution: ID },
+        HostFrame::Kill { execution: ID },
     ]
 }
 
@@ -231,7 +232,7 @@ fn more_than_the_window_is_illegal_in_both_directions() {
 #[test]
 fn each_frame_of_the_host_is_checked_as_well() {
     let mut session = SupervisorSession::new();
-    let [start, lifetime, stdin, eof, window, _, collect] = host_frames().try_into().unwrap();
+    let [start, lifetime, stdin, eof, window, _, collect, kill] = host_frames().try_into().unwrap();
     session.receive(&start).unwrap();
     assert_eq!(session.receive(&start), Err(IllegalFrame("a second execution")));
     let mut session = SupervisorSession::new();
@@ -244,8 +245,10 @@ fn each_frame_of_the_host_is_checked_as_well() {
     session.receive(&eof).unwrap();
     session.receive(&stdin).unwrap_err();
     session.receive(&eof).unwrap_err();
-    session.receive(&collect).unwrap();
-    session.receive(&collect).unwrap_err();
+    for once in [kill, collect] {
+        session.receive(&once).unwrap();
+        session.receive(&once).unwrap_err();
+    }
     // Nothing was sent, so that no window can open.
     session.receive(&window).unwrap_err();
     session.send_output(OutputStream::Stdout, 1).unwrap();

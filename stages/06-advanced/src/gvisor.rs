@@ -71,7 +71,6 @@ use stage_04_docker::{RunObservation, Stop, Users, decide, error_chain};
 use stage_05_gvisor::{runsc_version, sandbox_arguments};
 use tokio_util::sync::CancellationToken;
 
-use artifacts::Collected;
 pub use doctor::diagnose_runsc;
 use instance_dir::InstanceDir;
 pub use options::{ROOTFS_PIN, RootfsError, RunscError, RunscOptions, RunscPlatform};
@@ -253,31 +252,15 @@ impl RunscEngine {
             let evidence = std::mem::take(&mut verdict.evidence);
             verdict.evidence =
                 evidence.with("sandbox.warm", was_waiting).with("sandbox.wait_ms", wait_ms);
-            if self.keeps_output_files() && matches!(observation.stop, Stop::Reported(_)) {
-                take_files(&mut sandbox, &mut verdict, &cancel).await;
+            if self.keeps_output_files() && has_started {
+                let (connection, stop) = (&mut sandbox.connection, &observation.stop);
+                verdict = artifacts::collect(connection, stop, verdict, &cancel).await;
             }
             dispose(sandbox, &observation).await;
             return verdict;
         }
     }
     // ANCHOR_END: evaluate
-}
-
-/// Takes the files that a program has left, after its verdict.
-async fn take_files(sandbox: &mut Sandbox, verdict: &mut Verdict, cancel: &CancellationToken) {
-    let collected = artifacts::collect(&mut sandbox.connection, cancel).await;
-    let evidence = std::mem::take(&mut verdict.evidence);
-    verdict.evidence = match collected {
-        Some(Collected { artifacts, skipped: 0 }) => {
-            verdict.artifacts = artifacts;
-            evidence
-        }
-        Some(Collected { artifacts, skipped }) => {
-            verdict.artifacts = artifacts;
-            evidence.with("output.skipped", skipped)
-        }
-        None => evidence.with("output.skipped", "all"),
-    };
 }
 
 /// Removes a sandbox: after the response if its program has ended, and before the response if the

@@ -26,16 +26,28 @@ const MAX_DEPTH: usize = 16;
 /// Entries that are looked at, over all directories. An entry that is none to take counts as well.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Sends the files that `user` has left.
-pub(crate) fn collect(shared: &Shared, execution: ExecutionId, user: u32) -> io::Result<()> {
-    // For this thread alone. What the program cannot read is not read for it.
+/// Ends every process of `user`. The thread has that user from then on, and nothing that the program
+/// cannot read is read by it.
+pub(crate) fn end(user: u32) -> io::Result<()> {
     set_thread_res_gid(None, Gid::from_raw(user), None)?;
     set_thread_res_uid(None, Uid::from_raw(user), None)?;
     // The group of process 1 stands for every process that this user may signal.
     kill_process_group(Pid::INIT, Signal::KILL).ok(); // there may be none
+    Ok(())
+}
+
+/// Sends the files that `user` has left, and ends what is left of the program before.
+pub(crate) fn collect(shared: &Shared, execution: ExecutionId, user: u32) -> io::Result<()> {
+    end(user)?;
+    send_files(shared, execution, OUTPUT_DIR.as_bytes())
+}
+
+/// Sends the files in a directory.
+fn send_files(shared: &Shared, execution: ExecutionId, path: &[u8]) -> io::Result<()> {
     let mut walk = Walk { shared, execution, files: 0, bytes: 0, entries: 0, skipped: 0 };
-    if let Ok(dir) = open(CWD, OUTPUT_DIR, OFlags::DIRECTORY) {
-        walk.directory(&dir, &[], 0)?;
+    match open(CWD, path, OFlags::DIRECTORY) {
+        Ok(dir) => walk.directory(&dir, &[], 0)?,
+        Err(_) => walk.skipped += 1,
     }
     shared.send(&SupervisorFrame::Collected { execution, skipped: walk.skipped })
 }
@@ -95,6 +107,7 @@ impl Walk<'_> {
             names.push(entry.file_name().to_owned());
         }
         names.sort();
+        names.dedup(); // one that is renamed meanwhile may come twice
         names
     }
 
@@ -141,5 +154,84 @@ impl Walk<'_> {
             bytes.truncate(length);
             self.shared.send(&SupervisorFrame::FileChunk { execution, bytes })?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const MAX_TEST_TIME: Duration = Duration::from_mins(1);
+
+    /// The paths and contents that are sent of a directory, and the number of those left out.
+    fn sent(directory: &Path) -> (Vec<(String, Vec<u8>)>, u32) {
+        let (mut host, socket) = UnixStream::pair().unwrap();
+        let path = directory.as_os_str().as_bytes().to_vec();
+        let sending = std::thread::spawn(move || {
+            send_files(&Shared::new(socket), NonZeroU32::MIN, &path).unwrap();
+        });
+        let mut bytes = Vec::new();
+        host.read_to_end(&mut bytes).unwrap();
+        sending.join().unwrap();
+        let (mut files, mut rest) = (Vec::new(), bytes.as_slice());
+        while let Some((frame, length)) = SupervisorFrame::decode(rest).unwrap() {
+            rest = &rest[length..];
+            match frame {
+                SupervisorFrame::File { path, .. } => {
+                    files.push((String::from_utf8(path).unwrap(), Vec::new()));
+                }
+                SupervisorFrame::FileChunk { bytes, .. } => {
+                    files.last_mut().unwrap().1.extend(bytes);
+                }
+                SupervisorFrame::Collected { skipped, .. } => return (files, skipped),
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("no end");
+    }
+
+    #[test]
+    fn a_directory_that_becomes_a_link_is_not_followed() {
+        let root = std::env::temp_dir().join(format!("supervisor-{}", std::process::id()));
+        let (output, outside) = (root.join("output"), root.join("outside"));
+        for directory in [&output.join("swapped"), &outside] {
+            std::fs::create_dir_all(directory).unwrap();
+        }
+        std::fs::write(outside.join("file"), "secret").unwrap();
+        std::fs::write(output.join("swapped/file"), "own").unwrap();
+        std::fs::write(output.join("grows"), "").unwrap();
+        symlink(outside.join("file"), output.join("link")).unwrap();
+        let (ended, started) = (AtomicBool::new(false), Instant::now());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (swapped, aside) = (output.join("swapped"), root.join("aside"));
+                // A failed assertion does not end this.
+                while !ended.load(Ordering::Relaxed) && started.elapsed() < MAX_TEST_TIME {
+                    std::fs::rename(&swapped, &aside).unwrap();
+                    symlink(&outside, &swapped).unwrap();
+                    std::fs::write(output.join("grows"), vec![b'x'; 1 << 20]).unwrap();
+                    std::fs::remove_file(&swapped).unwrap();
+                    std::fs::rename(&aside, &swapped).unwrap();
+                }
+            });
+            for _ in 0..300 {
+                let (files, skipped) = sent(&output);
+                for (path, content) in files {
+                    let is_own = ["grows", "swapped/file"].contains(&path.as_str());
+                    assert!(is_own && content != b"secret", "{path}");
+                }
+                assert!((1..=2).contains(&skipped), "the links: {skipped}");
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        std::fs::remove_dir_all(root).unwrap();
     }
 }

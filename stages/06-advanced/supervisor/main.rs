@@ -9,6 +9,7 @@
 //! stdout     reads the program's standard output, sends it within the host's window
 //! stderr     the same for standard error
 //! wait       waits for the program's first process, sends what is left in its pipes, then Exited
+//! kill       only when the host ends the program: ends every process of its user
 //! collect    only when the host requests the files that the program left: sends them
 //! stdin      only for input longer than a pipe: writes it as the program reads it
 //! ```
@@ -89,6 +90,7 @@ fn supervise() -> Result<(), Error> {
             HostFrame::Stdin { bytes, .. } => input.write(bytes)?,
             HostFrame::StdinEof { .. } => input = Input::Closed,
             HostFrame::Window { .. } => {} // `receive` has opened it
+            HostFrame::Kill { .. } => execution::spawn(move || collect::end(user))?,
             HostFrame::Collect { execution } => {
                 let shared = Arc::clone(&shared);
                 execution::spawn(move || collect::collect(&shared, execution, user))?;

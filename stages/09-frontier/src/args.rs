@@ -83,7 +83,9 @@ impl FrontierArgs {
     /// The engine. It takes the files that programs leave if they can be stored.
     pub(crate) fn engine(&self) -> EngineArgs {
         let mut engine = self.contract.api.platform.engine.clone();
-        engine.runsc.keeps_output_files = self.storage.storage == StorageKind::Sqlite;
+        let is_durable = self.storage.storage == StorageKind::Sqlite;
+        engine.runsc.keeps_output_files = is_durable;
+        engine.docker.keeps_output_files = is_durable;
         engine
     }
 }

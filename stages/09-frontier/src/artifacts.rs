@@ -19,6 +19,7 @@ use shared::{Artifact, Evaluations as _};
 use stage_06_advanced::Platform;
 use uuid::Uuid;
 
+use crate::files::Part;
 use crate::storage::SqliteStorage;
 use crate::store::StoreError;
 use download::Downloads;
@@ -31,10 +32,10 @@ pub struct Artifacts {
     downloads: Downloads,
 }
 
-/// A file, and the hash of its content.
+/// A file, and where its content is.
 pub(crate) struct StoredArtifact {
     pub(crate) artifact: Artifact,
-    pub(crate) digest: String,
+    pub(crate) part: Part,
 }
 
 type Answer = Result<Response, Problem>;
@@ -85,7 +86,7 @@ impl Artifacts {
     }
 }
 
-fn item(number: usize, StoredArtifact { artifact, digest }: &StoredArtifact) -> Value {
-    let Artifact { path, encoding, bytes, .. } = artifact;
+fn item(number: usize, StoredArtifact { artifact, part }: &StoredArtifact) -> Value {
+    let (Artifact { path, encoding, bytes, .. }, digest) = (artifact, &part.digest);
     value!({ "number": number, "path": path, "encoding": encoding, "bytes": bytes, "sha256": digest })
 }

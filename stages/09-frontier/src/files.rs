@@ -3,12 +3,16 @@
 //! A file is written under a temporary name, flushed, renamed, and its directory flushed, before a
 //! transaction refers to it. So a reference always has its file. The reverse does not hold: a crash in
 //! between leaves a file without a reference, which the next start removes.
+//!
+//! A flush takes as long for a small file as for a large one. So what an evaluation leaves in many files is
+//! one file here, a pack: they follow each other in it, and a row says where each begins.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
@@ -29,6 +33,24 @@ pub(crate) struct FileStorage {
     /// How many writes hold each digest. A file is removed only when no write does: it may have found
     /// the file there, and is about to refer to it.
     held: Mutex<HashMap<String, usize>>,
+    /// Digests of files that have their name, but perhaps not on disk yet. Another write that finds such a
+    /// file must not refer to it before.
+    unflushed: Mutex<HashSet<String>>,
+    /// How often a file or a directory was flushed.
+    flushes: AtomicU64,
+}
+
+/// Where in a file something is, and what its content has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// The file.
+    pub(crate) file: String,
+    /// Where it begins.
+    pub(crate) offset: u64,
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// The SHA-256 of its content.
+    pub(crate) digest: String,
 }
 
 /// A file that is there as long as this is held.
@@ -51,12 +73,13 @@ impl FileStorage {
         for file in entries(&temporary)? {
             std::fs::remove_file(&file).map_err(|error| StoreError::io(&file, error))?;
         }
-        Ok(Arc::new(Self { directory, held: Mutex::default() }))
+        Ok(Arc::new(Self::at(directory)))
     }
 
     /// The files in `directory` as they are.
     pub(crate) fn at(directory: PathBuf) -> Self {
-        Self { directory, held: Mutex::default() }
+        let (held, unflushed) = (Mutex::default(), Mutex::default());
+        Self { directory, held, unflushed, flushes: AtomicU64::new(0) }
     }
 
     /// The digests of all files.
@@ -73,43 +96,75 @@ impl FileStorage {
     }
 
     // ANCHOR: put
-    /// Writes `content` to disk, unless it is there already.
+    /// Writes a file with these parts, one after the other, unless it is there already. What that costs
+    /// does not depend on their number.
     ///
     /// # Errors
     ///
     /// When it cannot be written. No file is left then.
-    pub(crate) fn put(self: &Arc<Self>, content: &[u8]) -> Result<HeldFile, StoreError> {
-        let digest = hex(&Sha256::digest(content));
+    pub(crate) fn put(self: &Arc<Self>, parts: &[&[u8]]) -> Result<HeldFile, StoreError> {
+        let hash = parts.iter().fold(Sha256::new(), Sha256::chain_update);
+        let digest = hex(&hash.finalize());
         *self.held().entry(digest.clone()).or_default() += 1;
         let held = HeldFile {
             storage: Arc::clone(self),
             digest: digest.clone(),
-            bytes: content.len() as u64,
+            bytes: parts.iter().map(|part| part.len() as u64).sum(),
         };
         let path = self.path(&digest);
-        if path.exists() {
+        let parent = path.parent().unwrap_or(&self.directory);
+        if !path.exists() {
+            check_file(&self.directory, held.bytes)?;
+            DataDir::create(parent)?;
+            self.unflushed().insert(digest.clone());
+            let temporary = self.directory.join(TEMPORARY).join(Uuid::now_v7().to_string());
+            let written = self.write(&temporary, parts).and_then(|()| {
+                failpoint("files.before_rename")?;
+                std::fs::rename(&temporary, &path).map_err(|error| StoreError::io(&path, error))
+            });
+            if let Err(error) = written {
+                std::fs::remove_file(&temporary).ok(); // it may not be there
+                return Err(error);
+            }
+        } else if !self.unflushed().contains(&digest) {
             return Ok(held);
         }
-        check_file(&self.directory, content.len())?;
-        let parent = path.parent().unwrap_or(&self.directory);
-        DataDir::create(parent)?;
-        let temporary = self.directory.join(TEMPORARY).join(Uuid::now_v7().to_string());
-        let written = write(&temporary, content).and_then(|()| {
-            failpoint("files.before_rename")?;
-            std::fs::rename(&temporary, &path).map_err(|error| StoreError::io(&path, error))
-        });
-        if let Err(error) = written {
-            std::fs::remove_file(&temporary).ok(); // it may not be there
-            return Err(error);
-        }
         failpoint("files.after_rename")?;
-        flush_directory(parent)?;
-        // The parent may be new.
-        flush_directory(&self.directory)?;
+        // A rename is on disk when its directory is, and the parent may be new.
+        for directory in [parent, &self.directory] {
+            let opened = File::open(directory);
+            opened
+                .and_then(|directory| self.flush(&directory))
+                .map_err(|error| StoreError::io(directory, error))?;
+        }
+        self.unflushed().remove(&digest);
         failpoint("files.after_directory_flush")?;
         Ok(held)
     }
     // ANCHOR_END: put
+
+    fn write(&self, path: &Path, parts: &[&[u8]]) -> Result<(), StoreError> {
+        let at = |error| StoreError::io(path, error);
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at)?;
+        for part in parts {
+            file.write_all(part).map_err(at)?;
+        }
+        failpoint("files.before_flush")?;
+        self.flush(&file).map_err(at)?;
+        failpoint("files.after_flush")
+    }
+
+    fn flush(&self, file: &File) -> io::Result<()> {
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+        file.sync_all()
+    }
+
+    /// How often a file or a directory was flushed.
+    #[cfg(test)]
+    pub(crate) fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Relaxed)
+    }
 
     /// The content of a file.
     ///
@@ -118,31 +173,33 @@ impl FileStorage {
     /// [`StoreError::Damaged`] when it is missing, or not what its name says.
     pub(crate) fn get(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
         let content = std::fs::read(self.path(digest)).ok();
-        let content = content.filter(|content| hex(&Sha256::digest(content)) == digest);
+        let content = content.filter(|content| self::digest(content) == digest);
         content.ok_or_else(|| StoreError::Damaged { digest: digest.to_owned() })
     }
 
-    /// Opens a file whose content is what its name says, at its beginning. It blocks, and holds a small
-    /// part in memory only.
+    /// Opens the file of a part whose content is what its digest says, at its beginning. It blocks, and
+    /// holds a small piece in memory only.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] when it is missing, or not what its name says.
-    pub(crate) fn open_checked(&self, digest: &str) -> Result<File, StoreError> {
-        let checked = File::open(self.path(digest)).and_then(|mut file| {
+    /// [`StoreError::Damaged`] when it is missing, or not what its digest says.
+    pub(crate) fn open_checked(&self, part: &Part) -> Result<File, StoreError> {
+        let checked = File::open(self.path(&part.file)).and_then(|mut file| {
+            file.seek(SeekFrom::Start(part.offset))?;
             let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
+            let mut content = (&mut file).take(part.bytes);
             loop {
-                match file.read(&mut chunk)? {
+                match content.read(&mut chunk)? {
                     0 => break,
                     length => hash.update(&chunk[..length]),
                 }
             }
-            file.rewind()?;
+            file.seek(SeekFrom::Start(part.offset))?;
             Ok((hex(&hash.finalize()), file))
         });
         match checked {
-            Ok((seen, file)) if seen == digest => Ok(file),
-            _ => Err(StoreError::Damaged { digest: digest.to_owned() }),
+            Ok((seen, file)) if seen == part.digest => Ok(file),
+            _ => Err(StoreError::Damaged { digest: part.digest.clone() }),
         }
     }
 
@@ -181,6 +238,10 @@ impl FileStorage {
     fn held(&self) -> MutexGuard<'_, HashMap<String, usize>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn unflushed(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.unflushed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl HeldFile {
@@ -207,21 +268,9 @@ impl Drop for HeldFile {
     }
 }
 
-fn write(path: &Path, content: &[u8]) -> Result<(), StoreError> {
-    let at = |error| StoreError::io(path, error);
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at)?;
-    file.write_all(content).map_err(at)?;
-    failpoint("files.before_flush")?;
-    file.sync_all().map_err(at)?;
-    failpoint("files.after_flush")
-}
-
-/// A rename is on disk when its directory is.
-fn flush_directory(path: &Path) -> Result<(), StoreError> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| StoreError::io(path, error))
+/// The SHA-256 of a content, as hexadecimal digits.
+pub(crate) fn digest(content: &[u8]) -> String {
+    hex(&Sha256::digest(content))
 }
 
 /// What is in a directory; nothing, if it does not exist.
@@ -250,8 +299,8 @@ mod tests {
     fn a_file_is_found_by_its_content_until_nothing_holds_it() {
         let directory = tempfile::tempdir().unwrap();
         let files = FileStorage::open(directory.path().join("files")).unwrap();
-        let first = files.put(b"content").unwrap();
-        let second = files.put(b"content").unwrap();
+        let first = files.put(&[b"content"]).unwrap();
+        let second = files.put(&[b"con", b"tent"]).unwrap();
         let digest = first.digest().to_owned();
         assert_eq!(files.get(&digest).unwrap(), b"content");
         drop(first);
@@ -267,8 +316,34 @@ mod tests {
     fn a_changed_file_is_damaged() {
         let directory = tempfile::tempdir().unwrap();
         let files = FileStorage::open(directory.path().join("files")).unwrap();
-        let held = files.put(b"content").unwrap();
+        let held = files.put(&[b"content"]).unwrap();
         std::fs::write(files.path(held.digest()), b"other").unwrap();
         assert!(matches!(files.get(held.digest()), Err(StoreError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_pack_costs_the_flushes_of_one_file_and_each_part_is_checked() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = FileStorage::open(directory.path().join("files")).unwrap();
+        files.put(&[b"one"]).unwrap();
+        let of_one = files.flushes();
+        let contents: Vec<_> = (0..64_usize).map(|n| format!("<{n}>").repeat(n)).collect();
+        let parts: Vec<_> = contents.iter().map(String::as_bytes).collect();
+        let held = files.put(&parts).unwrap();
+        assert_eq!(files.flushes(), 2 * of_one, "64 files, and the flushes of one");
+        files.put(&parts).unwrap();
+        assert_eq!(files.flushes(), 2 * of_one, "it is there");
+        let mut offset = 0;
+        for content in &parts {
+            let (file, bytes) = (held.digest().to_owned(), content.len() as u64);
+            let part = Part { file, offset, bytes, digest: digest(content) };
+            let mut read = Vec::new();
+            files.open_checked(&part).unwrap().take(bytes).read_to_end(&mut read).unwrap();
+            assert_eq!(read, *content);
+            let moved = Part { offset: offset + 1, ..part };
+            assert!(bytes == 0 || files.open_checked(&moved).is_err(), "{moved:?}");
+            offset += bytes;
+        }
+        assert_eq!(held.bytes(), offset);
     }
 }

@@ -7,7 +7,7 @@ use stage_02_queue::Accepted;
 use uuid::Uuid;
 
 use crate::event_log::{event_bytes, newest_number};
-use crate::files::{FileStorage, HeldFile};
+use crate::files::{FileStorage, HeldFile, digest};
 use crate::store::StoreError;
 use crate::time::nanoseconds;
 
@@ -21,8 +21,10 @@ pub(crate) struct Ended {
     evaluation: Evaluation,
     stdout: Option<HeldFile>,
     stderr: Option<HeldFile>,
-    /// In the order of its list.
-    artifacts: Vec<HeldFile>,
+    /// The digests of what the program left, in the order of its list.
+    artifacts: Vec<String>,
+    /// The file with all of it.
+    pack: Option<HeldFile>,
 }
 
 impl Ended {
@@ -35,12 +37,14 @@ impl Ended {
             if output.text.len() <= MAX_INLINE_BYTES {
                 return Ok(None);
             }
-            files.put(std::mem::take(&mut output.text).as_bytes()).map(Some)
+            files.put(&[std::mem::take(&mut output.text).as_bytes()]).map(Some)
         };
         let (stdout, stderr) = (file(&mut evaluation.stdout)?, file(&mut evaluation.stderr)?);
-        let artifacts = evaluation.artifacts.iter().map(|artifact| files.put(&artifact.content));
-        let artifacts = artifacts.collect::<Result<_, _>>()?;
-        Ok(Self { evaluation, stdout, stderr, artifacts })
+        let contents: Vec<&[u8]> =
+            evaluation.artifacts.iter().map(|artifact| &artifact.content[..]).collect();
+        let artifacts = contents.iter().map(|content| digest(content)).collect();
+        let pack = if contents.is_empty() { None } else { Some(files.put(&contents)?) };
+        Ok(Self { evaluation, stdout, stderr, artifacts, pack })
     }
 
     pub(crate) fn evaluation(&self) -> &Evaluation {
@@ -48,7 +52,7 @@ impl Ended {
     }
 
     fn files(&self) -> impl Iterator<Item = &HeldFile> {
-        self.stdout.iter().chain(&self.stderr).chain(&self.artifacts)
+        self.stdout.iter().chain(&self.stderr).chain(&self.pack)
     }
 }
 
@@ -161,9 +165,10 @@ pub(crate) fn write_end(db: &Connection, ended: &Ended) -> Result<bool, StoreErr
         let owner = evaluation.owner.as_deref().unwrap_or_default();
         label.execute(params![key, value, outcome, id, owner])?;
     }
-    let mut artifact = db.prepare_cached("INSERT INTO artifacts VALUES (?1, ?2, ?3)")?;
-    for (number, file) in (0_i64..).zip(&ended.artifacts) {
-        artifact.execute(params![id, number, file.digest()])?;
+    let pack = ended.pack.as_ref().map(HeldFile::digest);
+    let mut artifact = db.prepare_cached("INSERT INTO artifacts VALUES (?1, ?2, ?3, ?4)")?;
+    for (number, digest) in (0_i64..).zip(&ended.artifacts) {
+        artifact.execute(params![id, number, digest, pack])?;
     }
     for file in ended.files() {
         db.prepare_cached(
@@ -200,7 +205,8 @@ pub(crate) fn delete(db: &Connection, id: Uuid) -> Result<Option<Vec<String>>, S
         .prepare_cached(
             "SELECT stdout_file FROM evaluations WHERE id = ?1
              UNION ALL SELECT stderr_file FROM evaluations WHERE id = ?1
-             UNION ALL SELECT digest FROM artifacts WHERE evaluation = ?1",
+             UNION ALL SELECT digest FROM artifacts WHERE evaluation = ?1 AND pack IS NULL
+             UNION ALL SELECT DISTINCT pack FROM artifacts WHERE evaluation = ?1",
         )?
         .query_map([id.into_bytes()], |row| row.get(0))?
         .collect::<Result<_, _>>()?;

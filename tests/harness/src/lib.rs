@@ -12,7 +12,8 @@
 //! * [`Launch`] and [`Server`]: start the binary on a free port, stop it, read its standard error;
 //! * [`Client`], [`Response`], [`EventStream`]: requests that fail the test when they cannot be sent;
 //! * [`eventually`] and [`eventually_some`]: wait for a condition, with a name and a timeout;
-//! * [`FakeEngine`], [`run`], [`assert_verifies`], [`TEST_LIMITS`]: engines and components in process.
+//! * [`FakeEngine`], [`run`], [`assert_verifies`], [`TEST_LIMITS`]: engines and components in process;
+//! * [`left_files`]: what an engine that takes files has to do.
 //!
 //! What is asserted here panics, and names what it expected: a test fails by panicking. Only
 //! [`Launch::try_start`] and [`Server::try_stop`] return errors, for the ladder, which is a program.
@@ -28,6 +29,7 @@ mod client;
 mod engine;
 mod events;
 mod launch;
+pub mod left_files;
 mod log;
 mod server;
 mod wait;

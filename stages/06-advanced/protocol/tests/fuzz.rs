@@ -29,6 +29,7 @@ fn any_host_frame() -> impl Strategy<Value = HostFrame> {
             .prop_map(|(execution, bytes)| HostFrame::Stdin { execution, bytes }),
         any_id().prop_map(|execution| HostFrame::StdinEof { execution }),
         any_id().prop_map(|execution| HostFrame::Collect { execution }),
+        any_id().prop_map(|execution| HostFrame::Kill { execution }),
         (any_id(), any_stream(), 1..=u32::MAX)
             .prop_map(|(execution, stream, bytes)| HostFrame::Window { execution, stream, bytes }),
     ]

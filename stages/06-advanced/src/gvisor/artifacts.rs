@@ -1,27 +1,13 @@
-//! The files that a program has left, taken from its sandbox after its end.
+//! The files that a program has left, taken from its sandbox after its end, which a limit may bring.
 //!
 //! The verdict is there before: nothing of what happens here changes it. A supervisor that sends what
 //! is none to take is one that lies, and none of its files is taken.
 
-use std::time::Duration;
-
-use shared::Artifact;
-use stage_04_docker::{ArtifactError, ReceivedArtifacts};
+use shared::Verdict;
+use stage_04_docker::{ArtifactError, Collected, LeftFiles, ReceivedArtifacts, Stop};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, ConnectionError, Event};
-
-/// How long a sandbox has to send its files.
-pub(super) const COLLECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The files of one evaluation.
-#[derive(Debug, Default)]
-pub(super) struct Collected {
-    /// What was taken.
-    pub(super) artifacts: Vec<Artifact>,
-    /// How many entries were no regular files, could not be read, or were too many or too large.
-    pub(super) skipped: u32,
-}
 
 /// Why none were taken.
 #[derive(Debug, thiserror::Error)]
@@ -32,35 +18,35 @@ enum CollectError {
     Artifact(#[from] ArtifactError),
     #[error("the supervisor sent something else than files")]
     Unexpected,
-    #[error("not all files were sent within {COLLECT_TIMEOUT:?}")]
-    TimedOut,
 }
 
-/// Takes the files of an execution that has ended. None, when they cannot be taken.
+/// The verdict with the files of an execution that `stop` has ended. One that still runs is ended
+/// first; its output is not the evaluation's any more.
 pub(super) async fn collect(
     connection: &mut Connection,
+    stop: &Stop,
+    verdict: Verdict,
     cancel: &CancellationToken,
-) -> Option<Collected> {
-    connection.collect();
-    let receiving = tokio::time::timeout(COLLECT_TIMEOUT, receive(connection));
-    let received = cancel.run_until_cancelled(receiving).await?;
-    match received.unwrap_or(Err(CollectError::TimedOut)) {
-        Ok(collected) => Some(collected),
-        Err(error) => {
-            tracing::warn!(%error, "the files of a program were not taken");
-            None
-        }
+) -> Verdict {
+    match LeftFiles::take(stop, cancel, receive(connection)).await {
+        Some(files) => files.add_to(verdict),
+        None => verdict,
     }
 }
 
-async fn receive(connection: &mut Connection) -> Result<Collected, CollectError> {
+async fn receive(connection: &mut Connection) -> Result<LeftFiles, CollectError> {
+    if connection.kill() {
+        while !matches!(connection.next().await?, Event::Exited(_)) {}
+    }
+    connection.collect();
     let mut received = ReceivedArtifacts::default();
     loop {
         match connection.next().await? {
             Event::File { path } => received.begin(path)?,
             Event::FileChunk { bytes } => received.extend(&bytes)?,
             Event::Collected { skipped } => {
-                return Ok(Collected { artifacts: received.into_artifacts(), skipped });
+                let artifacts = received.into_artifacts();
+                return Ok(LeftFiles::Taken(Collected { artifacts, skipped }));
             }
             _ => return Err(CollectError::Unexpected),
         }
@@ -71,6 +57,8 @@ async fn receive(connection: &mut Connection) -> Result<Collected, CollectError>
 mod tests {
     use std::num::NonZeroU32;
 
+    use shared::{Evidence, Outcome};
+    use stage_04_docker::InitMessage;
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::UnixStream;
 
@@ -80,7 +68,7 @@ mod tests {
     use crate::protocol::{self, VERSION};
 
     /// What the host takes from a supervisor that sends these frames after the end of its program.
-    async fn taken(frames: Vec<SupervisorFrame>) -> Option<Collected> {
+    async fn taken(frames: Vec<SupervisorFrame>) -> Option<Verdict> {
         let (host, mut supervisor) = UnixStream::pair().unwrap();
         let mut connection = Connection::new(host);
         let argv = vec!["/bin/program".to_owned()];
@@ -104,8 +92,13 @@ mod tests {
         }
         let sending = async { supervisor.write_all(&bytes).await.map(|()| supervisor) };
         let never = CancellationToken::new();
-        let (collected, _supervisor) = tokio::join!(collect(&mut connection, &never), sending);
-        collected
+        let verdict = Verdict::new(Outcome::Exited, Evidence::new("test"));
+        let stop = Stop::Reported(InitMessage::Exited(0));
+        let taking = collect(&mut connection, &stop, verdict, &never);
+        let (verdict, _supervisor) = tokio::join!(taking, sending);
+        let is_lost = verdict.evidence.counters.get("output.skipped").is_some_and(|n| n == "all");
+        assert!(!is_lost || verdict.artifacts.is_empty());
+        (!is_lost).then_some(verdict)
     }
 
     fn file(path: &[u8]) -> SupervisorFrame {
@@ -123,10 +116,11 @@ mod tests {
     #[tokio::test]
     async fn files_of_an_honest_supervisor_are_taken() {
         let frames = vec![file(b"a"), chunk(3), chunk(2), file(b"b/c"), done(7)];
-        let collected = taken(frames).await.unwrap();
+        let verdict = taken(frames).await.unwrap();
         let sizes: Vec<_> =
-            collected.artifacts.iter().map(|file| (file.path.as_str(), file.bytes)).collect();
-        assert_eq!((sizes, collected.skipped), (vec![("a", 5), ("b/c", 0)], 7));
+            verdict.artifacts.iter().map(|file| (file.path.as_str(), file.bytes)).collect();
+        assert_eq!(sizes, [("a", 5), ("b/c", 0)]);
+        assert_eq!(verdict.evidence.counters["output.skipped"], 7);
     }
 
     #[tokio::test]

@@ -113,6 +113,16 @@ impl Connection {
         Ok(())
     }
 
+    /// Ends the execution, if it runs: true then, and its end is an event to come. It is sent by
+    /// [`Self::next`].
+    pub(super) fn kill(&mut self) -> bool {
+        let is_running = self.session.is_running(EXECUTION);
+        if is_running {
+            HostFrame::Kill { execution: EXECUTION }.encode(&mut self.outgoing);
+        }
+        is_running
+    }
+
     /// Requests the files that the execution has left. It is sent by [`Self::next`].
     pub(super) fn collect(&mut self) {
         HostFrame::Collect { execution: EXECUTION }.encode(&mut self.outgoing);

@@ -8,10 +8,11 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use shared::{Job, OutputBuffer};
-use stage_04_docker::{ContainerExit, InitMessage, Nonce, ResourceSampler, RunObservation, Stop};
+use stage_04_docker::{
+    COLLECT_TIMEOUT, ContainerExit, InitMessage, Nonce, ResourceSampler, RunObservation, Stop,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::artifacts::COLLECT_TIMEOUT;
 use super::connection::{Connection, ConnectionError, Event};
 use super::memory::MemoryWatch;
 use super::output::{LoaderHandshake, ProgramOutput};

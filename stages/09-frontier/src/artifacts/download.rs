@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use shared::http::{Body, Problem, Response};
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
@@ -49,11 +50,12 @@ impl Downloads {
         stored: StoredArtifact,
     ) -> Answer {
         let permit = self.permit().await?;
-        let StoredArtifact { artifact, digest } = stored;
-        let opened = tokio::task::spawn_blocking(move || files.open_checked(&digest)).await;
+        let StoredArtifact { artifact, part } = stored;
+        let opened = tokio::task::spawn_blocking(move || files.open_checked(&part)).await;
         let opened = opened.map_err(|error| Problem::internal(&error))?;
         let file = opened.map_err(|error| Problem::internal(&error))?;
-        let file = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK_BYTES);
+        let file = tokio::fs::File::from_std(file).take(artifact.bytes);
+        let file = ReaderStream::with_capacity(file, CHUNK_BYTES);
         let deadline = DOWNLOAD_GRACE + Duration::from_secs(artifact.bytes / MIN_BYTES_PER_SECOND);
         let mut response = Response::new(stream(file, Instant::now() + deadline, permit));
         *response.status_mut() = StatusCode::OK;

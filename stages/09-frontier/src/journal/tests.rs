@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::{Event, EventType, NoopSink, RequestContext, Submission};
+use shared::{Artifact, Evaluation, Event, EventType, NoopSink, RequestContext, Submission};
 use stage_02_queue::{Accepted, Change, Journal as _, Transition};
 use uuid::Uuid;
 
@@ -57,6 +57,129 @@ async fn counts(journal: &SqliteJournal) -> [i64; 3] {
         Ok([count("evaluations")?, count("events")?, count("audit")?])
     });
     counts.await.unwrap()
+}
+
+/// The end of an evaluation whose program has left these files.
+fn ended(evaluation: &Evaluation, contents: impl Iterator<Item = String>) -> Change {
+    let mut ended = evaluation.clone();
+    let artifacts = (0..).zip(contents);
+    ended.artifacts = artifacts
+        .map(|(n, text)| Artifact::new(format!("f{n:02}").as_bytes(), text.into()))
+        .collect();
+    ended.status = shared::Status::Completed;
+    ended.outcome = Some(shared::Outcome::Exited);
+    ended.timing.finished_at = Some(ended.timing.submitted_at);
+    Change {
+        events: vec![Event::now(EventType::EvaluationCompleted, Some(ended.id), json!({}))],
+        transition: Transition::Ended(Box::new(ended)),
+    }
+}
+
+async fn accept(journal: &SqliteJournal) -> Evaluation {
+    let change = accepted(None);
+    let Transition::Accepted(accepted) = &change.transition else { panic!() };
+    journal.commit(&change).await.unwrap();
+    accepted.evaluation.clone()
+}
+
+#[tokio::test]
+async fn sixty_four_files_cost_the_flushes_of_one() {
+    let journal = journal().await;
+    let flushes = async |files: usize| {
+        let evaluation = accept(&journal).await;
+        let before = journal.files.flushes();
+        let contents = (0..files).map(|n| format!("{n} of {}", evaluation.id));
+        journal.commit(&ended(&evaluation, contents)).await.unwrap();
+        (journal.files.flushes() - before, evaluation.id)
+    };
+    let (without, _) = flushes(0).await;
+    let (of_one, _) = flushes(1).await;
+    let (of_many, id) = flushes(64).await;
+    assert_eq!((without, of_one, of_many), (0, 3, 3), "a file, its directory, and the one above");
+    // Each is found by its own hash, and all of them go with their evaluation.
+    let rows = journal.store.read(move |db| {
+        let sql = "SELECT count(DISTINCT digest), count(DISTINCT pack) FROM artifacts
+                   WHERE evaluation = ?1";
+        Ok(db.query_row(sql, [id.into_bytes()], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?)
+    });
+    assert_eq!(rows.await.unwrap(), (64, 1_i64));
+    let deleted = journal.store.write(move |db| rows::delete(db, id)).await.unwrap().unwrap();
+    assert_eq!(deleted.len(), 1, "one file: {deleted:?}");
+    let left = journal.store.read(|db| {
+        Ok(db.query_row("SELECT count(*), sum(uses) FROM files", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        })?)
+    });
+    assert_eq!(left.await.unwrap(), (1, 1), "that of the evaluation with one file");
+}
+
+/// An evaluation of schema 3, whose files were a file each.
+#[tokio::test]
+async fn files_of_before_are_found_and_deleted() {
+    let journal = journal().await;
+    let evaluation = accept(&journal).await;
+    let id = evaluation.id;
+    let contents = ["first", "second"].map(str::to_owned);
+    journal.commit(&ended(&evaluation, contents.into_iter())).await.unwrap();
+    let files = ["first", "second"].map(|text| journal.files.put(&[text.as_bytes()]).unwrap());
+    let digests = files.map(|file| file.digest().to_owned());
+    let before = digests.clone();
+    let write = move |db: &Connection| {
+        db.execute("DELETE FROM files", [])?;
+        db.execute("UPDATE artifacts SET pack = NULL", [])?;
+        for digest in before {
+            db.execute("INSERT INTO files VALUES (?1, 6, 1)", [digest])?;
+        }
+        Ok(())
+    };
+    journal.store.write(write).await.unwrap();
+    let limits = stage_02_queue::ArchiveLimits { entries: 10, bytes: 1 << 20 };
+    let retention = crate::storage::Retention { days: None };
+    let storage = crate::storage::SqliteStorage::open(&journal, limits, retention);
+    stage_02_queue::Archive::insert(&*storage, evaluation);
+    let found = storage.artifacts(id).await.unwrap().unwrap();
+    let parts: Vec<_> = found.iter().map(|found| (&found.part.file, found.part.offset)).collect();
+    assert_eq!(parts, [(&digests[0], 0), (&digests[1], 0)]);
+    for found in &found {
+        storage.files().open_checked(&found.part).unwrap();
+    }
+    let deleted = journal.store.write(move |db| rows::delete(db, id)).await.unwrap().unwrap();
+    assert_eq!(deleted, digests);
+}
+
+/// A file that cannot be written, renamed or flushed: no row names it, and the next try succeeds.
+#[cfg(debug_assertions)] // failpoints are there then
+#[tokio::test]
+async fn files_that_fail_midway_leave_no_row() {
+    let scenario = fail::FailScenario::setup();
+    for place in crate::failpoint::FAILPOINTS.iter().filter(|place| place.starts_with("files.")) {
+        let journal = journal().await;
+        let evaluation = accept(&journal).await;
+        let contents = ["first", "second"].map(str::to_owned);
+        let change = ended(&evaluation, contents.into_iter());
+        fail::cfg(*place, "return(error)").unwrap();
+        assert!(journal.commit(&change).await.is_err(), "{place}");
+        fail::remove(*place);
+        let rows = async || {
+            let rows = journal.store.read(|db| {
+                let sql = "SELECT DISTINCT pack FROM artifacts JOIN files ON files.digest = pack";
+                let mut packs = db.prepare(sql)?;
+                let packs = packs.query_map([], |row| row.get(0))?;
+                Ok(packs.collect::<Result<Vec<String>, _>>()?)
+            });
+            rows.await.unwrap()
+        };
+        assert_eq!(rows().await.len(), 0, "{place}");
+        let before = journal.files.flushes();
+        journal.commit(&change).await.unwrap();
+        if *place == "files.after_rename" {
+            assert_eq!(journal.files.flushes() - before, 2, "its name may not be on disk yet");
+        }
+        let packs = rows().await;
+        assert_eq!(packs.len(), 1, "{place}");
+        assert_eq!(journal.files.get(&packs[0]).unwrap(), b"firstsecond", "{place}");
+    }
+    scenario.teardown();
 }
 
 #[tokio::test]

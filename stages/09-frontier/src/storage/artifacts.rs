@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::SqliteStorage;
 use crate::artifacts::StoredArtifact;
-use crate::files::FileStorage;
+use crate::files::{FileStorage, Part};
 use crate::store::StoreError;
 
 impl SqliteStorage {
@@ -29,12 +29,21 @@ impl SqliteStorage {
             let evaluation: Evaluation = serde_json::from_str(&record)?;
             let digests = db
                 .prepare_cached(
-                    "SELECT digest FROM artifacts WHERE evaluation = ?1 ORDER BY number",
+                    "SELECT digest, pack FROM artifacts WHERE evaluation = ?1 ORDER BY number",
                 )?
-                .query_map([id.into_bytes()], |row| row.get(0))?
-                .collect::<Result<Vec<String>, _>>()?;
+                .query_map([id.into_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<Vec<(String, Option<String>)>, _>>()?;
+            let mut end = 0;
             let stored = evaluation.artifacts.into_iter().zip(digests);
-            Ok(Some(stored.map(|(artifact, digest)| StoredArtifact { artifact, digest }).collect()))
+            let stored = stored.map(|(artifact, (digest, pack))| {
+                let bytes = artifact.bytes;
+                // In a pack they follow each other in the order of the list.
+                let offset = if pack.is_some() { end } else { 0 };
+                end += bytes;
+                let file = pack.unwrap_or_else(|| digest.clone());
+                StoredArtifact { artifact, part: Part { file, offset, bytes, digest } }
+            });
+            Ok(Some(stored.collect()))
         });
         let found = read.await?;
         Ok(found.filter(|_| !self.inner.unpublished.ids().contains(&id)))

@@ -30,9 +30,9 @@ pub(super) fn check(database: &Path, max_wal_bytes: u64) -> Result<(), StoreErro
 /// Attack: the files that programs leave use the reserve up → no other end can be committed, and
 /// retention cannot delete anything, because that is a write of the database as well.
 /// Test: `artifacts_that_fill_the_disk_lose_nothing_and_leave_room_for_other_ends`.
-pub(crate) fn check_file(directory: &Path, bytes: usize) -> Result<(), StoreError> {
+pub(crate) fn check_file(directory: &Path, bytes: u64) -> Result<(), StoreError> {
     let (free, reserve) = free(directory)?;
-    let left = free.saturating_sub(u64::try_from(bytes).unwrap_or(u64::MAX));
+    let left = free.saturating_sub(bytes);
     if left < reserve / 2 { Err(StoreError::NoSpace { free, reserve }) } else { Ok(()) }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use harness::{Launch, Server};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::accounts::Site;
 use crate::stage;
@@ -108,6 +108,30 @@ async fn restarted(server: Server, id: &str, items: &[Value]) {
     })
     .await;
     assert_eq!(server.stop(), Some(0));
+}
+
+/// The other engines take files as well, and a limit is no reason not to.
+#[tokio::test]
+async fn every_engine_takes_the_files_of_a_program_at_its_limit() {
+    for engine in ["gvisor", "docker", "gvisor-docker"] {
+        let directory = tempfile::tempdir().unwrap();
+        let server = deployed(directory.path()).args(["--engine", engine]).start();
+        let client = server.client();
+        let code = "for n in range(64): open(f'/output/{n:02}', 'w').write(f'{n} ' * n)\n\
+                    while True: pass";
+        let ended = client.eval(&json!({ "code": code, "timeout_seconds": 2 })).await;
+        assert_eq!(ended["outcome"], "wall_time_exceeded", "{engine}: {ended}");
+        let items = list(&client, &id_of(&ended)).await;
+        assert_eq!(items.len(), 64, "{engine}: {ended}");
+        for number in [0, 1, 63] {
+            let file = client.get(&format!("/eval/{}/artifacts/{number}", id_of(&ended))).await;
+            assert_eq!(file.text(), format!("{number} ").repeat(number), "{engine}");
+        }
+        assert_eq!(server.stop(), Some(0), "{engine}");
+        let (code, report) = command(&directory.path().join("data"), &["doctor"]);
+        assert!(report.contains("1 files"), "one for all: {report}");
+        assert_eq!(code, Some(0), "{report}");
+    }
 }
 
 #[tokio::test]
