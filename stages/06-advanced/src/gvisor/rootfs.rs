@@ -23,6 +23,8 @@ pub(super) const SUPERVISOR_PATH: &str = "/usr/lib/crucible/supervisor";
 /// The supervisor's directory, in which the profile's command is started. No user but root can enter
 /// it: a process whose working directory this is was started by the supervisor.
 pub(super) const PRESTART_DIR: &str = "/usr/lib/crucible";
+/// Where the same program is for those who run it as a loader. No right is in it.
+pub(super) const LOADER_PATH: &str = "/usr/lib/crucible-loader";
 const SUPERVISOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/supervisor"));
 /// Files of the image that Docker replaces in its containers, and this engine as well.
 pub(super) const REPLACED_FILES: [(&str, &str); 3] = [
@@ -64,6 +66,9 @@ pub(super) fn create(profile: &SandboxProfile, root: &Path, users: Range<u32>) -
             std::fs::remove_file(dir.join(file.name)).or_else(ignore_not_found)?;
             write(&dir.join(file.name), 0o444, file.text.as_bytes())?;
         }
+    }
+    if profile.has_loader {
+        write(&root.join(&LOADER_PATH[1..]), 0o555, SUPERVISOR)?;
     }
     if profile.keeps_output_files {
         // A file system of the sandbox is mounted there.
