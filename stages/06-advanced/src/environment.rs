@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use shared::{Bounds, Limits, Profile};
 
 /// What programs of one environment run in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
     /// Its name, the file name of a program, and the command that runs it, by its path in the image.
     pub profile: Profile,

@@ -76,6 +76,7 @@ use artifacts::Collected;
 pub use doctor::diagnose_runsc;
 use environments::{EnvironmentError, Environments};
 use instance_dir::InstanceDir;
+pub use manifest::write_manifest;
 pub use options::{ROOTFS_PIN, RootfsError, RunscError, RunscOptions, RunscPlatform};
 use pool::Pool;
 pub use pool::PoolStatus;

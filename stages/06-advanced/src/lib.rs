@@ -38,7 +38,7 @@ pub use engine_host::{
 pub use environment::{Environment, Profiles};
 pub use gvisor::{
     PoolStatus, ROOTFS_PIN, RootfsError, RunscEngine, RunscError, RunscOptions, RunscPlatform,
-    diagnose_runsc,
+    diagnose_runsc, write_manifest,
 };
 pub use platform::{
     ComponentHealth, Components, Health, Platform, PlatformOptions, PlatformStatus, Queue,
