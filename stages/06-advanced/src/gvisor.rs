@@ -40,6 +40,7 @@
 mod artifacts;
 mod connection;
 mod doctor;
+mod environments;
 mod error;
 mod instance_dir;
 mod isolation_check;
@@ -57,9 +58,9 @@ mod rootfs;
 mod run;
 mod sandbox;
 mod self_test;
+mod status;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -72,7 +73,9 @@ use stage_05_gvisor::{runsc_version, sandbox_arguments};
 use tokio_util::sync::CancellationToken;
 
 pub use doctor::diagnose_runsc;
+use environments::{EnvironmentError, Environments};
 use instance_dir::InstanceDir;
+pub use manifest::write_manifest;
 pub use options::{ROOTFS_PIN, RootfsError, RunscError, RunscOptions, RunscPlatform};
 use pool::Pool;
 pub use pool::PoolStatus;
@@ -80,12 +83,11 @@ use sandbox::{Sandbox, SandboxFactory};
 
 /// How long a platform may take to run its first program. `kvm` was seen to hang without limit.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(20);
-/// The pause between two looks at the pool in [`RunscEngine::is_warm`].
-const WARM_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Runs each program in a sandbox of gVisor that was started ahead.
 pub struct RunscEngine {
     pool: Arc<Pool>,
+    environments: Environments,
     dir: Arc<InstanceDir>,
     limits: Limits,
     sandbox: SandboxInfo,
@@ -132,56 +134,22 @@ impl RunscEngine {
         };
         let (starts, idle_timeout) = (options.concurrent_starts(), options.idle_timeout());
         let pool = Pool::start(factory(platform), limits, starts, idle_timeout);
+        let environments = Environments::new(
+            &options.environments,
+            pool.factory.clone(),
+            limits,
+            idle_timeout,
+            options.warm_environments.into(),
+        );
         let sandbox = SandboxInfo {
             engine: "gvisor".to_owned(),
             runtime: Some("runsc".to_owned()),
             runtime_version: Some(version),
             image_digest: Some(digest),
         };
-        Ok(Self { pool, dir, limits, sandbox })
+        Ok(Self { pool, environments, dir, limits, sandbox })
     }
     // ANCHOR_END: start
-
-    /// What the pool of waiting sandboxes is doing.
-    pub fn pool(&self) -> PoolStatus {
-        self.pool.status()
-    }
-
-    fn keeps_output_files(&self) -> bool {
-        self.pool.factory.profile.keeps_output_files
-    }
-
-    /// The platform that was verified.
-    pub fn platform(&self) -> RunscPlatform {
-        self.pool.factory.platform
-    }
-
-    /// Sandboxes of this engine on the machine: waiting, in use, or being removed. Blocks, for
-    /// tests.
-    pub fn remaining(&self) -> usize {
-        self.dir.remaining()
-    }
-
-    /// The directory with everything that this engine has on the machine, beside the image's files.
-    pub fn directory(&self) -> &Path {
-        &self.dir.path
-    }
-
-    /// Waits until as many sandboxes wait for programs as should, at most for `timeout`. True when
-    /// they do.
-    pub async fn is_warm(&self, timeout: Duration) -> bool {
-        let started = Instant::now();
-        loop {
-            let status = self.pool();
-            if status.ready >= status.target {
-                return true;
-            }
-            if started.elapsed() >= timeout {
-                return false;
-            }
-            tokio::time::sleep(WARM_CHECK_INTERVAL).await;
-        }
-    }
 
     /// Verifies the image's files, and the isolation of a program from outside, in a sandbox created
     /// as those of the pool are.
@@ -205,6 +173,14 @@ impl RunscEngine {
         })
     }
 
+    /// The pool of an environment.
+    async fn pool_of(&self, name: &str) -> Result<Arc<Pool>, EnvironmentError> {
+        if self.pool.factory.profile.language.name == name {
+            return Ok(Arc::clone(&self.pool));
+        }
+        self.environments.pool(name).await
+    }
+
     // ANCHOR: evaluate
     /// Runs the job in a sandbox. One that dies before the program has started is no result: the
     /// job then gets a new one, once. Not another waiting one, which may have died of the same
@@ -217,13 +193,18 @@ impl RunscEngine {
     ) -> Verdict {
         let submitted = Instant::now();
         let limits = &job.submission.limits;
+        let name = &job.submission.profile;
+        let pool = match self.pool_of(name).await {
+            Ok(pool) => pool,
+            Err(error) => return Verdict::engine_error(error),
+        };
         let mut is_first = true;
         loop {
             let take = async {
                 if is_first {
-                    return self.pool.take(limits).await;
+                    return pool.take(limits).await;
                 }
-                Ok((self.pool.factory.start(limits).await?, false))
+                Ok((pool.factory.start(limits).await?, false))
             };
             let taken = tokio::select! {
                 taken = take => taken,
@@ -252,7 +233,7 @@ impl RunscEngine {
             let evidence = std::mem::take(&mut verdict.evidence);
             verdict.evidence =
                 evidence.with("sandbox.warm", was_waiting).with("sandbox.wait_ms", wait_ms);
-            if self.keeps_output_files() && has_started {
+            if pool.factory.profile.keeps_output_files && has_started {
                 let (connection, stop) = (&mut sandbox.connection, &observation.stop);
                 verdict = artifacts::collect(connection, stop, verdict, &cancel).await;
             }
@@ -277,6 +258,14 @@ impl Engine for RunscEngine {
         self.sandbox.clone()
     }
 
+    fn sandbox_for(&self, job: &Job) -> SandboxInfo {
+        let digest = self.environments.digest(&job.submission.profile);
+        SandboxInfo {
+            image_digest: digest.or_else(|| self.sandbox.image_digest.clone()),
+            ..self.sandbox.clone()
+        }
+    }
+
     fn evaluate<'a>(
         &'a self,
         job: &'a Job,
@@ -289,6 +278,7 @@ impl Engine for RunscEngine {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.pool.close().await;
+            self.environments.close().await;
             self.dir.close().await;
         })
     }

@@ -6,6 +6,7 @@
 //!    everything above uses it alone; [`Health`] runs their self tests;
 //! 2. [`StorageService`] and [`InMemoryStorage`]: what has ended, stored within bounds;
 //! 3. `config`: flags, a TOML file, and [`EngineKind`], which the operator selects, with no fallback;
+//!    [`Environment`] is what a later stage lets a submission choose;
 //! 4. `engine_host`: what drives the sandboxes and what speaks HTTP are two processes;
 //! 5. [`RunscEngine`]: gVisor's sandboxes without Docker, started before they are needed.
 //!
@@ -17,6 +18,8 @@ mod platform;
 mod storage;
 
 mod config;
+
+mod environment;
 
 mod engine_host;
 
@@ -32,9 +35,10 @@ pub use engine_host::{
     ApiUser, EngineHost, EngineHostArgs, FrameError, HostError, LaunchError, MAX_EXTRA_RUNS,
     PrivilegeError, RemoteEngine, RemoteEngineError, before_serve, remote_engine,
 };
+pub use environment::{Environment, Profiles};
 pub use gvisor::{
     PoolStatus, ROOTFS_PIN, RootfsError, RunscEngine, RunscError, RunscOptions, RunscPlatform,
-    diagnose_runsc,
+    diagnose_runsc, write_manifest,
 };
 pub use platform::{
     ComponentHealth, Components, Health, Platform, PlatformOptions, PlatformStatus, Queue,

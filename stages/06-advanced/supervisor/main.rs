@@ -34,6 +34,7 @@
 mod collect;
 mod execution;
 mod input;
+mod load;
 mod output;
 #[cfg_attr(not(test), expect(dead_code, reason = "the host's half of both directions"))]
 #[path = "../protocol/mod.rs"]
@@ -58,6 +59,10 @@ const NOBODY: u32 = 65534;
 type Error = Box<dyn std::error::Error>;
 
 fn main() {
+    if let Some(command) = load::command() {
+        eprintln!("the loader cannot start the program: {}", load::load(&command));
+        exit(127)
+    }
     match supervise() {
         Ok(()) => exit(0),
         Err(error) => {

@@ -12,10 +12,11 @@ use shared::Hint as _;
 use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
 
 use shared::http::HttpServerFn;
-use stage_06_advanced::{ApiUser, EngineArgs, EngineHostArgs, PlatformOptions};
+use stage_06_advanced::{ApiUser, EngineArgs, EngineHostArgs, EngineKind, PlatformOptions};
 use stage_08_openapi::ContractArgs;
 
 use crate::accounts::AccessArgs;
+use crate::environments::EnvironmentArgs;
 use crate::store::{Contents, DataDir, StoreError, verify};
 
 /// Where evaluations and events are stored.
@@ -59,6 +60,9 @@ pub struct FrontierArgs {
     /// Keys and limits.
     #[command(flatten)]
     pub access: AccessArgs,
+    /// Environments.
+    #[command(flatten)]
+    pub environments: EnvironmentArgs,
     /// Fire the probes of the ladder at the server that listens on --listen, print the verdicts and exit;
     /// with a group, only the probes of that
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "GROUP")]
@@ -80,12 +84,16 @@ impl FrontierArgs {
 }
 
 impl FrontierArgs {
-    /// The engine. It takes the files that programs leave if they can be stored.
+    /// The engine, with the environments that were built. It takes the files that programs leave if they can be
+    /// stored.
     pub(crate) fn engine(&self) -> EngineArgs {
         let mut engine = self.contract.api.platform.engine.clone();
         let is_durable = self.storage.storage == StorageKind::Sqlite;
         engine.runsc.keeps_output_files = is_durable;
         engine.docker.keeps_output_files = is_durable;
+        if engine.engine == EngineKind::Gvisor {
+            engine.runsc.environments = self.environments.built();
+        }
         engine
     }
 }

@@ -10,6 +10,7 @@ use stage_06_advanced::ApiUser;
 use crate::accounts::KeysCommand;
 use crate::args::FrontierArgs;
 use crate::audit::AuditCommand;
+use crate::environments::EnvCommand;
 use crate::store::{Contents, DataDir, back_up, restore};
 
 /// The commands that this stage has beside those of every stage.
@@ -21,6 +22,9 @@ pub enum FrontierCommand {
     /// Make, list and revoke the keys of clients
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Build, list and remove environments
+    #[command(subcommand)]
+    Env(EnvCommand),
     /// Check the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -45,6 +49,7 @@ impl<S: Stage<Args = FrontierArgs>> StageCommand<S> for FrontierCommand {
                 args.storage.create_for_server(&args.contract.api.platform.engine_host)?;
                 command.run(&args.storage)
             }
+            Self::Env(command) => command.run(&args.environments),
             Self::Audit(command) => command.run(&args.storage),
             Self::Backup { to } => {
                 let contents = back_up(&args.storage.path(), &to)?;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{FrontierArgs, StorageKind};
 use crate::batches::{Expiry, PriorityDispatch};
+use crate::environments::{Selection, WithEnvironments};
 use crate::event_log::SqliteEventLog;
 use crate::files::FileStorage;
 use crate::journal::SqliteJournal;
@@ -32,6 +33,8 @@ pub struct Frontier {
     pub dispatch: Arc<PriorityDispatch>,
     /// Where what has ended is stored, if that is durable.
     pub stored: Option<Arc<SqliteStorage>>,
+    /// What a submission may choose to run in.
+    pub selection: Selection,
     /// What keys use.
     pub quotas: Arc<Quotas>,
     /// The database. With `--storage memory` it is in a temporary directory, for what has no other
@@ -48,14 +51,17 @@ impl Frontier {
     pub async fn build(settings: &Settings, args: &FrontierArgs) -> Result<Self, BuildError> {
         // First, because another server is the most likely error.
         let store = Store::open(args.storage.lock()?)?;
+        let engine_args = args.engine();
         let mut engine_gone = CancellationToken::new();
         let engine: Arc<dyn Engine> = match remote_engine().await? {
             Some(engine) => {
                 engine_gone = engine.host_gone();
                 engine
             }
-            None => args.engine().start(settings.bounds().default).await?,
+            None => engine_args.start(settings.bounds().default).await?,
         };
+        let selection = Selection::new(engine_args.profiles(), settings.bounds(), engine.sandbox());
+        let engine = WithEnvironments::wrap(engine, selection.profiles.clone());
         let Stored { monitor, storage, archive, journal, waiting, durable: stored } =
             match args.storage.storage {
                 StorageKind::Sqlite => durable(args, &store).await?,
@@ -83,7 +89,7 @@ impl Frontier {
         tasks.resume(waiting).await?;
         let components =
             Components { engine: Some(engine), queue: tasks.clone(), monitor, storage };
-        Ok(Self { components, tasks, dispatch, stored, quotas, store })
+        Ok(Self { components, tasks, dispatch, stored, selection, quotas, store })
     }
 }
 

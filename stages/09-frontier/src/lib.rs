@@ -13,9 +13,10 @@
 //!    `audit` belong to it;
 //! 9. `batches` and `idempotency`: what a submitter may say beside the program; `tls`;
 //! 10. `artifacts`: the files that programs have left;
-//! 11. `metrics`: what is counted of all that;
-//! 12. `overlay`: what this stage adds to the contract;
-//! 13. `args`, `commands` and `security_test`: the command line.
+//! 11. `environments`: what a submission may choose to run in;
+//! 12. `metrics`: what is counted of all that;
+//! 13. `overlay`: what this stage adds to the contract;
+//! 14. `args`, `commands` and `security_test`: the command line.
 //!
 //! What this stage does not protect: the machine that it runs on is one machine, and so is its disk.
 
@@ -23,6 +24,7 @@ mod accounts;
 mod artifacts;
 mod audit;
 mod batches;
+mod environments;
 mod idempotency;
 mod limits;
 mod metrics;
@@ -55,6 +57,7 @@ pub use artifacts::Artifacts;
 pub use batches::WithOptions;
 pub use commands::FrontierCommand;
 pub use components::Frontier;
+pub use environments::{EnvCommand, EnvironmentArgs, Selection, environment_routes};
 pub use failpoint::{FAILPOINTS, read_failpoints};
 pub use overlay::contract;
 pub use page::page_routes;

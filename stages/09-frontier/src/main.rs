@@ -8,7 +8,8 @@ use stage_06_advanced::Platform;
 use stage_07_advanced_v2::RestfulApi;
 use stage_08_openapi::{OpenApiValidatedApi, docs_routes};
 use stage_09_frontier::{
-    Accounts, Artifacts, Frontier, FrontierArgs, FrontierCommand, WithOptions, page_routes,
+    Accounts, Artifacts, Frontier, FrontierArgs, FrontierCommand, Selection, WithOptions,
+    environment_routes, page_routes,
 };
 
 // ANCHOR: wiring
@@ -29,17 +30,24 @@ impl Stage for FrontierStage {
         let accounts = Accounts::start(settings, &args.access, &mut frontier).await?;
         let options = args.platform_options(Self::NAME, settings);
         let contract = Arc::new(stage_09_frontier::contract(&options.bounds, args)?);
-        let batches = accounts.batches(options.bounds);
+        let selection = Selection { bounds: options.bounds, ..frontier.selection };
+        let batches = accounts.batches(selection.clone());
         let platform = Platform::new(frontier.components, options);
         let router = platform
             .router()
             .merge(batches.start(&platform).await?.routes())
             .merge(Artifacts::new(frontier.stored, platform.clone()).routes())
+            .merge(environment_routes(&args.environments, &selection))
             .merge(page_routes())
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());
         let strict = args.contract.strict_contract;
-        let api = OpenApiValidatedApi::registered(WithOptions(api), contract, strict, &platform);
+        let api = OpenApiValidatedApi::registered(
+            WithOptions::new(api, selection),
+            contract,
+            strict,
+            &platform,
+        );
         accounts.register(&platform);
         if args.storage.is_serving() {
             accounts.announce();

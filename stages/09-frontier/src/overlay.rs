@@ -9,6 +9,8 @@ use crate::args::FrontierArgs;
 const ACCOUNTS: &str = include_str!("../overlays/accounts.yaml");
 /// What the files that programs leave add.
 const ARTIFACTS: &str = include_str!("../overlays/artifacts.yaml");
+/// What environments add.
+const ENVIRONMENTS: &str = include_str!("../overlays/environments.yaml");
 /// What the storage adds.
 const STORAGE: &str = include_str!("../overlays/storage.yaml");
 /// The text that stands for the configured lifetime of idempotency keys.
@@ -21,5 +23,9 @@ const LIFETIME: &str = "IDEMPOTENCY_HOURS";
 /// When an overlay does not fit the contract.
 pub fn contract(bounds: &Bounds, args: &FrontierArgs) -> Result<Contract, ContractError> {
     let accounts = ACCOUNTS.replace(LIFETIME, &args.access.idempotency_hours.to_string());
-    Contract::load(bounds)?.with_overlay(STORAGE)?.with_overlay(&accounts)?.with_overlay(ARTIFACTS)
+    Contract::load(bounds)?
+        .with_overlay(STORAGE)?
+        .with_overlay(&accounts)?
+        .with_overlay(ARTIFACTS)?
+        .with_overlay(ENVIRONMENTS)
 }

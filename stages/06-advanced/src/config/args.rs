@@ -69,7 +69,7 @@ impl StageArgs for PlatformArgs {
 
     fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
         let start = self.engine.start(settings.bounds().default);
-        engine_host::before_serve(&self.engine_host, settings, start)
+        engine_host::before_serve(&self.engine_host, settings, self.engine.profiles(), start)
     }
 }
 

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use shared::cli::{BuildError, Diagnosis, Isolation};
+use shared::profile::PYTHON;
 use shared::{Engine, Hint, Limits};
 use stage_02_queue::SubprocessEngine;
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
 use stage_05_gvisor::GVisorEngine;
 
+use crate::Profiles;
 use crate::gvisor::{RunscEngine, RunscOptions, diagnose_runsc};
 
 /// The engines, the strongest isolation first.
@@ -99,6 +101,11 @@ impl EngineArgs {
     /// The options of runsc, with the range of users that all engines share.
     fn runsc(&self) -> RunscOptions {
         RunscOptions { first_user: self.docker.first_user, ..self.runsc.clone() }
+    }
+
+    /// What a submission may name.
+    pub fn profiles(&self) -> Profiles {
+        Profiles { default: PYTHON, environments: self.runsc.environments.clone() }
     }
 
     /// Checks what the selected engine lacks on this machine.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use shared::component::{SelfTestError, SelfTestResult};
-use shared::{Bounds, Engine, Job, Profile, Verdict};
+use shared::{Bounds, Engine, Job, Verdict};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -24,6 +24,7 @@ use super::protocol::{
     self, FrameError, MAX_CHECKS, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Reply, Request, VERSION,
 };
 use super::run;
+use crate::Profiles;
 
 /// Runs beyond the number of workers, for the self tests, and for runs that are still ending when
 /// their worker has the next one.
@@ -54,7 +55,7 @@ impl shared::Hint for HostError {}
 pub struct EngineHost {
     engine: Arc<dyn Engine>,
     bounds: Bounds,
-    profile: Profile,
+    profiles: Profiles,
     max_runs: usize,
     connected: CancellationToken,
 }
@@ -62,9 +63,14 @@ pub struct EngineHost {
 impl EngineHost {
     /// A host for programs within `bounds`, as many at one moment as there are workers, and
     /// [`MAX_EXTRA_RUNS`].
-    pub fn new(engine: Arc<dyn Engine>, bounds: Bounds, profile: Profile, workers: usize) -> Self {
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        bounds: Bounds,
+        profiles: Profiles,
+        workers: usize,
+    ) -> Self {
         let connected = CancellationToken::new();
-        Self { engine, bounds, profile, max_runs: workers + MAX_EXTRA_RUNS, connected }
+        Self { engine, bounds, profiles, max_runs: workers + MAX_EXTRA_RUNS, connected }
     }
 
     /// Cancelled when the API process has sent its first frame.
@@ -203,7 +209,7 @@ impl<'a> Connection<'a> {
     }
 
     fn evaluate(&self, job: Job) -> Result<(), &'static str> {
-        let job = run::check(job, &self.host.bounds, &self.host.profile)?;
+        let job = run::check(job, &self.host.bounds, &self.host.profiles)?;
         let (id, cancel) = (job.id, self.stop.child_token());
         let mut runs = lock(&self.runs);
         if runs.len() >= self.host.max_runs {

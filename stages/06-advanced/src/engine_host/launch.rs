@@ -16,13 +16,13 @@ use futures_util::FutureExt as _;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use shared::Engine;
 use shared::cli::{BuildError, Exit, Settings, Signals, eprint_line};
-use shared::profile::PYTHON;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
 use super::privileges::ApiUser;
 use super::remote::RemoteEngine;
 use super::{EngineHost, HostError};
+use crate::Profiles;
 
 /// Set for the API process alone, whose standard input is its end of the socket pair.
 const ROLE_VARIABLE: &str = "CRUCIBLE_API_PROCESS";
@@ -71,7 +71,7 @@ fn is_api_process() -> bool {
 // ANCHOR: before_serve
 /// Makes this process one of the two: the engine host, which has nothing left to do when this
 /// returns, or the API process, which has given up its rights. With `--single-process` it is both.
-/// `start` starts the engine.
+/// `start` starts the engine, which runs programs of `profiles`.
 ///
 /// # Errors
 ///
@@ -79,6 +79,7 @@ fn is_api_process() -> bool {
 pub fn before_serve(
     args: &EngineHostArgs,
     settings: &Settings,
+    profiles: Profiles,
     start: impl Future<Output = Result<Arc<dyn Engine>, BuildError>>,
 ) -> Result<Option<ExitCode>, BuildError> {
     if args.single_process {
@@ -91,7 +92,7 @@ pub fn before_serve(
         return Ok(None);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let exit = runtime.block_on(host(settings, start));
+    let exit = runtime.block_on(host(settings, profiles, start));
     // A blocking task that hangs must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(Some(exit?.into()))
@@ -133,6 +134,7 @@ fn tokio_socket(socket: StdUnixStream) -> io::Result<UnixStream> {
 /// The engine host, from the start of its engine to the end of the API process.
 async fn host(
     settings: &Settings,
+    profiles: Profiles,
     start: impl Future<Output = Result<Arc<dyn Engine>, BuildError>>,
 ) -> Result<Exit, BuildError> {
     let mut signals = Signals::listen()?;
@@ -148,7 +150,7 @@ async fn host(
             return Err(LaunchError::Start(error).into());
         }
     };
-    let host = EngineHost::new(engine, settings.bounds(), PYTHON, settings.workers.into());
+    let host = EngineHost::new(engine, settings.bounds(), profiles, settings.workers.into());
     let served = tokio::select! {
         served = host.serve(socket) => served,
         exit = forward_signals(&host, &mut signals, &mut api_process) => return Ok(exit),

@@ -12,12 +12,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use shared::evaluation::Encoding;
-use shared::{Artifact, Bounds, Engine, Job, OutputBuffer, Profile, Stream, Submission};
+use shared::{Artifact, Bounds, Engine, Job, OutputBuffer, Stream, Submission};
 use stage_02_queue::submission_from_value;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::{ArtifactPath, MAX_CHUNK_BYTES, Reply};
+use crate::Profiles;
 
 /// Output that was not sent yet. `changed` fires after each change; `send_output` looks at the queue
 /// before it waits, and a permit of the notify stays until then.
@@ -128,12 +129,14 @@ async fn send_one(job: &Job, pending: &PendingOutput, replies: &mpsc::Sender<Rep
 ///
 /// Attack: the API process sends a file `../../etc/cron.d/x`, or a limit of a terabyte → refused.
 /// Test: `a_submission_is_checked_again`.
-pub(super) fn check(job: Job, bounds: &Bounds, profile: &Profile) -> Result<Job, &'static str> {
+pub(super) fn check(job: Job, bounds: &Bounds, profiles: &Profiles) -> Result<Job, &'static str> {
     let Job { id, attempt, submission } = job;
     // Attempts and extensions are for the queue: no engine reads them.
     let Submission { profile: name, code, stdin, mut files, mut limits, labels, .. } = submission;
-    if name != profile.name {
-        return Err("a submission in a language that was not configured");
+    let unknown = "a submission for an environment that was not configured";
+    let profile = profiles.find(&name).ok_or(unknown)?;
+    if let Some(environment) = profiles.environment(&name) {
+        limits = environment.within(limits);
     }
     let default = &bounds.default;
     let numbers = [

@@ -141,6 +141,16 @@ impl InstanceDir {
         std::fs::set_permissions(parent, others_may_enter)
     }
 
+    /// Creates the root file system of one more profile. Blocks.
+    pub(super) fn add_rootfs(&self, profile: &SandboxProfile) -> Result<(), RunscError> {
+        let path = self.rootfs(profile);
+        // A start that failed may have left a part of it.
+        let created = std::fs::remove_dir_all(&path)
+            .or_else(ignore_not_found)
+            .and_then(|()| rootfs::create(profile, &path, self.users.range()));
+        created.map_err(|source| RunscError::CreateDir { path, source })
+    }
+
     /// The root file system of a profile's sandboxes.
     pub(super) fn rootfs(&self, profile: &SandboxProfile) -> PathBuf {
         self.path.join(format!("rootfs-{}", profile.language.name))

@@ -43,6 +43,18 @@ pub(super) fn check(image: &Path) -> Result<String, RootfsError> {
     Err(RootfsError::Changed { path: first_difference(&expected, &found) })
 }
 
+/// Writes the list of the files of an image that was just built, beside it. Returns the digest of the list, by
+/// which a sandbox names them. Blocks.
+///
+/// # Errors
+///
+/// When a file cannot be read, or the list not be written.
+pub fn write_manifest(image: &Path) -> io::Result<String> {
+    let found = manifest(image)?;
+    std::fs::write(path_of(image), &found)?;
+    Ok(format!("sha256:{}", hex(&Sha256::digest(&found))))
+}
+
 /// The list of an image is beside it.
 fn path_of(image: &Path) -> PathBuf {
     let mut path = OsString::from(image);

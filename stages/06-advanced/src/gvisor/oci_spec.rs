@@ -22,6 +22,7 @@ use stage_04_docker::{CgroupLimits, MAX_ARTIFACT_BYTES, OUTPUT_DIR};
 use stage_05_gvisor::host_pids_limit;
 
 use super::memory::initial_limit;
+use super::profile::SandboxProfile;
 use super::rootfs::{PRESTART_DIR, SUPERVISOR_PATH};
 
 /// Size of `/dev/shm`, which is Docker's; beside the program's scratch space. What is in it counts as
@@ -31,13 +32,12 @@ const SHARED_MEMORY_BYTES: u64 = 64 << 20;
 const HOSTNAME: &str = "sandbox";
 
 // ANCHOR: spec
-/// The specification of a sandbox in cgroup `cgroup`, for a program within `limits`, with or without
-/// a directory for files that outlive it.
+/// The specification of a sandbox in cgroup `cgroup`, for a program of `profile` within `limits`.
 pub(super) fn specification(
     root: &Path,
     cgroup: &str,
     limits: &Limits,
-    keeps_output_files: bool,
+    profile: &SandboxProfile,
 ) -> Result<Spec, OciSpecError> {
     SpecBuilder::default()
         .version("1.0.2")
@@ -45,7 +45,7 @@ pub(super) fn specification(
         .root(RootBuilder::default().path(root).readonly(true).build()?)
         // Attack: learn the host's name -> it is the same everywhere.
         .hostname(HOSTNAME)
-        .mounts(mounts(limits, keeps_output_files)?)
+        .mounts(mounts(limits, profile)?)
         .process(process(limits)?)
         .linux(
             LinuxBuilder::default()
@@ -124,7 +124,7 @@ fn rlimits(limits: &Limits) -> Result<Vec<PosixRlimit>, OciSpecError> {
 
 /// `/proc` and the places where a program can write. Attack: fill them; execute a program that
 /// was put there; make a device.
-fn mounts(limits: &Limits, keeps_output_files: bool) -> Result<Vec<Mount>, OciSpecError> {
+fn mounts(limits: &Limits, profile: &SandboxProfile) -> Result<Vec<Mount>, OciSpecError> {
     let scratch = |path: &str, bytes: u64| {
         let size = format!("size={bytes}");
         let options = ["rw", "noexec", "nosuid", "nodev", "mode=1777", &size].map(str::to_owned);
@@ -135,12 +135,19 @@ fn mounts(limits: &Limits, keeps_output_files: bool) -> Result<Vec<Mount>, OciSp
             .options(options)
             .build()
     };
+    let mut work = scratch("/tmp", limits.disk_bytes)?;
+    if profile.executes_files
+        && let Some(options) = work.options().clone()
+    {
+        // The programs that a compiler makes are run where they are. What they may do is the same.
+        work.set_options(Some(options.into_iter().filter(|word| word != "noexec").collect()));
+    }
     let mut mounts = vec![
         MountBuilder::default().destination("/proc").typ("proc").source("proc").build()?,
-        scratch("/tmp", limits.disk_bytes)?,
+        work,
         scratch("/dev/shm", SHARED_MEMORY_BYTES)?,
     ];
-    if keeps_output_files {
+    if profile.keeps_output_files {
         // Attack: leave more than is taken -> as large as what is taken.
         mounts.push(scratch(OUTPUT_DIR, MAX_ARTIFACT_BYTES as u64)?);
     }
@@ -171,20 +178,36 @@ mod tests {
             disk_bytes: 64 << 20,
             open_files: 256,
         };
-        let spec = specification(Path::new("/ROOT"), "/CGROUP", &limits, false).unwrap();
+        let profile = SandboxProfile::python("/image".into(), 0);
+        let spec = specification(Path::new("/ROOT"), "/CGROUP", &limits, &profile).unwrap();
         insta::assert_json_snapshot!(serde_json::to_value(spec).unwrap(), {
             ".process.capabilities.*" => insta::sorted_redaction(),
         });
     }
     #[test]
     fn a_directory_for_files_is_one_more_mount() {
-        let mounts = |keeps| {
-            mounts(&stage_04_docker::PROBE_LIMITS, keeps).unwrap().into_iter().collect::<Vec<_>>()
+        let mounts = |keeps_output_files| {
+            let python = SandboxProfile::python("/image".into(), 0);
+            let profile = SandboxProfile { keeps_output_files, ..python };
+            mounts(&stage_04_docker::PROBE_LIMITS, &profile).unwrap()
         };
         let (without, with) = (mounts(false), mounts(true));
         assert_eq!(with[..without.len()], without);
         let options = with[without.len()].options().as_deref().unwrap();
         assert_eq!(options, ["rw", "noexec", "nosuid", "nodev", "mode=1777", "size=16777216"]);
         assert_eq!(with.len(), without.len() + 1);
+    }
+
+    #[test]
+    fn only_where_a_compiler_is_may_files_be_executed() {
+        let python = SandboxProfile::python("/image".into(), 0);
+        let profile = SandboxProfile { executes_files: true, ..python.clone() };
+        let words = |profile: &SandboxProfile| {
+            let mounts = mounts(&stage_04_docker::PROBE_LIMITS, profile).unwrap();
+            let words = mounts.iter().map(|mount| mount.options().clone().unwrap_or_default());
+            words.map(|words| words.contains(&"noexec".to_owned())).collect::<Vec<_>>()
+        };
+        assert_eq!(words(&python), [false, true, true]);
+        assert_eq!(words(&profile), [false, false, true]);
     }
 }

@@ -9,6 +9,7 @@ use stage_04_docker::{CgroupError, DEFAULT_FIRST_USER, PinError, read_pin};
 use stage_05_gvisor::RunscCommandError;
 
 use super::profile::SandboxProfile;
+use crate::Environment;
 
 /// The file in which set-up writes the directory with the image's files.
 pub const ROOTFS_PIN: &str = "/etc/crucible/rootfs";
@@ -67,6 +68,14 @@ pub struct RunscOptions {
     #[arg(long, global = true, value_name = "SECONDS", env = "CRUCIBLE_WARM_IDLE_SECONDS",
           default_value_t = 300, value_parser = value_parser!(u32).range(1..=86_400))]
     pub warm_idle_seconds: u32,
+    /// Sandboxes of other environments than the default that wait for programs, altogether; an environment
+    /// has some once it is used
+    #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_WARM_ENVIRONMENTS",
+          default_value_t = 4, value_parser = value_parser!(u16).range(0..=256))]
+    pub warm_environments: u16,
+    /// The environments beside the default, for a stage that has some.
+    #[arg(skip)]
+    pub environments: Vec<Environment>,
     /// The first user of the range of users that programs run as; the flag is that of the engines
     /// through Docker, which share the range.
     #[arg(skip = DEFAULT_FIRST_USER)]
@@ -86,6 +95,8 @@ impl Default for RunscOptions {
             warm_sandboxes: 6,
             warm_starts: None,
             warm_idle_seconds: 300,
+            warm_environments: 4,
+            environments: Vec::new(),
             first_user: DEFAULT_FIRST_USER,
             keeps_output_files: false,
         }
@@ -104,7 +115,7 @@ impl RunscOptions {
         self.warm_starts.map_or(processors * 2, usize::from)
     }
 
-    /// The profile of Python, the first and so far the only one.
+    /// The profile of Python, the default.
     pub(super) async fn python_profile(&self) -> Result<SandboxProfile, RunscError> {
         let python = SandboxProfile::python(self.rootfs().await?, self.warm_sandboxes.into());
         Ok(SandboxProfile { keeps_output_files: self.keeps_output_files, ..python })

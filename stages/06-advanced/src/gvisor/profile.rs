@@ -16,6 +16,9 @@ use shared::Profile;
 use shared::profile::PYTHON;
 use stage_04_docker::DELIVER_SOURCE;
 
+use super::rootfs::LOADER_PATH;
+use crate::Environment;
+
 /// What the waiting interpreter executes, behind stage 4's `deliver`, until it has its
 /// program.
 const PYTHON_PRESTART: &str = include_str!("prestart.py");
@@ -38,6 +41,12 @@ pub(super) struct SandboxProfile {
     pub(super) warm_argv: Vec<String>,
     /// Files that the root file system has beside the image's.
     pub(super) files: Vec<ProfileFile>,
+    /// Variables that a program finds beside `HOME`.
+    pub(super) variables: Vec<(String, String)>,
+    /// Whether files that a program has written may be executed.
+    pub(super) executes_files: bool,
+    /// Whether the command is run by the loader, which waits for a program.
+    pub(super) has_loader: bool,
     /// Whether a program has a directory for files that outlive it.
     pub(super) keeps_output_files: bool,
     /// How many sandboxes wait.
@@ -81,14 +90,36 @@ impl SandboxProfile {
                     text: PYTHON_HOOK.to_owned(),
                 },
             ],
+            variables: Vec::new(),
+            executes_files: false,
+            has_loader: false,
             keeps_output_files: false,
             warm_sandboxes,
             isolation_program: PYTHON_ISOLATION_PROGRAM,
         }
     }
 
-    /// The executable that waits for a program, by its path in the image.
+    /// An environment. The interpreter of Python is started ahead; of all others, a loader.
+    pub(super) fn of(environment: &Environment, keeps_output_files: bool) -> Self {
+        let python = Self::python(environment.image.clone(), environment.warm_sandboxes);
+        let profile = Self {
+            variables: environment.variables.clone(),
+            executes_files: environment.executes_files,
+            keeps_output_files,
+            language: environment.profile.clone(),
+            ..python
+        };
+        if environment.is_python {
+            return profile;
+        }
+        let command = environment.profile.argv.iter().map(|word| word.clone().into_owned());
+        let warm_argv = std::iter::once(LOADER_PATH.to_owned()).chain(command).collect();
+        Self { warm_argv, files: Vec::new(), has_loader: true, ..profile }
+    }
+
+    /// The executable that runs a program, by its path in the image.
     pub(super) fn interpreter(&self) -> &str {
-        self.warm_argv.first().map_or("", String::as_str)
+        let place = usize::from(self.has_loader);
+        self.warm_argv.get(place).map_or("", String::as_str)
     }
 }

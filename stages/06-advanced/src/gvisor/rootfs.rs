@@ -23,6 +23,8 @@ pub(super) const SUPERVISOR_PATH: &str = "/usr/lib/crucible/supervisor";
 /// The supervisor's directory, in which the profile's command is started. No user but root can enter
 /// it: a process whose working directory this is was started by the supervisor.
 pub(super) const PRESTART_DIR: &str = "/usr/lib/crucible";
+/// Where the same program is for those who run it as a loader. No right is in it.
+pub(super) const LOADER_PATH: &str = "/usr/lib/crucible-loader";
 const SUPERVISOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/supervisor"));
 /// Files of the image that Docker replaces in its containers, and this engine as well.
 pub(super) const REPLACED_FILES: [(&str, &str); 3] = [
@@ -51,6 +53,7 @@ pub(super) fn check(profile: &SandboxProfile) -> Result<String, RunscError> {
 /// Creates `root` out of the image of `profile`, with a name for each of `users`. Blocks.
 pub(super) fn create(profile: &SandboxProfile, root: &Path, users: Range<u32>) -> io::Result<()> {
     link(&profile.image, root)?;
+    check_dirs(root)?;
     for (path, text) in REPLACED_FILES {
         let path = root.join(path);
         // The link is removed, not the image's own file.
@@ -65,6 +68,9 @@ pub(super) fn create(profile: &SandboxProfile, root: &Path, users: Range<u32>) -
             write(&dir.join(file.name), 0o444, file.text.as_bytes())?;
         }
     }
+    if profile.has_loader {
+        write(&root.join(&LOADER_PATH[1..]), 0o555, SUPERVISOR)?;
+    }
     if profile.keeps_output_files {
         // A file system of the sandbox is mounted there.
         DirBuilder::new().mode(0o755).create(root.join(&OUTPUT_DIR[1..]))?;
@@ -72,6 +78,19 @@ pub(super) fn create(profile: &SandboxProfile, root: &Path, users: Range<u32>) -
     // For root alone: a program has no use for it, not even to read it.
     DirBuilder::new().mode(0o700).create(root.join(&PRESTART_DIR[1..]))?;
     write(&root.join(&SUPERVISOR_PATH[1..]), 0o500, SUPERVISOR)
+}
+
+/// Checks the directories that are written to.
+///
+/// Attack: a package has a link `usr/lib -> /etc`, through which this engine, as root, writes into the host ->
+/// none of them is a link.
+fn check_dirs(root: &Path) -> io::Result<()> {
+    for dir in ["etc", "usr", "usr/lib"] {
+        if !root.join(dir).symlink_metadata()?.is_dir() {
+            return Err(io::Error::other(format!("/{dir} of the image is not a directory")));
+        }
+    }
+    Ok(())
 }
 
 /// Adds the users and their groups to the image's lists. Programs look their own name up, and some end
@@ -161,6 +180,26 @@ mod tests {
         assert!(!image.join(&SUPERVISOR_PATH[1..]).exists());
         let mode = root.join(&SUPERVISOR_PATH[1..]).metadata().unwrap().mode();
         assert_eq!(mode & 0o7777, 0o500);
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link_of_an_image() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = dir.path().join("host");
+        std::fs::create_dir(&host).unwrap();
+        for link in ["etc", "usr", "usr/lib"] {
+            let image = dir.path().join(format!("image-{}", link.replace('/', "-")));
+            for path in ["etc", "usr/lib"].into_iter().filter(|path| !path.starts_with(link)) {
+                std::fs::create_dir_all(image.join(path)).unwrap();
+            }
+            std::fs::create_dir_all(image.join(link).parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(&host, image.join(link)).unwrap();
+            let profile = SandboxProfile { files: Vec::new(), ..SandboxProfile::python(image, 0) };
+            let error =
+                create(&profile, &dir.path().join(link.replace('/', "-")), 0..1).unwrap_err();
+            assert!(error.to_string().contains("not a directory"), "{link}: {error}");
+            assert_eq!(std::fs::read_dir(&host).unwrap().count(), 0, "{link}");
+        }
     }
 
     #[test]

@@ -96,7 +96,8 @@ impl SandboxFactory {
     /// home directory. Attack: share something that is counted or stored for a user -> no other
     /// sandbox has this user while this one exists, and it owns no file.
     fn command(&self, user: u32) -> frame::Command {
-        let env = vec![("HOME".to_owned(), "/tmp".to_owned())];
+        let mut env = vec![("HOME".to_owned(), "/tmp".to_owned())];
+        env.extend(self.profile.variables.iter().cloned());
         frame::Command { user, argv: self.profile.warm_argv.clone(), env }
     }
 
@@ -145,12 +146,7 @@ impl SandboxFactory {
         limits: &Limits,
     ) -> Result<Spec, OciSpecError> {
         let rootfs = self.dir.rootfs(&self.profile);
-        oci_spec::specification(
-            &rootfs,
-            &paths.cgroup.path(),
-            limits,
-            self.profile.keeps_output_files,
-        )
+        oci_spec::specification(&rootfs, &paths.cgroup.path(), limits, &self.profile)
     }
 
     /// Creates the bundle and the cgroup. Blocks.

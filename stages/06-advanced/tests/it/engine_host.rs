@@ -12,7 +12,7 @@ use shared::{
     Artifact, Bounds, Engine, Job, Limits, Outcome, OutputBuffer, Submission,
     TestableComponent as _, Verdict,
 };
-use stage_06_advanced::{EngineHost, HostError, RemoteEngine};
+use stage_06_advanced::{EngineHost, HostError, Profiles, RemoteEngine};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ type Serving = JoinHandle<Result<(), HostError>>;
 /// A host of `engine`, and the API process's end of its socket.
 fn host(engine: Arc<dyn Engine>) -> (Serving, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let host = EngineHost::new(engine, BOUNDS, PYTHON, WORKER_COUNT);
+    let host = EngineHost::new(engine, BOUNDS, Profiles::only(PYTHON), WORKER_COUNT);
     (tokio::spawn(async move { host.serve(ours).await }), theirs)
 }
 
@@ -67,7 +67,8 @@ async fn the_operators_own_limits_are_within_the_operators_limits() {
     let (cpu_seconds, timeout_seconds) = (122.484_032_324_856_43, 234.323_483_130_262_22);
     let default = Limits { cpu_seconds, timeout_seconds, ..TEST_LIMITS };
     let bounds = Bounds { default, max_timeout_seconds: timeout_seconds, ..BOUNDS };
-    let host = EngineHost::new(Arc::new(FakeEngine::new()), bounds, PYTHON, WORKER_COUNT);
+    let host =
+        EngineHost::new(Arc::new(FakeEngine::new()), bounds, Profiles::only(PYTHON), WORKER_COUNT);
     let (ours, theirs) = UnixStream::pair().unwrap();
     tokio::spawn(async move { host.serve(ours).await });
     let engine = RemoteEngine::connect(theirs).await.unwrap();

@@ -32,6 +32,7 @@ pub fn required(method: &Method, template: &str) -> Access {
         | "/eval/{id}/artifacts"
         | "/eval/{id}/artifacts/{number}"
         | "/events"
+        | "/environments"
         | "/queue"
         | "/status"
         | "/metrics"

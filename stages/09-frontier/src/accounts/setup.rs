@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use shared::Bounds;
 use shared::cli::{BuildError, Settings, eprint_line};
 use shared::http::ApiService;
 use stage_06_advanced::Platform;
@@ -18,6 +17,7 @@ use super::self_test::KeysTest;
 use crate::audit::AuditLog;
 use crate::batches::BatchParts;
 use crate::components::Frontier;
+use crate::environments::Selection;
 use crate::idempotency::Idempotency;
 use crate::limits::RateLimit;
 use crate::metrics::FrontierMetrics;
@@ -75,13 +75,13 @@ impl Accounts {
         Ok(Self { keys, owners, audit, intake, store, is_open: all == 0, background })
     }
 
-    /// Batches of submissions within `bounds`.
-    pub fn batches(&self, bounds: Bounds) -> BatchParts {
+    /// Batches of submissions as `selection` allows them.
+    pub fn batches(&self, selection: Selection) -> BatchParts {
         BatchParts {
             store: Arc::clone(&self.store),
             intake: Arc::clone(&self.intake),
             keys: Arc::clone(&self.keys),
-            bounds,
+            selection,
         }
     }
 

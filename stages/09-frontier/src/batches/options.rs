@@ -12,6 +12,9 @@ use serde_json::Value;
 use shared::http::{ApiService, BodyPolicy, ParsedJson, Problem, Request, Response};
 use shared::submission::{FieldError, InvalidSubmission};
 use shared::{BoxFuture, RequestContext, Submission};
+use stage_06_advanced::Environment;
+
+use crate::environments::{Selection, store_in};
 
 /// The name of the options in [`Submission::extensions`].
 const OPTIONS: &str = "scheduling";
@@ -51,6 +54,9 @@ pub(crate) struct SubmitOptions {
     /// The principal that submitted it. No client can set it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// What it runs in, if that is not the default. The submission's own profile says it from then on.
+    #[serde(skip)]
+    pub environment: Option<Arc<Environment>>,
 }
 
 impl SubmitOptions {
@@ -67,6 +73,9 @@ impl SubmitOptions {
 
     /// Puts them into a submission, for the principal of `context`.
     pub(crate) fn store_in(mut self, submission: &mut Submission, context: &RequestContext) {
+        if let Some(environment) = self.environment.take() {
+            store_in(&environment, submission);
+        }
         self.owner.clone_from(&context.principal);
         if self != Self::default()
             && let Ok(value) = serde_json::to_value(&self)
@@ -80,7 +89,11 @@ impl SubmitOptions {
     /// # Errors
     ///
     /// When one is out of its bounds. The contract has the same bounds.
-    pub(crate) fn take(submission: &mut Value) -> Result<Self, InvalidSubmission> {
+    pub(crate) fn take(
+        submission: &mut Value,
+        selection: &Selection,
+    ) -> Result<Self, InvalidSubmission> {
+        let environment = selection.take(submission)?;
         let Some(members) = submission.as_object_mut() else { return Ok(Self::default()) };
         let found = MEMBERS.iter().filter_map(|name| Some((*name, members.shift_remove(*name)?)));
         let given = found.filter(|(_, value)| !value.is_null());
@@ -90,7 +103,7 @@ impl SubmitOptions {
             .map_err(|error| InvalidSubmission::Malformed(error.to_string()))?;
         let seconds = options.queue_timeout_seconds.unwrap_or(1.0);
         if (0.1..=MAX_QUEUE_TIMEOUT_SECONDS).contains(&seconds) {
-            return Ok(options);
+            return Ok(Self { environment, ..options });
         }
         let detail = format!("give a number of seconds from 0.1 to {MAX_QUEUE_TIMEOUT_SECONDS}");
         let pointer = format!("/{}", MEMBERS[1]);
@@ -99,20 +112,30 @@ impl SubmitOptions {
 }
 
 /// Takes the options out of the requests to `inner`.
-pub struct WithOptions<A>(pub A);
+pub struct WithOptions<A> {
+    inner: A,
+    selection: Selection,
+}
+
+impl<A> WithOptions<A> {
+    /// The options of requests to `inner`, with the environments of `selection`.
+    pub fn new(inner: A, selection: Selection) -> Self {
+        Self { inner, selection }
+    }
+}
 
 impl<A: ApiService> WithOptions<A> {
     async fn answer(&self, mut request: Request) -> Response {
         let is_submission =
             request.method() == http::Method::POST && request.uri().path() == "/eval";
         let parsed = request.extensions_mut().remove::<ParsedJson>();
-        let Some(ParsedJson(body)) = parsed else { return self.0.call(request).await };
+        let Some(ParsedJson(body)) = parsed else { return self.inner.call(request).await };
         if !is_submission {
             request.extensions_mut().insert(ParsedJson(body));
-            return self.0.call(request).await;
+            return self.inner.call(request).await;
         }
         let mut body = Arc::unwrap_or_clone(body);
-        let options = match SubmitOptions::take(&mut body) {
+        let options = match SubmitOptions::take(&mut body, &self.selection) {
             Ok(options) => options,
             Err(invalid) => {
                 let context = request.extensions().get::<RequestContext>();
@@ -121,13 +144,13 @@ impl<A: ApiService> WithOptions<A> {
             }
         };
         request.extensions_mut().insert(ParsedJson(Arc::new(body)));
-        REQUESTED.scope(options, self.0.call(request)).await
+        REQUESTED.scope(options, self.inner.call(request)).await
     }
 }
 
 impl<A: ApiService> ApiService for WithOptions<A> {
     fn admit<'a>(&'a self, head: &'a mut Parts) -> BoxFuture<'a, Result<BodyPolicy, Problem>> {
-        self.0.admit(head)
+        self.inner.admit(head)
     }
 
     fn call(&self, request: Request) -> BoxFuture<'_, Response> {
@@ -141,19 +164,23 @@ mod tests {
 
     use super::*;
 
+    fn take(body: &mut Value) -> Result<SubmitOptions, InvalidSubmission> {
+        SubmitOptions::take(body, &Selection::for_test())
+    }
+
     #[test]
     fn options_are_taken_out_and_the_rest_stays() {
         let mut body = json!({
             "code": "x", "priority": "low", "queue_timeout_seconds": 2.5,
             "labels": {},
         });
-        let options = SubmitOptions::take(&mut body).unwrap();
+        let options = take(&mut body).unwrap();
         assert_eq!(body, json!({ "code": "x", "labels": {} }));
         assert_eq!(options.priority, Priority::Low);
         assert_eq!(options.queue_timeout_seconds, Some(2.5));
         let nulls = json!({ "priority": null, "queue_timeout_seconds": null });
-        assert_eq!(SubmitOptions::take(&mut nulls.clone()).unwrap(), SubmitOptions::default());
-        assert_eq!(SubmitOptions::take(&mut json!({})).unwrap(), SubmitOptions::default());
+        assert_eq!(take(&mut nulls.clone()).unwrap(), SubmitOptions::default());
+        assert_eq!(take(&mut json!({})).unwrap(), SubmitOptions::default());
     }
 
     #[test]
@@ -163,7 +190,7 @@ mod tests {
             (json!({ "queue_timeout_seconds": -1 }), "/queue_timeout_seconds"),
             (json!({ "queue_timeout_seconds": 1e9 }), "/queue_timeout_seconds"),
         ] {
-            match SubmitOptions::take(&mut body.clone()) {
+            match take(&mut body.clone()) {
                 Err(InvalidSubmission::Invalid(errors)) => assert_eq!(errors[0].pointer, pointer),
                 other => panic!("{body}: {other:?}"),
             }
@@ -173,7 +200,7 @@ mod tests {
             json!({ "priority": 1 }),
             json!({ "queue_timeout_seconds": "2" }),
         ] {
-            let error = SubmitOptions::take(&mut body.clone()).unwrap_err();
+            let error = take(&mut body.clone()).unwrap_err();
             assert!(matches!(error, InvalidSubmission::Malformed(_)), "{body}: {error:?}");
         }
     }
@@ -182,7 +209,7 @@ mod tests {
     fn no_client_chooses_the_owner() {
         // The owner stays in the body, which the parser of a submission refuses.
         let mut body = json!({ "owner": "another", "priority": "high" });
-        assert_eq!(SubmitOptions::take(&mut body).unwrap().owner, None);
+        assert_eq!(take(&mut body).unwrap().owner, None);
         assert_eq!(body, json!({ "owner": "another" }));
         let limits = harness::TEST_LIMITS;
         let mut submission = Submission::new("x", limits);

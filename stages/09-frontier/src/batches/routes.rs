@@ -12,7 +12,7 @@ use shared::http::{
     BodyPolicy, MatchedRequest, ParsedJson, Problem, Response, Router, StatefulRouter, json,
 };
 use shared::submission::InvalidSubmission;
-use shared::{Bounds, Evaluations as _, EvaluationsError, Page, RequestContext, Submission};
+use shared::{Evaluations as _, EvaluationsError, Page, RequestContext, Submission};
 use stage_02_queue::{MAX_PAGE_BYTES, page_response};
 use stage_06_advanced::Platform;
 use uuid::Uuid;
@@ -22,6 +22,7 @@ use super::table::{self, Row};
 use super::wire::parse;
 use crate::accounts::{Intake, Keys, spawn};
 use crate::audit::{self, actions};
+use crate::environments::Selection;
 use crate::idempotency::{Begin, Kind};
 use crate::store::{Store, StoreError};
 
@@ -41,8 +42,8 @@ pub struct BatchParts {
     pub intake: Arc<Intake>,
     /// Which keys see all of them.
     pub keys: Arc<Keys>,
-    /// The bounds of their submissions.
-    pub bounds: Bounds,
+    /// What their submissions may choose, and their bounds.
+    pub selection: Selection,
 }
 
 /// Accepts batches, and finds what became of them.
@@ -51,7 +52,7 @@ pub struct Batches {
     intake: Arc<Intake>,
     keys: Arc<Keys>,
     platform: Arc<Platform>,
-    bounds: Bounds,
+    selection: Arc<Selection>,
 }
 
 impl BatchParts {
@@ -61,11 +62,11 @@ impl BatchParts {
     ///
     /// When the database cannot be used.
     pub async fn start(self, platform: &Arc<Platform>) -> Result<Arc<Batches>, StoreError> {
-        let Self { store, intake, keys, bounds } = self;
+        let Self { store, intake, keys, selection } = self;
         store.write(table::recover).await?;
         intake.idempotency.recover().await?;
         let platform = Arc::clone(platform);
-        Ok(Arc::new(Batches { store, intake, keys, platform, bounds }))
+        Ok(Arc::new(Batches { store, intake, keys, platform, selection: Arc::new(selection) }))
     }
 }
 
@@ -114,8 +115,8 @@ impl Batches {
             None => serde_json::from_slice(request.request.body())
                 .map_err(|error| InvalidSubmission::Malformed(error.to_string()))?,
         };
-        let bounds = self.bounds;
-        let parsed = tokio::task::spawn_blocking(move || parse(body, &bounds)).await;
+        let selection = Arc::clone(&self.selection);
+        let parsed = tokio::task::spawn_blocking(move || parse(body, &selection)).await;
         let submissions = parsed.map_err(|error| Problem::internal(&error))??;
         if !self.platform.health().all_passed() {
             let detail = "a part of the platform fails its test; GET /status says which";

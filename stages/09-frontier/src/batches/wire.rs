@@ -1,12 +1,13 @@
 //! The body of `POST /batches`.
 
 use serde_json::Value;
+use shared::Submission;
 use shared::profile::PYTHON;
 use shared::submission::{FieldError, InvalidSubmission};
-use shared::{Bounds, Submission};
 use stage_02_queue::submission_from_value;
 
 use super::options::SubmitOptions;
+use crate::environments::Selection;
 
 /// Evaluations of one batch.
 pub(super) const MAX_BATCH: usize = 1_000;
@@ -16,7 +17,7 @@ const MAX_ERRORS: usize = 64;
 /// The submissions of a batch, or the errors of all of them at once.
 pub(super) fn parse(
     mut body: Value,
-    bounds: &Bounds,
+    selection: &Selection,
 ) -> Result<Vec<(SubmitOptions, Submission)>, InvalidSubmission> {
     let items = match body.get_mut("evaluations").map(Value::take) {
         Some(Value::Array(items)) if (1..=MAX_BATCH).contains(&items.len()) => items,
@@ -27,8 +28,9 @@ pub(super) fn parse(
     };
     let (mut parsed, mut errors) = (Vec::with_capacity(items.len()), Vec::new());
     for (at, mut item) in items.into_iter().enumerate() {
-        let one = SubmitOptions::take(&mut item)
-            .and_then(|options| Ok((options, submission_from_value(item, bounds, &PYTHON)?)));
+        let one = SubmitOptions::take(&mut item, selection).and_then(|options| {
+            Ok((options, submission_from_value(item, &selection.bounds, &PYTHON)?))
+        });
         let within = |pointer: &str| format!("/evaluations/{at}{pointer}");
         match one {
             Ok(one) => parsed.push(one),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde_json::json;
 use shared::{RequestContext, Submission};
 
+use crate::environments::Selection;
+
 use super::*;
 
 /// A job with these options.
@@ -14,7 +16,7 @@ fn job(code: &str, priority: &str, owner: &str) -> Job {
 
 fn job_with(code: &str, options: &serde_json::Value, owner: &str) -> Job {
     let mut submission = Submission::new(code, harness::TEST_LIMITS);
-    let options = SubmitOptions::take(&mut options.clone()).unwrap();
+    let options = SubmitOptions::take(&mut options.clone(), &Selection::for_test()).unwrap();
     let principal = Some(owner.to_owned()).filter(|owner| !owner.is_empty());
     let context = RequestContext { principal, ..RequestContext::internal() };
     options.store_in(&mut submission, &context);

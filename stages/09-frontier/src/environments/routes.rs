@@ -1,0 +1,68 @@
+//! `GET /environments`: what a submission may name.
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json as value};
+use shared::Bounds;
+use shared::http::{Router, json};
+
+use super::definition::names;
+use super::record::Record;
+use super::{EnvironmentArgs, Selection};
+
+/// The route, to be merged over those of the platform. What it lists is what the engine was started with.
+pub fn environment_routes(args: &EnvironmentArgs, selection: &Selection) -> Router {
+    let list = list(args, selection);
+    Router::new().route(Method::GET, "/environments", move |request| {
+        let list = list.clone();
+        async move {
+            let [] = request.query([])?;
+            json(StatusCode::OK, &list)
+        }
+    })
+}
+
+fn list(args: &EnvironmentArgs, selection: &Selection) -> Value {
+    let (dir, bounds) = (&args.environments_dir, &selection.bounds);
+    let limits = |bounds: &Bounds| {
+        value!({
+            "memory_bytes": bounds.default.memory_bytes,
+            "max_memory_bytes": bounds.max_memory_bytes,
+            "pids": bounds.default.pids,
+        })
+    };
+    let records = Record::all(dir);
+    let mut names = names(&args.environment_files);
+    names.extend(records.iter().map(|record| record.name.clone()));
+    names.sort_unstable();
+    names.dedup();
+    let item = |name: String| {
+        if name == "python" {
+            return value!({
+                "name": name,
+                "state": "ready",
+                "description": "Python's standard library",
+                "file": "main.py",
+                "digest": selection.sandbox.image_digest,
+                "packages": ["python3"],
+                "limits": limits(bounds),
+            });
+        }
+        let found = records.iter().find(|record| record.name == name);
+        let Some(record) = found.filter(|_| selection.profiles.find(&name).is_some()) else {
+            return value!({ "name": name, "state": "missing" });
+        };
+        let requirements = record.definition.requirements.iter();
+        let requirements = requirements.filter_map(|one| one.split_ascii_whitespace().next());
+        let debian = record.debian.iter().map(String::as_str);
+        value!({
+            "name": name,
+            "state": "ready",
+            "description": record.definition.description,
+            "file": record.definition.file,
+            "digest": record.digest,
+            "packages": debian.chain(requirements).collect::<Vec<_>>(),
+            "limits": limits(&record.environment(dir).bounds(bounds)),
+        })
+    };
+    value!({ "items": names.into_iter().map(item).collect::<Vec<_>>() })
+}
