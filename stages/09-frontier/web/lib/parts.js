@@ -1,7 +1,7 @@
 // Parts that several pages have.
 
 import { html, useEffect, useState } from "./ui.js";
-import { utc, local, duration } from "./format.js";
+import { local, utc } from "./format.js";
 import { visibleName } from "./text.js";
 
 // A moment: UTC, and the local time beside it where there is room, and for screen readers.
@@ -52,5 +52,3 @@ export function useLoaded(load, inputs) {
   }, [...inputs, round]);
   return { ...state, reload: () => again(it => it + 1) };
 }
-
-export { duration };
