@@ -10,7 +10,8 @@ import { html, useEffect, useRef } from "./ui.js";
 const theme = EditorView.theme({
   "&": { border: "1px solid var(--line)", borderRadius: "4px", background: "var(--paper)", color: "var(--ink)" },
   "&.cm-focused": { outline: "3px solid var(--accent)", outlineOffset: "2px" },
-  ".cm-scroller": { fontFamily: "var(--code)", fontSize: ".875rem", minHeight: "16rem", maxHeight: "60vh" },
+  ".cm-scroller": { fontFamily: "var(--code)", fontSize: ".875rem", maxHeight: "60vh" },
+  ".cm-content, .cm-gutter": { minHeight: "16rem" },
   ".cm-content": { caretColor: "var(--ink)" },
   ".cm-gutters": { background: "var(--raised)", color: "var(--faint)", borderRight: "1px solid var(--hair)" },
   ".cm-activeLine, .cm-activeLineGutter": { background: "transparent" },

@@ -19,7 +19,9 @@ const WORDS = {
 // { type, time, words, count, bytes }.
 export function addTo(attempts, { type, time, data }) {
   const last = attempts.at(-1);
-  const number = type === "evaluation.started" ? data.attempt ?? 1 : last?.number ?? 1;
+  // What waits again after a lost attempt is the next one.
+  const waiting = type === "evaluation.queued" && last?.hasStarted ? last.number + 1 : last?.number ?? 1;
+  const number = type === "evaluation.started" ? data.attempt ?? waiting : waiting;
   const isNew = !last || (number !== last.number && last.hasStarted);
   const attempt = isNew ? { number, rows: [], hasStarted: false } : last;
   if (isNew) attempts.push(attempt);

@@ -27,6 +27,12 @@ export class Tail {
     if (this.element) this.frame ??= requestAnimationFrame(() => this.show());
   }
 
+  // What comes from now on is of another attempt.
+  restart(attempt) {
+    this.decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
+    this.pending.push({ stream: "attempt", text: `\n--- attempt ${attempt} ---\n` });
+  }
+
   show() {
     this.frame = null;
     const { element } = this;

@@ -51,6 +51,7 @@ function useEvaluation(id, tail) {
           draw();
           if (type === "evaluation.progress") tail.take(event.data);
           if (type === "stream.missed") change({ isMissing: true });
+          if (type === "evaluation.started" && event.data.attempt > 1) tail.restart(event.data.attempt);
           if (type === "evaluation.started") load().catch(error => change({ error }));
         },
       });
