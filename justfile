@@ -107,3 +107,7 @@ server-image *ARGS:
 security-test GROUP="":
     cargo build -q -p ladder -p stage-09-frontier
     target/debug/stage-09-frontier --security-test={{GROUP}}
+
+# Build the vendor bundles of the web frontend from their lock file (`just vendor --check` only compares)
+vendor *ARGS:
+    bash infrastructure/web/bundle.sh {{ARGS}}

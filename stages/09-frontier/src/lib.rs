@@ -14,8 +14,9 @@
 //! 9. `batches` and `idempotency`: what a submitter may say beside the program; `tls`;
 //! 10. `artifacts`: the files that programs have left;
 //! 11. `metrics`: what is counted of all that;
-//! 12. `overlay`: what this stage adds to the contract;
-//! 13. `args`, `commands` and `security_test`: the command line.
+//! 12. `web`: the pages that a person sees;
+//! 13. `overlay`: what this stage adds to the contract;
+//! 14. `args`, `commands` and `security_test`: the command line.
 //!
 //! What this stage does not protect: the machine that it runs on is one machine, and so is its disk.
 
@@ -46,8 +47,9 @@ mod components;
 mod args;
 mod commands;
 mod overlay;
-mod page;
 mod security_test;
+
+mod web;
 
 pub use accounts::{Access, Accounts, required};
 pub use args::{FrontierArgs, StorageArgs, StorageKind};
@@ -57,4 +59,4 @@ pub use commands::FrontierCommand;
 pub use components::Frontier;
 pub use failpoint::{FAILPOINTS, read_failpoints};
 pub use overlay::contract;
-pub use page::page_routes;
+pub use web::web_routes;

@@ -11,6 +11,8 @@ const ACCOUNTS: &str = include_str!("../overlays/accounts.yaml");
 const ARTIFACTS: &str = include_str!("../overlays/artifacts.yaml");
 /// What the storage adds.
 const STORAGE: &str = include_str!("../overlays/storage.yaml");
+/// What the web frontend adds.
+const WEB: &str = include_str!("../overlays/web.yaml");
 /// The text that stands for the configured lifetime of idempotency keys.
 const LIFETIME: &str = "IDEMPOTENCY_HOURS";
 
@@ -21,5 +23,6 @@ const LIFETIME: &str = "IDEMPOTENCY_HOURS";
 /// When an overlay does not fit the contract.
 pub fn contract(bounds: &Bounds, args: &FrontierArgs) -> Result<Contract, ContractError> {
     let accounts = ACCOUNTS.replace(LIFETIME, &args.access.idempotency_hours.to_string());
-    Contract::load(bounds)?.with_overlay(STORAGE)?.with_overlay(&accounts)?.with_overlay(ARTIFACTS)
+    let stored = Contract::load(bounds)?.with_overlay(STORAGE)?.with_overlay(&accounts)?;
+    stored.with_overlay(ARTIFACTS)?.with_overlay(WEB)
 }
