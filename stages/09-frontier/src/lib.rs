@@ -59,4 +59,5 @@ pub use commands::FrontierCommand;
 pub use components::Frontier;
 pub use failpoint::{FAILPOINTS, read_failpoints};
 pub use overlay::contract;
+pub use security_test::SecurityTests;
 pub use web::web_routes;

@@ -8,7 +8,8 @@ use stage_06_advanced::Platform;
 use stage_07_advanced_v2::RestfulApi;
 use stage_08_openapi::{OpenApiValidatedApi, docs_routes};
 use stage_09_frontier::{
-    Accounts, Artifacts, Frontier, FrontierArgs, FrontierCommand, WithOptions, web_routes,
+    Accounts, Artifacts, Frontier, FrontierArgs, FrontierCommand, SecurityTests, WithOptions,
+    web_routes,
 };
 
 // ANCHOR: wiring
@@ -35,6 +36,7 @@ impl Stage for FrontierStage {
             .router()
             .merge(batches.start(&platform).await?.routes())
             .merge(Artifacts::new(frontier.stored, platform.clone()).routes())
+            .merge(SecurityTests::new(settings, args, &accounts).routes())
             .merge(web_routes())
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());

@@ -9,6 +9,8 @@ use crate::args::FrontierArgs;
 const ACCOUNTS: &str = include_str!("../overlays/accounts.yaml");
 /// What the files that programs leave add.
 const ARTIFACTS: &str = include_str!("../overlays/artifacts.yaml");
+/// What the security test adds.
+const SECURITY_TEST: &str = include_str!("../overlays/security_test.yaml");
 /// What the storage adds.
 const STORAGE: &str = include_str!("../overlays/storage.yaml");
 /// What the web frontend adds.
@@ -24,5 +26,5 @@ const LIFETIME: &str = "IDEMPOTENCY_HOURS";
 pub fn contract(bounds: &Bounds, args: &FrontierArgs) -> Result<Contract, ContractError> {
     let accounts = ACCOUNTS.replace(LIFETIME, &args.access.idempotency_hours.to_string());
     let stored = Contract::load(bounds)?.with_overlay(STORAGE)?.with_overlay(&accounts)?;
-    stored.with_overlay(ARTIFACTS)?.with_overlay(WEB)
+    stored.with_overlay(ARTIFACTS)?.with_overlay(SECURITY_TEST)?.with_overlay(WEB)
 }
