@@ -15,3 +15,4 @@ mod migration;
 mod recovery;
 mod stage;
 mod storage;
+mod web;

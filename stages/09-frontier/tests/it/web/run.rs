@@ -1,12 +1,19 @@
 //! From a program to its result: submit, follow, cancel, run again, files.
 
-use harness::Signal;
+use std::ffi::OsString;
+
 use serde_json::json;
 use thirtyfour::Key;
 
 use super::{Web, id_of};
 
 const EDITOR: &str = ".cm-content, .editor textarea";
+
+/// A wrapper that starts a stage at this address, in place of the free port that a launch asks for.
+fn at_address(address: &str) -> Vec<OsString> {
+    let script = format!("binary=$1; shift 3; exec \"$binary\" --listen {address} \"$@\"");
+    ["sh", "-c", &script, "sh"].map(OsString::from).to_vec()
+}
 
 #[tokio::test]
 async fn a_program_is_submitted_and_its_output_is_shown() {
@@ -77,11 +84,10 @@ async fn a_server_that_is_killed_and_comes_back_is_followed_again() {
     web.browser.wait_text("pre.output", "line 5").await;
     let Web { site, server, browser } = web;
     let address = server.address().to_owned();
-    server.signal(Signal::KILL);
+    server.kill();
     browser.wait_text(".connection", "Disconnected").await;
     browser.screenshot("disconnected").await;
-    drop(server);
-    let server = site.launch().args(["--listen", &address]).start();
+    let server = site.launch().with_wrapper(at_address(&address)).start();
     browser.wait_text(".connection", "Live").await;
     browser.wait_text("pre.output", "--- attempt 2 ---").await;
     browser.wait_text(".timeline", "started").await;
@@ -107,16 +113,6 @@ async fn a_program_is_run_again_from_the_tab_that_has_submitted_it() {
     web.browser.wait_until("the id of the second run", &other).await;
     web.browser.wait_text("main .status", "exited").await;
     assert_eq!(web.client().get("/eval").await.json()["items"].as_array().unwrap().len(), 2);
-    web.browser.finish().await;
-}
-
-#[tokio::test]
-async fn a_picture_is_shown_and_a_page_with_a_script_is_text() {
-    // The smallest engine that takes files is not this one: a store beside it has them.
-    let web = Web::new().await;
-    let ended = web.client().run("print('no files')").await;
-    web.open_evaluation(&id_of(&ended)).await;
-    web.browser.wait_text("main", "Files").await;
     web.browser.finish().await;
 }
 
