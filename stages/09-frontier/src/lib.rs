@@ -51,7 +51,7 @@ mod security_test;
 
 mod web;
 
-pub use accounts::{Access, Accounts, required};
+pub use accounts::{Access, Accounts, Administration, required};
 pub use args::{FrontierArgs, StorageArgs, StorageKind};
 pub use artifacts::Artifacts;
 pub use batches::WithOptions;

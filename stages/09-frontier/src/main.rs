@@ -31,12 +31,14 @@ impl Stage for FrontierStage {
         let options = args.platform_options(Self::NAME, settings);
         let contract = Arc::new(stage_09_frontier::contract(&options.bounds, args)?);
         let batches = accounts.batches(options.bounds);
+        let administration = accounts.administration();
         let platform = Platform::new(frontier.components, options);
         let router = platform
             .router()
             .merge(batches.start(&platform).await?.routes())
             .merge(Artifacts::new(frontier.stored, platform.clone()).routes())
             .merge(SecurityTests::new(settings, args, &accounts).routes())
+            .merge(administration.routes())
             .merge(web_routes())
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());

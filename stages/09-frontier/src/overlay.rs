@@ -7,6 +7,8 @@ use crate::args::FrontierArgs;
 
 /// What accounts, idempotency and batches add.
 const ACCOUNTS: &str = include_str!("../overlays/accounts.yaml");
+/// What administrators read.
+const ADMIN: &str = include_str!("../overlays/admin.yaml");
 /// What the files that programs leave add.
 const ARTIFACTS: &str = include_str!("../overlays/artifacts.yaml");
 /// What the security test adds.
@@ -26,5 +28,5 @@ const LIFETIME: &str = "IDEMPOTENCY_HOURS";
 pub fn contract(bounds: &Bounds, args: &FrontierArgs) -> Result<Contract, ContractError> {
     let accounts = ACCOUNTS.replace(LIFETIME, &args.access.idempotency_hours.to_string());
     let stored = Contract::load(bounds)?.with_overlay(STORAGE)?.with_overlay(&accounts)?;
-    stored.with_overlay(ARTIFACTS)?.with_overlay(SECURITY_TEST)?.with_overlay(WEB)
+    stored.with_overlay(ARTIFACTS)?.with_overlay(SECURITY_TEST)?.with_overlay(WEB)?.with_overlay(ADMIN)
 }

@@ -63,6 +63,7 @@ mod tests {
         let admin = Access::Scope(Scope::Admin);
         for (method, template) in [
             (Method::GET, "/keys"),
+            (Method::GET, "/audit"),
             (Method::GET, "/eval/{id}/secrets"),
             (Method::PUT, "/eval/{id}"),
             (Method::PATCH, "/eval"),

@@ -41,7 +41,7 @@ async fn filled() -> (Web, String) {
     let mut last = Value::Null;
     for code in ["print('one')", "raise SystemExit(3)", "print('two\\n' * 40)"] {
         let submitted = client.submit(&labelled(code, "model", "m-1")).await;
-        last = client.finished(&submitted).await;
+        last = client.wait(&submitted).await;
     }
     let web = Web::on(site, server).await;
     web.use_key(&admin).await;
@@ -86,7 +86,7 @@ async fn the_list_is_filtered_by_its_address_and_pages_stay_as_they_are() {
     for number in 0..30 {
         let wanted = labelled(&format!("raise SystemExit({})", number % 2), "parity", ["even", "odd"][number % 2]);
         let id = client.submit(&wanted).await;
-        client.finished(&id).await;
+        client.wait(&id).await;
     }
     web.open("list?label=parity:even&limit=10").await;
     let rows = "const rows = [...document.querySelectorAll('main tbody tr')].map(row => row.dataset.id);
@@ -103,7 +103,7 @@ async fn the_list_is_filtered_by_its_address_and_pages_stay_as_they_are() {
     // New ones do not move what is on this page.
     for _ in 0..5 {
         let id = client.submit(&labelled("print(1)", "parity", "even")).await;
-        client.finished(&id).await;
+        client.wait(&id).await;
     }
     web.browser.reload().await;
     assert_eq!(rows(5).await, second);
