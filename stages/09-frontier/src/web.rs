@@ -82,3 +82,29 @@ fn has(names: Option<&str>, tag: &str) -> bool {
             .any(|name| name == "*" || name.trim_start_matches("W/") == tag)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_has_no_exception() {
+        assert!(!POLICY.contains("unsafe") && !POLICY.contains('*') && !POLICY.contains("http"));
+        for directive in
+            ["default-src 'none'", "script-src 'self'", "base-uri 'none'", "form-action 'none'"]
+        {
+            assert!(POLICY.split("; ").any(|own| own == directive), "{directive}");
+        }
+    }
+
+    #[test]
+    fn a_copy_is_compared_by_its_tag() {
+        let tag = "\"a\"";
+        for names in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "*"] {
+            assert!(has(Some(names), tag), "{names}");
+        }
+        for names in [None, Some(""), Some("\"b\""), Some("a")] {
+            assert!(!has(names, tag), "{names:?}");
+        }
+    }
+}

@@ -130,7 +130,7 @@ impl SecurityTests {
     fn missing(&self) -> Option<String> {
         let address = listen_address(&self.settings);
         let checked = find_ladder().and_then(|_| check_address(address, &self.args));
-        checked.err().map(|error| error.to_string())
+        checked.err().map(|error| one_line(&error))
     }
 
     /// Whether a test may begin: none runs.
@@ -191,6 +191,11 @@ fn is_word(group: &str) -> bool {
     group.len() <= 32
         && group.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
         && !group.starts_with('-')
+}
+
+/// An error with its hint, which stands on a line of its own for a terminal.
+fn one_line(error: &BuildError) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn last_words(bytes: &[u8]) -> String {

@@ -81,3 +81,68 @@ impl File {
         tag + "\""
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Our own scripts and styles.
+    fn own() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let own = FILES.iter().filter(|file| !file.name.starts_with("vendor/"));
+        own.map(|file| (file.name, std::str::from_utf8(file.bytes).unwrap()))
+    }
+
+    #[test]
+    fn every_file_is_listed() {
+        let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
+        let mut there = BTreeSet::from(["app.js".to_owned(), "style.css".to_owned()]);
+        for folder in ["lib", "pages", "vendor"] {
+            for entry in web.join(folder).read_dir().unwrap() {
+                there.insert(format!("{folder}/{}", entry.unwrap().file_name().display()));
+            }
+        }
+        let listed: BTreeSet<_> = FILES.iter().map(|file| file.name.to_owned()).collect();
+        assert_eq!(there, listed);
+    }
+
+    #[test]
+    fn nothing_becomes_markup() {
+        for (name, text) in own() {
+            for door in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "dangerously",
+                "new Function",
+                "srcdoc",
+                "javascript:",
+                "setAttribute(\"style\"",
+                "image/svg",
+            ] {
+                assert!(!text.contains(door), "{name}: {door}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_loaded_from_elsewhere() {
+        let page = include_str!("../../web/index.html");
+        for (name, text) in own().chain([("index.html", page)]) {
+            for other in ["http://", "https://", "@import", " url("] {
+                assert!(!text.contains(other), "{name}: {other}");
+            }
+        }
+        assert_eq!(
+            page.matches("<script").count(),
+            page.matches("<script type=\"module\" src=\"/page.js\">").count()
+        );
+        for exception in ["<style", "style=", "onclick", "onload", "onerror"] {
+            assert!(!page.contains(exception), "{exception}");
+        }
+    }
+}

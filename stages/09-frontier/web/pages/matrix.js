@@ -66,7 +66,8 @@ function Report({ test, chosen }) {
       ["Took", test.ended_at && duration(Date.parse(test.ended_at) - Date.parse(test.started_at))],
     ]} />
     <p role="status">${test.status === "running" ? "The probes are being fired…"
-      : test.verdicts.length === 0 ? "" : test.verdicts.some(wrong) ? "Not passed: see what is marked." : "Passed."}</p>
+      : test.verdicts.length === 0 ? "" : test.verdicts.some(wrong) ? "Not passed: see what is marked."
+      : count("contained") === 0 ? "Nothing was tested." : "Passed."}</p>
     ${test.error && html`<p role="alert" class="failure">${visibleName(test.error)}</p>`}
     ${test.verdicts.length > 0 && html`<div class="row" role="group" aria-label="Verdicts to show">
       ${["", ...KINDS].map(kind => html`<button key=${kind} type="button" aria-pressed=${kind === chosen}
