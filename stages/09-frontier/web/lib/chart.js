@@ -3,6 +3,8 @@
 import uPlot from "/web/vendor/uplot.js";
 import { html, useEffect, useRef } from "./ui.js";
 
+document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: "/web/vendor/uplot.css" }));
+
 const HEIGHT = 150;
 const variable = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 

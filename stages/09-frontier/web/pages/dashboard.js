@@ -44,7 +44,7 @@ function point(at) {
     depth: total(samples, "crucible_queue_depth"),
     busy: total(samples, "crucible_workers_busy"),
     workers: total(samples, "crucible_workers"),
-    warm: total(samples, "crucible_pool_ready") ?? total(samples, "crucible_warm_sandboxes"),
+    warm: total(samples, "crucible_warm_sandboxes"),
   };
 }
 

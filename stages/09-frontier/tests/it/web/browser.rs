@@ -8,12 +8,16 @@ use std::time::Duration;
 use harness::eventually_some;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::extensions::cdp::ChromeDevTools;
 use thirtyfour::prelude::*;
 use thirtyfour::{ChromiumLikeCapabilities as _, LoggingPrefsLogLevel};
 
 /// How long a page may take to show what a test waits for, on a machine that is busy.
 const PAGE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Keys, as WebDriver has them.
+pub(crate) const TAB: &str = "\u{e004}";
+pub(crate) const ENTER: &str = "\u{e007}";
+pub(crate) const ESCAPE: &str = "\u{e00c}";
 
 /// A browser, and what it has reported so far.
 pub(crate) struct Browser {
@@ -85,8 +89,7 @@ impl Browser {
 
     /// Calls a command of the DevTools protocol.
     pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Value {
-        let tools = ChromeDevTools::new(self.driver.handle.clone());
-        tools.execute_cdp_with_params(command, parameters).await.unwrap()
+        self.driver.cdp().send_raw(command, parameters).await.unwrap()
     }
 
     /// Goes to an address.

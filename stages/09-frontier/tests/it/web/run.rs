@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use serde_json::json;
 use thirtyfour::Key;
 
+use super::browser::{ENTER, ESCAPE, TAB};
 use super::{Web, id_of};
 
 const EDITOR: &str = ".cm-content, .editor textarea";
@@ -39,22 +40,22 @@ async fn the_keyboard_alone_gets_from_a_program_to_its_result() {
         if web.browser.script(focus, vec![]).await == json!(true) {
             break;
         }
-        web.browser.keys(Key::Tab.to_string()).await;
+        web.browser.keys(TAB).await;
     }
     assert_eq!(web.browser.script(focus, vec![]).await, json!(true), "Tab reaches the editor");
     web.browser.chord(Key::Control, "a").await;
     web.browser.keys("print('typed', 6 * 7)").await;
     // Escape, then Tab: out of the editor again, on to the button.
-    web.browser.keys(Key::Escape.to_string()).await;
+    web.browser.keys(ESCAPE).await;
     let on_run = "return document.activeElement?.innerText?.trim() === 'Run'";
     for _ in 0..40 {
         if web.browser.script(on_run, vec![]).await == json!(true) {
             break;
         }
-        web.browser.keys(Key::Tab.to_string()).await;
+        web.browser.keys(TAB).await;
     }
     assert_eq!(web.browser.script(on_run, vec![]).await, json!(true), "Tab reaches the button");
-    web.browser.keys(Key::Enter.to_string()).await;
+    web.browser.keys(ENTER).await;
     web.browser.wait_text("pre.output", "typed 42").await;
     web.browser.finish().await;
 }
