@@ -28,5 +28,9 @@ const LIFETIME: &str = "IDEMPOTENCY_HOURS";
 pub fn contract(bounds: &Bounds, args: &FrontierArgs) -> Result<Contract, ContractError> {
     let accounts = ACCOUNTS.replace(LIFETIME, &args.access.idempotency_hours.to_string());
     let stored = Contract::load(bounds)?.with_overlay(STORAGE)?.with_overlay(&accounts)?;
-    stored.with_overlay(ARTIFACTS)?.with_overlay(SECURITY_TEST)?.with_overlay(WEB)?.with_overlay(ADMIN)
+    stored
+        .with_overlay(ARTIFACTS)?
+        .with_overlay(SECURITY_TEST)?
+        .with_overlay(WEB)?
+        .with_overlay(ADMIN)
 }

@@ -72,10 +72,11 @@ fn internal(error: &StoreError) -> Problem {
 fn page_of<T: std::str::FromStr>(request: &MatchedRequest) -> Result<(usize, Option<T>), Problem> {
     let [limit, cursor] = request.query(["limit", "cursor"])?;
     let limit = limit.map_or(Ok(DEFAULT_PAGE_SIZE), |text| text.parse());
-    let limit = limit.ok().filter(|limit| (1..=MAX_PAGE_SIZE).contains(limit)).ok_or_else(|| {
-        let detail = format!("limit: give a number from 1 to {MAX_PAGE_SIZE}");
-        Problem::new(StatusCode::BAD_REQUEST, detail)
-    })?;
+    let limit =
+        limit.ok().filter(|limit| (1..=MAX_PAGE_SIZE).contains(limit)).ok_or_else(|| {
+            let detail = format!("limit: give a number from 1 to {MAX_PAGE_SIZE}");
+            Problem::new(StatusCode::BAD_REQUEST, detail)
+        })?;
     let cursor = cursor.map(|text| text.parse()).transpose().map_err(|_| {
         Problem::new(StatusCode::BAD_REQUEST, "cursor: give the next_cursor of another page")
     })?;

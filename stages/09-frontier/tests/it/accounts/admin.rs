@@ -39,7 +39,9 @@ async fn the_audit_log_is_read_page_by_page_while_it_grows() {
     let (mut seen, mut path) = (Vec::new(), "/audit?limit=3".to_owned());
     loop {
         let page = admin.get(&path).await.json();
-        seen.extend(page["items"].as_array().unwrap().iter().map(|row| row["number"].as_i64().unwrap()));
+        seen.extend(
+            page["items"].as_array().unwrap().iter().map(|row| row["number"].as_i64().unwrap()),
+        );
         // What is appended meanwhile is not on these pages.
         alice.run("print('later')").await;
         let Some(cursor) = page["next_cursor"].as_i64() else { break };
@@ -54,7 +56,9 @@ async fn the_audit_log_is_read_page_by_page_while_it_grows() {
 async fn a_wrong_page_is_refused() {
     let Tenants { admin, site: _site, server: _server, .. } = Tenants::new();
     for path in ["/keys", "/audit"] {
-        for query in ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=", "other=1", "limit=1&limit=2"] {
+        for query in
+            ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=", "other=1", "limit=1&limit=2"]
+        {
             let answer = admin.get(&format!("{path}?{query}")).await;
             assert_eq!(answer.status, 400, "{path} {query}: {answer:?}");
         }

@@ -100,7 +100,9 @@ async fn hostile_labels_are_text() {
 async fn hostile_addresses_are_text() {
     let web = Web::new().await;
     for text in TEXTS {
-        let text: String = percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).collect();
+        let text: String =
+            percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
+                .collect();
         for page in [
             text.clone(),
             format!("list?label={text}"),
@@ -111,7 +113,12 @@ async fn hostile_addresses_are_text() {
         ] {
             web.open(&page).await;
             web.browser.script(TRAP, vec![]).await;
-            web.browser.wait_until("the page is loaded", "return !document.body.innerText.includes('Loading')").await;
+            web.browser
+                .wait_until(
+                    "the page is loaded",
+                    "return !document.body.innerText.includes('Loading')",
+                )
+                .await;
             assert_only_text(&web.browser).await;
         }
     }
@@ -263,15 +270,17 @@ async fn a_page_of_another_site_cannot_act_or_read() {
 #[tokio::test]
 async fn the_frontend_cannot_be_framed() {
     let web = Web::new().await;
-    let page = format!("<!doctype html><iframe id=frame src='{}/#/submit'></iframe>", web.server.url());
+    let page =
+        format!("<!doctype html><iframe id=frame src='{}/#/submit'></iframe>", web.server.url());
     let foreign = foreign_site(page).await;
     web.browser.goto(&foreign).await;
     // A frame that was refused is of an opaque origin, with the browser's own page of the error.
     let is_over = "return document.readyState === 'complete'";
     web.browser.wait_until("the frame is loaded or refused", is_over).await;
     let reports = web.browser.reports().await;
-    let is_refusal =
-        |report: &String| report.contains("frame-ancestors") || report.contains("403") || report.contains("refused");
+    let is_refusal = |report: &String| {
+        report.contains("frame-ancestors") || report.contains("403") || report.contains("refused")
+    };
     assert!(reports.iter().any(is_refusal), "{reports:?}");
     web.browser.finish_expecting(&["frame-ancestors", "403"]).await;
 }

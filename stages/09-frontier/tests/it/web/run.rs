@@ -95,7 +95,9 @@ async fn a_server_that_is_killed_and_comes_back_is_followed_again() {
     server.client().delete(&format!("/eval/{id}")).await;
     browser.wait_text("main .status", "cancelled").await;
     // What was not reached while there was no server is reported by the browser.
-    browser.finish_expecting(&["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE", "ERR_CONNECTION_RESET"]).await;
+    browser
+        .finish_expecting(&["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE", "ERR_CONNECTION_RESET"])
+        .await;
 }
 
 #[tokio::test]
