@@ -40,8 +40,9 @@ export function Chart({ title, series, data, format = String }) {
       ],
       series: [{}, ...series.map((label, at) => ({ label, stroke: colour(COLOURS[at]), width: 2, spanGaps: true, points: { show: data[0].length < 3 } }))],
     }, data, element.current);
-    const observer = new ResizeObserver(() => plot.current?.setSize({ width: element.current.clientWidth, height: HEIGHT }));
-    observer.observe(element.current);
+    const place = element.current;
+    const observer = new ResizeObserver(() => plot.current?.setSize({ width: place.clientWidth, height: HEIGHT }));
+    observer.observe(place);
     return () => { observer.disconnect(); plot.current.destroy(); plot.current = null; };
   }, [series.join()]);
   useEffect(() => { plot.current?.setData(data); }, [data]);

@@ -209,10 +209,10 @@ async fn foreign_site(page: String) -> String {
             let page = page.clone();
             tokio::spawn(async move {
                 let mut request = [0; 4096];
-                let _ = stream.read(&mut request).await; // every path has the same page
+                stream.read(&mut request).await.ok(); // every path has the same page
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n";
                 let answer = format!("{head}Content-Length: {}\r\n\r\n{page}", page.len());
-                let _ = stream.write_all(answer.as_bytes()).await; // the browser may be gone
+                stream.write_all(answer.as_bytes()).await.ok(); // the browser may be gone
             });
         }
     });

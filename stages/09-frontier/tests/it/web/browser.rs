@@ -8,8 +8,8 @@ use std::time::Duration;
 use harness::eventually_some;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use thirtyfour::LoggingPrefsLogLevel;
 use thirtyfour::prelude::*;
-use thirtyfour::{ChromiumLikeCapabilities as _, LoggingPrefsLogLevel};
 
 /// How long a page may take to show what a test waits for, on a machine that is busy.
 const PAGE_TIMEOUT: Duration = Duration::from_mins(1);

@@ -217,13 +217,13 @@ async fn twenty_thousand_events_do_not_stop_the_page() {
     web.browser.finish().await;
 }
 
-/// Inserts `count` events before the last one of the only evaluation: output and starts in turn, which are rows of
+/// Inserts `count` events before the last one of the only evaluation: output and limits in turn, which are rows of
 /// their own in the timeline.
 fn multiply_events(site: &Site, count: i64) {
     let mut database = rusqlite::Connection::open(site.database()).unwrap();
     let rows = database.transaction().unwrap();
     let insert = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)
-        INSERT INTO events (subject, kind, time, data) SELECT events.subject, kind, time, data FROM numbers
+        INSERT INTO events (subject, kind, time, data) SELECT events.subject, iif(n % 2, kind, 'resource.limit_exceeded'), time, data FROM numbers
         JOIN events ON kind = iif(n % 2, 'evaluation.progress', 'evaluation.started') ORDER BY n";
     assert!(rows.execute(insert, [count]).unwrap() >= 20_000);
     let last = "INSERT INTO events (subject, kind, time, data) SELECT subject, kind, time, data FROM events
