@@ -70,6 +70,14 @@ bench-storage *ARGS:
 fill-database DIRECTORY COUNT="1000000":
     python3 tests/fill_database.py {{DIRECTORY}} {{COUNT}}
 
+# Take the pictures of the web frontend for the book: its tests write them
+screenshots:
+    cargo build -p stage-09-frontier
+    cargo nextest run -p stage-09-frontier web::
+    mkdir -p book/src/img
+    for name in submit live evaluation list compare dashboard files audit; do \
+      install -m 0644 "target/screenshots/$name.png" "book/src/img/09-$name.png"; done
+
 # Serve stage 7's API as a Lambda function on http://127.0.0.1:9007 (its tools: `just setup --with-tests`)
 lambda *ARGS:
     cd infrastructure/lambda && cargo lambda watch --package crucible-lambda --ignore-changes --disable-cors \
@@ -107,3 +115,7 @@ server-image *ARGS:
 security-test GROUP="":
     cargo build -q -p ladder -p stage-09-frontier
     target/debug/stage-09-frontier --security-test={{GROUP}}
+
+# Build the vendor bundles of the web frontend from their lock file (`just vendor --check` only compares)
+vendor *ARGS:
+    bash infrastructure/web/bundle.sh {{ARGS}}

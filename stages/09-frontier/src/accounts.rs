@@ -14,6 +14,7 @@
 //! | millions of keys or addresses, to fill the memory | the cache has a size | `the_cache_has_a_size` |
 
 mod access;
+mod admin;
 mod args;
 mod bearer;
 pub(crate) mod command;
@@ -30,6 +31,7 @@ mod setup;
 pub(crate) mod table;
 
 pub use access::{Access, required};
+pub use admin::Administration;
 pub(crate) use args::AccessArgs;
 pub(crate) use command::KeysCommand;
 pub(crate) use intake::Intake;

@@ -23,6 +23,7 @@
 mod chain;
 mod command;
 mod log;
+mod page;
 mod self_test;
 pub(crate) mod table;
 
@@ -30,3 +31,4 @@ pub(crate) use chain::Entry;
 pub(crate) use command::AuditCommand;
 pub(crate) use log::of_submission;
 pub(crate) use log::{AuditLog, actions};
+pub(crate) use page::{AuditRow, rows_before};

@@ -14,7 +14,7 @@
 //! 9. `batches` and `idempotency`: what a submitter may say beside the program; `tls`;
 //! 10. `artifacts`: the files that programs have left;
 //! 11. `environments`: what a submission may choose to run in;
-//! 12. `metrics`: what is counted of all that;
+//! 12. `metrics` and `web`: what is counted of all that, and the pages that a person sees;
 //! 13. `overlay`: what this stage adds to the contract;
 //! 14. `args`, `commands` and `security_test`: the command line.
 //!
@@ -48,10 +48,11 @@ mod components;
 mod args;
 mod commands;
 mod overlay;
-mod page;
 mod security_test;
 
-pub use accounts::{Access, Accounts, required};
+mod web;
+
+pub use accounts::{Access, Accounts, Administration, required};
 pub use args::{FrontierArgs, StorageArgs, StorageKind};
 pub use artifacts::Artifacts;
 pub use batches::WithOptions;
@@ -60,4 +61,5 @@ pub use components::Frontier;
 pub use environments::{EnvCommand, EnvironmentArgs, Selection, environment_routes};
 pub use failpoint::{FAILPOINTS, read_failpoints};
 pub use overlay::contract;
-pub use page::page_routes;
+pub use security_test::SecurityTests;
+pub use web::web_routes;

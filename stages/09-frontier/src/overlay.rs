@@ -7,12 +7,18 @@ use crate::args::FrontierArgs;
 
 /// What accounts, idempotency and batches add.
 const ACCOUNTS: &str = include_str!("../overlays/accounts.yaml");
+/// What administrators read.
+const ADMIN: &str = include_str!("../overlays/admin.yaml");
 /// What the files that programs leave add.
 const ARTIFACTS: &str = include_str!("../overlays/artifacts.yaml");
 /// What environments add.
 const ENVIRONMENTS: &str = include_str!("../overlays/environments.yaml");
+/// What the security test adds.
+const SECURITY_TEST: &str = include_str!("../overlays/security_test.yaml");
 /// What the storage adds.
 const STORAGE: &str = include_str!("../overlays/storage.yaml");
+/// What the web frontend adds.
+const WEB: &str = include_str!("../overlays/web.yaml");
 /// The text that stands for the configured lifetime of idempotency keys.
 const LIFETIME: &str = "IDEMPOTENCY_HOURS";
 
@@ -23,9 +29,11 @@ const LIFETIME: &str = "IDEMPOTENCY_HOURS";
 /// When an overlay does not fit the contract.
 pub fn contract(bounds: &Bounds, args: &FrontierArgs) -> Result<Contract, ContractError> {
     let accounts = ACCOUNTS.replace(LIFETIME, &args.access.idempotency_hours.to_string());
-    Contract::load(bounds)?
-        .with_overlay(STORAGE)?
-        .with_overlay(&accounts)?
+    let stored = Contract::load(bounds)?.with_overlay(STORAGE)?.with_overlay(&accounts)?;
+    stored
         .with_overlay(ARTIFACTS)?
-        .with_overlay(ENVIRONMENTS)
+        .with_overlay(ENVIRONMENTS)?
+        .with_overlay(SECURITY_TEST)?
+        .with_overlay(WEB)?
+        .with_overlay(ADMIN)
 }

@@ -9,6 +9,8 @@
 //! |---|---|---|
 //! | another user of the machine reads the keys off a command line | they are in the environment of the ladder | `the_ladder_gets_keys_that_stop_working` |
 
+mod routes;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -25,6 +27,8 @@ use crate::accounts::table;
 use crate::args::FrontierArgs;
 use crate::audit::{self, Entry, actions};
 use crate::store::{Beside, DataDir};
+
+pub use routes::SecurityTests;
 
 /// The ladder's binary, where it is not beside this one.
 const LADDER_ENV: &str = "CRUCIBLE_LADDER";
@@ -49,23 +53,39 @@ const CLIENTS: [&[Scope]; 4] = [
 /// When there is no ladder, the server cannot be tested, or a probe escaped.
 pub(crate) fn run(group: &str, settings: &Settings, args: &FrontierArgs) -> Result<(), BuildError> {
     let ladder = find_ladder()?;
-    let address = settings.listen.unwrap_or((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into());
+    let address = listen_address(settings);
     check_address(address, args)?;
     let mut keys = TestKeys::create(args)?;
-    let mut command = Command::new(&ladder);
-    command.args(["attack", "--stage", STAGE, "--url", &format!("http://{address}")]);
-    if !group.is_empty() {
-        command.args(["--group", group]);
-    }
-    if let Some(keys) = &keys {
-        command.env(KEYS_ENV, keys.text());
-    }
+    let mut command = command_line(&ladder, address, group, keys.as_ref());
     let status = command.status();
     let revoked = keys.as_mut().map_or(Ok(()), TestKeys::revoke);
     let status = status
         .map_err(|error| BuildError::new(format!("cannot start {}: {error}", ladder.display())))?;
     revoked?;
     judge(status)
+}
+
+/// The address of the server.
+fn listen_address(settings: &Settings) -> SocketAddr {
+    settings.listen.unwrap_or((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into())
+}
+
+/// The command that fires the probes.
+fn command_line(
+    ladder: &Path,
+    address: SocketAddr,
+    group: &str,
+    keys: Option<&TestKeys>,
+) -> Command {
+    let mut command = Command::new(ladder);
+    command.args(["attack", "--stage", STAGE, "--url", &format!("http://{address}")]);
+    if !group.is_empty() {
+        command.args(["--group", group]);
+    }
+    if let Some(keys) = keys {
+        command.env(KEYS_ENV, keys.text());
+    }
+    command
 }
 
 fn judge(status: ExitStatus) -> Result<(), BuildError> {

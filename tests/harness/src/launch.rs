@@ -71,7 +71,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// `binary` on a free port of the loopback interface.
+    /// `binary` on a free port of the loopback interface, unless an argument is `--listen`.
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         let (wrapper, arguments, variables) = Default::default();
         Self { binary: binary.into(), wrapper, arguments, variables, kill_on_drop: false }
@@ -137,9 +137,11 @@ impl Launch {
         let program = self.wrapper.iter().map(OsString::as_os_str);
         let mut program = program.chain([self.binary.as_os_str()]);
         let mut command = Command::new(program.next().unwrap_or_default());
+        let is_given = self.arguments.iter().any(|argument| argument == "--listen");
+        let listen: &[&str] = if is_given { &[] } else { &["--listen", "127.0.0.1:0"] };
         command
             .args(program)
-            .args(["--listen", "127.0.0.1:0"])
+            .args(listen)
             .args(&self.arguments)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

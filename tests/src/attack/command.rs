@@ -62,22 +62,32 @@ struct Line<'a> {
 ///
 /// When there is no such stage or probe, the attack was not confirmed, or the stage does not start.
 pub async fn run(options: Options) -> Result<Status> {
-    let stage = stages::find(options.stage)?;
     let probes = selected(&options)?;
-    if stage.number < FIRST_SANDBOXED {
+    if options.stage < FIRST_SANDBOXED {
         confirm(&options, probes.len())?;
     }
-    let name = stage.name.clone();
-    let target = match (&options.url, options.without, options.without_runsc) {
-        (Some(url), _, _) => AttackTarget::At { stage: stage.number, url: url.clone() },
-        (None, Some(control), _) => AttackTarget::Without { stage, control },
-        (None, None, Some(control)) => AttackTarget::WithoutRunscControl { stage, control },
-        (None, None, None) => AttackTarget::Stage(stage),
-    };
+    let (name, target) = target(&options)?;
     let bar = progress::bar(probes.len(), &name);
     let verdicts = run_probes::run(&target, &probes, &bar).await;
     bar.finish_and_clear();
     report_verdicts(&options, &probes, &verdicts?)
+}
+
+/// What is attacked, and its name. A server that runs is no package of this workspace: the ladder needs no
+/// cargo for it, which its user may not be able to start.
+fn target(options: &Options) -> Result<(String, AttackTarget)> {
+    if let Some(url) = &options.url {
+        let target = AttackTarget::At { stage: options.stage, url: url.clone() };
+        return Ok((format!("stage {}", options.stage), target));
+    }
+    let stage = stages::find(options.stage)?;
+    let name = stage.name.clone();
+    let target = match (options.without, options.without_runsc) {
+        (Some(control), _) => AttackTarget::Without { stage, control },
+        (None, Some(control)) => AttackTarget::WithoutRunscControl { stage, control },
+        (None, None) => AttackTarget::Stage(stage),
+    };
+    Ok((name, target))
 }
 
 /// The selected probes.

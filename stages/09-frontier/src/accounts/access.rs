@@ -20,8 +20,15 @@ pub enum Access {
 pub fn required(method: &Method, template: &str) -> Access {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     match template {
-        "/" | "/page.js" | "/page.css" | "/docs" | "/docs/{file}" | "/openapi.yaml"
-        | "/openapi.json" | "/health"
+        "/"
+        | "/page.js"
+        | "/page.css"
+        | "/web/{folder}/{file}"
+        | "/docs"
+        | "/docs/{file}"
+        | "/openapi.yaml"
+        | "/openapi.json"
+        | "/health"
             if is_read =>
         {
             Access::Public
@@ -57,6 +64,7 @@ mod tests {
         let admin = Access::Scope(Scope::Admin);
         for (method, template) in [
             (Method::GET, "/keys"),
+            (Method::GET, "/audit"),
             (Method::GET, "/eval/{id}/secrets"),
             (Method::PUT, "/eval/{id}"),
             (Method::PATCH, "/eval"),

@@ -32,6 +32,7 @@ use super::record::{KeyRecord, Scope};
 use crate::audit::{AuditLog, Entry, actions};
 use crate::limits::{RateLimit, RateStatus, client_of};
 use crate::metrics::FrontierMetrics;
+use crate::web::same_site;
 
 /// How often the key of an open stream is checked again.
 const STREAM_CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -86,6 +87,7 @@ impl<A: ApiService> AccessControl<A> {
     }
 
     async fn judge_uncounted(&self, head: &mut Parts) -> Result<BodyPolicy, Problem> {
+        same_site(head)?;
         let caller = self.parts.identify(head).await?;
         let idempotency_key = crate::idempotency::parse(&head.headers);
         if let Some(key) = &caller {

@@ -7,6 +7,7 @@ use shared::http::ApiService;
 use stage_06_advanced::Platform;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::admin::Administration;
 use super::args::{AccessArgs, remote_address};
 use super::intake::Intake;
 use super::keys::Keys;
@@ -83,6 +84,11 @@ impl Accounts {
             keys: Arc::clone(&self.keys),
             selection,
         }
+    }
+
+    /// What administrators read.
+    pub fn administration(&self) -> Arc<Administration> {
+        Administration::new(Arc::clone(&self.store))
     }
 
     /// `inner`, for clients that have a key.

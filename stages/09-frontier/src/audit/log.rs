@@ -39,6 +39,8 @@ pub(crate) mod actions {
     pub(crate) const REFUSE: &str = "access.refuse";
     /// An administrator requested an evaluation of another key.
     pub(crate) const ADMIN: &str = "admin.access";
+    /// The probes were fired at this server.
+    pub(crate) const SECURITY_TEST: &str = "security.test";
 }
 
 /// The audit log in a database.

@@ -1,5 +1,6 @@
 //! Clients with keys: the stage as a process, and keys that its commands make.
 
+mod admin;
 mod attacks;
 mod contract;
 mod exposure;

@@ -1,0 +1,46 @@
+//! Rows of the audit log for a person, as they are stored: whether they are whole is for `verify`.
+
+use std::fmt::Write as _;
+
+use rusqlite::{Connection, params};
+
+use super::chain::Entry;
+use crate::store::StoreError;
+
+/// A row as it is stored.
+pub(crate) struct AuditRow {
+    pub(crate) number: i64,
+    pub(crate) entry: Entry,
+    /// In hexadecimal digits.
+    pub(crate) hash: String,
+}
+
+/// The newest rows with a number below `before`, at most `limit`.
+pub(crate) fn rows_before(
+    database: &Connection,
+    before: i64,
+    limit: usize,
+) -> Result<Vec<AuditRow>, StoreError> {
+    let select = "SELECT number, time, actor, peer, request_id, action, target, detail, hash \
+                  FROM audit WHERE number < ?1 ORDER BY number DESC LIMIT ?2";
+    let mut select = database.prepare_cached(select)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = select.query_map(params![before, limit], |row| {
+        let hash: Vec<u8> = row.get(8)?;
+        let hash = hash.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}"); // a string takes all of it
+            text
+        });
+        let entry = Entry {
+            time: row.get(1)?,
+            actor: row.get(2)?,
+            peer: row.get(3)?,
+            request_id: row.get(4)?,
+            action: row.get(5)?,
+            target: row.get(6)?,
+            detail: row.get(7)?,
+        };
+        Ok(AuditRow { number: row.get(0)?, entry, hash })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

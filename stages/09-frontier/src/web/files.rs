@@ -1,0 +1,148 @@
+//! The files of the frontend. The compiler reads them; a test finds one that is not listed.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+/// A file below `web/`.
+pub(super) struct File {
+    /// Its path there.
+    pub(super) name: &'static str,
+    pub(super) bytes: &'static [u8],
+}
+
+macro_rules! files {
+    ($($name:literal,)*) => {
+        &[$(File { name: $name, bytes: include_bytes!(concat!("../../web/", $name)) },)*]
+    };
+}
+
+/// All of them but the page itself.
+pub(super) const FILES: &[File] = files![
+    "app.js",
+    "style.css",
+    "lib/api.js",
+    "lib/artifacts.js",
+    "lib/chart.js",
+    "lib/cursor.js",
+    "lib/curl.js",
+    "lib/diff.js",
+    "lib/editor.js",
+    "lib/evaluation.js",
+    "lib/events.js",
+    "lib/examples.js",
+    "lib/format.js",
+    "lib/frame.js",
+    "lib/metrics.js",
+    "lib/parts.js",
+    "lib/picture.js",
+    "lib/polled.js",
+    "lib/programs.js",
+    "lib/router.js",
+    "lib/save.js",
+    "lib/stream.js",
+    "lib/submission.js",
+    "lib/tail.js",
+    "lib/text.js",
+    "lib/ui.js",
+    "lib/words.js",
+    "pages/audit.js",
+    "pages/compare.js",
+    "pages/dashboard.js",
+    "pages/environments.js",
+    "pages/evaluation.js",
+    "pages/keys.js",
+    "pages/list.js",
+    "pages/matrix.js",
+    "pages/submit.js",
+    "vendor/LICENSES.txt",
+    "vendor/codemirror.js",
+    "vendor/preact.js",
+    "vendor/uplot.css",
+    "vendor/uplot.js",
+];
+
+impl File {
+    /// Its media type, by its name.
+    pub(super) fn media(&self) -> &'static str {
+        match self.name.rsplit_once('.') {
+            Some((_, "js")) => "text/javascript",
+            Some((_, "css")) => "text/css",
+            _ => "text/plain; charset=utf-8",
+        }
+    }
+
+    /// Its entity tag: a hash of its content.
+    pub(super) fn tag(&self) -> String {
+        let mut tag = String::from("\"");
+        for byte in Sha256::digest(self.bytes).iter().take(16) {
+            let _ = write!(tag, "{byte:02x}"); // a string takes all of it
+        }
+        tag + "\""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Our own scripts and styles.
+    fn own() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let own = FILES.iter().filter(|file| !file.name.starts_with("vendor/"));
+        own.map(|file| (file.name, std::str::from_utf8(file.bytes).unwrap()))
+    }
+
+    #[test]
+    fn every_file_is_listed() {
+        let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
+        let mut there = BTreeSet::from(["app.js".to_owned(), "style.css".to_owned()]);
+        for folder in ["lib", "pages", "vendor"] {
+            for entry in web.join(folder).read_dir().unwrap() {
+                there.insert(format!("{folder}/{}", entry.unwrap().file_name().display()));
+            }
+        }
+        let listed: BTreeSet<_> = FILES.iter().map(|file| file.name.to_owned()).collect();
+        assert_eq!(there, listed);
+    }
+
+    #[test]
+    fn nothing_becomes_markup() {
+        for (name, text) in own() {
+            for door in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "dangerously",
+                "new Function",
+                "srcdoc",
+                "javascript:",
+                "setAttribute(\"style\"",
+                "image/svg",
+            ] {
+                assert!(!text.contains(door), "{name}: {door}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_loaded_from_elsewhere() {
+        let page = include_str!("../../web/index.html");
+        for (name, text) in own().chain([("index.html", page)]) {
+            for other in ["http://", "https://", "@import", " url("] {
+                assert!(!text.contains(other), "{name}: {other}");
+            }
+        }
+        assert_eq!(
+            page.matches("<script").count(),
+            page.matches("<script type=\"module\" src=\"/page.js\">").count()
+        );
+        for exception in ["<style", "style=", "onclick", "onload", "onerror"] {
+            assert!(!page.contains(exception), "{exception}");
+        }
+    }
+}

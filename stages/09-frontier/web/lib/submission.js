@@ -1,0 +1,35 @@
+// A submission, and what the contract of this server allows in one.
+
+import { call, get } from "./api.js";
+import { remember } from "./programs.js";
+
+// Submits, and gives the id. A second try after a lost answer does not run the program twice.
+export async function submit(submission) {
+  const idempotency = `"${crypto.randomUUID?.() ?? Math.random().toString(36).slice(2)}"`;
+  const options = { body: submission, headers: { "Idempotency-Key": idempotency } };
+  const { id } = await call("POST", "/eval", options).catch(error => {
+    if (error.status !== 0) throw error;
+    return new Promise(done => setTimeout(done, 1000)).then(() => call("POST", "/eval", options));
+  });
+  remember(id, submission);
+  return id;
+}
+
+let properties = null;
+
+// The schema of each member of a submission: its bounds, its default, its values.
+export async function bounds() {
+  properties ??= get("/openapi.json").then(contract => contract.components.schemas.Submission.properties);
+  try { return await properties; } catch (error) { properties = null; throw error; }
+}
+
+// The names of the environments, or none where the server has none.
+export async function environments(signal) {
+  try {
+    const { items } = await get("/environments", { signal });
+    return items;
+  } catch (error) {
+    if ([403, 404, 405].includes(error.status)) return [];
+    throw error;
+  }
+}
