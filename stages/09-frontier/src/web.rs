@@ -35,10 +35,10 @@ pub fn web_routes() -> Router {
         .route(Method::GET, "/", page)
         .route(Method::GET, "/page.js", named("app.js"))
         .route(Method::GET, "/page.css", named("style.css"))
-        .route(Method::GET, "/web/{folder}/{file}", |request| async move {
-            let folder: String = request.param("folder")?;
+        .route(Method::GET, "/web/{directory}/{file}", |request| async move {
+            let directory: String = request.param("directory")?;
             let name: String = request.param("file")?;
-            answer(&format!("{folder}/{name}"), &request)
+            answer(&format!("{directory}/{name}"), &request)
         })
 }
 
