@@ -28,6 +28,7 @@ const RESOURCE_POLICY: &str = "cross-origin-resource-policy";
 
 type Answer = Result<Response, Problem>;
 
+// ANCHOR: routes
 /// The routes of the frontend, to be merged over those of the platform, whose page it replaces.
 pub fn web_routes() -> Router {
     let named = |name: &'static str| move |request| async move { answer(name, &request) };
@@ -41,6 +42,7 @@ pub fn web_routes() -> Router {
             answer(&format!("{directory}/{name}"), &request)
         })
 }
+// ANCHOR_END: routes
 
 async fn page(request: MatchedRequest) -> Answer {
     let [] = request.query([])?;
