@@ -96,16 +96,19 @@ function Options({ draft, change }) {
   const { value: rooms = [], error } = useLoaded(environments, []);
   const { timeout_seconds: time = {}, memory_bytes: memory = {}, priority, max_attempts: attempts } = schema;
   const chosen = rooms.find(({ name }) => name === draft.environment);
+  const most = chosen?.limits?.max_memory_bytes ?? memory.maximum;
+  const usual = chosen?.limits?.memory_bytes ?? memory.default;
   return html`<fieldset><legend>Run with</legend><div class="options">
     ${rooms.length > 0 && html`<label>Environment <select value=${draft.environment} onChange=${change("environment")}>
-      <option value="">the default one</option>${rooms.map(({ name }) => html`<option key=${name} value=${name}>${visibleName(name)}</option>`)}
+      <option value="">the default one</option>${rooms.map(({ name, state }) => html`<option key=${name} value=${name}
+        disabled=${state === "missing"}>${visibleName(name)}${state === "missing" && " (not built)"}</option>`)}
       </select>${chosen?.description && html`<small>${visibleName(chosen.description)}</small>`}</label>`}
     <${Failure} error=${error} />
     <label>Wall-clock time, in seconds <input type="number" step="any" min=${time.minimum} max=${time.maximum}
       placeholder=${time.default ?? ""} value=${draft.timeout} onInput=${change("timeout")} /></label>
     <label>Memory, in MiB <input type="number" step="any" min=${memory.minimum && memory.minimum / MEBIBYTE}
-      max=${memory.maximum && memory.maximum / MEBIBYTE} placeholder=${memory.default ? memory.default / MEBIBYTE : ""}
-      value=${draft.memory} onInput=${change("memory")} />${memory.maximum && html`<small>at most ${size(memory.maximum)}</small>`}</label>
+      max=${most && most / MEBIBYTE} placeholder=${usual ? usual / MEBIBYTE : ""}
+      value=${draft.memory} onInput=${change("memory")} />${most && html`<small>at most ${size(most)}</small>`}</label>
     <label>Labels, a line each <textarea rows="2" placeholder="model: m-1" value=${draft.labels} onInput=${change("labels")}></textarea></label>
     <details open=${Boolean(draft.stdin || draft.priority || draft.attempts)}><summary>More</summary><div class="options">
       <label>Standard input <textarea rows="3" class="code" value=${draft.stdin} onInput=${change("stdin")}></textarea></label>
