@@ -62,7 +62,7 @@ impl DriverProcess {
 }
 
 impl Browser {
-    /// A window of 1280 by 900 pixels, in the zone of Kolkata: local times differ from UTC.
+    /// A window of 1400 by 1000 pixels, in the zone of Kolkata: local times differ from UTC.
     pub(crate) async fn start() -> Self {
         let home = tempfile::tempdir().unwrap();
         let (process, url) = DriverProcess::start(home.path());
@@ -76,7 +76,7 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--force-device-scale-factor=1",
-            "--window-size=1280,900",
+            "--window-size=1400,1000",
             // Only this machine, as without a network. `other.test` is a name that an attacker rebinds.
             "--host-resolver-rules=MAP other.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         ] {
