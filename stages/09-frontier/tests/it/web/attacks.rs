@@ -211,7 +211,7 @@ async fn foreign_site(page: String) -> String {
             let page = page.clone();
             tokio::spawn(async move {
                 let mut request = [0; 4096];
-                stream.read(&mut request).await.ok(); // every path has the same page
+                let Ok(1..) = stream.read(&mut request).await else { return };
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n";
                 let answer = format!("{head}Content-Length: {}\r\n\r\n{page}", page.len());
                 stream.write_all(answer.as_bytes()).await.ok(); // the browser may be gone

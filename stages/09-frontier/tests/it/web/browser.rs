@@ -1,4 +1,4 @@
-//! Debian's Chromium through WebDriver: one driver and one browser for each test.
+//! Debian's Chromium through `WebDriver`: one driver and one browser for each test.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -17,7 +17,7 @@ const PAGE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The form of a submission asks for environments, and a server that has none answers 404.
 const ALWAYS_EXPECTED: [&str; 1] = ["/environments - Failed to load resource"];
 
-/// Keys, as WebDriver has them.
+/// Keys, as `WebDriver` has them.
 pub(crate) const TAB: &str = "\u{e004}";
 pub(crate) const ENTER: &str = "\u{e007}";
 pub(crate) const ESCAPE: &str = "\u{e00c}";
@@ -92,7 +92,7 @@ impl Browser {
         browser
     }
 
-    /// Calls a command of the DevTools protocol.
+    /// Calls a command of the `DevTools` protocol.
     pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.driver.cdp().send_raw(command, parameters).await.unwrap()
     }
