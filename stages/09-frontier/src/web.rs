@@ -28,6 +28,7 @@ const RESOURCE_POLICY: &str = "cross-origin-resource-policy";
 
 type Answer = Result<Response, Problem>;
 
+// ANCHOR: routes
 /// The routes of the frontend, to be merged over those of the platform, whose page it replaces.
 pub fn web_routes() -> Router {
     let named = |name: &'static str| move |request| async move { answer(name, &request) };
@@ -35,12 +36,13 @@ pub fn web_routes() -> Router {
         .route(Method::GET, "/", page)
         .route(Method::GET, "/page.js", named("app.js"))
         .route(Method::GET, "/page.css", named("style.css"))
-        .route(Method::GET, "/web/{folder}/{file}", |request| async move {
-            let folder: String = request.param("folder")?;
+        .route(Method::GET, "/web/{directory}/{file}", |request| async move {
+            let directory: String = request.param("directory")?;
             let name: String = request.param("file")?;
-            answer(&format!("{folder}/{name}"), &request)
+            answer(&format!("{directory}/{name}"), &request)
         })
 }
+// ANCHOR_END: routes
 
 async fn page(request: MatchedRequest) -> Answer {
     let [] = request.query([])?;

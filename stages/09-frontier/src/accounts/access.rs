@@ -23,7 +23,7 @@ pub fn required(method: &Method, template: &str) -> Access {
         "/"
         | "/page.js"
         | "/page.css"
-        | "/web/{folder}/{file}"
+        | "/web/{directory}/{file}"
         | "/docs"
         | "/docs/{file}"
         | "/openapi.yaml"

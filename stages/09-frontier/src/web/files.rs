@@ -99,9 +99,9 @@ mod tests {
     fn every_file_is_listed() {
         let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
         let mut there = BTreeSet::from(["app.js".to_owned(), "style.css".to_owned()]);
-        for folder in ["lib", "pages", "vendor"] {
-            for entry in web.join(folder).read_dir().unwrap() {
-                there.insert(format!("{folder}/{}", entry.unwrap().file_name().display()));
+        for directory in ["lib", "pages", "vendor"] {
+            for entry in web.join(directory).read_dir().unwrap() {
+                there.insert(format!("{directory}/{}", entry.unwrap().file_name().display()));
             }
         }
         let listed: BTreeSet<_> = FILES.iter().map(|file| file.name.to_owned()).collect();

@@ -4,6 +4,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use shared::http::Problem;
 
+// ANCHOR: same_site
 /// Refuses what a browser requests here for a page of another origin. `Host` and `Origin` have been checked, which
 /// suffices for everything that changes something; this is about what only reads: a foreign page cannot see the
 /// answer, but it can hold a stream open, and measure how long an answer takes.
@@ -21,6 +22,7 @@ pub(crate) fn same_site(head: &Parts) -> Result<(), Problem> {
     }
     Err(Problem::new(StatusCode::FORBIDDEN, "a page of another origin may not do this"))
 }
+// ANCHOR_END: same_site
 
 #[cfg(test)]
 mod tests {

@@ -15,21 +15,24 @@ export async function submit(submission) {
   return id;
 }
 
-let properties = null;
+let contract = null;
 
-// The schema of each member of a submission: its bounds, its default, its values.
-export async function bounds() {
-  properties ??= get("/openapi.json").then(contract => contract.components.schemas.Submission.properties);
-  try { return await properties; } catch (error) { properties = null; throw error; }
+async function read() {
+  contract ??= get("/openapi.json");
+  try { return await contract; } catch (error) { contract = null; throw error; }
 }
 
-// The names of the environments, or none where the server has none.
+// The schema of each member of a submission: its bounds, its default, its values.
+export const bounds = async () => (await read()).components.schemas.Submission.properties;
+
+// The environments, or none where the server has none, or where this key may not see them.
 export async function environments(signal) {
+  if (!(await read()).paths["/environments"]) return [];
   try {
     const { items } = await get("/environments", { signal });
     return items;
   } catch (error) {
-    if ([403, 404, 405].includes(error.status)) return [];
+    if (error.status === 403) return [];
     throw error;
   }
 }

@@ -8,6 +8,8 @@ import { setQuery } from "/web/lib/router.js";
 import { visibleName } from "/web/lib/text.js";
 
 const POLL_INTERVAL = 3000;
+const GROUPS = ["host-files", "secrets", "network", "processes", "resources", "kernel", "breakout", "traces", "platform",
+  "tenants", "evaluator"];
 const KINDS = ["escaped", "error", "contained", "n/a"];
 
 export default function Page({ route }) {
@@ -38,8 +40,8 @@ export default function Page({ route }) {
       ["Version", `${status.stage} ${status.version}`],
     ]} />`}
     <form class="row" onSubmit=${start}>
-      <label>Group of probes <input value=${group} onInput=${event => setGroup(event.target.value)} pattern="[a-z][a-z\\-]*"
-        maxlength="32" placeholder="all of them" autocapitalize="off" spellcheck=${false} /></label>
+      <label>Group of probes <select value=${group} onChange=${event => setGroup(event.target.value)}>
+        <option value="">all of them</option>${GROUPS.map(name => html`<option key=${name}>${name}</option>`)}</select></label>
       <button class="primary" disabled=${!test || isRunning || test.missing !== undefined}>Fire the probes</button>
     </form>
     <${Failure} error=${failure ?? error} />
