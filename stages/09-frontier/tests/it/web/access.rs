@@ -7,7 +7,7 @@ impl Web {
     /// Types a key into the form of the frame.
     pub(crate) async fn use_key(&self, key: &str) {
         if self.browser.count("form.key").await == 0 {
-            self.browser.press("Key").await;
+            self.browser.click("header .tools button[aria-expanded]").await;
         }
         self.browser.type_into("form.key input", key).await;
         self.browser.press("Use it").await;

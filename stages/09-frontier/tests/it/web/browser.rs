@@ -1,4 +1,4 @@
-//! Debian's Chromium through WebDriver: one driver and one browser for each test.
+//! Debian's Chromium through `WebDriver`: one driver and one browser for each test.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -17,7 +17,7 @@ const PAGE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The form of a submission asks for environments, and a server that has none answers 404.
 const ALWAYS_EXPECTED: [&str; 1] = ["/environments - Failed to load resource"];
 
-/// Keys, as WebDriver has them.
+/// Keys, as `WebDriver` has them.
 pub(crate) const TAB: &str = "\u{e004}";
 pub(crate) const ENTER: &str = "\u{e007}";
 pub(crate) const ESCAPE: &str = "\u{e00c}";
@@ -62,7 +62,7 @@ impl DriverProcess {
 }
 
 impl Browser {
-    /// A window of 1280 by 900 pixels, in the zone of Kolkata: local times differ from UTC.
+    /// A window of 1400 by 1000 pixels, in the zone of Kolkata: local times differ from UTC.
     pub(crate) async fn start() -> Self {
         let home = tempfile::tempdir().unwrap();
         let (process, url) = DriverProcess::start(home.path());
@@ -76,7 +76,7 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--force-device-scale-factor=1",
-            "--window-size=1280,900",
+            "--window-size=1400,1000",
             // Only this machine, as without a network. `other.test` is a name that an attacker rebinds.
             "--host-resolver-rules=MAP other.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         ] {
@@ -92,7 +92,7 @@ impl Browser {
         browser
     }
 
-    /// Calls a command of the DevTools protocol.
+    /// Calls a command of the `DevTools` protocol.
     pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.driver.cdp().send_raw(command, parameters).await.unwrap()
     }

@@ -1,4 +1,4 @@
-//! The web frontend, as a person uses it: in Debian's Chromium, through WebDriver.
+//! The web frontend, as a person uses it: in Debian's Chromium, through `WebDriver`.
 
 mod access;
 mod attacks;
