@@ -26,6 +26,9 @@ pub struct Options {
     /// Attack this server, which must be that stage, instead of starting one
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// Run the probes in this environment of the server
+    #[arg(long, value_name = "NAME", requires = "url")]
+    environment: Option<String>,
     /// Disable this control of the stage's containers, to see which probes it stops
     #[arg(long, value_name = "CONTROL", value_enum, conflicts_with = "url")]
     without: Option<Control>,
@@ -69,7 +72,11 @@ pub async fn run(options: Options) -> Result<Status> {
     }
     let name = stage.name.clone();
     let target = match (&options.url, options.without, options.without_runsc) {
-        (Some(url), _, _) => AttackTarget::At { stage: stage.number, url: url.clone() },
+        (Some(url), _, _) => AttackTarget::At {
+            stage: stage.number,
+            url: url.clone(),
+            environment: options.environment.clone(),
+        },
         (None, Some(control), _) => AttackTarget::Without { stage, control },
         (None, None, Some(control)) => AttackTarget::WithoutRunscControl { stage, control },
         (None, None, None) => AttackTarget::Stage(stage),

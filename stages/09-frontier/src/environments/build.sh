@@ -72,8 +72,10 @@ wheels() {
     --only-binary :all: --no-compile --implementation cp --python-version 3.11 --abi cp311 --abi abi3 --abi none \
     --platform "manylinux2014_$(uname -m)" --platform "manylinux_2_28_$(uname -m)" --root-user-action=ignore \
     --target "$work/site" --requirement "$work/requirements" >&2
-  # Programs that name the Python of this machine, and the lines about them.
+  # Programs that name the Python of this machine, and the lines about them. The tests of the packages are half of
+  # their files, and a server that uses an environment makes a link to each.
   rm -rf "$work/site/bin"
+  find "$work/site" -depth -type d -name tests -exec rm -rf {} +
   find "$work/site" -path '*.dist-info/RECORD' -exec sed -i -e '/^bin\//d' -e '/^\.\.\//d' {} +
   mkdir -p "$site"
   cp -a "$work/site/." "$site/"

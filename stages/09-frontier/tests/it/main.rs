@@ -11,6 +11,7 @@ mod accounts;
 mod artifacts;
 mod crash;
 mod disk;
+mod environments;
 mod migration;
 mod recovery;
 mod stage;
