@@ -7,6 +7,7 @@
 # every file system of the machine is read-only here but the directory WORK.
 # shellcheck shell=bash
 
+# ANCHOR: confine
 # Runs this script once more with all file systems read-only except WORK.
 confine() {
   # shellcheck disable=SC2016 # expanded by the inner shell
@@ -29,6 +30,7 @@ confine() {
     done
     CONFINED=1 exec bash -c "$script" build "$work"' - "$1" "$BASH_EXECUTION_STRING"
 }
+# ANCHOR_END: confine
 
 # Unpacks Debian packages and what they depend on. Their names and versions go to WORK/debian.
 debian() {

@@ -22,7 +22,7 @@ fn a_build_can_be_repeated() {
         let dir = tempfile::tempdir().unwrap();
         let _lock = lock(dir.path()).unwrap();
         let record = build("small", &definition, dir.path()).unwrap();
-        assert_eq!(Record::all(dir.path()), [record.clone()]);
+        assert_eq!(Record::all(dir.path()).first(), Some(&record));
         let image = Record::image(dir.path(), "small", &record.digest);
         assert!(image.join("usr/bin/dash").exists() && !image.join("usr/share/doc").exists());
         let compiled = image.join("usr/lib/python3.11/__pycache__/os.cpython-311.pyc");
