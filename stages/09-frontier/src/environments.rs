@@ -1,7 +1,7 @@
 //! Environments: what a program runs in, built and pinned by the operator, named by the submitter.
 //!
 //! 1. `definition`: a TOML file says what an environment is made of; four are ready-made;
-//! 2. `build` and `build.sh`: `env build` makes a directory of it, from Debian's packages and PyPI's wheels;
+//! 2. `build` and `build.sh`: `env build` makes a directory of it, from Debian's packages and wheels;
 //! 3. `record`: what was built, which is all that a server reads; `command` has the commands;
 //! 4. `select`: the member `environment` of a submission; `engine`: its digest in every answer;
 //! 5. `routes`: `GET /environments`.
@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | an environment that does not exist, a path, `../x` | a name is looked up in a list, and never becomes a path | `a_name_is_one_of_the_list` |
 //! | a package with a link out of its directory, or a wheel with `../` in a name | the builder sees all file systems read-only but its own directory | `a_build_writes_only_into_its_directory` |
-//! | a package whose installation script runs on the host | Debian's packages are unpacked only, of PyPI's only wheels are taken, modules are compiled with `-S` | `no_code_of_a_package_runs_in_a_build` |
+//! | a package whose installation script runs on the host | Debian's packages are unpacked only, of Python's only wheels are taken, modules are compiled with `-S` | `no_code_of_a_package_runs_in_a_build` |
 //! | another package under the name of a pinned one | a requirement without a hash is refused, and so is a wheel with another | `a_requirement_needs_a_hash` |
 //! | the start-up code of a package at work in another evaluation | one sandbox for each evaluation, and a root that nothing in it can write to | `start_up_code_sees_its_own_evaluation_alone` |
 

@@ -26,7 +26,7 @@ impl Stage for FrontierStage {
     type Command = FrontierCommand;
 
     async fn build(settings: &Settings, args: &FrontierArgs) -> Result<App, BuildError> {
-        let mut frontier = Frontier::build(settings, args).await?;
+        let mut frontier = Box::pin(Frontier::build(settings, args)).await?;
         let accounts = Accounts::start(settings, &args.access, &mut frontier).await?;
         let options = args.platform_options(Self::NAME, settings);
         let contract = Arc::new(stage_09_frontier::contract(&options.bounds, args)?);

@@ -26,6 +26,9 @@ pub struct Options {
     /// Attack this server, which must be that stage, instead of starting one
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// Run the probes in this environment of the server
+    #[arg(long, value_name = "NAME", requires = "url")]
+    environment: Option<String>,
     /// Disable this control of the stage's containers, to see which probes it stops
     #[arg(long, value_name = "CONTROL", value_enum, conflicts_with = "url")]
     without: Option<Control>,
@@ -77,7 +80,11 @@ pub async fn run(options: Options) -> Result<Status> {
 /// cargo for it, which its user may not be able to start.
 fn target(options: &Options) -> Result<(String, AttackTarget)> {
     if let Some(url) = &options.url {
-        let target = AttackTarget::At { stage: options.stage, url: url.clone() };
+        let target = AttackTarget::At {
+            stage: options.stage,
+            url: url.clone(),
+            environment: options.environment.clone(),
+        };
         return Ok((format!("stage {}", options.stage), target));
     }
     let stage = stages::find(options.stage)?;

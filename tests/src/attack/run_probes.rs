@@ -55,6 +55,8 @@ pub enum AttackTarget {
         stage: u16,
         /// Its URL.
         url: String,
+        /// What the probes run in, if that is not the default.
+        environment: Option<String>,
     },
 }
 
@@ -66,7 +68,9 @@ impl AttackTarget {
             Self::WithoutRunscControl { stage, control } => {
                 Testbed::without_runsc(stage, *control).await
             }
-            Self::At { stage, url } => Testbed::at(*stage, url),
+            Self::At { stage, url, environment } => {
+                Ok(Testbed::at(*stage, url)?.in_environment(environment.clone()))
+            }
         }
     }
 

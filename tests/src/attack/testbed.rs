@@ -154,6 +154,13 @@ impl Testbed {
         Ok(testbed)
     }
 
+    /// The same, whose programs run in this environment.
+    #[must_use]
+    pub fn in_environment(mut self, environment: Option<String>) -> Self {
+        self.client = self.client.in_environment(environment);
+        self
+    }
+
     /// A test server in place of stage number `stage`, on this host.
     ///
     /// # Errors

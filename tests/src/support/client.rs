@@ -119,6 +119,7 @@ pub struct Client {
     base: String,
     stage: u16,
     key: Option<String>,
+    environment: Option<String>,
 }
 
 impl Client {
@@ -139,13 +140,25 @@ impl Client {
             .tcp_nodelay(true)
             .build()
             .context("cannot make an HTTP client")?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), stage, key: None })
+        Ok(Self {
+            http,
+            base: base.trim_end_matches('/').to_owned(),
+            stage,
+            key: None,
+            environment: None,
+        })
     }
 
     /// The same client, which shows this key with each request.
     #[must_use]
     pub fn with_key(self, key: Option<String>) -> Self {
         Self { key, ..self }
+    }
+
+    /// The same client, whose programs run in this environment of the server.
+    #[must_use]
+    pub fn in_environment(self, environment: Option<String>) -> Self {
+        Self { environment, ..self }
     }
 
     /// A request to `path`, for what the other methods do not cover.
@@ -181,7 +194,8 @@ impl Client {
     pub async fn submit(&self, program: &Program, wait: u64) -> Result<Evaluation> {
         let started = Instant::now();
         loop {
-            let mut request = self.request(Method::POST, "/eval").json(program);
+            let submission = Submission { program, environment: self.environment.as_deref() };
+            let mut request = self.request(Method::POST, "/eval").json(&submission);
             if wait > 0 {
                 request = request.header("Prefer", format!("wait={wait}"));
             }
@@ -217,6 +231,15 @@ impl Client {
         }
         Ok(evaluation)
     }
+}
+
+/// A program, with what it runs in.
+#[derive(Serialize)]
+struct Submission<'a> {
+    #[serde(flatten)]
+    program: &'a Program,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<&'a str>,
 }
 
 async fn send<T: for<'de> Deserialize<'de>>(request: RequestBuilder) -> Result<T> {

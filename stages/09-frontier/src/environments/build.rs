@@ -4,6 +4,7 @@
 //! The rule it keeps: an environment is complete or absent. It is built in a directory of its own, and its record is
 //! written last, by a rename. Running servers keep the files that they have links to.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -50,6 +51,15 @@ impl Hint for EnvBuildError {
     }
 }
 
+/// Creates the directory of environments. Commands that change it take turns, as long as they hold this.
+pub(super) fn lock(dir: &Path) -> Result<File, EnvBuildError> {
+    let create = |source| EnvBuildError::Create { path: dir.to_owned(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(create)?;
+    let file = File::create(dir.join(".lock")).map_err(create)?;
+    file.lock().map_err(create)?;
+    Ok(file)
+}
+
 /// Builds `name` as `definition` has it, in `dir`. Blocks, for minutes.
 pub(super) fn build(
     name: &str,
@@ -63,7 +73,6 @@ pub(super) fn build(
         let created = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
         created.map_err(|source| EnvBuildError::Create { path: path.to_owned(), source })
     };
-    create(dir, 0o755)?;
     // Absolute, because the builder binds it; and beside its final place, for a rename.
     let work = std::path::absolute(dir).map_err(EnvBuildError::Store)?;
     let work = work.join(format!(".build-{name}-{}", std::process::id()));
@@ -169,3 +178,6 @@ fn remove_images(dir: &Path, name: &str) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

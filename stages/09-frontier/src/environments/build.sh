@@ -7,6 +7,7 @@
 # every file system of the machine is read-only here but the directory WORK.
 # shellcheck shell=bash
 
+# ANCHOR: confine
 # Runs this script once more with all file systems read-only except WORK.
 confine() {
   # shellcheck disable=SC2016 # expanded by the inner shell
@@ -29,6 +30,7 @@ confine() {
     done
     CONFINED=1 exec bash -c "$script" build "$work"' - "$1" "$BASH_EXECUTION_STRING"
 }
+# ANCHOR_END: confine
 
 # Unpacks Debian packages and what they depend on. Their names and versions go to WORK/debian.
 debian() {
@@ -72,8 +74,10 @@ wheels() {
     --only-binary :all: --no-compile --implementation cp --python-version 3.11 --abi cp311 --abi abi3 --abi none \
     --platform "manylinux2014_$(uname -m)" --platform "manylinux_2_28_$(uname -m)" --root-user-action=ignore \
     --target "$work/site" --requirement "$work/requirements" >&2
-  # Programs that name the Python of this machine, and the lines about them.
+  # Programs that name the Python of this machine, and the lines about them. The tests of the packages are half of
+  # their files, and a server that uses an environment makes a link to each.
   rm -rf "$work/site/bin"
+  find "$work/site" -depth -type d -name tests -exec rm -rf {} +
   find "$work/site" -path '*.dist-info/RECORD' -exec sed -i -e '/^bin\//d' -e '/^\.\.\//d' {} +
   mkdir -p "$site"
   cp -a "$work/site/." "$site/"

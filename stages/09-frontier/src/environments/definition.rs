@@ -25,7 +25,7 @@ pub(super) struct Definition {
     pub(super) description: String,
     /// Debian packages; what they depend on comes with them.
     pub(super) packages: Vec<String>,
-    /// Requirements of PyPI, each as `NAME==VERSION --hash=sha256:...`; nothing else comes with them.
+    /// Requirements for pip, each as `NAME==VERSION --hash=sha256:...`; nothing else comes with them.
     #[serde(default)]
     pub(super) requirements: Vec<String>,
     /// Links that Debian's installation scripts would make: a path in the environment, and its target.

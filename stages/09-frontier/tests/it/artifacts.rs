@@ -12,7 +12,7 @@ use crate::stage;
 use crate::storage::command;
 
 /// The stage as it is deployed: two processes, and gVisor.
-fn deployed(directory: &Path) -> Launch {
+pub(crate) fn deployed(directory: &Path) -> Launch {
     // The API process has no rights, and has to reach the directory.
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(directory, open).unwrap();

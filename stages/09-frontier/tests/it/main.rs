@@ -12,6 +12,7 @@ mod artifacts;
 mod clock;
 mod crash;
 mod disk;
+mod environments;
 mod frontend;
 mod migration;
 mod recovery;

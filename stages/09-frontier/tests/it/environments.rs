@@ -1,0 +1,168 @@
+//! Environments: built once for all tests and kept, used through both processes with gVisor.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use harness::{Client, Server};
+use serde_json::{Value, json};
+
+use crate::artifacts::deployed;
+use crate::stage;
+
+/// Builds what is missing. `env build` itself waits for another one that builds.
+fn built(names: &[&str]) {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        for name in names {
+            let mut build = Command::new(stage::BINARY);
+            let output = build.args(["env", "build", "--if-missing", name]).output().unwrap();
+            assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    });
+}
+
+fn started(directory: &Path, names: &[&str]) -> Server {
+    built(names);
+    deployed(directory).args(["--warm-environments", "1"]).start()
+}
+
+async fn run_in(client: &Client, environment: &str, code: &str) -> Value {
+    let body = json!({ "code": code, "environment": environment, "timeout_seconds": 120 });
+    let ended = client.eval(&body).await;
+    assert_eq!(ended["outcome"], "exited", "{ended}");
+    ended
+}
+
+fn stdout(ended: &Value) -> &str {
+    ended["stdout"]["text"].as_str().unwrap()
+}
+
+/// A program in each language does what no other environment could, with the files that were built.
+#[tokio::test]
+async fn each_environment_runs_programs_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = started(directory.path(), &["shell", "javascript"]);
+    let client = server.client();
+    let listed = client.get("/environments").await.json();
+    let digest = |name: &str| {
+        let items = listed["items"].as_array().unwrap();
+        let found = items.iter().find(|item| item["name"] == name).unwrap();
+        assert_eq!(found["state"], "ready", "{found}");
+        found["digest"].clone()
+    };
+    let shell = "
+        printf '#include <stdio.h>\\nint main(void){puts(\"C\");}' >a.c
+        printf 'all:\\n\\tcc -o a a.c\\n' >Makefile
+        make --silent && ./a && git init --quiet r && ls -A r && cat; exit 3";
+    let body = json!({ "code": shell, "environment": "shell", "stdin": "input" });
+    let ended = client.eval(&body).await;
+    assert_eq!(stdout(&ended), "C\n.git\ninput", "{ended}");
+    assert_eq!(ended["exit_code"], 3);
+    assert_eq!(ended["sandbox"]["image_digest"], digest("shell"));
+    let code = "console.log([1, 2].map(x => x * 2), process.cwd(), process.argv[1])";
+    let ended = run_in(&client, "javascript", code).await;
+    assert_eq!(stdout(&ended), "[ 2, 4 ] /tmp /tmp/main.js\n", "{ended}");
+    assert_eq!(ended["sandbox"]["image_digest"], digest("javascript"));
+    assert_eq!(ended["limits"]["memory_bytes"], 384 << 20);
+    let ended = run_in(&client, "python", "print(6 * 7)").await;
+    assert_eq!(stdout(&ended), "42\n");
+    assert_eq!(ended["sandbox"]["image_digest"], digest("python"));
+}
+
+/// What a submission may not name, also in a batch, and with which limits.
+#[tokio::test]
+async fn what_does_not_exist_is_refused_with_what_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = started(directory.path(), &["shell"]);
+    let client = server.client();
+    for name in ["nothing", "../x", "/etc", "shell/..", "Shell", ""] {
+        let body = json!({ "code": "", "environment": name });
+        for (path, body) in
+            [("/eval", body.clone()), ("/batches", json!({ "evaluations": [body] }))]
+        {
+            let refused = client.post(path, &body).await;
+            assert_eq!(refused.status, 422, "{path} {name} {refused:?}");
+        }
+    }
+    let refused =
+        client.post("/eval", &json!({ "code": "", "environment": "nothing" })).await.json();
+    assert_eq!(refused["errors"][0]["pointer"], "/environment");
+    assert!(refused["errors"][0]["detail"].as_str().unwrap().contains("python"), "{refused}");
+    let main = json!({ "code": "", "environment": "shell", "files": { "main.sh": "" } });
+    assert_eq!(client.post("/eval", &main).await.status, 422);
+}
+
+/// A picture of matplotlib is an artifact.
+#[tokio::test]
+async fn a_picture_of_the_science_environment_is_an_artifact() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = started(directory.path(), &["science"]);
+    let client = server.client();
+    let code = "
+import numpy, pandas, sympy, scipy.linalg, sklearn.linear_model, matplotlib.pyplot as plt
+x = numpy.linspace(0, 6)
+plt.plot(x, numpy.sin(x))
+plt.savefig('/output/sine.png')
+model = sklearn.linear_model.LinearRegression().fit(x.reshape(-1, 1), 2 * x)
+print(round(float(model.coef_[0]), 6), sympy.integrate('x'), pandas.Series([1, 2]).sum())";
+    let ended = run_in(&client, "science", code).await;
+    assert_eq!(stdout(&ended), "2.0 x**2/2 3\n", "{ended}");
+    let id = ended["id"].as_str().unwrap();
+    let picture = client.get(&format!("/eval/{id}/artifacts/0")).await;
+    assert!(picture.body.starts_with(b"\x89PNG\r\n"), "{ended}");
+}
+
+/// What hostile programs try in an environment without Python, and what they find: nothing of the machine, of the
+/// platform or of another evaluation. (The ladder's probes are Python, and run in `science`.)
+#[tokio::test]
+async fn nothing_escapes_from_an_environment_without_python() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = started(directory.path(), &["shell", "javascript"]);
+    let client = server.client();
+    let canary = directory.path().join("canary");
+    std::fs::write(&canary, "the canary").unwrap();
+    let (canary, port) =
+        (canary.display(), server.address().rsplit(':').next().unwrap().to_owned());
+    let attack = format!(
+        "cat {canary} /proc/1/root{canary} /etc/shadow /usr/lib/crucible/supervisor 2>/dev/null
+        for file in /usr/bin/bash /etc/passwd /usr/lib/crucible-loader /left; do
+          (echo x >>$file) 2>/dev/null && echo wrote $file
+        done
+        (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo connected
+        kill -9 1 2>/dev/null && echo killed
+        find / -xdev -perm /7000 -type f 2>/dev/null
+        env | grep -i -E 'crucible|key|token'
+        grep -l . /proc/[0-9]*/environ 2>/dev/null | grep -v -E \"/($$|self)/\" | wc -l
+        touch /tmp/mark /dev/shm/mark; ls /tmp"
+    );
+    for _ in 0..2 {
+        let ended = run_in(&client, "shell", &attack).await;
+        // Nothing but the second evaluation's own two files: not the mark of the first.
+        let lines: Vec<_> =
+            stdout(&ended).lines().filter(|line| line.parse::<u32>().is_err()).collect();
+        assert_eq!(lines, ["main.sh", "mark"], "{ended}");
+    }
+    let attack = format!(
+        "const fs = require('fs'), net = require('net'), seen = [];
+        const attempt = (name, act) => {{ try {{ act(); seen.push(name); }} catch {{}} }};
+        attempt('canary', () => fs.readFileSync('{canary}'));
+        attempt('image', () => fs.appendFileSync('/usr/bin/node', 'x'));
+        attempt('kill', () => process.kill(1, 9));
+        attempt('setuid', () => process.setuid(0));
+        attempt('mark', () => {{ if (!fs.existsSync('/tmp/mark')) throw 0; }});
+        fs.writeFileSync('/tmp/mark', '');
+        const socket = net.connect({port}, '127.0.0.1', () => seen.push('connected'));
+        socket.on('error', () => {{}}).on('close', () => console.log(seen.join()));"
+    );
+    for _ in 0..2 {
+        let ended = run_in(&client, "javascript", &attack).await;
+        assert_eq!(stdout(&ended), "\n", "{ended}");
+    }
+    let bomb = json!({ "code": "f() { f | f & }; f; sleep 20", "environment": "shell", "timeout_seconds": 20 });
+    let ended = client.eval(&bomb).await;
+    assert!(ended["status"] == "failed" || ended["status"] == "completed", "{ended}");
+    let memory = json!({ "code": "a = []; for (;;) a.push(Buffer.alloc(1 << 20, 1))", "environment": "javascript" });
+    assert_eq!(client.eval(&memory).await["outcome"], "memory_exceeded");
+    assert_eq!(stdout(&run_in(&client, "shell", "echo still here").await), "still here\n");
+}
