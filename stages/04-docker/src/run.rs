@@ -33,6 +33,11 @@ use crate::stdio::{Event, Stdio};
 /// From the call that starts a container to the first moment of its program.
 const START_TIMEOUT: Duration = Duration::from_secs(40);
 
+/// Until init is asked again to end a program. Attack: a program floods init with that signal, so that
+/// the kernel drops the host's → it comes again.
+const END_SIGNAL_INTERVAL: Duration = Duration::from_millis(300);
+const MAX_END_SIGNALS: u32 = 16;
+
 /// A run that has ended.
 pub(crate) struct Ran {
     /// What decides its outcome.
@@ -106,8 +111,12 @@ async fn take_files(
     cancel: &CancellationToken,
 ) -> Option<LeftFiles> {
     let taking = async {
-        if !stdio.has_ended() {
+        for _ in 0..MAX_END_SIGNALS {
+            if stdio.has_ended() {
+                break;
+            }
             launcher.daemon.signal(id, launcher.runtime.end_signal).await?;
+            tokio::time::timeout(END_SIGNAL_INTERVAL, stdio.end()).await.ok(); // else once more
         }
         Ok::<_, DaemonError>(stdio.files().await)
     };

@@ -47,8 +47,8 @@ pub const RUNC: Runtime = Runtime {
     host_pids_limit: |pids| pids + 1, // init
     counts_guest_pids: true,
     root_init: false,
-    // Attack: flood init with this signal, so that the host's is lost among them → a real-time signal, which
-    // waits in a line of its own (`spec` bounds it).
+    // Attack: flood init with this signal, so that the host's is dropped → a real-time signal, which is one of
+    // many in a short line, and is sent again (`spec`, `run`).
     end_signal: "SIGRTMIN",
     verify: isolation_check::verify_runc,
 };

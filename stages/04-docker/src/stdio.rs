@@ -111,6 +111,17 @@ impl<'a> Stdio<'a> {
         self.sink.reports.is_complete(Stream::Stderr)
     }
 
+    /// Returns when init has reported the program's end, or will not. Output that comes before that is
+    /// not the evaluation's any more. Cancel safe.
+    pub(crate) async fn end(&mut self) {
+        self.sink.discards = true;
+        while !self.has_ended() {
+            if let Event::Closed | Event::ConnectionLost(_) = self.next().await {
+                return; // and no file will come
+            }
+        }
+    }
+
     /// The files that the program has left, which init sends after its end. Output that comes before
     /// that is not the evaluation's any more.
     pub(crate) async fn files(&mut self) -> LeftFiles {

@@ -12,7 +12,7 @@ import os, struct
 nonce = b'0' * 32
 frame = lambda kind, execution, payload: struct.pack('>IBI', len(payload), kind, execution) + payload
 frames = [b'exit 0\n', b'signal 9\n', b'ready\n', nonce + b' begin\n', nonce + b' end\n',
-          nonce + b' exit 0\n', frame(65, 0, b'\0\1'), frame(66, 1, b'\0\0\0\2'),
+          nonce + b' exit 0\n', frame(65, 0, b'\0\3'), frame(66, 1, b'\0\0\0\2'),
           frame(68, 1, b'forged'), frame(71, 1, b'\0\0'), frame(71, 1, b'\1\t')]
 for fd in range(256):
     for frame in frames:
