@@ -105,7 +105,7 @@ book-serve *ARGS:
 
 # Kills a server under load 1,000 times, and checks each time what its clients have seen
 crash times="1000":
-    CRUCIBLE_CRASHES={{times}} cargo nextest run -p stage-09-frontier -j1 -E 'test(killed_at_random_moments)'
+    CRUCIBLE_CRASHES={{times}} cargo nextest run --profile crash -p stage-09-frontier --no-capture -E 'test(killed_at_random_moments)'
 
 # Build a container image of stage 9's server (no registry is involved)
 server-image *ARGS:

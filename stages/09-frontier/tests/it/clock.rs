@@ -152,7 +152,7 @@ async fn a_clock_that_goes_back_loses_nothing_and_changes_no_order_of_ends() {
     let server = launch().args(["--storage-entries", "2"]).start();
     let client = server.client().with_key(&late);
     let two = async || (listed(&client).await.len() == 2).then_some(());
-    harness::eventually_some("two are left", Duration::from_secs(60), two).await;
+    harness::eventually_some("two are left", Duration::from_mins(1), two).await;
     let mut left = [waiting, later];
     left.sort_by(|one, other| other.cmp(one));
     assert_eq!(listed(&client).await, left);

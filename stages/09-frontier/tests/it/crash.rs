@@ -60,10 +60,13 @@ async fn killed_at_random_moments_nothing_accepted_is_lost() {
     let (history, mut random) = (History::default(), Random::new());
     let crashes = std::env::var("CRUCIBLE_CRASHES").ok();
     let crashes = crashes.map_or(CRASHES, |text| text.parse().unwrap());
-    for _ in 0..crashes {
+    for crash in 1..=crashes {
         let pause = Duration::from_millis(random.below(600));
         let kill = async |_: &harness::Server| tokio::time::sleep(pause).await;
         round(stage::on(directory.path()), &history, kill).await;
+        if crash % 100 == 0 {
+            eprintln!("{crash} of {crashes}");
+        }
     }
     check(directory.path(), &history).await;
 }
