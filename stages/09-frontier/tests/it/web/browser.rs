@@ -1,6 +1,7 @@
 //! Debian's Chromium through `WebDriver`: one driver and one browser for each test.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -31,10 +32,16 @@ pub(crate) struct Browser {
 }
 
 /// `chromedriver`, ended by its process id.
-struct DriverProcess(Child);
+struct DriverProcess(Child, u16);
 
 impl Drop for DriverProcess {
     fn drop(&mut self) {
+        // It ends its browser with it, also when a test has failed and the session is still there.
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.1)) {
+            stream.set_read_timeout(Some(Duration::from_secs(10))).ok();
+            stream.write_all(b"GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").ok();
+            stream.read_to_end(&mut Vec::new()).ok();
+        }
         self.0.kill().ok(); // it may have ended
         self.0.wait().ok();
     }
@@ -52,12 +59,14 @@ impl DriverProcess {
             .spawn()
             .expect("chromedriver is installed by infrastructure/setup/setup.sh --with-tests");
         let output = BufReader::new(child.stdout.take().unwrap());
-        let process = Self(child);
+        let mut process = Self(child, 0);
         let started = "started successfully on port ";
         let port = output.lines().map_while(Result::ok).find_map(|line| {
             Some(line.split_once(started)?.1.trim_end_matches('.').trim().to_owned())
         });
-        (process, format!("http://127.0.0.1:{}", port.expect("chromedriver prints its port")))
+        process.1 = port.expect("chromedriver prints its port").parse().unwrap();
+        let url = format!("http://127.0.0.1:{}", process.1);
+        (process, url)
     }
 }
 
