@@ -58,7 +58,7 @@ clean() {
     if [[ -d $tree/usr/$directory ]]; then ln -s "usr/$directory" "$tree/$directory"; fi
   done
   rm -rf "${tree:?}"/{boot,dev,home,media,mnt,opt,proc,root,run,srv,sys,tmp,var,output} \
-    "$tree"/usr/share/{doc,doc-base,man,info,lintian,locale,bug,menu,bash-completion} "$tree"/usr/{games,local,src} \
+    "${tree:?}"/usr/share/{doc,doc-base,man,info,lintian,locale,bug,menu,bash-completion} "${tree:?}"/usr/{games,local,src} \
     "$tree"/etc/{hosts,hostname,resolv.conf,shadow,gshadow} "$tree"/usr/lib/python3*/sitecustomize.py
   mkdir -p "$tree"/{dev,proc,run,sys,tmp,var/tmp,usr/bin,usr/lib,etc}
   printf '%s\n' 'root:x:0:0:root:/:/nonexistent' 'nobody:x:65534:65534:nobody:/tmp:/nonexistent' >"$tree/etc/passwd"
