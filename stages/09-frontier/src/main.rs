@@ -45,16 +45,10 @@ impl Stage for FrontierStage {
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());
         let strict = args.contract.strict_contract;
-        let api = OpenApiValidatedApi::registered(
-            WithOptions::new(api, selection),
-            contract,
-            strict,
-            &platform,
-        );
+        let api = WithOptions::new(api, selection);
+        let api = OpenApiValidatedApi::registered(api, contract, strict, &platform);
         accounts.register(&platform);
-        if args.storage.is_serving() {
-            accounts.announce();
-        }
+        accounts.announce(&args.storage);
         Ok(platform.app(accounts.protect(api, &args.access)))
     }
 }

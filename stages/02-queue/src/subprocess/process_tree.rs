@@ -294,7 +294,9 @@ mod tests {
         let children: Vec<_> = tree.members.keys().filter(|pid| **pid != tree.leader).collect();
         let signal =
             |pid: &i32| rustix::process::kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL);
-        children.iter().for_each(|pid| signal(pid).unwrap());
+        for pid in &children {
+            signal(pid).unwrap();
+        }
         while children.iter().any(|pid| Stat::read(**pid).is_some_and(|stat| !stat.is_zombie)) {
             std::thread::sleep(SAMPLE_INTERVAL);
         }

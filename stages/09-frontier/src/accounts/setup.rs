@@ -15,6 +15,7 @@ use super::layer::{AccessControl, AccessParts};
 use super::owners::Owners;
 use super::queue::OwnedQueue;
 use super::self_test::KeysTest;
+use crate::args::StorageArgs;
 use crate::audit::AuditLog;
 use crate::batches::BatchParts;
 use crate::components::Frontier;
@@ -118,7 +119,10 @@ impl Accounts {
     }
 
     /// Prints, when a server starts, whether clients need a key.
-    pub fn announce(&self) {
+    pub fn announce(&self, storage: &StorageArgs) {
+        if !storage.is_serving() {
+            return;
+        }
         let text = if self.is_open {
             "open: there are no keys, so that every process of this machine may do everything; \
              `keys create` and a restart change that"

@@ -41,7 +41,7 @@ impl EnvCommand {
         match self {
             Self::Build { name, if_missing } => {
                 let definition = definition::find(&name, &args.environment_files)?;
-                let _lock = build::lock(dir)?;
+                let _guard = build::lock(dir)?;
                 let found = Record::read(dir, &name)?.filter(|record| {
                     let image = Record::image(dir, &name, &record.digest);
                     if_missing && record.definition == definition && image.is_dir()
@@ -61,7 +61,7 @@ impl EnvCommand {
                 if !is_name(&name) {
                     return Err(DefinitionError::Name(name).into());
                 }
-                let _lock = build::lock(dir)?;
+                let _guard = build::lock(dir)?;
                 if !build::remove(dir, &name)? {
                     let error = BuildError::new(format!("{name} was not built"));
                     return Err(error.with_hint("`env list` has those that were"));

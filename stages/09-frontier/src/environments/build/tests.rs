@@ -20,7 +20,7 @@ fn a_build_can_be_repeated() {
     let definition = parse(&format!("{SMALL}packages = ['dash', 'python3-minimal']"), "x").unwrap();
     let build = || {
         let dir = tempfile::tempdir().unwrap();
-        let _lock = lock(dir.path()).unwrap();
+        let _guard = lock(dir.path()).unwrap();
         let record = build("small", &definition, dir.path()).unwrap();
         assert_eq!(Record::all(dir.path()).first(), Some(&record));
         let image = Record::image(dir.path(), "small", &record.digest);
