@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use rusqlite::{Connection, params};
 
 use super::chain::Entry;
+use super::table::entry;
 use crate::store::StoreError;
 
 /// A row as it is stored.
@@ -31,16 +32,7 @@ pub(crate) fn rows_before(
             let _ = write!(text, "{byte:02x}"); // a string takes all of it
             text
         });
-        let entry = Entry {
-            time: row.get(1)?,
-            actor: row.get(2)?,
-            peer: row.get(3)?,
-            request_id: row.get(4)?,
-            action: row.get(5)?,
-            target: row.get(6)?,
-            detail: row.get(7)?,
-        };
-        Ok(AuditRow { number: row.get(0)?, entry, hash })
+        Ok(AuditRow { number: row.get(0)?, entry: entry(row)?, hash })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -135,10 +135,9 @@ pub(crate) fn verify_newest(
     Ok(Ok(Verified { rows: checked, head: last }))
 }
 
-/// Checks one row against the one before it.
-fn next(row: &Row<'_>, last: Head) -> rusqlite::Result<Result<Head, AuditMismatch>> {
-    let number: i64 = row.get(0)?;
-    let entry = Entry {
+/// What a row says, whose first eight columns are the number and these.
+pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
         time: row.get(1)?,
         actor: row.get(2)?,
         peer: row.get(3)?,
@@ -146,7 +145,13 @@ fn next(row: &Row<'_>, last: Head) -> rusqlite::Result<Result<Head, AuditMismatc
         action: row.get(5)?,
         target: row.get(6)?,
         detail: row.get(7)?,
-    };
+    })
+}
+
+/// Checks one row against the one before it.
+fn next(row: &Row<'_>, last: Head) -> rusqlite::Result<Result<Head, AuditMismatch>> {
+    let number: i64 = row.get(0)?;
+    let entry = entry(row)?;
     let (previous, hash): (Vec<u8>, Vec<u8>) = (row.get(8)?, row.get(9)?);
     let (Some(previous), Some(hash)) = (Hash::from_bytes(&previous), Hash::from_bytes(&hash))
     else {
