@@ -37,15 +37,19 @@ fn list(args: &EnvironmentArgs, selection: &Selection) -> Value {
     names.dedup();
     let item = |name: String| {
         if name == "python" {
-            return value!({
+            let mut python = value!({
                 "name": name,
                 "state": "ready",
                 "description": "Python's standard library",
                 "file": "main.py",
-                "digest": selection.sandbox.image_digest,
                 "packages": ["python3"],
                 "limits": limits(bounds),
             });
+            // Without a sandbox there are no files of its own.
+            if let Some(digest) = &selection.sandbox.image_digest {
+                python["digest"] = Value::from(digest.as_str());
+            }
+            return python;
         }
         let found = records.iter().find(|record| record.name == name);
         let Some(record) = found.filter(|_| selection.profiles.find(&name).is_some()) else {
