@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -104,7 +105,7 @@ impl FileStorage {
     /// When it cannot be written. No file is left then.
     pub(crate) fn put(self: &Arc<Self>, parts: &[&[u8]]) -> Result<HeldFile, StoreError> {
         let hash = parts.iter().fold(Sha256::new(), Sha256::chain_update);
-        let digest = hex(&hash.finalize());
+        let digest = HEXLOWER.encode(&hash.finalize());
         *self.held().entry(digest.clone()).or_default() += 1;
         let held = HeldFile {
             storage: Arc::clone(self),
@@ -195,7 +196,7 @@ impl FileStorage {
                 }
             }
             file.seek(SeekFrom::Start(part.offset))?;
-            Ok((hex(&hash.finalize()), file))
+            Ok((HEXLOWER.encode(&hash.finalize()), file))
         });
         match checked {
             Ok((seen, file)) if seen == part.digest => Ok(file),
@@ -270,7 +271,7 @@ impl Drop for HeldFile {
 
 /// The SHA-256 of a content, as hexadecimal digits.
 pub(crate) fn digest(content: &[u8]) -> String {
-    hex(&Sha256::digest(content))
+    HEXLOWER.encode(&Sha256::digest(content))
 }
 
 /// What is in a directory; nothing, if it does not exist.
@@ -280,15 +281,6 @@ fn entries(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     }
     let list = path.read_dir().and_then(|list| list.map(|entry| Ok(entry?.path())).collect());
     list.map_err(|error: std::io::Error| StoreError::io(path, error))
-}
-
-/// Bytes as hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").ok(); // writing to a String cannot fail
-        text
-    })
 }
 
 #[cfg(test)]

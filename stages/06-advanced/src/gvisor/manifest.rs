@@ -22,6 +22,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::options::RootfsError;
@@ -38,7 +39,7 @@ pub(super) fn check(image: &Path) -> Result<String, RootfsError> {
     let expected = expected.map_err(|source| RootfsError::NoManifest { path, source })?;
     let found = manifest(image).map_err(RootfsError::Read)?;
     if found == expected {
-        return Ok(format!("sha256:{}", hex(&Sha256::digest(&found))));
+        return Ok(format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(&found))));
     }
     Err(RootfsError::Changed { path: first_difference(&expected, &found) })
 }
@@ -52,7 +53,7 @@ pub(super) fn check(image: &Path) -> Result<String, RootfsError> {
 pub fn write_manifest(image: &Path) -> io::Result<String> {
     let found = manifest(image)?;
     std::fs::write(path_of(image), &found)?;
-    Ok(format!("sha256:{}", hex(&Sha256::digest(&found))))
+    Ok(format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(&found))))
 }
 
 /// The list of an image is beside it.
@@ -83,7 +84,7 @@ fn manifest(image: &Path) -> io::Result<Vec<u8>> {
             attributes.push([words.as_bytes(), name, b" -> ", target, b"\0"].concat());
             match kind {
                 'f' => {
-                    let digest = hex(&digest(&whole, &mut buffer)?);
+                    let digest = HEXLOWER.encode(&digest(&whole, &mut buffer)?);
                     contents.push([digest.as_bytes(), b"  ./", name, b"\0"].concat());
                 }
                 'd' => dirs.push(path),
@@ -115,10 +116,6 @@ fn digest(path: &Path, buffer: &mut [u8]) -> io::Result<Vec<u8>> {
             length => digest.update(&buffer[..length]),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// The path of a record that one of the lists lacks.

@@ -1,7 +1,6 @@
 //! Rows of the audit log for a person, as they are stored: whether they are whole is for `verify`.
 
-use std::fmt::Write as _;
-
+use data_encoding::HEXLOWER;
 use rusqlite::{Connection, params};
 
 use super::chain::Entry;
@@ -28,10 +27,7 @@ pub(crate) fn rows_before(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = select.query_map(params![before, limit], |row| {
         let hash: Vec<u8> = row.get(8)?;
-        let hash = hash.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}"); // a string takes all of it
-            text
-        });
+        let hash = HEXLOWER.encode(&hash);
         Ok(AuditRow { number: row.get(0)?, entry: entry(row)?, hash })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -18,6 +18,8 @@ use super::record::Record;
 
 const SETUP: &str = include_str!("../../../../infrastructure/setup/lib.sh");
 const SCRIPT: &str = include_str!("build.sh");
+/// How the names of directories begin in which something is built.
+const UNFINISHED: &str = ".build-";
 
 /// Why an environment was not built.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +59,19 @@ pub(super) fn lock(dir: &Path) -> Result<File, EnvBuildError> {
     std::fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(create)?;
     let file = File::create(dir.join(".lock")).map_err(create)?;
     file.lock().map_err(create)?;
+    // No other command builds now: what is there was left by one that was killed.
+    remove_unfinished(dir).map_err(create)?;
     Ok(file)
+}
+
+fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Builds `name` as `definition` has it, in `dir`. Blocks, for minutes.
@@ -75,7 +89,7 @@ pub(super) fn build(
     };
     // Absolute, because the builder binds it; and beside its final place, for a rename.
     let work = std::path::absolute(dir).map_err(EnvBuildError::Store)?;
-    let work = work.join(format!(".build-{name}-{}", std::process::id()));
+    let work = work.join(format!("{UNFINISHED}{name}-{}", std::process::id()));
     create(&work, 0o700)?;
     let built = run(&work, definition).and_then(|()| store(name, definition, dir, &work));
     if let Err(error) = std::fs::remove_dir_all(&work) {

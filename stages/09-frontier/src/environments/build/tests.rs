@@ -1,12 +1,14 @@
 //! Tests of the builder, which build small environments as root.
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::super::definition::parse;
 use super::*;
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// A builder that is not root builds nothing, and a test that then passed would have tested nothing.
+fn require_root() {
+    assert!(rustix::process::geteuid().is_root(), "run the tests of the builder as root");
 }
 
 const SMALL: &str = "description = 'small'\ncommand = ['/usr/bin/dash']\nfile = 'main.sh'\n";
@@ -14,9 +16,7 @@ const SMALL: &str = "description = 'small'\ncommand = ['/usr/bin/dash']\nfile = 
 /// The same description gives the same digest, in another directory and at another time.
 #[test]
 fn a_build_can_be_repeated() {
-    if !is_root() {
-        return;
-    }
+    require_root();
     let definition = parse(&format!("{SMALL}packages = ['dash', 'python3-minimal']"), "x").unwrap();
     let build = || {
         let dir = tempfile::tempdir().unwrap();
@@ -38,12 +38,20 @@ fn a_build_can_be_repeated() {
     assert_eq!(build(), build());
 }
 
+/// A build that was killed leaves its directory; the next command that may change something removes it.
+#[test]
+fn what_a_killed_build_has_left_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join(".build-small-7/tree/usr")).unwrap();
+    std::fs::create_dir(dir.path().join("kept")).unwrap();
+    let _guard = lock(dir.path()).unwrap();
+    assert!(!dir.path().join(".build-small-7").exists() && dir.path().join("kept").exists());
+}
+
 /// What unpacks packages cannot write elsewhere: not to a file, not through a link, not by mounting again.
 #[test]
 fn a_build_writes_only_into_its_directory() {
-    if !is_root() {
-        return;
-    }
+    require_root();
     let (work, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let attack = "
         ln -s \"$OUTSIDE\" \"$1/link\"
@@ -77,7 +85,7 @@ with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
         Command::new("python3").args(["-c", program]).arg(&path).arg(files).status().unwrap();
     assert!(made.success());
     let digest = Sha256::digest(std::fs::read(&path).unwrap());
-    let digest = digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let digest = HEXLOWER.encode(&digest);
     format!("evil==1.0 --hash=sha256:{digest}")
 }
 
@@ -99,9 +107,7 @@ fn build_with(dir: &Path, requirement: &str) -> Result<PathBuf, EnvBuildError> {
 /// The start-up code of a package is in the environment, and did not run while that was built.
 #[test]
 fn no_code_of_a_package_runs_in_a_build() {
-    if !is_root() {
-        return;
-    }
+    require_root();
     let dir = tempfile::tempdir().unwrap();
     let mark = "import os; os.makedirs(\\'/var/ran\\')";
     let files =
@@ -115,9 +121,7 @@ fn no_code_of_a_package_runs_in_a_build() {
 /// A wheel with a name that climbs out, and one that is not the pinned one, are not unpacked.
 #[test]
 fn a_wheel_that_climbs_out_or_was_exchanged_is_refused() {
-    if !is_root() {
-        return;
-    }
+    require_root();
     let dir = tempfile::tempdir().unwrap();
     let requirement = wheel(dir.path(), "{'../../../../../../../var/tmp/crucible-evil': 'x'}");
     assert!(build_with(dir.path(), &requirement).is_err());
