@@ -16,5 +16,11 @@ cargo build --workspace --bins --locked
 for name in shell javascript science; do
   as_root target/debug/stage-09-frontier env build --if-missing "$name" >/dev/null
 done
-with_docker cargo nextest run --workspace --locked
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! with_docker cargo nextest run --workspace --locked 2>&1 | tee "$log"; then
+  # The output of the failed tests is long; their names are the last lines.
+  grep -E '^ +(FAIL|TIMEOUT|SIG[A-Z]+|ABORT|LEAK-FAIL) \[' "$log" | sort -u >&2
+  exit 1
+fi
 cargo test --doc --workspace --locked

@@ -201,13 +201,13 @@ async fn the_dashboard_draws_what_the_metrics_count() {
 
 #[tokio::test]
 async fn twenty_thousand_events_do_not_stop_the_page() {
-    let web = Web::new().await;
-    let ended = web.client().run("print('few')").await;
-    let Web { site, server, browser } = web;
+    let site = Site::new();
+    let server = site.launch().start();
+    let ended = server.client().run("print('few')").await;
     assert_eq!(server.stop(), Some(0));
     multiply_events(&site, 20_000);
-    let server = site.launch().start();
-    let web = Web { site, server, browser };
+    let server = site.launch().arg("--strict-contract").start();
+    let web = Web::on(site, server).await;
     web.open_evaluation(&id_of(&ended)).await;
     // All of them are read, and few of them are drawn.
     let all = "return [...document.querySelectorAll('main button')].some(found =>
@@ -228,7 +228,7 @@ fn multiply_events(site: &Site, count: i64) {
     let rows = database.transaction().unwrap();
     let insert = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)
         INSERT INTO events (subject, kind, time, data) SELECT events.subject, iif(n % 2, kind, 'resource.limit_exceeded'), time, data FROM numbers
-        JOIN events ON kind = iif(n % 2, 'evaluation.progress', 'evaluation.started') ORDER BY n";
+        JOIN events ON kind = iif(n % 2, 'evaluation.progress', 'evaluation.completed') ORDER BY n";
     assert!(rows.execute(insert, [count]).unwrap() >= 20_000);
     let last = "INSERT INTO events (subject, kind, time, data) SELECT subject, kind, time, data FROM events
         WHERE kind = 'evaluation.completed'";
