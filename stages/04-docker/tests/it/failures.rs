@@ -118,8 +118,9 @@ async fn a_docker_that_dies_during_an_evaluation_is_an_engine_error() {
     engine.close().await;
 }
 
+/// The server of any other test would remove them as well.
 #[tokio::test(flavor = "multi_thread")]
-async fn containers_of_a_killed_server_are_removed_at_the_next_start() {
+async fn alone_containers_of_a_killed_server_are_removed_at_the_next_start() {
     let image = args().image().await;
     // Boot, namespace, process and its start time.
     let instance = stage_02_queue::InstanceId::this_process().to_string();
