@@ -23,6 +23,7 @@ use crate::environments::Selection;
 use crate::idempotency::Idempotency;
 use crate::limits::RateLimit;
 use crate::metrics::FrontierMetrics;
+use crate::storage::SqliteStorage;
 use crate::store::Store;
 
 /// Keys, owners and the audit log of one server.
@@ -34,7 +35,8 @@ pub struct Accounts {
     /// The audit log.
     pub audit: Arc<AuditLog>,
     intake: Arc<Intake>,
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
+    stored: Option<Arc<SqliteStorage>>,
     is_open: bool,
     /// Ends the tasks in the background with the server.
     background: DropGuard,
@@ -51,7 +53,8 @@ impl Accounts {
         args: &AccessArgs,
         frontier: &mut Frontier,
     ) -> Result<Self, BuildError> {
-        let Frontier { components, tasks, dispatch, quotas, store, .. } = frontier;
+        let Frontier { components, tasks, dispatch, quotas, store, stored, .. } = frontier;
+        let stored = stored.clone();
         let keys = Keys::new(Arc::clone(store));
         let (all, active) = keys.count().await?;
         require_key(settings, active)?;
@@ -74,7 +77,8 @@ impl Accounts {
         // Revoked keys count: the last one revoked must not open the server at its next start.
         let store = Arc::clone(store);
         let background = stop.drop_guard();
-        Ok(Self { keys, owners, audit, intake, store, is_open: all == 0, background })
+        let is_open = all == 0;
+        Ok(Self { keys, owners, audit, intake, store, stored, is_open, background })
     }
 
     /// Batches of submissions as `selection` allows them.
@@ -84,6 +88,7 @@ impl Accounts {
             intake: Arc::clone(&self.intake),
             keys: Arc::clone(&self.keys),
             selection,
+            stored: self.stored.clone(),
         }
     }
 
