@@ -20,7 +20,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::evaluation::Usage;
 use shared::http::{MatchedRequest, Problem, Response, Router, StatefulRouter, json};
-use shared::{Evaluation, Evaluations as _, EvaluationsError, Outcome, RequestContext, SandboxInfo};
+use shared::{
+    Evaluation, Evaluations as _, EvaluationsError, Outcome, RequestContext, SandboxInfo,
+};
 use stage_02_queue::preferred_wait;
 use tokio::time::Instant;
 use uuid::Uuid;

@@ -26,9 +26,7 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 use shared::EvaluationsError;
-use shared::http::{
-    BodyPolicy, MatchedRequest, Problem, Response, Router, StatefulRouter, json,
-};
+use shared::http::{BodyPolicy, MatchedRequest, Problem, Response, Router, StatefulRouter, json};
 use stage_02_queue::preferred_wait;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -106,7 +104,8 @@ impl Verifications {
         let parsed = tokio::task::spawn_blocking(move || wire::parse(body, &selection)).await;
         let (program, verifier) = parsed.map_err(|error| Problem::internal(&error))??;
         if self.storage.is_none() {
-            let detail = "this server stores nothing on disk, and cannot verify what a program left";
+            let detail =
+                "this server stores nothing on disk, and cannot verify what a program left";
             return Err(Problem::new(StatusCode::CONFLICT, detail));
         }
         self.groups.check_health()?;

@@ -52,7 +52,9 @@ pub fn required(method: &Method, template: &str) -> Access {
         {
             Access::Scope(Scope::Read)
         }
-        "/eval" | "/batches" | "/compare" | "/verify" if *method == Method::POST => Access::Scope(Scope::Submit),
+        "/eval" | "/batches" | "/compare" | "/verify" if *method == Method::POST => {
+            Access::Scope(Scope::Submit)
+        }
         "/eval/{id}" | "/batches/{id}" if *method == Method::DELETE => Access::Scope(Scope::Submit),
         _ => Access::Scope(Scope::Admin),
     }

@@ -36,8 +36,7 @@ pub(super) fn body(submission: &Submission) -> Result<Value, serde_json::Error> 
     }
     // Those of the program that a verifier has verified were not submitted with it.
     let own = submission.files.iter().filter(|file| !is_evaluated(submission, file));
-    let files: Map<_, _> =
-        own.map(|file| (file.path.clone(), content(&file.bytes))).collect();
+    let files: Map<_, _> = own.map(|file| (file.path.clone(), content(&file.bytes))).collect();
     if !files.is_empty() {
         add("files", Value::Object(files));
     }

@@ -93,10 +93,12 @@ impl Groups {
             submissions.into_iter().map(|one| (Uuid::now_v7(), with_options(one))).collect();
         let follower = follower
             .map(|Follower { submission, plan, start }| (with_options(submission), plan, start));
+        // As precise as it is stored: the second answer has the same as the first.
+        let now = Timestamp::now();
         let row = Row {
             id: Uuid::now_v7(),
             owner: context.principal.clone().unwrap_or_default(),
-            created_at: Timestamp::now(),
+            created_at: Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now),
             kind,
             detail,
             members: submissions.iter().map(|(id, _)| *id).collect(),

@@ -130,7 +130,8 @@ impl Batches {
 
     async fn get(self: Arc<Self>, request: MatchedRequest) -> Answer {
         let [] = request.query([])?;
-        let row = self.groups.find(&request.context(), BatchKind::Batch, request.param("id")?).await?;
+        let row =
+            self.groups.find(&request.context(), BatchKind::Batch, request.param("id")?).await?;
         json(StatusCode::OK, &self.batch(&row).await?)
     }
 
@@ -184,11 +185,13 @@ impl Batches {
             let status = match stored.get(member) {
                 Some(status) => serde_json::from_value(status.as_str().into()).ok(),
                 // With `--storage memory` no evaluation is in the database.
-                None => match self.groups.intake.tasks.get(&RequestContext::internal(), *member).await {
-                    Ok(evaluation) => Some(evaluation.status),
-                    Err(EvaluationsError::NotFound) => None,
-                    Err(error) => return Err(error),
-                },
+                None => {
+                    match self.groups.intake.tasks.get(&RequestContext::internal(), *member).await {
+                        Ok(evaluation) => Some(evaluation.status),
+                        Err(EvaluationsError::NotFound) => None,
+                        Err(error) => return Err(error),
+                    }
+                }
             };
             counts.add(status);
         }

@@ -85,7 +85,8 @@ pub(super) fn recover(database: &Connection) -> Result<(), StoreError> {
 
 /// The batch with this id.
 pub(super) fn get(database: &Connection, id: Uuid) -> Result<Option<Row>, StoreError> {
-    let select = "SELECT owner, created_at, kind, detail FROM batches WHERE id = ?1 AND is_accepted";
+    let select =
+        "SELECT owner, created_at, kind, detail FROM batches WHERE id = ?1 AND is_accepted";
     let mut select = database.prepare_cached(select)?;
     let columns = |row: &rusqlite::Row<'_>| {
         Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?))

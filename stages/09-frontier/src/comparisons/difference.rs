@@ -5,8 +5,8 @@
 //! of them.
 
 use serde::Serialize;
-use shared::evaluation::{Encoding, Output, Usage};
 use shared::Evaluation;
+use shared::evaluation::{Encoding, Output, Usage};
 use similar::{Algorithm, ChangeTag, TextDiff};
 
 /// Lines of each output that are compared.
@@ -88,8 +88,7 @@ impl OutputDifference {
         let (left, right) = (beginning(&one.text), beginning(&other.text));
         let is_cut = is_cut || left.len() < one.text.len() || right.len() < other.text.len();
         let compared = TextDiff::configure().algorithm(Algorithm::Myers).diff_lines(left, right);
-        let count =
-            |tag| compared.iter_all_changes().filter(|change| change.tag() == tag).count();
+        let count = |tag| compared.iter_all_changes().filter(|change| change.tag() == tag).count();
         let (removed, added) = (count(ChangeTag::Delete), count(ChangeTag::Insert));
         let whole = compared.unified_diff().context_radius(CONTEXT_LINES).to_string();
         let diff = whole[..whole.floor_char_boundary(MAX_DIFF_BYTES)].to_owned();
@@ -142,7 +141,8 @@ mod tests {
 
     #[test]
     fn the_difference_of_two_hostile_outputs_is_bounded() {
-        let lines = |from: usize| (from..from + 200_000).map(|n| format!("{n}\n")).collect::<String>();
+        let lines =
+            |from: usize| (from..from + 200_000).map(|n| format!("{n}\n")).collect::<String>();
         let found = between(lines(0).as_bytes(), lines(1_000_000).as_bytes());
         assert_eq!((found.removed, found.added), (MAX_LINES, MAX_LINES));
         assert!(found.truncated && found.diff.len() <= MAX_DIFF_BYTES);

@@ -55,7 +55,11 @@ pub(super) fn parse(
             }
         }
     }
-    if errors.is_empty() { Ok((environments, parsed)) } else { Err(InvalidSubmission::Invalid(errors)) }
+    if errors.is_empty() {
+        Ok((environments, parsed))
+    } else {
+        Err(InvalidSubmission::Invalid(errors))
+    }
 }
 
 #[cfg(test)]
@@ -72,16 +76,27 @@ mod tests {
         let (environments, submissions) = parse(both).unwrap();
         assert_eq!((environments, submissions.len()), (["python", "python"].map(Into::into), 2));
         for (body, pointers) in [
-            (json!({ "program": { "code": "" }, "environments": ["python", "../x"] }), vec!["/environments/1"]),
-            (json!({ "program": { "code": "\0" }, "environments": ["python", "python"] }), vec!["/program/code"]),
+            (
+                json!({ "program": { "code": "" }, "environments": ["python", "../x"] }),
+                vec!["/environments/1"],
+            ),
+            (
+                json!({ "program": { "code": "\0" }, "environments": ["python", "python"] }),
+                vec!["/program/code"],
+            ),
             (json!({ "program": "x", "environments": ["python", "python"] }), vec!["/program"]),
             (
                 json!({ "program": { "code": "", "environment": "python" }, "environments": ["python", "python"] }),
                 vec!["/program/environment"],
             ),
         ] {
-            let Err(InvalidSubmission::Invalid(errors)) = parse(body.clone()) else { panic!("{body}") };
-            assert_eq!(errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(), pointers);
+            let Err(InvalidSubmission::Invalid(errors)) = parse(body.clone()) else {
+                panic!("{body}")
+            };
+            assert_eq!(
+                errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(),
+                pointers
+            );
         }
         for body in [
             json!({}),

@@ -35,8 +35,7 @@ const VERIFIES: &str = "verifies";
 
 /// Whether a file of a submission is one that was added here.
 pub(crate) fn is_evaluated(submission: &Submission, file: &File) -> bool {
-    submission.extensions.contains_key(VERIFIES)
-        && file.path.split('/').next() == Some(DIRECTORY)
+    submission.extensions.contains_key(VERIFIES) && file.path.split('/').next() == Some(DIRECTORY)
 }
 
 /// Adds what the program has left to a verifier. The error is for people. It blocks.

@@ -46,8 +46,7 @@ impl Verifications {
             Err(reason) => (Verdict::Error, Some(reason)),
         };
         tracing::info!(%id, ?verdict, "verification ended");
-        let decide =
-            move |database: &_| table::decide(database, id, verdict, error.as_deref());
+        let decide = move |database: &_| table::decide(database, id, verdict, error.as_deref());
         self.groups.store.write(decide).await.map_err(internal)
     }
 

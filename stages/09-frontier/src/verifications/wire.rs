@@ -81,10 +81,20 @@ mod tests {
             ),
             (json!({ "program": [], "verifier": 1 }), vec!["/program", "/verifier"]),
         ] {
-            let Err(InvalidSubmission::Invalid(errors)) = parse(body.clone()) else { panic!("{body}") };
-            assert_eq!(errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(), pointers);
+            let Err(InvalidSubmission::Invalid(errors)) = parse(body.clone()) else {
+                panic!("{body}")
+            };
+            assert_eq!(
+                errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(),
+                pointers
+            );
         }
-        for body in [json!({}), json!([]), json!({ "program": {} }), json!({ "program": {}, "verifier": {}, "x": 1 })] {
+        for body in [
+            json!({}),
+            json!([]),
+            json!({ "program": {} }),
+            json!({ "program": {}, "verifier": {}, "x": 1 }),
+        ] {
             assert!(matches!(parse(body.clone()), Err(InvalidSubmission::Malformed(_))), "{body}");
         }
     }
