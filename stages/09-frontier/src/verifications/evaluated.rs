@@ -17,7 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use shared::evaluation::{Encoding, Output};
-use shared::submission::File;
+use shared::submission::{File, MAX_FILES};
 use shared::{Artifact, Evaluation, Submission};
 
 use crate::artifacts::StoredArtifact;
@@ -26,6 +26,10 @@ use crate::store::StoreError;
 
 /// Where all of it is, in the working directory of the verifier.
 pub(super) const DIRECTORY: &str = "evaluated";
+/// What is there beside the files that the program has left. Together with those and the verifier's own they are no
+/// more than [`MAX_FILES`]: the engine host takes a submission with more for an attack of the API process, and ends
+/// the connection.
+const FILES: [&str; 4] = ["evaluation.json", "stdout", "stderr", "artifacts.json"];
 /// What a verifier can be given, in bytes. With base64 and the verifier itself it is below the longest frame to the
 /// engine host.
 const MAX_BYTES: u64 = 8 << 20;
@@ -55,15 +59,24 @@ pub(super) fn add_to(
             "the program has left {total} bytes, and a verifier can be given {most}"
         )));
     }
+    let number = verifier.files.len() + FILES.len() + artifacts.len();
+    if number > MAX_FILES {
+        let most = MAX_FILES - (verifier.files.len() + FILES.len()).min(MAX_FILES);
+        let left = artifacts.len();
+        return Ok(Err(format!(
+            "the program has left {left} files, and this verifier can be given {most}"
+        )));
+    }
     verifier.extensions.insert(VERIFIES.to_owned(), ended.id.to_string().into());
     let mut add = |name: &str, bytes: Vec<u8>| {
         verifier.files.push(File { path: format!("{DIRECTORY}/{name}"), bytes });
     };
-    add("evaluation.json", serde_json::to_vec(&summary(ended))?);
-    add("stdout", stdout);
-    add("stderr", stderr);
     let list = (0..).zip(artifacts).map(|(number, stored)| item(number, stored));
-    add("artifacts.json", serde_json::to_vec(&list.collect::<Vec<_>>())?);
+    let list = serde_json::to_vec(&list.collect::<Vec<_>>())?;
+    let contents = [serde_json::to_vec(&summary(ended))?, stdout, stderr, list];
+    for (name, content) in FILES.into_iter().zip(contents) {
+        add(name, content);
+    }
     for (number, stored) in artifacts.iter().enumerate() {
         let mut content = Vec::new();
         let file = files.open_checked(&stored.part)?;

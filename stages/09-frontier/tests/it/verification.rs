@@ -104,6 +104,15 @@ async fn what_is_too_large_is_no_verdict() {
     let large = verify(&client, "open('/output/a', 'wb').write(bytes(9 << 20))", &verifier).await;
     assert_eq!((&large["verdict"], &large["verifier"]), (&json!("error"), &Value::Null), "{large}");
     assert!(large["error"].as_str().unwrap().contains("9437184 bytes"), "{large}");
+    // One file more than a submission may have, which the engine host would end the connection for.
+    let many =
+        |count: usize| format!("for n in range({count}): open(f'/output/{{n}}', 'w').write('')");
+    let full = verify(&client, &many(60), &verifier).await;
+    assert_eq!(full["verdict"], "passed", "{full}");
+    let more = verify(&client, &many(61), &verifier).await;
+    assert_eq!(more["error"], "the program has left 61 files, and this verifier can be given 60");
+    let own = json!({ "code": "pass", "files": { "a": "", "b": "" } });
+    assert_eq!(verify(&client, &many(59), &own).await["verdict"], "error");
     // As much as there may be comes whole.
     let whole = "import os\nassert os.path.getsize('evaluated/artifacts/0') == 7 << 20\nassert not any(open('evaluated/artifacts/0', 'rb').read())";
     let full =
