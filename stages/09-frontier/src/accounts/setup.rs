@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared::cli::{BuildError, Settings, eprint_line};
 use shared::http::ApiService;
-use stage_06_advanced::Platform;
+use stage_06_advanced::{Platform, WarmSandboxes};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::admin::Administration;
@@ -37,6 +37,7 @@ pub struct Accounts {
     intake: Arc<Intake>,
     pub(crate) store: Arc<Store>,
     stored: Option<Arc<SqliteStorage>>,
+    warm: WarmSandboxes,
     is_open: bool,
     /// Ends the tasks in the background with the server.
     background: DropGuard,
@@ -53,8 +54,8 @@ impl Accounts {
         args: &AccessArgs,
         frontier: &mut Frontier,
     ) -> Result<Self, BuildError> {
-        let Frontier { components, tasks, dispatch, quotas, store, stored, .. } = frontier;
-        let stored = stored.clone();
+        let Frontier { components, tasks, dispatch, quotas, store, stored, warm, .. } = frontier;
+        let (stored, warm) = (stored.clone(), warm.clone());
         let keys = Keys::new(Arc::clone(store));
         let (all, active) = keys.count().await?;
         require_key(settings, active)?;
@@ -78,7 +79,7 @@ impl Accounts {
         let store = Arc::clone(store);
         let background = stop.drop_guard();
         let is_open = all == 0;
-        Ok(Self { keys, owners, audit, intake, store, stored, is_open, background })
+        Ok(Self { keys, owners, audit, intake, store, stored, warm, is_open, background })
     }
 
     /// Batches of submissions as `selection` allows them.
@@ -105,7 +106,7 @@ impl Accounts {
     ) -> Arc<AccessControl<A>> {
         let quotas = Arc::clone(&self.intake.quotas);
         let parts = AccessParts {
-            metrics: FrontierMetrics::new(self.store, Arc::clone(&self.keys), quotas),
+            metrics: FrontierMetrics::new(self.store, Arc::clone(&self.keys), quotas, self.warm),
             keys: self.keys,
             owners: self.owners,
             audit: self.audit,
