@@ -23,7 +23,8 @@
 //! 2. [`EngineHost`]: the engine's end of the socket;
 //! 3. [`RemoteEngine`]: the end in the API process, an [`shared::Engine`] like any other;
 //! 4. `privileges`: how the API process gives up its rights, and verifies that it has;
-//! 5. `launch`: how the two are started, signalled and ended: [`before_serve`], [`remote_engine`].
+//! 5. `warm`: how many sandboxes wait, for the metrics;
+//! 6. `launch`: how the two are started, signalled and ended: [`before_serve`], [`remote_engine`].
 //!
 //! Who ends what: a signal to the command reaches the engine host, which forwards it; the API process
 //! is in a process group of its own, so that Ctrl-C does not reach it twice. The end of the API
@@ -53,9 +54,11 @@ mod privileges;
 mod protocol;
 mod remote;
 mod run;
+mod warm;
 
 pub use host::{EngineHost, HostError, MAX_EXTRA_RUNS};
 pub use launch::{EngineHostArgs, LaunchError, before_serve, remote_engine};
 pub use privileges::{ApiUser, PrivilegeError};
 pub use protocol::FrameError;
 pub use remote::{RemoteEngine, RemoteEngineError};
+pub use warm::WarmSandboxes;

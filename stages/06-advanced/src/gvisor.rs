@@ -60,7 +60,7 @@ mod sandbox;
 mod self_test;
 mod status;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,7 @@ const VERIFY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Runs each program in a sandbox of gVisor that was started ahead.
 pub struct RunscEngine {
     pool: Arc<Pool>,
-    environments: Environments,
+    environments: Arc<Environments>,
     dir: Arc<InstanceDir>,
     limits: Limits,
     sandbox: SandboxInfo,
@@ -134,13 +134,14 @@ impl RunscEngine {
         };
         let (starts, idle_timeout) = (options.concurrent_starts(), options.idle_timeout());
         let pool = Pool::start(factory(platform), limits, starts, idle_timeout);
-        let environments = Environments::new(
+        let environments = Arc::new(Environments::new(
             &options.environments,
             pool.factory.clone(),
             limits,
             idle_timeout,
             options.warm_environments.into(),
-        );
+        ));
+        count_warm(options, &pool, &environments);
         let sandbox = SandboxInfo {
             engine: "gvisor".to_owned(),
             runtime: Some("runsc".to_owned()),
@@ -242,6 +243,18 @@ impl RunscEngine {
         }
     }
     // ANCHOR_END: evaluate
+}
+
+/// Lets the metrics count the sandboxes that wait. They keep no pool alive.
+fn count_warm(options: &RunscOptions, pool: &Arc<Pool>, environments: &Arc<Environments>) {
+    let (pool, environments) = (Arc::downgrade(pool), Arc::downgrade(environments));
+    options.warm.follow(move || {
+        let (Some(pool), Some(others)) = (pool.upgrade(), environments.upgrade()) else {
+            return BTreeMap::new();
+        };
+        let name = pool.factory.profile.language.name.clone().into_owned();
+        others.ready().chain([(name, pool.status().ready)]).collect()
+    });
 }
 
 /// Removes a sandbox: after the response if its program has ended, and before the response if the

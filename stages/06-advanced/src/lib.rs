@@ -33,7 +33,7 @@ pub use config::{
 };
 pub use engine_host::{
     ApiUser, EngineHost, EngineHostArgs, FrameError, HostError, LaunchError, MAX_EXTRA_RUNS,
-    PrivilegeError, RemoteEngine, RemoteEngineError, before_serve, remote_engine,
+    PrivilegeError, RemoteEngine, RemoteEngineError, WarmSandboxes, before_serve, remote_engine,
 };
 pub use environment::{Environment, Profiles};
 pub use gvisor::{

@@ -1,14 +1,17 @@
-//! The files that programs have left in `/output`: listed with their evaluation, and downloaded as data.
+//! What is stored of an evaluation beside its record: the files that the program has left in `/output`, listed and
+//! downloaded as data, and what was submitted.
 //!
 //! | attack | setting | test |
 //! |---|---|---|
 //! | a name that climbs out of a directory, or is a link on the host | a path is text in a record; a file is asked for by its number, and stored under the hash of its content | `hostile_names_are_data` |
 //! | a file that is a page with a script, opened in the browser of an operator | an attachment without a type, in a sandbox of the browser | `hostile_names_are_data` |
 //! | the number of another key's file | the owner of the evaluation is checked before the handler | `another_keys_files_do_not_exist` |
+//! | the submission of another key | the same, and once more where it is read | `another_keys_submission_does_not_exist` |
 //! | clients that read slowly | a stream from the disk, so many at one moment, each with a deadline | `a_download_is_a_stream_with_a_deadline` |
 
 mod download;
 mod name;
+mod submission;
 
 use std::sync::Arc;
 
@@ -49,9 +52,25 @@ impl Artifacts {
     /// The routes, to be merged over those of the platform.
     pub fn routes(self: Arc<Self>) -> Router {
         let routes: StatefulRouter<Arc<Self>> = Router::with_state(self)
+            .route(Method::GET, "/eval/{id}/submission", Self::submission)
             .route(Method::GET, "/eval/{id}/artifacts", Self::list)
             .route(Method::GET, "/eval/{id}/artifacts/{number}", Self::download);
         routes.into()
+    }
+
+    async fn submission(self: Arc<Self>, request: MatchedRequest) -> Answer {
+        let [] = request.query([])?;
+        let id: Uuid = request.param("id")?;
+        self.platform.get(&request.context(), id).await?;
+        let found = match &self.storage {
+            Some(storage) => storage.read(move |database| submission::find(database, id)).await,
+            None => Ok(None),
+        };
+        let found = found.map_err(|error| Problem::internal(&error))?.ok_or_else(|| {
+            Problem::new(StatusCode::NOT_FOUND, "what was submitted is not stored on this server")
+        })?;
+        let body = submission::body(&found).map_err(|error| Problem::internal(&error))?;
+        json(StatusCode::OK, &body)
     }
 
     async fn list(self: Arc<Self>, request: MatchedRequest) -> Answer {

@@ -4,7 +4,7 @@
 //!    them out of a request;
 //! 2. [`PriorityDispatch`]: hands jobs to workers by priority, and lets none of them starve;
 //! 3. [`Expiry`]: ends what no worker has taken in time;
-//! 4. [`Batches`] and `routes`: up to a thousand evaluations under one id.
+//! 4. `group`: evaluations under one id; `routes`: up to a thousand of them.
 //!
 //! | attack | setting | test |
 //! |---|---|---|
@@ -14,6 +14,7 @@
 
 mod dispatch;
 mod expiry;
+mod group;
 mod options;
 mod routes;
 mod table;
@@ -21,6 +22,9 @@ mod wire;
 
 pub(crate) use dispatch::PriorityDispatch;
 pub(crate) use expiry::Expiry;
+pub(crate) use group::{Follower, Groups, Plan, accepted, internal};
 pub(crate) use options::SubmitOptions;
 pub use options::WithOptions;
 pub(crate) use routes::BatchParts;
+pub(crate) use table::{BatchKind, Row};
+pub(crate) use wire::parse_one;

@@ -9,7 +9,9 @@ use stage_02_queue::{
     TaskQueue,
 };
 use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor};
-use stage_06_advanced::{Components, InMemoryStorage, StorageService, remote_engine};
+use stage_06_advanced::{
+    Components, InMemoryStorage, StorageService, WarmSandboxes, remote_engine,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{FrontierArgs, StorageKind};
@@ -35,6 +37,8 @@ pub struct Frontier {
     pub stored: Option<Arc<SqliteStorage>>,
     /// What a submission may choose to run in.
     pub selection: Selection,
+    /// How many sandboxes wait for a program.
+    pub warm: WarmSandboxes,
     /// What keys use.
     pub quotas: Arc<Quotas>,
     /// The database. With `--storage memory` it is in a temporary directory, for what has no other
@@ -53,9 +57,10 @@ impl Frontier {
         let store = Store::open(args.storage.lock()?)?;
         let engine_args = args.engine();
         let mut engine_gone = CancellationToken::new();
+        let mut warm = engine_args.runsc.warm.clone();
         let engine: Arc<dyn Engine> = match remote_engine().await? {
             Some(engine) => {
-                engine_gone = engine.host_gone();
+                (engine_gone, warm) = (engine.host_gone(), engine.warm_sandboxes());
                 engine
             }
             None => engine_args.start(settings.bounds().default).await?,
@@ -89,7 +94,7 @@ impl Frontier {
         tasks.resume(waiting).await?;
         let components =
             Components { engine: Some(engine), queue: tasks.clone(), monitor, storage };
-        Ok(Self { components, tasks, dispatch, stored, selection, quotas, store })
+        Ok(Self { components, tasks, dispatch, stored, selection, warm, quotas, store })
     }
 }
 

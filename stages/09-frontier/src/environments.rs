@@ -4,7 +4,7 @@
 //! 2. `build` and `build.sh`: `env build` makes a directory of it, from Debian's packages and wheels;
 //! 3. `record`: what was built, which is all that a server reads; `command` has the commands;
 //! 4. `select`: the member `environment` of a submission; `engine`: its digest in every answer;
-//! 5. `routes`: `GET /environments`.
+//! 5. `list`: all that there are; `routes`: `GET /environments`.
 //!
 //! | attack | setting | test |
 //! |---|---|---|
@@ -18,6 +18,7 @@ mod build;
 mod command;
 mod definition;
 mod engine;
+mod list;
 mod record;
 mod routes;
 mod select;

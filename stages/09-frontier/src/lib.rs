@@ -11,7 +11,8 @@
 //! 7. `components`: the platform of stage 6 with other components: what changes is listed there;
 //! 8. `accounts`: keys, the layer that knows each client, and what one key sees; `limits` and
 //!    `audit` belong to it;
-//! 9. `batches` and `idempotency`: what a submitter may say beside the program; `tls`;
+//! 9. `batches` and `idempotency`: what a submitter may say beside the program; `comparisons` and
+//!    `verifications`: two programs that belong together; `tls`;
 //! 10. `artifacts`: the files that programs have left;
 //! 11. `environments`: what a submission may choose to run in;
 //! 12. `metrics` and `web`: what is counted of all that, and the pages that a person sees;
@@ -24,12 +25,14 @@ mod accounts;
 mod artifacts;
 mod audit;
 mod batches;
+mod comparisons;
 mod environments;
 mod idempotency;
 mod limits;
 mod metrics;
 mod store;
 mod tls;
+mod verifications;
 
 mod event_log;
 mod files;

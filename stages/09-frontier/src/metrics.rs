@@ -1,4 +1,4 @@
-//! What this stage adds to `GET /metrics`: the database and its writer, keys and limits.
+//! What this stage adds to `GET /metrics`: the database and its writer, keys and limits, and the sandboxes that wait.
 //!
 //! They are appended to the metrics of the layers below, outside the contract, where requests are counted
 //! that no layer below sees.
@@ -11,8 +11,10 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
+
+use stage_06_advanced::WarmSandboxes;
 
 use crate::accounts::Keys;
 use crate::limits::Quotas;
@@ -34,21 +36,32 @@ struct StateLabels {
     state: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EnvironmentLabels {
+    environment: String,
+}
+
 /// The metrics of one server.
 pub(crate) struct FrontierMetrics {
     store: Arc<Store>,
     keys: Arc<Keys>,
     quotas: Arc<Quotas>,
+    warm: WarmSandboxes,
     requests: Family<ResultLabels, Counter>,
 }
 
 impl FrontierMetrics {
-    pub(crate) fn new(store: Arc<Store>, keys: Arc<Keys>, quotas: Arc<Quotas>) -> Self {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        keys: Arc<Keys>,
+        quotas: Arc<Quotas>,
+        warm: WarmSandboxes,
+    ) -> Self {
         let requests = Family::default();
         for result in RESULTS {
             drop(requests.get_or_create(&ResultLabels { result }));
         }
-        Self { store, keys, quotas, requests }
+        Self { store, keys, quotas, warm, requests }
     }
 
     /// Counts a request that is allowed, or was refused with this status.
@@ -68,6 +81,7 @@ impl FrontierMetrics {
         let mut text = std::str::from_utf8(below).ok()?.strip_suffix(END)?.to_owned();
         let mut registry = Registry::with_prefix("crucible");
         self.register_storage(&mut registry);
+        self.register_pools(&mut registry);
         self.register_access(&mut registry, clients).await;
         encode(&mut text, &registry).ok()?;
         Some(text.into())
@@ -92,6 +106,21 @@ impl FrontierMetrics {
         registry.register("writes_waiting", help, ConstGauge::new(waiting));
     }
 
+    /// Nothing for an engine without pools: no series says that none wait where none can.
+    fn register_pools(&self, registry: &mut Registry) {
+        let counts = self.warm.counts();
+        if counts.is_empty() {
+            return;
+        }
+        let warm = Family::<EnvironmentLabels, Gauge>::default();
+        for (environment, count) in counts {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            warm.get_or_create(&EnvironmentLabels { environment }).set(count);
+        }
+        let help = "Sandboxes that wait for a program, by the environment that they are for";
+        registry.register("warm_sandboxes", help, warm);
+    }
+
     async fn register_access(&self, registry: &mut Registry, clients: usize) {
         let help = "Requests by what the layer that knows each client did with them";
         registry.register("access_requests", help, self.requests.clone());
@@ -107,7 +136,7 @@ impl FrontierMetrics {
                 return;
             }
         };
-        let keys = Family::<StateLabels, prometheus_client::metrics::gauge::Gauge>::default();
+        let keys = Family::<StateLabels, Gauge>::default();
         for (state, count) in [("active", active), ("inactive", all.saturating_sub(active))] {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             keys.get_or_create(&StateLabels { state }).set(count);

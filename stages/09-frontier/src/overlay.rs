@@ -13,6 +13,8 @@ const ADMIN: &str = include_str!("../overlays/admin.yaml");
 const ARTIFACTS: &str = include_str!("../overlays/artifacts.yaml");
 /// What environments add.
 const ENVIRONMENTS: &str = include_str!("../overlays/environments.yaml");
+/// What comparisons and verifications add.
+const PAIRS: &str = include_str!("../overlays/pairs.yaml");
 /// What the security test adds.
 const SECURITY_TEST: &str = include_str!("../overlays/security_test.yaml");
 /// What the storage adds.
@@ -33,6 +35,7 @@ pub fn contract(bounds: &Bounds, args: &FrontierArgs) -> Result<Contract, Contra
     stored
         .with_overlay(ARTIFACTS)?
         .with_overlay(ENVIRONMENTS)?
+        .with_overlay(PAIRS)?
         .with_overlay(SECURITY_TEST)?
         .with_overlay(WEB)?
         .with_overlay(ADMIN)

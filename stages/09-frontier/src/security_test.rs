@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | another user of the machine reads the keys off a command line | they are in the environment of the ladder | `the_ladder_gets_keys_that_stop_working` |
 
+mod report;
 mod routes;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,10 +29,13 @@ use crate::args::FrontierArgs;
 use crate::audit::{self, Entry, actions};
 use crate::store::{Beside, DataDir};
 
+use report::Test;
 pub use routes::SecurityTests;
 
 /// The ladder's binary, where it is not beside this one.
 const LADDER_ENV: &str = "CRUCIBLE_LADDER";
+/// The variable with the file that the ladder writes its verdicts to as well.
+const REPORT_ENV: &str = "CRUCIBLE_LADDER_REPORT";
 /// The variable in which the ladder finds keys.
 const KEYS_ENV: &str = "CRUCIBLE_LADDER_KEYS";
 /// The number of this stage, for the ladder.
@@ -57,11 +61,17 @@ pub(crate) fn run(group: &str, settings: &Settings, args: &FrontierArgs) -> Resu
     check_address(address, args)?;
     let mut keys = TestKeys::create(args)?;
     let mut command = command_line(&ladder, address, group, keys.as_ref());
-    let status = command.status();
+    let report = tempfile::NamedTempFile::new()?;
+    let begun = Test::begun(group);
+    let status = command.env(REPORT_ENV, report.path()).status();
     let revoked = keys.as_mut().map_or(Ok(()), TestKeys::revoke);
     let status = status
         .map_err(|error| BuildError::new(format!("cannot start {}: {error}", ladder.display())))?;
     revoked?;
+    let verdicts = std::fs::read(report.path()).ok();
+    if let Some(verdicts) = verdicts.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        begun.ended(Ok(verdicts)).store_beside(args);
+    }
     judge(status)
 }
 

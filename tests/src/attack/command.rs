@@ -1,8 +1,9 @@
 //! `ladder attack`: all probes against one stage, with the verdict on each.
 
 use std::io::{BufRead as _, IsTerminal as _};
+use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use comfy_table::ColumnConstraint;
 use serde::Serialize;
@@ -47,6 +48,9 @@ pub struct Options {
     /// Print the verdicts as JSON
     #[arg(long)]
     json: bool,
+    /// Write the verdicts to this file as JSON as well
+    #[arg(long, value_name = "FILE", env = "CRUCIBLE_LADDER_REPORT")]
+    report: Option<PathBuf>,
 }
 
 /// One line of the report.
@@ -161,6 +165,10 @@ fn report_verdicts(options: &Options, probes: &[Probe], verdicts: &Verdicts) -> 
             Verdict::Contained(_) | Verdict::NotApplicable(_) => true,
         };
         lines.push(Line { probe: id, verdict, must_contain });
+    }
+    if let Some(path) = &options.report {
+        let written = std::fs::write(path, serde_json::to_vec(&lines)?);
+        written.with_context(|| format!("cannot write {}", path.display()))?;
     }
     if options.json {
         report::json(&lines)?;

@@ -69,7 +69,8 @@ impl StageArgs for PlatformArgs {
 
     fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
         let start = self.engine.start(settings.bounds().default);
-        engine_host::before_serve(&self.engine_host, settings, self.engine.profiles(), start)
+        let (profiles, warm) = (self.engine.profiles(), self.engine.runsc.warm.clone());
+        engine_host::before_serve(&self.engine_host, settings, profiles, warm, start)
     }
 }
 

@@ -24,6 +24,7 @@ use super::protocol::{
     self, FrameError, MAX_CHECKS, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Reply, Request, VERSION,
 };
 use super::run;
+use super::warm::WarmSandboxes;
 use crate::Profiles;
 
 /// Runs beyond the number of workers, for the self tests, and for runs that are still ending when
@@ -57,6 +58,7 @@ pub struct EngineHost {
     bounds: Bounds,
     profiles: Profiles,
     max_runs: usize,
+    warm: WarmSandboxes,
     connected: CancellationToken,
 }
 
@@ -69,8 +71,14 @@ impl EngineHost {
         profiles: Profiles,
         workers: usize,
     ) -> Self {
-        let connected = CancellationToken::new();
-        Self { engine, bounds, profiles, max_runs: workers + MAX_EXTRA_RUNS, connected }
+        let (warm, connected) = Default::default();
+        Self { engine, bounds, profiles, max_runs: workers + MAX_EXTRA_RUNS, warm, connected }
+    }
+
+    /// The same host, which sends how many of `warm` there are.
+    #[must_use]
+    pub fn counting(self, warm: WarmSandboxes) -> Self {
+        Self { warm, ..self }
     }
 
     /// Cancelled when the API process has sent its first frame.
@@ -127,6 +135,8 @@ impl EngineHost {
                     self.connected.cancel();
                     // The channel is empty, so that this waits for nothing.
                     connection.replies.send(self.ready()).await.ok();
+                    let (replies, stop) = (connection.replies.clone(), connection.stop.clone());
+                    connection.tasks.spawn(self.warm.clone().send_changes(replies, stop));
                     Ok(())
                 }
                 Request::Hello { .. } => Err("a second greeting, or one of another version"),

@@ -21,6 +21,7 @@ use tokio::process::{Child, Command};
 
 use super::privileges::ApiUser;
 use super::remote::RemoteEngine;
+use super::warm::WarmSandboxes;
 use super::{EngineHost, HostError};
 use crate::Profiles;
 
@@ -71,7 +72,7 @@ fn is_api_process() -> bool {
 // ANCHOR: before_serve
 /// Makes this process one of the two: the engine host, which has nothing left to do when this
 /// returns, or the API process, which has given up its rights. With `--single-process` it is both.
-/// `start` starts the engine, which runs programs of `profiles`.
+/// `start` starts the engine, which runs programs of `profiles` in sandboxes of which `warm` wait.
 ///
 /// # Errors
 ///
@@ -80,6 +81,7 @@ pub fn before_serve(
     args: &EngineHostArgs,
     settings: &Settings,
     profiles: Profiles,
+    warm: WarmSandboxes,
     start: impl Future<Output = Result<Arc<dyn Engine>, BuildError>>,
 ) -> Result<Option<ExitCode>, BuildError> {
     if args.single_process {
@@ -92,7 +94,7 @@ pub fn before_serve(
         return Ok(None);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let exit = runtime.block_on(host(settings, profiles, start));
+    let exit = runtime.block_on(host(settings, profiles, warm, start));
     // A blocking task that hangs must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(Some(exit?.into()))
@@ -135,6 +137,7 @@ fn tokio_socket(socket: StdUnixStream) -> io::Result<UnixStream> {
 async fn host(
     settings: &Settings,
     profiles: Profiles,
+    warm: WarmSandboxes,
     start: impl Future<Output = Result<Arc<dyn Engine>, BuildError>>,
 ) -> Result<Exit, BuildError> {
     let mut signals = Signals::listen()?;
@@ -150,7 +153,8 @@ async fn host(
             return Err(LaunchError::Start(error).into());
         }
     };
-    let host = EngineHost::new(engine, settings.bounds(), profiles, settings.workers.into());
+    let workers = settings.workers.into();
+    let host = EngineHost::new(engine, settings.bounds(), profiles, workers).counting(warm);
     let served = tokio::select! {
         served = host.serve(socket) => served,
         exit = forward_signals(&host, &mut signals, &mut api_process) => return Ok(exit),

@@ -4,6 +4,7 @@
 //! [`Request::Evaluate`] and each [`Request::Check`] is answered in its own time, by its id. Each
 //! direction has one enum, so that a frame of the other direction is no frame.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use serde::de::DeserializeOwned;
@@ -14,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use uuid::Uuid;
 
 /// Of this protocol. Both ends are one binary, unless it was replaced in between.
-pub(super) const VERSION: u16 = 2;
+pub(super) const VERSION: u16 = 3;
 /// The longest frame that the host reads. A body over HTTP has at most 2 MiB, and base64 adds a third.
 pub(super) const MAX_REQUEST_BYTES: u32 = 16 << 20;
 /// The longest frame that the API process reads: a chunk of output, or a verdict with its counters.
@@ -104,6 +105,11 @@ pub(super) enum Reply {
         call: u64,
         /// What was found, or what is wrong.
         result: SelfTestResult,
+    },
+    /// How many sandboxes wait for a program, by the name of their environment. Sent when it has changed.
+    Warm {
+        /// The numbers of all environments.
+        sandboxes: BTreeMap<String, usize>,
     },
     /// The engine is closed.
     Closed {},

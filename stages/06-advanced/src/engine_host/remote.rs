@@ -23,6 +23,8 @@ use uuid::Uuid;
 use super::protocol::{
     self, FrameError, MAX_CHECKS, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Reply, Request, VERSION,
 };
+use super::run::count_excess;
+use super::warm::WarmSandboxes;
 
 /// How long the host may take to respond to the first frame. Its engine has started before that.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,6 +67,8 @@ struct Calls {
     /// Ties the two maps to `lost`: what registers after the end of the connection is refused, and
     /// what registered before is woken by it.
     state: Mutex<State>,
+    /// What the host has counted last.
+    warm: WarmSandboxes,
     /// Cancelled when the connection has ended.
     lost: CancellationToken,
     /// Cancelled before that, if the engine was not closed.
@@ -115,6 +119,7 @@ impl Calls {
                     check.send(result).ok(); // likewise
                 }
             }
+            Reply::Warm { sandboxes } => self.warm.set(sandboxes),
             Reply::Ready { .. } | Reply::Closed {} => {}
         }
     }
@@ -166,6 +171,11 @@ impl RemoteEngine {
     /// lost: what starts runs can stop in time.
     pub fn host_gone(&self) -> CancellationToken {
         self.calls.host_gone.clone()
+    }
+
+    /// How many sandboxes wait for a program.
+    pub fn warm_sandboxes(&self) -> WarmSandboxes {
+        self.calls.warm.clone()
     }
 
     // ANCHOR: evaluate
@@ -260,18 +270,6 @@ impl Drop for CancelOnDrop<'_> {
 
 fn lost() -> Verdict {
     Verdict::worker_lost("engine_host", "the process that ran the program is gone")
-}
-
-/// Counts the bytes above the limit, which the host has not sent: the buffer stores none of them.
-fn count_excess(output: &OutputBuffer, excess_bytes: [u64; 2]) {
-    const ZEROS: [u8; 4096] = [0; 4096];
-    for (stream, mut excess) in [Stream::Stdout, Stream::Stderr].into_iter().zip(excess_bytes) {
-        while excess > 0 {
-            let length = usize::try_from(excess).map_or(ZEROS.len(), |all| all.min(ZEROS.len()));
-            output.push(stream, &ZEROS[..length]).ok(); // it is full
-            excess -= length as u64;
-        }
-    }
 }
 
 async fn write(mut socket: OwnedWriteHalf, mut requests: mpsc::UnboundedReceiver<Vec<u8>>) {

@@ -84,6 +84,18 @@ pub(super) async fn run(
     Reply::Ended { id: job.id, verdict: Box::new(verdict), excess_bytes }
 }
 
+/// Counts the bytes above the limit, which the host has not sent: the buffer stores none of them.
+pub(super) fn count_excess(output: &OutputBuffer, excess_bytes: [u64; 2]) {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    for (stream, mut excess) in [Stream::Stdout, Stream::Stderr].into_iter().zip(excess_bytes) {
+        while excess > 0 {
+            let length = usize::try_from(excess).map_or(ZEROS.len(), |all| all.min(ZEROS.len()));
+            output.push(stream, &ZEROS[..length]).ok(); // it is full
+            excess -= length as u64;
+        }
+    }
+}
+
 /// Sends the files of a run, in chunks, so that other runs take turns.
 async fn send_files(job: &Job, artifacts: Vec<Artifact>, replies: &mpsc::Sender<Reply>) {
     for artifact in artifacts {

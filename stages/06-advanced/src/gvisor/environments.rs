@@ -89,6 +89,12 @@ impl Environments {
         Ok(Pool::start(factory, limits, 1, self.idle_timeout))
     }
 
+    /// How many sandboxes wait in each; none in one that was not used yet.
+    pub(super) fn ready(&self) -> impl Iterator<Item = (String, usize)> {
+        let ready = |pool: &OnceCell<Arc<Pool>>| pool.get().map_or(0, |pool| pool.status().ready);
+        self.all.iter().map(move |(name, (_, pool))| (name.clone(), ready(pool)))
+    }
+
     /// How many of `wanted` sandboxes may wait.
     fn claim(&self, wanted: usize) -> usize {
         let mut left = self.warm_left.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,6 +10,7 @@ use stage_05_gvisor::RunscCommandError;
 
 use super::profile::SandboxProfile;
 use crate::Environment;
+use crate::engine_host::WarmSandboxes;
 
 /// The file in which set-up writes the directory with the image's files.
 pub const ROOTFS_PIN: &str = "/etc/crucible/rootfs";
@@ -76,6 +77,9 @@ pub struct RunscOptions {
     /// The environments beside the default, for a stage that has some.
     #[arg(skip)]
     pub environments: Vec<Environment>,
+    /// How many sandboxes of the engine wait, once it has started.
+    #[arg(skip)]
+    pub warm: WarmSandboxes,
     /// The first user of the range of users that programs run as; the flag is that of the engines
     /// through Docker, which share the range.
     #[arg(skip = DEFAULT_FIRST_USER)]
@@ -97,6 +101,7 @@ impl Default for RunscOptions {
             warm_idle_seconds: 300,
             warm_environments: 4,
             environments: Vec::new(),
+            warm: WarmSandboxes::default(),
             first_user: DEFAULT_FIRST_USER,
             keeps_output_files: false,
         }

@@ -35,6 +35,7 @@ pub fn required(method: &Method, template: &str) -> Access {
         }
         "/eval"
         | "/eval/{id}"
+        | "/eval/{id}/submission"
         | "/eval/{id}/events"
         | "/eval/{id}/artifacts"
         | "/eval/{id}/artifacts/{number}"
@@ -45,11 +46,15 @@ pub fn required(method: &Method, template: &str) -> Access {
         | "/metrics"
         | "/batches/{id}"
         | "/batches/{id}/results"
+        | "/compare/{id}"
+        | "/verify/{id}"
             if is_read =>
         {
             Access::Scope(Scope::Read)
         }
-        "/eval" | "/batches" if *method == Method::POST => Access::Scope(Scope::Submit),
+        "/eval" | "/batches" | "/compare" | "/verify" if *method == Method::POST => {
+            Access::Scope(Scope::Submit)
+        }
         "/eval/{id}" | "/batches/{id}" if *method == Method::DELETE => Access::Scope(Scope::Submit),
         _ => Access::Scope(Scope::Admin),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared::cli::{BuildError, Settings, eprint_line};
 use shared::http::ApiService;
-use stage_06_advanced::Platform;
+use stage_06_advanced::{Platform, WarmSandboxes};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::admin::Administration;
@@ -23,6 +23,7 @@ use crate::environments::Selection;
 use crate::idempotency::Idempotency;
 use crate::limits::RateLimit;
 use crate::metrics::FrontierMetrics;
+use crate::storage::SqliteStorage;
 use crate::store::Store;
 
 /// Keys, owners and the audit log of one server.
@@ -34,7 +35,9 @@ pub struct Accounts {
     /// The audit log.
     pub audit: Arc<AuditLog>,
     intake: Arc<Intake>,
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
+    stored: Option<Arc<SqliteStorage>>,
+    warm: WarmSandboxes,
     is_open: bool,
     /// Ends the tasks in the background with the server.
     background: DropGuard,
@@ -51,7 +54,8 @@ impl Accounts {
         args: &AccessArgs,
         frontier: &mut Frontier,
     ) -> Result<Self, BuildError> {
-        let Frontier { components, tasks, dispatch, quotas, store, .. } = frontier;
+        let Frontier { components, tasks, dispatch, quotas, store, stored, warm, .. } = frontier;
+        let (stored, warm) = (stored.clone(), warm.clone());
         let keys = Keys::new(Arc::clone(store));
         let (all, active) = keys.count().await?;
         require_key(settings, active)?;
@@ -74,7 +78,8 @@ impl Accounts {
         // Revoked keys count: the last one revoked must not open the server at its next start.
         let store = Arc::clone(store);
         let background = stop.drop_guard();
-        Ok(Self { keys, owners, audit, intake, store, is_open: all == 0, background })
+        let is_open = all == 0;
+        Ok(Self { keys, owners, audit, intake, store, stored, warm, is_open, background })
     }
 
     /// Batches of submissions as `selection` allows them.
@@ -84,6 +89,7 @@ impl Accounts {
             intake: Arc::clone(&self.intake),
             keys: Arc::clone(&self.keys),
             selection,
+            stored: self.stored.clone(),
         }
     }
 
@@ -100,7 +106,7 @@ impl Accounts {
     ) -> Arc<AccessControl<A>> {
         let quotas = Arc::clone(&self.intake.quotas);
         let parts = AccessParts {
-            metrics: FrontierMetrics::new(self.store, Arc::clone(&self.keys), quotas),
+            metrics: FrontierMetrics::new(self.store, Arc::clone(&self.keys), quotas, self.warm),
             keys: self.keys,
             owners: self.owners,
             audit: self.audit,

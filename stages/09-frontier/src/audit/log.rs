@@ -35,6 +35,10 @@ pub(crate) mod actions {
     pub(crate) const BATCH_SUBMIT: &str = "batch.submit";
     /// A batch was cancelled.
     pub(crate) const BATCH_CANCEL: &str = "batch.cancel";
+    /// A comparison was accepted.
+    pub(crate) const COMPARISON_SUBMIT: &str = "comparison.submit";
+    /// A verification was accepted.
+    pub(crate) const VERIFICATION_SUBMIT: &str = "verification.submit";
     /// A key was used for what its scopes do not allow.
     pub(crate) const REFUSE: &str = "access.refuse";
     /// An administrator requested an evaluation of another key.

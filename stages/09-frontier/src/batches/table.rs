@@ -1,4 +1,4 @@
-//! The rows of batches.
+//! The rows of batches, of which comparisons and verifications are kinds.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -6,22 +6,50 @@ use uuid::Uuid;
 
 use crate::store::StoreError;
 
+/// What a batch was made as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BatchKind {
+    /// Many programs.
+    Batch,
+    /// One program in two environments.
+    Comparison,
+    /// A program, and the one that verifies it.
+    Verification,
+}
+
+impl BatchKind {
+    const ALL: [Self; 3] = [Self::Batch, Self::Comparison, Self::Verification];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Comparison => "comparison",
+            Self::Verification => "verification",
+        }
+    }
+}
+
 /// A batch as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) id: Uuid,
+pub(crate) struct Row {
+    pub(crate) id: Uuid,
     /// The empty string stands for no owner.
-    pub(super) owner: String,
-    pub(super) created_at: Timestamp,
+    pub(crate) owner: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) kind: BatchKind,
+    /// What a comparison is of.
+    pub(crate) detail: String,
     /// Its evaluations, in the order in which they were submitted.
-    pub(super) members: Vec<Uuid>,
+    pub(crate) members: Vec<Uuid>,
 }
 
 /// Stores a batch whose evaluations are not accepted yet.
 pub(super) fn plan(database: &Connection, row: &Row) -> Result<(), StoreError> {
-    let insert = "INSERT INTO batches (id, owner, created_at, is_accepted) VALUES (?1, ?2, ?3, 0)";
-    let created = row.created_at.as_microsecond();
-    database.execute(insert, params![row.id.as_bytes(), row.owner, created])?;
+    let insert = "INSERT INTO batches (id, owner, created_at, is_accepted, kind, detail) \
+                  VALUES (?1, ?2, ?3, 0, ?4, ?5)";
+    let (created, kind) = (row.created_at.as_microsecond(), row.kind.as_str());
+    database.execute(insert, params![row.id.as_bytes(), row.owner, created, kind, row.detail])?;
     let insert = "INSERT INTO batch_members (batch, position, evaluation) VALUES (?1, ?2, ?3)";
     let mut insert = database.prepare_cached(insert)?;
     for (position, member) in row.members.iter().enumerate() {
@@ -57,11 +85,16 @@ pub(super) fn recover(database: &Connection) -> Result<(), StoreError> {
 
 /// The batch with this id.
 pub(super) fn get(database: &Connection, id: Uuid) -> Result<Option<Row>, StoreError> {
-    let select = "SELECT owner, created_at FROM batches WHERE id = ?1 AND is_accepted";
+    let select =
+        "SELECT owner, created_at, kind, detail FROM batches WHERE id = ?1 AND is_accepted";
     let mut select = database.prepare_cached(select)?;
-    let found: Option<(String, i64)> =
-        select.query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let Some((owner, created)) = found else { return Ok(None) };
+    let columns = |row: &rusqlite::Row<'_>| {
+        Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?))
+    };
+    let found: Option<(String, i64, String, String)> =
+        select.query_row([id.as_bytes()], columns).optional()?;
+    let Some((owner, created, kind, detail)) = found else { return Ok(None) };
+    let kind = BatchKind::ALL.into_iter().find(|one| one.as_str() == kind);
     let members = "SELECT evaluation FROM batch_members WHERE batch = ?1 ORDER BY position";
     let mut members = database.prepare_cached(members)?;
     let members = members.query_map([id.as_bytes()], |row| row.get::<_, [u8; 16]>(0))?;
@@ -70,6 +103,8 @@ pub(super) fn get(database: &Connection, id: Uuid) -> Result<Option<Row>, StoreE
         id,
         owner,
         created_at: Timestamp::from_microsecond(created).unwrap_or_default(),
+        kind: kind.unwrap_or(BatchKind::Batch),
+        detail,
         members: members.collect::<Result<_, rusqlite::Error>>()?,
     }))
 }
@@ -98,6 +133,8 @@ mod tests {
             id: Uuid::now_v7(),
             owner: "a".into(),
             created_at: Timestamp::from_second(7).unwrap(),
+            kind: BatchKind::Comparison,
+            detail: "of two".into(),
             members: (0..members).map(|_| Uuid::now_v7()).collect(),
         };
         let (lost, kept) = (row(3), row(2));

@@ -27,26 +27,35 @@ pub(super) fn parse(
         }
     };
     let (mut parsed, mut errors) = (Vec::with_capacity(items.len()), Vec::new());
-    for (at, mut item) in items.into_iter().enumerate() {
-        let one = SubmitOptions::take(&mut item, selection).and_then(|options| {
-            Ok((options, submission_from_value(item, &selection.bounds, &PYTHON)?))
-        });
-        let within = |pointer: &str| format!("/evaluations/{at}{pointer}");
-        match one {
+    for (at, item) in items.into_iter().enumerate() {
+        match parse_one(item, &format!("/evaluations/{at}"), selection) {
             Ok(one) => parsed.push(one),
-            Err(InvalidSubmission::Invalid(of_one)) => {
-                let moved = of_one
-                    .into_iter()
-                    .map(|error| FieldError { pointer: within(&error.pointer), ..error });
-                errors.extend(moved);
-            }
-            Err(InvalidSubmission::Malformed(detail)) => {
-                errors.push(FieldError { part: None, pointer: within(""), detail });
-            }
+            Err(of_one) => errors.extend(of_one),
         }
         if errors.len() >= MAX_ERRORS {
             break;
         }
     }
     if errors.is_empty() { Ok(parsed) } else { Err(InvalidSubmission::Invalid(errors)) }
+}
+
+/// One submission that is the member at `pointer` of a body, or its errors.
+pub(crate) fn parse_one(
+    mut item: Value,
+    pointer: &str,
+    selection: &Selection,
+) -> Result<(SubmitOptions, Submission), Vec<FieldError>> {
+    let parsed = SubmitOptions::take(&mut item, selection).and_then(|options| {
+        Ok((options, submission_from_value(item, &selection.bounds, &PYTHON)?))
+    });
+    let within = |below: &str| format!("{pointer}{below}");
+    parsed.map_err(|invalid| match invalid {
+        InvalidSubmission::Invalid(errors) => errors
+            .into_iter()
+            .map(|error| FieldError { pointer: within(&error.pointer), ..error })
+            .collect(),
+        InvalidSubmission::Malformed(detail) => {
+            vec![FieldError { part: None, pointer: within(""), detail }]
+        }
+    })
 }

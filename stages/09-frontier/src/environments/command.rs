@@ -3,7 +3,8 @@
 use clap::Subcommand;
 use shared::cli::{BuildError, Exit, eprint_line};
 
-use super::definition::{self, DefinitionError, is_name};
+use super::definition::{self, Definition, DefinitionError, is_name};
+use super::list::{self, Listed};
 use super::record::Record;
 use super::{EnvironmentArgs, build};
 
@@ -53,8 +54,8 @@ impl EnvCommand {
                 println!("{name}\t{}", record.digest);
             }
             Self::List => {
-                for (name, state, digest, description) in list(args)? {
-                    println!("{name}\t{state}\t{digest}\t{description}");
+                for listed in list::list(args) {
+                    println!("{}", line(&listed));
                 }
             }
             Self::Remove { name } => {
@@ -73,30 +74,24 @@ impl EnvCommand {
     }
 }
 
-/// Name, state, digest and description of each.
-fn list(args: &EnvironmentArgs) -> Result<Vec<(String, &'static str, String, String)>, BuildError> {
-    let mut names = definition::names(&args.environment_files);
-    names.extend(Record::all(&args.environments_dir).into_iter().map(|record| record.name));
-    names.sort_unstable();
-    names.dedup();
-    let mut rows = Vec::new();
-    for name in names {
-        if name == "python" {
-            let description = "Python's standard library; built by set-up".to_owned();
-            rows.push((name, "default", "-".to_owned(), description));
-            continue;
+/// Whether a build would not give the same.
+fn is_outdated(record: &Record, definition: &Definition) -> bool {
+    record.definition != *definition
+}
+
+/// A line of `env list`: name, state, digest and description.
+fn line(listed: &Listed) -> String {
+    let (state, digest, description) = match listed {
+        Listed::Python => ("default", "-", "Python's standard library; built by set-up"),
+        Listed::Built { record, definition } => {
+            let is_old = definition.as_ref().is_some_and(|found| is_outdated(record, found));
+            let state = if is_old { "outdated" } else { "built" };
+            (state, record.digest.as_str(), record.definition.description.as_str())
         }
-        let record = Record::read(&args.environments_dir, &name)?;
-        let definition = definition::find(&name, &args.environment_files).ok();
-        let state = match (&record, &definition) {
-            (Some(record), Some(definition)) if record.definition != *definition => "outdated",
-            (Some(_), _) => "built",
-            (None, _) => "missing",
-        };
-        let digest = record.as_ref().map_or_else(|| "-".to_owned(), |record| record.digest.clone());
-        let description = record.map(|record| record.definition).or(definition);
-        let description = description.map_or_else(String::new, |found| found.description);
-        rows.push((name, state, digest, description));
-    }
-    Ok(rows)
+        Listed::Missing { definition, .. } => {
+            let description = definition.as_ref().map_or("", |found| found.description.as_str());
+            ("missing", "-", description)
+        }
+    };
+    format!("{}\t{state}\t{digest}\t{description}", listed.name())
 }

@@ -12,6 +12,8 @@ const READY_MADE: [(&str, &str); 3] = [
     ("science", include_str!("science.toml")),
     ("shell", include_str!("shell.toml")),
 ];
+/// The default, which set-up builds: it has no description.
+pub(super) const DEFAULT: &str = "python";
 /// The longest name.
 const MAX_NAME_BYTES: usize = 32;
 /// Debian's Python: its interpreter is started before there is a program.
@@ -114,7 +116,7 @@ pub(super) fn names(files: &Path) -> Vec<String> {
     });
     let ready_made = READY_MADE.iter().map(|(name, _)| (*name).to_owned());
     let mut names: Vec<_> =
-        own.filter(|name| is_name(name)).chain(ready_made).chain(["python".to_owned()]).collect();
+        own.filter(|name| is_name(name)).chain(ready_made).chain([DEFAULT.to_owned()]).collect();
     names.sort_unstable();
     names.dedup();
     names

@@ -5,13 +5,12 @@ use serde_json::{Value, json as value};
 use shared::Bounds;
 use shared::http::{Router, json};
 
-use super::definition::names;
-use super::record::Record;
+use super::list::{self, Listed};
 use super::{EnvironmentArgs, Selection};
 
 /// The route, to be merged over those of the platform. What it lists is what the engine was started with.
 pub fn environment_routes(args: &EnvironmentArgs, selection: &Selection) -> Router {
-    let list = list(args, selection);
+    let list = shown(args, selection);
     Router::new().route(Method::GET, "/environments", move |request| {
         let list = list.clone();
         async move {
@@ -21,7 +20,7 @@ pub fn environment_routes(args: &EnvironmentArgs, selection: &Selection) -> Rout
     })
 }
 
-fn list(args: &EnvironmentArgs, selection: &Selection) -> Value {
+fn shown(args: &EnvironmentArgs, selection: &Selection) -> Value {
     let (dir, bounds) = (&args.environments_dir, &selection.bounds);
     let limits = |bounds: &Bounds| {
         value!({
@@ -30,30 +29,29 @@ fn list(args: &EnvironmentArgs, selection: &Selection) -> Value {
             "pids": bounds.default.pids,
         })
     };
-    let records = Record::all(dir);
-    let mut names = names(&args.environment_files);
-    names.extend(records.iter().map(|record| record.name.clone()));
-    names.sort_unstable();
-    names.dedup();
-    let item = |name: String| {
-        if name == "python" {
-            let mut python = value!({
-                "name": name,
-                "state": "ready",
-                "description": "Python's standard library",
-                "file": "main.py",
-                "packages": ["python3"],
-                "limits": limits(bounds),
-            });
-            // Without a sandbox there are no files of its own.
-            if let Some(digest) = &selection.sandbox.image_digest {
-                python["digest"] = Value::from(digest.as_str());
+    let item = |listed: Listed| {
+        let name = listed.name();
+        let record = match &listed {
+            Listed::Python => {
+                let mut python = value!({
+                    "name": name,
+                    "state": "ready",
+                    "description": "Python's standard library",
+                    "file": "main.py",
+                    "packages": ["python3"],
+                    "limits": limits(bounds),
+                });
+                // Without a sandbox there are no files of its own.
+                if let Some(digest) = &selection.sandbox.image_digest {
+                    python["digest"] = Value::from(digest.as_str());
+                }
+                return python;
             }
-            return python;
-        }
-        let found = records.iter().find(|record| record.name == name);
-        let Some(record) = found.filter(|_| selection.profiles.find(&name).is_some()) else {
-            return value!({ "name": name, "state": "missing" });
+            // The engine has what there was when it started.
+            Listed::Built { record, .. } if selection.profiles.find(name).is_some() => record,
+            Listed::Built { .. } | Listed::Missing { .. } => {
+                return value!({ "name": name, "state": "missing" });
+            }
         };
         let requirements = record.definition.requirements.iter();
         let requirements = requirements.filter_map(|one| one.split_ascii_whitespace().next());
@@ -68,5 +66,5 @@ fn list(args: &EnvironmentArgs, selection: &Selection) -> Value {
             "limits": limits(&record.environment(dir).bounds(bounds)),
         })
     };
-    value!({ "items": names.into_iter().map(item).collect::<Vec<_>>() })
+    value!({ "items": list::list(args).into_iter().map(item).collect::<Vec<_>>() })
 }

@@ -10,17 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::json as value;
 use shared::cli::{BuildError, Settings};
 use shared::http::{MatchedRequest, Problem, Response, Router, StatefulRouter, json};
 use tokio::process::Command;
 
+use super::report::{Line, Test};
 use super::{TestKeys, check_address, command_line, find_ladder, listen_address};
 use crate::accounts::Accounts;
 use crate::args::FrontierArgs;
 use crate::audit::{AuditLog, Entry, actions};
+use crate::store::Store;
 
 /// A whole test takes minutes. One that takes longer hangs.
 const TEST_TIMEOUT: Duration = Duration::from_hours(1);
@@ -32,49 +32,9 @@ pub struct SecurityTests {
     settings: Settings,
     args: FrontierArgs,
     audit: Arc<AuditLog>,
-    last: Mutex<Test>,
-}
-
-/// The last test, and whether there can be one.
-#[derive(Debug, Clone, Default, Serialize)]
-struct Test {
-    status: Status,
-    /// Why it cannot be started.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    missing: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    started_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended_at: Option<Timestamp>,
-    verdicts: Vec<Line>,
-    /// Why there are no verdicts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    #[default]
-    Never,
-    Running,
-    Ended,
-}
-
-/// One verdict, as the ladder prints it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Line {
-    probe: String,
-    verdict: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    by: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    must_contain: bool,
+    store: Arc<Store>,
+    /// The one that runs. When it has ended it is in the database.
+    running: Mutex<Option<Test>>,
 }
 
 type Answer = Result<Response, Problem>;
@@ -87,7 +47,8 @@ impl SecurityTests {
             settings,
             args,
             audit: Arc::clone(&accounts.audit),
-            last: Mutex::default(),
+            store: Arc::clone(&accounts.store),
+            running: Mutex::default(),
         })
     }
 
@@ -96,7 +57,7 @@ impl SecurityTests {
         let routes: StatefulRouter<Arc<Self>> = Router::with_state(self)
             .route(Method::GET, "/security-test", |tests: Arc<Self>, request| async move {
                 let [] = request.query([])?;
-                tests.answer(StatusCode::OK)
+                tests.answer(StatusCode::OK).await
             })
             .route(Method::POST, "/security-test", Self::start);
         routes.into()
@@ -118,12 +79,16 @@ impl SecurityTests {
             tokio::spawn(Arc::clone(&self).run(group));
             self.audit.record(entry).await.map_err(|error| Problem::internal(&error))?;
         }
-        self.answer(StatusCode::ACCEPTED)
+        self.answer(StatusCode::ACCEPTED).await
     }
 
-    fn answer(&self, status: StatusCode) -> Answer {
-        let test = Test { missing: self.missing(), ..self.last().clone() };
-        json(status, &test)
+    async fn answer(&self, status: StatusCode) -> Answer {
+        let running = self.running().clone();
+        let test = match running {
+            Some(running) => running,
+            None => self.store.read(Test::last).await.map_err(|error| Problem::internal(&error))?,
+        };
+        json(status, &Test { missing: self.missing(), ..test })
     }
 
     /// Why no test can be started.
@@ -135,25 +100,23 @@ impl SecurityTests {
 
     /// Whether a test may begin: none runs.
     fn begin(&self, group: &str) -> bool {
-        let mut last = self.last();
-        if last.status == Status::Running {
+        let mut running = self.running();
+        if running.is_some() {
             return false;
         }
-        let group = Some(group.to_owned()).filter(|group| !group.is_empty());
-        let started_at = Some(Timestamp::now());
-        *last = Test { status: Status::Running, group, started_at, ..Test::default() };
+        *running = Some(Test::begun(group));
         true
     }
 
     async fn run(self: Arc<Self>, group: String) {
-        let result = self.verdicts(&group).await;
-        let mut last = self.last();
-        last.status = Status::Ended;
-        last.ended_at = Some(Timestamp::now());
-        match result {
-            Ok(verdicts) => last.verdicts = verdicts,
-            Err(error) => last.error = Some(error.to_string()),
+        let verdicts = self.verdicts(&group).await;
+        let begun = self.running().clone().unwrap_or_default();
+        let ended = begun.ended(verdicts);
+        if let Err(error) = self.store.write(move |database| ended.store(database)).await {
+            tracing::error!(%error, "what has come of the security test was not stored");
         }
+        // Only now: a request in between would be answered with the test before.
+        *self.running() = None;
     }
 
     async fn verdicts(&self, group: &str) -> Result<Vec<Line>, BuildError> {
@@ -174,8 +137,8 @@ impl SecurityTests {
             .map_err(|_| BuildError::new(format!("no verdicts: {}", last_words(&output.stderr))))
     }
 
-    fn last(&self) -> MutexGuard<'_, Test> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    fn running(&self) -> MutexGuard<'_, Option<Test>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

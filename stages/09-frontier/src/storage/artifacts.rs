@@ -49,6 +49,14 @@ impl SqliteStorage {
         Ok(found.filter(|_| !self.inner.unpublished.ids().contains(&id)))
     }
 
+    /// Reads the database that evaluations are stored in.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.store.read(query).await
+    }
+
     /// Where the files are.
     pub(crate) fn files(&self) -> Arc<FileStorage> {
         Arc::clone(&self.inner.files)

@@ -11,6 +11,7 @@ use harness::Launch;
 
 use crate::stage;
 use history::History;
+pub(crate) use load::has_exited;
 
 /// Kills in the test command; `just crash` does more.
 const CRASHES: u32 = 50;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use harness::{Client, Server};
 use serde_json::{Value, json};
@@ -36,6 +37,75 @@ async fn run_in(client: &Client, environment: &str, code: &str) -> Value {
 
 fn stdout(ended: &Value) -> &str {
     ended["stdout"]["text"].as_str().unwrap()
+}
+
+/// The command and the route have the same list, with what the operator has described and what is only built.
+#[tokio::test]
+async fn the_command_and_the_route_list_the_same_environments() {
+    let directory = tempfile::tempdir().unwrap();
+    let (built, described) = (directory.path().join("built"), directory.path().join("described"));
+    for path in [&built, &described] {
+        std::fs::create_dir(path).unwrap();
+    }
+    let own = "description = 'own'\npackages = ['bash']\ncommand = ['/usr/bin/bash']\nfile = 'x'\n";
+    std::fs::write(described.join("own.toml"), own).unwrap();
+    std::fs::write(described.join("Not-a-name.toml"), own).unwrap();
+    let definition = json!({ "description": "left", "packages": ["bash"], "command": ["/usr/bin/bash"], "file": "x" });
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let record =
+        json!({ "name": "left", "digest": digest, "definition": definition, "debian": [] });
+    std::fs::write(built.join("left.json"), record.to_string()).unwrap();
+    let arguments = [
+        "--environments-dir",
+        built.to_str().unwrap(),
+        "--environment-files",
+        described.to_str().unwrap(),
+    ];
+    let list = Command::new(stage::BINARY).args(["env", "list"]).args(arguments).output().unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    let states: Vec<_> =
+        list.lines().map(|line| line.split('\t').take(2).collect::<Vec<_>>()).collect();
+    let expected = [
+        ["javascript", "missing"],
+        ["left", "built"],
+        ["own", "missing"],
+        ["python", "default"],
+        ["science", "missing"],
+        ["shell", "missing"],
+    ];
+    assert_eq!(states, expected, "{list}");
+    assert!(list.contains(&format!("left\tbuilt\t{digest}\tleft")), "{list}");
+    let server = stage::on(directory.path()).args(arguments).start();
+    let shown = server.client().get("/environments").await.json();
+    let names: Vec<_> = shown["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, expected.map(|[name, _]| name), "{shown}");
+}
+
+/// The pools are in the other process, and their numbers in the metrics: none in an environment that was not used.
+#[tokio::test]
+async fn the_sandboxes_that_wait_are_counted_by_environment() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = started(directory.path(), &["shell"]);
+    let client = server.client();
+    let counted = async |environment: &str, count: u64| {
+        let line = format!("crucible_warm_sandboxes{{environment=\"{environment}\"}} {count}");
+        let holds = async || {
+            client.get("/metrics").await.text().lines().any(|found| found == line).then_some(())
+        };
+        harness::eventually_some(&line, Duration::from_mins(1), holds).await;
+    };
+    counted("python", 1).await;
+    counted("shell", 0).await;
+    run_in(&client, "shell", "true").await;
+    counted("shell", 1).await;
+    let unsandboxed = stage::start(tempfile::tempdir().unwrap().path());
+    let metrics = unsandboxed.client().get("/metrics").await.text();
+    assert!(!metrics.contains("warm_sandboxes"), "{metrics}");
 }
 
 /// A program in each language does what no other environment could, with the files that were built.

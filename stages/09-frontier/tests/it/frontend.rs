@@ -95,7 +95,7 @@ fn ladder(site: &Site, script: &str) -> std::path::PathBuf {
 #[tokio::test]
 async fn one_test_at_a_time_and_its_verdicts_are_there() {
     let site = Site::new();
-    let (admin, reader) = (site.key("root", &["admin"]), site.key("alice", &["read", "submit"]));
+    let (root, reader) = (site.key("root", &["admin"]), site.key("alice", &["read", "submit"]));
     let free = free_port();
     let (seen, go) = (site.path().join("seen"), site.path().join("go"));
     let verdict = r#"[{"probe":"tenants/batch","verdict":"contained","by":"authorization","must_contain":true}]"#;
@@ -108,7 +108,7 @@ async fn one_test_at_a_time_and_its_verdicts_are_there() {
         site.launch().args(["--strict-contract", "--listen", &format!("127.0.0.1:{free}")]);
     let server = launch.env("CRUCIBLE_LADDER", ladder(&site, &script)).start();
     let client = server.client();
-    let (admin, reader) = (client.with_key(&admin), client.with_key(&reader));
+    let (admin, reader) = (client.with_key(&root), client.with_key(&reader));
     let post = |path: &'static str| admin.send(admin.request(Method::POST, path));
     for method in [Method::GET, Method::POST] {
         let refused = reader.send(reader.request(method, "/security-test")).await;
@@ -132,6 +132,12 @@ async fn one_test_at_a_time_and_its_verdicts_are_there() {
     assert_eq!(std::fs::read_to_string(&seen).unwrap(), expected, "one ladder was started");
     let list = site.output(&["keys", "list"]);
     assert_eq!(list.lines().filter(|line| line.contains("\trevoked\t")).count(), 4, "{list}");
+    // It outlives the server.
+    assert_eq!(server.stop(), Some(0));
+    let server = site.start();
+    let admin = server.client().with_key(&root);
+    let stored = admin.get("/security-test").await.json();
+    assert_eq!((&stored["status"], &stored["verdicts"]), (&"ended".into(), &test["verdicts"]));
 }
 
 /// A port that is free now: the address has to be in the configuration for the ladder to get it.

@@ -19,4 +19,5 @@ mod recovery;
 mod stage;
 mod storage;
 mod two_processes;
+mod verification;
 mod web;

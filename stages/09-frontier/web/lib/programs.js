@@ -1,25 +1,15 @@
-// The programs that were submitted from this tab, by the ids of their evaluations: the server has a program only for
-// as long as it may have to run. They are gone with the tab.
+// What was submitted as an evaluation, which the server stores with it, and the draft of this tab.
 
-const STORED = "crucible-programs";
-const MAX_PROGRAMS = 20;
-const MAX_CHARACTERS = 1_000_000;
+import { get } from "./api.js";
 
-function all() {
-  try { return JSON.parse(sessionStorage.getItem(STORED) ?? "[]"); } catch { return []; }
-}
-
-export function remember(id, submission) {
-  const text = JSON.stringify(submission);
-  const programs = [{ id, text }, ...all().filter(it => it.id !== id)].slice(0, MAX_PROGRAMS);
-  while (programs.length && programs.reduce((sum, it) => sum + it.text.length, 0) > MAX_CHARACTERS) programs.pop();
-  try { sessionStorage.setItem(STORED, JSON.stringify(programs)); } catch { /* the storage is full */ }
-}
-
-// What was submitted as this evaluation, or undefined.
-export function recall(id) {
-  const found = all().find(it => it.id === id);
-  return found && JSON.parse(found.text);
+// What would submit it again: submitted(id, signal). Null where the server stores nothing on disk.
+export async function submitted(id, signal) {
+  try {
+    return await get(`/eval/${encodeURIComponent(id)}/submission`, { signal });
+  } catch (error) {
+    if (error.status === 404) return null;
+    throw error;
+  }
 }
 
 const DRAFT = "crucible-draft";

@@ -1,16 +1,20 @@
-// Two evaluations beside each other: what differs, and their output line by line. Both ids are in the address.
+// Two evaluations beside each other: what differs, and their output line by line. Both ids are in the address. The
+// program of the first can be run in two environments, which makes two more that are compared then.
 
-import { html, useMemo, useRef, useState } from "/web/lib/ui.js";
+import { html, useEffect, useMemo, useRef, useState } from "/web/lib/ui.js";
 import { get } from "/web/lib/api.js";
 import { lineDiff } from "/web/lib/diff.js";
 import { duration, size } from "/web/lib/format.js";
 import { Failure, Labels, Status, Time, useLoaded } from "/web/lib/parts.js";
+import { submitted } from "/web/lib/programs.js";
 import { href, setQuery } from "/web/lib/router.js";
+import { environments, runInBoth } from "/web/lib/submission.js";
 import { decoded, visible, visibleName } from "/web/lib/text.js";
 
 const MAX_CHARACTERS = 1 << 20;
 const CONTEXT = 3;
 const MAX_ROWS = 1000;
+const POLL_INTERVAL = 1000;
 
 function Choose({ a, b }) {
   const [left, right] = [useRef(null), useRef(null)];
@@ -22,6 +26,38 @@ function Choose({ a, b }) {
     <label>Second id <input ref=${right} name="b" value=${b} key=${`b${b}`} size="36" spellcheck=${false} required /></label>
     <button class="primary">Compare</button>
     <button type="button" disabled=${!a || !b} onClick=${() => setQuery({ a: b, b: a })}>Exchange</button></form>`;
+}
+
+// Runs the program of an evaluation in two environments.
+function RunElsewhere({ id }) {
+  const load = signal => Promise.all([submitted(id, signal), environments(signal)]);
+  const { value, error } = useLoaded(load, [id]);
+  const [chosen, choose] = useState({});
+  const [failure, fail] = useState(null);
+  const [isBusy, setBusy] = useState(false);
+  if (error) return html`<${Failure} error=${error} />`;
+  const [program, all] = value ?? [];
+  const ready = all?.filter(({ state }) => state !== "missing") ?? [];
+  if (!program || ready.length === 0) return null;
+  const first = chosen.first ?? program.environment;
+  const second = chosen.second ?? (ready.find(({ name }) => name !== program.environment) ?? ready[0]).name;
+  const run = async event => {
+    event.preventDefault();
+    setBusy(true);
+    fail(null);
+    try {
+      const [a, b] = await runInBoth(program, [first, second]);
+      setQuery({ a, b }, {});
+    } catch (error) { fail(error); }
+    setBusy(false);
+  };
+  const select = (label, name, value) => html`<label>${label} <select name=${name} value=${value}
+    onChange=${event => choose(old => ({ ...old, [name]: event.target.value }))}>
+    ${ready.map(({ name }) => html`<option key=${name} value=${name}>${visibleName(name)}</option>`)}</select></label>`;
+  return html`<form class="row" aria-label="Run it in two environments" onSubmit=${run}>
+    ${select("Run the program of the first in", "first", first)} ${select("and in", "second", second)}
+    <button disabled=${isBusy}>${isBusy ? "Submitting…" : "Run in both"}</button>
+    <${Failure} error=${failure} /></form>`;
 }
 
 const FIELDS = [
@@ -37,7 +73,7 @@ const FIELDS = [
   ["standard output", ({ stdout }) => size(stdout.bytes_total)],
   ["standard error", ({ stderr }) => size(stderr.bytes_total)],
   ["attempt", ({ attempt }) => attempt],
-  ["environment", ({ environment }) => environment?.name ?? environment ?? "—"],
+  ["files of its environment", ({ sandbox }) => sandbox.image_digest?.slice(0, 19) ?? "—"],
   ["engine", ({ sandbox }) => [sandbox.engine, sandbox.runtime].filter(Boolean).join("/")],
   ["time limit", ({ limits }) => `${limits.timeout_seconds} s`],
   ["memory limit", ({ limits }) => size(limits.memory_bytes)],
@@ -100,11 +136,17 @@ function Diff({ name, left, right }) {
 
 function Both({ a, b }) {
   const load = signal => Promise.all([a, b].map(id => get(`/eval/${encodeURIComponent(id)}`, { signal })));
-  const { value, error } = useLoaded(load, [a, b]);
+  const { value, error, reload } = useLoaded(load, [a, b]);
+  const isRunning = value?.some(({ outcome }) => outcome === null);
+  useEffect(() => {
+    if (!isRunning) return undefined;
+    const timer = setTimeout(reload, POLL_INTERVAL);
+    return () => clearTimeout(timer);
+  }, [value, error]);
   if (error) return html`<${Failure} error=${error} />`;
   if (!value) return html`<p role="status">Loading…</p>`;
   const [one, other] = value;
-  return html`<${Fields} one=${one} other=${other} />
+  return html`<p role="status">${isRunning && "Not both have ended; this is how far they are."}</p><${Fields} one=${one} other=${other} />
     <${Diff} name="Standard output" left=${one.stdout} right=${other.stdout} />
     <${Diff} name="Standard error" left=${one.stderr} right=${other.stderr} />`;
 }
@@ -112,6 +154,7 @@ function Both({ a, b }) {
 export default function Page({ route: { query } }) {
   const [a, b] = [query.get("a") ?? "", query.get("b") ?? ""];
   return html`<${Choose} a=${a} b=${b} />
+    ${a && html`<${RunElsewhere} key=${a} id=${a} />`}
     ${a && b ? html`<${Both} key=${`${a} ${b}`} a=${a} b=${b} />` : html`<p>Two evaluations, of the same program or of two, by their ids.
       They can be chosen in the <a href=${href("list")}>list</a> as well.</p>`}`;
 }

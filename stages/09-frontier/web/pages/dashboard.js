@@ -106,7 +106,8 @@ export default function Page() {
       ["Waiting, median and 99 %", `${seconds(now.waited[0])}, ${seconds(now.waited[2])}`],
       ["Queue", `${now.depth ?? "—"} of ${total(samples, "crucible_queue_capacity") ?? "—"}`],
       ["Workers busy", `${now.busy ?? "—"} of ${now.workers ?? "—"}`],
-      ["Warm sandboxes", now.warm ?? undefined],
+      ["Warm sandboxes", now.warm == null ? undefined : Object.entries(by(samples, "crucible_warm_sandboxes", "environment"))
+        .map(([name, count]) => `${visibleName(name)} ${count}`).join(", ")],
       ["Database", bytes == null ? undefined : size(bytes)],
     ]} />
     <div class="charts" key=${scheme}>

@@ -4,12 +4,12 @@ import { html, useEffect, useMemo, useRef, useState } from "/web/lib/ui.js";
 import { call, get } from "/web/lib/api.js";
 import { curl } from "/web/lib/curl.js";
 import { addTo, isFinal } from "/web/lib/events.js";
-import { recall } from "/web/lib/programs.js";
+import { submitted } from "/web/lib/programs.js";
 import { go, href } from "/web/lib/router.js";
 import { follow } from "/web/lib/stream.js";
 import { Tail } from "/web/lib/tail.js";
 import { visibleName } from "/web/lib/text.js";
-import { CopyButton, Failure, Labels, Status } from "/web/lib/parts.js";
+import { CopyButton, Failure, Labels, Status, useLoaded } from "/web/lib/parts.js";
 import { Artifacts } from "/web/lib/artifacts.js";
 import { Evidence, LimitsAndUsage, Output, Raw, Summary, Timeline } from "/web/lib/evaluation.js";
 import { submit } from "/web/lib/submission.js";
@@ -75,7 +75,7 @@ function Live({ tail, connection, isMissing }) {
 
 function Actions({ id, evaluation, onError }) {
   const [isBusy, setBusy] = useState(false);
-  const program = recall(id);
+  const { value: program, error } = useLoaded(signal => submitted(id, signal), [id]);
   const isEnded = evaluation.outcome !== null;
   const act = action => async () => {
     setBusy(true);
@@ -92,7 +92,8 @@ function Actions({ id, evaluation, onError }) {
     <span><${CopyButton} text=${id}>Copy id<//></span>
     <span><${CopyButton} text=${() => curl("GET", `/eval/${id}`)}>Copy as curl<//></span>
     ${program && html`<span><${CopyButton} text=${() => curl("POST", "/eval", program)}>Copy submission as curl<//></span>`}
-    ${!program && html`<small>It can be run again from the tab that has submitted it: the server keeps no programs.</small>`}
+    ${program === null && html`<small>It cannot be run again from here: this server stores no programs.</small>`}
+    <${Failure} error=${error} />
   </div>`;
 }
 

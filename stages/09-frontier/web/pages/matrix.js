@@ -55,7 +55,7 @@ const Missing = ({ why }) => html`<section aria-labelledby="missing"><h2 id="mis
     machine itself, <code>stage-09-frontier --security-test</code> fires them as well.</p></section>`;
 
 function Report({ test, chosen }) {
-  if (test.status === "never") return html`<p class="faint">No test since this server has started.</p>`;
+  if (test.status === "never") return html`<p class="faint">No test yet, by this server or on its data directory.</p>`;
   const count = kind => test.verdicts.filter(({ verdict }) => verdict === kind).length;
   const wrong = ({ verdict, must_contain }) => verdict === "error" || (verdict === "escaped" && must_contain);
   const shown = test.verdicts.filter(({ verdict }) => !chosen || verdict === chosen);

@@ -6,7 +6,7 @@ import { Editor } from "/web/lib/editor.js";
 import { EXAMPLES } from "/web/lib/examples.js";
 import { size } from "/web/lib/format.js";
 import { CopyButton, Failure, useLoaded } from "/web/lib/parts.js";
-import { loadDraft, recall, saveDraft } from "/web/lib/programs.js";
+import { loadDraft, saveDraft, submitted } from "/web/lib/programs.js";
 import { go, href } from "/web/lib/router.js";
 import { bounds, environments, submit } from "/web/lib/submission.js";
 import { visibleName } from "/web/lib/text.js";
@@ -49,14 +49,21 @@ const draftOf = ({ code, environment, timeout_seconds, memory_bytes, stdin, labe
 
 export default function Page({ route }) {
   const from = route.query.get("from");
-  const [draft, set] = useState(() => {
-    const earlier = from && recall(from);
-    return earlier ? draftOf(earlier) : { ...EMPTY, ...loadDraft() };
-  });
+  const [draft, set] = useState(() => ({ ...EMPTY, ...loadDraft() }));
   const [text, setText] = useState(draft.code);
   const [error, fail] = useState(null);
   const [isBusy, setBusy] = useState(false);
   useEffect(() => saveDraft(draft), [draft]);
+  useEffect(() => {
+    if (!from) return undefined;
+    const stop = new AbortController();
+    submitted(from, stop.signal).then(earlier => {
+      if (!earlier || stop.signal.aborted) return;
+      set(draftOf(earlier));
+      setText(earlier.code);
+    }, error => stop.signal.aborted || fail(error));
+    return () => stop.abort();
+  }, [from]);
   const change = name => event => set(old => ({ ...old, [name]: event.target.value }));
   const run = async () => {
     if (isBusy) return;

@@ -10,7 +10,7 @@ const SEED: &str = "9009";
 /// How long each run takes, in seconds.
 const SECONDS: &str = "60";
 /// The operations of this stage.
-const OPERATIONS: &str = "31 selected / 31 total";
+const OPERATIONS: &str = "36 selected / 36 total";
 
 async fn schemathesis(with_key: bool) {
     let tool = Path::new("/opt/crucible/bin/schemathesis");

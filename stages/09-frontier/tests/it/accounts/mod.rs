@@ -7,6 +7,7 @@ mod exposure;
 mod fuzz;
 mod keys;
 mod limits;
+mod pairs;
 mod security_test;
 mod submissions;
 

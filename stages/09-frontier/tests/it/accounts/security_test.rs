@@ -54,6 +54,37 @@ async fn the_ladder_gets_keys_that_stop_working() {
     assert!(site.output(&["audit", "verify"]).contains("none changed"));
 }
 
+/// One that `--security-test` has made is on the page, and stays there over a restart of the server.
+#[tokio::test]
+async fn the_test_of_the_command_line_is_stored_for_the_page() {
+    let site = Site::new();
+    let admin = site.key("admin", &["admin"]);
+    let server = site.start();
+    let never = server.client().with_key(&admin).get("/security-test").await.json();
+    assert_eq!(never["status"], "never", "{never}");
+    let verdict = r#"[{"probe":"tenants/batch","verdict":"contained","by":"authorization","must_contain":true}]"#;
+    let script =
+        format!("#!/bin/sh\necho '{verdict}' >\"$CRUCIBLE_LADDER_REPORT\"\necho a table\nexit 1\n");
+    let ladder = site.path().join("reporting.sh");
+    std::fs::write(&ladder, script).unwrap();
+    std::fs::set_permissions(&ladder, Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["--security-test=tenants", "--listen", server.address(), "--data-dir"]);
+    let output = command.arg(site.path()).env("CRUCIBLE_LADDER", ladder).output().unwrap();
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(1), &b"a table\n"[..]),
+        "{output:?}"
+    );
+    let seen = server.client().with_key(&admin).get("/security-test").await.json();
+    assert_eq!((&seen["status"], &seen["group"]), (&"ended".into(), &"tenants".into()), "{seen}");
+    assert_eq!(seen["verdicts"][0]["by"], "authorization", "{seen}");
+    assert_eq!(server.stop(), Some(0));
+    let server = site.start();
+    let again = server.client().with_key(&admin).get("/security-test").await.json();
+    assert_eq!((&again["verdicts"], &again["ended_at"]), (&seen["verdicts"], &seen["ended_at"]));
+}
+
 #[tokio::test]
 async fn a_test_that_cannot_pass_says_why() {
     let site = Site::new();

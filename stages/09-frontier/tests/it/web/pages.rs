@@ -53,11 +53,41 @@ async fn filled() -> (Web, String) {
 async fn no_page_has_a_violation_of_accessibility() {
     let (web, id) = filled().await;
     web.browser.script(AXE, vec![]).await;
-    let evaluation = format!("eval/{id}");
-    for page in PAGES.into_iter().chain([evaluation.as_str(), "nothing"]) {
+    let (evaluation, compared) = (format!("eval/{id}"), format!("compare?a={id}&b={id}"));
+    for page in PAGES.into_iter().chain([evaluation.as_str(), &compared, "nothing"]) {
         web.open(page).await;
         wait_until_loaded(&web.browser).await;
         assert_accessible(&web.browser, page).await;
+    }
+    web.browser.finish_expecting(&["404"]).await;
+}
+
+/// A person who wants no motion gets none: nothing is animated, and nothing changes gradually or scrolls smoothly.
+#[tokio::test]
+async fn no_page_moves_for_a_person_who_wants_no_motion() {
+    let (web, id) = filled().await;
+    let moving = "return [...document.querySelectorAll('*')].filter(found => {
+            const { animationName, animationDuration, transitionDuration, scrollBehavior } = getComputedStyle(found);
+            const lasts = text => text.split(',').some(one => parseFloat(one) > 0);
+            return (animationName !== 'none' && lasts(animationDuration)) || lasts(transitionDuration) || scrollBehavior === 'smooth';
+        }).map(found => found.outerHTML.slice(0, 120)).concat(document.getAnimations().map(String))";
+    // What would be found: an element that moves, for everybody else.
+    let add = "const sheet = new CSSStyleSheet();
+        sheet.replaceSync('@keyframes turn { to { rotate: 360deg } } main h1 { animation: turn 1s infinite; transition: color 1s }');
+        document.adoptedStyleSheets = [sheet]";
+    let motion = async |value: &str| {
+        let feature = json!({ "features": [{ "name": "prefers-reduced-motion", "value": value }] });
+        web.browser.devtools("Emulation.setEmulatedMedia", feature).await;
+    };
+    web.browser.script(add, vec![]).await;
+    motion("no-preference").await;
+    assert_ne!(web.browser.script(moving, vec![]).await, json!([]), "a page that moves is noticed");
+    motion("reduce").await;
+    let evaluation = format!("eval/{id}");
+    for page in PAGES.into_iter().chain([evaluation.as_str()]) {
+        web.open(page).await;
+        wait_until_loaded(&web.browser).await;
+        assert_eq!(web.browser.script(moving, vec![]).await, json!([]), "{page}");
     }
     web.browser.finish_expecting(&["404"]).await;
 }
@@ -67,8 +97,8 @@ async fn no_page_is_wider_than_a_telephone() {
     let (web, id) = filled().await;
     let narrow = json!({ "width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": false });
     web.browser.devtools("Emulation.setDeviceMetricsOverride", narrow).await;
-    let evaluation = format!("eval/{id}");
-    for page in PAGES.into_iter().chain([evaluation.as_str()]) {
+    let (evaluation, compared) = (format!("eval/{id}"), format!("compare?a={id}&b={id}"));
+    for page in PAGES.into_iter().chain([evaluation.as_str(), &compared]) {
         web.open(page).await;
         wait_until_loaded(&web.browser).await;
         let excess = "const { scrollWidth, clientWidth } = document.documentElement;

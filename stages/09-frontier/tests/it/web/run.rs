@@ -29,32 +29,29 @@ async fn a_program_is_submitted_and_its_output_is_shown() {
     web.browser.finish().await;
 }
 
+/// Presses Tab until the focus is where `script` returns true.
+async fn tab_until(web: &Web, script: &str) {
+    for _ in 0..40 {
+        if web.browser.script(script, vec![]).await == json!(true) {
+            return;
+        }
+        web.browser.keys(TAB).await;
+    }
+    panic!("Tab does not reach it: {script}");
+}
+
 #[tokio::test]
 async fn the_keyboard_alone_gets_from_a_program_to_its_result() {
     let web = Web::new().await;
     web.open("submit").await;
     web.browser.wait(EDITOR).await;
-    let focus = "return Boolean(document.activeElement?.closest('.editor'))";
-    // Tab moves on until the editor has the focus, past the navigation.
-    for _ in 0..40 {
-        if web.browser.script(focus, vec![]).await == json!(true) {
-            break;
-        }
-        web.browser.keys(TAB).await;
-    }
-    assert_eq!(web.browser.script(focus, vec![]).await, json!(true), "Tab reaches the editor");
+    // Past the navigation.
+    tab_until(&web, "return Boolean(document.activeElement?.closest('.editor'))").await;
     web.browser.chord(Key::Control, "a").await;
     web.browser.keys("print('typed', 6 * 7)").await;
     // Escape, then Tab: out of the editor again, on to the button.
     web.browser.keys(ESCAPE).await;
-    let on_run = "return document.activeElement?.innerText?.trim() === 'Run'";
-    for _ in 0..40 {
-        if web.browser.script(on_run, vec![]).await == json!(true) {
-            break;
-        }
-        web.browser.keys(TAB).await;
-    }
-    assert_eq!(web.browser.script(on_run, vec![]).await, json!(true), "Tab reaches the button");
+    tab_until(&web, "return document.activeElement?.innerText?.trim() === 'Run'").await;
     web.browser.keys(ENTER).await;
     web.browser.wait_text("pre.output", "typed 42").await;
     // Chromium gives what is typed over a selection the style of that, inline; the policy forbids it, and
@@ -102,22 +99,53 @@ async fn a_server_that_is_killed_and_comes_back_is_followed_again() {
         .await;
 }
 
-#[tokio::test]
-async fn a_program_is_run_again_from_the_tab_that_has_submitted_it() {
-    let web = Web::new().await;
-    web.open("submit").await;
-    web.browser.wait(EDITOR).await;
-    web.browser.press("Run").await;
-    web.browser.wait_text("main .status", "exited").await;
-    let first = web.browser.text("main .head code").await.unwrap();
-    web.browser.press("Run again").await;
+/// The page of an evaluation has the id of another one.
+async fn other_run(web: &Web, first: &str) {
     let other = format!(
         "const id = document.querySelector('main .head code')?.innerText;
          return id && id !== '{first}' ? id : null"
     );
-    web.browser.wait_until("the id of the second run", &other).await;
-    web.browser.wait_text("main .status", "exited").await;
+    web.browser.wait_until("the id of another run", &other).await;
+}
+
+#[tokio::test]
+async fn a_program_is_run_again_and_edited_in_a_tab_that_has_not_submitted_it() {
+    let web = Web::new().await;
+    let code = "import sys; print('read', sys.stdin.read(), open('data.bin', 'rb').read()[0])";
+    let submission =
+        json!({ "code": code, "stdin": "input", "files": { "data.bin": { "base64": "/w==" } } });
+    let first = web.client().submit(&submission).await;
+    web.client().wait(&first).await;
+    web.open_evaluation(&first).await;
+    web.browser.press("Run again").await;
+    other_run(&web, &first).await;
+    web.browser.wait_text("pre.output", "read input 255").await;
     assert_eq!(web.client().get("/eval").await.json()["items"].as_array().unwrap().len(), 2);
+    web.browser.press("Edit and run").await;
+    web.browser.wait_text(EDITOR, "print('read'").await;
+    let stdin =
+        "return [...document.querySelectorAll('textarea')].some(one => one.value === 'input')";
+    web.browser.wait_until("the input of the program", stdin).await;
+    web.browser.finish().await;
+}
+
+#[tokio::test]
+async fn a_program_is_run_in_two_environments_and_both_runs_are_compared() {
+    let web = Web::new().await;
+    let first = id_of(&web.client().run("import os\nprint('same')\nprint(os.getpid())").await);
+    web.open_evaluation(&first).await;
+    web.browser.press("Compare with…").await;
+    web.browser.wait_text("form[aria-label^='Run it'] select[name=second] option", "python").await;
+    web.browser.press("Run in both").await;
+    web.browser.wait_text(".diff tr[data-change=same] td.code", "same").await;
+    web.browser.wait(".diff tr[data-change=added]").await;
+    let address = web.browser.script("return location.hash", vec![]).await.to_string();
+    assert!(
+        address.contains("a=") && address.contains("b=") && !address.contains(&first),
+        "{address}"
+    );
+    let compared = web.client().get("/eval").await.json()["items"].as_array().unwrap().len();
+    assert_eq!(compared, 3, "the first one, and two more");
     web.browser.finish().await;
 }
 
