@@ -25,7 +25,7 @@ pub(super) async fn passed(
     order: Order,
 ) -> Result<Verdict> {
     let (sender, receiver) =
-        split_pair(program.code).context("a pair has a line `# --- second program ---`")?;
+        split_pair(testbed.language(), program.code).context("a pair has a line `# --- second program ---`")?;
     if order == Order::Together && testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage runs one program at a time"));
     }
