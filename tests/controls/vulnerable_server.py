@@ -207,6 +207,9 @@ def answer(request):
         return tenants.batch(request, path, start)
     if (request.method, path) == ("GET", "/metrics"):
         return metrics()
+    if request.method == "GET" and path.split("?")[0] == "/eval":
+        items = [{"labels": it.submission.get("labels", {})} for it in list(evaluations.values())]
+        return 200, {"items": items}
     if (request.method, path) == ("GET", "/environments"):
         items = [{"name": name, "file": file} for name, (_, file) in LANGUAGES.items()]
         return 200, {"items": items}

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154 # the constants
 # The ladder puts this in front of every probe in Bash, below the constants for the probe's kind of evidence. As in
 # prelude.py, the report shows only that the probe ran to its end, and which error stopped it.
 export LC_ALL=C

@@ -91,8 +91,14 @@ impl FrontierArgs {
         let is_durable = self.storage.storage == StorageKind::Sqlite;
         engine.runsc.keeps_output_files = is_durable;
         engine.docker.keeps_output_files = is_durable;
-        if engine.engine == EngineKind::Gvisor {
-            engine.runsc.environments = self.environments.built();
+        match engine.engine {
+            EngineKind::Gvisor => engine.runsc.environments = self.environments.built(),
+            EngineKind::GvisorDocker | EngineKind::Docker => {
+                // The list of what may be named is there for every engine.
+                (engine.runsc.environments, engine.docker.environments) =
+                    self.environments.in_docker();
+            }
+            EngineKind::Subprocess => {}
         }
         engine
     }

@@ -4,7 +4,8 @@
 //! 2. `build` and `build.sh`: `env build` makes a directory of it, from Debian's packages and wheels;
 //! 3. `record`: what was built, which is all that a server reads; `command` has the commands;
 //! 4. `select`: the member `environment` of a submission; `engine`: its digest in every answer;
-//! 5. `routes`: `GET /environments`.
+//! 5. `docker`: an environment of Python as an image, for the engines of Docker;
+//! 6. `routes`: `GET /environments`.
 //!
 //! | attack | setting | test |
 //! |---|---|---|
@@ -17,6 +18,7 @@
 mod build;
 mod command;
 mod definition;
+mod docker;
 mod engine;
 mod record;
 mod routes;
@@ -24,6 +26,7 @@ mod select;
 
 use std::path::PathBuf;
 
+use stage_04_docker::PythonEnvironment;
 use stage_06_advanced::Environment;
 
 pub use command::EnvCommand;
@@ -58,7 +61,14 @@ pub struct EnvironmentArgs {
 }
 
 impl EnvironmentArgs {
-    /// The environments that were built, for the engines.
+    /// The environments that were built and that Docker has an image of.
+    pub(crate) fn in_docker(&self) -> (Vec<Environment>, Vec<PythonEnvironment>) {
+        let dir = &self.environments_dir;
+        let records = Record::all(dir).into_iter();
+        records.filter_map(|record| Some((record.environment(dir), record.in_docker()?))).unzip()
+    }
+
+    /// The environments that were built, for the engine that drives runsc.
     pub(crate) fn built(&self) -> Vec<Environment> {
         let dir = &self.environments_dir;
         Record::all(dir).iter().map(|record| record.environment(dir)).collect()

@@ -1,5 +1,6 @@
 written=0 names=() refusal='No such file or directory'
-while read -r directory && ((written < AMOUNT)); do
+mapfile -t directories <<<"$(find / \( -path /tmp -o -path /dev -o -path /proc -o -path /sys \) -prune -o -type d -print 2>/dev/null | head -n 300)"
+for directory in "${directories[@]}"; do
   while ((written < AMOUNT)); do
     names+=("$directory/$FILE_NAME-$written")
     # A redirection alone takes no process.
@@ -10,6 +11,6 @@ while read -r directory && ((written < AMOUNT)); do
     fi
     ((written += 16))
   done
-done < <(find / \( -path /tmp -o -path /dev -o -path /proc -o -path /sys \) -prune -o -type d -print 2>/dev/null | head -n 300)
+done
 if ((written < AMOUNT)); then sleep 1.5 && stopped "$refusal"; else sleep 9 && finished; fi
 rm -f "${names[@]}" 2>/dev/null

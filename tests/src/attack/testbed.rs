@@ -6,10 +6,10 @@
 
 pub mod cgroup;
 pub mod containers;
+mod environment;
 pub mod facts;
 pub mod host_environment;
 pub mod jail;
-mod environment;
 mod kernel_detection;
 pub mod network;
 pub mod secrets;
@@ -27,8 +27,8 @@ use tokio::sync::OnceCell;
 
 use crate::attack::fault_injection::runsc::{FaultyRunsc, RunscControl};
 use crate::attack::fault_injection::{Control, DockerProxy};
-use crate::attack::probe::header::FIRST_SANDBOXED;
 use crate::attack::probe::Language;
+use crate::attack::probe::header::FIRST_SANDBOXED;
 use crate::attack::probe::program::{Assembled, Values, assemble, canary};
 use crate::attack::probe::report::Run;
 use crate::support::client::{Answer, Client, Program};

@@ -110,7 +110,9 @@ async fn alone_the_programs_of_each_language_escape_without_isolation() {
     let mut pairs = Vec::new();
     for (name, language) in &ENVIRONMENTS[2..] {
         let needs_no_more = |probe: &Probe| !NEEDS_MORE.contains(&(&probe.header.id, name));
-        pairs.extend(probes(*language).into_iter().filter(needs_no_more).map(|probe| (probe, *name)));
+        pairs.extend(
+            probes(*language).into_iter().filter(needs_no_more).map(|probe| (probe, *name)),
+        );
     }
     let verdicts = pairs.into_iter().map(async |(probe, name)| {
         let testbed = Testbed::in_jail(&stages::find(3).unwrap(), wrapper.to_vec()).await;

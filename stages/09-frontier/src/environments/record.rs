@@ -1,11 +1,13 @@
 //! What was built: a record beside the directory of files, which is all that a server reads.
 
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use shared::Profile;
+use stage_04_docker::PythonEnvironment;
 use stage_06_advanced::Environment;
 
 use super::definition::{Definition, is_name};
@@ -22,6 +24,12 @@ pub(super) struct Record {
     pub(super) definition: Definition,
     /// The Debian packages in it, as NAME=VERSION.
     pub(super) debian: Vec<String>,
+    /// The digest of the builder that made it; a record of an older one has none.
+    #[serde(default)]
+    pub(super) builder: String,
+    /// Its image, if Docker has one.
+    #[serde(default)]
+    pub(super) docker_image: Option<String>,
 }
 
 impl Record {
@@ -51,6 +59,14 @@ impl Record {
         Ok(Some(record))
     }
 
+    /// Writes this record, in one step.
+    pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
+        let new = dir.join(format!(".{}.json.new", self.name));
+        std::fs::write(&new, serde_json::to_vec_pretty(self)?)?;
+        std::fs::set_permissions(&new, Permissions::from_mode(0o644))?;
+        std::fs::rename(&new, Self::path(dir, &self.name))
+    }
+
     /// All records of a directory, by their names. What is none is left out, with a line in the log.
     ///
     /// Attack: a user of the machine puts an environment of its own there -> the directory is root's, or of the
@@ -77,6 +93,15 @@ impl Record {
         let mut records: Vec<_> = names.filter_map(read).collect();
         records.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         records
+    }
+
+    /// The same for the engines of Docker. None without an image.
+    pub(super) fn in_docker(&self) -> Option<PythonEnvironment> {
+        Some(PythonEnvironment {
+            name: self.name.clone(),
+            image: self.docker_image.clone()?,
+            variables: self.definition.variables.clone().into_iter().collect(),
+        })
     }
 
     /// The environment for the engines.
