@@ -12,7 +12,7 @@ use shared::Hint as _;
 use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
 
 use shared::http::HttpServerFn;
-use stage_06_advanced::{ApiUser, EngineArgs, EngineHostArgs, EngineKind, PlatformOptions};
+use stage_06_advanced::{ApiUser, EngineArgs, EngineHostArgs, PlatformOptions};
 use stage_08_openapi::ContractArgs;
 
 use crate::accounts::AccessArgs;
@@ -91,15 +91,7 @@ impl FrontierArgs {
         let is_durable = self.storage.storage == StorageKind::Sqlite;
         engine.runsc.keeps_output_files = is_durable;
         engine.docker.keeps_output_files = is_durable;
-        match engine.engine {
-            EngineKind::Gvisor => engine.runsc.environments = self.environments.built(),
-            EngineKind::GvisorDocker | EngineKind::Docker => {
-                // The list of what may be named is there for every engine.
-                (engine.runsc.environments, engine.docker.environments) =
-                    self.environments.in_docker();
-            }
-            EngineKind::Subprocess => {}
-        }
+        engine.runsc.environments = self.environments.built();
         engine
     }
 }

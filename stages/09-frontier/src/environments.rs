@@ -26,7 +26,6 @@ mod select;
 
 use std::path::PathBuf;
 
-use stage_04_docker::PythonEnvironment;
 use stage_06_advanced::Environment;
 
 pub use command::EnvCommand;
@@ -61,14 +60,7 @@ pub struct EnvironmentArgs {
 }
 
 impl EnvironmentArgs {
-    /// The environments that were built and that Docker has an image of.
-    pub(crate) fn in_docker(&self) -> (Vec<Environment>, Vec<PythonEnvironment>) {
-        let dir = &self.environments_dir;
-        let records = Record::all(dir).into_iter();
-        records.filter_map(|record| Some((record.environment(dir), record.in_docker()?))).unzip()
-    }
-
-    /// The environments that were built, for the engine that drives runsc.
+    /// The environments that were built, for the engines.
     pub(crate) fn built(&self) -> Vec<Environment> {
         let dir = &self.environments_dir;
         Record::all(dir).iter().map(|record| record.environment(dir)).collect()

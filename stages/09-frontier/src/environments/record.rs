@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use shared::Profile;
-use stage_04_docker::PythonEnvironment;
 use stage_06_advanced::Environment;
 
 use super::definition::{Definition, is_name};
@@ -95,15 +94,6 @@ impl Record {
         records
     }
 
-    /// The same for the engines of Docker. None without an image.
-    pub(super) fn in_docker(&self) -> Option<PythonEnvironment> {
-        Some(PythonEnvironment {
-            name: self.name.clone(),
-            image: self.docker_image.clone()?,
-            variables: self.definition.variables.clone().into_iter().collect(),
-        })
-    }
-
     /// The environment for the engines.
     pub(super) fn environment(&self, dir: &Path) -> Environment {
         let definition = &self.definition;
@@ -117,6 +107,7 @@ impl Record {
             },
             image: Self::image(dir, &self.name, &self.digest),
             digest: self.digest.clone(),
+            docker_image: self.docker_image.clone(),
             variables: definition.variables.clone().into_iter().collect(),
             is_python: definition.is_python(),
             executes_files: definition.executes_files,
