@@ -13,7 +13,7 @@ use crate::artifacts::deployed;
 use crate::stage;
 
 /// The wheel: code that Python executes at its start, and code that a command would execute.
-const FILES: &str = r#"{
+const FILES: &str = r##"{
     'evil.pth': "import evil_start\n",
     'evil_start.py': """
 import os
@@ -28,7 +28,7 @@ for directory in ('/tmp', '/var/tmp', '/dev/shm', '/output', '/run', '/usr/lib')
     'evil_entry.py': "import sys; sys.entry_point_ran = True\ndef main(): pass\n",
     'evil-1.0.dist-info/entry_points.txt': "[console_scripts]\nevil = evil_entry:main\n",
     'evil-1.0.data/scripts/evil-script': "#!python\nprint('ran')\n",
-}"#;
+}"##;
 /// Prints what it finds of this start-up code and of programs before it, and leaves start-up code of its own.
 const PROGRAM: &str = r#"
 import glob, json, os, site, sys
@@ -70,9 +70,8 @@ impl Site {
         let description = format!(
             "description = 'a package with start-up code'\npackages = ['python3', 'python3-distutils']\n\
              requirements = ['evil==1.0 --hash=sha256:{digest}']\n\
-             command = ['/usr/bin/python3']\nfile = 'main.py'\n[variables]\nEVIL = 'it''s \"a\" variable'\n"
+             command = ['/usr/bin/python3']\nfile = 'main.py'\n[variables]\nEVIL = \"it's \\\"a\\\" variable\"\n"
         );
-        let description = description.replace("'it''s \"a\" variable'", "\"it's \\\"a\\\" variable\"");
         std::fs::create_dir(site.path("files")).unwrap();
         std::fs::write(site.path("files/evil.toml"), description).unwrap();
         site
