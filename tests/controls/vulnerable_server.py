@@ -208,7 +208,7 @@ def answer(request):
     if (request.method, path) == ("GET", "/metrics"):
         return metrics()
     if request.method == "GET" and path.split("?")[0] == "/eval":
-        items = [{"labels": it.submission.get("labels", {})} for it in list(evaluations.values())]
+        items = [{"labels": each.submission.get("labels", {})} for each in list(evaluations.values())]
         return 200, {"items": items}
     if (request.method, path) == ("GET", "/environments"):
         items = [{"name": name, "file": file} for name, (_, file) in LANGUAGES.items()]
