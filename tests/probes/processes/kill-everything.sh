@@ -1,2 +1,7 @@
-kill_all() { kill -9 -1 && sleep 1; }
-attempt kill_all
+# By this shell itself: what sends the signal does not receive it.
+if kill -9 -- -1 2>"/tmp/error-${MARK:1:8}"; then
+  sleep 1
+  finished
+else
+  stopped "$(<"/tmp/error-${MARK:1:8}")"
+fi

@@ -43,6 +43,9 @@ use network::Relay;
 use secrets::Secrets;
 use tenants::Keys;
 
+/// The memory of a probe in an environment, whose own default may be more than what a probe tries to exceed.
+const PROBE_MEMORY_BYTES: u64 = 256 << 20;
+
 /// One stage under attack.
 #[derive(Debug)]
 pub struct Testbed {
@@ -206,12 +209,14 @@ impl Testbed {
     ///
     /// When the server fails.
     pub async fn run(&self, code: &str, values: &Values, seconds: u16) -> Result<Run> {
-        run_with(self.programs(), assemble(self.language(), code, values), seconds).await
+        let assembled = assemble(self.language(), code, values);
+        let memory_bytes = self.environment.as_ref().map(|_| PROBE_MEMORY_BYTES);
+        run_with(self.programs(), assembled, seconds, memory_bytes).await
     }
 
     /// The same in the default environment, for a program in Python.
     async fn run_by_default(&self, code: &str, values: &Values, seconds: u16) -> Result<Run> {
-        run_with(&self.client, assemble(Language::Python, code, values), seconds).await
+        run_with(&self.client, assemble(Language::Python, code, values), seconds, None).await
     }
 
     /// Submits a probe, and waits until a worker runs it.
@@ -343,8 +348,14 @@ impl Testbed {
     }
 }
 
-async fn run_with(client: &Client, assembled: Assembled, seconds: u16) -> Result<Run> {
+async fn run_with(
+    client: &Client,
+    assembled: Assembled,
+    seconds: u16,
+    memory_bytes: Option<u64>,
+) -> Result<Run> {
     let mut program = Program::new(assembled.code);
+    program.memory_bytes = memory_bytes;
     program.timeout_seconds = Some(f64::from(seconds));
     let answer = client.evaluate(&program).await?;
     Ok(Run::new(answer, &assembled.marker))

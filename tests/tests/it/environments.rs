@@ -52,6 +52,8 @@ async fn build(name: &str) {
 /// A table with a line for each probe and a column for each environment.
 fn table(verdicts: &BTreeMap<&str, Verdicts>) -> String {
     let cell = |environment: &str, id: &str| match verdicts[environment].get(id) {
+        // How a resource is bounded depends on how fast the machine is.
+        Some(verdict) if id.starts_with("resources/") => verdict.word().to_owned(),
         Some(verdict) => match verdict.detail() {
             Some(detail) => format!("{} ({detail})", verdict.word()),
             None => verdict.word().to_owned(),

@@ -97,7 +97,10 @@ mod tests {
         let removed = std::fs::remove_dir_all(&root).unwrap_err().kind();
         unmount_below(dir.path()).unwrap();
         assert_eq!(found, ("image".to_owned(), "layer".to_owned()));
-        assert_eq!((written, removed), (io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::ReadOnlyFilesystem));
+        assert_eq!(
+            (written, removed),
+            (io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::ReadOnlyFilesystem)
+        );
         assert!(image.join("a").exists() && !root.join("a").exists());
         unmount_below(&dir.path().join("none")).unwrap();
     }
