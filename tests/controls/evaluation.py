@@ -17,6 +17,14 @@ PROGRAM_SECONDS = 15
 # How many programs run at the same time.
 slots = threading.Semaphore(8)
 
+# What programs of an environment are run by, and the file that they are written to.
+PYTHON = [sys.executable, "-I", "-X", "utf8"]
+LANGUAGES = {
+    "python": (PYTHON, "main.py"),
+    "shell": (["bash"], "main.sh"),
+    "javascript": (["node"], "main.js"),
+}
+
 vulnerabilities = set()
 root = tempfile.mkdtemp(prefix="vulnerable-server-")
 evaluations = {}
@@ -41,18 +49,28 @@ class Evaluation:
         self.paths = [os.path.join(root, f"{self.id}.{name}") for name in ("out", "err")]
 
     def run(self):
-        code = str(self.submission.get("code", ""))
+        command = self.command(str(self.submission.get("code", "")))
         with slots, open(self.paths[0], "wb") as out, open(self.paths[1], "wb") as err:
             with self.lock:
                 if not self.outcome:
                     self.status = "running"
                     self.process = subprocess.Popen(
-                        [sys.executable, "-I", "-X", "utf8", "-c", code],
+                        command,
                         stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.directory,
                         env={**os.environ, "LADDER_OUTPUT": self.directory})
             if self.process:
                 self.wait()
         self.over.set()
+
+    def command(self, code):
+        environment = self.submission.get("environment") or "python"
+        if environment == "python":
+            return [*PYTHON, "-c", code]
+        interpreter, name = LANGUAGES[environment]
+        path = os.path.join(self.directory, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(code)
+        return [*interpreter, path]
 
     def wait(self):
         try:

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 import artifacts
 import tenants
-from evaluation import Evaluation, Refused, evaluations, vulnerabilities, root, streams
+from evaluation import LANGUAGES, Evaluation, Refused, evaluations, vulnerabilities, root, streams
 
 VULNERABILITIES = {
     "request-smuggling": "prefers Transfer-Encoding to Content-Length, and serves the request after it",
@@ -54,7 +54,7 @@ VULNERABILITIES = {
 
 # What a correct server accepts: the fields, and the bounds of the numbers.
 BOUNDS = {"timeout_seconds": (0.1, 60), "memory_bytes": (1 << 20, 1 << 30)}
-FIELDS = {"code", "files", "labels", *BOUNDS}
+FIELDS = {"code", "files", "labels", "environment", *BOUNDS}
 
 
 class Request:
@@ -207,6 +207,12 @@ def answer(request):
         return tenants.batch(request, path, start)
     if (request.method, path) == ("GET", "/metrics"):
         return metrics()
+    if request.method == "GET" and path.split("?")[0] == "/eval":
+        items = [{"labels": each.submission.get("labels", {})} for each in list(evaluations.values())]
+        return 200, {"items": items}
+    if (request.method, path) == ("GET", "/environments"):
+        items = [{"name": name, "file": file} for name, (_, file) in LANGUAGES.items()]
+        return 200, {"items": items}
     if (request.method, path) == ("GET", "/queue"):
         return 200, {"length": 0}
     file = os.path.normpath(os.path.join(root, path.lstrip("/")))

@@ -9,6 +9,7 @@ use shared::http::HttpServerFn;
 use crate::RUNC;
 use crate::doctor::diagnose;
 use crate::pin::{DEFAULT_IMAGE, IMAGE_PIN, read_pin};
+use crate::profile::PythonEnvironment;
 use crate::users::DEFAULT_FIRST_USER;
 
 /// Which Docker, and which image.
@@ -42,6 +43,9 @@ pub struct DockerArgs {
     /// store them.
     #[arg(skip)]
     pub keeps_output_files: bool,
+    /// Environments of Python beside the default, for a stage that has some.
+    #[arg(skip)]
+    pub environments: Vec<PythonEnvironment>,
 }
 
 /// No option given: the image of the pin, and Docker's usual socket.
@@ -49,7 +53,8 @@ impl Default for DockerArgs {
     fn default() -> Self {
         let docker_host = "unix:///var/run/docker.sock".to_owned();
         let first_user = DEFAULT_FIRST_USER;
-        Self { image: None, docker_host, first_user, keeps_output_files: false }
+        let environments = Vec::new();
+        Self { image: None, docker_host, first_user, keeps_output_files: false, environments }
     }
 }
 

@@ -77,6 +77,9 @@ pub enum DaemonError {
     /// Every user for containers is in use.
     #[error("cannot create a container: every user for containers is in use")]
     NoUser,
+    /// The program is for an environment that the engine does not have.
+    #[error("this server has no such environment")]
+    NoEnvironment,
     /// The server is shutting down.
     #[error("cannot {operation}: the server is shutting down")]
     ShuttingDown {
@@ -95,7 +98,10 @@ impl Hint for DaemonError {
             Self::Unreachable { .. } => Some("start Docker, or run `doctor`"),
             Self::Timeout { .. } => Some("see whether `docker ps` hangs; if so, restart Docker"),
             Self::NoUser => Some("set another range of users with --first-user"),
-            Self::NotFound { .. } | Self::Api { .. } | Self::ShuttingDown { .. } => None,
+            Self::NotFound { .. }
+            | Self::Api { .. }
+            | Self::NoEnvironment
+            | Self::ShuttingDown { .. } => None,
         }
     }
 }

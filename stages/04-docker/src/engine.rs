@@ -27,7 +27,7 @@ use crate::reaper::{Container, Reaper};
 use crate::run::Ran;
 use crate::runtime::Runtime;
 use crate::users::{DEFAULT_FIRST_USER, Users};
-use crate::{isolation_check, run, seccomp, spec_check};
+use crate::{isolation_check, launcher, run, seccomp, spec_check};
 
 /// What the operator can do about most of what is missing.
 pub(crate) const SETUP_HINT: &str = "run infrastructure/setup/setup.sh";
@@ -43,6 +43,14 @@ pub enum EngineError {
     NoImage {
         /// The image.
         image: String,
+        /// Docker's error.
+        source: DaemonError,
+    },
+    /// Docker does not have the image of an environment.
+    #[error("Docker has no image of the environment {name}")]
+    NoEnvironment {
+        /// The environment.
+        name: String,
         /// Docker's error.
         source: DaemonError,
     },
@@ -82,6 +90,9 @@ impl Hint for EngineError {
             Self::Daemon(error) => error.hint(),
             Self::NoImage { .. } => {
                 Some("run infrastructure/setup/setup.sh, or name another image with --image")
+            }
+            Self::NoEnvironment { .. } => {
+                Some("build it again with `env build NAME`, or remove it with `env remove NAME`")
             }
             Self::NoUsers { .. } => Some("set another range of users with --first-user"),
             Self::NoRuntime { .. } | Self::NoVersion { .. } => Some(SETUP_HINT),
@@ -128,6 +139,7 @@ impl DockerEngine {
             Ok(image) => image.id.unwrap_or_default(),
             Err(source) => return Err(EngineError::NoImage { image: name, source }),
         };
+        let environments = launcher::profiles(&daemon, args).await?;
         let sandbox = SandboxInfo {
             engine: runtime.engine.to_owned(),
             runtime: Some(runtime.name.to_owned()),
@@ -148,7 +160,9 @@ impl DockerEngine {
         let profile = SandboxProfile::python(image);
         let profile = if args.keeps_output_files { profile.with_output_files() } else { profile };
         let seccomp = seccomp::profile().to_string();
-        let launcher = Launcher { daemon, runtime, reaper, users, layout: None, profile, seccomp };
+        let layout = None;
+        let launcher =
+            Launcher { daemon, runtime, reaper, users, layout, profile, environments, seccomp };
         let mut engine = Self { launcher, sandbox };
         match engine.inspect_isolation().await {
             Ok((found, layout)) => {
@@ -166,8 +180,8 @@ impl DockerEngine {
 
     /// The specification of a container for a program with these limits.
     pub fn specification(&self, limits: &Limits) -> ContainerCreateBody {
-        self.launcher
-            .specification(limits, self.launcher.users.as_ref().map(|_| DEFAULT_FIRST_USER))
+        let user = self.launcher.users.as_ref().map(|_| DEFAULT_FIRST_USER);
+        self.launcher.specification(&self.launcher.profile, limits, user)
     }
 
     /// Verifies from outside that a new container is isolated, and reports what was found.

@@ -111,8 +111,9 @@ def supervise(child, nonce, seconds, collect):
 
 
 # ANCHOR: start
-def start(preparation, collect):
-    """Runs the program in a child of this process, as `python3 main.py` and nothing else."""
+def start(preparation, collect, variables):
+    """Runs the program in a child of this process, as `python3 main.py` and nothing else. It finds
+    `variables` beside the home directory."""
     import _signal as signal
     import posix
 
@@ -147,7 +148,8 @@ def start(preparation, collect):
         for fd in child_ready, child_start:
             posix.set_inheritable(fd, True)
         python = "/usr/bin/python3"
-        posix.execve(python, [python, main], {"HOME": "/tmp", "PYTHONUSERBASE": base})
+        environment = {**variables, "HOME": "/tmp", "PYTHONUSERBASE": base}
+        posix.execve(python, [python, main], environment)
     for fd in child_ready, child_start:
         posix.close(fd)
     posix.read(ready, 1)  # the interpreter is up, or has ended

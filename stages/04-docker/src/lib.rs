@@ -76,7 +76,7 @@ pub use isolation_check::{ContainerSnapshot, IsolationCheck, IsolationError};
 pub use outcome::{ContainerExit, EngineFailure, RunObservation, Stop, decide};
 pub use payload::write_payload;
 pub use pin::{DEFAULT_IMAGE, IMAGE_PIN, PinError, read_pin};
-pub use profile::{DELIVER_SOURCE, SandboxProfile};
+pub use profile::{DELIVER_SOURCE, PythonEnvironment, SandboxProfile};
 pub use resource_sampler::ResourceSampler;
 pub use runtime::{RUNC, Runtime};
 pub use self_test::{ATTACKS_ON_INIT, Expected, check_outcome, common_suite, run_once};

@@ -57,9 +57,9 @@ pub(crate) async fn run(
     buffer: &OutputBuffer,
     cancel: CancellationToken,
 ) -> Result<Option<Ran>, DaemonError> {
-    let limits = &job.submission.limits;
+    let (limits, profile) = (&job.submission.limits, launcher.profile_of(job)?);
     let container = tokio::select! {
-        created = launcher.create(limits) => created?,
+        created = launcher.create(profile, limits) => created?,
         () = cancel.cancelled() => return Ok(None),
     };
     let sandbox = container.id.as_str();
@@ -84,7 +84,7 @@ pub(crate) async fn run(
         }
     }
     tracing::debug!(id = %job.id, sandbox, %stop, "program ended");
-    let stdio = stdio.filter(|_| launcher.profile.keeps_output_files && wall.is_some());
+    let stdio = stdio.filter(|_| profile.keeps_output_files && wall.is_some());
     let files = match stdio {
         Some(stdio) => take_files(launcher, sandbox, stdio, &stop, &cancel).await,
         None => None,
@@ -143,10 +143,10 @@ async fn attach<'a>(
     buffer: &'a OutputBuffer,
     cancel: &CancellationToken,
 ) -> Result<(Stop, Stdio<'a>), DaemonError> {
-    let nonce = Nonce::random();
+    let (nonce, profile) = (Nonce::random(), launcher.profile_of(job)?);
     let Attached { output, input } = launcher.daemon.attach(id).await?;
-    let mut stdio = Stdio::new(output, buffer, &nonce, launcher.profile.keeps_output_files);
-    let payload = payload::write_payload(input, job, &launcher.profile.main_file, &nonce);
+    let mut stdio = Stdio::new(output, buffer, &nonce, profile.keeps_output_files);
+    let payload = payload::write_payload(input, job, &profile.main_file, &nonce);
     let stop = supervise(launcher, id, sampler, job, &mut stdio, payload, cancel).await?;
     Ok((stop, stdio))
 }

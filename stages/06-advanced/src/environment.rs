@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use shared::{Bounds, Limits, Profile};
+use stage_04_docker::PythonEnvironment;
 
 /// What programs of one environment run in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Environment {
     pub image: PathBuf,
     /// The digest that the list of its files must have.
     pub digest: String,
+    /// The name of the image in Docker with the same files, for its engines. Only one of Python has any.
+    pub docker_image: Option<String>,
     /// Variables that a program finds beside `HOME`.
     pub variables: Vec<(String, String)>,
     /// Whether the command is Debian's `/usr/bin/python3`, which is then started before there is a program.
@@ -42,6 +45,13 @@ impl Environment {
             ..operator.default
         };
         Bounds { default, max_memory_bytes, ..*operator }
+    }
+
+    /// The same for the engines of Docker. None without an image.
+    pub(crate) fn in_docker(&self) -> Option<PythonEnvironment> {
+        let image = self.docker_image.clone().filter(|_| self.is_python)?;
+        let name = self.profile.name.clone().into_owned();
+        Some(PythonEnvironment { name, image, variables: self.variables.clone() })
     }
 
     /// Limits that are not above those of the environment.
@@ -93,6 +103,7 @@ mod tests {
             profile: Profile { name: "x".into(), ..PYTHON },
             image: "/x".into(),
             digest: String::new(),
+            docker_image: None,
             variables: Vec::new(),
             is_python: false,
             executes_files: false,

@@ -54,6 +54,7 @@ mod output;
 mod pool;
 mod process;
 mod profile;
+mod root_mount;
 mod rootfs;
 mod run;
 mod sandbox;

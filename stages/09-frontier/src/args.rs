@@ -12,7 +12,7 @@ use shared::Hint as _;
 use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
 
 use shared::http::HttpServerFn;
-use stage_06_advanced::{ApiUser, EngineArgs, EngineHostArgs, EngineKind, PlatformOptions};
+use stage_06_advanced::{ApiUser, EngineArgs, EngineHostArgs, PlatformOptions};
 use stage_08_openapi::ContractArgs;
 
 use crate::accounts::AccessArgs;
@@ -91,9 +91,7 @@ impl FrontierArgs {
         let is_durable = self.storage.storage == StorageKind::Sqlite;
         engine.runsc.keeps_output_files = is_durable;
         engine.docker.keeps_output_files = is_durable;
-        if engine.engine == EngineKind::Gvisor {
-            engine.runsc.environments = self.environments.built();
-        }
+        engine.runsc.environments = self.environments.built();
         engine
     }
 }

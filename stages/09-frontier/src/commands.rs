@@ -49,7 +49,10 @@ impl<S: Stage<Args = FrontierArgs>> StageCommand<S> for FrontierCommand {
                 args.storage.create_for_server(&args.contract.api.platform.engine_host)?;
                 command.run(&args.storage)
             }
-            Self::Env(command) => command.run(&args.environments),
+            Self::Env(command) => {
+                let docker = &args.contract.api.platform.engine.docker.docker_host;
+                command.run(&args.environments, docker)
+            }
             Self::Audit(command) => command.run(&args.storage),
             Self::Backup { to } => {
                 let contents = back_up(&args.storage.path(), &to)?;

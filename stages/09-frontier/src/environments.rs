@@ -4,7 +4,8 @@
 //! 2. `build` and `build.sh`: `env build` makes a directory of it, from Debian's packages and wheels;
 //! 3. `record`: what was built, which is all that a server reads; `command` has the commands;
 //! 4. `select`: the member `environment` of a submission; `engine`: its digest in every answer;
-//! 5. `list`: all that there are; `routes`: `GET /environments`.
+//! 5. `docker`: an environment of Python as an image, for the engines of Docker;
+//! 6. `list`: all that there are; `routes`: `GET /environments`.
 //!
 //! | attack | setting | test |
 //! |---|---|---|
@@ -17,6 +18,7 @@
 mod build;
 mod command;
 mod definition;
+mod docker;
 mod engine;
 mod list;
 mod record;

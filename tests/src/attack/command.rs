@@ -27,8 +27,8 @@ pub struct Options {
     /// Attack this server, which must be that stage, instead of starting one
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Run the probes in this environment of the server
-    #[arg(long, value_name = "NAME", requires = "url")]
+    /// Run the probes in this environment of the server, those that are written in its language
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["without", "without_runsc"])]
     environment: Option<String>,
     /// Disable this control of the stage's containers, to see which probes it stops
     #[arg(long, value_name = "CONTROL", value_enum, conflicts_with = "url")]
@@ -94,6 +94,9 @@ fn target(options: &Options) -> Result<(String, AttackTarget)> {
     let stage = stages::find(options.stage)?;
     let name = stage.name.clone();
     let target = match (options.without, options.without_runsc) {
+        (None, None) if let Some(environment) = options.environment.clone() => {
+            AttackTarget::In { stage, environment }
+        }
         (Some(control), _) => AttackTarget::Without { stage, control },
         (None, Some(control)) => AttackTarget::WithoutRunscControl { stage, control },
         (None, None) => AttackTarget::Stage(stage),

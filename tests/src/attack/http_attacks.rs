@@ -65,7 +65,7 @@ pub fn probes() -> Result<Vec<Probe>> {
     all.map(|http_probe| {
         let header = Header::parse(http_probe.header, Path::new(http_probe.file));
         let header = header.map_err(|error| anyhow!("{error}"))?;
-        Ok(Probe { header, body: Body::Http(http_probe.attack) })
+        Ok(Probe { header, body: Body::Http(http_probe.attack), others: Vec::new() })
     })
     .collect()
 }

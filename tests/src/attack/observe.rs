@@ -35,9 +35,11 @@ struct ProbeRun<'a> {
 ///
 /// When the ladder or the server failed. That is never a verdict on the stage.
 pub async fn run(probe: &Probe, testbed: &Testbed) -> Result<Verdict> {
-    let code = match &probe.body {
-        Body::Program(code) => code,
-        Body::Http(attack) => return attack(testbed).await,
+    if let Body::Http(attack) = &probe.body {
+        return attack(testbed).await;
+    }
+    let Some(code) = probe.program(testbed.language()) else {
+        return Ok(Verdict::NotApplicable("no program in the language of the environment"));
     };
     let program = ProbeRun { code, seconds: probe.header.seconds };
     match &probe.header.evidence {

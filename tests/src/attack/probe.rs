@@ -6,6 +6,7 @@
 //! `tests/probes/README.md` describes how to write one.
 
 pub mod header;
+pub mod language;
 pub mod program;
 pub mod report;
 
@@ -16,6 +17,8 @@ use shared::BoxFuture;
 
 use crate::attack::testbed::Testbed;
 use crate::attack::verdict::Verdict;
+
+pub use language::Language;
 
 pub use header::{Class, Evidence, Fact, Group, Header, Host, Net, Order, Resource};
 
@@ -29,6 +32,21 @@ pub struct Probe {
     pub header: Header,
     /// The attack.
     pub body: Body,
+    /// The same attack in other languages, for environments without Python.
+    pub others: Vec<(Language, String)>,
+}
+
+impl Probe {
+    /// The attack as a program in `language`. None if it is not written in that.
+    pub fn program(&self, language: Language) -> Option<&str> {
+        match (language, &self.body) {
+            (Language::Python, Body::Program(code)) => Some(code),
+            _ => {
+                let found = self.others.iter().find(|(other, _)| *other == language);
+                found.map(|(_, code)| code.as_str())
+            }
+        }
+    }
 }
 
 /// The kinds of attack.
@@ -78,7 +96,16 @@ pub fn load(dir: &Path) -> Result<Vec<Probe>> {
         if Path::new(&header.id) != inside {
             bail!("{}: id is {:?}, not {:?}", path.display(), header.id, inside.display());
         }
-        probes.push(Probe { header, body: Body::Program(code) });
+        let mut others = Vec::new();
+        for language in Language::OTHERS {
+            let path = path.with_extension(language.extension());
+            if path.exists() {
+                let code = std::fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                others.push((language, code));
+            }
+        }
+        probes.push(Probe { header, body: Body::Program(code), others });
     }
     if probes.is_empty() {
         bail!("there are no probes in {}", dir.display());

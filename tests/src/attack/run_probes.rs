@@ -35,6 +35,13 @@ pub type Verdicts = BTreeMap<String, Verdict>;
 pub enum AttackTarget {
     /// A stage that is started for the attack.
     Stage(Stage),
+    /// The same, with what the probes run in.
+    In {
+        /// The stage.
+        stage: Stage,
+        /// The name of the environment.
+        environment: String,
+    },
     /// The same, with a control of its containers disabled after its start.
     Without {
         /// The stage.
@@ -68,8 +75,12 @@ impl AttackTarget {
             Self::WithoutRunscControl { stage, control } => {
                 Testbed::without_runsc(stage, *control).await
             }
-            Self::At { stage, url, environment } => {
-                Ok(Testbed::at(*stage, url)?.in_environment(environment.clone()))
+            Self::In { stage, environment } => {
+                Testbed::open(stage).await?.in_environment(environment).await
+            }
+            Self::At { stage, url, environment: None } => Testbed::at(*stage, url),
+            Self::At { stage, url, environment: Some(environment) } => {
+                Testbed::at(*stage, url)?.in_environment(environment).await
             }
         }
     }
@@ -77,6 +88,7 @@ impl AttackTarget {
     fn stage(&self) -> u16 {
         match self {
             Self::Stage(stage)
+            | Self::In { stage, .. }
             | Self::Without { stage, .. }
             | Self::WithoutRunscControl { stage, .. } => stage.number,
             Self::At { stage, .. } => *stage,
@@ -91,7 +103,10 @@ impl AttackTarget {
     /// Whether a probe may run on this target.
     fn allows(&self, probe: &Probe) -> bool {
         match self {
-            Self::Stage(_) | Self::Without { .. } | Self::WithoutRunscControl { .. } => true,
+            Self::Stage(_)
+            | Self::In { .. }
+            | Self::Without { .. }
+            | Self::WithoutRunscControl { .. } => true,
             Self::At { stage, .. } => *stage >= FIRST_SANDBOXED || probe.header.host == Host::Safe,
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod cgroup;
 pub mod containers;
+mod environment;
 pub mod facts;
 pub mod host_environment;
 pub mod jail;
@@ -14,6 +15,7 @@ pub mod network;
 pub mod secrets;
 pub mod tenants;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -25,19 +27,24 @@ use tokio::sync::OnceCell;
 
 use crate::attack::fault_injection::runsc::{FaultyRunsc, RunscControl};
 use crate::attack::fault_injection::{Control, DockerProxy};
+use crate::attack::probe::Language;
 use crate::attack::probe::header::FIRST_SANDBOXED;
-use crate::attack::probe::program::{Values, assemble, canary};
+use crate::attack::probe::program::{Assembled, Values, assemble, canary};
 use crate::attack::probe::report::Run;
 use crate::support::client::{Answer, Client, Program};
 use crate::support::server::{Launch, Server};
 use crate::support::stages::Stage;
 
 use cgroup::Counters;
+use environment::Environment;
 use host_environment::HostEnvironment;
 use jail::Plan;
 use network::Relay;
 use secrets::Secrets;
 use tenants::Keys;
+
+/// The memory of a probe in an environment, whose own default may be more than what a probe tries to exceed.
+const PROBE_MEMORY_BYTES: u64 = 256 << 20;
 
 /// One stage under attack.
 #[derive(Debug)]
@@ -63,6 +70,8 @@ pub struct Testbed {
     /// The address at which clients reach it from here.
     pub client_address: SocketAddr,
     host_kernel: OnceCell<bool>,
+    /// What programs run in, if that is not the default.
+    environment: Option<Environment>,
 }
 
 /// A probe that a worker is running.
@@ -82,10 +91,20 @@ impl Testbed {
         if stage.number >= FIRST_SANDBOXED {
             return Self::on_host(stage, Launch::new(stage)).await;
         }
+        Self::in_jail(stage, Vec::new()).await
+    }
+
+    /// Starts `stage` in a jail. With `wrapper`, that program, which gets the command line of the stage.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start, or the jail cannot be created.
+    pub async fn in_jail(stage: &Stage, wrapper: Vec<OsString>) -> Result<Self> {
         let (secrets, decoy, home) = (Secrets::new()?, canary(), Path::new("/root"));
         let plan = Plan::new(canary(), decoy.clone())?;
         let launch = busy(Launch::new(stage), stage).kill_on_drop();
-        let launch = secrets.configure_launch(launch, home, plan.prefix()?)?;
+        let prefix = [plan.prefix()?, wrapper].concat();
+        let launch = secrets.configure_launch(launch, home, prefix)?;
         let server = launch.start().await?;
         let jail = plan.built(server.pid())?;
         let host = HostEnvironment::jail(jail, decoy);
@@ -154,13 +173,6 @@ impl Testbed {
         Ok(testbed)
     }
 
-    /// The same, whose programs run in this environment.
-    #[must_use]
-    pub fn in_environment(mut self, environment: Option<String>) -> Self {
-        self.client = self.client.in_environment(environment);
-        self
-    }
-
     /// A test server in place of stage number `stage`, on this host.
     ///
     /// # Errors
@@ -187,6 +199,7 @@ impl Testbed {
             address: client_address,
             client_address,
             host_kernel: OnceCell::new(),
+            environment: None,
         })
     }
 
@@ -196,11 +209,14 @@ impl Testbed {
     ///
     /// When the server fails.
     pub async fn run(&self, code: &str, values: &Values, seconds: u16) -> Result<Run> {
-        let assembled = assemble(code, values);
-        let mut program = Program::new(assembled.code);
-        program.timeout_seconds = Some(f64::from(seconds));
-        let answer = self.client.evaluate(&program).await?;
-        Ok(Run::new(answer, &assembled.marker))
+        let assembled = assemble(self.language(), code, values);
+        let memory_bytes = self.environment.as_ref().map(|_| PROBE_MEMORY_BYTES);
+        run_with(self.programs(), assembled, seconds, memory_bytes).await
+    }
+
+    /// The same in the default environment, for a program in Python.
+    async fn run_by_default(&self, code: &str, values: &Values, seconds: u16) -> Result<Run> {
+        run_with(&self.client, assemble(Language::Python, code, values), seconds, None).await
     }
 
     /// Submits a probe, and waits until a worker runs it.
@@ -209,10 +225,10 @@ impl Testbed {
     ///
     /// When the server fails, or is stage 1, which has no status before the end.
     pub async fn begin(&self, code: &str, values: &Values, seconds: u16) -> Result<Started> {
-        let assembled = assemble(code, values);
+        let assembled = assemble(self.language(), code, values);
         let mut program = Program::new(assembled.code);
         program.timeout_seconds = Some(f64::from(seconds));
-        let mut evaluation = self.client.submit(&program, 0).await?;
+        let mut evaluation = self.programs().submit(&program, 0).await?;
         while evaluation.status == Status::Queued {
             tokio::time::sleep(Duration::from_millis(50)).await;
             let path = format!("/eval/{}", evaluation.id);
@@ -330,6 +346,19 @@ impl Testbed {
         }
         Ok(())
     }
+}
+
+async fn run_with(
+    client: &Client,
+    assembled: Assembled,
+    seconds: u16,
+    memory_bytes: Option<u64>,
+) -> Result<Run> {
+    let mut program = Program::new(assembled.code);
+    program.memory_bytes = memory_bytes;
+    program.timeout_seconds = Some(f64::from(seconds));
+    let answer = client.evaluate(&program).await?;
+    Ok(Run::new(answer, &assembled.marker))
 }
 
 /// With a worker for every program of all concurrent probes: the two programs of a pair must not

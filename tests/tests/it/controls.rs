@@ -14,7 +14,7 @@ use ladder::attack::expectations::Expectations;
 use ladder::attack::http_attacks::scopes::fills;
 use ladder::attack::observe;
 use ladder::attack::probe::program::{canary, split_pair};
-use ladder::attack::probe::{self, Body, Group, Probe};
+use ladder::attack::probe::{self, Body, Group, Language, Probe};
 use ladder::attack::testbed::Testbed;
 use ladder::attack::testbed::tenants::{FIRST_WITH_KEYS, KEYS_ENV, Keys, Tenants};
 use ladder::attack::verdict::{By, Verdict};
@@ -154,7 +154,7 @@ async fn a_server_without_limits_fills_the_disk() {
 async fn a_program_that_handles_sigterm_ends_where_the_deaf_one_stays() {
     let deaf = named(&probe::all().unwrap(), DEAF);
     let code = "import time\n_LIBC.prctl(15, NAME.encode(), 0, 0, 0)\ntime.sleep(60)\n";
-    let hearing = Probe { header: deaf.header, body: Body::Program(code.to_owned()) };
+    let hearing = Probe { body: Body::Program(code.to_owned()), ..deaf };
     let verdict = verdict_on(&hearing, "sigterm-only").await;
     assert_eq!(verdict, Verdict::Contained(By::TimeLimit), "SIGTERM was not sent");
 }
@@ -169,7 +169,7 @@ async fn a_grader_that_trusts_the_exit_code_is_deceived() {
     for id in EXITS_WITH_ZERO {
         let probe = named(&probes, id);
         let Body::Program(code) = &probe.body else { panic!("{id} is no program") };
-        let (solution, tests) = split_pair(code).unwrap();
+        let (solution, tests) = split_pair(Language::Python, code).unwrap();
         let graded = Program::new(format!("{solution}\n{tests}\nprint(\"{}\")\n", canary()));
         let answer = testbed.client.evaluate(&graded).await.unwrap();
         assert_eq!(answer.exit_code(), Some(0), "{id}: {}", answer.summary());

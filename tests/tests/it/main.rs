@@ -8,6 +8,7 @@
 mod architecture;
 mod controls;
 mod deltas;
+mod environments;
 mod hostile;
 mod interface;
 mod language;

@@ -13,8 +13,8 @@ use stage_02_queue::SubprocessEngine;
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
 use stage_05_gvisor::GVisorEngine;
 
-use crate::Profiles;
 use crate::gvisor::{RunscEngine, RunscOptions, diagnose_runsc};
+use crate::{Environment, Profiles};
 
 /// The engines, the strongest isolation first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -90,8 +90,8 @@ impl EngineArgs {
     pub async fn start(&self, limits: Limits) -> Result<Arc<dyn Engine>, BuildError> {
         Ok(match self.engine {
             EngineKind::Gvisor => Arc::new(RunscEngine::start(&self.runsc(), limits).await?),
-            EngineKind::GvisorDocker => Arc::new(GVisorEngine::start(&self.docker).await?),
-            EngineKind::Docker => Arc::new(DockerEngine::start(&self.docker, RUNC).await?),
+            EngineKind::GvisorDocker => Arc::new(GVisorEngine::start(&self.docker()).await?),
+            EngineKind::Docker => Arc::new(DockerEngine::start(&self.docker(), RUNC).await?),
             EngineKind::Subprocess if self.allow_unsafe => Arc::new(SubprocessEngine::new().await?),
             EngineKind::Subprocess => return Err(EngineKindError::Unsandboxed.into()),
         })
@@ -103,17 +103,30 @@ impl EngineArgs {
         RunscOptions { first_user: self.docker.first_user, ..self.runsc.clone() }
     }
 
-    /// What a submission may name.
+    /// The options of Docker's engines, with the environments that they can use.
+    fn docker(&self) -> DockerArgs {
+        let environments = &self.runsc.environments;
+        let environments = environments.iter().filter_map(Environment::in_docker).collect();
+        DockerArgs { environments, ..self.docker.clone() }
+    }
+
+    /// What a submission may name with the selected engine.
     pub fn profiles(&self) -> Profiles {
-        Profiles { default: PYTHON, environments: self.runsc.environments.clone() }
+        let is_usable = |environment: &&Environment| match self.engine {
+            EngineKind::Gvisor => true,
+            EngineKind::GvisorDocker | EngineKind::Docker => environment.in_docker().is_some(),
+            EngineKind::Subprocess => false,
+        };
+        let environments = self.runsc.environments.iter().filter(is_usable).cloned().collect();
+        Profiles { default: PYTHON, environments }
     }
 
     /// Checks what the selected engine lacks on this machine.
     pub async fn diagnose(&self) -> Vec<Diagnosis> {
         match self.engine {
             EngineKind::Gvisor => diagnose_runsc(&self.runsc()).await,
-            EngineKind::GvisorDocker => stage_05_gvisor::diagnose(&self.docker).await,
-            EngineKind::Docker => stage_04_docker::diagnose(&self.docker, RUNC).await,
+            EngineKind::GvisorDocker => stage_05_gvisor::diagnose(&self.docker()).await,
+            EngineKind::Docker => stage_04_docker::diagnose(&self.docker(), RUNC).await,
             EngineKind::Subprocess => stage_02_queue::diagnose().await,
         }
     }

@@ -3,7 +3,8 @@
 //! ```text
 //! runsc-INSTANCE/              beside the image's files; INSTANCE is the server process
 //!   ENGINE/                    one engine of it
-//!     rootfs-PROFILE/          the sandboxes' root file system
+//!     rootfs-PROFILE/          the sandboxes' root file system, a mount
+//!     rootfs-PROFILE.layer/    what differs in it from the image
 //!     state/                   runsc's own state
 //!     SANDBOX/config.json      one sandbox's bundle
 //! CGROUPS/crucible-runsc/INSTANCE.ENGINE/SANDBOX
@@ -35,6 +36,7 @@ use super::leftovers::remove_leftovers;
 use super::options::RunscError;
 use super::process::REMOVE_TIMEOUT;
 use super::profile::SandboxProfile;
+use super::root_mount::unmount_below;
 use super::rootfs::{self, ignore_not_found};
 
 /// Sandboxes that may be removed after their responses at the same time, before further responses
@@ -145,9 +147,8 @@ impl InstanceDir {
     pub(super) fn add_rootfs(&self, profile: &SandboxProfile) -> Result<(), RunscError> {
         let path = self.rootfs(profile);
         // A start that failed may have left a part of it.
-        let created = std::fs::remove_dir_all(&path)
-            .or_else(ignore_not_found)
-            .and_then(|()| rootfs::create(profile, &path, self.users.range()));
+        let created =
+            rootfs::remove(&path).and_then(|()| rootfs::create(profile, &path, self.users.range()));
         created.map_err(|source| RunscError::CreateDir { path, source })
     }
 
@@ -205,7 +206,8 @@ impl InstanceDir {
 
     fn remove_files(&self) {
         remove_engine_cgroup(&self.hierarchy, &self.cgroup_name);
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+        let removed = unmount_below(&self.path).and_then(|()| std::fs::remove_dir_all(&self.path));
+        if let Err(error) = removed {
             tracing::warn!(dir = %self.path.display(), %error, "cannot be removed");
         }
         if let Some(parent) = self.path.parent() {

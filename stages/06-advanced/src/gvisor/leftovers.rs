@@ -8,6 +8,7 @@ use stage_02_queue::InstanceId;
 use stage_04_docker::{Cgroup, CgroupHierarchy, KillOutcome};
 
 use super::instance_dir::{CGROUP_PARENT, DIR_PREFIX, remove_engine_cgroup};
+use super::root_mount::unmount_below;
 
 /// How long the removal of one sandbox may take.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,7 +27,8 @@ pub(super) fn remove_leftovers(parent: &Path, hierarchy: &CgroupHierarchy, this:
         }
         kill_runsc_processes(&entry.path());
         directories += 1;
-        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+        let path = entry.path();
+        if let Err(error) = unmount_below(&path).and_then(|()| std::fs::remove_dir_all(&path)) {
             tracing::warn!(dir = %entry.path().display(), %error, "cannot be removed");
         }
     }

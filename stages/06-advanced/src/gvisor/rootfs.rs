@@ -1,8 +1,10 @@
 //! The sandboxes' root file system: the image's files, and the supervisor.
 //!
-//! Guarantee: what set-up has unpacked is never written to. The root is a directory of its own,
-//! made of hard links to the image's files, which takes no space and some 50 ms, and into which the
-//! supervisor is written. The other way, a second mount, costs each sandbox a tenth of its start.
+//! Guarantee: what set-up has unpacked is never written to. The root is a read-only mount of two
+//! layers (`root_mount`): a directory with the supervisor and the files that this engine replaces, over
+//! the image's own. Where the kernel does not mount one, it is a directory of hard links to the image's
+//! files, which takes seconds to make and to remove for an image with ten thousand of them. Either is
+//! made once for all sandboxes of a profile: a second mount in each costs it a tenth of its start.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -14,9 +16,9 @@ use std::path::{Path, PathBuf};
 
 use stage_04_docker::OUTPUT_DIR;
 
-use super::manifest;
 use super::options::{RootfsError, RunscError};
 use super::profile::{ProfileFile, SandboxProfile};
+use super::{manifest, root_mount};
 
 /// Where the supervisor is, inside.
 pub(super) const SUPERVISOR_PATH: &str = "/usr/lib/crucible/supervisor";
@@ -52,41 +54,81 @@ pub(super) fn check(profile: &SandboxProfile) -> Result<String, RunscError> {
 
 /// Creates `root` out of the image of `profile`, with a name for each of `users`. Blocks.
 pub(super) fn create(profile: &SandboxProfile, root: &Path, users: Range<u32>) -> io::Result<()> {
-    link(&profile.image, root)?;
-    check_dirs(root)?;
-    for (path, text) in REPLACED_FILES {
-        let path = root.join(path);
-        // The link is removed, not the image's own file.
-        std::fs::remove_file(&path).or_else(ignore_not_found)?;
-        write(&path, 0o444, text.as_bytes())?;
+    check_dirs(&profile.image)?;
+    let layer = layer_of(root);
+    DirBuilder::new().mode(0o700).create(&layer)?;
+    add_files(profile, &layer, users.clone())?;
+    DirBuilder::new().mode(0o700).create(root)?;
+    if let Err(error) = root_mount::mount_layers(&layer, &profile.image, root) {
+        tracing::info!(%error, "no overlay: a root file system of links takes longer");
+        std::fs::remove_dir_all(&layer)?;
+        link(&profile.image, root)?;
+        add_files(profile, root, users)?;
     }
-    name_users(root, users)?;
+    Ok(())
+}
+
+/// Removes what [`create`] has made, or a part of it. Blocks.
+pub(super) fn remove(root: &Path) -> io::Result<()> {
+    root_mount::unmount_below(root)?;
+    std::fs::remove_dir_all(root).or_else(ignore_not_found)?;
+    std::fs::remove_dir_all(layer_of(root)).or_else(ignore_not_found)
+}
+
+/// The directory with the files that differ from the image's.
+fn layer_of(root: &Path) -> PathBuf {
+    root.with_extension("layer")
+}
+
+/// Writes the files that a root has beside the image's, or in their place, to `dir`: a layer, or a tree of links.
+fn add_files(profile: &SandboxProfile, dir: &Path, users: Range<u32>) -> io::Result<()> {
+    let image = profile.image.as_path();
+    for path in [".", "etc", "usr", "usr/lib"] {
+        make_dir(image, dir, Path::new(path))?;
+    }
+    for (path, text) in REPLACED_FILES {
+        replace(&dir.join(path), text.as_bytes())?;
+    }
+    name_users(image, dir, users)?;
     for file in &profile.files {
-        for dir in file.dirs(root)? {
+        for path in file.dirs(image)? {
+            make_dir(image, dir, &path)?;
             // The image's own file of this name is hidden, if it has one.
-            std::fs::remove_file(dir.join(file.name)).or_else(ignore_not_found)?;
-            write(&dir.join(file.name), 0o444, file.text.as_bytes())?;
+            replace(&dir.join(path).join(file.name), file.text.as_bytes())?;
         }
     }
     if profile.has_loader {
-        write(&root.join(&LOADER_PATH[1..]), 0o555, SUPERVISOR)?;
+        write(&dir.join(&LOADER_PATH[1..]), 0o555, SUPERVISOR)?;
     }
     if profile.keeps_output_files {
         // A file system of the sandbox is mounted there.
-        DirBuilder::new().mode(0o755).create(root.join(&OUTPUT_DIR[1..]))?;
+        DirBuilder::new().mode(0o755).create(dir.join(&OUTPUT_DIR[1..]))?;
     }
     // For root alone: a program has no use for it, not even to read it.
-    DirBuilder::new().mode(0o700).create(root.join(&PRESTART_DIR[1..]))?;
-    write(&root.join(&SUPERVISOR_PATH[1..]), 0o500, SUPERVISOR)
+    DirBuilder::new().mode(0o700).create(dir.join(&PRESTART_DIR[1..]))?;
+    write(&dir.join(&SUPERVISOR_PATH[1..]), 0o500, SUPERVISOR)
+}
+
+/// A directory with the mode of the image's: that of the upper one counts.
+fn make_dir(image: &Path, dir: &Path, path: &Path) -> io::Result<()> {
+    let mode = image.join(path).symlink_metadata()?.permissions().mode();
+    let made = DirBuilder::new().mode(0o700).create(dir.join(path));
+    made.or_else(
+        |error| {
+            if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
+        },
+    )?;
+    // Not subject to the process's umask.
+    std::fs::set_permissions(dir.join(path), PermissionsExt::from_mode(mode))
 }
 
 /// Checks the directories that are written to.
 ///
 /// Attack: a package has a link `usr/lib -> /etc`, through which this engine, as root, writes into the host ->
 /// none of them is a link.
-fn check_dirs(root: &Path) -> io::Result<()> {
+fn check_dirs(image: &Path) -> io::Result<()> {
     for dir in ["etc", "usr", "usr/lib"] {
-        if !root.join(dir).symlink_metadata()?.is_dir() {
+        if !image.join(dir).symlink_metadata()?.is_dir() {
             return Err(io::Error::other(format!("/{dir} of the image is not a directory")));
         }
     }
@@ -95,40 +137,60 @@ fn check_dirs(root: &Path) -> io::Result<()> {
 
 /// Adds the users and their groups to the image's lists. Programs look their own name up, and some end
 /// when there is none (`getpass.getuser()`).
-fn name_users(root: &Path, users: Range<u32>) -> io::Result<()> {
+fn name_users(image: &Path, dir: &Path, users: Range<u32>) -> io::Result<()> {
     let user = |id| format!("program{id}:x:{id}:{id}:program:/tmp:/nonexistent\n");
     let group = |id| format!("program{id}:x:{id}:\n");
-    append(&root.join("etc/passwd"), &users.clone().map(user).collect::<String>())?;
-    append(&root.join("etc/group"), &users.map(group).collect::<String>())
+    let append = |path: &str, text: String| {
+        let images = read_file(&image.join(path))?;
+        replace(&dir.join(path), &[&images, text.as_bytes()].concat())
+    };
+    append("etc/passwd", users.clone().map(user).collect())?;
+    append("etc/group", users.map(group).collect())
 }
 
-/// Replaces a file of the image by one with more text.
-fn append(path: &Path, text: &str) -> io::Result<()> {
-    let images = std::fs::read(path);
-    let images = images.or_else(|error| ignore_not_found(error).map(|()| Vec::new()))?;
-    std::fs::remove_file(path).or_else(ignore_not_found)?;
-    write(path, 0o444, &[&images, text.as_bytes()].concat())
-}
-
-impl ProfileFile {
-    /// The directories below `root` that get it.
-    fn dirs(&self, root: &Path) -> io::Result<Vec<PathBuf>> {
-        let dir = root.join(self.dir);
-        let Some(beside) = self.beside else { return Ok(vec![dir]) };
-        let entries: Vec<_> = std::fs::read_dir(dir)?.collect::<Result<_, _>>()?;
-        let dirs = entries.iter().map(std::fs::DirEntry::path);
-        Ok(dirs.filter(|dir| dir.join(beside).is_file()).collect())
+/// What is in a file of the image; nothing if there is none.
+///
+/// Attack: an image has a link `etc/passwd -> /etc/shadow`, so that programs read that of the host -> a link is
+/// not followed.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_file() => std::fs::read(path),
+        Ok(_) => Err(io::Error::other(format!("{} is not a file", path.display()))),
+        Err(error) => ignore_not_found(error).map(|()| Vec::new()),
     }
 }
 
-/// Creates a tree of hard links to the files of another one.
+/// Writes a file in the place of another one, or of a link to the image's, which stays as it is.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    std::fs::remove_file(path).or_else(ignore_not_found)?;
+    write(path, 0o444, bytes)
+}
+
+impl ProfileFile {
+    /// The directories of the image that get it.
+    fn dirs(&self, image: &Path) -> io::Result<Vec<PathBuf>> {
+        let dir = PathBuf::from(self.dir);
+        let Some(beside) = self.beside else { return Ok(vec![dir]) };
+        let mut dirs = Vec::new();
+        for entry in std::fs::read_dir(image.join(&dir))? {
+            let entry = entry?;
+            // Not a link, which may lead out of the image.
+            if entry.file_type()?.is_dir() && entry.path().join(beside).is_file() {
+                dirs.push(dir.join(entry.file_name()));
+            }
+        }
+        Ok(dirs)
+    }
+}
+
+/// Fills a directory with hard links to the files of another one.
 fn link(from: &Path, to: &Path) -> io::Result<()> {
     let mode = from.metadata()?.permissions().mode();
-    DirBuilder::new().mode(0o700).create(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
         if kind.is_dir() {
+            DirBuilder::new().mode(0o700).create(&target)?;
             link(&entry.path(), &target)?;
         } else if kind.is_symlink() {
             std::os::unix::fs::symlink(std::fs::read_link(entry.path())?, target)?;
@@ -180,6 +242,42 @@ mod tests {
         assert!(!image.join(&SUPERVISOR_PATH[1..]).exists());
         let mode = root.join(&SUPERVISOR_PATH[1..]).metadata().unwrap().mode();
         assert_eq!(mode & 0o7777, 0o500);
+        let mode = root.join("usr/lib").metadata().unwrap().mode();
+        assert_eq!(mode, image.join("usr/lib").metadata().unwrap().mode());
+        remove(&root).unwrap();
+        assert!(!root.exists() && !layer_of(&root).exists());
+        assert_eq!(read(&image.join("usr/bin/python3.11")), "python");
+        remove(&root).unwrap();
+    }
+
+    /// A path that cannot be a layer is linked, with the same files.
+    #[test]
+    fn without_a_mount_the_root_has_the_same_files() {
+        let dir = tempfile::Builder::new().prefix("a,b").tempdir().unwrap();
+        let [image, root] = ["image", "root"].map(|name| dir.path().join(name));
+        std::fs::create_dir_all(image.join("usr/lib/python3.11")).unwrap();
+        std::fs::create_dir_all(image.join("etc")).unwrap();
+        std::fs::write(image.join("usr/lib/python3.11/os.py"), "os").unwrap();
+        std::fs::write(image.join("etc/hosts"), "the image's").unwrap();
+        create(&SandboxProfile::python(image.clone(), 0), &root, 1000..1001).unwrap();
+        let links = |path: &str| root.join(path).metadata().unwrap().nlink();
+        assert_eq!((links("usr/lib/python3.11/os.py"), links("etc/hosts")), (2, 1));
+        assert!(root.join("usr/lib/python3.11/usercustomize.py").exists());
+        assert_eq!(std::fs::read_to_string(image.join("etc/hosts")).unwrap(), "the image's");
+        remove(&root).unwrap();
+        assert!(!root.exists() && image.join("usr/lib/python3.11/os.py").exists());
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_list_of_users_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("image");
+        std::fs::create_dir_all(image.join("usr/lib")).unwrap();
+        std::fs::create_dir(image.join("etc")).unwrap();
+        std::os::unix::fs::symlink("/etc/shadow", image.join("etc/passwd")).unwrap();
+        let profile = SandboxProfile { files: Vec::new(), ..SandboxProfile::python(image, 0) };
+        let error = create(&profile, &dir.path().join("root"), 0..1).unwrap_err();
+        assert!(error.to_string().contains("not a file"), "{error}");
     }
 
     #[test]

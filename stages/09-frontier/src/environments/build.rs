@@ -10,6 +10,8 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
 use shared::Hint;
 use stage_06_advanced::write_manifest;
 
@@ -36,6 +38,8 @@ pub(super) enum EnvBuildError {
     NoCommand(String),
     #[error("/{0} of the environment is not a directory")]
     NoDirectory(&'static str),
+    #[error("what was built has the digest {built}, and the description says {expected}")]
+    Digest { built: String, expected: String },
     #[error("cannot store the environment")]
     Store(#[source] io::Error),
 }
@@ -46,6 +50,9 @@ impl Hint for EnvBuildError {
             Self::NotRoot => Some("run this as root"),
             Self::Failed => Some(
                 "it needs mmdebstrap, pip and the package registries; set-up installs the programs",
+            ),
+            Self::Digest { .. } => Some(
+                "a package has changed: compare `packages` of GET /environments, pin NAME=VERSION, or accept the new digest",
             ),
             Self::NoCommand(_) => Some("add the package that has it"),
             _ => None,
@@ -72,6 +79,13 @@ fn remove_unfinished(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The digest of what makes an environment beside its description: the two scripts, and the kind of processor. An
+/// environment of another builder is outdated.
+pub(super) fn builder() -> String {
+    let parts = [SETUP, SCRIPT, std::env::consts::ARCH];
+    HEXLOWER.encode(&Sha256::digest(parts.join("\0")))
 }
 
 /// Builds `name` as `definition` has it, in `dir`. Blocks, for minutes.
@@ -130,21 +144,23 @@ fn store(
     if tree.join(command.trim_start_matches('/')).symlink_metadata().is_err() {
         return Err(EnvBuildError::NoCommand(command.to_owned()));
     }
+    std::fs::set_permissions(&tree, std::fs::Permissions::from_mode(0o755))
+        .map_err(EnvBuildError::Store)?;
+    let digest = write_manifest(&tree).map_err(EnvBuildError::Store)?;
+    if let Some(expected) = definition.digest.clone().filter(|expected| *expected != digest) {
+        return Err(EnvBuildError::Digest { built: digest, expected });
+    }
     let stored = || -> io::Result<Record> {
-        std::fs::set_permissions(&tree, std::fs::Permissions::from_mode(0o755))?;
-        let digest = write_manifest(&tree)?;
         let debian = std::fs::read_to_string(work.join("debian"))?;
         let debian = debian.lines().map(str::to_owned).collect();
         let (name, definition) = (name.to_owned(), definition.clone());
-        let record = Record { name, digest, definition, debian };
+        let builder = builder();
+        let record = Record { name, digest, definition, debian, builder, docker_image: None };
         let image = Record::image(dir, &record.name, &record.digest);
         remove_images(dir, &record.name)?;
         std::fs::rename(&tree, &image)?;
         std::fs::rename(work.join("tree.manifest"), with_suffix(&image))?;
-        let new = work.join("record");
-        std::fs::write(&new, serde_json::to_vec_pretty(&record)?)?;
-        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o644))?;
-        std::fs::rename(&new, Record::path(dir, &record.name))?;
+        record.write(dir)?;
         Ok(record)
     };
     stored().map_err(EnvBuildError::Store)

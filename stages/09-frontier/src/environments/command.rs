@@ -1,23 +1,25 @@
 //! `env build`, `env list` and `env remove`.
 
+use std::path::Path;
+
 use clap::Subcommand;
 use shared::cli::{BuildError, Exit, eprint_line};
 
 use super::definition::{self, Definition, DefinitionError, is_name};
 use super::list::{self, Listed};
 use super::record::Record;
-use super::{EnvironmentArgs, build};
+use super::{EnvironmentArgs, build, docker};
 
 /// The commands of environments.
 #[derive(Debug, Subcommand)]
 pub enum EnvCommand {
     /// Build an environment from the package registries, as root, and print its digest; a server uses it
-    /// from its next start on
+    /// from its next start on. If Docker listens, one of Python becomes an image for its engines as well
     Build {
         /// The name of an environment
         #[arg(value_name = "NAME")]
         name: String,
-        /// Leave one that was built of the same description as it is
+        /// Leave one that was built of the same description by the same builder as it is
         #[arg(long)]
         if_missing: bool,
     },
@@ -37,20 +39,23 @@ impl EnvCommand {
     /// # Errors
     ///
     /// When there is no such environment, or it cannot be built or removed.
-    pub fn run(self, args: &EnvironmentArgs) -> Result<Exit, BuildError> {
+    pub fn run(self, args: &EnvironmentArgs, docker_host: &str) -> Result<Exit, BuildError> {
         let dir = &args.environments_dir;
         match self {
             Self::Build { name, if_missing } => {
                 let definition = definition::find(&name, &args.environment_files)?;
                 let _guard = build::lock(dir)?;
-                let found = Record::read(dir, &name)?.filter(|record| {
+                let old = Record::read(dir, &name)?;
+                let old_image = old.as_ref().and_then(|record| record.docker_image.clone());
+                let found = old.filter(|record| {
                     let image = Record::image(dir, &name, &record.digest);
-                    if_missing && record.definition == definition && image.is_dir()
+                    if_missing && !is_outdated(record, &definition) && image.is_dir()
                 });
                 let record = match found {
                     Some(record) => record,
                     None => build::build(&name, &definition, dir)?,
                 };
+                let record = in_docker(record, old_image, dir, docker_host)?;
                 println!("{name}\t{}", record.digest);
             }
             Self::List => {
@@ -63,6 +68,10 @@ impl EnvCommand {
                     return Err(DefinitionError::Name(name).into());
                 }
                 let _guard = build::lock(dir)?;
+                let record = Record::read(dir, &name).ok().flatten();
+                if let Some(image) = record.and_then(|record| record.docker_image) {
+                    docker::remove(docker_host, &image);
+                }
                 if !build::remove(dir, &name)? {
                     let error = BuildError::new(format!("{name} was not built"));
                     return Err(error.with_hint("`env list` has those that were"));
@@ -74,9 +83,34 @@ impl EnvCommand {
     }
 }
 
-/// Whether a build would not give the same.
+/// Whether a build would not, or perhaps not, give the same result.
 fn is_outdated(record: &Record, definition: &Definition) -> bool {
-    record.definition != *definition
+    record.definition != *definition || record.builder != build::builder()
+}
+
+/// Makes the image of an environment of Python, if Docker listens and has none; removes the image of the files that
+/// this replaces.
+fn in_docker(
+    mut record: Record,
+    old_image: Option<String>,
+    dir: &Path,
+    host: &str,
+) -> Result<Record, BuildError> {
+    if !docker::listens(host) {
+        return Ok(record);
+    }
+    let image = docker::image_name(&record.name, &record.digest);
+    if let Some(old_image) = old_image.filter(|old_image| *old_image != image) {
+        docker::remove(host, &old_image);
+    }
+    if record.definition.is_python() {
+        if !docker::has(host, &image) {
+            docker::import(host, &Record::image(dir, &record.name, &record.digest), &image)?;
+        }
+        record.docker_image = Some(image);
+        record.write(dir)?;
+    }
+    Ok(record)
 }
 
 /// A line of `env list`: name, state, digest and description.

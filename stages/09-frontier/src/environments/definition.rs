@@ -33,6 +33,9 @@ pub(super) struct Definition {
     /// Links that Debian's installation scripts would make: a path in the environment, and its target.
     #[serde(default)]
     pub(super) links: BTreeMap<String, String>,
+    /// The digest that the result must have. Without one, what the registries have now is taken.
+    #[serde(default)]
+    pub(super) digest: Option<String>,
     /// The command that runs a program. The path of the program is added to it.
     pub(super) command: Vec<String>,
     /// The name of the file that a program is written to.
@@ -168,8 +171,9 @@ impl Definition {
             return Err("name at least one package".to_owned());
         }
         for package in &self.packages {
-            if !plain(package, "+-.") {
-                return wrong("name of a Debian package", package);
+            let (name, version) = package.split_once('=').unwrap_or((package, "0"));
+            if !plain(name, "+-.") || !plain(version, "+-.~:") {
+                return wrong("NAME or NAME=VERSION of a Debian package", package);
             }
         }
         for requirement in &self.requirements {
@@ -182,6 +186,11 @@ impl Definition {
             if parts().any(|part| !plain(part, "+-._[")) {
                 return wrong("relative path and its target", &format!("{path} -> {target}"));
             }
+        }
+        if let Some(digest) = &self.digest
+            && !digest.strip_prefix("sha256:").is_some_and(is_digest)
+        {
+            return wrong("digest, as `env build` prints it", digest);
         }
         let is_absolute = self.command.first().is_some_and(|program| program.starts_with("/usr/"));
         if !is_absolute || self.command.iter().any(|word| word.chars().any(char::is_control)) {
@@ -208,15 +217,15 @@ impl Definition {
     }
 }
 
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// `NAME==VERSION` and one or more hashes.
 fn is_pinned(requirement: &str, plain: impl Fn(&str, &str) -> bool) -> bool {
     let mut words = requirement.split_ascii_whitespace();
     let pin = words.next().and_then(|pin| pin.split_once("=="));
-    let is_hash = |word: &str| {
-        word.strip_prefix("--hash=sha256:").is_some_and(|hash| {
-            hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
-        })
-    };
+    let is_hash = |word: &str| word.strip_prefix("--hash=sha256:").is_some_and(is_digest);
     let hashes: Vec<_> = words.collect();
     pin.is_some_and(|(name, version)| plain(name, "-._") && plain(version, "-._+!"))
         && !hashes.is_empty()
@@ -271,9 +280,19 @@ mod tests {
         ] {
             assert!(with(&wrong).is_err(), "{wrong}");
         }
-        for wrong in
-            ["packages = ['-o']", "packages = ['a,b']", "packages = ['a b']", "packages = []"]
-        {
+        let pins = format!("packages = ['bash=5.2.15-2+b7']\ndigest = 'sha256:{}'", "a".repeat(64));
+        let text = format!("description=''\n{pins}\ncommand=['/usr/bin/x']\nfile='x'\n");
+        assert!(parse(&text, "x").is_ok());
+        for wrong in [
+            "packages = ['bash=']",
+            "packages = ['a=-o']",
+            "packages = ['a=1=2']",
+            "packages = ['a']\ndigest = 'sha256:1'",
+            "packages = ['-o']",
+            "packages = ['a,b']",
+            "packages = ['a b']",
+            "packages = []",
+        ] {
             let text = format!("description=''\n{wrong}\ncommand=['/usr/bin/x']\nfile='x'\n");
             assert!(parse(&text, "x").is_err(), "{wrong}");
         }

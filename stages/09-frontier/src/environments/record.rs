@@ -1,7 +1,8 @@
 //! What was built: a record beside the directory of files, which is all that a server reads.
 
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,12 @@ pub(super) struct Record {
     pub(super) definition: Definition,
     /// The Debian packages in it, as NAME=VERSION.
     pub(super) debian: Vec<String>,
+    /// The digest of the builder that made it; a record of an older one has none.
+    #[serde(default)]
+    pub(super) builder: String,
+    /// Its image, if Docker has one.
+    #[serde(default)]
+    pub(super) docker_image: Option<String>,
 }
 
 impl Record {
@@ -49,6 +56,14 @@ impl Record {
             return Err(io::Error::other(format!("{name}.json is not the record of {name}")));
         }
         Ok(Some(record))
+    }
+
+    /// Writes this record, in one step.
+    pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
+        let new = dir.join(format!(".{}.json.new", self.name));
+        std::fs::write(&new, serde_json::to_vec_pretty(self)?)?;
+        std::fs::set_permissions(&new, Permissions::from_mode(0o644))?;
+        std::fs::rename(&new, Self::path(dir, &self.name))
     }
 
     /// All records of a directory, by their names. What is none is left out, with a line in the log.
@@ -92,6 +107,7 @@ impl Record {
             },
             image: Self::image(dir, &self.name, &self.digest),
             digest: self.digest.clone(),
+            docker_image: self.docker_image.clone(),
             variables: definition.variables.clone().into_iter().collect(),
             is_python: definition.is_python(),
             executes_files: definition.executes_files,

@@ -127,6 +127,7 @@ mod tests {
             profile: Profile { name: "shell".into(), main_file: "main.sh".into(), ..PYTHON },
             image: "/x".into(),
             digest: String::new(),
+            docker_image: None,
             variables: Vec::new(),
             is_python: false,
             executes_files: true,

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use harness::{Client, Server};
@@ -13,14 +12,11 @@ use crate::stage;
 
 /// Builds what is missing. `env build` itself waits for another one that builds.
 fn built(names: &[&str]) {
-    static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        for name in names {
-            let mut build = Command::new(stage::BINARY);
-            let output = build.args(["env", "build", "--if-missing", name]).output().unwrap();
-            assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-        }
-    });
+    for name in names {
+        let mut build = Command::new(stage::BINARY);
+        let output = build.args(["env", "build", "--if-missing", name]).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 fn started(directory: &Path, names: &[&str]) -> Server {
@@ -181,6 +177,33 @@ print(round(float(model.coef_[0]), 6), sympy.integrate('x'), pandas.Series([1, 2
     let id = ended["id"].as_str().unwrap();
     let picture = client.get(&format!("/eval/{id}/artifacts/0")).await;
     assert!(picture.body.starts_with(b"\x89PNG\r\n"), "{ended}");
+}
+
+/// Docker's engines have the environments of Python, with the same files, and say that they have no other.
+#[tokio::test]
+async fn docker_has_the_environments_of_python() {
+    let directory = tempfile::tempdir().unwrap();
+    built(&["science", "shell"]);
+    let server = deployed(directory.path()).args(["--engine", "docker"]).start();
+    let client = server.client();
+    let listed = client.get("/environments").await.json();
+    let named = |name: &str| {
+        let items = listed["items"].as_array().unwrap();
+        items.iter().find(|item| item["name"] == name).unwrap().clone()
+    };
+    assert_eq!(named("shell")["state"], "missing", "{listed}");
+    let refused = client.post("/eval", &json!({ "code": "", "environment": "shell" })).await;
+    assert_eq!(refused.status, 422, "{refused:?}");
+    let code =
+        "import numpy, pathlib; pathlib.Path('/output/n').write_text(str(numpy.arange(4).sum()))";
+    let ended = run_in(&client, "science", code).await;
+    assert_eq!(ended["sandbox"]["image_digest"], named("science")["digest"], "{ended}");
+    let id = ended["id"].as_str().unwrap();
+    let file = client.get(&format!("/eval/{id}/artifacts/0")).await;
+    assert_eq!(&file.body[..], b"6", "{ended}");
+    let ended =
+        run_in(&client, "python", "import importlib.util as u; print(u.find_spec('numpy'))").await;
+    assert_eq!(stdout(&ended), "None\n");
 }
 
 /// What hostile programs try in an environment without Python, and what they find: nothing of the machine, of the

@@ -12,6 +12,7 @@ mod artifacts;
 mod clock;
 mod crash;
 mod disk;
+mod environment_packages;
 mod environments;
 mod frontend;
 mod migration;

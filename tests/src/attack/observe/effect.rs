@@ -98,11 +98,11 @@ pub(super) async fn server_dies(program: ProbeRun<'_>, testbed: &Testbed) -> Res
         return Ok(Verdict::NotApplicable("the ladder did not start this server"));
     };
     let values = Values::default().with("SERVER_PID", pid);
-    let assembled = assemble(program.code, &values);
+    let assembled = assemble(testbed.language(), program.code, &values);
     let mut submission = Program::new(assembled.code);
     submission.timeout_seconds = Some(f64::from(program.seconds));
     // A frozen server does not even close connections.
-    let answer = timeout(ALIVE_TIMEOUT, testbed.client.evaluate(&submission)).await;
+    let answer = timeout(ALIVE_TIMEOUT, testbed.programs().evaluate(&submission)).await;
     let alive = timeout(ALIVE_TIMEOUT, testbed.client.evaluate(&Program::new("print(1)"))).await;
     let alive = matches!(alive, Ok(Ok(answer)) if answer.stdout() == "1\n");
     match answer {

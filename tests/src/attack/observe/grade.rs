@@ -16,8 +16,8 @@ use crate::support::client::{Answer, Program};
 const TRYING: &str = "trying";
 
 pub(super) async fn deceived(program: ProbeRun<'_>, testbed: &Testbed) -> Result<Verdict> {
-    let (solution, tests) =
-        split_pair(program.code).context("a graded probe has a line `# --- second program ---`")?;
+    let (solution, tests) = split_pair(testbed.language(), program.code)
+        .context("a graded probe has a line `# --- second program ---`")?;
     let nonce = canary();
     let code = format!("{solution}\n{tests}\nprint(\"{nonce}\")\n");
     let mut submission = Program::new(code);

@@ -24,8 +24,8 @@ pub(super) async fn passed(
     testbed: &Testbed,
     order: Order,
 ) -> Result<Verdict> {
-    let (sender, receiver) =
-        split_pair(program.code).context("a pair has a line `# --- second program ---`")?;
+    let (sender, receiver) = split_pair(testbed.language(), program.code)
+        .context("a pair has a line `# --- second program ---`")?;
     if order == Order::Together && testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage runs one program at a time"));
     }

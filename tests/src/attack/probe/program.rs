@@ -3,15 +3,10 @@
 //! The same text goes to every stage; only the constants differ. A canary is never among them: a
 //! secret in the submitted code proves nothing when it appears in the output.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
 use uuid::Uuid;
 
-/// The code in front of every probe.
-const PRELUDE: &str = include_str!("../../../probes/prelude.py");
-/// Separates the two programs of a pair, and a solution from its grader.
-const DIVIDER: &str = "\n# --- second program ---\n";
+use super::language::Language;
 
 /// A text of 128 random bits, which cannot be guessed.
 pub fn canary() -> String {
@@ -34,28 +29,28 @@ impl Values {
 /// The program to submit, and the marker of its reports.
 #[derive(Debug, Clone)]
 pub struct Assembled {
-    /// Python source.
+    /// Source.
     pub code: String,
     /// The beginning of each line of a report, random so that no other line has it.
     pub marker: String,
 }
 
 /// Assembles constants, prelude and probe.
-pub fn assemble(probe: &str, values: &Values) -> Assembled {
+pub fn assemble(language: Language, probe: &str, values: &Values) -> Assembled {
     let marker = format!("@{}", canary());
-    let mut code = format!("MARK = {}\n", Value::from(marker.as_str()));
+    let mut code = String::new();
+    language.write_constant(&mut code, "MARK", &Value::from(marker.as_str()));
     for (name, value) in &values.0 {
-        // A JSON text, number or list of them is a Python one too.
-        let _ = writeln!(code, "{name} = {value}"); // writing to a String cannot fail
+        language.write_constant(&mut code, name, value);
     }
-    code.push_str(PRELUDE);
+    code.push_str(language.prelude());
     code.push_str(probe);
     Assembled { code, marker }
 }
 
-/// The two programs of a probe that has two.
-pub fn split_pair(probe: &str) -> Option<(&str, &str)> {
-    probe.split_once(DIVIDER)
+/// The two programs of a probe that has two: of a pair, or a solution and its grader.
+pub fn split_pair(language: Language, probe: &str) -> Option<(&str, &str)> {
+    probe.split_once(language.divider())
 }
 
 #[cfg(test)]
@@ -65,19 +60,21 @@ mod tests {
     #[test]
     fn a_program_has_its_constants_first() {
         let values = Values::default().with("PATH", "a\"b\n").with("PORTS", vec![1, 2]);
-        let Assembled { code, marker } = assemble("print(PATH)\n", &values);
+        let Assembled { code, marker } = assemble(Language::Python, "print(PATH)\n", &values);
         assert!(
             code.starts_with(&format!(
                 "MARK = \"{marker}\"\nPATH = \"a\\\"b\\n\"\nPORTS = [1,2]\n"
             ))
         );
         assert!(code.ends_with("print(PATH)\n"));
-        assert_ne!(marker, assemble("", &values).marker, "each run has its own");
+        assert_ne!(marker, assemble(Language::Python, "", &values).marker, "each run has its own");
     }
 
     #[test]
     fn a_pair_is_two_programs() {
-        assert_eq!(split_pair("a\n# --- second program ---\nb\n"), Some(("a", "b\n")));
-        assert_eq!(split_pair("a\n"), None);
+        let (python, pair) = (Language::Python, "a\n# --- second program ---\nb\n");
+        assert_eq!(split_pair(python, pair), Some(("a", "b\n")));
+        assert_eq!(split_pair(python, "a\n"), None);
+        assert_eq!(split_pair(Language::JavaScript, &pair.replace('#', "//")), Some(("a", "b\n")));
     }
 }

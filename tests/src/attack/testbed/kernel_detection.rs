@@ -8,7 +8,8 @@ use super::Testbed;
 use crate::attack::probe::program::{Values, canary};
 use crate::attack::probe::report::ProbeReport;
 
-/// Names itself (with at most 15 bytes) and stays for some time: a busy machine must not look like
+/// In Python, which the default environment of every stage has: the kernel is the same in all of them. Names
+/// itself (with at most 15 bytes) and stays for some time: a busy machine must not look like
 /// gVisor.
 const PROGRAM: &str = "\
 import time
@@ -21,7 +22,7 @@ finished()
 pub(super) async fn seen(testbed: &Testbed) -> Result<bool> {
     let name = canary()[..15].to_owned();
     let values = Values::default().with("NAME", name.clone());
-    let running = testbed.run(PROGRAM, &values, 20);
+    let running = testbed.run_by_default(PROGRAM, &values, 20);
     tokio::pin!(running);
     let mut seen = false;
     let run = loop {

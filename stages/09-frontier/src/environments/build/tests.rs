@@ -72,15 +72,7 @@ fn a_build_writes_only_into_its_directory() {
 /// A wheel with these files, as `evil-1.0-py3-none-any.whl` in a directory; returns its requirement.
 fn wheel(dir: &Path, files: &str) -> String {
     let path = dir.join("evil-1.0-py3-none-any.whl");
-    let program = "
-import sys, zipfile
-with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
-    info = 'evil-1.0.dist-info/'
-    files = {info + 'METADATA': 'Metadata-Version: 2.1\\nName: evil\\nVersion: 1.0\\n',
-             info + 'WHEEL': 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n', **eval(sys.argv[2])}
-    for name, text in files.items():
-        wheel.writestr(name, text)
-    wheel.writestr(info + 'RECORD', ''.join(f'{name},,\\n' for name in [*files, info + 'RECORD']))";
+    let program = include_str!("../../../tests/wheel.py");
     let made =
         Command::new("python3").args(["-c", program]).arg(&path).arg(files).status().unwrap();
     assert!(made.success());
@@ -130,4 +122,27 @@ fn a_wheel_that_climbs_out_or_was_exchanged_is_refused() {
     wheel(dir.path(), "{'evil.py': ''}");
     std::fs::remove_dir_all(dir.path().join("tree")).ok();
     assert!(build_with(dir.path(), &other).is_err());
+}
+
+/// A build whose result is not the pinned one is no environment, and one by another builder is built anew.
+#[test]
+fn a_result_can_be_pinned() {
+    require_root();
+    let dir = tempfile::tempdir().unwrap();
+    let parsed = |pin: &str| parse(&format!("{SMALL}packages = ['dash']\n{pin}"), "x").unwrap();
+    let _guard = lock(dir.path()).unwrap();
+    let built = build("small", &parsed(""), dir.path()).unwrap();
+    assert_eq!(built.builder, builder());
+    let other = parsed(&format!("digest = 'sha256:{}'", "0".repeat(64)));
+    let error = build("small", &other, dir.path()).unwrap_err();
+    assert!(matches!(&error, EnvBuildError::Digest { built: found, .. } if *found == built.digest));
+    // The one that was there is still there.
+    assert_eq!(Record::all(dir.path())[0].digest, built.digest);
+    let version = built.debian.iter().find(|package| package.starts_with("dash=")).unwrap();
+    let pinned = |version: &str| {
+        let text = format!("{SMALL}packages = ['{version}']\ndigest = '{}'\n", built.digest);
+        build("small", &parse(&text, "x").unwrap(), dir.path())
+    };
+    assert_eq!(pinned(version).unwrap().digest, built.digest);
+    assert!(matches!(pinned("dash=0.1-1"), Err(EnvBuildError::Failed)));
 }

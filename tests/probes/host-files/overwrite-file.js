@@ -1,0 +1,1 @@
+attempt(() => fs.writeFileSync(HOST_FILE, "mine now\n", { flag: "r+" }));

@@ -1,0 +1,2 @@
+overwrite() { echo "mine now" >"$HOST_FILE"; }
+attempt overwrite

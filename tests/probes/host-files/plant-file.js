@@ -1,0 +1,1 @@
+attempt(() => fs.writeFileSync(HOST_PATH, "I was here\n"));

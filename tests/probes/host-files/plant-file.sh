@@ -1,0 +1,2 @@
+plant() { echo "I was here" >"$HOST_PATH"; }
+attempt plant

@@ -1,0 +1,1 @@
+attempt(() => print(fs.readFileSync(HOST_FILE)));

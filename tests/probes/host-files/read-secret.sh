@@ -1,0 +1,1 @@
+attempt cat "$HOST_FILE"

@@ -1,0 +1,1 @@
+attempt(() => fs.writeFileSync(HOST_PATH, "#!/bin/sh\n", { mode: 0o4755 }));

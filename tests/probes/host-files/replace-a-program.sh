@@ -1,0 +1,2 @@
+replace() { printf '#!/bin/sh\n' >"$HOST_PATH" && chmod 4755 "$HOST_PATH"; }
+attempt replace

@@ -1,0 +1,1 @@
+attempt(() => print(fs.readFileSync("/proc/1/root" + HOST_FILE)));

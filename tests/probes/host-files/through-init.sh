@@ -1,0 +1,1 @@
+attempt cat "/proc/1/root$HOST_FILE"

@@ -1,0 +1,1 @@
+calls 'chroot, 1' 'pivot_root, 1, 1'

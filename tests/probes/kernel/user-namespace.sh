@@ -1,0 +1,1 @@
+calls 'unshare, 0x10000000'

@@ -1,0 +1,4 @@
+attempt(() => {
+  process.kill(-1, "SIGKILL");
+  wait(1000);
+});

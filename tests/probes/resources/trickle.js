@@ -1,0 +1,1 @@
+setInterval(() => fs.writeSync(1, "."), 200);

@@ -1,0 +1,1 @@
+attempt(() => print(fs.readFileSync("/proc/sys/kernel/random/boot_id")));

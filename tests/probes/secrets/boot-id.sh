@@ -1,0 +1,1 @@
+attempt cat /proc/sys/kernel/random/boot_id

@@ -1,0 +1,2 @@
+print(os.hostname());
+finished();

@@ -1,0 +1,2 @@
+uname -n
+finished

@@ -1,0 +1,2 @@
+print(os.release() + os.version());
+finished();

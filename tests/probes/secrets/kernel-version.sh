@@ -1,0 +1,3 @@
+uname -a
+cat /proc/version 2>/dev/null
+finished

@@ -1,0 +1,1 @@
+attempt cat /etc/machine-id

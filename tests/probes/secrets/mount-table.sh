@@ -1,0 +1,1 @@
+attempt cat /proc/self/mountinfo

@@ -1,0 +1,2 @@
+print(JSON.stringify(process.env));
+finished();

@@ -1,0 +1,4 @@
+attempt(() => fs.writeFileSync(`/dev/shm/${PLACE}`, SECRET));
+
+// --- second program ---
+attempt(() => print(fs.readFileSync(`/dev/shm/${PLACE}`)));

@@ -1,0 +1,4 @@
+attempt(() => fs.writeFileSync(`/tmp/${PLACE}`, SECRET));
+
+// --- second program ---
+attempt(() => print(fs.readFileSync(`/tmp/${PLACE}`)));

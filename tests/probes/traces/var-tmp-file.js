@@ -1,0 +1,4 @@
+attempt(() => fs.writeFileSync(`/var/tmp/${PLACE}`, SECRET));
+
+// --- second program ---
+attempt(() => print(fs.readFileSync(`/var/tmp/${PLACE}`)));
