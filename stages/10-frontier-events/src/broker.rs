@@ -112,9 +112,9 @@ impl fmt::Display for DeadReason {
 /// How many messages a broker has. Approximate where the broker's own counts are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct BrokerStats {
-    /// Tickets that wait for a receiver, or for the end of their delay.
+    /// Tickets that wait for a receiver.
     pub waiting: u64,
-    /// Tickets that are held.
+    /// Tickets that are held, or were given back with a delay that is not over.
     pub in_flight: u64,
     /// Dead letters.
     pub dead: u64,

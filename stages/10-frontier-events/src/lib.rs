@@ -3,12 +3,14 @@
 //! Read in this order:
 //!
 //! 1. `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
-//! 2. `args` and `commands`: the command line.
+//! 2. `broker`: how tickets reach workers on other machines;
+//! 3. `args` and `commands`: the command line.
 //!
 //! What this stage does not protect: the machine of the API is one machine, and so is its disk.
 
 mod access;
 mod args;
+pub mod broker;
 mod commands;
 mod overlay;
 

@@ -267,9 +267,11 @@ impl Broker for MemoryBroker {
         Box::pin(async move {
             let mut state = self.lock();
             state.expire(Instant::now(), self.options.max_deliveries);
+            let now = Instant::now();
+            let delayed = state.waiting.values().filter(|m| m.not_before > now).count();
             Ok(BrokerStats {
-                waiting: state.waiting.len() as u64,
-                in_flight: state.held.len() as u64,
+                waiting: (state.waiting.len() - delayed) as u64,
+                in_flight: (state.held.len() + delayed) as u64,
                 dead: state.dead.len() as u64,
             })
         })
