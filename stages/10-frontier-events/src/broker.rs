@@ -17,9 +17,12 @@
 //! A worker that was cut off learns it from its own clock ([`BrokerError::Stale`]), and one whose clock stood
 //! still does not. The fencing token of the API refuses its report either way.
 
+mod credentials;
 mod hold;
 mod memory;
+mod nats;
 mod options;
+mod turns;
 mod url;
 
 use std::fmt;
@@ -73,6 +76,8 @@ impl fmt::Debug for Delivery {
 pub(crate) enum Receipt {
     /// The number of the delivery.
     Memory(u64),
+    /// The subject of its acknowledgement.
+    Nats(nats::NatsReceipt),
 }
 
 /// A ticket that was delivered too often, or a message that is none.
@@ -124,7 +129,9 @@ pub struct BrokerStats {
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// The environment has as many tickets as it may. Publish again later.
-    #[error("the broker has {capacity} tickets of the environment {environment}, and takes no more")]
+    #[error(
+        "the broker has {capacity} tickets of the environment {environment}, and takes no more"
+    )]
     Full {
         /// The environment.
         environment: String,
@@ -148,7 +155,9 @@ pub enum BrokerError {
     #[error("the broker refuses the request")]
     Refused(#[source] BoxError),
     /// The name cannot be one of an environment.
-    #[error("{0:?} is no name of an environment: lower-case letters, digits and -, at most 40 bytes")]
+    #[error(
+        "{0:?} is no name of an environment: lower-case letters, digits and -, at most 40 bytes"
+    )]
     Environment(String),
     /// There is no such dead letter, or it is no ticket.
     #[error("no dead letter {0} that is a ticket")]
@@ -198,7 +207,11 @@ pub trait Broker: Send + Sync {
     fn ack(&self, delivery: Delivery) -> BoxFuture<'_, Result<(), BrokerError>>;
 
     /// Gives a ticket back, for any receiver after that delay.
-    fn release(&self, delivery: Delivery, after: Duration) -> BoxFuture<'_, Result<(), BrokerError>>;
+    fn release(
+        &self,
+        delivery: Delivery,
+        after: Duration,
+    ) -> BoxFuture<'_, Result<(), BrokerError>>;
 
     /// At most `limit` dead letters, the oldest first where the broker has an order.
     fn dead_letters(&self, limit: usize) -> BoxFuture<'_, Result<Vec<DeadLetter>, BrokerError>>;
