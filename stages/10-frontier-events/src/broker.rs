@@ -22,6 +22,7 @@ mod hold;
 mod memory;
 mod nats;
 mod options;
+mod sqs;
 mod turns;
 mod url;
 
@@ -78,6 +79,8 @@ pub(crate) enum Receipt {
     Memory(u64),
     /// The subject of its acknowledgement.
     Nats(nats::NatsReceipt),
+    /// Queue and handle.
+    Sqs(sqs::SqsReceipt),
 }
 
 /// A ticket that was delivered too often, or a message that is none.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::value_parser;
 
 use super::nats::NatsBroker;
+use super::sqs::SqsBroker;
 use super::{Broker, BrokerError, MemoryBroker, QueueUrl};
 
 /// The flags of a broker, beside its address.
@@ -99,6 +100,9 @@ impl Default for BrokerOptions {
 /// When a file of the options cannot be used.
 pub async fn open(url: &QueueUrl, options: &BrokerOptions) -> Result<Arc<dyn Broker>, BrokerError> {
     if let Some(broker) = NatsBroker::new(url, options)? {
+        return Ok(Arc::new(broker));
+    }
+    if let Some(broker) = SqsBroker::new(url, options).await? {
         return Ok(Arc::new(broker));
     }
     Ok(Arc::new(MemoryBroker::new(options.clone())))
