@@ -14,14 +14,19 @@ use super::BrokerError;
 /// How long a delivery is held.
 pub(crate) struct Hold {
     since: Instant,
-    // Invariant: never later than what the broker was asked for, counted from before the request.
+    // Invariant: earlier than the broker's own end by what a message may take to arrive here.
     until: Mutex<Instant>,
 }
 
+/// What is left of a time that a broker counts from the moment it sends a delivery.
+fn held(visibility: Duration) -> Duration {
+    visibility / 10 * 9
+}
+
 impl Hold {
-    /// Received after `asked`, for that time.
-    pub(crate) fn new(asked: Instant, visibility: Duration) -> Self {
-        Self { since: asked, until: Mutex::new(asked + visibility) }
+    /// Received now, for that time.
+    pub(crate) fn new(now: Instant, visibility: Duration) -> Self {
+        Self { since: now, until: Mutex::new(now + held(visibility)) }
     }
 
     /// Since when it is held.
@@ -37,6 +42,6 @@ impl Hold {
 
     /// The broker has extended it, by a request that was sent at `asked`.
     pub(crate) fn extended(&self, asked: Instant, visibility: Duration) {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = asked + visibility;
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = asked + held(visibility);
     }
 }

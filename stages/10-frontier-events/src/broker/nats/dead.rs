@@ -3,6 +3,7 @@
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use async_nats::jetstream::{AckKind, Message};
+use std::num::NonZeroU64;
 use std::time::SystemTime;
 
 use super::NatsBroker;
@@ -70,7 +71,7 @@ impl NatsBroker {
     /// Publishes the ticket of a letter again, and removes the letter.
     pub(super) async fn requeue(&self, id: &str) -> Result<(), BrokerError> {
         let unknown = || BrokerError::NoDeadLetter(id.to_owned());
-        let sequence: u64 = id.parse().map_err(|_| unknown())?;
+        let sequence = id.parse::<NonZeroU64>().map_err(|_| unknown())?.get();
         let stream = self.dead_stream().await?;
         let message = stream
             .get_raw_message(sequence)

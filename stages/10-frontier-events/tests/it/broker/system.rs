@@ -126,11 +126,7 @@ impl MakeBroker for Nats {
         Promises { order: true, dedup: true }
     }
 
-    fn open<'a>(
-        &'a self,
-        name: &'a str,
-        options: BrokerOptions,
-    ) -> BoxFuture<'a, Arc<dyn Broker>> {
+    fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>> {
         Box::pin(async move { open(&self.url(name).parse().unwrap(), &options).await.unwrap() })
     }
 
@@ -165,7 +161,11 @@ impl Moto {
             fs::write(directory.join("credentials"), "an-id:a-secret\n").unwrap();
             let path = directory.display().to_string();
             let more = more.iter().map(|argument| argument.replace("DIRECTORY", &path));
-            ["-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned).into_iter().chain(more).collect()
+            ["-H", "127.0.0.1", "-p", &port.to_string()]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(more)
+                .collect()
         });
         Self { process, scheme }
     }
@@ -178,6 +178,10 @@ impl Moto {
         let request = reqwest::Client::new().post(self.endpoint());
         let request = request
             .header("X-Amz-Target", format!("AmazonSQS.{action}"))
+            .header(
+                "Authorization",
+                "AWS4-HMAC-SHA256 Credential=id/20260101/us-east-1/sqs/aws4_request",
+            )
             .header("Content-Type", "application/x-amz-json-1.0")
             .body(body.to_string());
         let answer = request.send().await.unwrap().error_for_status().unwrap();
@@ -190,11 +194,7 @@ impl MakeBroker for Moto {
         Promises::default()
     }
 
-    fn open<'a>(
-        &'a self,
-        name: &'a str,
-        options: BrokerOptions,
-    ) -> BoxFuture<'a, Arc<dyn Broker>> {
+    fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>> {
         Box::pin(async move {
             let credentials = self.process.directory.path().join("credentials");
             let options = BrokerOptions { credentials: Some(credentials), ..options };
