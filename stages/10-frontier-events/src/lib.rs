@@ -2,10 +2,19 @@
 //!
 //! Read in this order:
 //!
-//! 1. `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
-//! 2. `args` and `commands`: the command line.
+//! 1. [`bus`]: subscribers of the event log;
+//! 2. [`webhooks`]: events that are sent to a URL; [`rules`]: the same by a file of the operator;
+//! 3. `parts`: these, started together;
+//! 4. `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
+//! 5. `args` and `commands`: the command line.
 //!
 //! What this stage does not protect: the machine of the API is one machine, and so is its disk.
+
+pub mod bus;
+pub mod rules;
+pub mod webhooks;
+
+mod parts;
 
 mod access;
 mod args;
@@ -16,3 +25,4 @@ pub use access::required;
 pub use args::{EventArgs, EventsArgs};
 pub use commands::EventsCommand;
 pub use overlay::contract;
+pub use parts::{Parts, below_routes};
