@@ -199,7 +199,9 @@ impl Rules {
         let how = Subscribe { lag: Lag::Wait, ..Subscribe::to("rules", Topic::Everything) };
         let handler = move |item| {
             if let BusItem::Event(event) = item {
-                lines.iter().for_each(|line| line.write(&event));
+                for line in &lines {
+                    line.write(&event);
+                }
             }
         };
         bus.attach_blocking(how, handler).await

@@ -169,6 +169,8 @@ impl Durable {
         let result = write.await;
         match &result {
             Ok(()) => self.written = number,
+            // The server ends. What needed a write was written with its cursor.
+            Err(StoreError::Closed) => {}
             Err(error) => tracing::warn!(subscriber = name, %error, "the cursor was not moved"),
         }
         result

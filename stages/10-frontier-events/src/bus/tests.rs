@@ -95,8 +95,8 @@ async fn a_handler_that_panics_gets_the_next_event() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_hangs_gets_the_next_event() {
     let bus = bus().await;
-    let handled = Arc::new(AtomicUsize::new(0));
-    let count = handled.clone();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = calls.clone();
     let how = Subscribe::to("hangs", Topic::Everything);
     let handler = move |item| {
         let count = count.clone();
@@ -111,7 +111,7 @@ async fn a_handler_that_hangs_gets_the_next_event() {
     for number in 1..=2 {
         publish(&bus, EventType::WorkerStarted, Uuid::now_v7(), number);
     }
-    eventually("it gets event 2", || handled.load(Ordering::Relaxed) == 1).await;
+    eventually("it gets event 2", || calls.load(Ordering::Relaxed) == 1).await;
 }
 
 /// Fails as often as it is told to, then writes the number of the event.

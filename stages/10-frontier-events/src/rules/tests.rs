@@ -54,7 +54,7 @@ fn a_bad_file_is_refused_with_what_is_wrong() {
         (rule(&hook.replace("SECRET", "/dev/null")), "has no secret"),
         (rule(&hook.replace("example.org", "127.0.0.1")), "special addresses"),
         (rule(&hook.replace("https", "http")), "begins with https://"),
-        (rule("log = \"info\"").replace("*", "evaluation.done"), "no event has the type"),
+        (rule("log = \"info\"").replace('*', "evaluation.done"), "no event has the type"),
         (rule("log = \"info\"").replace("\"*\"", ""), "at least one"),
         (rule("log = \"info\"").replace("\"a\"", "\"A b\""), "lower-case letters"),
         (rule("log = \"info\"").repeat(2), "another rule has this name"),

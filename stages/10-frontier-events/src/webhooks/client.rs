@@ -3,19 +3,33 @@
 //! The address that is checked is the one that is connected to: the check is in the resolver of the
 //! connection, not before it, so that a name cannot change its address in between.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Response, StatusCode, header, redirect};
-use url::Url;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use shared::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use url::{Host, Url};
 
 use super::address::{NetworkPolicy, Refused};
 
-/// Longest time for a connection, and for a request up to the head of its response.
+/// Longest time for a connection, and for the head of a response after that.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
+/// The largest head of a response, in bytes.
+const MAX_HEAD_BYTES: usize = 16 << 10;
 /// Redirects that are followed.
 const MAX_REDIRECTS: usize = 3;
 
@@ -52,23 +66,37 @@ pub(super) struct Message<'a> {
     pub(super) body: &'a str,
 }
 
+/// Finds the addresses of a host.
+pub(super) trait Resolve: Send + Sync {
+    fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+}
+
+/// As the system does.
+struct System;
+
+impl Resolve for System {
+    fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        let host = host.to_owned();
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    }
+}
+
 /// Sends to addresses that the policy permits.
 pub(super) struct Client {
     policy: NetworkPolicy,
-    resolver: Option<Arc<dyn Resolve>>,
-    /// For HTTPS, and for HTTP. Made when they are needed first.
-    clients: [OnceLock<Option<reqwest::Client>>; 2],
+    resolver: Arc<dyn Resolve>,
+    /// Made when it is needed first, from the certificates of the system.
+    tls: OnceLock<Option<Arc<ClientConfig>>>,
 }
 
 impl Client {
     pub(super) fn new(policy: NetworkPolicy) -> Self {
-        Self { policy, resolver: None, clients: [OnceLock::new(), OnceLock::new()] }
+        Self::with_resolver(policy, Arc::new(System))
     }
 
     /// The same, which asks `resolver` for addresses.
-    #[cfg(test)]
     pub(super) fn with_resolver(policy: NetworkPolicy, resolver: Arc<dyn Resolve>) -> Self {
-        Self { resolver: Some(resolver), ..Self::new(policy) }
+        Self { policy, resolver, tls: OnceLock::new() }
     }
 
     // ANCHOR: send
@@ -76,8 +104,7 @@ impl Client {
     pub(super) async fn send(&self, url: &str, message: &Message<'_>) -> Result<(), SendError> {
         let mut url = self.policy.check(url).map_err(SendError::Refused)?;
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.request(url.clone(), message).await?;
-            let status = response.status();
+            let (status, headers) = self.request(&url, message).await?;
             if status.is_success() {
                 return Ok(());
             }
@@ -85,7 +112,7 @@ impl Client {
             if !kept.contains(&status) {
                 return Err(SendError::Status(status));
             }
-            let location = response.headers().get(header::LOCATION);
+            let location = headers.get(header::LOCATION);
             let location = location.and_then(|location| location.to_str().ok());
             let target = location.and_then(|location| url.join(location).ok());
             url = target.ok_or(SendError::Redirects)?;
@@ -95,94 +122,110 @@ impl Client {
     }
     // ANCHOR_END: send
 
-    /// One request. The body of its response is never read.
-    async fn request(&self, url: Url, message: &Message<'_>) -> Result<Response, SendError> {
-        let is_plain = url.scheme() == "http";
-        let client = self.clients[usize::from(is_plain)].get_or_init(|| self.build(is_plain));
-        let request = client.as_ref().ok_or(SendError::Unreachable)?.post(url);
-        let request = request
-            .header("webhook-id", message.id)
-            .header("webhook-timestamp", message.seconds)
-            .header("webhook-signature", message.signature)
-            .header(header::CONTENT_TYPE, "application/cloudevents+json")
-            .body(message.body.to_owned());
-        request.send().await.map_err(|error| {
+    /// One request on a connection of its own. The body of the response is never read.
+    async fn request(
+        &self,
+        url: &Url,
+        message: &Message<'_>,
+    ) -> Result<(StatusCode, HeaderMap), SendError> {
+        let unreachable = |error: &dyn std::error::Error| {
             tracing::debug!(%error, "a webhook was not delivered");
-            if is_refused(&error) {
-                SendError::Refused(Refused::Address)
-            } else if error.is_timeout() {
-                SendError::TimedOut
-            } else {
-                SendError::Unreachable
+            SendError::Unreachable
+        };
+        let stream = timeout(CONNECT_TIMEOUT, self.connect(url)).await;
+        let stream = stream.map_err(|_| SendError::TimedOut)??;
+        let request = request(url, message).map_err(|error| unreachable(&error))?;
+        let exchange = async {
+            if url.scheme() == "http" {
+                return exchange(stream, request).await.map_err(|error| unreachable(&error));
             }
-        })
+            let connector = TlsConnector::from(self.tls().ok_or(SendError::Unreachable)?);
+            let name = server_name(url).ok_or(SendError::Unreachable)?;
+            let stream = connector.connect(name, stream).await;
+            let stream = stream.map_err(|error| unreachable(&error))?;
+            exchange(stream, request).await.map_err(|error| unreachable(&error))
+        };
+        timeout(RESPONSE_TIMEOUT, exchange).await.unwrap_or(Err(SendError::TimedOut))
     }
 
-    fn build(&self, is_plain: bool) -> Option<reqwest::Client> {
-        // Another part may have chosen it already.
-        tokio_rustls::rustls::crypto::ring::default_provider().install_default().ok();
-        let resolver = self.resolver.clone().unwrap_or_else(|| Arc::new(System));
-        let checked = Checked { resolver, policy: self.policy.clone(), is_plain };
-        let client = reqwest::Client::builder()
-            .dns_resolver(Arc::new(checked))
-            // A proxy would resolve names itself.
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .https_only(!is_plain)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
-            // The name is looked up, and the address checked, for each request.
-            .pool_max_idle_per_host(0)
-            .user_agent("Crucible-Webhooks");
-        match client.build() {
-            Ok(client) => Some(client),
-            Err(error) => {
-                tracing::error!(%error, "webhooks cannot be sent");
-                None
-            }
+    // ANCHOR: connect
+    /// A connection to an address of the URL's host that is permitted, and to no other.
+    async fn connect(&self, url: &Url) -> Result<TcpStream, SendError> {
+        let port = url.port_or_known_default().unwrap_or(443);
+        let found = match url.host() {
+            Some(Host::Domain(name)) => self.resolver.resolve(name, port).await,
+            Some(Host::Ipv4(address)) => Ok(vec![(IpAddr::V4(address), port).into()]),
+            Some(Host::Ipv6(address)) => Ok(vec![(IpAddr::V6(address), port).into()]),
+            None => return Err(SendError::Refused(Refused::Malformed)),
+        };
+        let is_plain = url.scheme() == "http";
+        let mut permitted = found.map_err(|_| SendError::Unreachable)?;
+        permitted.retain(|address| self.policy.permits(address.ip(), is_plain));
+        if permitted.is_empty() {
+            return Err(SendError::Refused(Refused::Address));
         }
+        TcpStream::connect(&permitted[..]).await.map_err(|_| SendError::Unreachable)
+    }
+    // ANCHOR_END: connect
+
+    fn tls(&self) -> Option<Arc<ClientConfig>> {
+        self.tls.get_or_init(configuration).clone()
     }
 }
 
-/// Looks names up as the system does.
-struct System;
+/// TLS by the certificates of the system.
+fn configuration() -> Option<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::error!("this system has no certificates, so that no webhook can be sent");
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().ok()?;
+    Some(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
 
-impl Resolve for System {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
-        })
+fn server_name(url: &Url) -> Option<ServerName<'static>> {
+    match url.host()? {
+        Host::Domain(name) => ServerName::try_from(name.to_owned()).ok(),
+        Host::Ipv4(address) => Some(ServerName::from(IpAddr::V4(address))),
+        Host::Ipv6(address) => Some(ServerName::from(IpAddr::V6(address))),
     }
 }
 
-/// Drops the addresses that must not be connected to.
-struct Checked {
-    resolver: Arc<dyn Resolve>,
-    policy: NetworkPolicy,
-    is_plain: bool,
+fn request(url: &Url, message: &Message<'_>) -> http::Result<Request<Full<Bytes>>> {
+    let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
+    Request::post(&url[url::Position::BeforePath..url::Position::AfterQuery])
+        .header(header::HOST, authority)
+        .header(header::USER_AGENT, "Crucible-Webhooks")
+        .header(header::CONNECTION, "close")
+        .header(header::CONTENT_TYPE, "application/cloudevents+json")
+        .header("webhook-id", message.id)
+        .header("webhook-timestamp", message.seconds)
+        .header("webhook-signature", message.signature)
+        .body(Full::new(Bytes::copy_from_slice(message.body.as_bytes())))
 }
 
-impl Resolve for Checked {
-    // ANCHOR: resolve
-    fn resolve(&self, name: Name) -> Resolving {
-        let found = self.resolver.resolve(name);
-        let (policy, is_plain) = (self.policy.clone(), self.is_plain);
-        Box::pin(async move {
-            let permitted: Vec<SocketAddr> =
-                found.await?.filter(|address| policy.permits(address.ip(), is_plain)).collect();
-            if permitted.is_empty() {
-                return Err(Refused::Address.into());
-            }
-            Ok(Box::new(permitted.into_iter()) as Addrs)
-        })
+/// Sends a request, and reads the head of its response.
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
+) -> hyper::Result<(StatusCode, HeaderMap)> {
+    let mut builder = http1::Builder::new();
+    let (mut sender, connection) =
+        builder.max_buf_size(MAX_HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
+    let connection = AbortOnDrop(tokio::spawn(connection));
+    let (head, _body) = sender.send_request(request).await?.into_parts();
+    drop(connection);
+    Ok((head.status, head.headers))
+}
+
+/// Closes the connection, also when the request takes too long.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
-    // ANCHOR_END: resolve
-}
-
-/// Whether the resolver has refused all addresses.
-fn is_refused(error: &reqwest::Error) -> bool {
-    let error: &dyn std::error::Error = error;
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    causes.any(<dyn std::error::Error>::is::<Refused>)
 }

@@ -7,4 +7,8 @@
     reason = "in a test, a panic is the report of a failure"
 )]
 
+mod receiver;
+mod rules;
 mod stage;
+mod tenants;
+mod webhooks;
