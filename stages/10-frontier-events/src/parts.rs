@@ -11,6 +11,7 @@ use stage_09_frontier::{
 
 use crate::args::EventArgs;
 use crate::bus::EventBus;
+use crate::violations;
 use crate::webhooks::Webhooks;
 
 /// Routes of stage 09 that need neither the platform nor what this stage adds.
@@ -31,6 +32,8 @@ pub struct Parts {
     /// The bus.
     pub bus: Arc<EventBus>,
     webhooks: Arc<Webhooks>,
+    /// The name of the engine among the components, if there is one here.
+    engine: Option<&'static str>,
 }
 
 impl Parts {
@@ -51,7 +54,8 @@ impl Parts {
         rules.attach(&bus).await?;
         let (options, fixed) = (args.webhook_options(), rules.webhooks);
         let webhooks = Webhooks::start(&bus, store, accounts, options, fixed).await?;
-        Ok(Self { bus, webhooks })
+        let engine = frontier.components.engine.as_ref().map(|engine| engine.name());
+        Ok(Self { bus, webhooks, engine })
     }
 
     /// The routes, to be merged over those of the platform.
@@ -59,8 +63,11 @@ impl Parts {
         self.webhooks.routes()
     }
 
-    /// Lets `platform` verify the bus with its own components.
+    /// Lets `platform` verify the bus with its own components, and the bus tell of its isolation.
     pub fn register(&self, platform: &Platform) {
         platform.health().register_component(self.bus.clone());
+        if let Some(engine) = self.engine {
+            violations::watch(&self.bus, platform, engine);
+        }
     }
 }

@@ -22,6 +22,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The waits between attempts.
 const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);
 const MAX_RETRY_DELAY: Duration = Duration::from_hours(1);
+/// How long a delivery keeps its place when the database has failed.
+const DATABASE_RETRY_DELAY: Duration = Duration::from_secs(30);
 /// How long the database is left alone when nothing is due.
 const IDLE_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -94,7 +96,7 @@ impl Webhooks {
             Ok(false) => None,
             Err(error) => {
                 tracing::warn!(%error, "a webhook waits for the database");
-                return;
+                return tokio::time::sleep(DATABASE_RETRY_DELAY).await;
             }
         };
         let number = delivery.number;
@@ -116,6 +118,8 @@ impl Webhooks {
         if let Err(error) = write.await {
             // It is sent again, with the same id.
             tracing::warn!(%error, "the result of a webhook was not written");
+            // Its receiver must not be called in a loop while the disk is full.
+            tokio::time::sleep(DATABASE_RETRY_DELAY).await;
         }
     }
     // ANCHOR_END: deliver
