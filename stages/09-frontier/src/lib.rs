@@ -58,6 +58,7 @@ mod web;
 pub use accounts::{Access, Accounts, Administration, Keys, Owners, Scope, required};
 pub use args::{FrontierArgs, StorageArgs, StorageKind};
 pub use artifacts::Artifacts;
+pub use audit::{AuditEntry, AuditLog};
 pub use batches::WithOptions;
 pub use commands::FrontierCommand;
 pub use components::Frontier;

@@ -6,7 +6,8 @@ use stage_08_openapi::{Contract, ContractError};
 use crate::args::EventsArgs;
 
 /// What each part adds.
-const OVERLAYS: [&str; 0] = [];
+const OVERLAYS: [&str; 2] =
+    [include_str!("../overlays/webhooks.yaml"), include_str!("../overlays/violations.yaml")];
 
 /// The contract with these bounds and settings.
 ///

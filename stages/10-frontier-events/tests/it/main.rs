@@ -8,4 +8,9 @@
 )]
 
 mod broker;
+mod fuzz;
+mod receiver;
+mod rules;
 mod stage;
+mod tenants;
+mod webhooks;
