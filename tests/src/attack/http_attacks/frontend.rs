@@ -78,6 +78,8 @@ pub(super) const LIST: &[HttpProbe] = &[
 ];
 
 const NO_FRONTEND: Verdict = Verdict::NotApplicable("this stage has no frontend");
+/// Of a text that is unlikely to be in a page by chance.
+const TOKEN_LENGTH: usize = 8;
 /// How long a browser may take for one page, on a machine that is busy.
 const BROWSER_TIMEOUT: Duration = Duration::from_mins(3);
 /// How long a page may load, by its own clock, which stands still while a response is on its way.
@@ -87,13 +89,14 @@ fn judge(escaped: bool, by: By) -> Verdict {
     if escaped { Verdict::Escaped } else { Verdict::Contained(by) }
 }
 
-/// Markup that writes `token` into the page if it is taken for more than text. The token stands there backwards.
+/// Markup that writes `token` into the page if it is taken for more than text. The token stands there backwards. None
+/// is longer than the key of a label may be.
 fn scripts(token: &str) -> [String; 3] {
     let reversed: String = token.chars().rev().collect();
-    let script = format!("document.body.dataset.ran=[...'{reversed}'].reverse().join('')");
+    let script = format!("document.body.id=[...'{reversed}'].reverse().join('')");
     [
-        format!("<img src=x onerror=\"{script}\">"),
-        format!("<svg onload=\"{script}\">"),
+        format!("<img src onerror={script}>"),
+        format!("<svg onload={script}>"),
         format!("<script>{script}</script>"),
     ]
 }
@@ -105,7 +108,7 @@ async fn hostile_content(testbed: &Testbed) -> Result<Verdict> {
     if testbed.keys.is_some() {
         return Ok(Verdict::NotApplicable("a browser has no key of this server"));
     }
-    let token = canary();
+    let token = canary()[..TOKEN_LENGTH].to_owned();
     let shown = ["output", "file", "label"].map(|place| format!("{place}-{}", canary()));
     let [image, drawing, script] = scripts(&token);
     let code = format!(
@@ -116,7 +119,7 @@ async fn hostile_content(testbed: &Testbed) -> Result<Verdict> {
         output = shown[0],
         file = shown[1],
     );
-    let labels = json!({ "model": format!("{image}{}", shown[2]), image: "key" });
+    let labels = json!({ "model": format!("{image}{}", shown[2]), drawing: "key" });
     let submission = json!({ "code": code, "labels": labels });
     let request = testbed.client.request(Method::POST, "/eval").header("Prefer", "wait=60");
     let response = request.json(&submission).send().await.context("the server did not respond")?;
@@ -176,7 +179,6 @@ async fn foreign_page(testbed: &Testbed) -> Result<Verdict> {
     }
     ensure!(wire::works(testbed).await, "the server does not run programs");
     let host = testbed.client_address.to_string();
-    let mut answered = false;
     for site in ["cross-site", "same-site"] {
         for (mode, destination) in [
             ("no-cors", "image"),
@@ -191,14 +193,18 @@ async fn foreign_page(testbed: &Testbed) -> Result<Verdict> {
             );
             for path in ["/eval", "/events", "/environments"] {
                 let reply = requested(testbed, &format!("GET {path}"), &host, &headers, "").await?;
-                answered |= !reply.refused();
+                if !reply.refused() {
+                    return Ok(Verdict::Escaped);
+                }
             }
             let form = format!("{headers}Content-Type: application/json\r\n");
             let body = r#"{"code": "print(1)"}"#;
-            answered |= !requested(testbed, "POST /eval", &host, &form, body).await?.refused();
+            if !requested(testbed, "POST /eval", &host, &form, body).await?.refused() {
+                return Ok(Verdict::Escaped);
+            }
         }
     }
-    Ok(judge(answered, By::Validation))
+    Ok(Verdict::Contained(By::Validation))
 }
 
 async fn framed(testbed: &Testbed) -> Result<Verdict> {
@@ -224,21 +230,21 @@ async fn rebound(testbed: &Testbed) -> Result<Verdict> {
         return Ok(NO_FRONTEND);
     }
     ensure!(wire::works(testbed).await, "the server does not run programs");
-    let mut answered = false;
     for host in ["attacker.example", "127.0.0.1.attacker.example", "attacker.example:8009"] {
         for path in ["/", "/page.js", "/web/lib/api.js", "/eval", "/events", "/openapi.json"] {
             let reply = requested(testbed, &format!("GET {path}"), host, "", "").await?;
-            answered |= !reply.refused();
+            if !reply.refused() {
+                return Ok(Verdict::Escaped);
+            }
         }
     }
-    Ok(judge(answered, By::Validation))
+    Ok(Verdict::Contained(By::Validation))
 }
 
 async fn environments(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < FIRST_WITH_KEYS {
         return Ok(Verdict::NotApplicable("this stage has no environments"));
     }
-    let mut taken = false;
     for name in names(testbed.host.dir()) {
         let program = json!({ "code": "print(1)", "environment": name });
         let other = json!({ "code": "print(1)" });
@@ -250,11 +256,13 @@ async fn environments(testbed: &Testbed) -> Result<Verdict> {
             let json = "Content-Type: application/json\r\n";
             let line = format!("POST {path}");
             let request = wire::request(testbed, &line, json, &body.to_string());
-            taken |= !wire::send(testbed, &request).await?.refused();
+            if !wire::send(testbed, &request).await?.refused() {
+                return Ok(Verdict::Escaped);
+            }
         }
     }
     ensure!(wire::works(testbed).await, "the server does not run programs");
-    Ok(judge(taken, By::Validation))
+    Ok(Verdict::Contained(By::Validation))
 }
 
 /// What is no environment of any server.
@@ -290,8 +298,9 @@ mod tests {
 
     #[test]
     fn a_script_says_its_token_only_when_it_runs() {
-        for script in scripts("0123") {
-            assert!(!script.contains("0123") && script.contains("3210"), "{script}");
+        for script in scripts("01234567") {
+            assert!(!script.contains("01234567") && script.contains("76543210"), "{script}");
         }
+        assert!(scripts("01234567")[1].len() <= 64, "it is the key of a label");
     }
 }
