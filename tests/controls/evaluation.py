@@ -118,7 +118,7 @@ class Evaluation:
             status, outcome, exit_code = self.status, self.outcome, self.exit_code
         report = {
             "id": self.id, "status": status, "outcome": outcome, "exit_code": exit_code,
-            "signal": None, "attempt": 1,
+            "signal": None, "attempt": 1, "labels": self.submission.get("labels", {}),
             "stdout": output(self.printed(0)), "stderr": output(self.printed(1)),
             "sandbox": {"engine": "none"}, "timing": {"submitted_at": self.submitted},
             "limits": {

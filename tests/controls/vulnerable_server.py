@@ -21,6 +21,7 @@ import time
 from urllib.parse import unquote
 
 import artifacts
+import pages
 import tenants
 from evaluation import LANGUAGES, Evaluation, Refused, evaluations, vulnerabilities, root, streams
 
@@ -47,6 +48,9 @@ VULNERABILITIES = {
     "follows-links": "serves what the links lead to that a program leaves",
     "names-in-headers": "writes the names of files that a program leaves into headers",
     "one-file-for-all": "serves the first of the files that a program leaves for each of them",
+    "markup-in-page": "shows what a program has left as markup",
+    "foreign-pages": "answers pages of other sites, and any host",
+    "framed": "lets other sites show its page in a frame",
     "others-batches": "finds the batches of every client for every other one",
     "shared-idempotency": "counts the idempotency keys of all clients together",
     "writes-before-checks": "writes files before it checks their names",
@@ -201,6 +205,11 @@ def follow(path, connection):
 def answer(request):
     """The status and the body of a response."""
     path = unquote(request.path)
+    pages.check(request)
+    if (request.method, path) == ("GET", "/"):
+        return pages.answer()
+    if (request.method, path) == ("GET", "/eval"):
+        return 200, {"items": []}
     if (request.method, path) == ("POST", "/eval"):
         return tenants.once(request, submit)
     if path.split("/")[1] == "batches":
@@ -236,6 +245,7 @@ def respond(request, connection):
         print(f"{request.method} {path}", file=sys.stderr, flush=True)
     try:
         if request.method == "GET" and path.endswith("/events"):
+            pages.check(request)
             return follow(path, connection)
         status, body, *headers = answer(request)
     except Refused as refused:

@@ -5,7 +5,8 @@
 
 use crate::store::StoreError;
 
-/// Every failpoint, for the tests that go through them all.
+/// The failpoints that every submission passes, for the tests that go through them all. Those of verifications are
+/// beside: `verifications.before_accept` and `verifications.after_accept`.
 pub const FAILPOINTS: &[&str] = &[
     "store.before_commit",
     "store.after_commit",

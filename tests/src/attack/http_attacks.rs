@@ -6,6 +6,7 @@
 
 mod artifacts;
 mod cancel;
+mod frontend;
 mod identity;
 mod input;
 mod load;
@@ -60,6 +61,7 @@ pub fn probes() -> Result<Vec<Probe>> {
         tenants::LIST,
         scopes::LIST,
         artifacts::LIST,
+        frontend::LIST,
     ];
     let all = lists.into_iter().flatten();
     all.map(|http_probe| {

@@ -30,7 +30,7 @@ const MAX_CONCURRENT: usize = 4;
 
 /// Probes, and vulnerabilities with which each of them has to escape. A probe that observes two
 /// effects has two lines.
-const VULNERABLE_TO: [(&str, &str); 34] = [
+const VULNERABLE_TO: [(&str, &str); 39] = [
     (ARTIFACT_NAMES, "follows-links"),
     (ARTIFACT_NAMES, "names-in-headers"),
     (ARTIFACT_NAMES, "one-file-for-all"),
@@ -43,23 +43,28 @@ const VULNERABLE_TO: [(&str, &str); 34] = [
     ("platform/deep-json", "no-validation"),
     ("platform/file-names", "no-validation"),
     ("platform/file-names", "writes-before-checks"),
+    ("platform/foreign-page", "foreign-pages"),
     ("platform/forged-answer", "trusts-output"),
     ("platform/forged-event", "unescaped-events"),
     ("platform/forged-log", "unescaped-log"),
     ("platform/forged-memory-limit", "trusts-exit-code"),
+    ("platform/framed-page", "framed"),
     ("platform/half-closed", "serial,ignores-eof"),
     ("platform/header-injection", "header-injection"),
+    ("platform/hostile-content", "markup-in-page"),
     ("platform/idle-streams", "serial"),
     ("platform/metric-labels", "labels-in-metrics"),
     ("platform/path-traversal", "path-traversal"),
     ("platform/path-traversal", "any-id-exists"),
     ("platform/reader-gone", "serial"),
+    ("platform/rebound-page", "foreign-pages"),
     ("platform/request-smuggling", "request-smuggling"),
     ("platform/silent-connections", "serial"),
     ("platform/telling-errors", "backtrace-in-errors"),
     ("platform/terminal-escapes", "unescaped-log"),
     ("platform/terminal-escapes", "unescaped-json"),
     ("platform/unknown-ids", "any-id-exists"),
+    ("platform/unknown-environment", "no-validation"),
     ("platform/unread-stream", "serial"),
     ("platform/unread-stream", "blocks-on-readers"),
     (DEAF, "sigterm-only"),
@@ -70,6 +75,14 @@ const VULNERABLE_TO: [(&str, &str); 34] = [
 const FILL_DISK: &str = "tenants/fill-disk";
 /// The probe that leaves files: only a stage with keys takes any.
 const ARTIFACT_NAMES: &str = "platform/artifact-names";
+/// The probes of what only stage 9 has. Its server has no keys, since a page of another site has none, either.
+const OF_FRONTEND: [&str; 5] = [
+    "platform/foreign-page",
+    "platform/framed-page",
+    "platform/hostile-content",
+    "platform/rebound-page",
+    "platform/unknown-environment",
+];
 /// The probe that survives all signals but SIGKILL.
 const DEAF: &str = "processes/deaf-to-signals";
 /// Solutions that exit with 0 before the tests below them can fail.
@@ -81,9 +94,13 @@ fn named(probes: &[Probe], id: &str) -> Probe {
     found.unwrap_or_else(|| panic!("there is no probe {id}")).clone()
 }
 
-/// A testbed with a vulnerable server, and its temporary directory. For attacks of one client on another
-/// it has clients with keys.
-async fn vulnerable_server(vulnerabilities: &str, has_keys: bool) -> (Testbed, tempfile::TempDir) {
+/// A testbed with a vulnerable server in place of `stage`, and its temporary directory. For attacks of one client on
+/// another it has clients with keys.
+async fn vulnerable_server(
+    vulnerabilities: &str,
+    stage: u16,
+    has_keys: bool,
+) -> (Testbed, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("controls/vulnerable_server.py");
     let words = ["python3".into(), "-B".into(), script.into(), vulnerabilities.into()];
@@ -91,7 +108,6 @@ async fn vulnerable_server(vulnerabilities: &str, has_keys: bool) -> (Testbed, t
     let keys = Keys::parse("owner,stranger,reader,submitter").unwrap();
     let launch = if has_keys { launch.env(KEYS_ENV, keys.text()) } else { launch };
     let server = launch.env("TMPDIR", dir.path()).start().await.unwrap();
-    let stage = if has_keys { FIRST_WITH_KEYS } else { STAGE };
     let mut testbed = Testbed::around(stage, server).unwrap();
     if has_keys {
         testbed.set_keys(Some(keys));
@@ -102,7 +118,9 @@ async fn vulnerable_server(vulnerabilities: &str, has_keys: bool) -> (Testbed, t
 /// The verdict on `probe` on a vulnerable server with these vulnerabilities.
 async fn verdict_on(probe: &Probe, vulnerabilities: &str) -> Verdict {
     let has_keys = probe.header.group() == Group::Tenants || probe.header.id == ARTIFACT_NAMES;
-    let (testbed, _dir) = vulnerable_server(vulnerabilities, has_keys).await;
+    let is_of_frontend = OF_FRONTEND.contains(&probe.header.id.as_str());
+    let stage = if has_keys || is_of_frontend { FIRST_WITH_KEYS } else { STAGE };
+    let (testbed, _dir) = vulnerable_server(vulnerabilities, stage, has_keys).await;
     let verdict = observe::run(probe, &testbed).await;
     // A server that has crashed does not stop in order, which is expected here.
     testbed.close().await.ok();

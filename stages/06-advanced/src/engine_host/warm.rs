@@ -55,12 +55,12 @@ impl WarmSandboxes {
 
     /// Sends the numbers whenever they have changed, until `stop` is cancelled.
     pub(super) async fn send_changes(self, replies: mpsc::Sender<Reply>, stop: CancellationToken) {
-        let mut sent = WarmCounts::new();
-        let send = async {
+        let mut last = WarmCounts::new();
+        let sending = async {
             loop {
                 let sandboxes = self.counts();
-                if sandboxes != sent {
-                    sent.clone_from(&sandboxes);
+                if sandboxes != last {
+                    last.clone_from(&sandboxes);
                     if replies.send(Reply::Warm { sandboxes }).await.is_err() {
                         return; // the connection has ended
                     }
@@ -68,7 +68,7 @@ impl WarmSandboxes {
                 tokio::time::sleep(COUNT_INTERVAL).await;
             }
         };
-        stop.run_until_cancelled(send).await;
+        stop.run_until_cancelled(sending).await;
     }
 
     fn source(&self) -> MutexGuard<'_, Source> {
