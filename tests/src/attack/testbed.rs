@@ -19,20 +19,15 @@ pub mod tenants;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use reqwest::{Method, StatusCode};
-use shared::{Evaluation, Status};
 use tokio::sync::OnceCell;
 
 use crate::attack::fault_injection::runsc::{FaultyRunsc, RunscControl};
 use crate::attack::fault_injection::{Control, DockerProxy};
-use crate::attack::probe::Language;
 use crate::attack::probe::header::FIRST_SANDBOXED;
-use crate::attack::probe::program::{Assembled, Values, assemble, canary};
-use crate::attack::probe::report::Run;
-use crate::support::client::{Answer, Client, Program};
+use crate::attack::probe::program::canary;
+use crate::support::client::Client;
 use crate::support::server::{Launch, Server};
 use crate::support::stages::Stage;
 

@@ -182,6 +182,12 @@ async fn nothing_escapes_from_an_environment_without_python() {
         let ended = run_in(&client, "javascript", &attack).await;
         assert_eq!(stdout(&ended), "\n", "{ended}");
     }
+    for (environment, code) in
+        [("shell", "yes"), ("javascript", "for (;;) console.log('x'.repeat(4096))")]
+    {
+        let ended = client.eval(&json!({ "code": code, "environment": environment })).await;
+        assert_eq!(ended["outcome"], "output_exceeded", "{environment}");
+    }
     let bomb = json!({ "code": "f() { f | f & }; f; sleep 20", "environment": "shell", "timeout_seconds": 20 });
     let ended = client.eval(&bomb).await;
     assert!(ended["status"] == "failed" || ended["status"] == "completed", "{ended}");

@@ -35,7 +35,12 @@ impl Testbed {
     }
 
     /// The same in the default environment, for a program in Python.
-    async fn run_by_default(&self, code: &str, values: &Values, seconds: u16) -> Result<Run> {
+    pub(super) async fn run_by_default(
+        &self,
+        code: &str,
+        values: &Values,
+        seconds: u16,
+    ) -> Result<Run> {
         run_with(&self.client, assemble(Language::Python, code, values), seconds, None).await
     }
 
