@@ -34,13 +34,6 @@ fn processes(pid: u32) -> usize {
     lines.flatten().filter(|line| line.contains("--root=") && line.contains(&mark)).count()
 }
 
-/// How many mounts are in its directories.
-fn mounts(pid: u32) -> usize {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let mark = format!(".{pid}.");
-    table.lines().filter(|line| line.contains("/runsc-") && line.contains(&mark)).count()
-}
-
 /// Starts a program and waits until it has written its line.
 async fn start_endless(server: &Server, timeout_seconds: f64) {
     let client = server.client();
@@ -59,19 +52,16 @@ async fn a_server_that_is_killed_leaves_nothing_for_long() {
     let killed = start();
     let pid = killed.pid();
     start_endless(&killed, 299.0).await;
-    assert!(processes(pid) > 0 && !directories(pid).is_empty() && mounts(pid) > 0);
+    assert!(processes(pid) > 0 && !directories(pid).is_empty());
     // While it runs, no other server touches what it has created.
     let other = start();
     assert_eq!(other.client().run("print(2)").await["stdout"]["text"], "2\n");
-    let stopped = other.pid();
     assert_eq!(other.stop(), Some(0));
-    assert_eq!(mounts(stopped), 0);
-    assert!(processes(pid) > 0 && !directories(pid).is_empty() && mounts(pid) > 0);
+    assert!(processes(pid) > 0 && !directories(pid).is_empty());
     killed.kill();
     eventually("its sandboxes end", END_TIMEOUT, || processes(pid) == 0).await;
     let next = start();
     assert_eq!(directories(pid), [""; 0].map(PathBuf::from), "the next start removes the rest");
-    assert_eq!(mounts(pid), 0);
     assert_eq!(next.client().run("print(1)").await["stdout"]["text"], "1\n");
 }
 
