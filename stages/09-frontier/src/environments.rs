@@ -13,7 +13,9 @@
 //! | a package with a link out of its directory, or a wheel with `../` in a name | the builder sees all file systems read-only but its own directory | `a_build_writes_only_into_its_directory` |
 //! | a package whose installation script runs on the host | Debian's packages are unpacked only, of Python's only wheels are taken, modules are compiled with `-S` | `no_code_of_a_package_runs_in_a_build` |
 //! | another package under the name of a pinned one | a requirement without a hash is refused, and so is a wheel with another | `a_requirement_needs_a_hash` |
-//! | the start-up code of a package at work in another evaluation | one sandbox for each evaluation, and a root that nothing in it can write to | `nothing_escapes_from_an_environment_without_python` |
+//! | the start-up code of a package at work in another evaluation | one sandbox for each evaluation, and a root that nothing in it can write to | `start_up_code_of_a_package_or_a_program_reaches_no_other_evaluation` |
+//! | a program in another language than the probes of the matrix | the isolation of an environment is that of the default | `alone_nothing_escapes_in_an_environment_that_does_not_in_python` |
+//! | a package that was exchanged since the last build | a version and the digest of the result can be pinned | `a_result_can_be_pinned` |
 
 mod build;
 mod command;

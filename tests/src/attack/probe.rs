@@ -3,6 +3,7 @@
 //! A probe is `tests/probes/GROUP/NAME.py`. It begins with a [`header`] of comment lines, which is
 //! read strictly: a field that is missing, unknown, repeated or empty is an error that names file
 //! and line, because a probe that is silently left out looks like one that is contained.
+//! Some are written in other languages as well, for environments without Python ([`language`]).
 //! `tests/probes/README.md` describes how to write one.
 
 pub mod header;

@@ -12,26 +12,22 @@ pub mod host_environment;
 pub mod jail;
 mod kernel_detection;
 pub mod network;
+mod runs;
 pub mod secrets;
 pub mod tenants;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use reqwest::{Method, StatusCode};
-use shared::{Evaluation, Status};
 use tokio::sync::OnceCell;
 
 use crate::attack::fault_injection::runsc::{FaultyRunsc, RunscControl};
 use crate::attack::fault_injection::{Control, DockerProxy};
-use crate::attack::probe::Language;
 use crate::attack::probe::header::FIRST_SANDBOXED;
-use crate::attack::probe::program::{Assembled, Values, assemble, canary};
-use crate::attack::probe::report::Run;
-use crate::support::client::{Answer, Client, Program};
+use crate::attack::probe::program::canary;
+use crate::support::client::Client;
 use crate::support::server::{Launch, Server};
 use crate::support::stages::Stage;
 
@@ -40,11 +36,9 @@ use environment::Environment;
 use host_environment::HostEnvironment;
 use jail::Plan;
 use network::Relay;
+pub use runs::Started;
 use secrets::Secrets;
 use tenants::Keys;
-
-/// The memory of a probe in an environment, whose own default may be more than what a probe tries to exceed.
-const PROBE_MEMORY_BYTES: u64 = 256 << 20;
 
 /// One stage under attack.
 #[derive(Debug)]
@@ -72,13 +66,6 @@ pub struct Testbed {
     host_kernel: OnceCell<bool>,
     /// What programs run in, if that is not the default.
     environment: Option<Environment>,
-}
-
-/// A probe that a worker is running.
-#[derive(Debug)]
-pub struct Started {
-    evaluation: Evaluation,
-    marker: String,
 }
 
 impl Testbed {
@@ -203,78 +190,6 @@ impl Testbed {
         })
     }
 
-    /// Submits a probe with these constants, and waits for its end.
-    ///
-    /// # Errors
-    ///
-    /// When the server fails.
-    pub async fn run(&self, code: &str, values: &Values, seconds: u16) -> Result<Run> {
-        let assembled = assemble(self.language(), code, values);
-        let memory_bytes = self.environment.as_ref().map(|_| PROBE_MEMORY_BYTES);
-        run_with(self.programs(), assembled, seconds, memory_bytes).await
-    }
-
-    /// The same in the default environment, for a program in Python.
-    async fn run_by_default(&self, code: &str, values: &Values, seconds: u16) -> Result<Run> {
-        run_with(&self.client, assemble(Language::Python, code, values), seconds, None).await
-    }
-
-    /// Submits a probe, and waits until a worker runs it.
-    ///
-    /// # Errors
-    ///
-    /// When the server fails, or is stage 1, which has no status before the end.
-    pub async fn begin(&self, code: &str, values: &Values, seconds: u16) -> Result<Started> {
-        let assembled = assemble(self.language(), code, values);
-        let mut program = Program::new(assembled.code);
-        program.timeout_seconds = Some(f64::from(seconds));
-        let mut evaluation = self.programs().submit(&program, 0).await?;
-        while evaluation.status == Status::Queued {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            let path = format!("/eval/{}", evaluation.id);
-            let response = self.client.request(Method::GET, &path).send().await?;
-            evaluation = response.error_for_status()?.json().await?;
-        }
-        Ok(Started { evaluation, marker: assembled.marker })
-    }
-
-    /// Waits until the probe has reported, or has ended without that.
-    ///
-    /// # Errors
-    ///
-    /// When the server fails.
-    pub async fn until_it_reports(&self, started: &mut Started) -> Result<()> {
-        let path = format!("/eval/{}", started.evaluation.id);
-        loop {
-            let answer = Answer::Evaluation(Box::new(started.evaluation.clone()));
-            let reported = Run::new(answer, &started.marker).account.is_some();
-            if reported || started.evaluation.status.is_final() {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            let response = self.client.request(Method::GET, &path).send().await?;
-            started.evaluation = response.error_for_status()?.json().await?;
-        }
-    }
-
-    /// Ends the probe, and returns whether it was still running.
-    ///
-    /// # Errors
-    ///
-    /// When the server fails.
-    pub async fn end_now(&self, started: Started) -> Result<(Run, bool)> {
-        let Started { evaluation, marker } = started;
-        let path = format!("/eval/{}", evaluation.id);
-        // Only one that has not ended can be cancelled: another one is a conflict.
-        let response = self.client.request(Method::DELETE, &path).send().await?;
-        let was_running = response.status().is_success();
-        if !was_running && response.status() != StatusCode::CONFLICT {
-            response.error_for_status()?;
-        }
-        let evaluation = self.client.finished(evaluation).await?;
-        Ok((Run::new(Answer::Evaluation(Box::new(evaluation)), &marker), was_running))
-    }
-
     /// The pid of the server in the host environment.
     ///
     /// # Errors
@@ -346,19 +261,6 @@ impl Testbed {
         }
         Ok(())
     }
-}
-
-async fn run_with(
-    client: &Client,
-    assembled: Assembled,
-    seconds: u16,
-    memory_bytes: Option<u64>,
-) -> Result<Run> {
-    let mut program = Program::new(assembled.code);
-    program.memory_bytes = memory_bytes;
-    program.timeout_seconds = Some(f64::from(seconds));
-    let answer = client.evaluate(&program).await?;
-    Ok(Run::new(answer, &assembled.marker))
 }
 
 /// With a worker for every program of all concurrent probes: the two programs of a pair must not

@@ -3,8 +3,8 @@
 //! ```text
 //! runsc-INSTANCE/              beside the image's files; INSTANCE is the server process
 //!   ENGINE/                    one engine of it
-//!     rootfs-PROFILE/          the sandboxes' root file system, a mount
-//!     rootfs-PROFILE.layer/    what differs in it from the image
+//!     rootfs-PROFILE/          the sandboxes' root file system; that of an environment is a mount
+//!     rootfs-PROFILE.layer/    what differs in that from the image
 //!     state/                   runsc's own state
 //!     SANDBOX/config.json      one sandbox's bundle
 //! CGROUPS/crucible-runsc/INSTANCE.ENGINE/SANDBOX
@@ -16,11 +16,11 @@
 //! sandboxes end by themselves, because their supervisors see the end of their sockets; what is
 //! left, or hangs, is removed by the next engine that starts.
 
-use std::fs::{DirBuilder, Permissions};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use stage_02_queue::InstanceId;
 use stage_04_docker::{Cgroup, CgroupHierarchy, Users};
@@ -55,6 +55,8 @@ pub(super) struct InstanceDir {
     hierarchy: CgroupHierarchy,
     /// The cgroup that the sandboxes' cgroups are below.
     cgroup_name: String,
+    /// The images of environments, locked as long as this exists.
+    images: Mutex<Vec<File>>,
     /// Fires before `tasks` is waited for. What creates a sandbox takes a token of `tasks` and then
     /// looks here, so that either the sandbox is refused or the close waits for it.
     pub(super) closing: CancellationToken,
@@ -115,6 +117,7 @@ impl InstanceDir {
                 path,
                 users,
                 hierarchy,
+                images: Mutex::new(Vec::new()),
                 closing: CancellationToken::new(),
                 tasks: TaskTracker::new(),
                 removals: Arc::new(Semaphore::new(MAX_PENDING_REMOVALS)),
@@ -147,9 +150,16 @@ impl InstanceDir {
     pub(super) fn add_rootfs(&self, profile: &SandboxProfile) -> Result<(), RunscError> {
         let path = self.rootfs(profile);
         // A start that failed may have left a part of it.
-        let created =
-            rootfs::remove(&path).and_then(|()| rootfs::create(profile, &path, self.users.range()));
-        created.map_err(|source| RunscError::CreateDir { path, source })
+        let create = || {
+            // Before the mount: what builds environments does not remove an image that is locked.
+            let image = File::open(&profile.image)?;
+            image.lock_shared()?;
+            rootfs::remove(&path)?;
+            rootfs::mount(profile, &path, self.users.range())?;
+            self.images.lock().unwrap_or_else(PoisonError::into_inner).push(image);
+            Ok(())
+        };
+        create().map_err(|source| RunscError::CreateDir { path, source })
     }
 
     /// The root file system of a profile's sandboxes.

@@ -30,6 +30,8 @@ use super::rootfs::REPLACED_FILES;
 
 /// How much of a file is read at once.
 const CHUNK_BYTES: usize = 256 << 10;
+/// How many files are read at once.
+const READERS: usize = 4;
 
 /// Compares the image's files with the list that set-up has made of them. Returns the digest of the
 /// list. Blocks.
@@ -65,8 +67,7 @@ fn path_of(image: &Path) -> PathBuf {
 
 /// The list of the files below `image` that a sandbox gets.
 fn manifest(image: &Path) -> io::Result<Vec<u8>> {
-    let (mut attributes, mut contents) = (Vec::new(), Vec::new());
-    let mut buffer = vec![0; CHUNK_BYTES];
+    let (mut attributes, mut files) = (Vec::new(), Vec::new());
     let mut dirs = vec![PathBuf::new()];
     while let Some(dir) = dirs.pop() {
         for entry in std::fs::read_dir(image.join(&dir))? {
@@ -83,18 +84,38 @@ fn manifest(image: &Path) -> io::Result<Vec<u8>> {
             let (name, target) = (path.as_os_str().as_bytes(), target.as_os_str().as_bytes());
             attributes.push([words.as_bytes(), name, b" -> ", target, b"\0"].concat());
             match kind {
-                'f' => {
-                    let digest = HEXLOWER.encode(&digest(&whole, &mut buffer)?);
-                    contents.push([digest.as_bytes(), b"  ./", name, b"\0"].concat());
-                }
+                'f' => files.push(path),
                 'd' => dirs.push(path),
                 _ => {}
             }
         }
     }
+    let mut contents = contents(image, &files)?;
     attributes.sort_unstable();
     contents.sort_unstable();
     Ok([attributes.concat(), contents.concat()].concat())
+}
+
+/// The records of the contents of `files`. Several are read at once: an image of half a gigabyte is read before the
+/// first program runs.
+fn contents(image: &Path, files: &[PathBuf]) -> io::Result<Vec<Vec<u8>>> {
+    let read = |first: usize| -> io::Result<Vec<Vec<u8>>> {
+        let mut buffer = vec![0; CHUNK_BYTES];
+        let mut record = |path: &PathBuf| {
+            let digest = HEXLOWER.encode(&digest(&image.join(path), &mut buffer)?);
+            Ok([digest.as_bytes(), b"  ./", path.as_os_str().as_bytes(), b"\0"].concat())
+        };
+        files.iter().skip(first).step_by(READERS).map(&mut record).collect()
+    };
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..READERS).map(|first| scope.spawn(move || read(first))).collect();
+        let mut records = Vec::new();
+        for reader in readers {
+            let read = reader.join().map_err(|_| io::Error::other("reading the image panicked"))?;
+            records.extend(read?);
+        }
+        Ok(records)
+    })
 }
 
 /// None for what a sandbox does not get: devices, pipes, sockets.

@@ -53,16 +53,9 @@ fn mount_point(line: &[u8]) -> Option<PathBuf> {
     while let Some((first, tail)) = rest.split_first() {
         let digits = tail.get(..3).filter(|_| *first == b'\\');
         let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                path.push(byte);
-                rest = tail.get(3..)?;
-            }
-            None => {
-                path.push(*first);
-                rest = tail;
-            }
-        }
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        path.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { tail.get(3..)? } else { tail };
     }
     Some(OsStr::from_bytes(&path).into())
 }

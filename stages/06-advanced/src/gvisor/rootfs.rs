@@ -1,10 +1,13 @@
 //! The sandboxes' root file system: the image's files, and the supervisor.
 //!
-//! Guarantee: what set-up has unpacked is never written to. The root is a read-only mount of two
-//! layers (`root_mount`): a directory with the supervisor and the files that this engine replaces, over
-//! the image's own. Where the kernel does not mount one, it is a directory of hard links to the image's
-//! files, which takes seconds to make and to remove for an image with ten thousand of them. Either is
-//! made once for all sandboxes of a profile: a second mount in each costs it a tenth of its start.
+//! Guarantee: what was unpacked is never written to. There are two ways, and each is done once for all
+//! sandboxes of a profile: a second mount in each costs it a tenth of its start.
+//!
+//! * The default's root is a directory of hard links to the image's files, into which the supervisor
+//!   is written. It takes no space and some 50 ms, and set-up may replace the image meanwhile.
+//! * An environment's has ten times as many files. Its root is a read-only mount of two layers
+//!   ([`super::root_mount`]): a directory with the files that differ, over the image's own. Its image
+//!   is locked as long. Where the kernel mounts none, it is a directory of links as well.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -55,20 +58,25 @@ pub(super) fn check(profile: &SandboxProfile) -> Result<String, RunscError> {
 /// Creates `root` out of the image of `profile`, with a name for each of `users`. Blocks.
 pub(super) fn create(profile: &SandboxProfile, root: &Path, users: Range<u32>) -> io::Result<()> {
     check_dirs(&profile.image)?;
+    DirBuilder::new().mode(0o700).create(root)?;
+    link(&profile.image, root)?;
+    add_files(profile, root, users)
+}
+
+/// The same as a mount, if that is possible. Blocks.
+pub(super) fn mount(profile: &SandboxProfile, root: &Path, users: Range<u32>) -> io::Result<()> {
+    check_dirs(&profile.image)?;
     let layer = layer_of(root);
     DirBuilder::new().mode(0o700).create(&layer)?;
     add_files(profile, &layer, users.clone())?;
     DirBuilder::new().mode(0o700).create(root)?;
-    if let Err(error) = root_mount::mount_layers(&layer, &profile.image, root) {
-        tracing::info!(%error, "no overlay: a root file system of links takes longer");
-        std::fs::remove_dir_all(&layer)?;
-        link(&profile.image, root)?;
-        add_files(profile, root, users)?;
-    }
-    Ok(())
+    let Err(error) = root_mount::mount_layers(&layer, &profile.image, root) else { return Ok(()) };
+    tracing::info!(%error, "no mount: a root file system of links takes longer");
+    remove(root)?;
+    create(profile, root, users)
 }
 
-/// Removes what [`create`] has made, or a part of it. Blocks.
+/// Removes what [`create`] or [`mount`] has made, or a part of it. Blocks.
 pub(super) fn remove(root: &Path) -> io::Result<()> {
     root_mount::unmount_below(root)?;
     std::fs::remove_dir_all(root).or_else(ignore_not_found)?;
@@ -112,12 +120,10 @@ fn add_files(profile: &SandboxProfile, dir: &Path, users: Range<u32>) -> io::Res
 /// A directory with the mode of the image's: that of the upper one counts.
 fn make_dir(image: &Path, dir: &Path, path: &Path) -> io::Result<()> {
     let mode = image.join(path).symlink_metadata()?.permissions().mode();
-    let made = DirBuilder::new().mode(0o700).create(dir.join(path));
-    made.or_else(
-        |error| {
-            if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
-        },
-    )?;
+    let created = DirBuilder::new().mode(0o700).create(dir.join(path));
+    created.or_else(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
+    })?;
     // Not subject to the process's umask.
     std::fs::set_permissions(dir.join(path), PermissionsExt::from_mode(mode))
 }
@@ -218,6 +224,11 @@ mod tests {
 
     #[test]
     fn the_image_stays_as_it_is() {
+        stays_as_it_is(create);
+        stays_as_it_is(mount);
+    }
+
+    fn stays_as_it_is(make: fn(&SandboxProfile, &Path, Range<u32>) -> io::Result<()>) {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("image");
         for path in ["etc", "usr/bin", "usr/lib"] {
@@ -229,7 +240,8 @@ mod tests {
         let root = dir.path().join("root");
         std::fs::create_dir(image.join("usr/lib/python3.11")).unwrap();
         std::fs::write(image.join("usr/lib/python3.11/os.py"), "os").unwrap();
-        create(&SandboxProfile::python(image.clone(), 0), &root, 1000..1002).unwrap();
+        let profile = SandboxProfile::python(image.clone(), 0);
+        make(&profile, &root, 1000..1002).unwrap();
         assert!(root.join("usr/lib/python3.11/usercustomize.py").exists());
         assert!(!root.join("usr/lib/usercustomize.py").exists());
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
@@ -259,7 +271,7 @@ mod tests {
         std::fs::create_dir_all(image.join("etc")).unwrap();
         std::fs::write(image.join("usr/lib/python3.11/os.py"), "os").unwrap();
         std::fs::write(image.join("etc/hosts"), "the image's").unwrap();
-        create(&SandboxProfile::python(image.clone(), 0), &root, 1000..1001).unwrap();
+        mount(&SandboxProfile::python(image.clone(), 0), &root, 1000..1001).unwrap();
         let links = |path: &str| root.join(path).metadata().unwrap().nlink();
         assert_eq!((links("usr/lib/python3.11/os.py"), links("etc/hosts")), (2, 1));
         assert!(root.join("usr/lib/python3.11/usercustomize.py").exists());

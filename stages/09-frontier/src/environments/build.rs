@@ -2,9 +2,10 @@
 //! of `python` in the same way.
 //!
 //! The rule it keeps: an environment is complete or absent. It is built in a directory of its own, and its record is
-//! written last, by a rename. Running servers keep the files that they have links to.
+//! written last, by a rename. An image that a running server has mounted is locked by it: it loses its name, and
+//! is removed by the next command after that server has ended.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ const SETUP: &str = include_str!("../../../../infrastructure/setup/lib.sh");
 const SCRIPT: &str = include_str!("build.sh");
 /// How the names of directories begin in which something is built.
 const UNFINISHED: &str = ".build-";
+/// How the names of images begin that are removed once no server uses them.
+const REMOVED: &str = ".removed-";
 
 /// Why an environment was not built.
 #[derive(Debug, thiserror::Error)]
@@ -66,19 +69,40 @@ pub(super) fn lock(dir: &Path) -> Result<File, EnvBuildError> {
     std::fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(create)?;
     let file = File::create(dir.join(".lock")).map_err(create)?;
     file.lock().map_err(create)?;
-    // No other command builds now: what is there was left by one that was killed.
-    remove_unfinished(dir).map_err(create)?;
+    // No other command builds now: what is there was left by one that was killed, or was in use.
+    remove_leftovers(dir).map_err(create)?;
     Ok(file)
 }
 
-fn remove_unfinished(dir: &Path) -> io::Result<()> {
+fn remove_leftovers(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
-            std::fs::remove_dir_all(entry.path())?;
+        let (name, path) = (entry.file_name(), entry.path());
+        let begins_with = |prefix: &str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
+        if begins_with(UNFINISHED) || (begins_with(REMOVED) && !is_in_use(&path)?) {
+            std::fs::remove_dir_all(path)?;
         }
     }
     Ok(())
+}
+
+/// Whether a server has mounted an image.
+fn is_in_use(image: &Path) -> io::Result<bool> {
+    match File::open(image)?.try_lock() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Removes an image, or its name if a server uses it.
+fn remove_image(dir: &Path, image: &Path) -> io::Result<()> {
+    if is_in_use(image)? {
+        let removed = tempfile::Builder::new().prefix(REMOVED).tempdir_in(dir)?.keep();
+        // Onto the empty directory.
+        return std::fs::rename(image, removed);
+    }
+    std::fs::remove_dir_all(image)
 }
 
 /// The digest of what makes an environment beside its description: the two scripts, and the kind of processor. An
@@ -201,7 +225,7 @@ fn remove_images(dir: &Path, name: &str) -> io::Result<()> {
             continue;
         }
         if entry.file_type()?.is_dir() {
-            std::fs::remove_dir_all(entry.path())?;
+            remove_image(dir, &entry.path())?;
         } else {
             std::fs::remove_file(entry.path())?;
         }

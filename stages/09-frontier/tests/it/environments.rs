@@ -179,6 +179,50 @@ print(round(float(model.coef_[0]), 6), sympy.integrate('x'), pandas.Series([1, 2
     assert!(picture.body.starts_with(b"\x89PNG\r\n"), "{ended}");
 }
 
+/// The root of an environment is a mount, which is gone after the end of its server: at once, or if that was killed
+/// with the next start. An environment that is removed meanwhile is there for it to the end.
+#[tokio::test]
+async fn a_mount_ends_with_its_server_or_the_next_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let environments = tempfile::tempdir().unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(environments.path(), open).unwrap();
+    let description =
+        "description = ''\npackages = ['bash']\ncommand = ['/usr/bin/bash']\nfile = 'main.sh'\n";
+    std::fs::write(environments.path().join("small.toml"), description).unwrap();
+    let at = |words: &[&str]| {
+        let mut words: Vec<std::ffi::OsString> = words.iter().map(Into::into).collect();
+        words.extend(["--environments-dir".into(), environments.path().into()]);
+        words.extend(["--environment-files".into(), environments.path().into()]);
+        words
+    };
+    let env = |words: &[&str]| {
+        assert!(Command::new(stage::BINARY).args(at(words)).status().unwrap().success())
+    };
+    let mounts = || {
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mark = environments.path().to_str().unwrap().to_owned();
+        table.lines().filter(|line| line.contains("/rootfs-small") && line.contains(&mark)).count()
+    };
+    env(&["env", "build", "small"]);
+    let start = || deployed(directory.path()).args(at(&["--warm-environments", "0"])).start();
+    let server = start();
+    run_in(&server.client(), "small", "echo 1").await;
+    assert_eq!(mounts(), 1);
+    env(&["env", "remove", "small"]);
+    let ended = run_in(&server.client(), "small", "bash -c 'echo 2'").await;
+    assert_eq!(stdout(&ended), "2\n");
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(mounts(), 0);
+    env(&["env", "build", "small"]);
+    let killed = start();
+    run_in(&killed.client(), "small", "echo 3").await;
+    killed.kill();
+    let next = start();
+    assert_eq!(mounts(), 0);
+    run_in(&next.client(), "small", "echo 4").await;
+}
+
 /// Docker's engines have the environments of Python, with the same files, and say that they have no other.
 #[tokio::test]
 async fn docker_has_the_environments_of_python() {
@@ -251,6 +295,12 @@ async fn nothing_escapes_from_an_environment_without_python() {
     for _ in 0..2 {
         let ended = run_in(&client, "javascript", &attack).await;
         assert_eq!(stdout(&ended), "\n", "{ended}");
+    }
+    for (environment, code) in
+        [("shell", "yes"), ("javascript", "for (;;) console.log('x'.repeat(4096))")]
+    {
+        let ended = client.eval(&json!({ "code": code, "environment": environment })).await;
+        assert_eq!(ended["outcome"], "output_exceeded", "{environment}");
     }
     let bomb = json!({ "code": "f() { f | f & }; f; sleep 20", "environment": "shell", "timeout_seconds": 20 });
     let ended = client.eval(&bomb).await;

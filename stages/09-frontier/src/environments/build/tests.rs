@@ -48,6 +48,29 @@ fn what_a_killed_build_has_left_is_removed() {
     assert!(!dir.path().join(".build-small-7").exists() && dir.path().join("kept").exists());
 }
 
+/// A server that has mounted an image keeps its files.
+#[test]
+fn an_image_in_use_loses_only_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = Record::image(dir.path(), "small", &format!("sha256:{}", "a".repeat(64)));
+    std::fs::create_dir(&image).unwrap();
+    std::fs::write(image.join("file"), "").unwrap();
+    let used = File::open(&image).unwrap();
+    used.lock_shared().unwrap();
+    remove(dir.path(), "small").unwrap();
+    let left = || {
+        let entries = std::fs::read_dir(dir.path()).unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().path().join("file").exists()).count()
+    };
+    assert!(!image.exists());
+    assert_eq!(left(), 1);
+    drop(lock(dir.path()).unwrap());
+    assert_eq!(left(), 1, "a command has removed an image that is in use");
+    drop(used);
+    drop(lock(dir.path()).unwrap());
+    assert_eq!(left(), 0);
+}
+
 /// What unpacks packages cannot write elsewhere: not to a file, not through a link, not by mounting again.
 #[test]
 fn a_build_writes_only_into_its_directory() {
