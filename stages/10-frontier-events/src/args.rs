@@ -6,6 +6,8 @@ use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
 use shared::http::HttpServerFn;
 use stage_09_frontier::FrontierArgs;
 
+use crate::broker::BrokerArgs;
+
 /// The number of this stage.
 const STAGE: u16 = 10;
 
@@ -22,6 +24,9 @@ pub struct EventsArgs {
     /// The event bus, webhooks and rules.
     #[command(flatten)]
     pub events: EventArgs,
+    /// The broker.
+    #[command(flatten)]
+    pub broker: BrokerArgs,
 }
 
 impl AsRef<FrontierArgs> for EventsArgs {

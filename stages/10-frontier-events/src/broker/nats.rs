@@ -131,7 +131,7 @@ impl NatsBroker {
         let now = Instant::now();
         let deliveries = message.info().map_err(unavailable)?.delivered;
         let deliveries = u32::try_from(deliveries).unwrap_or(u32::MAX);
-        let ticket = serde_json::from_slice::<Ticket>(&message.payload).ok();
+        let ticket = Ticket::read(&message.payload);
         let ticket = ticket.filter(|ticket| ticket.environment == environment);
         let reason = match ticket {
             None => DeadReason::NoTicket,

@@ -126,7 +126,7 @@ impl SqsBroker {
         now: Instant,
     ) -> Result<Option<Delivery>, BrokerError> {
         let body = message.body.as_deref().unwrap_or_default();
-        let ticket = serde_json::from_str::<Ticket>(body).ok();
+        let ticket = Ticket::read(body.as_bytes());
         let Some(ticket) = ticket.filter(|ticket| ticket.environment == environment) else {
             self.bury(queue, &message).await?;
             return Ok(None);

@@ -3,6 +3,8 @@
 mod away;
 mod broken;
 mod checks;
+mod command;
+mod cost;
 mod dead;
 mod suite;
 mod system;
