@@ -5,7 +5,7 @@
 //! deliver one twice, because a claim succeeds once. A broker is chosen for what it saves, not for what it
 //! promises.
 //!
-//! | | memory | NATS JetStream | Amazon SQS |
+//! | | memory | NATS `JetStream` | Amazon SQS |
 //! |---|---|---|---|
 //! | bound per environment | exact | exact, by the server | approximate, counted before each publish |
 //! | order | first come, first served | first deliveries in order | none |

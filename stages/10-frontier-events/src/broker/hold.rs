@@ -1,6 +1,6 @@
 //! The time for which a delivery is held, by this machine's clock.
 //!
-//! A broker gives a ticket to another receiver when the time is over, and JetStream then accepts the
+//! A broker gives a ticket to another receiver when the time is over, and `JetStream` then accepts the
 //! acknowledgement of the first receiver for the second one's delivery. So a receiver whose time is over does not
 //! call the broker at all.
 

@@ -34,7 +34,7 @@ use queues::Room;
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
 /// Counted from the receipt, and not from the last extension.
-const MAX_HOLD: Duration = Duration::from_secs(12 * 60 * 60);
+const MAX_HOLD: Duration = Duration::from_hours(12);
 
 /// A broker on SQS.
 pub(crate) struct SqsBroker {

@@ -25,6 +25,6 @@ async fn nats_jetstream_conforms() {
 
 #[tokio::test]
 async fn amazon_sqs_conforms() {
-    let moto = Moto::start().await;
+    let moto = Moto::start();
     broker_suite(&moto).await.assert_passed();
 }

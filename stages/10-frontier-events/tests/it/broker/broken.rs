@@ -76,7 +76,7 @@ impl MakeBroker for MakeBroken {
 fn scratch() -> MemoryBroker {
     MemoryBroker::new(BrokerOptions {
         dedup_window: Duration::ZERO,
-        visibility: Duration::from_secs(3600),
+        visibility: Duration::from_hours(1),
         ..BrokerOptions::default()
     })
 }

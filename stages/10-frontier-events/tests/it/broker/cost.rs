@@ -18,7 +18,7 @@ fn median(mut times: Vec<Duration>) -> f64 {
 #[tokio::test]
 #[ignore = "a measurement: just broker-cost"]
 async fn alone_what_a_ticket_costs() {
-    let (memory, nats, moto) = (Memory::default(), Nats::start(), Moto::start().await);
+    let (memory, nats, moto) = (Memory::default(), Nats::start(), Moto::start());
     let settings = BrokerOptions { visibility: PATIENCE * 10, ..options() };
     println!("median of {TICKETS} tickets in ms: publish, receive, ack, all");
     let brokers: [(&str, &dyn MakeBroker); 3] =

@@ -149,7 +149,7 @@ pub(crate) struct Moto {
 }
 
 impl Moto {
-    pub(crate) async fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let moto = Self::stopped("http", &[]);
         moto.process.start();
         moto
