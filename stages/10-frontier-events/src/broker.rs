@@ -2,8 +2,7 @@
 //!
 //! A [`Ticket`] says that an evaluation waits. What it runs stays in the API's storage, which is the truth: a
 //! broker may lose every ticket, because the API publishes one again that no worker has claimed, and it may
-//! deliver one twice, because a claim succeeds once. A broker is chosen for what it saves, not for what it
-//! promises.
+//! deliver one twice, because a claim succeeds once.
 //!
 //! | | memory | NATS `JetStream` | Amazon SQS |
 //! |---|---|---|---|

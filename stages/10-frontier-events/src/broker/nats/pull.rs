@@ -58,7 +58,7 @@ pub(super) async fn one(
             StatusCode::TIMEOUT | StatusCode::NOT_FOUND => return Ok(None),
             status => {
                 let description = message.description.unwrap_or_default();
-                return Err(format!("the server answers {status}: {description}").into());
+                return Err(format!("the server returned {status}: {description}").into());
             }
         }
     }

@@ -87,7 +87,7 @@ async fn order(bench: &Bench<'_>) -> Checked {
         received.push(delivery.ticket.clone());
         broker.ack(delivery).await?;
     }
-    if !bench.promises().order {
+    if !bench.guarantees().order {
         received.sort_by_key(|ticket| ticket.evaluation); // version 7: by time
     }
     ensure!(received == published, "{received:#?}\ninstead of\n{published:#?}");
@@ -244,7 +244,7 @@ async fn published_twice(bench: &Bench<'_>) -> Checked {
         broker.ack(delivery).await?;
     }
     attempts.sort_unstable();
-    let expected: &[u32] = if bench.promises().dedup { &[1, 2] } else { &[1, 1, 2] };
+    let expected: &[u32] = if bench.guarantees().dedup { &[1, 2] } else { &[1, 1, 2] };
     ensure!(attempts == expected, "attempts {attempts:?} instead of {expected:?}");
     Ok(())
 }

@@ -22,9 +22,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A wait for what must not come.
 pub(crate) const BRIEF: Duration = Duration::from_secs(1);
 
-/// What a broker promises beside what all do.
+/// What a broker guarantees beside what all do.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Promises {
+pub(crate) struct Guarantees {
     /// First deliveries are in the order of publishing.
     pub(crate) order: bool,
     /// A ticket that is published twice within the window is delivered once.
@@ -33,7 +33,7 @@ pub(crate) struct Promises {
 
 /// Opens brokers of one kind.
 pub(crate) trait MakeBroker: Send + Sync {
-    fn promises(&self) -> Promises;
+    fn guarantees(&self) -> Guarantees;
 
     /// Another connection to the queues of that name, which are empty before the first.
     fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>>;
@@ -89,8 +89,8 @@ impl Bench<'_> {
         self.make.inject(&self.name, bytes).await;
     }
 
-    pub(crate) fn promises(&self) -> Promises {
-        self.make.promises()
+    pub(crate) fn guarantees(&self) -> Guarantees {
+        self.make.guarantees()
     }
 }
 
@@ -155,8 +155,8 @@ impl Memory {
 }
 
 impl MakeBroker for Memory {
-    fn promises(&self) -> Promises {
-        Promises { order: true, dedup: true }
+    fn guarantees(&self) -> Guarantees {
+        Guarantees { order: true, dedup: true }
     }
 
     fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>> {

@@ -15,7 +15,7 @@ use serde_json::json;
 use stage_10_frontier_events::broker::{Broker, BrokerOptions, open};
 use tempfile::TempDir;
 
-use super::suite::{MakeBroker, PATIENCE, PYTHON, Promises, options};
+use super::suite::{Guarantees, MakeBroker, PATIENCE, PYTHON, options};
 
 /// Where set-up puts the programs.
 const TOOLS: &str = "/opt/crucible/bin";
@@ -122,8 +122,8 @@ impl Nats {
 }
 
 impl MakeBroker for Nats {
-    fn promises(&self) -> Promises {
-        Promises { order: true, dedup: true }
+    fn guarantees(&self) -> Guarantees {
+        Guarantees { order: true, dedup: true }
     }
 
     fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>> {
@@ -190,8 +190,8 @@ impl Moto {
 }
 
 impl MakeBroker for Moto {
-    fn promises(&self) -> Promises {
-        Promises::default()
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::default()
     }
 
     fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>> {
