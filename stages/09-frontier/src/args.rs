@@ -86,7 +86,7 @@ impl FrontierArgs {
 impl FrontierArgs {
     /// The engine, with the environments that were built. It takes the files that programs leave if they can be
     /// stored.
-    pub(crate) fn engine(&self) -> EngineArgs {
+    pub fn engine(&self) -> EngineArgs {
         let mut engine = self.contract.api.platform.engine.clone();
         let is_durable = self.storage.storage == StorageKind::Sqlite;
         engine.runsc.keeps_output_files = is_durable;

@@ -19,7 +19,7 @@ mod routes;
 mod table;
 mod wire;
 
-pub(crate) use dispatch::PriorityDispatch;
+pub use dispatch::{Claimed, PriorityDispatch};
 pub(crate) use expiry::Expiry;
 pub(crate) use options::SubmitOptions;
 pub use options::WithOptions;
