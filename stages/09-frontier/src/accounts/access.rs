@@ -51,17 +51,6 @@ pub fn required(method: &Method, template: &str) -> Access {
         }
         "/eval" | "/batches" if *method == Method::POST => Access::Scope(Scope::Submit),
         "/eval/{id}" | "/batches/{id}" if *method == Method::DELETE => Access::Scope(Scope::Submit),
-        // Of stage 10, whose workers need keys of this stage.
-        "/workers/{id}"
-        | "/workers/{id}/sync"
-        | "/workers/{id}/claim"
-        | "/workers/{id}/output"
-        | "/workers/{id}/files"
-        | "/workers/{id}/result"
-            if !is_read =>
-        {
-            Access::Scope(Scope::Worker)
-        }
         _ => Access::Scope(Scope::Admin),
     }
 }
@@ -83,8 +72,6 @@ mod tests {
             (Method::POST, "/self-test"),
             (Method::DELETE, "/eval"),
             (Method::GET, ""),
-            (Method::GET, "/workers"),
-            (Method::POST, "/workers/{id}/drain"),
         ] {
             assert_eq!(required(&method, template), admin, "{method} {template}");
         }
@@ -97,6 +84,5 @@ mod tests {
         assert_eq!(required(&Method::POST, "/eval"), Access::Scope(Scope::Submit));
         assert_eq!(required(&Method::DELETE, "/eval/{id}"), Access::Scope(Scope::Submit));
         assert_eq!(required(&Method::GET, "/health"), Access::Public);
-        assert_eq!(required(&Method::POST, "/workers/{id}/claim"), Access::Scope(Scope::Worker));
     }
 }
