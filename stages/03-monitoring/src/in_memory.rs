@@ -57,6 +57,11 @@ impl InMemoryMonitor {
         Self { log, permits: Arc::new(Semaphore::new(max_streams)), max_streams }
     }
 
+    /// The event log.
+    pub fn log(&self) -> Arc<dyn EventLog> {
+        Arc::clone(&self.log)
+    }
+
     /// A monitor over a scratch log, with as many readers.
     pub(crate) async fn scratch_monitor(&self) -> Result<Self, EventLogError> {
         Ok(Self::with_log(self.log.scratch().await?, self.max_streams))

@@ -36,6 +36,8 @@ pub(crate) use args::AccessArgs;
 pub(crate) use command::KeysCommand;
 pub(crate) use intake::Intake;
 pub(crate) use intake::spawn;
-pub(crate) use keys::Keys;
 
+pub use keys::Keys;
+pub use owners::Owners;
+pub use record::Scope;
 pub use setup::Accounts;

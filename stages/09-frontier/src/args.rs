@@ -67,6 +67,15 @@ pub struct FrontierArgs {
     /// with a group, only the probes of that
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "GROUP")]
     pub security_test: Option<String>,
+    /// The number of the stage that is served: a later one has these flags as well.
+    #[arg(skip = 9_u16)]
+    pub stage: u16,
+}
+
+impl AsRef<Self> for FrontierArgs {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 /// The most attempts that a submission may request.

@@ -40,10 +40,12 @@ pub enum FrontierCommand {
     },
 }
 
-impl<S: Stage<Args = FrontierArgs>> StageCommand<S> for FrontierCommand {
-    async fn run(self, settings: &Settings, args: &FrontierArgs) -> Result<Exit, BuildError> {
+impl<S: Stage<Args: AsRef<FrontierArgs>>> StageCommand<S> for FrontierCommand {
+    async fn run(self, settings: &Settings, args: &S::Args) -> Result<Exit, BuildError> {
+        let of_stage = args;
+        let args: &FrontierArgs = args.as_ref();
         match self {
-            Self::Queue(command) => StageCommand::<S>::run(command, settings, args).await,
+            Self::Queue(command) => StageCommand::<S>::run(command, settings, of_stage).await,
             Self::Keys(command) => {
                 // Before the first start of the server, this is what creates its directory.
                 args.storage.create_for_server(&args.contract.api.platform.engine_host)?;

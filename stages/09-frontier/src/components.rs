@@ -8,7 +8,7 @@ use stage_02_queue::{
     Archive, Dispatch, InMemoryJournal, Journal, Ledger, LedgerParts, QueueOptions, QueueParts, Resumed,
     TaskQueue,
 };
-use stage_03_monitoring::{AdvancedMonitor, InMemoryMonitor};
+use stage_03_monitoring::{AdvancedMonitor, EventLog, InMemoryMonitor};
 use stage_06_advanced::{Components, InMemoryStorage, StorageService, remote_engine};
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +41,8 @@ pub struct Frontier {
     pub tasks: Arc<TaskQueue>,
     /// Hands its jobs to workers.
     pub dispatch: Arc<PriorityDispatch>,
+    /// The events, numbered: what the monitor receives, and what later stages read.
+    pub log: Arc<dyn EventLog>,
     /// Where what has ended is stored, if that is durable.
     pub stored: Option<Arc<SqliteStorage>>,
     /// What a submission may choose to run in.
@@ -90,7 +92,7 @@ impl Frontier {
         };
         let selection = Selection::new(engine_args.profiles(), settings.bounds(), engine.sandbox());
         let engine = WithEnvironments::wrap(engine, selection.profiles.clone());
-        let Stored { monitor, storage, archive, journal, waiting, durable: stored } =
+        let Stored { monitor, log, storage, archive, journal, waiting, durable: stored } =
             match args.storage.storage {
                 StorageKind::Sqlite => durable(args, &store).await?,
                 StorageKind::Memory => in_memory(args),
@@ -116,13 +118,14 @@ impl Frontier {
         tasks.resume(waiting).await?;
         let components =
             Components { engine: Some(engine), queue: tasks.clone(), monitor, storage };
-        Ok(Self { components, tasks, dispatch, stored, selection, quotas, store })
+        Ok(Self { components, tasks, dispatch, log, stored, selection, quotas, store })
     }
 }
 
 /// Where evaluations and events are stored, and what goes on after a restart.
 struct Stored {
     monitor: Arc<AdvancedMonitor>,
+    log: Arc<dyn EventLog>,
     storage: Arc<dyn StorageService>,
     archive: Arc<dyn Archive>,
     journal: Arc<dyn Journal>,
@@ -140,11 +143,12 @@ fn with_log(args: &FrontierArgs, log: Arc<SqliteEventLog>) -> Arc<AdvancedMonito
 fn in_memory(args: &FrontierArgs) -> Stored {
     let platform = &args.contract.api.platform;
     let monitor = InMemoryMonitor::new(platform.monitor_options());
+    let log = monitor.log();
     let monitor = Arc::new(AdvancedMonitor::new(monitor));
     let storage = Arc::new(InMemoryStorage::new(platform.archive_limits(), monitor.clone()));
     let journal = Arc::new(InMemoryJournal::new(monitor.clone()));
     let waiting = Vec::new();
-    Stored { monitor, archive: storage.clone(), storage, journal, waiting, durable: None }
+    Stored { monitor, log, archive: storage.clone(), storage, journal, waiting, durable: None }
 }
 
 // ANCHOR: durable
@@ -158,7 +162,7 @@ async fn durable(args: &FrontierArgs, store: &Arc<Store>) -> Result<Stored, Buil
     let monitor = with_log(args, log.clone());
     let journal = Arc::new(SqliteJournal {
         store: Arc::clone(store),
-        log,
+        log: log.clone(),
         files,
         unpublished: Arc::default(),
         monitor: monitor.clone(),
@@ -167,6 +171,6 @@ async fn durable(args: &FrontierArgs, store: &Arc<Store>) -> Result<Stored, Buil
     let storage = SqliteStorage::open(&journal, platform.archive_limits(), retention);
     journal.publish(recovered.events);
     let (archive, durable) = (storage.clone(), Some(storage.clone()));
-    Ok(Stored { monitor, archive, storage, journal, waiting: recovered.waiting, durable })
+    Ok(Stored { monitor, log, archive, storage, journal, waiting: recovered.waiting, durable })
 }
 // ANCHOR_END: durable

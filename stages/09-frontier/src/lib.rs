@@ -52,7 +52,7 @@ mod security_test;
 
 mod web;
 
-pub use accounts::{Access, Accounts, Administration, required};
+pub use accounts::{Access, Accounts, Administration, Keys, Owners, Scope, required};
 pub use args::{FrontierArgs, StorageArgs, StorageKind};
 pub use artifacts::Artifacts;
 pub use batches::{Claimed, PriorityDispatch, WithOptions};
@@ -62,4 +62,5 @@ pub use environments::{EnvCommand, EnvironmentArgs, Selection, environment_route
 pub use failpoint::{FAILPOINTS, read_failpoints};
 pub use overlay::contract;
 pub use security_test::SecurityTests;
+pub use store::{Store, StoreError};
 pub use web::web_routes;

@@ -34,10 +34,8 @@ pub use routes::SecurityTests;
 const LADDER_ENV: &str = "CRUCIBLE_LADDER";
 /// The variable in which the ladder finds keys.
 const KEYS_ENV: &str = "CRUCIBLE_LADDER_KEYS";
-/// The number of this stage, for the ladder.
-const STAGE: &str = "9";
-/// The port of this stage, unless another one is given.
-const DEFAULT_PORT: u16 = 8009;
+/// The port of stage 0, unless another one is given.
+const DEFAULT_PORT: u16 = 8000;
 /// What the ladder's clients may do: submit and read, the same for the attacker, read, submit.
 const CLIENTS: [&[Scope]; 4] = [
     &[Scope::Submit, Scope::Read],
@@ -53,10 +51,10 @@ const CLIENTS: [&[Scope]; 4] = [
 /// When there is no ladder, the server cannot be tested, or a probe escaped.
 pub(crate) fn run(group: &str, settings: &Settings, args: &FrontierArgs) -> Result<(), BuildError> {
     let ladder = find_ladder()?;
-    let address = listen_address(settings);
+    let address = listen_address(settings, args);
     check_address(address, args)?;
     let mut keys = TestKeys::create(args)?;
-    let mut command = command_line(&ladder, address, group, keys.as_ref());
+    let mut command = command_line(&ladder, args.stage, address, group, keys.as_ref());
     let status = command.status();
     let revoked = keys.as_mut().map_or(Ok(()), TestKeys::revoke);
     let status = status
@@ -66,19 +64,20 @@ pub(crate) fn run(group: &str, settings: &Settings, args: &FrontierArgs) -> Resu
 }
 
 /// The address of the server.
-fn listen_address(settings: &Settings) -> SocketAddr {
-    settings.listen.unwrap_or((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into())
+fn listen_address(settings: &Settings, args: &FrontierArgs) -> SocketAddr {
+    settings.listen.unwrap_or((Ipv4Addr::LOCALHOST, DEFAULT_PORT + args.stage).into())
 }
 
 /// The command that fires the probes.
 fn command_line(
     ladder: &Path,
+    stage: u16,
     address: SocketAddr,
     group: &str,
     keys: Option<&TestKeys>,
 ) -> Command {
     let mut command = Command::new(ladder);
-    command.args(["attack", "--stage", STAGE, "--url", &format!("http://{address}")]);
+    command.args(["attack", "--stage", &stage.to_string(), "--url", &format!("http://{address}")]);
     if !group.is_empty() {
         command.args(["--group", group]);
     }

@@ -38,7 +38,7 @@ pub(crate) use backup::{Contents, back_up, restore, verify};
 pub(crate) use beside::Beside;
 pub(crate) use counters::Counters;
 pub(crate) use directory::DataDir;
-pub(crate) use error::StoreError;
+pub use error::StoreError;
 pub(crate) use rusqlite::Connection;
 pub(crate) use space::check_file;
 

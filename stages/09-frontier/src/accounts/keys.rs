@@ -87,7 +87,7 @@ impl Keys {
 
     /// Whether the key with this id has the scope `admin`. Only for a key that made the request: one
     /// that is not remembered has not.
-    pub(crate) fn is_admin(&self, id: &str) -> bool {
+    pub fn is_admin(&self, id: &str) -> bool {
         self.cache().admins.contains_key(id)
     }
 

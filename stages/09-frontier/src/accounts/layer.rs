@@ -6,7 +6,7 @@
 //! | the id of another key's evaluation, on any route | [`Owners`], before the handler is called: the answer is that of an id that nothing has | `another_keys_evaluation_does_not_exist` |
 //! | another key's events in the stream of all events | `feed` drops them | `the_stream_of_all_events_has_only_own_ones` |
 //! | a key is revoked while it follows a stream | the key is checked again while the stream is open | `a_revoked_key_loses_its_streams` |
-//! | a key reads or submits beyond its scope | [`required`], with `admin` for what is not listed | `a_scope_allows_nothing_else` |
+//! | a key reads or submits beyond its scope | `required`, with `admin` for what is not listed | `a_scope_allows_nothing_else` |
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
 use serde_json::json;
@@ -23,7 +23,7 @@ use shared::{BoxFuture, EvaluationsError, RequestContext};
 use tokio_util::sync::DropGuard;
 use uuid::Uuid;
 
-use super::access::{Access, required};
+use super::access::Access;
 use super::bearer::{Credential, credential};
 use super::feed::only_own;
 use super::keys::Keys;
@@ -55,6 +55,8 @@ pub struct AccessParts {
     pub rate: RateLimit,
     /// Whether a request without a key may do everything: on a loopback address, without keys.
     pub is_open: bool,
+    /// What each operation needs.
+    pub required: fn(&Method, &str) -> Access,
     /// Whether a proxy in front adds the address of each client to `X-Forwarded-For`.
     pub behind_proxy: bool,
 }
@@ -186,7 +188,7 @@ impl AccessParts {
         let route = head.extensions.get::<RouteMatch>().cloned();
         let template =
             route.as_ref().map_or_else(|| "".into(), |route| Arc::clone(&route.template));
-        let access = required(&head.method, &template);
+        let access = (self.required)(&head.method, &template);
         let Some(key) = caller else {
             let is_free = self.is_open || access == Access::Public;
             if is_free {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use shared::cli::{BuildError, Settings, eprint_line};
 use shared::http::ApiService;
 use stage_06_advanced::Platform;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::access::{Access, required};
 use super::admin::Administration;
 use super::args::{AccessArgs, remote_address};
 use super::intake::Intake;
@@ -98,6 +100,16 @@ impl Accounts {
         inner: A,
         args: &AccessArgs,
     ) -> Arc<AccessControl<A>> {
+        self.protect_by(inner, args, required)
+    }
+
+    /// The same, where operations need what `required` returns: a later stage has more of them.
+    pub fn protect_by<A: ApiService + 'static>(
+        self,
+        inner: A,
+        args: &AccessArgs,
+        required: fn(&Method, &str) -> Access,
+    ) -> Arc<AccessControl<A>> {
         let quotas = Arc::clone(&self.intake.quotas);
         let parts = AccessParts {
             metrics: FrontierMetrics::new(self.store, Arc::clone(&self.keys), quotas),
@@ -107,6 +119,7 @@ impl Accounts {
             background: self.background,
             rate: RateLimit::per_minute(args.rate()),
             is_open: self.is_open,
+            required,
             behind_proxy: args.behind_proxy,
         };
         Arc::new(AccessControl::new(inner, parts))

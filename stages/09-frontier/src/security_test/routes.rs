@@ -128,7 +128,7 @@ impl SecurityTests {
 
     /// Why no test can be started.
     fn missing(&self) -> Option<String> {
-        let address = listen_address(&self.settings);
+        let address = listen_address(&self.settings, &self.args);
         let checked = find_ladder().and_then(|_| check_address(address, &self.args));
         checked.err().map(|error| one_line(&error))
     }
@@ -160,8 +160,9 @@ impl SecurityTests {
         let ladder = find_ladder()?;
         let args = self.args.clone();
         let keys = blocking(move || TestKeys::create(&args)).await?;
-        let address = listen_address(&self.settings);
-        let mut command = Command::from(command_line(&ladder, address, group, keys.as_ref()));
+        let address = listen_address(&self.settings, &self.args);
+        let mut command =
+            Command::from(command_line(&ladder, self.args.stage, address, group, keys.as_ref()));
         command.arg("--json").stdin(Stdio::null()).kill_on_drop(true);
         let output = tokio::time::timeout(TEST_TIMEOUT, command.output()).await;
         if let Some(mut keys) = keys {

@@ -1,0 +1,61 @@
+//! Stage 10: the frontier of stage 9, whose parts speak by events.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use shared::cli::{App, BuildError, Isolation, Settings, Stage};
+use stage_06_advanced::Platform;
+use stage_07_advanced_v2::RestfulApi;
+use stage_08_openapi::{OpenApiValidatedApi, docs_routes};
+use stage_09_frontier::{
+    Accounts, Artifacts, Frontier, SecurityTests, Selection, WithOptions, environment_routes,
+    web_routes,
+};
+use stage_10_frontier_events::{EventsArgs, EventsCommand, contract, required};
+
+// ANCHOR: wiring
+struct EventsStage;
+
+impl Stage for EventsStage {
+    const NUMBER: u16 = 10;
+    const NAME: &'static str = "stage-10-frontier-events";
+    const ISOLATION: Isolation = Isolation {
+        summary: "runs programs in the sandbox you choose: gVisor's, unless you say otherwise",
+        is_unsandboxed: false,
+    };
+    type Args = EventsArgs;
+    type Command = EventsCommand;
+
+    async fn build(settings: &Settings, args: &EventsArgs) -> Result<App, BuildError> {
+        let below = &args.below();
+        let mut frontier = Box::pin(Frontier::build(settings, below)).await?;
+        let accounts = Accounts::start(settings, &below.access, &mut frontier).await?;
+        let options = below.platform_options(Self::NAME, settings);
+        let contract = Arc::new(contract(&options.bounds, args)?);
+        let selection = Selection { bounds: options.bounds, ..frontier.selection };
+        let batches = accounts.batches(selection.clone());
+        let platform = Platform::new(frontier.components, options);
+        let router = platform
+            .router()
+            .merge(batches.start(&platform).await?.routes())
+            .merge(Artifacts::new(frontier.stored, platform.clone()).routes())
+            .merge(environment_routes(&below.environments, &selection))
+            .merge(SecurityTests::new(settings, below, &accounts).routes())
+            .merge(accounts.administration().routes())
+            .merge(web_routes())
+            .merge(docs_routes(contract.clone()));
+        let api = RestfulApi::new(&platform, router, settings.server_options());
+        let strict = below.contract.strict_contract;
+        let api = WithOptions::new(api, selection);
+        let api = OpenApiValidatedApi::registered(api, contract, strict, &platform);
+        accounts.register(&platform);
+        accounts.announce(&below.storage);
+        Ok(platform.app(accounts.protect_by(api, &below.access, required)))
+    }
+}
+
+fn main() -> ExitCode {
+    stage_09_frontier::read_failpoints();
+    shared::cli::main::<EventsStage>()
+}
+// ANCHOR_END: wiring

@@ -1,0 +1,22 @@
+//! The contract of this stage: that of stage 09, with what the files in `overlays` add.
+
+use shared::Bounds;
+use stage_08_openapi::{Contract, ContractError};
+
+use crate::args::EventsArgs;
+
+/// What each part adds.
+const OVERLAYS: [&str; 0] = [];
+
+/// The contract with these bounds and settings.
+///
+/// # Errors
+///
+/// When an overlay does not fit the contract.
+pub fn contract(bounds: &Bounds, args: &EventsArgs) -> Result<Contract, ContractError> {
+    let mut contract = stage_09_frontier::contract(bounds, &args.frontier)?;
+    for overlay in OVERLAYS {
+        contract = contract.with_overlay(overlay)?;
+    }
+    Ok(contract)
+}

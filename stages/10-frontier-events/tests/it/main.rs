@@ -1,0 +1,10 @@
+//! The integration tests of this stage: its binary over HTTP, killed and started again.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test, a panic is the report of a failure"
+)]
+
+mod stage;
