@@ -22,5 +22,5 @@ mod wire;
 pub use dispatch::{Claimed, PriorityDispatch};
 pub(crate) use expiry::Expiry;
 pub(crate) use options::SubmitOptions;
-pub use options::WithOptions;
+pub use options::{WithOptions, owner_of};
 pub(crate) use routes::BatchParts;

@@ -23,12 +23,15 @@ use crate::recovery::{recover, sweep_files};
 use crate::storage::{Retention, SqliteStorage};
 use crate::store::Store;
 
+/// Makes a dispatch over the one that orders the jobs.
+pub type InBetween = Box<dyn FnOnce(&Arc<PriorityDispatch>) -> Arc<dyn Dispatch> + Send>;
+
 /// What runs the programs, where that is not the engine that the flags select.
 pub struct Runner {
     /// Runs them.
     pub engine: Arc<dyn Engine>,
     /// What is between the order of the jobs and `engine`.
-    pub dispatch: Box<dyn FnOnce(&Arc<PriorityDispatch>) -> Arc<dyn Dispatch> + Send>,
+    pub dispatch: InBetween,
     /// Programs that `engine` runs at the same time, at most.
     pub workers: usize,
 }
@@ -79,8 +82,8 @@ impl Frontier {
         let engine_args = args.engine();
         let mut engine_gone = CancellationToken::new();
         let mut options = QueueOptions::from(settings);
-        let mut in_between: Box<dyn FnOnce(&Arc<PriorityDispatch>) -> Arc<dyn Dispatch> + Send> =
-            Box::new(|dispatch| dispatch.clone());
+        let mut in_between: InBetween = Box::new(|dispatch| dispatch.clone());
+        let is_local = runner.is_none();
         let engine: Arc<dyn Engine> = if let Some(runner) = runner {
             (options.workers, in_between) = (runner.workers, runner.dispatch);
             runner.engine
@@ -117,7 +120,7 @@ impl Frontier {
         let tasks = TaskQueue::new(parts, options);
         tasks.resume(waiting).await?;
         let components =
-            Components { engine: Some(engine), queue: tasks.clone(), monitor, storage };
+            Components { engine: is_local.then_some(engine), queue: tasks.clone(), monitor, storage };
         Ok(Self { components, tasks, dispatch, log, stored, selection, quotas, store })
     }
 }

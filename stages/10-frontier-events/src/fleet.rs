@@ -38,6 +38,7 @@ mod members;
 mod publisher;
 mod routes;
 mod session;
+mod setup;
 mod state;
 mod status;
 pub(crate) mod wire;
@@ -46,6 +47,7 @@ pub(crate) mod wire;
 mod tests;
 
 pub use args::{FleetArgs, Role, RoleError};
+pub use setup::runner;
 pub use dispatch::BrokerDispatch;
 pub use engine::{FleetEngine, MAX_EXCESS_BYTES};
 pub use routes::fleet_routes;

@@ -8,6 +8,7 @@
 mod offers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -35,6 +36,8 @@ pub struct PriorityDispatch {
     jobs: InMemoryDispatch<Priorities>,
     /// Notified when the earliest deadline may have changed.
     pub(super) deadline_changed: Notify,
+    /// Whether the workers are on other machines.
+    is_elsewhere: AtomicBool,
 }
 
 /// Jobs without an owner are those of one owner.
@@ -84,7 +87,7 @@ impl PriorityDispatch {
             turn: 0,
             now: 0,
         });
-        Self { jobs, deadline_changed: Notify::new() }
+        Self { jobs, deadline_changed: Notify::new(), is_elsewhere: AtomicBool::new(false) }
     }
 
     /// Removes the jobs whose deadline has passed: no worker can get them any more.

@@ -4,6 +4,8 @@
 //! jobs that its owner runs, so that no more are offered than may run. A worker takes it by its id; it
 //! may also take one that this process has not offered, because an offer outlives the process.
 
+use std::sync::atomic::Ordering;
+
 use shared::Job;
 use stage_02_queue::Lease;
 use uuid::Uuid;
@@ -27,6 +29,16 @@ pub enum Claimed {
 }
 
 impl PriorityDispatch {
+    /// The workers are on other machines: that none of them takes what waits is no error of this process.
+    pub fn serve_elsewhere(&self) {
+        self.is_elsewhere.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether jobs wait for workers on other machines.
+    pub fn waits_elsewhere(&self) -> bool {
+        self.is_elsewhere.load(Ordering::Relaxed)
+    }
+
     /// The next job in the order of priorities and owners that `wanted` accepts, as an offer. None when
     /// there is none.
     pub fn offer(&self, wanted: impl Fn(&Job) -> bool) -> Option<Job> {
