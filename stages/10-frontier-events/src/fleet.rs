@@ -23,7 +23,7 @@
 //! |---|---|---|
 //! | a worker that was cut off reports when another one has the evaluation | each claim has a token of its own, and a token that is not the session's is refused with 410 | `a_token_is_refused_after_its_lease` |
 //! | a key of a worker reports for another worker | a token counts with the worker and the key that made the claim | `a_session_belongs_to_its_worker_and_its_key` |
-//! | a worker says that it has 2^60 bytes above the limit | the count is cut off at [`MAX_EXCESS_BYTES`] | `excess_is_counted_within_bounds` |
+//! | a worker says that it has 2^60 bytes above the limit | the count is cut off at `MAX_EXCESS_BYTES` | `excess_is_counted_within_bounds` |
 //! | a worker without isolation joins | the operator of the API says which engine workers have (`--engine`) | `a_worker_with_another_engine_is_refused` |
 //! | a worker takes everything and runs nothing | it has at most as many sessions as its capacity, each with a lease | `a_worker_has_no_more_sessions_than_its_capacity` |
 //!
@@ -49,6 +49,6 @@ mod tests;
 pub use args::{FleetArgs, Role, RoleError};
 pub use setup::runner;
 pub use dispatch::BrokerDispatch;
-pub use engine::{FleetEngine, MAX_EXCESS_BYTES};
+pub use engine::FleetEngine;
 pub use routes::fleet_routes;
 pub use state::{Fleet, FleetOptions};

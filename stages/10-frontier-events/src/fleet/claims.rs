@@ -43,7 +43,11 @@ impl Fleet {
     ) -> Result<ClaimReply, ClaimError> {
         let (mut phase, reply) = self.open_session(caller, request).await?;
         let decided = phase.wait_for(|phase| *phase != Phase::Claimed);
-        match timeout(COMMIT_TIMEOUT, decided).await {
+        let decided = tokio::select! {
+            decided = timeout(COMMIT_TIMEOUT, decided) => decided,
+            () = self.closing.cancelled() => return Err(ClaimError::Later),
+        };
+        match decided {
             Ok(Ok(phase)) if *phase == Phase::Running => Ok(reply),
             Ok(_) => Err(ClaimError::Refused("it has ended")),
             Err(_) => Err(ClaimError::Later),

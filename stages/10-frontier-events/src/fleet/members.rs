@@ -1,6 +1,7 @@
 //! Workers join, give signs of life, drain and leave.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -13,6 +14,9 @@ use super::wire::{Announcement, PROTOCOL, SyncReply, SyncRequest, Welcome, WireB
 
 /// The most evaluations that one worker may run at the same time.
 const MAX_CAPACITY: u32 = 256;
+
+/// How long a sync is held back while the server shuts down: it waits for the last response.
+const CLOSING_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The worker that a request comes from: the id in its path, and the key that it has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,7 +139,11 @@ impl Fleet {
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep_until(end) => {}
-                () = self.closing.cancelled() => return Ok(reply),
+                // The next one is answered soon as well, until the server is gone.
+                () = self.closing.cancelled() => {
+                    tokio::time::sleep(CLOSING_INTERVAL).await;
+                    return self.state().news_for(caller, request);
+                }
             }
         }
     }
@@ -193,17 +201,18 @@ impl State {
 
     fn news_for(&mut self, caller: &Caller, request: &SyncRequest) -> Result<SyncReply, MemberError> {
         let drain = self.member(caller)?.drain && !request.draining;
-        let mut reply = SyncReply { drain, ..SyncReply::default() };
-        for token in &request.sessions {
-            match self.session_of(caller.worker, token) {
-                Some(session) if session.is_cancelled && !request.cancelled.contains(token) => {
-                    reply.cancel.push(token.clone());
-                }
-                Some(_) => {}
-                None if self.is_recorded(token) => {}
-                None => reply.lost.push(token.clone()),
-            }
-        }
-        Ok(reply)
+        // Also of sessions that the worker does not name yet: it hears of them before its next request.
+        let own = self.sessions.values().filter(|session| session.worker == caller.worker);
+        let cancelled = own.filter(|session| session.is_cancelled && session.is_leased());
+        let cancel = cancelled.map(|session| session.token.clone());
+        let cancel = cancel.filter(|token| !request.cancelled.contains(token)).collect();
+        let is_lost = |token: &&String| {
+            let evaluation = self.tokens.get(*token);
+            let session = evaluation.and_then(|evaluation| self.sessions.get(evaluation));
+            let is_own = session.is_some_and(|session| session.worker == caller.worker);
+            !is_own && !self.is_recorded(token)
+        };
+        let lost = request.sessions.iter().filter(is_lost).cloned().collect();
+        Ok(SyncReply { cancel, lost, drain })
     }
 }

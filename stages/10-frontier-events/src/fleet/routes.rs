@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
 use serde::de::DeserializeOwned;
-use shared::Evaluations as _;
 use shared::http::{MatchedRequest, ParsedJson, Problem, Response, Router, StatefulRouter, full, json};
 use stage_06_advanced::Platform;
 
