@@ -17,9 +17,13 @@
 //! A worker that was cut off learns it from its own clock ([`BrokerError::Stale`]), and one whose clock stood
 //! still does not. The fencing token of the API refuses its report either way.
 
+mod credentials;
 mod hold;
 mod memory;
+mod nats;
 mod options;
+mod sqs;
+mod turns;
 mod url;
 
 use std::fmt;
@@ -73,6 +77,10 @@ impl fmt::Debug for Delivery {
 pub(crate) enum Receipt {
     /// The number of the delivery.
     Memory(u64),
+    /// The subject of its acknowledgement.
+    Nats(nats::NatsReceipt),
+    /// Queue and handle.
+    Sqs(sqs::SqsReceipt),
 }
 
 /// A ticket that was delivered too often, or a message that is none.
@@ -112,9 +120,9 @@ impl fmt::Display for DeadReason {
 /// How many messages a broker has. Approximate where the broker's own counts are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct BrokerStats {
-    /// Tickets that wait for a receiver, or for the end of their delay.
+    /// Tickets that wait for a receiver.
     pub waiting: u64,
-    /// Tickets that are held.
+    /// Tickets that are held, or were given back with a delay that is not over.
     pub in_flight: u64,
     /// Dead letters.
     pub dead: u64,
@@ -124,7 +132,9 @@ pub struct BrokerStats {
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// The environment has as many tickets as it may. Publish again later.
-    #[error("the broker has {capacity} tickets of the environment {environment}, and takes no more")]
+    #[error(
+        "the broker has {capacity} tickets of the environment {environment}, and takes no more"
+    )]
     Full {
         /// The environment.
         environment: String,
@@ -148,7 +158,9 @@ pub enum BrokerError {
     #[error("the broker refuses the request")]
     Refused(#[source] BoxError),
     /// The name cannot be one of an environment.
-    #[error("{0:?} is no name of an environment: lower-case letters, digits and -, at most 40 bytes")]
+    #[error(
+        "{0:?} is no name of an environment: lower-case letters, digits and -, at most 40 bytes"
+    )]
     Environment(String),
     /// There is no such dead letter, or it is no ticket.
     #[error("no dead letter {0} that is a ticket")]
@@ -198,7 +210,11 @@ pub trait Broker: Send + Sync {
     fn ack(&self, delivery: Delivery) -> BoxFuture<'_, Result<(), BrokerError>>;
 
     /// Gives a ticket back, for any receiver after that delay.
-    fn release(&self, delivery: Delivery, after: Duration) -> BoxFuture<'_, Result<(), BrokerError>>;
+    fn release(
+        &self,
+        delivery: Delivery,
+        after: Duration,
+    ) -> BoxFuture<'_, Result<(), BrokerError>>;
 
     /// At most `limit` dead letters, the oldest first where the broker has an order.
     fn dead_letters(&self, limit: usize) -> BoxFuture<'_, Result<Vec<DeadLetter>, BrokerError>>;

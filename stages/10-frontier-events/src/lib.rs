@@ -2,7 +2,7 @@
 //!
 //! Read in this order:
 //!
-//! 1. `broker`: carries tickets from the API to workers on other machines;
+//! 1. [`broker`]: carries tickets from the API to workers on other machines;
 //! 2. `fleet`: those workers, as the API sees them; `worker`: what one of them does;
 //! 3. `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
 //! 4. `args` and `commands`: the command line.
@@ -11,7 +11,7 @@
 
 mod access;
 mod args;
-mod broker;
+pub mod broker;
 mod commands;
 mod fleet;
 mod overlay;
@@ -19,7 +19,6 @@ mod worker;
 
 pub use access::required;
 pub use args::{EventArgs, EventsArgs};
-pub use broker::{Broker, BrokerArgs, BrokerError, BrokerOptions, MemoryBroker, QueueUrl, Ticket};
 pub use commands::EventsCommand;
 pub use fleet::{Fleet, FleetArgs, FleetEngine, Role, fleet_routes, runner};
 pub use overlay::contract;

@@ -124,7 +124,7 @@ impl MemoryBroker {
     /// What is held by that delivery, removed.
     fn held(&self, delivery: &Delivery) -> Result<Held, BrokerError> {
         delivery.hold.check()?;
-        let Receipt::Memory(receipt) = &delivery.receipt;
+        let Receipt::Memory(receipt) = &delivery.receipt else { return Err(BrokerError::Stale) };
         self.lock().held.remove(receipt).ok_or(BrokerError::Stale)
     }
 }
@@ -208,7 +208,9 @@ impl Broker for MemoryBroker {
     fn extend<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<(), BrokerError>> {
         Box::pin(async move {
             delivery.hold.check()?;
-            let Receipt::Memory(receipt) = &delivery.receipt;
+            let Receipt::Memory(receipt) = &delivery.receipt else {
+                return Err(BrokerError::Stale);
+            };
             let now = Instant::now();
             let mut state = self.lock();
             let held = state.held.get_mut(receipt).ok_or(BrokerError::Stale)?;
@@ -222,7 +224,11 @@ impl Broker for MemoryBroker {
         Box::pin(async move { self.held(&delivery).map(drop) })
     }
 
-    fn release(&self, delivery: Delivery, after: Duration) -> BoxFuture<'_, Result<(), BrokerError>> {
+    fn release(
+        &self,
+        delivery: Delivery,
+        after: Duration,
+    ) -> BoxFuture<'_, Result<(), BrokerError>> {
         Box::pin(async move {
             let held = self.held(&delivery)?;
             let not_before = Instant::now() + after;
@@ -267,9 +273,11 @@ impl Broker for MemoryBroker {
         Box::pin(async move {
             let mut state = self.lock();
             state.expire(Instant::now(), self.options.max_deliveries);
+            let now = Instant::now();
+            let delayed = state.waiting.values().filter(|m| m.not_before > now).count();
             Ok(BrokerStats {
-                waiting: state.waiting.len() as u64,
-                in_flight: state.held.len() as u64,
+                waiting: (state.waiting.len() - delayed) as u64,
+                in_flight: (state.held.len() + delayed) as u64,
                 dead: state.dead.len() as u64,
             })
         })

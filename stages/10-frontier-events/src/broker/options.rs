@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::value_parser;
 
+use super::nats::NatsBroker;
+use super::sqs::SqsBroker;
 use super::{Broker, BrokerError, MemoryBroker, QueueUrl};
 
 /// The flags of a broker, beside its address.
@@ -13,10 +15,16 @@ use super::{Broker, BrokerError, MemoryBroker, QueueUrl};
 pub struct BrokerArgs {
     /// Broker that carries work to workers on other machines: memory, nats://HOST:PORT[/PREFIX],
     /// tls://HOST:PORT[/PREFIX] or `sqs://REGION[/PREFIX][?endpoint=URL]`
-    #[arg(long, global = true, value_name = "URL", env = "CRUCIBLE_QUEUE", default_value = "memory")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "CRUCIBLE_QUEUE",
+        default_value = "memory"
+    )]
     pub queue: QueueUrl,
-    /// File with the credentials for NATS: a .creds file, or one line USER:PASSWORD [default: none; SQS uses those
-    /// that AWS's tools find, in the environment or in their files]
+    /// File with the credentials for the broker: a .creds file of NATS, one line USER:PASSWORD, or for SQS one line
+    /// `KEY_ID:SECRET_KEY` [default: none; for SQS those that AWS's tools find, in the environment or in their files]
     #[arg(long, global = true, value_name = "FILE", env = "CRUCIBLE_BROKER_CREDENTIALS")]
     pub broker_credentials: Option<PathBuf>,
     /// File with the certificates that may sign that of the broker [default: those of this system]
@@ -91,10 +99,11 @@ impl Default for BrokerOptions {
 ///
 /// When a file of the options cannot be used.
 pub async fn open(url: &QueueUrl, options: &BrokerOptions) -> Result<Arc<dyn Broker>, BrokerError> {
-    match url {
-        QueueUrl::Memory => Ok(Arc::new(MemoryBroker::new(options.clone()))),
-        QueueUrl::Nats { .. } | QueueUrl::Sqs { .. } => {
-            Err(BrokerError::Refused(format!("{url} is not supported yet").into()))
-        }
+    if let Some(broker) = NatsBroker::new(url, options)? {
+        return Ok(Arc::new(broker));
     }
+    if let Some(broker) = SqsBroker::new(url, options).await? {
+        return Ok(Arc::new(broker));
+    }
+    Ok(Arc::new(MemoryBroker::new(options.clone())))
 }

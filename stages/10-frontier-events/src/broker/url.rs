@@ -94,7 +94,8 @@ fn parse_nats(tls: bool, rest: &str) -> Result<QueueUrl, QueueUrlError> {
 }
 
 fn parse_sqs(rest: &str) -> Result<QueueUrl, QueueUrlError> {
-    let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+    let (rest, query) =
+        rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
     let (region, path) = rest.split_once('/').unwrap_or((rest, ""));
     if region.is_empty() || !region.bytes().all(is_name_byte) {
         return Err(QueueUrlError::Region(region.to_owned()));

@@ -1,0 +1,134 @@
+//! The connection to a NATS server.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::Context;
+use async_nats::jetstream::consumer::{Consumer, pull};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerAddr, jetstream};
+use tokio::sync::Mutex;
+
+use super::super::credentials::Credentials;
+use super::NatsBroker;
+use super::error::unavailable;
+use crate::broker::{BrokerError, BrokerOptions};
+
+/// The longest wait for an answer of a server.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often the client asks whether the server still answers.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Longest wait between two attempts to connect again.
+const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(2);
+
+/// Where, and as whom, a server is connected to.
+pub(super) struct Login {
+    servers: Vec<ServerAddr>,
+    tls: bool,
+    credentials: Option<Credentials>,
+    certificates: Option<std::path::PathBuf>,
+}
+
+/// A connection, and what is known of the streams behind it.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) client: Client,
+    pub(super) jetstream: Context,
+    pub(super) known: Arc<Known>,
+}
+
+/// What was created or found, until a call shows that the server has lost it.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) streams: AtomicBool,
+    pub(super) consumers: Mutex<HashMap<String, Consumer<pull::Config>>>,
+}
+
+impl Login {
+    /// Reads the files of the options.
+    pub(super) fn new(
+        servers: &[String],
+        tls: bool,
+        options: &BrokerOptions,
+    ) -> Result<Self, BrokerError> {
+        let scheme = if tls { "tls" } else { "nats" };
+        let servers = servers.iter().map(|server| format!("{scheme}://{server}").parse());
+        if let Some(path) = &options.certificates {
+            std::fs::metadata(path).map_err(|error| {
+                BrokerError::Refused(format!("certificates {}: {error}", path.display()).into())
+            })?;
+        }
+        Ok(Self {
+            servers: servers
+                .collect::<std::io::Result<_>>()
+                .map_err(|error| BrokerError::Refused(error.into()))?,
+            tls,
+            credentials: options.credentials.as_deref().map(Credentials::read).transpose()?,
+            certificates: options.certificates.clone(),
+        })
+    }
+
+    async fn connect(&self) -> Result<Client, BrokerError> {
+        let mut options = ConnectOptions::new()
+            .name("crucible")
+            .require_tls(self.tls)
+            .ping_interval(PING_INTERVAL)
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .reconnect_delay_callback(reconnect_delay);
+        match &self.credentials {
+            Some(Credentials::Creds(text)) => {
+                options = options.credentials(text).map_err(|e| BrokerError::Refused(e.into()))?;
+            }
+            Some(Credentials::Pair(user, password)) => {
+                options = options.user_and_password(user.clone(), password.clone());
+            }
+            None => {}
+        }
+        if let Some(path) = &self.certificates {
+            options = options.add_root_certificates(path.clone());
+        }
+        options.connect(&self.servers[..]).await.map_err(|error| match error.kind() {
+            ConnectErrorKind::Authentication
+            | ConnectErrorKind::AuthorizationViolation
+            | ConnectErrorKind::Tls
+            | ConnectErrorKind::ServerParse => BrokerError::Refused(error.into()),
+            _ => unavailable(error),
+        })
+    }
+}
+
+/// Grows to its maximum within six attempts; the client adds no delay of its own.
+fn reconnect_delay(attempts: usize) -> Duration {
+    let exponent = u32::try_from(attempts.min(6)).unwrap_or(6);
+    (Duration::from_millis(50) * 2_u32.pow(exponent)).min(MAX_RECONNECT_DELAY)
+}
+
+impl NatsBroker {
+    /// The connection. While the server is away every call fails at once, and does not wait in a buffer.
+    pub(super) async fn session(&self) -> Result<Session, BrokerError> {
+        let mut session = self.session.lock().await;
+        if let Some(session) = &*session {
+            if session.client.connection_state() == State::Disconnected {
+                return Err(unavailable("the connection is lost"));
+            }
+            return Ok(session.clone());
+        }
+        let client = self.login.connect().await?;
+        let mut jetstream = jetstream::new(client.clone());
+        jetstream.set_timeout(REQUEST_TIMEOUT);
+        let fresh = Session { client, jetstream, known: Arc::default() };
+        *session = Some(fresh.clone());
+        Ok(fresh)
+    }
+
+    /// Looks for the streams and consumers again: the server may have lost them.
+    pub(super) async fn forget(&self) {
+        if let Some(session) = &mut *self.session.lock().await {
+            session.known = Arc::default();
+        }
+    }
+}

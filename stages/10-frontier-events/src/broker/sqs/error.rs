@@ -1,0 +1,37 @@
+//! Errors of SQS as errors of a broker.
+
+use std::error::Error;
+
+use aws_sdk_sqs::config::http::HttpResponse;
+use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+use crate::broker::BrokerError;
+
+/// Why a request failed. The text has the whole chain: the SDK's own first line names no cause.
+pub(super) fn failed<E>(error: SdkError<E, HttpResponse>) -> BrokerError
+where
+    E: Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let code = error.code().unwrap_or_default().to_owned();
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let is_refused = match &error {
+        SdkError::ConstructionFailure(_) => true,
+        SdkError::ServiceError(_) => {
+            !is_missing(&code) && status.is_some_and(|s| (400..500).contains(&s) && s != 429)
+        }
+        _ => false,
+    };
+    let text = DisplayErrorContext(error).to_string();
+    if ["ReceiptHandleIsInvalid", "MessageNotInflight"].iter().any(|stale| code.contains(stale)) {
+        BrokerError::Stale
+    } else if is_refused && !code.contains("Throttl") && !code.contains("OverLimit") {
+        BrokerError::Refused(text.into())
+    } else {
+        BrokerError::Unavailable(text.into())
+    }
+}
+
+/// Whether a queue does not exist. SQS has two names for that.
+pub(super) fn is_missing(code: &str) -> bool {
+    code.contains("QueueDoesNotExist") || code.contains("NonExistentQueue")
+}

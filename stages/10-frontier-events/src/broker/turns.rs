@@ -1,0 +1,64 @@
+//! The order in which a receiver looks at the queues of several environments.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long a receiver waits at one queue while it has others.
+const TURN: Duration = Duration::from_secs(1);
+
+/// One look at each queue without waiting, then a wait at each in turn. A receiver never waits at two at once: of
+/// two deliveries that come together, one would have to be given back, and be counted as delivered.
+pub(super) struct Turns {
+    queues: usize,
+    first: usize,
+    taken: usize,
+    end: Instant,
+}
+
+impl Turns {
+    /// For that many queues, beginning with the one after those that others have begun with.
+    pub(super) fn new(queues: usize, first: usize, wait: Duration) -> Self {
+        Self { queues, first, taken: 0, end: Instant::now() + wait }
+    }
+}
+
+impl Iterator for Turns {
+    type Item = (usize, Duration);
+
+    fn next(&mut self) -> Option<(usize, Duration)> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        let wait = match (self.queues, self.taken) {
+            (0, _) => return None,
+            (1, 0) => left,
+            (queues, taken) if taken < queues => Duration::ZERO,
+            _ if left.is_zero() => return None,
+            (1, _) => left,
+            _ => left.min(TURN),
+        };
+        let queue = self.first.wrapping_add(self.taken) % self.queues;
+        self.taken += 1;
+        Some((queue, wait))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_queue_is_looked_at_before_any_is_waited_at() {
+        let mut turns = Turns::new(3, 4, Duration::from_millis(1500));
+        let looks: Vec<_> = turns.by_ref().take(3).collect();
+        assert_eq!(looks, [1, 2, 0].map(|queue| (queue, Duration::ZERO)));
+        assert_eq!(turns.next(), Some((1, TURN)));
+        tokio::time::advance(TURN).await;
+        assert_eq!(turns.next(), Some((2, Duration::from_millis(500))));
+        tokio::time::advance(TURN).await;
+        assert_eq!(turns.next(), None);
+        assert_eq!(Turns::new(0, 0, TURN).next(), None);
+        let wait = Duration::from_secs(20);
+        assert_eq!(Turns::new(1, 7, wait).next(), Some((0, wait)), "one queue is waited at");
+        assert_eq!(Turns::new(1, 0, Duration::ZERO).count(), 1);
+    }
+}
