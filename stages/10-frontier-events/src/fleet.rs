@@ -46,9 +46,11 @@ pub(crate) mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use args::{FleetArgs, Role, RoleError};
+pub use args::{FleetArgs, Role};
+pub(crate) use args::RoleError;
 pub use setup::runner;
-pub use dispatch::BrokerDispatch;
+use dispatch::BrokerDispatch;
 pub use engine::FleetEngine;
 pub use routes::fleet_routes;
-pub use state::{Fleet, FleetOptions};
+pub use state::Fleet;
+use state::FleetOptions;

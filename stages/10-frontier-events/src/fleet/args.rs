@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::{ValueEnum, value_parser};
-use reqwest::Url;
+use http::Uri;
 use shared::cli::Settings;
 use stage_06_advanced::EngineKind;
 
@@ -31,7 +31,7 @@ pub struct FleetArgs {
     pub role: Role,
     /// Address of the API that a worker works for: <http://HOST:PORT> or <https://HOST:PORT>
     #[arg(long, global = true, value_name = "URL", env = "CRUCIBLE_API")]
-    pub api: Option<Url>,
+    pub api: Option<Uri>,
     /// File with the key of a worker: one with the scope worker [default: none, for an API that is open on this
     /// machine]
     #[arg(long, global = true, value_name = "FILE", env = "CRUCIBLE_API_KEY_FILE")]
@@ -77,11 +77,11 @@ pub enum RoleError {
     #[error("--role worker serves nobody, and --listen is given")]
     Listens,
     /// An address that is none.
-    #[error("{0} is no address of an API: http://HOST:PORT and https://HOST:PORT are")]
-    NoAddress(Url),
+    #[error("--api is no address of an API: http://HOST:PORT and https://HOST:PORT are")]
+    NoAddress,
     /// A key that would be sent in clear text.
     #[error("{0} can be reached over the network only, and the key would be sent there unencrypted")]
-    Unencrypted(Url),
+    Unencrypted(Uri),
     /// A file that cannot be read.
     #[error("cannot read {}", path.display())]
     File {
@@ -103,7 +103,7 @@ impl shared::Hint for RoleError {
             Self::NoApi => "add --api URL",
             Self::UnusedApi => "leave it out, or add --role worker",
             Self::Listens => "leave --listen out",
-            Self::NoAddress(_) => "give scheme, host and port, without a path, a user or a password",
+            Self::NoAddress => "give scheme, host and port, without a path, a user or a password",
             Self::Unencrypted(_) => "give the API a certificate (--tls-cert) and use https://",
             Self::File { .. } => "the file has to be readable for the user that starts the worker",
             Self::NoKey(_) => "make one on the API's machine: keys create --name NAME --scope worker",
@@ -147,14 +147,14 @@ impl FleetArgs {
         if settings.listen.is_some() {
             return Err(RoleError::Listens);
         }
+        let authority = api.authority().map(http::uri::Authority::as_str).unwrap_or_default();
         let is_plain = matches!(api.path(), "" | "/") && api.query().is_none();
-        let has_user = !api.username().is_empty() || api.password().is_some();
-        let is_http = matches!(api.scheme(), "http" | "https") && api.has_host();
-        if !is_plain || has_user || !is_http || api.fragment().is_some() {
-            return Err(RoleError::NoAddress(api.clone()));
+        let is_http = matches!(api.scheme_str(), Some("http" | "https"));
+        if !is_plain || !is_http || authority.contains('@') {
+            return Err(RoleError::NoAddress);
         }
         // Attack: a worker sends its key over a network in clear text -> test `a_key_is_not_sent_in_clear_text`.
-        if api.scheme() == "http" && self.api_key_file.is_some() && !is_loopback(api) {
+        if api.scheme_str() == Some("http") && self.api_key_file.is_some() && !is_loopback(api) {
             return Err(RoleError::Unencrypted(api.clone()));
         }
         Ok(())
@@ -194,8 +194,8 @@ pub(crate) fn engine_name(kind: EngineKind) -> &'static str {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+fn is_loopback(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost"
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

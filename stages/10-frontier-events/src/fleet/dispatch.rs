@@ -13,14 +13,14 @@ use super::session::Phase;
 
 /// Hands jobs to workers on other machines. Their order, their deadlines and the fairness among keys are those of
 /// the dispatch below.
-pub struct BrokerDispatch {
+pub(super) struct BrokerDispatch {
     fleet: Arc<Fleet>,
     jobs: Arc<PriorityDispatch>,
 }
 
 impl BrokerDispatch {
     /// Publishes the jobs of `jobs` to the workers of `fleet` from now on.
-    pub fn start(fleet: &Arc<Fleet>, jobs: &Arc<PriorityDispatch>) -> Arc<Self> {
+    pub(super) fn start(fleet: &Arc<Fleet>, jobs: &Arc<PriorityDispatch>) -> Arc<Self> {
         jobs.serve_elsewhere();
         fleet.jobs.get_or_init(|| Arc::clone(jobs));
         tokio::spawn(super::publisher::run(Arc::clone(fleet), Arc::clone(jobs)));

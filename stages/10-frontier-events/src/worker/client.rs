@@ -3,9 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shared::BoxError;
 use shared::cli::BuildError;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -25,6 +32,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pauses between attempts: the first, doubled up to the last.
 const RETRY_INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+/// How long an unused connection is kept; the API closes it later.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest response: a job.
+const MAX_RESPONSE_BYTES: usize = 32 << 20;
 /// The most of an error that is shown.
 const MAX_DETAIL: usize = 500;
 
@@ -33,7 +44,7 @@ const MAX_DETAIL: usize = 500;
 pub(super) enum ApiError {
     /// There was no response.
     #[error("the API cannot be reached")]
-    Unreachable(#[source] reqwest::Error),
+    Unreachable(#[source] BoxError),
     /// There was another response than a success.
     #[error("the API answers {status}: {detail}")]
     Status {
@@ -59,11 +70,6 @@ impl ApiError {
             let is_busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
             status.is_server_error() || is_busy
         })
-    }
-
-    /// Whether the API does not accept the key.
-    pub(super) fn is_refused_key(&self) -> bool {
-        matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
     }
 
     /// Whether the API does not know this worker, as after a restart.
@@ -97,7 +103,7 @@ impl From<ApiError> for BuildError {
 
 /// What a worker may ask its API.
 pub(super) struct ApiClient {
-    http: Client,
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
     key: Option<String>,
 }
@@ -105,18 +111,24 @@ pub(super) struct ApiClient {
 impl ApiClient {
     /// A client of the API at `api`, for this worker.
     pub(super) fn new(
-        api: &Url,
+        api: &Uri,
         worker: Uuid,
         key: Option<String>,
         ca: Option<&[u8]>,
     ) -> Result<Self, BuildError> {
-        let builder = Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(reqwest::redirect::Policy::none());
-        let builder = match api.scheme() {
-            "https" => builder.tls_backend_preconfigured(tls(ca)?),
-            _ => builder,
-        };
-        let http = builder.build().map_err(anyhow::Error::new)?;
-        let base = format!("{}/workers/{worker}", api.as_str().trim_end_matches('/'));
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        tcp.set_nodelay(true);
+        let is_https = api.scheme_str() == Some("https");
+        // An address without TLS needs no certificates.
+        let tls = if is_https { tls(ca)? } else { tls_of(RootCertStore::empty())? };
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let connector = connector.enable_http1().wrap_connector(tcp);
+        let mut builder = Client::builder(TokioExecutor::new());
+        let http = builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT).build(connector);
+        let base = api.to_string();
+        let base = format!("{}/workers/{worker}", base.trim_end_matches('/'));
         Ok(Self { http, base, key })
     }
 
@@ -160,7 +172,7 @@ impl ApiClient {
         timeout: Duration,
     ) -> Result<T, ApiError> {
         let response = self.send(method, path, Some(body), timeout).await?;
-        response.json().await.map_err(ApiError::Unreachable)
+        serde_json::from_slice(&response).map_err(|error| ApiError::Unreachable(error.into()))
     }
 
     async fn send(
@@ -169,20 +181,33 @@ impl ApiClient {
         path: &str,
         body: Option<&impl Serialize>,
         timeout: Duration,
-    ) -> Result<Response, ApiError> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).timeout(timeout);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
+    ) -> Result<Bytes, ApiError> {
+        let unreachable = |error: BoxError| ApiError::Unreachable(error);
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(key) = &self.key {
-            request = request.bearer_auth(key);
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
         }
-        let response = request.send().await.map_err(ApiError::Unreachable)?;
-        let status = response.status();
+        let body = match body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                serde_json::to_vec(body).map_err(|error| unreachable(error.into()))?
+            }
+            None => Vec::new(),
+        };
+        let request = request.body(Full::from(body)).map_err(|error| unreachable(error.into()))?;
+        let exchange = async {
+            let response = self.http.request(request).await.map_err(BoxError::from)?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await?;
+            Ok((status, body.to_bytes()))
+        };
+        let exchanged = tokio::time::timeout(timeout, exchange).await;
+        let exchanged = exchanged.unwrap_or_else(|elapsed| Err(elapsed.into()));
+        let (status, body) = exchanged.map_err(unreachable)?;
         if status.is_success() {
-            return Ok(response);
+            return Ok(body);
         }
-        let problem: Option<serde_json::Value> = response.json().await.ok();
+        let problem: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
         let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
         let detail: String = detail.unwrap_or("no details").chars().take(MAX_DETAIL).collect();
         Err(ApiError::Status { status, detail: shared::harmless(&detail) })
@@ -224,6 +249,10 @@ fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, BuildError> {
     if roots.is_empty() {
         return Err(no_certificate());
     }
+    tls_of(roots)
+}
+
+fn tls_of(roots: RootCertStore) -> Result<ClientConfig, BuildError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(anyhow::Error::new)?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())

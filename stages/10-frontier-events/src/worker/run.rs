@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::StatusCode;
+use http::StatusCode;
 use shared::evaluation::Encoding;
 use shared::{Artifact, Job, OutputBuffer, Stream, Verdict};
 use tokio::time::Instant;
