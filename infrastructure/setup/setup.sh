@@ -53,8 +53,10 @@ source "$SETUP/image.sh"
 source "$SETUP/rootfs.sh"
 # shellcheck source-path=SCRIPTDIR source=contract.sh
 source "$SETUP/contract.sh"
+# shellcheck source-path=SCRIPTDIR source=brokers.sh
+source "$SETUP/brokers.sh"
 
-plan=$(tools_plan; docker_plan; runsc_plan; image_plan; rootfs_plan; contract_plan)
+plan=$(tools_plan; docker_plan; runsc_plan; image_plan; rootfs_plan; contract_plan; brokers_plan)
 if [[ -z $plan ]]; then
   say "nothing is missing"
   exit 0
@@ -72,5 +74,6 @@ image_do
 rootfs_do
 tools_do
 contract_do
+brokers_do
 rust_do
 say "done"

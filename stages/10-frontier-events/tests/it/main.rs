@@ -7,4 +7,5 @@
     reason = "in a test, a panic is the report of a failure"
 )]
 
+mod broker;
 mod stage;
