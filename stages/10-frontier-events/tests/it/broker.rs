@@ -5,7 +5,7 @@ mod broken;
 mod checks;
 mod dead;
 mod suite;
-mod system;
+pub(crate) mod system;
 
 use suite::{Memory, broker_suite};
 use system::{Moto, Nats};
