@@ -19,8 +19,8 @@ mod routes;
 mod table;
 mod wire;
 
-pub(crate) use dispatch::PriorityDispatch;
+pub use dispatch::{Claimed, PriorityDispatch};
 pub(crate) use expiry::Expiry;
 pub(crate) use options::SubmitOptions;
-pub use options::WithOptions;
+pub use options::{WithOptions, owner_of};
 pub(crate) use routes::BatchParts;

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use shared::cli::{BuildError, Diagnosis, Isolation, Settings, StageArgs};
+use shared::cli::{BuildError, Diagnosis, Exit, Isolation, Settings, StageArgs};
 use shared::http::HttpServerFn;
 use stage_09_frontier::FrontierArgs;
 
 use crate::broker::BrokerArgs;
+use crate::fleet::{FleetArgs, Role};
 
 /// The number of this stage.
 const STAGE: u16 = 10;
@@ -24,6 +25,9 @@ pub struct EventsArgs {
     /// The event bus, webhooks and rules.
     #[command(flatten)]
     pub events: EventArgs,
+    /// The roles.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
     /// The broker.
     #[command(flatten)]
     pub broker: BrokerArgs,
@@ -68,6 +72,19 @@ impl StageArgs for EventsArgs {
     }
 
     fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
-        self.frontier.before_serve(settings)
+        if let Err(error) = self.fleet.check(settings, &self.broker.queue) {
+            return Ok(Some(BuildError::from(error).print(Exit::USAGE).into()));
+        }
+        match self.fleet.role {
+            Role::All => self.frontier.before_serve(settings),
+            Role::Api => self.frontier.before_serve_without_engine(settings).map(|()| None),
+            Role::Worker => {
+                self.fleet.read_files()?;
+                match self.frontier.before_engine(settings)? {
+                    Some(exit) => Ok(Some(exit)),
+                    None => crate::worker::serve(settings, self).map(|exit| Some(exit.into())),
+                }
+            }
+        }
     }
 }

@@ -11,7 +11,9 @@ use stage_09_frontier::{
     Accounts, Artifacts, Frontier, SecurityTests, Selection, WithOptions, environment_routes,
     web_routes,
 };
-use stage_10_frontier_events::{EventsArgs, EventsCommand, contract, required};
+use stage_10_frontier_events::{
+    EventsArgs, EventsCommand, Fleet, contract, fleet_routes, required, runner,
+};
 
 // ANCHOR: wiring
 struct EventsStage;
@@ -28,7 +30,9 @@ impl Stage for EventsStage {
 
     async fn build(settings: &Settings, args: &EventsArgs) -> Result<App, BuildError> {
         let below = &args.below();
-        let mut frontier = Box::pin(Frontier::build(settings, below)).await?;
+        let fleet = Fleet::open(settings, args).await?;
+        let mut frontier =
+            Box::pin(Frontier::build_on(settings, below, fleet.as_ref().map(runner))).await?;
         let accounts = Accounts::start(settings, &below.access, &mut frontier).await?;
         let options = below.platform_options(Self::NAME, settings);
         let contract = Arc::new(contract(&options.bounds, args)?);
@@ -42,6 +46,7 @@ impl Stage for EventsStage {
             .merge(environment_routes(&below.environments, &selection))
             .merge(SecurityTests::new(settings, below, &accounts).routes())
             .merge(accounts.administration().routes())
+            .merge(fleet_routes(fleet, &platform))
             .merge(web_routes())
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());

@@ -7,7 +7,7 @@ mod command;
 mod cost;
 mod dead;
 mod suite;
-mod system;
+pub(crate) mod system;
 
 use suite::{Memory, broker_suite};
 use system::{Moto, Nats};

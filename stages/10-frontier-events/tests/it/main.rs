@@ -8,4 +8,5 @@
 )]
 
 mod broker;
+mod fleet;
 mod stage;
