@@ -88,8 +88,8 @@ contract-cost:
     cargo test --release -p stage-08-openapi --test it -- alone_ --nocapture
 
 # Measure what a ticket costs at each broker: publish, receive, acknowledge
-broker-cost:
-    cargo nextest run -p stage-10-frontier-events --run-ignored only --no-capture alone_what_a_ticket_costs
+broker-cost tickets="500":
+    CRUCIBLE_TICKETS={{tickets}} cargo nextest run -p stage-10-frontier-events --no-capture alone_what_a_ticket_costs
 
 # Generate a typed Python client from the contract, in a new directory
 client DIRECTORY="target/client":

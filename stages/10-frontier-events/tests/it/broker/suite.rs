@@ -14,13 +14,13 @@ use super::{checks, dead};
 pub(crate) const PYTHON: &str = "python";
 
 /// Until a delivery expires in these checks.
-pub(crate) const VISIBILITY: Duration = Duration::from_secs(3);
+pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A wait that is long enough for what must come, on a machine with a load of 20.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A wait for what must not come.
-pub(crate) const BRIEF: Duration = Duration::from_secs(1);
+pub(crate) const QUIET_WINDOW: Duration = Duration::from_secs(1);
 
 /// What a broker guarantees beside what all do.
 #[derive(Clone, Copy, Default)]
@@ -45,7 +45,7 @@ pub(crate) trait MakeBroker: Send + Sync {
 /// The settings of most checks.
 pub(crate) fn options() -> BrokerOptions {
     BrokerOptions {
-        visibility: VISIBILITY,
+        visibility: VISIBILITY_TIMEOUT,
         capacity: 100,
         max_deliveries: 5,
         ..BrokerOptions::default()
@@ -96,13 +96,13 @@ impl Bench<'_> {
 
 /// The next delivery of `python`, which must come.
 pub(crate) async fn next(broker: &dyn Broker) -> anyhow::Result<Delivery> {
-    let delivery = broker.receive(&[PYTHON.to_owned()], PATIENCE).await?;
-    delivery.ok_or_else(|| anyhow::anyhow!("no delivery within {PATIENCE:?}"))
+    let delivery = broker.receive(&[PYTHON.to_owned()], ARRIVAL_TIMEOUT).await?;
+    delivery.ok_or_else(|| anyhow::anyhow!("no delivery within {ARRIVAL_TIMEOUT:?}"))
 }
 
 /// Fails when there is a delivery of `python`.
 pub(crate) async fn none(broker: &dyn Broker, why: &str) -> Checked {
-    let delivery = broker.receive(&[PYTHON.to_owned()], BRIEF).await?;
+    let delivery = broker.receive(&[PYTHON.to_owned()], QUIET_WINDOW).await?;
     anyhow::ensure!(delivery.is_none(), "{why}: {delivery:?}");
     Ok(())
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 use stage_10_frontier_events::broker::{Broker, BrokerOptions, open};
 use tempfile::TempDir;
 
-use super::suite::{Guarantees, MakeBroker, PATIENCE, PYTHON, options};
+use super::suite::{ARRIVAL_TIMEOUT, Guarantees, MakeBroker, PYTHON, options};
 
 /// Where set-up puts the programs.
 const TOOLS: &str = "/opt/crucible/bin";
@@ -55,7 +55,7 @@ impl Process {
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             let log = || fs::read_to_string(self.directory.path().join("log")).unwrap();
-            assert!(started.elapsed() < PATIENCE, "{}: {}", self.program.display(), log());
+            assert!(started.elapsed() < ARRIVAL_TIMEOUT, "{}: {}", self.program.display(), log());
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
