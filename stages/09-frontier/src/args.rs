@@ -95,7 +95,7 @@ impl FrontierArgs {
 impl FrontierArgs {
     /// The engine, with the environments that were built. It takes the files that programs leave if they can be
     /// stored.
-    pub(crate) fn engine(&self) -> EngineArgs {
+    pub fn engine(&self) -> EngineArgs {
         let mut engine = self.contract.api.platform.engine.clone();
         let is_durable = self.storage.storage == StorageKind::Sqlite;
         engine.runsc.keeps_output_files = is_durable;
@@ -216,10 +216,41 @@ impl StageArgs for FrontierArgs {
     }
 
     fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
+        self.before_listen(settings)?;
+        self.before_engine(settings)
+    }
+}
+
+impl FrontierArgs {
+    /// What a server does before it has an engine.
+    fn before_listen(&self, settings: &Settings) -> Result<(), BuildError> {
         self.access.check_exposure(settings)?;
         self.access.load_tls()?;
         self.storage.is_serving.store(true, Ordering::Relaxed);
-        self.storage.create_for_server(&self.contract.api.platform.engine_host)?;
+        self.storage.create_for_server(&self.contract.api.platform.engine_host)
+    }
+
+    /// The preparations of a server whose programs run on other machines: it gives up its rights, and starts no
+    /// engine.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot become what it has to be.
+    pub fn before_serve_without_engine(&self, settings: &Settings) -> Result<(), BuildError> {
+        self.before_listen(settings)?;
+        let host = &self.contract.api.platform.engine_host;
+        if !host.single_process {
+            ApiUser::find(host.api_user.as_deref())?.become_user()?;
+        }
+        Ok(())
+    }
+
+    /// The preparations of a process that runs programs and stores nothing: the split into two processes.
+    ///
+    /// # Errors
+    ///
+    /// As [`StageArgs::before_serve`].
+    pub fn before_engine(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
         let mut contract = self.contract.clone();
         contract.api.platform.engine = self.engine();
         contract.before_serve(settings)

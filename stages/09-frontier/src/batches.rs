@@ -20,11 +20,11 @@ mod routes;
 mod table;
 mod wire;
 
-pub(crate) use dispatch::PriorityDispatch;
+pub use dispatch::{Claimed, PriorityDispatch};
 pub(crate) use expiry::Expiry;
 pub(crate) use group::{Follower, Groups, Plan, accepted, internal};
 pub(crate) use options::SubmitOptions;
-pub use options::WithOptions;
+pub use options::{WithOptions, owner_of};
 pub(crate) use routes::BatchParts;
 pub(crate) use table::{BatchKind, Row};
 pub(crate) use wire::parse_one;

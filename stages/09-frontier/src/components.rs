@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shared::Engine;
 use shared::cli::{BuildError, Settings};
 use stage_02_queue::{
-    Archive, InMemoryJournal, Journal, Ledger, LedgerParts, QueueOptions, QueueParts, Resumed,
+    Archive, Dispatch, InMemoryJournal, Journal, Ledger, LedgerParts, QueueOptions, QueueParts, Resumed,
     TaskQueue,
 };
 use stage_03_monitoring::{AdvancedMonitor, EventLog, InMemoryMonitor};
@@ -24,6 +24,19 @@ use crate::limits::{Quotas, UsageJournal};
 use crate::recovery::{recover, sweep_files};
 use crate::storage::{Retention, SqliteStorage};
 use crate::store::Store;
+
+/// Makes a dispatch over the one that orders the jobs.
+pub type InBetween = Box<dyn FnOnce(&Arc<PriorityDispatch>) -> Arc<dyn Dispatch> + Send>;
+
+/// What runs the programs, where that is not the engine that the flags select.
+pub struct Runner {
+    /// Runs them.
+    pub engine: Arc<dyn Engine>,
+    /// What is between the order of the jobs and `engine`.
+    pub dispatch: InBetween,
+    /// Programs that `engine` runs at the same time, at most.
+    pub workers: usize,
+}
 
 /// What this stage is made of.
 pub struct Frontier {
@@ -55,17 +68,35 @@ impl Frontier {
     ///
     /// When the engine does not start, or the data directory cannot be used.
     pub async fn build(settings: &Settings, args: &FrontierArgs) -> Result<Self, BuildError> {
+        Self::build_on(settings, args, None).await
+    }
+
+    /// The same, with programs that `runner` runs, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::build`].
+    pub async fn build_on(
+        settings: &Settings,
+        args: &FrontierArgs,
+        runner: Option<Runner>,
+    ) -> Result<Self, BuildError> {
         // First, because another server is the most likely error.
         let store = Store::open(args.storage.lock()?)?;
         let engine_args = args.engine();
         let mut engine_gone = CancellationToken::new();
         let mut warm = engine_args.runsc.warm.clone();
-        let engine: Arc<dyn Engine> = match remote_engine().await? {
-            Some(engine) => {
-                (engine_gone, warm) = (engine.host_gone(), engine.warm_sandboxes());
-                engine
-            }
-            None => engine_args.start(settings.bounds().default).await?,
+        let mut options = QueueOptions::from(settings);
+        let mut in_between: InBetween = Box::new(|dispatch| dispatch.clone());
+        let is_local = runner.is_none();
+        let engine: Arc<dyn Engine> = if let Some(runner) = runner {
+            (options.workers, in_between) = (runner.workers, runner.dispatch);
+            runner.engine
+        } else if let Some(engine) = remote_engine().await? {
+            (engine_gone, warm) = (engine.host_gone(), engine.warm_sandboxes());
+            engine
+        } else {
+            engine_args.start(settings.bounds().default).await?
         };
         let selection = Selection::new(engine_args.profiles(), settings.bounds(), engine.sandbox());
         let engine = WithEnvironments::wrap(engine, selection.profiles.clone());
@@ -76,7 +107,6 @@ impl Frontier {
             };
         let quotas = Quotas::new(args.access.quotas());
         let journal = UsageJournal::start(journal, quotas.clone(), store.clone()).await?;
-        let options = QueueOptions::from(settings);
         let ledger = Ledger::new(LedgerParts {
             journal,
             archive,
@@ -88,14 +118,14 @@ impl Frontier {
         tokio::spawn(Expiry::new(dispatch.clone(), ledger.clone()).run());
         let parts = QueueParts {
             ledger,
-            dispatch: dispatch.clone(),
+            dispatch: in_between(&dispatch),
             engine: Some(engine.clone()),
             events: monitor.clone(),
         };
         let tasks = TaskQueue::new(parts, options);
         tasks.resume(waiting).await?;
         let components =
-            Components { engine: Some(engine), queue: tasks.clone(), monitor, storage };
+            Components { engine: is_local.then_some(engine), queue: tasks.clone(), monitor, storage };
         Ok(Self { components, tasks, dispatch, log, stored, selection, warm, quotas, store })
     }
 }

@@ -59,9 +59,9 @@ pub use accounts::{Access, Accounts, Administration, Keys, Owners, Scope, requir
 pub use args::{FrontierArgs, StorageArgs, StorageKind};
 pub use artifacts::Artifacts;
 pub use audit::{AuditEntry, AuditLog};
-pub use batches::WithOptions;
+pub use batches::{Claimed, PriorityDispatch, WithOptions, owner_of};
 pub use commands::FrontierCommand;
-pub use components::Frontier;
+pub use components::{Frontier, InBetween, Runner};
 pub use environments::{EnvCommand, EnvironmentArgs, Selection, environment_routes};
 pub use failpoint::{FAILPOINTS, read_failpoints};
 pub use overlay::contract;

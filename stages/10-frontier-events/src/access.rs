@@ -5,17 +5,40 @@ use stage_09_frontier::{Access, Scope};
 
 /// What a request for this method and template of a path needs.
 pub fn required(method: &Method, template: &str) -> Access {
-    let is_read = matches!(*method, Method::GET | Method::HEAD);
     match template {
-        "/webhooks" | "/webhooks/{id}" | "/webhooks/{id}/deliveries" if is_read => {
-            Access::Scope(Scope::Read)
+        "/workers/{id}" if matches!(*method, Method::PUT | Method::DELETE) => {
+            Access::Scope(Scope::Worker)
         }
-        "/webhooks" | "/webhooks/{id}/rotate" | "/webhooks/{id}/redeliver"
+        "/workers/{id}/sync"
+        | "/workers/{id}/claim"
+        | "/workers/{id}/output"
+        | "/workers/{id}/files"
+        | "/workers/{id}/result"
             if *method == Method::POST =>
         {
-            Access::Scope(Scope::Submit)
+            Access::Scope(Scope::Worker)
         }
-        "/webhooks/{id}" if *method == Method::DELETE => Access::Scope(Scope::Submit),
         _ => stage_09_frontier::required(method, template),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_need_their_scope_and_people_need_admin() {
+        let worker = Access::Scope(Scope::Worker);
+        assert_eq!(required(&Method::PUT, "/workers/{id}"), worker);
+        assert_eq!(required(&Method::POST, "/workers/{id}/result"), worker);
+        let admin = Access::Scope(Scope::Admin);
+        for (method, path) in [
+            (Method::GET, "/workers"),
+            (Method::POST, "/workers/{id}/drain"),
+            (Method::POST, "/workers/{id}"),
+            (Method::GET, "/workers/{id}/claim"),
+        ] {
+            assert_eq!(required(&method, path), admin, "{method} {path}");
+        }
     }
 }

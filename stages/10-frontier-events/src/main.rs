@@ -7,9 +7,12 @@ use shared::cli::{App, BuildError, Isolation, Settings, Stage};
 use stage_06_advanced::Platform;
 use stage_07_advanced_v2::RestfulApi;
 use stage_08_openapi::{OpenApiValidatedApi, docs_routes};
-use stage_09_frontier::{Accounts, Artifacts, Frontier, Selection, WithOptions};
+use stage_09_frontier::{
+    Accounts, Artifacts, Frontier, SecurityTests, Selection, WithOptions, environment_routes,
+    web_routes,
+};
 use stage_10_frontier_events::{
-    EventsArgs, EventsCommand, Parts, below_routes, contract, required,
+    EventsArgs, EventsCommand, Fleet, contract, fleet_routes, required, runner,
 };
 
 // ANCHOR: wiring
@@ -27,9 +30,10 @@ impl Stage for EventsStage {
 
     async fn build(settings: &Settings, args: &EventsArgs) -> Result<App, BuildError> {
         let below = &args.below();
-        let mut frontier = Box::pin(Frontier::build(settings, below)).await?;
+        let fleet = Fleet::open(settings, args).await?;
+        let mut frontier =
+            Box::pin(Frontier::build_on(settings, below, fleet.as_ref().map(runner))).await?;
         let accounts = Accounts::start(settings, &below.access, &mut frontier).await?;
-        let parts = Parts::start(&frontier, &accounts, &args.events).await?;
         let options = below.platform_options(Self::NAME, settings);
         let contract = Arc::new(contract(&options.bounds, args)?);
         let selection = Selection { bounds: options.bounds, ..frontier.selection };
@@ -39,15 +43,17 @@ impl Stage for EventsStage {
             .router()
             .merge(batches.start(&platform).await?.routes())
             .merge(Artifacts::new(frontier.stored, platform.clone()).routes())
-            .merge(below_routes(settings, below, &accounts, &selection))
-            .merge(parts.routes())
+            .merge(environment_routes(&below.environments, &selection))
+            .merge(SecurityTests::new(settings, below, &accounts).routes())
+            .merge(accounts.administration().routes())
+            .merge(fleet_routes(fleet, &platform))
+            .merge(web_routes())
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());
         let strict = below.contract.strict_contract;
         let api = WithOptions::new(api, selection);
         let api = OpenApiValidatedApi::registered(api, contract, strict, &platform);
         accounts.register(&platform);
-        parts.register(&platform);
         accounts.announce(&below.storage);
         Ok(platform.app(accounts.protect_by(api, &below.access, required)))
     }

@@ -91,6 +91,18 @@ impl<O: Order> InMemoryDispatch<O> {
         change(&mut self.state().order)
     }
 
+    /// Leases the job that `choose` takes out of the order, if it takes one: for a dispatch whose workers
+    /// name the job that they want. None when the dispatch is closed.
+    pub fn lease_chosen(&self, choose: impl FnOnce(&mut O) -> Option<Job>) -> Option<Lease> {
+        let mut state = self.state();
+        if state.closed {
+            return None;
+        }
+        let job = choose(&mut state.order)?;
+        state.leased.insert(job.id);
+        Some(Lease { job, heartbeat_interval: None })
+    }
+
     /// Whether no job will be leased any more.
     pub fn is_closed(&self) -> bool {
         self.state().closed

@@ -78,6 +78,26 @@ async fn no_push_is_missed_by_sleeping_workers_and_a_close_wakes_them_all() {
     assert_eq!(total, 1000);
 }
 
+#[tokio::test]
+async fn a_chosen_job_is_leased_until_the_close() {
+    let dispatch = InMemoryDispatch::new();
+    let (first, second) = (job("first"), job("second"));
+    dispatch.push(first.clone()).await.unwrap();
+    dispatch.push(second.clone()).await.unwrap();
+    let choose = |order: &mut FirstCome| {
+        assert!(order.remove(second.id));
+        Some(second.clone())
+    };
+    let lease = dispatch.lease_chosen(choose).unwrap();
+    assert_eq!(lease.job, second);
+    dispatch.heartbeat(&lease).await.unwrap();
+    dispatch.ack(lease).await.unwrap();
+    assert!(dispatch.lease_chosen(|_| None).is_none());
+    dispatch.close();
+    assert!(dispatch.lease_chosen(Order::next).is_none());
+    assert!(!dispatch.in_order(|order| order.is_empty()), "it was left to the next start");
+}
+
 #[test]
 fn a_job_survives_being_sent() {
     let mut sent = job("print('é')");

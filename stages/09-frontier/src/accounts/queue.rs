@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::component::SelfTestResult;
+use shared::component::{SelfTestError, SelfTestResult};
 use shared::evaluations::Answer;
 use shared::output::OutputListener;
 use shared::{
@@ -136,6 +136,9 @@ impl TestableComponent for OwnedQueue {
             let result = self.inner.self_test().await;
             if result.is_err() && self.dispatch.waits_for_its_keys() {
                 return Ok("every evaluation that waits is one too many of its key".to_owned());
+            }
+            if matches!(result, Err(SelfTestError::TimedOut(_))) && self.dispatch.waits_elsewhere() {
+                return Ok("evaluations wait for workers on other machines".to_owned());
             }
             result
         })

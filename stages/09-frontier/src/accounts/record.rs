@@ -15,6 +15,8 @@ pub enum Scope {
     Read,
     /// Everything, with the evaluations of every key
     Admin,
+    /// Take the evaluations of every key, and report how they ended: for a worker of stage 10
+    Worker,
 }
 
 impl Scope {
@@ -24,6 +26,7 @@ impl Scope {
             Self::Submit => "submit",
             Self::Read => "read",
             Self::Admin => "admin",
+            Self::Worker => "worker",
         }
     }
 
@@ -32,6 +35,7 @@ impl Scope {
             Self::Submit => 1,
             Self::Read => 2,
             Self::Admin => 4,
+            Self::Worker => 8,
         }
     }
 }
@@ -47,11 +51,11 @@ impl fmt::Display for Scope {
 pub struct Scopes(u8);
 
 impl Scopes {
-    const ALL: [Scope; 3] = [Scope::Submit, Scope::Read, Scope::Admin];
+    const ALL: [Scope; 4] = [Scope::Submit, Scope::Read, Scope::Admin, Scope::Worker];
 
     /// The set as it is stored. Bits that mean nothing are ignored.
     pub fn from_bits(bits: u8) -> Self {
-        Self(bits & 7)
+        Self(bits & 15)
     }
 
     /// The set as it is stored.
@@ -67,6 +71,11 @@ impl Scopes {
     /// Whether the set has `admin`.
     pub fn is_admin(self) -> bool {
         self.allow(Scope::Admin)
+    }
+
+    /// Whether the set has `worker` by its name, and not by `admin`.
+    pub fn is_worker(self) -> bool {
+        self.0 & Scope::Worker.bit() != 0
     }
 
     /// The names, joined by a space.
@@ -132,11 +141,13 @@ mod tests {
             assert!(set(&[Scope::Admin]).allow(scope));
             assert_eq!(set(&[Scope::Read]).allow(scope), scope == Scope::Read);
             assert_eq!(set(&[Scope::Submit]).allow(scope), scope == Scope::Submit);
+            assert_eq!(set(&[Scope::Worker]).allow(scope), scope == Scope::Worker);
             assert!(!Scopes::default().allow(scope));
         }
         assert!(!set(&[Scope::Read, Scope::Submit]).is_admin());
         assert_eq!(set(&[Scope::Read, Scope::Submit]).names(), "submit read");
-        assert_eq!(Scopes::from_bits(0xfa).names(), "read");
+        assert!(!set(&[Scope::Admin]).is_worker() && set(&[Scope::Worker]).is_worker());
+        assert_eq!(Scopes::from_bits(0xf2).names(), "read");
     }
 
     #[test]

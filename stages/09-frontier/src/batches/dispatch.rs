@@ -5,7 +5,10 @@
 //! and the jobs of one key run in the order in which they came. A key that runs as many as it may
 //! is passed over until one of them has ended.
 
+mod offers;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::options::{Priority, SubmitOptions};
+pub use offers::Claimed;
+use offers::Offered;
 
 /// Which priority comes first at each turn. Each is in it, so that none starves.
 const TURNS: [Priority; 7] = {
@@ -31,6 +36,8 @@ pub struct PriorityDispatch {
     jobs: InMemoryDispatch<Priorities>,
     /// Notified when the earliest deadline may have changed.
     pub(super) deadline_changed: Notify,
+    /// Whether the workers are on other machines.
+    is_elsewhere: AtomicBool,
 }
 
 /// Jobs without an owner are those of one owner.
@@ -38,6 +45,8 @@ type Owner = Option<String>;
 
 /// Which job is next.
 struct Priorities {
+    /// Published to workers on other machines, and not claimed by one yet.
+    offered: HashMap<Uuid, Offered>,
     /// Jobs of one owner that are leased at one moment.
     running_per_owner: usize,
     /// Cancelled when no engine is there any more: a job that was leased then would be lost.
@@ -70,6 +79,7 @@ impl PriorityDispatch {
         let jobs = InMemoryDispatch::with_order(Priorities {
             running_per_owner: usize::try_from(running_per_owner).unwrap_or(usize::MAX),
             engine_gone,
+            offered: HashMap::new(),
             waiting: BTreeMap::new(),
             leased: HashMap::new(),
             running: HashMap::new(),
@@ -77,7 +87,7 @@ impl PriorityDispatch {
             turn: 0,
             now: 0,
         });
-        Self { jobs, deadline_changed: Notify::new() }
+        Self { jobs, deadline_changed: Notify::new(), is_elsewhere: AtomicBool::new(false) }
     }
 
     /// Removes the jobs whose deadline has passed: no worker can get them any more.
@@ -117,6 +127,65 @@ impl Priorities {
     fn may_run(&self, owner: &Owner) -> bool {
         owner.is_none() || self.running.get(owner).copied().unwrap_or(0) < self.running_per_owner
     }
+
+    /// Takes the next of the `wanted` jobs out, and counts it as one that its owner runs.
+    fn take_next(&mut self, wanted: impl Fn(&Job) -> bool) -> Option<(Owner, Waiting)> {
+        if self.engine_gone.is_cancelled() {
+            return None;
+        }
+        let first = TURNS[self.turn % TURNS.len()];
+        let order = std::iter::once(first).chain(PRIORITIES);
+        let (priority, owner, at) = order.into_iter().find_map(|priority| {
+            let lines = self.waiting.get(&priority)?.iter();
+            let ready = lines.filter(|(owner, _)| self.may_run(owner)).filter_map(|(owner, line)| {
+                let at = line.jobs.iter().position(|waiting| wanted(&waiting.job))?;
+                Some(((line.served, line.jobs.get(at)?.job.id), owner, at))
+            });
+            let (_, owner, at) = ready.min_by_key(|(turn, ..)| *turn)?;
+            Some((priority, owner.clone(), at))
+        })?;
+        self.turn = (self.turn + 1) % TURNS.len();
+        self.now += 1;
+        let lines = self.waiting.get_mut(&priority)?;
+        let line = lines.get_mut(&owner)?;
+        line.served = self.now;
+        let taken = line.jobs.remove(at)?;
+        if line.jobs.is_empty() {
+            lines.remove(&owner);
+        }
+        *self.running.entry(owner.clone()).or_default() += 1;
+        Some((owner, taken))
+    }
+
+    /// Takes the job of this id out of those that wait. None when there is none.
+    fn take_waiting(&mut self, id: Uuid) -> Option<(Owner, Waiting)> {
+        for lines in self.waiting.values_mut() {
+            let mut lines_of = lines.iter_mut();
+            let found = lines_of.find_map(|(owner, line)| {
+                let at = line.jobs.iter().position(|waiting| waiting.job.id == id)?;
+                Some((owner.clone(), line.jobs.remove(at)?, line.jobs.is_empty()))
+            });
+            let Some((owner, taken, is_empty)) = found else { continue };
+            if is_empty {
+                lines.remove(&owner);
+            }
+            if let Some(deadline) = taken.deadline {
+                self.deadlines.remove(&(deadline, id));
+            }
+            return Some((owner, taken));
+        }
+        None
+    }
+
+    /// One job less of `owner` runs.
+    fn stop_running(&mut self, owner: &Owner) {
+        if let Some(count) = self.running.get_mut(owner) {
+            *count -= 1;
+            if *count == 0 {
+                self.running.remove(owner);
+            }
+        }
+    }
 }
 
 impl Order for Priorities {
@@ -133,69 +202,23 @@ impl Order for Priorities {
     }
 
     fn next(&mut self) -> Option<Job> {
-        if self.engine_gone.is_cancelled() {
-            return None;
-        }
-        let first = TURNS[self.turn % TURNS.len()];
-        let order = std::iter::once(first).chain(PRIORITIES);
-        let (priority, owner) = order.into_iter().find_map(|priority| {
-            let lines = self.waiting.get(&priority)?.iter();
-            let ready = lines.filter(|(owner, _)| self.may_run(owner));
-            let next = ready.min_by_key(|(_, line)| (line.served, line.jobs.front().map(first_id)));
-            next.map(|(owner, _)| (priority, owner.clone()))
-        })?;
-        self.turn = (self.turn + 1) % TURNS.len();
-        self.now += 1;
-        let lines = self.waiting.get_mut(&priority)?;
-        let line = lines.get_mut(&owner)?;
-        line.served = self.now;
-        let Waiting { job, deadline } = line.jobs.pop_front()?;
-        if line.jobs.is_empty() {
-            lines.remove(&owner);
-        }
+        let (owner, Waiting { job, deadline }) = self.take_next(|_| true)?;
         if let Some(deadline) = deadline {
             self.deadlines.remove(&(deadline, job.id));
         }
-        *self.running.entry(owner.clone()).or_default() += 1;
         self.leased.insert(job.id, owner);
         Some(job)
     }
 
     fn remove(&mut self, id: Uuid) -> bool {
-        for lines in self.waiting.values_mut() {
-            let mut found = None;
-            for (owner, line) in lines.iter_mut() {
-                if let Some(at) = line.jobs.iter().position(|waiting| waiting.job.id == id) {
-                    let removed = line.jobs.remove(at);
-                    found = Some((owner.clone(), removed, line.jobs.is_empty()));
-                    break;
-                }
-            }
-            let Some((owner, removed, is_empty)) = found else { continue };
-            if is_empty {
-                lines.remove(&owner);
-            }
-            if let Some(deadline) = removed.and_then(|waiting| waiting.deadline) {
-                self.deadlines.remove(&(deadline, id));
-            }
-            return true;
-        }
-        false
+        self.withdraw(id) || self.take_waiting(id).is_some()
     }
 
     fn acknowledged(&mut self, id: Uuid) {
-        let Some(owner) = self.leased.remove(&id) else { return };
-        if let Some(count) = self.running.get_mut(&owner) {
-            *count -= 1;
-            if *count == 0 {
-                self.running.remove(&owner);
-            }
+        if let Some(owner) = self.leased.remove(&id) {
+            self.stop_running(&owner);
         }
     }
-}
-
-fn first_id(waiting: &Waiting) -> Uuid {
-    waiting.job.id
 }
 
 /// When a job has waited long enough. The first attempt waits from its acceptance on, which is in its

@@ -111,6 +111,11 @@ impl SubmitOptions {
     }
 }
 
+/// The principal that a submission was accepted for, by the id of its key.
+pub fn owner_of(submission: &Submission) -> Option<String> {
+    SubmitOptions::of(submission).owner
+}
+
 /// Takes the options out of the requests to `inner`.
 pub struct WithOptions<A> {
     inner: A,

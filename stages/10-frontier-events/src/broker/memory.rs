@@ -103,7 +103,7 @@ impl MemoryBroker {
                 return Err(delayed.chain(held).min());
             };
             let Some(mut message) = state.waiting.remove(&number) else { return Err(None) };
-            let ticket = serde_json::from_slice::<Ticket>(&message.body).ok();
+            let ticket = Ticket::read(&message.body);
             let Some(ticket) = ticket.filter(|t| t.environment == message.environment) else {
                 state.bury(number, message, DeadReason::NoTicket);
                 continue;
@@ -246,9 +246,7 @@ impl Broker for MemoryBroker {
             let letters = state.dead.iter().take(limit).map(|(number, dead)| DeadLetter {
                 id: number.to_string(),
                 ticket: match dead.reason {
-                    DeadReason::DeliveredTooOften => {
-                        serde_json::from_slice(&dead.message.body).ok()
-                    }
+                    DeadReason::DeliveredTooOften => Ticket::read(&dead.message.body),
                     DeadReason::NoTicket => None,
                 },
                 reason: dead.reason,

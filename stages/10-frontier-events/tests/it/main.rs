@@ -8,9 +8,5 @@
 )]
 
 mod broker;
-mod fuzz;
-mod receiver;
-mod rules;
+mod fleet;
 mod stage;
-mod tenants;
-mod webhooks;

@@ -108,7 +108,7 @@ fn letter(message: &StreamMessage) -> DeadLetter {
     let header = |header: &str| message.headers.get(header).map(|value| value.as_str().to_owned());
     let is_ticket = header(REASON_HEADER).as_deref() == Some(name(DeadReason::DeliveredTooOften));
     let bytes = header(BYTES_HEADER).and_then(|bytes| bytes.parse().ok());
-    let ticket = serde_json::from_slice::<Ticket>(&message.payload).ok();
+    let ticket = Ticket::read(&message.payload);
     DeadLetter {
         id: message.sequence.to_string(),
         ticket: ticket.filter(|_| is_ticket),

@@ -1,0 +1,218 @@
+//! Workers join, give signs of life, drain and leave.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::Fleet;
+use super::state::{MAX_WORKERS, Member, State};
+use super::wire::{Announcement, PROTOCOL, SyncReply, SyncRequest, Welcome, WireBounds};
+
+/// The most evaluations that one worker may run at the same time.
+const MAX_CAPACITY: u32 = 256;
+
+/// How long a sync is held back while the server shuts down: it waits for the last response.
+const CLOSING_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The worker that a request comes from: the id in its path, and the key that it has sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub(super) worker: Uuid,
+    pub(super) principal: Option<String>,
+}
+
+/// Why a worker is not one of the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum MemberError {
+    /// It has not announced itself to this process, or with another key.
+    #[error("no worker with this id has announced itself with this key")]
+    Unknown,
+    /// It cannot run what this API accepts.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+impl Fleet {
+    /// Makes a worker one of the fleet, or changes what it has said about itself.
+    pub(super) fn announce(
+        &self,
+        caller: &Caller,
+        mut announcement: Announcement,
+    ) -> Result<Welcome, MemberError> {
+        self.check(&announcement)?;
+        self.keep_known_environments(&mut announcement);
+        let mut state = self.state();
+        state.forget(self.options.lease);
+        let is_new = !state.members.contains_key(&caller.worker);
+        if is_new && state.members.len() >= MAX_WORKERS {
+            let most = format!("this API has {MAX_WORKERS} workers, and takes no more");
+            return Err(MemberError::Unfit(most));
+        }
+        if !is_new {
+            state.member(caller)?;
+        }
+        let (name, capacity) = (announcement.name.clone(), announcement.capacity);
+        let member = Member {
+            announcement,
+            principal: caller.principal.clone(),
+            seen: Instant::now(),
+            seen_at: Timestamp::now(),
+            is_draining: false,
+            drain: false,
+            failing: None,
+            news: Arc::new(Notify::new()),
+        };
+        state.members.insert(caller.worker, member);
+        drop(state);
+        if is_new {
+            tracing::info!(worker = %caller.worker, name, capacity, "worker joined");
+        }
+        self.offers_changed.notify_one();
+        let (lease, poll) = (self.options.lease, self.poll());
+        Ok(Welcome { lease_seconds: lease.as_secs_f64(), poll_seconds: poll.as_secs_f64() })
+    }
+
+    /// Attack: a worker without isolation joins, so that programs of this API run without any -> the operator of
+    /// the API has said which engine its workers have. Test: `a_worker_with_another_engine_is_refused`.
+    fn check(&self, announcement: &Announcement) -> Result<(), MemberError> {
+        let unfit = |text: String| Err(MemberError::Unfit(text));
+        if announcement.protocol != PROTOCOL {
+            let theirs = announcement.protocol;
+            return unfit(format!("the worker speaks version {theirs} of the protocol, the API {PROTOCOL}"));
+        }
+        let (engine, needed) = (&announcement.sandbox.engine, self.options.engine);
+        if engine != needed {
+            return unfit(format!(
+                "this API has workers with the engine {needed}, and this one has {engine}: give both the \
+                 same --engine"
+            ));
+        }
+        if let Some(flag) = announcement.bounds.lower_than(&WireBounds::from(&self.options.bounds)) {
+            return unfit(format!(
+                "a program of this API may have more than the worker allows: start the worker with the \
+                 API's {flag}"
+            ));
+        }
+        if !(1..=MAX_CAPACITY).contains(&announcement.capacity) {
+            return unfit(format!("a worker runs 1 to {MAX_CAPACITY} programs at the same time"));
+        }
+        Ok(())
+    }
+
+    /// An environment of another digest is another environment.
+    fn keep_known_environments(&self, announcement: &mut Announcement) {
+        let profiles = &self.options.profiles;
+        announcement.environments.retain(|name, digest| {
+            if *name == profiles.default.name {
+                return true;
+            }
+            let known = profiles.environment(name);
+            let is_same = known.is_some_and(|known| Some(&known.digest) == digest.as_ref());
+            if known.is_some() && !is_same {
+                let worker = &announcement.name;
+                tracing::warn!(worker, environment = name, "built differently here; it gets no work for it");
+            }
+            is_same
+        });
+    }
+
+    /// A sign of life, which extends the leases of its sessions. Returns when there is news, or after the poll time.
+    pub(super) async fn sync(
+        &self,
+        caller: &Caller,
+        request: &SyncRequest,
+    ) -> Result<SyncReply, MemberError> {
+        let news = self.touch(caller, request)?;
+        let end = Instant::now() + self.poll();
+        loop {
+            // Registered before the check: what changes after it wakes this task.
+            let mut changed = std::pin::pin!(news.notified());
+            changed.as_mut().enable();
+            let reply = self.state().news_for(caller, request)?;
+            if reply != SyncReply::default() || Instant::now() >= end {
+                return Ok(reply);
+            }
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(end) => {}
+                // The next one is answered soon as well, until the server is gone.
+                () = self.closing.cancelled() => {
+                    tokio::time::sleep(CLOSING_INTERVAL).await;
+                    return self.state().news_for(caller, request);
+                }
+            }
+        }
+    }
+
+    fn touch(&self, caller: &Caller, request: &SyncRequest) -> Result<Arc<Notify>, MemberError> {
+        let mut state = self.state();
+        let now = Instant::now();
+        let member = state.member(caller)?;
+        (member.seen, member.seen_at) = (now, Timestamp::now());
+        (member.is_draining, member.failing) = (request.draining, request.failing.clone());
+        let news = Arc::clone(&member.news);
+        for token in &request.sessions {
+            let session = state.session_of(caller.worker, token);
+            if let Some(session) = session.filter(|session| session.is_leased()) {
+                session.until = now + self.options.lease;
+            }
+        }
+        drop(state);
+        // Also after a time in which the worker was not seen.
+        self.offers_changed.notify_one();
+        Ok(news)
+    }
+
+    /// Has a worker take no more tickets. What runs goes on.
+    pub(super) fn drain(&self, worker: Uuid) -> Result<(), MemberError> {
+        let mut state = self.state();
+        let member = state.members.get_mut(&worker).ok_or(MemberError::Unknown)?;
+        member.drain = true;
+        member.news.notify_one();
+        Ok(())
+    }
+
+    /// Forgets a worker that says that it has nothing any more.
+    pub(super) fn leave(&self, caller: &Caller) -> Result<(), MemberError> {
+        let mut state = self.state();
+        state.member(caller)?;
+        if state.busy(caller.worker) == 0 {
+            state.members.remove(&caller.worker);
+        }
+        drop(state);
+        tracing::info!(worker = %caller.worker, "worker left");
+        Ok(())
+    }
+}
+
+impl State {
+    /// The worker that a request comes from.
+    ///
+    /// Attack: a key of a worker reports for another worker, whose id it has seen -> the key has to be the one that
+    /// has announced it. Test: `a_session_belongs_to_its_worker_and_its_key`.
+    pub(super) fn member(&mut self, caller: &Caller) -> Result<&mut Member, MemberError> {
+        let member = self.members.get_mut(&caller.worker);
+        member.filter(|member| member.principal == caller.principal).ok_or(MemberError::Unknown)
+    }
+
+    fn news_for(&mut self, caller: &Caller, request: &SyncRequest) -> Result<SyncReply, MemberError> {
+        let drain = self.member(caller)?.drain && !request.draining;
+        // Also of sessions that the worker does not name yet: it hears of them before its next request.
+        let own = self.sessions.values().filter(|session| session.worker == caller.worker);
+        let cancelled = own.filter(|session| session.is_cancelled && session.is_leased());
+        let cancel = cancelled.map(|session| session.token.clone());
+        let cancel = cancel.filter(|token| !request.cancelled.contains(token)).collect();
+        let is_lost = |token: &&String| {
+            let evaluation = self.tokens.get(*token);
+            let session = evaluation.and_then(|evaluation| self.sessions.get(evaluation));
+            let is_own = session.is_some_and(|session| session.worker == caller.worker);
+            !is_own && !self.is_recorded(token)
+        };
+        let lost = request.sessions.iter().filter(is_lost).cloned().collect();
+        Ok(SyncReply { cancel, lost, drain })
+    }
+}

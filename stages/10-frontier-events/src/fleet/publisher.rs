@@ -1,0 +1,162 @@
+//! Tickets for what waits.
+//!
+//! A ticket is published for no more evaluations than the workers can take soon: the order of what waits further
+//! back can still change, and stays here. Environments that no worker has get no tickets at all, and hold nobody
+//! up.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use shared::Job;
+use stage_09_frontier::{PriorityDispatch, owner_of};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::Fleet;
+use super::state::{Offer, State};
+use crate::broker::{BrokerError, Ticket};
+
+/// Tickets for each place of the workers of an environment, so that a free worker finds one.
+const TICKETS_PER_PLACE: usize = 2;
+/// Tickets of one environment, at most.
+const MAX_WINDOW: usize = 512;
+/// How often unclaimed tickets are looked through.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The pause after the broker has not taken a ticket.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes of the hash that stands for an owner.
+const GROUP_BYTES: usize = 8;
+
+/// Publishes until the fleet is closed.
+pub(super) async fn run(fleet: Arc<Fleet>, jobs: Arc<PriorityDispatch>) {
+    while !fleet.closing.is_cancelled() {
+        // Registered before the look: what changes after it wakes this task.
+        let mut changed = pin!(fleet.offers_changed.notified());
+        changed.as_mut().enable();
+        fleet.offer(&jobs);
+        let is_published = fleet.publish_due().await;
+        if !is_published {
+            tokio::time::sleep(RETRY_INTERVAL).await;
+            continue;
+        }
+        tokio::select! {
+            () = changed => {}
+            () = tokio::time::sleep(CHECK_INTERVAL) => {}
+            () = fleet.closing.cancelled() => {}
+        }
+    }
+}
+
+impl Fleet {
+    /// Offers what waits, as far as the workers can take it soon.
+    pub(super) fn offer(&self, jobs: &PriorityDispatch) {
+        let mut state = self.state();
+        state.forget(self.options.lease);
+        state.offers.retain(|id, _| jobs.is_offered(*id));
+        let left = RefCell::new(state.windows(self.options.lease));
+        let is_wanted = |job: &Job| {
+            left.borrow().get(&job.submission.profile).is_some_and(|places| *places > 0)
+        };
+        while let Some(job) = jobs.offer(is_wanted) {
+            if let Some(places) = left.borrow_mut().get_mut(&job.submission.profile) {
+                *places -= 1;
+            }
+            state.offers.insert(job.id, Offer { ticket: ticket(&job), published: None });
+        }
+    }
+
+    /// Publishes what was not published, and what no worker has claimed for too long. False when the broker does
+    /// not take it.
+    async fn publish_due(&self) -> bool {
+        for (id, ticket) in self.due() {
+            let published = tokio::select! {
+                published = self.broker.publish(&ticket) => published,
+                () = self.closing.cancelled() => return true,
+            };
+            let mut state = self.state();
+            match published {
+                Ok(()) => {
+                    if state.broker_error.take().is_some() {
+                        tracing::info!("the broker takes tickets again");
+                    }
+                    if let Some(offer) = state.offers.get_mut(&id) {
+                        offer.published = Some(Instant::now());
+                    }
+                }
+                Err(error) => {
+                    state.note(&error);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn due(&self) -> Vec<(Uuid, Ticket)> {
+        let state = self.state();
+        let is_due = |offer: &&Offer| match offer.published {
+            None => true,
+            Some(at) => {
+                let is_old = at.elapsed() >= self.options.republish;
+                is_old && state.has_idle_worker(&offer.ticket.environment, self.options.lease)
+            }
+        };
+        let due = state.offers.values().filter(is_due).map(|offer| &offer.ticket);
+        let mut due: Vec<_> = due.map(|ticket| (ticket.evaluation, ticket.clone())).collect();
+        // Ids rise with the time of acceptance.
+        due.sort_unstable_by_key(|(id, _)| *id);
+        due
+    }
+}
+
+impl State {
+    /// How many more tickets each environment may have.
+    fn windows(&self, lease: Duration) -> HashMap<String, usize> {
+        let mut windows: HashMap<String, usize> = HashMap::new();
+        for member in self.members.values().filter(|member| member.is_open(lease)) {
+            let places = usize::try_from(member.announcement.capacity).unwrap_or(0);
+            for environment in member.announcement.environments.keys() {
+                *windows.entry(environment.clone()).or_default() += places * TICKETS_PER_PLACE;
+            }
+        }
+        for (environment, places) in &mut windows {
+            let is_here = |offer: &&Offer| offer.ticket.environment == *environment;
+            let offered = self.offers.values().filter(is_here).count();
+            *places = (*places).min(MAX_WINDOW).saturating_sub(offered);
+        }
+        windows
+    }
+
+    /// Whether a worker could have claimed a ticket of this environment.
+    fn has_idle_worker(&self, environment: &str, lease: Duration) -> bool {
+        self.members.iter().any(|(id, member)| {
+            let places = usize::try_from(member.announcement.capacity).unwrap_or(0);
+            member.is_open(lease)
+                && member.announcement.environments.contains_key(environment)
+                && self.busy(*id) < places
+        })
+    }
+
+    /// Logs the first of the errors in a row.
+    fn note(&mut self, error: &BrokerError) {
+        let text = error.to_string();
+        if self.broker_error.as_ref() != Some(&text) {
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            tracing::warn!(%error, cause, "a ticket was not published; it is tried again");
+            self.broker_error = Some(text);
+        }
+    }
+}
+
+fn ticket(job: &Job) -> Ticket {
+    let group = owner_of(&job.submission).map(|owner| {
+        let digest = Sha256::digest(owner.as_bytes());
+        data_encoding::HEXLOWER.encode(&digest[..GROUP_BYTES])
+    });
+    let environment = job.submission.profile.clone();
+    Ticket { evaluation: job.id, attempt: job.attempt, environment, group }
+}

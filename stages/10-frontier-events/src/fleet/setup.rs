@@ -1,0 +1,45 @@
+//! A fleet, made of its flags.
+
+use std::sync::Arc;
+
+use shared::cli::{BuildError, Settings};
+use stage_09_frontier::Runner;
+
+use super::args::engine_name;
+use super::state::MAX_SESSIONS;
+use super::{BrokerDispatch, Fleet, FleetEngine, FleetOptions, Role};
+use crate::args::EventsArgs;
+use crate::broker;
+
+impl Fleet {
+    /// The fleet of a server with the role `api`. None for others, and for commands beside `serve`, which run
+    /// programs themselves.
+    ///
+    /// # Errors
+    ///
+    /// When the broker cannot be used. One that is only away is no error.
+    pub async fn open(settings: &Settings, args: &EventsArgs) -> Result<Option<Arc<Self>>, BuildError> {
+        if args.fleet.role != Role::Api || !args.frontier.storage.is_serving() {
+            return Ok(None);
+        }
+        let broker = broker::open(&args.broker.queue, &args.broker.options()).await?;
+        let options = FleetOptions {
+            lease: args.fleet.lease(),
+            republish: args.fleet.republish(),
+            engine: engine_name(args.frontier.contract.api.platform.engine.engine),
+            bounds: settings.bounds(),
+            profiles: args.frontier.engine().profiles(),
+        };
+        Ok(Some(Self::new(broker, options)))
+    }
+}
+
+/// What runs the programs of the queue: the workers of `fleet`.
+pub fn runner(fleet: &Arc<Fleet>) -> Runner {
+    let of_dispatch = Arc::clone(fleet);
+    Runner {
+        engine: Arc::new(FleetEngine::new(Arc::clone(fleet))),
+        dispatch: Box::new(move |jobs| BrokerDispatch::start(&of_dispatch, jobs)),
+        workers: MAX_SESSIONS,
+    }
+}

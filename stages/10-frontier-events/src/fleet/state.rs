@@ -1,0 +1,173 @@
+//! What the API knows of its fleet.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shared::Bounds;
+use stage_02_queue::Lease;
+use stage_06_advanced::Profiles;
+use stage_09_frontier::PriorityDispatch;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::session::{Phase, Session};
+use super::wire::Announcement;
+use crate::broker::{Broker, Ticket};
+
+/// Evaluations that run at the same time, over all workers.
+pub(super) const MAX_SESSIONS: usize = 1024;
+/// Workers at one moment.
+pub(super) const MAX_WORKERS: usize = 256;
+/// Tokens of ended sessions that are remembered, so that a result whose answer was lost is confirmed again.
+const MAX_RECORDED: usize = 4096;
+/// After so many leases without a sign of life a worker is forgotten.
+const FORGET_LEASES: u32 = 10;
+
+/// The settings of a fleet.
+#[derive(Debug, Clone)]
+pub struct FleetOptions {
+    /// How long a session is its worker's own after the last sign of life.
+    pub lease: Duration,
+    /// A ticket is published again that no worker has claimed for so long although one is idle.
+    pub republish: Duration,
+    /// The engine that every worker has to have.
+    pub engine: &'static str,
+    /// The bounds of submissions, which every worker has to allow.
+    pub bounds: Bounds,
+    /// The environments that a submission may name, with their digests.
+    pub profiles: Profiles,
+}
+
+/// The workers of one API.
+pub struct Fleet {
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) options: FleetOptions,
+    /// Set when the queue is built.
+    pub(super) jobs: OnceLock<Arc<PriorityDispatch>>,
+    /// Ties sessions, tokens and leases together. The lock of the jobs is taken inside of this one, never the other
+    /// way round.
+    state: Mutex<State>,
+    /// Notified when there is a lease for the queue.
+    pub(super) claimed: Notify,
+    /// Notified when more, or less, may be offered.
+    pub(super) offers_changed: Notify,
+    pub(super) closing: CancellationToken,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) members: BTreeMap<Uuid, Member>,
+    /// By their evaluation.
+    pub(super) sessions: HashMap<Uuid, Session>,
+    /// The evaluation of each token.
+    pub(super) tokens: HashMap<String, Uuid>,
+    /// The tokens of sessions whose end was committed.
+    recorded: VecDeque<String>,
+    /// What was claimed, for the queue.
+    pub(super) leases: VecDeque<Lease>,
+    /// What is offered.
+    pub(super) offers: HashMap<Uuid, Offer>,
+    /// Why the last ticket was not published.
+    pub(super) broker_error: Option<String>,
+}
+
+/// One worker.
+pub(super) struct Member {
+    pub(super) announcement: Announcement,
+    /// The key that it has announced itself with.
+    pub(super) principal: Option<String>,
+    pub(super) seen: Instant,
+    pub(super) seen_at: Timestamp,
+    /// As the worker says.
+    pub(super) is_draining: bool,
+    /// As the operator has asked for.
+    pub(super) drain: bool,
+    pub(super) failing: Option<String>,
+    /// Wakes its sync.
+    pub(super) news: Arc<Notify>,
+}
+
+/// An evaluation for which there is a ticket, or should be.
+pub(super) struct Offer {
+    pub(super) ticket: Ticket,
+    /// When the broker has confirmed it. None when it was not published.
+    pub(super) published: Option<Instant>,
+}
+
+impl Fleet {
+    /// A fleet without workers.
+    pub fn new(broker: Arc<dyn Broker>, options: FleetOptions) -> Arc<Self> {
+        Arc::new(Self {
+            broker,
+            options,
+            jobs: OnceLock::new(),
+            state: Mutex::default(),
+            claimed: Notify::new(),
+            offers_changed: Notify::new(),
+            closing: CancellationToken::new(),
+        })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long a sync is held back: several fit into a lease.
+    pub(super) fn poll(&self) -> Duration {
+        self.options.lease / 4
+    }
+}
+
+impl Member {
+    /// Whether it takes tickets.
+    pub(super) fn is_open(&self, lease: Duration) -> bool {
+        let is_alive = self.seen.elapsed() < lease;
+        is_alive && !self.is_draining && !self.drain && self.failing.is_none()
+    }
+}
+
+impl State {
+    /// The number of sessions of a worker.
+    pub(super) fn busy(&self, worker: Uuid) -> usize {
+        self.sessions.values().filter(|session| session.worker == worker).count()
+    }
+
+    /// The evaluation of a session of this worker. None when the token is refused.
+    pub(super) fn session_of(&mut self, worker: Uuid, token: &str) -> Option<&mut Session> {
+        let evaluation = self.tokens.get(token)?;
+        self.sessions.get_mut(evaluation).filter(|session| session.worker == worker)
+    }
+
+    pub(super) fn is_recorded(&self, token: &str) -> bool {
+        self.recorded.iter().any(|recorded| recorded == token)
+    }
+
+    /// Ends a session: its token is refused from now on, unless its end is recorded.
+    pub(super) fn end_session(&mut self, evaluation: Uuid, last: Phase) {
+        let Some(session) = self.sessions.remove(&evaluation) else { return };
+        self.tokens.remove(&session.token);
+        if let Some(member) = self.members.get(&session.worker) {
+            member.news.notify_one();
+        }
+        session.phase.send_replace(last);
+        if last == Phase::Recorded {
+            self.recorded.push_back(session.token);
+            if self.recorded.len() > MAX_RECORDED {
+                self.recorded.pop_front();
+            }
+        }
+    }
+
+    /// Forgets workers that have not been seen for long.
+    pub(super) fn forget(&mut self, lease: Duration) {
+        let busy: Vec<Uuid> = self.sessions.values().map(|session| session.worker).collect();
+        self.members.retain(|id, member| {
+            member.seen.elapsed() < lease * FORGET_LEASES || busy.contains(id)
+        });
+    }
+}

@@ -1,0 +1,264 @@
+//! Requests to the API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shared::BoxError;
+use shared::cli::BuildError;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::fleet::wire::{
+    Announcement, ClaimReply, ClaimRequest, FileRequest, OutputRequest, ResultRequest, SyncReply,
+    SyncRequest, Welcome,
+};
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request may take; a commit takes part of it.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The pauses between attempts: the first, doubled up to the last.
+const RETRY_INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+/// How long an unused connection is kept; the API closes it later.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest response: a job.
+const MAX_RESPONSE_BYTES: usize = 32 << 20;
+/// The most of an error that is shown.
+const MAX_DETAIL: usize = 500;
+
+/// Why a request had no success.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    /// There was no response.
+    #[error("the API cannot be reached")]
+    Unreachable(#[source] BoxError),
+    /// There was another response than a success.
+    #[error("the API answers {status}: {detail}")]
+    Status {
+        /// Its status.
+        status: StatusCode,
+        /// What it says.
+        detail: String,
+    },
+}
+
+impl ApiError {
+    /// The status of the response, if there was one.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Unreachable(_) => None,
+            Self::Status { status, .. } => Some(*status),
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.status().is_none_or(|status| {
+            let is_busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+            status.is_server_error() || is_busy
+        })
+    }
+
+    /// Whether the API does not know this worker, as after a restart.
+    pub(super) fn is_unknown_worker(&self) -> bool {
+        self.status() == Some(StatusCode::NOT_FOUND)
+    }
+
+    /// What an operator can do about it.
+    fn hint(&self) -> &'static str {
+        match self.status() {
+            None => "check --api, and whether the API runs",
+            Some(StatusCode::UNAUTHORIZED) => {
+                "give a key with --api-key-file; on the API's machine: keys create --name NAME --scope worker"
+            }
+            Some(StatusCode::FORBIDDEN) => {
+                "the key needs the scope worker; on the API's machine: keys create --name NAME --scope worker"
+            }
+            Some(StatusCode::NOT_FOUND) => "check --api: only stage 10 has workers",
+            Some(StatusCode::CONFLICT) => "start API and worker with settings that fit",
+            Some(_) => "the log of the API has the cause",
+        }
+    }
+}
+
+impl From<ApiError> for BuildError {
+    fn from(error: ApiError) -> Self {
+        let hint = error.hint();
+        BuildError::from(anyhow::Error::new(error)).with_hint(hint)
+    }
+}
+
+/// What a worker may ask its API.
+pub(super) struct ApiClient {
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    base: String,
+    key: Option<String>,
+}
+
+impl ApiClient {
+    /// A client of the API at `api`, for this worker.
+    pub(super) fn new(
+        api: &Uri,
+        worker: Uuid,
+        key: Option<String>,
+        ca: Option<&[u8]>,
+    ) -> Result<Self, BuildError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        tcp.set_nodelay(true);
+        let is_https = api.scheme_str() == Some("https");
+        // An address without TLS needs no certificates.
+        let tls = if is_https { tls(ca)? } else { tls_of(RootCertStore::empty())? };
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let connector = connector.enable_http1().wrap_connector(tcp);
+        let mut builder = Client::builder(TokioExecutor::new());
+        let http = builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT).build(connector);
+        let base = api.to_string();
+        let base = format!("{}/workers/{worker}", base.trim_end_matches('/'));
+        Ok(Self { http, base, key })
+    }
+
+    pub(super) async fn announce(&self, announcement: &Announcement) -> Result<Welcome, ApiError> {
+        self.json(Method::PUT, "", announcement, REQUEST_TIMEOUT).await
+    }
+
+    pub(super) async fn sync(
+        &self,
+        request: &SyncRequest,
+        timeout: Duration,
+    ) -> Result<SyncReply, ApiError> {
+        self.json(Method::POST, "/sync", request, timeout).await
+    }
+
+    pub(super) async fn claim(&self, request: &ClaimRequest) -> Result<ClaimReply, ApiError> {
+        self.json(Method::POST, "/claim", request, REQUEST_TIMEOUT).await
+    }
+
+    pub(super) async fn output(&self, request: &OutputRequest) -> Result<(), ApiError> {
+        self.send(Method::POST, "/output", Some(request), REQUEST_TIMEOUT).await.map(drop)
+    }
+
+    pub(super) async fn file(&self, request: &FileRequest) -> Result<(), ApiError> {
+        self.send(Method::POST, "/files", Some(request), REQUEST_TIMEOUT).await.map(drop)
+    }
+
+    pub(super) async fn result(&self, request: &ResultRequest) -> Result<(), ApiError> {
+        self.send(Method::POST, "/result", Some(request), REQUEST_TIMEOUT).await.map(drop)
+    }
+
+    pub(super) async fn leave(&self) -> Result<(), ApiError> {
+        self.send(Method::DELETE, "", None::<&()>, CONNECT_TIMEOUT).await.map(drop)
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+        timeout: Duration,
+    ) -> Result<T, ApiError> {
+        let response = self.send(method, path, Some(body), timeout).await?;
+        serde_json::from_slice(&response).map_err(|error| ApiError::Unreachable(error.into()))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+        timeout: Duration,
+    ) -> Result<Bytes, ApiError> {
+        let unreachable = |error: BoxError| ApiError::Unreachable(error);
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                serde_json::to_vec(body).map_err(|error| unreachable(error.into()))?
+            }
+            None => Vec::new(),
+        };
+        let request = request.body(Full::from(body)).map_err(|error| unreachable(error.into()))?;
+        let exchange = async {
+            let response = self.http.request(request).await.map_err(BoxError::from)?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await?;
+            Ok((status, body.to_bytes()))
+        };
+        let exchanged = tokio::time::timeout(timeout, exchange).await;
+        let exchanged = exchanged.unwrap_or_else(|elapsed| Err(elapsed.into()));
+        let (status, body) = exchanged.map_err(unreachable)?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let problem: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
+        let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
+        let detail: String = detail.unwrap_or("no details").chars().take(MAX_DETAIL).collect();
+        Err(ApiError::Status { status, detail: shared::harmless(&detail) })
+    }
+}
+
+/// Repeats a request until it succeeds, until its error is not temporary, or until `stop`. None then.
+pub(super) async fn until_answered<T>(
+    stop: &CancellationToken,
+    mut request: impl AsyncFnMut() -> Result<T, ApiError>,
+) -> Option<Result<T, ApiError>> {
+    let (mut pause, longest) = RETRY_INTERVALS;
+    loop {
+        let result = stop.run_until_cancelled(request()).await?;
+        match result {
+            Err(error) if error.is_temporary() => tracing::debug!(%error, "sent again"),
+            result => return Some(result),
+        }
+        stop.run_until_cancelled(tokio::time::sleep(pause)).await?;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// TLS with the certificates of this file, or of this system.
+fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, BuildError> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        Some(pem) => {
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
+                added.ok_or_else(no_certificate)?;
+            }
+        }
+        None => {
+            let found = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(found.certs);
+        }
+    }
+    if roots.is_empty() {
+        return Err(no_certificate());
+    }
+    tls_of(roots)
+}
+
+fn tls_of(roots: RootCertStore) -> Result<ClientConfig, BuildError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(anyhow::Error::new)?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn no_certificate() -> BuildError {
+    let error = "there is no certificate that could sign that of the API";
+    BuildError::new(error).with_hint("give a PEM file with --api-ca")
+}

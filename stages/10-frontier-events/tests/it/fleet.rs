@@ -1,0 +1,9 @@
+//! One API, workers and a broker as processes.
+
+mod by_hand;
+mod faults;
+mod flags;
+mod keys;
+mod runs;
+mod sandbox;
+mod site;

@@ -1,0 +1,95 @@
+//! Keys of workers.
+
+use std::fs;
+use std::process::Command;
+
+use harness::{Client, Server};
+use serde_json::json;
+
+use super::site::{Site, ready};
+use crate::broker::system::Nats;
+use crate::stage::BINARY;
+
+fn key(site: &Site, name: &str, scopes: &[&str]) -> String {
+    let mut command = Command::new(BINARY);
+    command.args(["keys", "create", "--name", name]);
+    for scope in scopes {
+        command.args(["--scope", scope]);
+    }
+    let output = command.arg("--data-dir").arg(site.path("data")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn file(site: &Site, name: &str, text: &str) -> String {
+    let path = site.path(name);
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+struct Closed {
+    site: Site,
+    api: Server,
+    client: Client,
+    _nats: Nats,
+}
+
+/// An API with keys.
+fn closed() -> Closed {
+    let nats = Nats::start();
+    let site = Site::on_nats(&nats, 60);
+    let admin = key(&site, "admin", &["admin"]);
+    let api = site.launch().arg("--single-process").start();
+    let client = api.client().with_key(&admin);
+    Closed { site, api, client, _nats: nats }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_needs_a_key_with_its_scope() {
+    let Closed { site, client, .. } = &closed();
+    let mut without = site.worker("without");
+    assert_eq!(without.ended().code(), Some(1));
+    assert!(without.log().contains("the API answers 401"), "{}", without.log());
+    assert!(without.log().contains("--api-key-file"), "{}", without.log());
+    let submitter = file(site, "submitter", &key(site, "submitter", &["submit", "read"]));
+    let mut wrong = site.worker_with("wrong", &["--api-key-file", &submitter]);
+    assert_eq!(wrong.ended().code(), Some(1));
+    assert!(wrong.log().contains("scope worker"), "{}", wrong.log());
+    let mut absent = site.worker_with("absent", &["--api-key-file", "/nowhere/key"]);
+    assert_eq!(absent.ended().code(), Some(2));
+    assert!(absent.log().contains("cannot read /nowhere/key"), "{}", absent.log());
+    let empty = file(site, "empty", "hello\n");
+    let mut none = site.worker_with("none", &["--api-key-file", &empty]);
+    assert_eq!(none.ended().code(), Some(2));
+    assert!(none.log().contains("has no key"), "{}", none.log());
+    let right = key(site, "worker", &["worker"]);
+    let right = file(site, "right", &format!("{right}\n"));
+    let worker = site.worker_with("right", &["--api-key-file", &right]);
+    ready(client, 1).await;
+    assert_eq!(client.run("print(1)").await["stdout"]["text"], "1\n");
+    assert!(!worker.log().contains("crk_"), "a key is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_a_worker_is_for_nothing_else_and_no_other_key_is_for_workers() {
+    let Closed { site, api, client, .. } = &closed();
+    let of = |name: &str, scopes: &[&str]| api.client().with_key(&key(site, name, scopes));
+    let worker = of("worker", &["worker"]);
+    let id = client.submit_code("print(1)").await;
+    for path in ["/eval", "/workers", "/keys", "/status", "/events", &format!("/eval/{id}")] {
+        assert_eq!(worker.get(path).await.status, if path.ends_with(&id) { 404 } else { 403 }, "{path}");
+    }
+    assert_eq!(worker.post("/eval", &json!({ "code": "" })).await.status, 403);
+    let own = "/workers/019abcde-f012-7345-8678-9abcdef01234";
+    assert_eq!(worker.post(&format!("{own}/drain"), &json!({})).await.status, 403);
+    let submitter = of("submitter", &["submit", "read"]);
+    let sync = json!({ "sessions": [], "cancelled": [], "draining": false });
+    let claim = json!({ "evaluation": id, "attempt": 1, "claim": id });
+    for (path, body) in [("sync", &sync), ("claim", &claim)] {
+        let path = format!("{own}/{path}");
+        assert_eq!(submitter.post(&path, body).await.status, 403, "{path}");
+        assert_eq!(api.client().post(&path, body).await.status, 401, "{path}");
+        assert_eq!(worker.post(&path, body).await.status, 404, "{path}");
+    }
+    assert_eq!(submitter.get("/workers").await.status, 403);
+}

@@ -1,0 +1,196 @@
+//! A site: an API, workers, and the broker between them.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::{Client, Launch, Server, Signal, eventually_some};
+use rustix::process::{Pid, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::broker::system::{Moto, Nats};
+use crate::stage::BINARY;
+
+/// How long anything may take that should happen soon.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The flags that API and workers share: no isolation, which is not what is tested here, and one process, so that a
+/// kill hits the one that stores or runs.
+const SHARED: [&str; 6] =
+    ["--engine", "subprocess", "--unsafe", "--single-process", "--self-test-seconds", "3600"];
+
+/// An API that can be started again at the same address, and what its workers need.
+pub(crate) struct Site {
+    pub(crate) directory: TempDir,
+    queue: Vec<String>,
+    port: u16,
+    lease_seconds: u32,
+}
+
+impl Site {
+    pub(crate) fn on_nats(nats: &Nats, lease_seconds: u32) -> Self {
+        Self::new(vec!["--queue".to_owned(), nats.url("fleet")], lease_seconds)
+    }
+
+    pub(crate) fn on_sqs(moto: &Moto, lease_seconds: u32) -> Self {
+        let credentials = moto.process.directory.path().join("credentials").display().to_string();
+        let queue = format!("sqs://us-east-1/fleet?endpoint=http://127.0.0.1:{}", moto.process.port);
+        let flags = ["--queue", &queue, "--broker-credentials", &credentials];
+        Self::new(flags.map(str::to_owned).to_vec(), lease_seconds)
+    }
+
+    fn new(queue: Vec<String>, lease_seconds: u32) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { directory: tempfile::tempdir().unwrap(), queue, port, lease_seconds }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The API, to be configured further.
+    pub(crate) fn launch(&self) -> Launch {
+        Launch::new(BINARY)
+            .args(["--role", "api", "--strict-contract", "--drain-seconds", "5"])
+            .args(["--listen", &format!("127.0.0.1:{}", self.port)])
+            .args(["--lease-seconds", &self.lease_seconds.to_string(), "--republish-seconds", "1"])
+            .args(SHARED)
+            .args(&self.queue)
+            .arg("--data-dir")
+            .arg(self.path("data"))
+    }
+
+    pub(crate) fn api(&self) -> Server {
+        self.launch().start()
+    }
+
+    /// A worker for two programs at a time.
+    pub(crate) fn worker(&self, name: &str) -> Worker {
+        self.worker_with(name, &[])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn worker_with(&self, name: &str, more: &[&str]) -> Worker {
+        let log = self.path(&format!("{name}.log"));
+        let file = File::create(&log).unwrap();
+        let child = Command::new(BINARY)
+            .args(["--role", "worker", "--api", &self.url(), "--worker-name", name])
+            .args(["--workers", "2", "--drain-seconds", "5"])
+            .args(SHARED)
+            .args(&self.queue)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Worker { child, log }
+    }
+}
+
+/// A worker as a process.
+pub(crate) struct Worker {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Worker {
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Kills it, so that it cleans nothing up.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its exit.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "it does not exit: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until its log has a text.
+    pub(crate) async fn has_logged(&self, text: &str) {
+        eventually_some(&format!("{text:?} in {}", self.log.display()), PATIENCE, async || {
+            self.log().contains(text).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        // One that was stopped goes on, so that it ends its programs.
+        kill_process(Pid::from_child(&self.child), Signal::CONT).ok();
+        kill_process(Pid::from_child(&self.child), Signal::TERM).ok();
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(15) {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+    }
+}
+
+/// Waits until so many workers take work.
+pub(crate) async fn ready(client: &Client, count: u64) {
+    eventually_some(&format!("{count} workers"), PATIENCE, async || {
+        let status = client.get("/status").await.json();
+        (status["fleet"]["ready"] == count).then_some(())
+    })
+    .await;
+}
+
+/// The workers as the API lists them.
+pub(crate) async fn workers(client: &Client) -> Vec<Value> {
+    client.get("/workers").await.json()["items"].as_array().unwrap().clone()
+}
+
+/// The worker of this name.
+pub(crate) async fn worker_named(client: &Client, name: &str) -> Value {
+    let all = workers(client).await;
+    all.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("{name}: {all:?}")).clone()
+}
+
+/// A program that prints `out`, and ends when a file exists.
+pub(crate) fn waits_for(release: &Path) -> String {
+    format!(
+        "import os, time\nprint('out', flush=True)\nwhile not os.path.exists('{}'):\n    time.sleep(0.02)\n\
+         print('end', flush=True)",
+        release.display()
+    )
+}
+
+/// Waits until the program of that attempt has printed its first line.
+pub(crate) async fn has_printed(client: &Client, id: &str, attempt: u64) {
+    let printed = |one: &Value| one["attempt"] == attempt && one["stdout"]["bytes_total"] == 4;
+    client.wait_until(id, "its output", printed).await;
+}
