@@ -4,7 +4,7 @@
 //!
 //! 1. [`bus`]: subscribers of the event log;
 //! 2. [`webhooks`]: events that are sent to a URL; [`rules`]: the same by a file of the operator;
-//! 3. `violations`: the event of a lost isolation; `parts`: all these, started together;
+//! 3. `violations`: the event of a lost isolation; `metrics`: what is counted; `parts`: all these, started together;
 //! 4. `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
 //! 5. `args` and `commands`: the command line.
 //!
@@ -14,6 +14,7 @@ pub mod bus;
 pub mod rules;
 pub mod webhooks;
 
+mod metrics;
 mod parts;
 mod violations;
 

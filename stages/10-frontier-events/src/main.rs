@@ -28,8 +28,8 @@ impl Stage for EventsStage {
     async fn build(settings: &Settings, args: &EventsArgs) -> Result<App, BuildError> {
         let below = &args.below();
         let mut frontier = Box::pin(Frontier::build(settings, below)).await?;
-        let accounts = Accounts::start(settings, &below.access, &mut frontier).await?;
-        let parts = Parts::start(&frontier, &accounts, &args.events).await?;
+        let mut accounts = Accounts::start(settings, &below.access, &mut frontier).await?;
+        let parts = Parts::start(&frontier, &mut accounts, &args.events).await?;
         let options = below.platform_options(Self::NAME, settings);
         let contract = Arc::new(contract(&options.bounds, args)?);
         let selection = Selection { bounds: options.bounds, ..frontier.selection };

@@ -10,6 +10,7 @@
 mod fuzz;
 mod receiver;
 mod rules;
+mod settings;
 mod stage;
 mod tenants;
 mod webhooks;
