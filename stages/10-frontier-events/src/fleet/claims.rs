@@ -116,7 +116,7 @@ impl Fleet {
         let (reports, phase) = {
             let mut state = self.state();
             let is_member = state.member(caller).is_ok();
-            if is_member && is_end && state.is_recorded(token) {
+            if is_member && is_end && state.is_recorded(caller.worker, token) {
                 return Ok(());
             }
             let session = state.session_of(caller.worker, token).filter(|_| is_member);

@@ -18,7 +18,7 @@ use super::session::{Content, Phase, Report, ReportError};
 use super::wire::{FileRequest, Piece};
 
 /// Bytes above the limit that a worker may have counted, at most.
-const MAX_EXCESS_BYTES: u64 = 1 << 36;
+pub(super) const MAX_EXCESS_BYTES: u64 = 1 << 36;
 
 /// Runs programs on the workers of a fleet.
 pub struct FleetEngine {

@@ -210,7 +210,7 @@ impl State {
             let evaluation = self.tokens.get(*token);
             let session = evaluation.and_then(|evaluation| self.sessions.get(evaluation));
             let is_own = session.is_some_and(|session| session.worker == caller.worker);
-            !is_own && !self.is_recorded(token)
+            !is_own && !self.is_recorded(caller.worker, token)
         };
         let lost = request.sessions.iter().filter(is_lost).cloned().collect();
         Ok(SyncReply { cancel, lost, drain })

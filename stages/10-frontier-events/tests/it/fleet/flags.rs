@@ -94,7 +94,7 @@ async fn what_no_worker_sends_is_refused_by_the_contract() {
         ("result", json!({ "token": token, "pieces": [], "file_parts": 0, "excess_bytes": [0], "verdict": {} })),
     ] {
         let answer = client.post(&format!("{own}/{path}"), &body).await;
-        assert_eq!(answer.status, 422, "{path} {body}: {answer:?}");
+        assert!([400, 422].contains(&answer.status), "{path} {body}: {answer:?}");
     }
     for path in ["sync", "claim", "output", "files", "result"] {
         let request = client.request(Method::POST, &format!("{own}/{path}"));

@@ -39,7 +39,7 @@ fn closed() -> Closed {
     let nats = Nats::start();
     let site = Site::on_nats(&nats, 60);
     let admin = key(&site, "admin", &["admin"]);
-    let api = site.launch().arg("--single-process").start();
+    let api = site.api();
     let client = api.client().with_key(&admin);
     Closed { site, api, client, _nats: nats }
 }

@@ -67,7 +67,7 @@ async fn a_cancellation_reaches_the_worker(site: &Site, client: &Client) {
     has_printed(client, &id, 1).await;
     let events = client.events(&id).await;
     let started = Instant::now();
-    assert_eq!(client.delete(&format!("/eval/{id}")).await.status, 202);
+    assert_eq!(client.delete(&format!("/eval/{id}")).await.status, 200);
     let events = events.rest().await;
     assert_eq!(events.last().unwrap().kind, "evaluation.cancelled");
     // A sync is held back for a quarter of the lease: it was interrupted.

@@ -73,7 +73,7 @@ impl Site {
 
     /// A worker for two programs at a time.
     pub(crate) fn worker(&self, name: &str) -> Worker {
-        self.worker_with(name, &[])
+        self.worker_with(name, &["--drain-seconds", "5"])
     }
 
     /// The same, with more arguments.
@@ -82,7 +82,7 @@ impl Site {
         let file = File::create(&log).unwrap();
         let child = Command::new(BINARY)
             .args(["--role", "worker", "--api", &self.url(), "--worker-name", name])
-            .args(["--workers", "2", "--drain-seconds", "5"])
+            .args(["--workers", "2"])
             .args(SHARED)
             .args(&self.queue)
             .args(more)
