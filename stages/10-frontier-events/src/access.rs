@@ -5,7 +5,8 @@ use stage_09_frontier::{Access, Scope};
 
 /// What a request for this method and template of a path needs.
 pub fn required(method: &Method, template: &str) -> Access {
-    let (is_read, is_post) = (matches!(*method, Method::GET | Method::HEAD), *method == Method::POST);
+    let (is_read, is_post) =
+        (matches!(*method, Method::GET | Method::HEAD), *method == Method::POST);
     match template {
         "/webhooks" | "/webhooks/{id}" | "/webhooks/{id}/deliveries" if is_read => {
             Access::Scope(Scope::Read)

@@ -122,20 +122,18 @@ impl StageArgs for EventsArgs {
     }
 
     fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
-        if let Err(error) = self.fleet.check(settings, &self.broker.queue) {
+        let usable = self.fleet.check(settings, &self.broker.queue);
+        if let Err(error) = usable.and_then(|()| self.fleet.read_files()) {
             return Ok(Some(BuildError::from(error).print(Exit::USAGE).into()));
         }
         self.events.rules()?;
         match self.fleet.role {
             Role::All => self.frontier.before_serve(settings),
             Role::Api => self.frontier.before_serve_without_engine(settings).map(|()| None),
-            Role::Worker => {
-                self.fleet.read_files()?;
-                match self.frontier.before_engine(settings)? {
-                    Some(exit) => Ok(Some(exit)),
-                    None => crate::worker::serve(settings, self).map(|exit| Some(exit.into())),
-                }
-            }
+            Role::Worker => match self.frontier.before_engine(settings)? {
+                Some(exit) => Ok(Some(exit)),
+                None => crate::worker::serve(settings, self).map(|exit| Some(exit.into())),
+            },
         }
     }
 }

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::MessageSystemAttributeName::ApproximateReceiveCount;
 use aws_sdk_sqs::types::Message;
+use aws_sdk_sqs::types::MessageSystemAttributeName::ApproximateReceiveCount;
 use shared::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::Instant;

@@ -170,7 +170,8 @@ async fn give_back(jobs: &PriorityDispatch, lease: Lease) {
 
 /// The place where a job of a session runs.
 pub(super) fn sandbox_of(state: &State, job: &Job) -> Option<SandboxInfo> {
-    let session = state.sessions.get(&job.id).filter(|session| session.job.attempt == job.attempt)?;
+    let session =
+        state.sessions.get(&job.id).filter(|session| session.job.attempt == job.attempt)?;
     Some(session.sandbox.clone())
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use shared::component::SelfTestResult;
 use shared::{
-    BoxFuture, Engine, Job, OutputBuffer, SandboxInfo, Stream, TestCase, TestableComponent, Verdict,
-    harmless,
+    BoxFuture, Engine, Job, OutputBuffer, SandboxInfo, Stream, TestCase, TestableComponent,
+    Verdict, harmless,
 };
 use stage_04_docker::ReceivedArtifacts;
 use tokio::sync::mpsc;
@@ -64,7 +64,9 @@ impl FleetEngine {
         let _guard = GiveUp { fleet: &self.fleet, evaluation: job.id, token };
         let (mut received, mut is_cancelled) = (Received::default(), false);
         loop {
-            let Some(until) = self.lease_of(job.id) else { return lost("its session was given up") };
+            let Some(until) = self.lease_of(job.id) else {
+                return lost("its session was given up");
+            };
             tokio::select! {
                 biased;
                 () = cancel.cancelled(), if !is_cancelled => {

@@ -112,6 +112,8 @@ fn letter(message: &Message) -> DeadLetter {
         },
         ticket,
         bytes: body.len(),
-        at: sent.and_then(|sent| sent.parse().ok()).map(|ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms)),
+        at: sent
+            .and_then(|sent| sent.parse().ok())
+            .map(|ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms)),
     }
 }

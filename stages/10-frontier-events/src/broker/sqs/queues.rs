@@ -49,8 +49,7 @@ impl SqsBroker {
         let dead = self.dead_queue().await?;
         let arn = self.attributes(&dead, &[QueueArn]).await?.remove(&QueueArn).unwrap_or_default();
         let max = self.options.max_deliveries;
-        let policy =
-            format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":"{max}"}}"#);
+        let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":"{max}"}}"#);
         let url = match self.existing(&name).await? {
             Some(url) if is_publisher => {
                 let request = self.client.set_queue_attributes().queue_url(&url);
@@ -160,8 +159,13 @@ impl SqsBroker {
     pub(super) async fn count(&self) -> Result<BrokerStats, BrokerError> {
         let mut stats = BrokerStats::default();
         let prefix = self.queue_name("");
-        let mut pages =
-            self.client.list_queues().queue_name_prefix(prefix).max_results(1000).into_paginator().send();
+        let mut pages = self
+            .client
+            .list_queues()
+            .queue_name_prefix(prefix)
+            .max_results(1000)
+            .into_paginator()
+            .send();
         while let Some(page) = pages.next().await {
             for queue in page.map_err(failed)?.queue_urls.unwrap_or_default() {
                 let (waiting, held) = self.counts(&queue).await?;

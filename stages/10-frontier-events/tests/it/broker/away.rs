@@ -129,8 +129,9 @@ async fn nats_knows_its_users() {
     let file = nats.0.directory.path().join("credentials");
     for (text, is_accepted) in [("crucible:s3cr3t-word\n", true), ("crucible:another\n", false)] {
         fs::write(&file, text).unwrap();
-        let broker =
-            nats.open("users", BrokerOptions { credentials: Some(file.clone()), ..options() }).await;
+        let broker = nats
+            .open("users", BrokerOptions { credentials: Some(file.clone()), ..options() })
+            .await;
         let published = broker.publish(&ticket()).await;
         if is_accepted {
             published.unwrap();
@@ -152,7 +153,8 @@ fn certify(directory: &Path) {
 
 #[tokio::test]
 async fn nats_over_tls_needs_its_authority() {
-    let nats = Nats::stopped("tls { cert_file: \"DIRECTORY/cert.pem\", key_file: \"DIRECTORY/key.pem\" }");
+    let nats =
+        Nats::stopped("tls { cert_file: \"DIRECTORY/cert.pem\", key_file: \"DIRECTORY/key.pem\" }");
     certify(nats.0.directory.path());
     nats.0.start();
     let url = format!("tls://127.0.0.1:{}/secure", nats.0.port).parse().unwrap();
@@ -165,7 +167,8 @@ async fn nats_over_tls_needs_its_authority() {
 
 #[tokio::test]
 async fn sqs_over_https_needs_its_authority() {
-    let moto = Moto::stopped("https", &["-s", "-c", "DIRECTORY/cert.pem", "-k", "DIRECTORY/key.pem"]);
+    let moto =
+        Moto::stopped("https", &["-s", "-c", "DIRECTORY/cert.pem", "-k", "DIRECTORY/key.pem"]);
     certify(moto.process.directory.path());
     moto.process.start();
     let certificates = Some(moto.process.directory.path().join("cert.pem"));

@@ -12,10 +12,16 @@ use super::suite::{
 pub(crate) const CHECKS: &[Check] = &[
     Check { name: "a ticket arrives as it was published", run: |b| Box::pin(arrives(b)) },
     Check { name: "a receiver is woken by a publish", run: |b| Box::pin(woken(b)) },
-    Check { name: "a full broker refuses, and takes more after an ack", run: |b| Box::pin(full(b)) },
+    Check {
+        name: "a full broker refuses, and takes more after an ack",
+        run: |b| Box::pin(full(b)),
+    },
     Check { name: "first deliveries are in order", run: |b| Box::pin(order(b)) },
     Check { name: "a receiver gets its environments only", run: |b| Box::pin(environments(b)) },
-    Check { name: "a dead receiver's ticket is delivered again", run: |b| Box::pin(redelivered(b)) },
+    Check {
+        name: "a dead receiver's ticket is delivered again",
+        run: |b| Box::pin(redelivered(b)),
+    },
     Check { name: "a delivery that is extended stays", run: |b| Box::pin(extended(b)) },
     Check { name: "a stale receipt changes nothing", run: |b| Box::pin(stale(b)) },
     Check { name: "a released ticket comes after its delay", run: |b| Box::pin(released(b)) },
@@ -196,7 +202,8 @@ async fn held_once(bench: &Bench<'_>) -> Checked {
     let broker = bench.open_with(BrokerOptions { visibility: PATIENCE * 4, ..options() }).await;
     let mut receivers = Vec::new();
     for _ in 0..4 {
-        receivers.push(bench.open_with(BrokerOptions { visibility: PATIENCE * 4, ..options() }).await);
+        receivers
+            .push(bench.open_with(BrokerOptions { visibility: PATIENCE * 4, ..options() }).await);
     }
     for _ in 0..12 {
         broker.publish(&ticket()).await?;

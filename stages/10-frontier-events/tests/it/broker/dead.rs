@@ -74,10 +74,8 @@ async fn requeued(bench: &Bench<'_>) -> Checked {
 
 async fn poisoned(bench: &Bench<'_>) -> Checked {
     let broker = bench.open().await;
-    let other = format!(
-        r#"{{"evaluation":"{}","attempt":1,"environment":"other"}}"#,
-        ticket().evaluation
-    );
+    let other =
+        format!(r#"{{"evaluation":"{}","attempt":1,"environment":"other"}}"#, ticket().evaluation);
     bench.inject("no ticket").await;
     bench.inject(&other).await; // it would reach a worker that cannot run it
     let published = ticket();

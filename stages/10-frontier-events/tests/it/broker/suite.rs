@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
-use stage_10_frontier_events::broker::{
-    Broker, BrokerOptions, Delivery, MemoryBroker, Ticket,
-};
+use stage_10_frontier_events::broker::{Broker, BrokerOptions, Delivery, MemoryBroker, Ticket};
 use uuid::Uuid;
 
 use super::{checks, dead};
@@ -38,11 +36,7 @@ pub(crate) trait MakeBroker: Send + Sync {
     fn promises(&self) -> Promises;
 
     /// Another connection to the queues of that name, which are empty before the first.
-    fn open<'a>(
-        &'a self,
-        name: &'a str,
-        options: BrokerOptions,
-    ) -> BoxFuture<'a, Arc<dyn Broker>>;
+    fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>>;
 
     /// Puts bytes into the queue of `python` of that name, as another program can.
     fn inject<'a>(&'a self, name: &'a str, bytes: &'a str) -> BoxFuture<'a, ()>;
@@ -50,7 +44,12 @@ pub(crate) trait MakeBroker: Send + Sync {
 
 /// The settings of most checks.
 pub(crate) fn options() -> BrokerOptions {
-    BrokerOptions { visibility: VISIBILITY, capacity: 100, max_deliveries: 5, ..BrokerOptions::default() }
+    BrokerOptions {
+        visibility: VISIBILITY,
+        capacity: 100,
+        max_deliveries: 5,
+        ..BrokerOptions::default()
+    }
 }
 
 pub(crate) fn ticket() -> Ticket {
@@ -121,7 +120,13 @@ impl Report {
             result.as_ref().err().map(|error| format!("{name}: {error:#}"))
         });
         let failed: Vec<_> = failed.collect();
-        assert!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), self.0.len(), failed.join("\n"));
+        assert!(
+            failed.is_empty(),
+            "{} of {} failed:\n{}",
+            failed.len(),
+            self.0.len(),
+            failed.join("\n")
+        );
     }
 }
 
@@ -154,11 +159,7 @@ impl MakeBroker for Memory {
         Promises { order: true, dedup: true }
     }
 
-    fn open<'a>(
-        &'a self,
-        name: &'a str,
-        options: BrokerOptions,
-    ) -> BoxFuture<'a, Arc<dyn Broker>> {
+    fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>> {
         Box::pin(async move { self.broker(name, options) as Arc<dyn Broker> })
     }
 

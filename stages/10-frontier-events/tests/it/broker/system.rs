@@ -126,11 +126,7 @@ impl MakeBroker for Nats {
         Promises { order: true, dedup: true }
     }
 
-    fn open<'a>(
-        &'a self,
-        name: &'a str,
-        options: BrokerOptions,
-    ) -> BoxFuture<'a, Arc<dyn Broker>> {
+    fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>> {
         Box::pin(async move { open(&self.url(name).parse().unwrap(), &options).await.unwrap() })
     }
 
@@ -165,7 +161,11 @@ impl Moto {
             fs::write(directory.join("credentials"), "an-id:a-secret\n").unwrap();
             let path = directory.display().to_string();
             let more = more.iter().map(|argument| argument.replace("DIRECTORY", &path));
-            ["-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned).into_iter().chain(more).collect()
+            ["-H", "127.0.0.1", "-p", &port.to_string()]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(more)
+                .collect()
         });
         Self { process, scheme }
     }
@@ -190,11 +190,7 @@ impl MakeBroker for Moto {
         Promises::default()
     }
 
-    fn open<'a>(
-        &'a self,
-        name: &'a str,
-        options: BrokerOptions,
-    ) -> BoxFuture<'a, Arc<dyn Broker>> {
+    fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>> {
         Box::pin(async move {
             let credentials = self.process.directory.path().join("credentials");
             let options = BrokerOptions { credentials: Some(credentials), ..options };

@@ -46,7 +46,8 @@ impl<'a> Hand<'a> {
 
     async fn claim(&self, evaluation: &str, attempt: u32) -> Response {
         let claim = "019abcde-f012-7345-8678-9abcdef01234";
-        self.post("claim", &json!({ "evaluation": evaluation, "attempt": attempt, "claim": claim })).await
+        self.post("claim", &json!({ "evaluation": evaluation, "attempt": attempt, "claim": claim }))
+            .await
     }
 
     async fn token(&self, evaluation: &str, attempt: u32) -> String {
@@ -117,7 +118,11 @@ async fn a_token_counts_until_its_lease_is_over_and_a_later_one_after_it() {
     assert_eq!(one.result(&second, 0).await, 410);
     assert_eq!(two.output(&second, 6, "after the end").await, 410);
     let ended = client.wait(&id).await;
-    assert_eq!((&ended["stdout"]["text"], &ended["attempt"]), (&json!("second"), &json!(2)), "{ended}");
+    assert_eq!(
+        (&ended["stdout"]["text"], &ended["attempt"]),
+        (&json!("second"), &json!(2)),
+        "{ended}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

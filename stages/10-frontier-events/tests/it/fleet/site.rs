@@ -37,13 +37,15 @@ impl Site {
 
     pub(crate) fn on_sqs(moto: &Moto, lease_seconds: u32) -> Self {
         let credentials = moto.process.directory.path().join("credentials").display().to_string();
-        let queue = format!("sqs://us-east-1/fleet?endpoint=http://127.0.0.1:{}", moto.process.port);
+        let queue =
+            format!("sqs://us-east-1/fleet?endpoint=http://127.0.0.1:{}", moto.process.port);
         let flags = ["--queue", &queue, "--broker-credentials", &credentials];
         Self::new(flags.map(str::to_owned).to_vec(), lease_seconds)
     }
 
-    fn new(queue: Vec<String>, lease_seconds: u32) -> Self {
+    fn new(mut queue: Vec<String>, lease_seconds: u32) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        queue.extend(["--broker-visibility-seconds", "5"].map(str::to_owned));
         Self { directory: tempfile::tempdir().unwrap(), queue, port, lease_seconds }
     }
 
