@@ -64,6 +64,7 @@ pub use commands::FrontierCommand;
 pub use components::{Frontier, InBetween, Runner};
 pub use environments::{EnvCommand, EnvironmentArgs, Selection, environment_routes};
 pub use failpoint::{FAILPOINTS, read_failpoints};
+pub use metrics::MoreMetrics;
 pub use overlay::contract;
 pub use security_test::SecurityTests;
 pub use store::{Store, StoreError};

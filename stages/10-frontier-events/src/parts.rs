@@ -11,8 +11,8 @@ use stage_09_frontier::{
 
 use crate::args::EventArgs;
 use crate::bus::EventBus;
-use crate::violations;
 use crate::webhooks::Webhooks;
+use crate::{metrics, violations};
 
 /// Routes of stage 09 that need neither the platform nor what this stage adds.
 pub fn below_routes(
@@ -44,7 +44,7 @@ impl Parts {
     /// When the rules are not valid, or the database or the event log cannot be read.
     pub async fn start(
         frontier: &Frontier,
-        accounts: &Accounts,
+        accounts: &mut Accounts,
         args: &EventArgs,
     ) -> Result<Self, BuildError> {
         let (log, store) = (Arc::clone(&frontier.log), &frontier.store);
@@ -54,6 +54,7 @@ impl Parts {
         rules.attach(&bus).await?;
         let (options, fixed) = (args.webhook_options(), rules.webhooks);
         let webhooks = Webhooks::start(&bus, store, accounts, options, fixed).await?;
+        accounts.add_metrics(metrics::of(&bus, &webhooks));
         let engine = frontier.components.engine.as_ref().map(|engine| engine.name());
         Ok(Self { bus, webhooks, engine })
     }

@@ -35,6 +35,9 @@ mod tests;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use shared::cli::BuildError;
 use stage_09_frontier::{Accounts, AuditLog, Keys, Owners, Store, StoreError};
 use tokio::sync::Notify;
@@ -56,6 +59,23 @@ pub struct WebhookOptions {
     pub retry_time: Duration,
 }
 
+/// Attempts by their results: `delivered`, `failed` when there is another one, `parked` when not.
+pub(crate) type Attempts = Family<AttemptLabels, Counter>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct AttemptLabels {
+    result: &'static str,
+}
+
+/// All results are there from the start: an alarm on a time series that does not exist never fires.
+fn new_attempts() -> Attempts {
+    let attempts = Attempts::default();
+    for result in ["delivered", "failed", "parked"] {
+        drop(attempts.get_or_create(&AttemptLabels { result }));
+    }
+    attempts
+}
+
 /// The webhooks of one server.
 pub struct Webhooks {
     store: Arc<Store>,
@@ -64,6 +84,7 @@ pub struct Webhooks {
     audit: Arc<AuditLog>,
     client: Client,
     options: WebhookOptions,
+    attempts: Attempts,
     /// All of them, as they are in the database. Read again after each change.
     list: RwLock<Arc<Vec<Arc<Webhook>>>>,
     /// Notified when there is something to send; the sender looks into the database before it waits.
@@ -93,6 +114,7 @@ impl Webhooks {
             audit: Arc::clone(&accounts.audit),
             client: Client::new(options.policy.clone()),
             options,
+            attempts: new_attempts(),
             list: RwLock::default(),
             due: Notify::new(),
             _stop: stop.clone().drop_guard(),
@@ -102,6 +124,15 @@ impl Webhooks {
         bus.attach_durable(Arc::new(outbox)).await?;
         tokio::spawn(sender::run(Arc::downgrade(&webhooks), stop));
         Ok(webhooks)
+    }
+
+    /// Attempts so far, by their results.
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.attempts
+    }
+
+    fn count(&self, result: &'static str) {
+        self.attempts.get_or_create(&AttemptLabels { result }).inc();
     }
 
     fn list(&self) -> Arc<Vec<Arc<Webhook>>> {

@@ -24,7 +24,7 @@ use crate::components::Frontier;
 use crate::environments::Selection;
 use crate::idempotency::Idempotency;
 use crate::limits::RateLimit;
-use crate::metrics::FrontierMetrics;
+use crate::metrics::{FrontierMetrics, MoreMetrics};
 use crate::storage::SqliteStorage;
 use crate::store::Store;
 
@@ -40,6 +40,7 @@ pub struct Accounts {
     pub(crate) store: Arc<Store>,
     stored: Option<Arc<SqliteStorage>>,
     warm: WarmSandboxes,
+    more_metrics: Vec<MoreMetrics>,
     is_open: bool,
     /// Ends the tasks in the background with the server.
     background: DropGuard,
@@ -80,8 +81,8 @@ impl Accounts {
         // Revoked keys count: the last one revoked must not open the server at its next start.
         let store = Arc::clone(store);
         let background = stop.drop_guard();
-        let is_open = all == 0;
-        Ok(Self { keys, owners, audit, intake, store, stored, warm, is_open, background })
+        let (more_metrics, is_open) = (Vec::new(), all == 0);
+        Ok(Self { keys, owners, audit, intake, store, stored, warm, more_metrics, is_open, background })
     }
 
     /// Batches of submissions as `selection` allows them.
@@ -93,6 +94,11 @@ impl Accounts {
             selection,
             stored: self.stored.clone(),
         }
+    }
+
+    /// Adds metrics of a later stage to `GET /metrics`.
+    pub fn add_metrics(&mut self, more: MoreMetrics) {
+        self.more_metrics.push(more);
     }
 
     /// What administrators read.
@@ -118,7 +124,8 @@ impl Accounts {
     ) -> Arc<AccessControl<A>> {
         let quotas = Arc::clone(&self.intake.quotas);
         let parts = AccessParts {
-            metrics: FrontierMetrics::new(self.store, Arc::clone(&self.keys), quotas, self.warm),
+            metrics: FrontierMetrics::new(self.store, Arc::clone(&self.keys), quotas, self.warm)
+                .with(self.more_metrics),
             keys: self.keys,
             owners: self.owners,
             audit: self.audit,

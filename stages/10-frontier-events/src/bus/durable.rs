@@ -154,8 +154,12 @@ impl Durable {
         let result = result.map_err(|_| "it took too long".to_owned())?;
         let result = result.map_err(|_| "it panicked".to_owned())?;
         let Some(work) = result.map_err(|error| error.to_string())? else { return Ok(()) };
-        self.write(Some(work)).await.map_err(|error| error.to_string())?;
-        self.handler.committed();
+        match self.write(Some(work)).await {
+            Ok(()) => self.handler.committed(),
+            // The server ends, and its next start begins with this event.
+            Err(StoreError::Closed) => {}
+            Err(error) => return Err(error.to_string()),
+        }
         Ok(())
     }
     // ANCHOR_END: durable

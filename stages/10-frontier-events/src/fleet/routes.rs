@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
 use serde::de::DeserializeOwned;
-use shared::http::{MatchedRequest, ParsedJson, Problem, Response, Router, StatefulRouter, full, json};
+use shared::http::{
+    MatchedRequest, ParsedJson, Problem, Response, Router, StatefulRouter, full, json,
+};
 use stage_06_advanced::Platform;
 
 use super::Fleet;
@@ -106,7 +108,8 @@ impl Routes {
 
     async fn result(self, mut request: MatchedRequest) -> Answer {
         let (fleet, caller) = self.caller(&request)?;
-        let ResultRequest { token, pieces, file_parts, verdict, excess_bytes } = body(&mut request)?;
+        let ResultRequest { token, pieces, file_parts, verdict, excess_bytes } =
+            body(&mut request)?;
         let verdict = Box::new(verdict);
         let content = Content::Ended { pieces, file_parts, verdict, excess_bytes };
         fleet.report(&caller, &token, content).await?;

@@ -102,15 +102,18 @@ impl Webhooks {
         let number = delivery.number;
         let write = match result {
             Some(Ok(())) => {
+                self.count("delivered");
                 self.store.write(move |db| table::delivered(db, number, &delivery.webhook))
             }
             Some(Err(error)) => {
                 let again = self.next_attempt(&delivery, &error);
                 let (webhook, is_parked) = (&webhook.id, again.is_none());
+                self.count(if is_parked { "parked" } else { "failed" });
                 tracing::info!(webhook, is_parked, %error, "webhook not delivered");
                 self.store.write(move |db| table::failed(db, number, again, &error.to_string()))
             }
             None => {
+                self.count("parked");
                 let error = "the key of the webhook is not valid any more";
                 self.store.write(move |db| table::failed(db, number, None, error))
             }

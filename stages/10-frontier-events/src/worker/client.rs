@@ -67,7 +67,8 @@ impl ApiError {
     /// Whether the same request may succeed later.
     pub(super) fn is_temporary(&self) -> bool {
         self.status().is_none_or(|status| {
-            let is_busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+            let is_busy =
+                matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
             status.is_server_error() || is_busy
         })
     }
@@ -126,7 +127,8 @@ impl ApiClient {
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let connector = connector.enable_http1().wrap_connector(tcp);
         let mut builder = Client::builder(TokioExecutor::new());
-        let http = builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT).build(connector);
+        let http =
+            builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT).build(connector);
         let base = api.to_string();
         let base = format!("{}/workers/{worker}", base.trim_end_matches('/'));
         Ok(Self { http, base, key })

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::stage;
+use crate::tenants::key;
 
 /// The same requests in each run.
 const SEED: &str = "10";
@@ -15,7 +16,9 @@ async fn schemathesis_finds_nothing_in_the_operations_of_this_stage() {
     let tool = Path::new("/opt/crucible/bin/schemathesis");
     assert!(tool.exists(), "{} is missing: just setup --with-tests", tool.display());
     let work = tempfile::tempdir().unwrap();
-    let server = stage::on(&work.path().join("data")).start();
+    let data = work.path().join("data");
+    let key = key(&data, "fuzz", &["admin"]);
+    let server = stage::on(&data).args(["--rate-limit", "10000000"]).start();
     let contract = work.path().join("contract.json");
     std::fs::write(&contract, server.client().get("/openapi.json").await.body).unwrap();
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -28,13 +31,15 @@ async fn schemathesis_finds_nothing_in_the_operations_of_this_stage() {
         .arg(own.join("tests/it/schemathesis.toml"))
         .args(["run", "--seed", SEED, "--max-time", SECONDS, "--url", server.url()])
         .args(["--include-path-regex", "^/webhooks"])
+        .arg("--header")
+        .arg(format!("Authorization: Bearer {key}"))
         .arg(&contract);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     // A run that tested nothing would find nothing as well.
     assert!(text.contains("7 selected"), "{text}");
-    let metrics = server.client().get("/metrics").await.text();
+    let metrics = server.client().with_key(&key).get("/metrics").await.text();
     let broken = metrics.lines().filter(|line| line.contains("_broken_total{"));
     assert!(broken.clone().all(|line| line.ends_with(" 0")), "{:#?}", broken.collect::<Vec<_>>());
 }

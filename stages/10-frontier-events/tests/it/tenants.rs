@@ -22,7 +22,7 @@ fn output(data: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn key(data: &Path, name: &str, scopes: &[&str]) -> String {
+pub(crate) fn key(data: &Path, name: &str, scopes: &[&str]) -> String {
     let mut arguments = vec!["keys", "create", "--name", name];
     for scope in scopes {
         arguments.extend(["--scope", scope]);

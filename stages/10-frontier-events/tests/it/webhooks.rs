@@ -160,6 +160,14 @@ async fn what_is_not_delivered_in_time_is_parked_and_can_be_sent_again() {
     counts(&client, &webhook, "delivered", 3).await;
     let empty: Value = client.get(&format!("{path}/deliveries")).await.json();
     assert_eq!(empty, json!({ "items": [], "next_cursor": null }));
+    let metrics = client.get("/metrics").await.text();
+    for line in [
+        "crucible_webhook_attempts_total{result=\"delivered\"} 3",
+        "crucible_webhook_attempts_total{result=\"parked\"} 3",
+        "crucible_bus_failures_total{subscriber=\"webhooks\"} 0",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
     // 410 means that the receiver is gone: not even one more attempt is made.
     receiver.set_status(410);
     client.run("print('gone')").await;
