@@ -82,7 +82,18 @@ impl Accounts {
         let store = Arc::clone(store);
         let background = stop.drop_guard();
         let (more_metrics, is_open) = (Vec::new(), all == 0);
-        Ok(Self { keys, owners, audit, intake, store, stored, warm, more_metrics, is_open, background })
+        Ok(Self {
+            keys,
+            owners,
+            audit,
+            intake,
+            store,
+            stored,
+            warm,
+            more_metrics,
+            is_open,
+            background,
+        })
     }
 
     /// Batches of submissions as `selection` allows them.
