@@ -127,7 +127,7 @@ async fn a_mount_ends_with_its_server_or_the_next_one() {
         words
     };
     let env = |words: &[&str]| {
-        assert!(Command::new(stage::BINARY).args(at(words)).status().unwrap().success())
+        assert!(Command::new(stage::BINARY).args(at(words)).status().unwrap().success());
     };
     let mounts = || {
         let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
