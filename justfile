@@ -87,6 +87,10 @@ lambda *ARGS:
 contract-cost:
     cargo test --release -p stage-08-openapi --test it -- alone_ --nocapture
 
+# Measure what a ticket costs at each broker: publish, receive, acknowledge
+broker-cost tickets="500":
+    CRUCIBLE_TICKETS={{tickets}} cargo nextest run -p stage-10-frontier-events --no-capture alone_what_a_ticket_costs
+
 # Generate a typed Python client from the contract, in a new directory
 client DIRECTORY="target/client":
     cargo run -q -p stage-08-openapi -- --generate-client python {{DIRECTORY}}

@@ -2,10 +2,9 @@
 //!
 //! A [`Ticket`] says that an evaluation waits. What it runs stays in the API's storage, which is the truth: a
 //! broker may lose every ticket, because the API publishes one again that no worker has claimed, and it may
-//! deliver one twice, because a claim succeeds once. A broker is chosen for what it saves, not for what it
-//! promises.
+//! deliver one twice, because a claim succeeds once.
 //!
-//! | | memory | NATS JetStream | Amazon SQS |
+//! | | memory | NATS `JetStream` | Amazon SQS |
 //! |---|---|---|---|
 //! | bound per environment | exact | exact, by the server | approximate, counted before each publish |
 //! | order | first come, first served | first deliveries in order | none |
@@ -17,6 +16,7 @@
 //! A worker that was cut off learns it from its own clock ([`BrokerError::Stale`]), and one whose clock stood
 //! still does not. The fencing token of the API refuses its report either way.
 
+mod command;
 mod credentials;
 mod hold;
 mod memory;
@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use shared::{BoxError, BoxFuture};
 use uuid::Uuid;
 
+pub use command::DeadCommand;
 use hold::Hold;
 pub use memory::MemoryBroker;
 pub use options::{BrokerArgs, BrokerOptions, open};
@@ -51,6 +52,14 @@ pub struct Ticket {
     /// Whose it is, for brokers that are fair by group; a hash, never the id of a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+}
+
+impl Ticket {
+    /// The ticket that a message is, if it is one.
+    pub(crate) fn read(message: &[u8]) -> Option<Self> {
+        let ticket: Self = serde_json::from_slice(message).ok()?;
+        check_environment(&ticket.environment).ok().map(|()| ticket)
+    }
 }
 
 /// A ticket that this process holds, until it is acknowledged, released, or not extended in time.

@@ -103,7 +103,8 @@ impl MemoryBroker {
                 return Err(delayed.chain(held).min());
             };
             let Some(mut message) = state.waiting.remove(&number) else { return Err(None) };
-            let Ok(ticket) = serde_json::from_slice::<Ticket>(&message.body) else {
+            let ticket = Ticket::read(&message.body);
+            let Some(ticket) = ticket.filter(|t| t.environment == message.environment) else {
                 state.bury(number, message, DeadReason::NoTicket);
                 continue;
             };
@@ -185,6 +186,7 @@ impl Broker for MemoryBroker {
         wait: Duration,
     ) -> BoxFuture<'a, Result<Option<Delivery>, BrokerError>> {
         Box::pin(async move {
+            environments.iter().try_for_each(|name| check_environment(name))?;
             let end = Instant::now() + wait;
             loop {
                 let mut changed = std::pin::pin!(self.changed.notified());
@@ -243,7 +245,10 @@ impl Broker for MemoryBroker {
             let state = self.lock();
             let letters = state.dead.iter().take(limit).map(|(number, dead)| DeadLetter {
                 id: number.to_string(),
-                ticket: serde_json::from_slice(&dead.message.body).ok(),
+                ticket: match dead.reason {
+                    DeadReason::DeliveredTooOften => Ticket::read(&dead.message.body),
+                    DeadReason::NoTicket => None,
+                },
                 reason: dead.reason,
                 bytes: dead.message.body.len(),
                 at: Some(dead.at),

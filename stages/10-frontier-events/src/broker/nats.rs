@@ -28,7 +28,7 @@ use super::{
     Broker, BrokerError, BrokerOptions, BrokerStats, DeadLetter, DeadReason, Delivery, Hold,
     QueueUrl, Receipt, Ticket, check_environment,
 };
-use connection::{Login, Session};
+use connection::{Login, Session, Slot};
 use error::{is_missing, publish_error, unavailable};
 
 /// A broker on NATS.
@@ -36,8 +36,7 @@ pub(crate) struct NatsBroker {
     prefix: String,
     options: BrokerOptions,
     login: Login,
-    // Invariant: None until a server has accepted a connection; the client then connects again by itself.
-    session: Mutex<Option<Session>>,
+    session: Mutex<Slot>,
     turn: AtomicUsize,
 }
 
@@ -55,7 +54,7 @@ impl NatsBroker {
             prefix: prefix.clone(),
             login: Login::new(servers, *tls, options)?,
             options: options.clone(),
-            session: Mutex::new(None),
+            session: Mutex::default(),
             turn: AtomicUsize::new(0),
         }))
     }
@@ -131,7 +130,7 @@ impl NatsBroker {
         let now = Instant::now();
         let deliveries = message.info().map_err(unavailable)?.delivered;
         let deliveries = u32::try_from(deliveries).unwrap_or(u32::MAX);
-        let ticket = serde_json::from_slice::<Ticket>(&message.payload).ok();
+        let ticket = Ticket::read(&message.payload);
         let ticket = ticket.filter(|ticket| ticket.environment == environment);
         let reason = match ticket {
             None => DeadReason::NoTicket,

@@ -34,7 +34,10 @@ use queues::Room;
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
 /// Counted from the receipt, and not from the last extension.
-const MAX_HOLD: Duration = Duration::from_secs(12 * 60 * 60);
+const MAX_HOLD: Duration = Duration::from_hours(12);
+
+/// SQS refuses a time that is beyond its limit by its own clock.
+const LIMIT_MARGIN: Duration = Duration::from_mins(1);
 
 /// A broker on SQS.
 pub(crate) struct SqsBroker {
@@ -126,7 +129,7 @@ impl SqsBroker {
         now: Instant,
     ) -> Result<Option<Delivery>, BrokerError> {
         let body = message.body.as_deref().unwrap_or_default();
-        let ticket = serde_json::from_str::<Ticket>(body).ok();
+        let ticket = Ticket::read(body.as_bytes());
         let Some(ticket) = ticket.filter(|ticket| ticket.environment == environment) else {
             self.bury(queue, &message).await?;
             return Ok(None);
@@ -150,6 +153,15 @@ impl SqsBroker {
         let request = request.receipt_handle(handle).visibility_timeout(seconds(time));
         request.send().await.map(drop).map_err(failed)
     }
+}
+
+/// Refuses an extension that SQS would refuse.
+fn check_limit(hold: &Hold, visibility: Duration) -> Result<(), BrokerError> {
+    hold.check()?;
+    if hold.left(MAX_HOLD) < visibility + LIMIT_MARGIN {
+        return Err(BrokerError::HeldTooLong { limit: MAX_HOLD });
+    }
+    Ok(())
 }
 
 fn receipt(delivery: &Delivery) -> Result<&SqsReceipt, BrokerError> {
@@ -193,10 +205,7 @@ impl Broker for SqsBroker {
     fn extend<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<(), BrokerError>> {
         Box::pin(async move {
             let asked = Instant::now();
-            delivery.hold.check()?;
-            if delivery.hold.since() + MAX_HOLD < asked + self.options.visibility {
-                return Err(BrokerError::HeldTooLong { limit: MAX_HOLD });
-            }
+            check_limit(&delivery.hold, self.options.visibility)?;
             self.hide(delivery, self.options.visibility).await?;
             delivery.hold.extended(asked, self.options.visibility);
             Ok(())
@@ -217,9 +226,7 @@ impl Broker for SqsBroker {
         after: Duration,
     ) -> BoxFuture<'_, Result<(), BrokerError>> {
         Box::pin(async move {
-            let left = (delivery.hold.since() + MAX_HOLD).saturating_duration_since(Instant::now());
-            // The last second is left out: SQS refuses a time beyond its limit by its own clock.
-            let left = left.saturating_sub(Duration::from_secs(1));
+            let left = delivery.hold.left(MAX_HOLD).saturating_sub(LIMIT_MARGIN);
             self.hide(&delivery, after.min(left)).await
         })
     }
@@ -234,5 +241,26 @@ impl Broker for SqsBroker {
 
     fn stats(&self) -> BoxFuture<'_, Result<BrokerStats, BrokerError>> {
         Box::pin(self.count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delivery_is_not_extended_beyond_twelve_hours_from_its_receipt() {
+        let visibility = Duration::from_secs(30);
+        let hold = Hold::new(Instant::now(), visibility);
+        let end = Instant::now() + MAX_HOLD - LIMIT_MARGIN - visibility;
+        while Instant::now() + Duration::from_secs(10) <= end {
+            check_limit(&hold, visibility).unwrap();
+            hold.extended(Instant::now(), visibility);
+            tokio::time::advance(Duration::from_secs(10)).await;
+        }
+        tokio::time::advance(Duration::from_secs(11)).await;
+        let refused = check_limit(&hold, visibility);
+        assert!(matches!(refused, Err(BrokerError::HeldTooLong { .. })), "{refused:?}");
+        assert!(refused.unwrap_err().to_string().contains("12 hours"));
     }
 }

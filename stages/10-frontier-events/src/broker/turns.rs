@@ -17,7 +17,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// For that many queues, beginning with the one after those that others have begun with.
+    /// For that many queues. `first` rotates, so that no queue is always the last.
     pub(super) fn new(queues: usize, first: usize, wait: Duration) -> Self {
         Self { queues, first, taken: 0, end: Instant::now() + wait }
     }

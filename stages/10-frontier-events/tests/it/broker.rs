@@ -3,6 +3,8 @@
 mod away;
 mod broken;
 mod checks;
+mod command;
+mod cost;
 mod dead;
 mod suite;
 pub(crate) mod system;
@@ -23,6 +25,6 @@ async fn nats_jetstream_conforms() {
 
 #[tokio::test]
 async fn amazon_sqs_conforms() {
-    let moto = Moto::start().await;
+    let moto = Moto::start();
     broker_suite(&moto).await.assert_passed();
 }

@@ -10,6 +10,7 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{Consumer, pull};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerAddr, jetstream};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::super::credentials::Credentials;
 use super::NatsBroker;
@@ -21,6 +22,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often the client asks whether the server still answers.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Between two attempts to connect for the first time.
+const CONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Longest wait between two attempts to connect again.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(2);
@@ -39,6 +43,15 @@ pub(super) struct Session {
     pub(super) client: Client,
     pub(super) jetstream: Context,
     pub(super) known: Arc<Known>,
+}
+
+/// The connection, once there is one.
+#[derive(Default)]
+pub(super) struct Slot {
+    // Invariant: None until a server has accepted a connection; the client then connects again by itself.
+    session: Option<Session>,
+    // When the last attempt failed.
+    failed: Option<Instant>,
 }
 
 /// What was created or found, until a call shows that the server has lost it.
@@ -110,24 +123,32 @@ fn reconnect_delay(attempts: usize) -> Duration {
 impl NatsBroker {
     /// The connection. While the server is away every call fails at once, and does not wait in a buffer.
     pub(super) async fn session(&self) -> Result<Session, BrokerError> {
-        let mut session = self.session.lock().await;
-        if let Some(session) = &*session {
+        let mut slot = self.session.lock().await;
+        if let Some(session) = &slot.session {
             if session.client.connection_state() == State::Disconnected {
                 return Err(unavailable("the connection is lost"));
             }
             return Ok(session.clone());
         }
-        let client = self.login.connect().await?;
+        // Those who have waited for another's attempt do not each make one more.
+        if slot.failed.is_some_and(|failed| failed.elapsed() < CONNECT_INTERVAL) {
+            return Err(unavailable("the last attempt to connect has failed"));
+        }
+        let connected = self.login.connect().await;
+        if let Err(BrokerError::Unavailable(_)) = connected {
+            slot.failed = Some(Instant::now());
+        }
+        let client = connected?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(REQUEST_TIMEOUT);
         let fresh = Session { client, jetstream, known: Arc::default() };
-        *session = Some(fresh.clone());
+        slot.session = Some(fresh.clone());
         Ok(fresh)
     }
 
     /// Looks for the streams and consumers again: the server may have lost them.
     pub(super) async fn forget(&self) {
-        if let Some(session) = &mut *self.session.lock().await {
+        if let Some(session) = &mut self.session.lock().await.session {
             session.known = Arc::default();
         }
     }

@@ -3,6 +3,7 @@
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use async_nats::jetstream::{AckKind, Message};
+use std::num::NonZeroU64;
 use std::time::SystemTime;
 
 use super::NatsBroker;
@@ -70,7 +71,7 @@ impl NatsBroker {
     /// Publishes the ticket of a letter again, and removes the letter.
     pub(super) async fn requeue(&self, id: &str) -> Result<(), BrokerError> {
         let unknown = || BrokerError::NoDeadLetter(id.to_owned());
-        let sequence: u64 = id.parse().map_err(|_| unknown())?;
+        let sequence = id.parse::<NonZeroU64>().map_err(|_| unknown())?.get();
         let stream = self.dead_stream().await?;
         let message = stream
             .get_raw_message(sequence)
@@ -107,7 +108,7 @@ fn letter(message: &StreamMessage) -> DeadLetter {
     let header = |header: &str| message.headers.get(header).map(|value| value.as_str().to_owned());
     let is_ticket = header(REASON_HEADER).as_deref() == Some(name(DeadReason::DeliveredTooOften));
     let bytes = header(BYTES_HEADER).and_then(|bytes| bytes.parse().ok());
-    let ticket = serde_json::from_slice::<Ticket>(&message.payload).ok();
+    let ticket = Ticket::read(&message.payload);
     DeadLetter {
         id: message.sequence.to_string(),
         ticket: ticket.filter(|_| is_ticket),

@@ -22,7 +22,7 @@ const SHORT_WAIT: Duration = Duration::from_secs(2);
 const ANSWER_GRACE: Duration = Duration::from_secs(3);
 
 /// The longest time of one request.
-const MAX_EXPIRES: Duration = Duration::from_secs(300);
+const MAX_EXPIRES: Duration = Duration::from_mins(5);
 
 /// The next message. None when there was none for that time.
 pub(super) async fn one(
@@ -58,7 +58,7 @@ pub(super) async fn one(
             StatusCode::TIMEOUT | StatusCode::NOT_FOUND => return Ok(None),
             status => {
                 let description = message.description.unwrap_or_default();
-                return Err(format!("the server answers {status}: {description}").into());
+                return Err(format!("the server returned {status}: {description}").into());
             }
         }
     }

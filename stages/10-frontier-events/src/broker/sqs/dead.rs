@@ -102,7 +102,7 @@ fn letter(message: &Message) -> DeadLetter {
     let body = message.body.as_deref().unwrap_or_default();
     let was_moved =
         message.message_attributes.as_ref().is_some_and(|all| all.contains_key(REASON_ATTRIBUTE));
-    let ticket = serde_json::from_str::<Ticket>(body).ok().filter(|_| !was_moved);
+    let ticket = Ticket::read(body.as_bytes()).filter(|_| !was_moved);
     let sent = message.attributes.as_ref().and_then(|all| all.get(&SentTimestamp));
     DeadLetter {
         id: message.message_id.clone().unwrap_or_default(),

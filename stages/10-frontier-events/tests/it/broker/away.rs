@@ -9,18 +9,18 @@ use harness::{Signal, eventually_some};
 use stage_10_frontier_events::broker::{Broker, BrokerError, BrokerOptions, Ticket, open};
 use tokio::time::timeout;
 
-use super::suite::{BRIEF, MakeBroker, PATIENCE, PYTHON, next, options, ticket};
+use super::suite::{ARRIVAL_TIMEOUT, MakeBroker, PYTHON, QUIET_WINDOW, next, options, ticket};
 use super::system::{Moto, Nats};
 
 /// Until a call to a broker that is away has failed.
-const FAIL_TIMEOUT: Duration = Duration::from_secs(60);
+const FAIL_TIMEOUT: Duration = Duration::from_mins(1);
 
 async fn assert_unavailable(broker: &dyn Broker) {
     let environments = [PYTHON.to_owned()];
     let published = timeout(FAIL_TIMEOUT, broker.publish(&ticket())).await;
     let published = published.expect("publish waits for a broker that is away");
     assert!(matches!(published, Err(BrokerError::Unavailable(_))), "{published:?}");
-    let received = timeout(FAIL_TIMEOUT, broker.receive(&environments, BRIEF)).await;
+    let received = timeout(FAIL_TIMEOUT, broker.receive(&environments, QUIET_WINDOW)).await;
     let received = received.expect("receive waits for a broker that is away");
     assert!(matches!(received, Err(BrokerError::Unavailable(_))), "{received:?}");
     let counted = broker.stats().await;
@@ -30,7 +30,7 @@ async fn assert_unavailable(broker: &dyn Broker) {
 /// Publishes as soon as the broker is back, without opening it again.
 async fn publish_at_last(broker: &dyn Broker) -> Ticket {
     let published = ticket();
-    eventually_some("the broker is used again", PATIENCE * 2, async || {
+    eventually_some("the broker is used again", ARRIVAL_TIMEOUT * 2, async || {
         match broker.publish(&published).await {
             Ok(()) => Some(()),
             Err(error) => {
@@ -45,7 +45,7 @@ async fn publish_at_last(broker: &dyn Broker) -> Ticket {
 
 /// Receives that ticket, from a broker that may still be away at first.
 async fn receive_at_last(broker: &dyn Broker, ticket: &Ticket) {
-    eventually_some("the ticket is delivered", PATIENCE * 2, async || {
+    eventually_some("the ticket is delivered", ARRIVAL_TIMEOUT * 2, async || {
         let delivery = next(broker).await.ok()?;
         let is_it = delivery.ticket == *ticket;
         broker.ack(delivery).await.ok()?;
@@ -82,13 +82,16 @@ async fn a_receiver_that_waits_notices_a_restart_of_nats() {
     let (api, worker) = (nats.open("wait", options()).await, nats.open("wait", options()).await);
     let waiting = {
         let worker: Arc<dyn Broker> = worker.clone();
-        tokio::spawn(async move { worker.receive(&[PYTHON.to_owned()], PATIENCE * 10).await })
+        tokio::spawn(
+            async move { worker.receive(&[PYTHON.to_owned()], ARRIVAL_TIMEOUT * 10).await },
+        )
     };
-    tokio::time::sleep(BRIEF).await; // until it waits; when it does not yet, the check holds too
+    tokio::time::sleep(QUIET_WINDOW).await; // until it waits; when it does not yet, the check holds too
     nats.0.stop();
     nats.0.start();
     let published = publish_at_last(&*api).await;
-    let received = timeout(PATIENCE * 2, waiting).await.expect("the receiver has stalled").unwrap();
+    let received =
+        timeout(ARRIVAL_TIMEOUT * 2, waiting).await.expect("the receiver has stalled").unwrap();
     match received {
         Ok(Some(delivery)) => assert_eq!(delivery.ticket, published),
         Err(BrokerError::Unavailable(_)) => receive_at_last(&*worker, &published).await,
@@ -176,4 +179,17 @@ async fn sqs_over_https_needs_its_authority() {
     broker.publish(&ticket()).await.unwrap();
     let stranger = moto.open("secure", options()).await;
     stranger.publish(&ticket()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_lower_capacity_removes_no_ticket() {
+    let nats = Nats::start();
+    let broker = nats.open("lower", options()).await;
+    for _ in 0..5 {
+        broker.publish(&ticket()).await.unwrap();
+    }
+    let lower = nats.open("lower", BrokerOptions { capacity: 2, ..options() }).await;
+    let published = lower.publish(&ticket()).await;
+    assert!(matches!(published, Err(BrokerError::Full { .. })), "{published:?}");
+    assert_eq!(lower.stats().await.unwrap().waiting, 5);
 }

@@ -8,7 +8,7 @@ use stage_10_frontier_events::broker::{
     Broker, BrokerError, BrokerOptions, BrokerStats, DeadLetter, Delivery, MemoryBroker, Ticket,
 };
 
-use super::suite::{MakeBroker, Memory, PYTHON, Promises, broker_suite};
+use super::suite::{Guarantees, MakeBroker, Memory, PYTHON, broker_suite};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Bug {
@@ -47,8 +47,8 @@ const NOTICED_BY: &[(Bug, &str)] = &[
 struct MakeBroken(Bug, Memory);
 
 impl MakeBroker for MakeBroken {
-    fn promises(&self) -> Promises {
-        self.1.promises()
+    fn guarantees(&self) -> Guarantees {
+        self.1.guarantees()
     }
 
     fn open<'a>(
@@ -76,7 +76,7 @@ impl MakeBroker for MakeBroken {
 fn scratch() -> MemoryBroker {
     MemoryBroker::new(BrokerOptions {
         dedup_window: Duration::ZERO,
-        visibility: Duration::from_secs(3600),
+        visibility: Duration::from_hours(1),
         ..BrokerOptions::default()
     })
 }

@@ -7,7 +7,9 @@ use stage_10_frontier_events::broker::{
     Broker, BrokerError, BrokerOptions, DeadLetter, DeadReason,
 };
 
-use super::suite::{BRIEF, Bench, Check, Checked, PATIENCE, PYTHON, next, none, options, ticket};
+use super::suite::{
+    ARRIVAL_TIMEOUT, Bench, Check, Checked, PYTHON, QUIET_WINDOW, next, none, options, ticket,
+};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check { name: "after its last delivery a ticket is a dead letter", run: |b| Box::pin(dies(b)) },
@@ -24,7 +26,7 @@ async fn letters(broker: &dyn Broker, number: usize) -> anyhow::Result<Vec<DeadL
         if letters.len() == number {
             return Ok(letters);
         }
-        ensure!(started.elapsed() < PATIENCE, "{letters:?} instead of {number}");
+        ensure!(started.elapsed() < ARRIVAL_TIMEOUT, "{letters:?} instead of {number}");
     }
 }
 
@@ -91,7 +93,7 @@ async fn poisoned(bench: &Bench<'_>) -> Checked {
             bail!("requeued: {requeued:?}");
         }
     }
-    let more = broker.receive(&[PYTHON.to_owned(), "other".to_owned()], BRIEF).await?;
+    let more = broker.receive(&[PYTHON.to_owned(), "other".to_owned()], QUIET_WINDOW).await?;
     ensure!(more.is_none(), "{more:?}");
     Ok(())
 }

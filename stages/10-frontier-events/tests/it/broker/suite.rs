@@ -14,17 +14,17 @@ use super::{checks, dead};
 pub(crate) const PYTHON: &str = "python";
 
 /// Until a delivery expires in these checks.
-pub(crate) const VISIBILITY: Duration = Duration::from_secs(3);
+pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A wait that is long enough for what must come, on a machine with a load of 20.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A wait for what must not come.
-pub(crate) const BRIEF: Duration = Duration::from_secs(1);
+pub(crate) const QUIET_WINDOW: Duration = Duration::from_secs(1);
 
-/// What a broker promises beside what all do.
+/// What a broker guarantees beside what all do.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Promises {
+pub(crate) struct Guarantees {
     /// First deliveries are in the order of publishing.
     pub(crate) order: bool,
     /// A ticket that is published twice within the window is delivered once.
@@ -33,7 +33,7 @@ pub(crate) struct Promises {
 
 /// Opens brokers of one kind.
 pub(crate) trait MakeBroker: Send + Sync {
-    fn promises(&self) -> Promises;
+    fn guarantees(&self) -> Guarantees;
 
     /// Another connection to the queues of that name, which are empty before the first.
     fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>>;
@@ -45,7 +45,7 @@ pub(crate) trait MakeBroker: Send + Sync {
 /// The settings of most checks.
 pub(crate) fn options() -> BrokerOptions {
     BrokerOptions {
-        visibility: VISIBILITY,
+        visibility: VISIBILITY_TIMEOUT,
         capacity: 100,
         max_deliveries: 5,
         ..BrokerOptions::default()
@@ -89,20 +89,20 @@ impl Bench<'_> {
         self.make.inject(&self.name, bytes).await;
     }
 
-    pub(crate) fn promises(&self) -> Promises {
-        self.make.promises()
+    pub(crate) fn guarantees(&self) -> Guarantees {
+        self.make.guarantees()
     }
 }
 
 /// The next delivery of `python`, which must come.
 pub(crate) async fn next(broker: &dyn Broker) -> anyhow::Result<Delivery> {
-    let delivery = broker.receive(&[PYTHON.to_owned()], PATIENCE).await?;
-    delivery.ok_or_else(|| anyhow::anyhow!("no delivery within {PATIENCE:?}"))
+    let delivery = broker.receive(&[PYTHON.to_owned()], ARRIVAL_TIMEOUT).await?;
+    delivery.ok_or_else(|| anyhow::anyhow!("no delivery within {ARRIVAL_TIMEOUT:?}"))
 }
 
 /// Fails when there is a delivery of `python`.
 pub(crate) async fn none(broker: &dyn Broker, why: &str) -> Checked {
-    let delivery = broker.receive(&[PYTHON.to_owned()], BRIEF).await?;
+    let delivery = broker.receive(&[PYTHON.to_owned()], QUIET_WINDOW).await?;
     anyhow::ensure!(delivery.is_none(), "{why}: {delivery:?}");
     Ok(())
 }
@@ -155,8 +155,8 @@ impl Memory {
 }
 
 impl MakeBroker for Memory {
-    fn promises(&self) -> Promises {
-        Promises { order: true, dedup: true }
+    fn guarantees(&self) -> Guarantees {
+        Guarantees { order: true, dedup: true }
     }
 
     fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>> {

@@ -15,7 +15,7 @@ use serde_json::json;
 use stage_10_frontier_events::broker::{Broker, BrokerOptions, open};
 use tempfile::TempDir;
 
-use super::suite::{MakeBroker, PATIENCE, PYTHON, Promises, options};
+use super::suite::{ARRIVAL_TIMEOUT, Guarantees, MakeBroker, PYTHON, options};
 
 /// Where set-up puts the programs.
 const TOOLS: &str = "/opt/crucible/bin";
@@ -55,7 +55,7 @@ impl Process {
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             let log = || fs::read_to_string(self.directory.path().join("log")).unwrap();
-            assert!(started.elapsed() < PATIENCE, "{}: {}", self.program.display(), log());
+            assert!(started.elapsed() < ARRIVAL_TIMEOUT, "{}: {}", self.program.display(), log());
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
@@ -122,8 +122,8 @@ impl Nats {
 }
 
 impl MakeBroker for Nats {
-    fn promises(&self) -> Promises {
-        Promises { order: true, dedup: true }
+    fn guarantees(&self) -> Guarantees {
+        Guarantees { order: true, dedup: true }
     }
 
     fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>> {
@@ -149,7 +149,7 @@ pub(crate) struct Moto {
 }
 
 impl Moto {
-    pub(crate) async fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let moto = Self::stopped("http", &[]);
         moto.process.start();
         moto
@@ -178,6 +178,10 @@ impl Moto {
         let request = reqwest::Client::new().post(self.endpoint());
         let request = request
             .header("X-Amz-Target", format!("AmazonSQS.{action}"))
+            .header(
+                "Authorization",
+                "AWS4-HMAC-SHA256 Credential=id/20260101/us-east-1/sqs/aws4_request",
+            )
             .header("Content-Type", "application/x-amz-json-1.0")
             .body(body.to_string());
         let answer = request.send().await.unwrap().error_for_status().unwrap();
@@ -186,8 +190,8 @@ impl Moto {
 }
 
 impl MakeBroker for Moto {
-    fn promises(&self) -> Promises {
-        Promises::default()
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::default()
     }
 
     fn open<'a>(&'a self, name: &'a str, options: BrokerOptions) -> BoxFuture<'a, Arc<dyn Broker>> {

@@ -162,7 +162,7 @@ async fn a_broker_that_restarts_or_loses_everything_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_amazon_queue_that_forgets_everything_loses_nothing() {
-    let moto = Moto::start().await;
+    let moto = Moto::start();
     let site = Site::on_sqs(&moto, LONG_LEASE);
     let (api, _one) = (site.api(), site.worker("one"));
     let client = api.client();

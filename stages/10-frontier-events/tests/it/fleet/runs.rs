@@ -111,7 +111,7 @@ async fn on_nats_fifty_programs_end_once_with_their_output_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_sqs_fifty_programs_end_once_with_their_output_in_order() {
-    let moto = Moto::start().await;
+    let moto = Moto::start();
     let site = Site::on_sqs(&moto, LONG_LEASE);
     let (api, _one, _two) = (site.api(), site.worker("one"), site.worker("two"));
     let client = api.client();
