@@ -1,5 +1,5 @@
 # Tools for the OpenAPI contract, which only the tests need: a linter (Spectral, from npm), a tester that
-# generates requests (Schemathesis) and a client generator, both from PyPI. Sourced.
+# generates requests (Schemathesis), a client generator and a library that verifies webhooks, from PyPI. Sourced.
 # shellcheck shell=bash
 
 : "${TOOLS:?}" "${SETUP:?}" "${WITH_TESTS:?}" # set by lib.sh and setup.sh

@@ -51,6 +51,12 @@ pub enum SubscribeError {
     Unavailable(#[source] BoxError),
 }
 
+impl shared::Hint for SubscribeError {
+    fn hint(&self) -> Option<&'static str> {
+        None
+    }
+}
+
 /// Why the log could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the event log cannot be read")]

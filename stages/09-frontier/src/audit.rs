@@ -27,8 +27,10 @@ mod page;
 mod self_test;
 pub(crate) mod table;
 
+pub use chain::Entry as AuditEntry;
 pub(crate) use chain::Entry;
 pub(crate) use command::AuditCommand;
+pub use log::AuditLog;
+pub(crate) use log::actions;
 pub(crate) use log::of_submission;
-pub(crate) use log::{AuditLog, actions};
 pub(crate) use page::{AuditRow, rows_before};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use shared::Engine;
 use shared::cli::{BuildError, Settings};
 use stage_02_queue::{
-    Archive, Dispatch, InMemoryJournal, Journal, Ledger, LedgerParts, QueueOptions, QueueParts, Resumed,
-    TaskQueue,
+    Archive, Dispatch, InMemoryJournal, Journal, Ledger, LedgerParts, QueueOptions, QueueParts,
+    Resumed, TaskQueue,
 };
 use stage_03_monitoring::{AdvancedMonitor, EventLog, InMemoryMonitor};
 use stage_06_advanced::{Components, InMemoryStorage, StorageService, remote_engine};
@@ -119,8 +119,12 @@ impl Frontier {
         };
         let tasks = TaskQueue::new(parts, options);
         tasks.resume(waiting).await?;
-        let components =
-            Components { engine: is_local.then_some(engine), queue: tasks.clone(), monitor, storage };
+        let components = Components {
+            engine: is_local.then_some(engine),
+            queue: tasks.clone(),
+            monitor,
+            storage,
+        };
         Ok(Self { components, tasks, dispatch, log, stored, selection, quotas, store })
     }
 }

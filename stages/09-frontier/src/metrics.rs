@@ -34,8 +34,12 @@ struct StateLabels {
     state: &'static str,
 }
 
+/// Adds the metrics of a later stage.
+pub type MoreMetrics = Box<dyn Fn(&mut Registry) + Send + Sync>;
+
 /// The metrics of one server.
 pub(crate) struct FrontierMetrics {
+    more: Vec<MoreMetrics>,
     store: Arc<Store>,
     keys: Arc<Keys>,
     quotas: Arc<Quotas>,
@@ -48,7 +52,12 @@ impl FrontierMetrics {
         for result in RESULTS {
             drop(requests.get_or_create(&ResultLabels { result }));
         }
-        Self { store, keys, quotas, requests }
+        Self { more: Vec::new(), store, keys, quotas, requests }
+    }
+
+    /// The same, with those of a later stage.
+    pub(crate) fn with(self, more: Vec<MoreMetrics>) -> Self {
+        Self { more, ..self }
     }
 
     /// Counts a request that is allowed, or was refused with this status.
@@ -69,6 +78,9 @@ impl FrontierMetrics {
         let mut registry = Registry::with_prefix("crucible");
         self.register_storage(&mut registry);
         self.register_access(&mut registry, clients).await;
+        for more in &self.more {
+            more(&mut registry);
+        }
         encode(&mut text, &registry).ok()?;
         Some(text.into())
     }

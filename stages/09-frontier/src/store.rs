@@ -73,6 +73,15 @@ impl Store {
         Self::open_within(directory, space::MAX_WAL_BYTES)
     }
 
+    /// A database in a temporary directory, for a check. It is gone with its owner.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be created.
+    pub fn scratch() -> Result<Arc<Self>, StoreError> {
+        Self::open(DataDir::scratch()?)
+    }
+
     /// The same, with another limit of the WAL.
     fn open_within(directory: DataDir, max_wal_bytes: u64) -> Result<Arc<Self>, StoreError> {
         let path = directory.database();

@@ -5,7 +5,16 @@ use stage_09_frontier::{Access, Scope};
 
 /// What a request for this method and template of a path needs.
 pub fn required(method: &Method, template: &str) -> Access {
+    let (is_read, is_post) =
+        (matches!(*method, Method::GET | Method::HEAD), *method == Method::POST);
     match template {
+        "/webhooks" | "/webhooks/{id}" | "/webhooks/{id}/deliveries" if is_read => {
+            Access::Scope(Scope::Read)
+        }
+        "/webhooks" | "/webhooks/{id}/rotate" | "/webhooks/{id}/redeliver" if is_post => {
+            Access::Scope(Scope::Submit)
+        }
+        "/webhooks/{id}" if *method == Method::DELETE => Access::Scope(Scope::Submit),
         "/workers/{id}" if matches!(*method, Method::PUT | Method::DELETE) => {
             Access::Scope(Scope::Worker)
         }
@@ -14,7 +23,7 @@ pub fn required(method: &Method, template: &str) -> Access {
         | "/workers/{id}/output"
         | "/workers/{id}/files"
         | "/workers/{id}/result"
-            if *method == Method::POST =>
+            if is_post =>
         {
             Access::Scope(Scope::Worker)
         }

@@ -1,20 +1,70 @@
 //! The flags of this stage: those of stage 09, and one struct for each part.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use clap::value_parser;
+use ipnet::IpNet;
 use shared::cli::{BuildError, Diagnosis, Exit, Isolation, Settings, StageArgs};
 use shared::http::HttpServerFn;
 use stage_09_frontier::FrontierArgs;
 
 use crate::broker::BrokerArgs;
 use crate::fleet::{FleetArgs, Role};
+use crate::rules::{RuleError, Rules};
+use crate::webhooks::{NetworkPolicy, WebhookOptions};
 
 /// The number of this stage.
 const STAGE: u16 = 10;
 
-/// The flags of the event bus.
+/// The flags of webhooks and rules.
 #[derive(Debug, Clone, clap::Args)]
-pub struct EventArgs {}
+pub struct EventArgs {
+    /// Network that webhooks may lead to although it is private or special, and plain HTTP, such as
+    /// 10.1.0.0/16 (can be repeated)
+    #[arg(
+        long,
+        global = true,
+        value_name = "CIDR",
+        env = "CRUCIBLE_WEBHOOK_ALLOW",
+        value_delimiter = ','
+    )]
+    pub webhook_allow: Vec<IpNet>,
+    /// How long an event is sent to a webhook again and again, in seconds, before it is parked
+    #[arg(long, global = true, value_name = "SECONDS", env = "CRUCIBLE_WEBHOOK_RETRY_SECONDS",
+          default_value_t = 86_400, value_parser = value_parser!(u64).range(0..=2_592_000))]
+    pub webhook_retry_seconds: u64,
+    /// TOML file with rules that turn events into webhooks and lines of the log
+    #[arg(long, global = true, value_name = "FILE", env = "CRUCIBLE_RULES")]
+    pub rules: Option<PathBuf>,
+    /// The rules, once they are read.
+    #[arg(skip)]
+    read: Arc<OnceLock<Rules>>,
+}
+
+impl EventArgs {
+    /// What webhooks are configured with.
+    pub fn webhook_options(&self) -> WebhookOptions {
+        let policy = NetworkPolicy { allowed: self.webhook_allow.clone() };
+        WebhookOptions { policy, retry_time: Duration::from_secs(self.webhook_retry_seconds) }
+    }
+
+    /// The rules, which are read while the process may: before it gives up its privileges.
+    ///
+    /// # Errors
+    ///
+    /// When they are not valid.
+    pub fn rules(&self) -> Result<Rules, RuleError> {
+        let Some(path) = &self.rules else { return Ok(Rules::default()) };
+        if let Some(rules) = self.read.get() {
+            return Ok(rules.clone());
+        }
+        let rules = Rules::read(path, &self.webhook_options().policy)?;
+        Ok(self.read.get_or_init(|| rules).clone())
+    }
+}
 
 /// The flags of this stage and of those below.
 #[derive(Debug, Clone, clap::Args)]
@@ -72,19 +122,18 @@ impl StageArgs for EventsArgs {
     }
 
     fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
-        if let Err(error) = self.fleet.check(settings, &self.broker.queue) {
+        let usable = self.fleet.check(settings, &self.broker.queue);
+        if let Err(error) = usable.and_then(|()| self.fleet.read_files()) {
             return Ok(Some(BuildError::from(error).print(Exit::USAGE).into()));
         }
+        self.events.rules()?;
         match self.fleet.role {
             Role::All => self.frontier.before_serve(settings),
             Role::Api => self.frontier.before_serve_without_engine(settings).map(|()| None),
-            Role::Worker => {
-                self.fleet.read_files()?;
-                match self.frontier.before_engine(settings)? {
-                    Some(exit) => Ok(Some(exit)),
-                    None => crate::worker::serve(settings, self).map(|exit| Some(exit.into())),
-                }
-            }
+            Role::Worker => match self.frontier.before_engine(settings)? {
+                Some(exit) => Ok(Some(exit)),
+                None => crate::worker::serve(settings, self).map(|exit| Some(exit.into())),
+            },
         }
     }
 }

@@ -46,11 +46,11 @@ pub(crate) mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use args::{FleetArgs, Role};
 pub(crate) use args::RoleError;
-pub use setup::runner;
+pub use args::{FleetArgs, Role};
 use dispatch::BrokerDispatch;
 pub use engine::FleetEngine;
 pub use routes::fleet_routes;
+pub use setup::runner;
 pub use state::Fleet;
 use state::FleetOptions;

@@ -2,12 +2,23 @@
 //!
 //! Read in this order:
 //!
-//! 1. [`broker`]: carries tickets from the API to workers on other machines;
-//! 2. `fleet`: those workers, as the API sees them; `worker`: what one of them does;
-//! 3. `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
-//! 4. `args` and `commands`: the command line.
+//! 1. [`bus`]: subscribers of the event log;
+//! 2. [`webhooks`]: events that are sent to a URL; [`rules`]: the same by a file of the operator;
+//! 3. `violations`: the event of a lost isolation; `metrics`: what is counted; `parts`: all these, started together;
+//! 4. [`broker`]: carries tickets from the API to workers on other machines;
+//! 5. `fleet`: those workers, as the API sees them; `worker`: what one of them does;
+//! 6. `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
+//! 7. `args` and `commands`: the command line.
 //!
 //! What this stage does not protect: the machine of the API is one machine, and so is its disk.
+
+pub mod bus;
+pub mod rules;
+pub mod webhooks;
+
+mod metrics;
+mod parts;
+mod violations;
 
 mod access;
 mod args;
@@ -22,3 +33,4 @@ pub use args::{EventArgs, EventsArgs};
 pub use commands::EventsCommand;
 pub use fleet::{Fleet, FleetArgs, FleetEngine, Role, fleet_routes, runner};
 pub use overlay::contract;
+pub use parts::{Parts, below_routes};

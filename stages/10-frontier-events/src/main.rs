@@ -7,12 +7,9 @@ use shared::cli::{App, BuildError, Isolation, Settings, Stage};
 use stage_06_advanced::Platform;
 use stage_07_advanced_v2::RestfulApi;
 use stage_08_openapi::{OpenApiValidatedApi, docs_routes};
-use stage_09_frontier::{
-    Accounts, Artifacts, Frontier, SecurityTests, Selection, WithOptions, environment_routes,
-    web_routes,
-};
+use stage_09_frontier::{Accounts, Artifacts, Frontier, Selection, WithOptions};
 use stage_10_frontier_events::{
-    EventsArgs, EventsCommand, Fleet, contract, fleet_routes, required, runner,
+    EventsArgs, EventsCommand, Fleet, Parts, below_routes, contract, fleet_routes, required, runner,
 };
 
 // ANCHOR: wiring
@@ -31,9 +28,10 @@ impl Stage for EventsStage {
     async fn build(settings: &Settings, args: &EventsArgs) -> Result<App, BuildError> {
         let below = &args.below();
         let fleet = Fleet::open(settings, args).await?;
-        let mut frontier =
-            Box::pin(Frontier::build_on(settings, below, fleet.as_ref().map(runner))).await?;
-        let accounts = Accounts::start(settings, &below.access, &mut frontier).await?;
+        let runner = fleet.as_ref().map(runner);
+        let mut frontier = Box::pin(Frontier::build_on(settings, below, runner)).await?;
+        let mut accounts = Accounts::start(settings, &below.access, &mut frontier).await?;
+        let parts = Parts::start(&frontier, &mut accounts, &args.events).await?;
         let options = below.platform_options(Self::NAME, settings);
         let contract = Arc::new(contract(&options.bounds, args)?);
         let selection = Selection { bounds: options.bounds, ..frontier.selection };
@@ -43,17 +41,16 @@ impl Stage for EventsStage {
             .router()
             .merge(batches.start(&platform).await?.routes())
             .merge(Artifacts::new(frontier.stored, platform.clone()).routes())
-            .merge(environment_routes(&below.environments, &selection))
-            .merge(SecurityTests::new(settings, below, &accounts).routes())
-            .merge(accounts.administration().routes())
+            .merge(below_routes(settings, below, &accounts, &selection))
             .merge(fleet_routes(fleet, &platform))
-            .merge(web_routes())
+            .merge(parts.routes())
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());
         let strict = below.contract.strict_contract;
         let api = WithOptions::new(api, selection);
         let api = OpenApiValidatedApi::registered(api, contract, strict, &platform);
         accounts.register(&platform);
+        parts.register(&platform);
         accounts.announce(&below.storage);
         Ok(platform.app(accounts.protect_by(api, &below.access, required)))
     }

@@ -6,7 +6,11 @@ use stage_08_openapi::{Contract, ContractError};
 use crate::args::EventsArgs;
 
 /// What each part adds.
-const OVERLAYS: [&str; 1] = [include_str!("../overlays/workers.yaml")];
+const OVERLAYS: [&str; 3] = [
+    include_str!("../overlays/webhooks.yaml"),
+    include_str!("../overlays/violations.yaml"),
+    include_str!("../overlays/workers.yaml"),
+];
 
 /// The contract with these bounds and settings.
 ///

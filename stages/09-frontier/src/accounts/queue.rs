@@ -137,7 +137,8 @@ impl TestableComponent for OwnedQueue {
             if result.is_err() && self.dispatch.waits_for_its_keys() {
                 return Ok("every evaluation that waits is one too many of its key".to_owned());
             }
-            if matches!(result, Err(SelfTestError::TimedOut(_))) && self.dispatch.waits_elsewhere() {
+            if matches!(result, Err(SelfTestError::TimedOut(_))) && self.dispatch.waits_elsewhere()
+            {
                 return Ok("evaluations wait for workers on other machines".to_owned());
             }
             result

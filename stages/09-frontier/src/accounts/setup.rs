@@ -24,7 +24,7 @@ use crate::components::Frontier;
 use crate::environments::Selection;
 use crate::idempotency::Idempotency;
 use crate::limits::RateLimit;
-use crate::metrics::FrontierMetrics;
+use crate::metrics::{FrontierMetrics, MoreMetrics};
 use crate::store::Store;
 
 /// Keys, owners and the audit log of one server.
@@ -37,6 +37,7 @@ pub struct Accounts {
     pub audit: Arc<AuditLog>,
     intake: Arc<Intake>,
     store: Arc<Store>,
+    more_metrics: Vec<MoreMetrics>,
     is_open: bool,
     /// Ends the tasks in the background with the server.
     background: DropGuard,
@@ -76,7 +77,8 @@ impl Accounts {
         // Revoked keys count: the last one revoked must not open the server at its next start.
         let store = Arc::clone(store);
         let background = stop.drop_guard();
-        Ok(Self { keys, owners, audit, intake, store, is_open: all == 0, background })
+        let (more_metrics, is_open) = (Vec::new(), all == 0);
+        Ok(Self { keys, owners, audit, intake, store, more_metrics, is_open, background })
     }
 
     /// Batches of submissions as `selection` allows them.
@@ -87,6 +89,11 @@ impl Accounts {
             keys: Arc::clone(&self.keys),
             selection,
         }
+    }
+
+    /// Adds metrics of a later stage to `GET /metrics`.
+    pub fn add_metrics(&mut self, more: MoreMetrics) {
+        self.more_metrics.push(more);
     }
 
     /// What administrators read.
@@ -112,7 +119,8 @@ impl Accounts {
     ) -> Arc<AccessControl<A>> {
         let quotas = Arc::clone(&self.intake.quotas);
         let parts = AccessParts {
-            metrics: FrontierMetrics::new(self.store, Arc::clone(&self.keys), quotas),
+            metrics: FrontierMetrics::new(self.store, Arc::clone(&self.keys), quotas)
+                .with(self.more_metrics),
             keys: self.keys,
             owners: self.owners,
             audit: self.audit,

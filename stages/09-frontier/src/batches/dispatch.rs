@@ -137,10 +137,11 @@ impl Priorities {
         let order = std::iter::once(first).chain(PRIORITIES);
         let (priority, owner, at) = order.into_iter().find_map(|priority| {
             let lines = self.waiting.get(&priority)?.iter();
-            let ready = lines.filter(|(owner, _)| self.may_run(owner)).filter_map(|(owner, line)| {
-                let at = line.jobs.iter().position(|waiting| wanted(&waiting.job))?;
-                Some(((line.served, line.jobs.get(at)?.job.id), owner, at))
-            });
+            let ready =
+                lines.filter(|(owner, _)| self.may_run(owner)).filter_map(|(owner, line)| {
+                    let at = line.jobs.iter().position(|waiting| wanted(&waiting.job))?;
+                    Some(((line.served, line.jobs.get(at)?.job.id), owner, at))
+                });
             let (_, owner, at) = ready.min_by_key(|(turn, ..)| *turn)?;
             Some((priority, owner.clone(), at))
         })?;

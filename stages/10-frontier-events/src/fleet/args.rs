@@ -80,7 +80,9 @@ pub enum RoleError {
     #[error("--api is no address of an API: http://HOST:PORT and https://HOST:PORT are")]
     NoAddress,
     /// A key that would be sent in clear text.
-    #[error("{0} can be reached over the network only, and the key would be sent there unencrypted")]
+    #[error(
+        "{0} can be reached over the network only, and the key would be sent there unencrypted"
+    )]
     Unencrypted(Uri),
     /// A file that cannot be read.
     #[error("cannot read {}", path.display())]
@@ -106,7 +108,9 @@ impl shared::Hint for RoleError {
             Self::NoAddress => "give scheme, host and port, without a path, a user or a password",
             Self::Unencrypted(_) => "give the API a certificate (--tls-cert) and use https://",
             Self::File { .. } => "the file has to be readable for the user that starts the worker",
-            Self::NoKey(_) => "make one on the API's machine: keys create --name NAME --scope worker",
+            Self::NoKey(_) => {
+                "make one on the API's machine: keys create --name NAME --scope worker"
+            }
         })
     }
 }
@@ -171,7 +175,8 @@ impl FleetArgs {
         };
         if let Some(path) = &self.api_key_file {
             let text = String::from_utf8_lossy(&read(path)?).trim().to_owned();
-            let is_key = text.starts_with("crk_") && text.bytes().all(|byte| byte.is_ascii_graphic());
+            let is_key =
+                text.starts_with("crk_") && text.bytes().all(|byte| byte.is_ascii_graphic());
             if !is_key {
                 return Err(RoleError::NoKey(path.clone()));
             }

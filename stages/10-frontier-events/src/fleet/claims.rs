@@ -116,7 +116,7 @@ impl Fleet {
         let (reports, phase) = {
             let mut state = self.state();
             let is_member = state.member(caller).is_ok();
-            if is_member && is_end && state.is_recorded(token) {
+            if is_member && is_end && state.is_recorded(caller.worker, token) {
                 return Ok(());
             }
             let session = state.session_of(caller.worker, token).filter(|_| is_member);
@@ -170,7 +170,8 @@ async fn give_back(jobs: &PriorityDispatch, lease: Lease) {
 
 /// The place where a job of a session runs.
 pub(super) fn sandbox_of(state: &State, job: &Job) -> Option<SandboxInfo> {
-    let session = state.sessions.get(&job.id).filter(|session| session.job.attempt == job.attempt)?;
+    let session =
+        state.sessions.get(&job.id).filter(|session| session.job.attempt == job.attempt)?;
     Some(session.sandbox.clone())
 }
 

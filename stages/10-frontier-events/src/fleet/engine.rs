@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use shared::component::SelfTestResult;
 use shared::{
-    BoxFuture, Engine, Job, OutputBuffer, SandboxInfo, Stream, TestCase, TestableComponent, Verdict,
-    harmless,
+    BoxFuture, Engine, Job, OutputBuffer, SandboxInfo, Stream, TestCase, TestableComponent,
+    Verdict, harmless,
 };
 use stage_04_docker::ReceivedArtifacts;
 use tokio::sync::mpsc;
@@ -18,7 +18,7 @@ use super::session::{Content, Phase, Report, ReportError};
 use super::wire::{FileRequest, Piece};
 
 /// Bytes above the limit that a worker may have counted, at most.
-const MAX_EXCESS_BYTES: u64 = 1 << 36;
+pub(super) const MAX_EXCESS_BYTES: u64 = 1 << 36;
 
 /// Runs programs on the workers of a fleet.
 pub struct FleetEngine {
@@ -64,7 +64,9 @@ impl FleetEngine {
         let _guard = GiveUp { fleet: &self.fleet, evaluation: job.id, token };
         let (mut received, mut is_cancelled) = (Received::default(), false);
         loop {
-            let Some(until) = self.lease_of(job.id) else { return lost("its session was given up") };
+            let Some(until) = self.lease_of(job.id) else {
+                return lost("its session was given up");
+            };
             tokio::select! {
                 biased;
                 () = cancel.cancelled(), if !is_cancelled => {

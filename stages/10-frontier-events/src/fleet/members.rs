@@ -82,7 +82,9 @@ impl Fleet {
         let unfit = |text: String| Err(MemberError::Unfit(text));
         if announcement.protocol != PROTOCOL {
             let theirs = announcement.protocol;
-            return unfit(format!("the worker speaks version {theirs} of the protocol, the API {PROTOCOL}"));
+            return unfit(format!(
+                "the worker speaks version {theirs} of the protocol, the API {PROTOCOL}"
+            ));
         }
         let (engine, needed) = (&announcement.sandbox.engine, self.options.engine);
         if engine != needed {
@@ -91,7 +93,8 @@ impl Fleet {
                  same --engine"
             ));
         }
-        if let Some(flag) = announcement.bounds.lower_than(&WireBounds::from(&self.options.bounds)) {
+        if let Some(flag) = announcement.bounds.lower_than(&WireBounds::from(&self.options.bounds))
+        {
             return unfit(format!(
                 "a program of this API may have more than the worker allows: start the worker with the \
                  API's {flag}"
@@ -114,7 +117,11 @@ impl Fleet {
             let is_same = known.is_some_and(|known| Some(&known.digest) == digest.as_ref());
             if known.is_some() && !is_same {
                 let worker = &announcement.name;
-                tracing::warn!(worker, environment = name, "built differently here; it gets no work for it");
+                tracing::warn!(
+                    worker,
+                    environment = name,
+                    "built differently here; it gets no work for it"
+                );
             }
             is_same
         });
@@ -199,7 +206,11 @@ impl State {
         member.filter(|member| member.principal == caller.principal).ok_or(MemberError::Unknown)
     }
 
-    fn news_for(&mut self, caller: &Caller, request: &SyncRequest) -> Result<SyncReply, MemberError> {
+    fn news_for(
+        &mut self,
+        caller: &Caller,
+        request: &SyncRequest,
+    ) -> Result<SyncReply, MemberError> {
         let drain = self.member(caller)?.drain && !request.draining;
         // Also of sessions that the worker does not name yet: it hears of them before its next request.
         let own = self.sessions.values().filter(|session| session.worker == caller.worker);
@@ -210,7 +221,7 @@ impl State {
             let evaluation = self.tokens.get(*token);
             let session = evaluation.and_then(|evaluation| self.sessions.get(evaluation));
             let is_own = session.is_some_and(|session| session.worker == caller.worker);
-            !is_own && !self.is_recorded(token)
+            !is_own && !self.is_recorded(caller.worker, token)
         };
         let lost = request.sessions.iter().filter(is_lost).cloned().collect();
         Ok(SyncReply { cancel, lost, drain })

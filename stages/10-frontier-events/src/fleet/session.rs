@@ -46,7 +46,9 @@ pub(super) enum Content {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ReportError {
     /// The token is none, or not any more.
-    #[error("the session is not this worker's, or not any more: end the program and drop its result")]
+    #[error(
+        "the session is not this worker's, or not any more: end the program and drop its result"
+    )]
     Fenced,
     /// Something before it is missing.
     #[error("a report before this one is missing: {0}")]

@@ -18,7 +18,10 @@ impl Fleet {
     /// # Errors
     ///
     /// When the broker cannot be used. One that is only away is no error.
-    pub async fn open(settings: &Settings, args: &EventsArgs) -> Result<Option<Arc<Self>>, BuildError> {
+    pub async fn open(
+        settings: &Settings,
+        args: &EventsArgs,
+    ) -> Result<Option<Arc<Self>>, BuildError> {
         if args.fleet.role != Role::Api || !args.frontier.storage.is_serving() {
             return Ok(None);
         }

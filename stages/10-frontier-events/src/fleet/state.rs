@@ -65,8 +65,8 @@ pub(super) struct State {
     pub(super) sessions: HashMap<Uuid, Session>,
     /// The evaluation of each token.
     pub(super) tokens: HashMap<String, Uuid>,
-    /// The tokens of sessions whose end was committed.
-    recorded: VecDeque<String>,
+    /// The workers and tokens of sessions whose end was committed.
+    recorded: VecDeque<(Uuid, String)>,
     /// What was claimed, for the queue.
     pub(super) leases: VecDeque<Lease>,
     /// What is offered.
@@ -143,8 +143,8 @@ impl State {
         self.sessions.get_mut(evaluation).filter(|session| session.worker == worker)
     }
 
-    pub(super) fn is_recorded(&self, token: &str) -> bool {
-        self.recorded.iter().any(|recorded| recorded == token)
+    pub(super) fn is_recorded(&self, worker: Uuid, token: &str) -> bool {
+        self.recorded.iter().any(|(of, recorded)| *of == worker && recorded == token)
     }
 
     /// Ends a session: its token is refused from now on, unless its end is recorded.
@@ -156,7 +156,7 @@ impl State {
         }
         session.phase.send_replace(last);
         if last == Phase::Recorded {
-            self.recorded.push_back(session.token);
+            self.recorded.push_back((session.worker, session.token));
             if self.recorded.len() > MAX_RECORDED {
                 self.recorded.pop_front();
             }

@@ -63,7 +63,10 @@ fn state_of(member: &Member, fleet: &Fleet) -> &'static str {
 }
 
 /// The status of a platform, with the sums over its fleet.
-pub(super) fn with_fleet(status: &PlatformStatus, fleet: &std::sync::Arc<Fleet>) -> Result<Value, Problem> {
+pub(super) fn with_fleet(
+    status: &PlatformStatus,
+    fleet: &std::sync::Arc<Fleet>,
+) -> Result<Value, Problem> {
     let mut status = serde_json::to_value(status).map_err(|error| Problem::internal(&error))?;
     let sandbox = super::FleetEngine::new(std::sync::Arc::clone(fleet)).sandbox();
     let state = fleet.state();
@@ -83,7 +86,8 @@ pub(super) fn with_fleet(status: &PlatformStatus, fleet: &std::sync::Arc<Fleet>)
     drop(state);
     status["fleet"] = section;
     if status.get("sandbox").is_none() {
-        status["sandbox"] = serde_json::to_value(sandbox).map_err(|error| Problem::internal(&error))?;
+        status["sandbox"] =
+            serde_json::to_value(sandbox).map_err(|error| Problem::internal(&error))?;
     }
     Ok(status)
 }

@@ -67,7 +67,8 @@ impl ApiError {
     /// Whether the same request may succeed later.
     pub(super) fn is_temporary(&self) -> bool {
         self.status().is_none_or(|status| {
-            let is_busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+            let is_busy =
+                matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
             status.is_server_error() || is_busy
         })
     }
@@ -126,7 +127,8 @@ impl ApiClient {
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let connector = connector.enable_http1().wrap_connector(tcp);
         let mut builder = Client::builder(TokioExecutor::new());
-        let http = builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT).build(connector);
+        let http =
+            builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT).build(connector);
         let base = api.to_string();
         let base = format!("{}/workers/{worker}", base.trim_end_matches('/'));
         Ok(Self { http, base, key })
@@ -234,17 +236,13 @@ pub(super) async fn until_answered<T>(
 /// TLS with the certificates of this file, or of this system.
 fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, BuildError> {
     let mut roots = RootCertStore::empty();
-    match ca {
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
-                added.ok_or_else(no_certificate)?;
-            }
+    if let Some(pem) = ca {
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
+            added.ok_or_else(no_certificate)?;
         }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-        }
+    } else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if roots.is_empty() {
         return Err(no_certificate());

@@ -38,7 +38,10 @@ impl PendingOutput {
         for part in bytes.chunks(MAX_CHUNK_BYTES) {
             match state.pieces.back_mut() {
                 // The first may be on its way.
-                Some(last) if last.stream == stream && last.base64.len() + part.len() <= MAX_CHUNK_BYTES => {
+                Some(last)
+                    if last.stream == stream
+                        && last.base64.len() + part.len() <= MAX_CHUNK_BYTES =>
+                {
                     last.base64.extend_from_slice(part);
                 }
                 _ => state.pieces.push_back(Piece { stream, offset: at, base64: part.to_vec() }),
@@ -90,7 +93,12 @@ impl PendingOutput {
 
     /// Sends output as it comes, until the program has ended and the rest fits into the last request. False when the
     /// session is lost.
-    pub(super) async fn send(&self, api: &ApiClient, token: &str, lost: &CancellationToken) -> bool {
+    pub(super) async fn send(
+        &self,
+        api: &ApiClient,
+        token: &str,
+        lost: &CancellationToken,
+    ) -> bool {
         loop {
             if self.is_almost_done() {
                 return true;
@@ -146,7 +154,8 @@ mod tests {
     #[test]
     fn a_request_is_bounded_and_loses_nothing() {
         let pending = PendingOutput::default();
-        let all: Vec<u8> = (0..MAX_CHUNK_BYTES * 3 + 17).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        let all: Vec<u8> =
+            (0..MAX_CHUNK_BYTES * 3 + 17).map(|n| u8::try_from(n % 251).unwrap()).collect();
         pending.push(Stream::Stdout, 0, &all);
         pending.end();
         let (mut received, mut requests) = (Vec::new(), 0);

@@ -143,7 +143,9 @@ impl Worker {
             join_all((0..settings.workers).map(|_| self.place())).await;
             if !signalled.is_cancelled() {
                 // A service manager would start it again, and it would take work again.
-                eprint_line("drained: nothing runs here any more, until this worker is started again");
+                eprint_line(
+                    "drained: nothing runs here any more, until this worker is started again",
+                );
                 signalled.cancelled().await;
             }
         };

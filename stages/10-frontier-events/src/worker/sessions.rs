@@ -93,7 +93,12 @@ impl Sessions {
     }
 
     /// Adds a session whose claim was sent at `claimed`.
-    pub(super) fn register(&self, token: String, claimed: Instant, lease: Duration) -> Registered<'_> {
+    pub(super) fn register(
+        &self,
+        token: String,
+        claimed: Instant,
+        lease: Duration,
+    ) -> Registered<'_> {
         let session = Arc::new(Session {
             token: token.clone(),
             cancel: CancellationToken::new(),

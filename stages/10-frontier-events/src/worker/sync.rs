@@ -18,7 +18,8 @@ pub(super) async fn run(worker: &Worker) {
     loop {
         let draining = worker.draining.is_cancelled();
         let request = worker.sessions.request();
-        let request = crate::fleet::wire::SyncRequest { draining, failing: worker.failing(), ..request };
+        let request =
+            crate::fleet::wire::SyncRequest { draining, failing: worker.failing(), ..request };
         let (sent, timeout) = (Instant::now(), worker.welcome().poll + GRACE);
         let answered = tokio::select! {
             answered = worker.api.sync(&request, timeout) => answered,

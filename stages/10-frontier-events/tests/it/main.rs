@@ -9,4 +9,10 @@
 
 mod broker;
 mod fleet;
+mod fuzz;
+mod receiver;
+mod rules;
+mod settings;
 mod stage;
+mod tenants;
+mod webhooks;

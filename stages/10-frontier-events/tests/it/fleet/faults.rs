@@ -107,7 +107,10 @@ async fn a_killed_api_goes_on_with_what_waited_and_loses_what_ran() {
     let client = api.client();
     one.has_logged("joined the fleet again").await;
     let lost = client.wait(&once).await;
-    assert_eq!((&lost["outcome"], &lost["evidence"]["decided_by"]), (&json!("worker_lost"), &json!("restart")));
+    assert_eq!(
+        (&lost["outcome"], &lost["evidence"]["decided_by"]),
+        (&json!("worker_lost"), &json!("restart"))
+    );
     for (number, id) in waiting.iter().enumerate() {
         let ended = client.wait(id).await;
         assert_eq!(ended["stdout"]["text"], format!("{number}\n"), "{ended}");
@@ -128,7 +131,10 @@ async fn a_broker_that_restarts_or_loses_everything_loses_nothing() {
     let client = api.client();
     ready(&client, 1).await;
     let release = site.path("release");
-    let running = [client.submit_code(&waits_for(&release)).await, client.submit_code(&waits_for(&release)).await];
+    let running = [
+        client.submit_code(&waits_for(&release)).await,
+        client.submit_code(&waits_for(&release)).await,
+    ];
     for id in &running {
         has_printed(&client, id, 1).await;
     }

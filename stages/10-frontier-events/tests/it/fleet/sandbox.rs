@@ -31,9 +31,14 @@ async fn a_worker_with_sandboxes_runs_programs_and_sends_their_files() {
         .spawn()
         .unwrap();
     ready(&client, 1).await;
-    let code = "print(open('/proc/version').read().split()[0])\nopen('/output/a.txt', 'w').write('left')";
+    let code =
+        "print(open('/proc/version').read().split()[0])\nopen('/output/a.txt', 'w').write('left')";
     let ended = client.run(code).await;
-    assert_eq!((&ended["outcome"], &ended["sandbox"]["engine"]), (&json!("exited"), &json!("gvisor")), "{ended}");
+    assert_eq!(
+        (&ended["outcome"], &ended["sandbox"]["engine"]),
+        (&json!("exited"), &json!("gvisor")),
+        "{ended}"
+    );
     let id = ended["id"].as_str().unwrap();
     let file = client.get(&format!("/eval/{id}/artifacts/0")).await;
     assert_eq!((file.status, file.text().as_str()), (200, "left"), "{ended}");

@@ -37,13 +37,15 @@ impl Site {
 
     pub(crate) fn on_sqs(moto: &Moto, lease_seconds: u32) -> Self {
         let credentials = moto.process.directory.path().join("credentials").display().to_string();
-        let queue = format!("sqs://us-east-1/fleet?endpoint=http://127.0.0.1:{}", moto.process.port);
+        let queue =
+            format!("sqs://us-east-1/fleet?endpoint=http://127.0.0.1:{}", moto.process.port);
         let flags = ["--queue", &queue, "--broker-credentials", &credentials];
         Self::new(flags.map(str::to_owned).to_vec(), lease_seconds)
     }
 
-    fn new(queue: Vec<String>, lease_seconds: u32) -> Self {
+    fn new(mut queue: Vec<String>, lease_seconds: u32) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        queue.extend(["--broker-visibility-seconds", "5"].map(str::to_owned));
         Self { directory: tempfile::tempdir().unwrap(), queue, port, lease_seconds }
     }
 
@@ -73,7 +75,7 @@ impl Site {
 
     /// A worker for two programs at a time.
     pub(crate) fn worker(&self, name: &str) -> Worker {
-        self.worker_with(name, &[])
+        self.worker_with(name, &["--drain-seconds", "5"])
     }
 
     /// The same, with more arguments.
@@ -82,7 +84,7 @@ impl Site {
         let file = File::create(&log).unwrap();
         let child = Command::new(BINARY)
             .args(["--role", "worker", "--api", &self.url(), "--worker-name", name])
-            .args(["--workers", "2", "--drain-seconds", "5"])
+            .args(["--workers", "2"])
             .args(SHARED)
             .args(&self.queue)
             .args(more)

@@ -1,0 +1,286 @@
+//! Webhooks and their deliveries as rows.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+use stage_09_frontier::StoreError;
+
+use super::secret::Secret;
+use crate::bus::Topic;
+
+/// Deliveries of one webhook that may wait or be parked. What comes then is counted and dropped.
+pub(super) const MAX_PENDING: i64 = 10_000;
+/// Begins the id of a webhook of the rule file.
+pub(super) const FIXED_PREFIX: &str = "rule-";
+
+/// A webhook.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// Its id.
+    pub id: String,
+    /// The id of the key that has made it.
+    pub owner: Option<String>,
+    /// Whether it gets the events of all evaluations, and not of its owner's.
+    pub sees_all: bool,
+    /// Where it leads.
+    pub url: String,
+    /// Which events it gets.
+    pub topics: Vec<Topic>,
+    /// What signs.
+    pub secret: Secret,
+    /// The secret before that, which signs as well until then.
+    pub old_secret: Option<(Secret, Timestamp)>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What became of the events of a webhook.
+pub(super) struct Counts {
+    pub(super) delivered: u64,
+    pub(super) dropped: u64,
+    pub(super) pending: u64,
+    pub(super) parked: u64,
+}
+
+/// An event that is to be sent.
+#[derive(Debug, Clone)]
+pub(super) struct Delivery {
+    pub(super) number: i64,
+    pub(super) id: String,
+    pub(super) webhook: String,
+    pub(super) kind: String,
+    pub(super) body: String,
+    pub(super) created_at: Timestamp,
+    pub(super) due_at: Timestamp,
+    pub(super) attempts: u32,
+    pub(super) is_parked: bool,
+    pub(super) error: Option<String>,
+}
+
+/// Nanoseconds since 1970.
+pub(super) fn nanoseconds(time: Timestamp) -> i64 {
+    i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+fn time(nanoseconds: i64) -> Timestamp {
+    Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or_default()
+}
+
+/// A row that this version cannot read.
+fn unreadable(what: &str) -> StoreError {
+    StoreError::Corrupt { found: format!("a webhook whose {what} cannot be read") }
+}
+
+/// All webhooks, the oldest first.
+pub(super) fn list(db: &Connection) -> Result<Vec<Webhook>, StoreError> {
+    let mut query = db.prepare_cached(
+        "SELECT id, owner, sees_all, url, topics, secret, old_secret, old_until, created_at
+         FROM webhooks ORDER BY created_at, id",
+    )?;
+    query.query_and_then([], webhook)?.collect()
+}
+
+fn webhook(row: &Row<'_>) -> Result<Webhook, StoreError> {
+    let topics: Vec<String> = serde_json::from_str(&row.get::<_, String>(4)?)?;
+    let topics = topics.iter().map(|topic| topic.parse()).collect::<Result<_, _>>();
+    let secret = |text: String| text.parse::<Secret>().map_err(|_| unreadable("secret"));
+    let old = row.get::<_, Option<String>>(6)?.zip(row.get::<_, Option<i64>>(7)?);
+    Ok(Webhook {
+        id: row.get(0)?,
+        owner: row.get(1)?,
+        sees_all: row.get(2)?,
+        url: row.get(3)?,
+        topics: topics.map_err(|_| unreadable("topics"))?,
+        secret: secret(row.get(5)?)?,
+        old_secret: old
+            .map(|(text, until)| secret(text).map(|old| (old, time(until))))
+            .transpose()?,
+        created_at: time(row.get(8)?),
+    })
+}
+
+pub(super) fn insert(db: &Connection, webhook: &Webhook) -> Result<(), StoreError> {
+    let topics: Vec<_> = webhook.topics.iter().map(ToString::to_string).collect();
+    db.execute(
+        "INSERT INTO webhooks (id, owner, sees_all, url, topics, secret, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (id) DO UPDATE SET url = excluded.url, topics = excluded.topics,
+             secret = excluded.secret",
+        params![
+            webhook.id,
+            webhook.owner,
+            webhook.sees_all,
+            webhook.url,
+            serde_json::to_string(&topics)?,
+            webhook.secret.reveal(),
+            nanoseconds(webhook.created_at),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Replaces the webhooks of the rule file. What those that stay have not sent stays as well.
+pub(super) fn replace_fixed(db: &Connection, fixed: &[Webhook]) -> Result<(), StoreError> {
+    let before = list(db)?.into_iter().filter(|webhook| webhook.id.starts_with(FIXED_PREFIX));
+    for gone in before.filter(|webhook| fixed.iter().all(|kept| kept.id != webhook.id)) {
+        delete(db, &gone.id)?;
+    }
+    fixed.iter().try_for_each(|webhook| insert(db, webhook))
+}
+
+/// Sets another secret. The one so far signs as well until `until`.
+pub(super) fn rotate(
+    db: &Connection,
+    id: &str,
+    secret: &Secret,
+    until: Timestamp,
+) -> Result<(), StoreError> {
+    db.execute(
+        "UPDATE webhooks SET old_secret = secret, old_until = ?2, secret = ?3 WHERE id = ?1",
+        params![id, nanoseconds(until), secret.reveal()],
+    )?;
+    Ok(())
+}
+
+/// Deletes a webhook, and what it has not got.
+pub(super) fn delete(db: &Connection, id: &str) -> Result<(), StoreError> {
+    db.execute("DELETE FROM webhook_deliveries WHERE webhook = ?1", [id])?;
+    db.execute("DELETE FROM webhooks WHERE id = ?1", [id])?;
+    Ok(())
+}
+
+pub(super) fn counts(db: &Connection, id: &str) -> Result<Counts, StoreError> {
+    let sql = "SELECT delivered, dropped, pending,
+                   (SELECT count(*) FROM webhook_deliveries WHERE webhook = ?1 AND parked = 1)
+               FROM webhooks WHERE id = ?1";
+    let count = |row: &Row<'_>, column| {
+        row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0))
+    };
+    Ok(db.prepare_cached(sql)?.query_row([id], |row| {
+        Ok(Counts {
+            delivered: count(row, 0)?,
+            dropped: count(row, 1)?,
+            pending: count(row, 2)?,
+            parked: count(row, 3)?,
+        })
+    })?)
+}
+
+/// Adds a delivery of an event, unless the webhook has too many, or is gone.
+pub(super) fn enqueue(db: &Connection, delivery: &Delivery) -> Result<(), StoreError> {
+    let sql = "UPDATE webhooks SET pending = pending + 1 WHERE id = ?1 AND pending < ?2";
+    if db.prepare_cached(sql)?.execute(params![delivery.webhook, MAX_PENDING])? == 0 {
+        let sql = "UPDATE webhooks SET dropped = dropped + 1 WHERE id = ?1";
+        db.prepare_cached(sql)?.execute([&delivery.webhook])?;
+        return Ok(());
+    }
+    let created_at = nanoseconds(delivery.created_at);
+    db.prepare_cached(
+        "INSERT INTO webhook_deliveries (id, webhook, kind, body, created_at, due_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+    )?
+    .execute(params![
+        delivery.id,
+        delivery.webhook,
+        delivery.kind,
+        delivery.body,
+        created_at
+    ])?;
+    Ok(())
+}
+
+const COLUMNS: &str =
+    "number, id, webhook, kind, body, created_at, due_at, attempts, parked, error";
+
+fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        number: row.get(0)?,
+        id: row.get(1)?,
+        webhook: row.get(2)?,
+        kind: row.get(3)?,
+        body: row.get(4)?,
+        created_at: time(row.get(5)?),
+        due_at: time(row.get(6)?),
+        attempts: row.get(7)?,
+        is_parked: row.get(8)?,
+        error: row.get(9)?,
+    })
+}
+
+/// What is due, at most `each` of one webhook: one that is slow takes no place of another.
+pub(super) fn due(
+    db: &Connection,
+    now: Timestamp,
+    each: usize,
+) -> Result<Vec<Delivery>, StoreError> {
+    let each = i64::try_from(each).unwrap_or(i64::MAX);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM (
+             SELECT *, row_number() OVER (PARTITION BY webhook ORDER BY due_at, number) AS place
+             FROM webhook_deliveries WHERE parked = 0 AND due_at <= ?1)
+         WHERE place <= ?2 ORDER BY number"
+    );
+    let mut query = db.prepare_cached(&sql)?;
+    let rows = query.query_map(params![nanoseconds(now), each], delivery)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// When the next one is due.
+pub(super) fn next_due(db: &Connection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT min(due_at) FROM webhook_deliveries WHERE parked = 0 AND due_at > ?1";
+    let next = db.prepare_cached(sql)?.query_row([nanoseconds(now)], |row| row.get(0));
+    Ok(next.map(|due: Option<i64>| due.map(time))?)
+}
+
+/// It was delivered.
+pub(super) fn delivered(db: &Connection, number: i64, webhook: &str) -> Result<(), StoreError> {
+    if db.execute("DELETE FROM webhook_deliveries WHERE number = ?1", [number])? == 1 {
+        let sql = "UPDATE webhooks SET pending = pending - 1, delivered = delivered + 1
+                   WHERE id = ?1";
+        db.prepare_cached(sql)?.execute([webhook])?;
+    }
+    Ok(())
+}
+
+/// An attempt has failed. Without another time it is parked.
+pub(super) fn failed(
+    db: &Connection,
+    number: i64,
+    due_at: Option<Timestamp>,
+    error: &str,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE webhook_deliveries
+               SET attempts = attempts + 1, due_at = coalesce(?2, due_at), parked = ?2 IS NULL,
+                   error = ?3
+               WHERE number = ?1";
+    db.prepare_cached(sql)?.execute(params![number, due_at.map(nanoseconds), error])?;
+    Ok(())
+}
+
+/// Parked deliveries of a webhook are due again, with all of their time. Returns how many.
+pub(super) fn redeliver(
+    db: &Connection,
+    webhook: &str,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let sql = "UPDATE webhook_deliveries
+               SET parked = 0, attempts = 0, created_at = ?2, due_at = ?2
+               WHERE webhook = ?1 AND parked = 1";
+    Ok(db.execute(sql, params![webhook, nanoseconds(now)])?)
+}
+
+/// A page of the deliveries of a webhook, the oldest first.
+pub(super) fn page(
+    db: &Connection,
+    webhook: &str,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<Delivery>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM webhook_deliveries WHERE webhook = ?1 AND number > ?2
+         ORDER BY number LIMIT ?3"
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut query = db.prepare_cached(&sql)?;
+    let rows = query.query_map(params![webhook, after, limit], delivery)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,73 @@
+//! Settings of this stage, and what they change for a client: nothing.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::receiver::{HANG, Receiver};
+use crate::stage;
+
+fn help(config: &str) -> (bool, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.toml");
+    std::fs::write(&file, config).unwrap();
+    let mut command = Command::new(stage::BINARY);
+    command.args(["--engine", "subprocess", "--unsafe", "--single-process", "--config"]);
+    let output = command.arg(&file).args(["serve", "--help"]).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn the_settings_can_be_in_the_configuration_file() {
+    let (is_good, text) = help(
+        "webhook_allow = [\"10.1.0.0/16\", \"fd00::/8\"]\nwebhook_retry_seconds = 60\n\
+         rules = \"/etc/crucible/rules.toml\"",
+    );
+    assert!(is_good, "{text}");
+    for expected in ["10.1.0.0/16", "fd00::/8", "[default: 60]", "/etc/crucible/rules.toml"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    for wrong in
+        ["webhook_allow = [\"10.1\"]", "webhook_retry_seconds = -1", "webhooks_allow = [\"::/0\"]"]
+    {
+        let (is_good, text) = help(wrong);
+        assert!(!is_good && text.contains("webhook"), "{wrong}: {text}");
+    }
+}
+
+/// The kinds of the events of one program that exceeds a limit, and how it ended.
+async fn transcript(arguments: &[&str], hook: Option<&str>) -> (Vec<String>, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let server = stage::on(directory.path()).args(arguments).start();
+    let client = server.client();
+    if let Some(url) = hook {
+        let body = json!({ "url": url, "events": ["*"] });
+        assert_eq!(client.post("/webhooks", &body).await.status, 201);
+    }
+    let body = json!({ "code": "print('x')\nwhile True: pass", "timeout_seconds": 1 });
+    let ended = client.eval(&body).await;
+    let path = format!("/eval/{}/events", ended["id"].as_str().unwrap());
+    let mut events = harness::EventStream::new(client.open(&path).await);
+    let mut kinds = Vec::new();
+    while let Some(event) = events.next().await {
+        kinds.push(event.envelope["type"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(server.stop(), Some(0));
+    (kinds, ended["outcome"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn without_each_subscriber_the_others_see_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("rules.toml");
+    std::fs::write(&rules, "[[rule]]\nname = \"all\"\nevents = [\"*\"]\nlog = \"info\"\n").unwrap();
+    let (hanging, quick) = (Receiver::start(HANG).await, Receiver::start(200).await);
+    let allow = ["--webhook-allow", "127.0.0.1/32"];
+    let both = [&allow[..], &["--rules", rules.to_str().unwrap()]].concat();
+    let alone = transcript(&[], None).await;
+    assert!(alone.0.len() >= 4 && alone.1 == "wall_time_exceeded", "{alone:?}");
+    assert_eq!(transcript(&both[2..], None).await, alone);
+    assert_eq!(transcript(&allow, Some(&quick.url)).await, alone);
+    assert_eq!(transcript(&both, Some(&hanging.url)).await, alone);
+}
