@@ -331,14 +331,14 @@ async fn a_claim_of_what_was_cancelled_is_refused_and_a_cancelled_session_is_tol
     assert!(matches!(bench.claim(&worker, waits, 1).await, Err(ClaimError::Refused(_))));
     let mut request = SyncRequest { sessions: vec![token.clone()], ..SyncRequest::default() };
     let told = bench.fleet.sync(&worker, &request).await.unwrap();
-    assert_eq!(told.cancel, [token.clone()]);
+    assert_eq!(told.cancel, request.sessions);
     request.cancelled.push(token.clone());
     let again = bench.fleet.sync(&worker, &request).await.unwrap();
     assert!(again.cancel.is_empty());
     let verdict = Box::new(Verdict::new(Outcome::Cancelled, Evidence::new("cancelled")));
     let (pieces, excess_bytes) = (Vec::new(), [0, 0]);
-    let content = Content::Ended { pieces, file_parts: 0, verdict, excess_bytes };
-    bench.fleet.report(&worker, &token, content).await.unwrap();
+    let ended = Content::Ended { pieces, file_parts: 0, verdict, excess_bytes };
+    bench.fleet.report(&worker, &token, ended).await.unwrap();
     assert_eq!(bench.get(runs).await.outcome, Some(Outcome::Cancelled));
 }
 
