@@ -57,26 +57,26 @@ impl Routes {
         json(StatusCode::OK, &status::with_fleet(&status, fleet)?)
     }
 
-    fn list(self, request: MatchedRequest) -> Answer {
+    fn list(&self, request: &mut MatchedRequest) -> Answer {
         let [] = request.query([])?;
         let items = self.fleet.as_ref().map(|fleet| status::list(fleet)).unwrap_or_default();
         json(StatusCode::OK, &serde_json::json!({ "items": items }))
     }
 
-    fn announce(self, mut request: MatchedRequest) -> Answer {
-        let (fleet, caller) = self.caller(&request)?;
-        let announcement: Announcement = body(&mut request)?;
+    fn announce(&self, request: &mut MatchedRequest) -> Answer {
+        let (fleet, caller) = self.caller(request)?;
+        let announcement: Announcement = body(request)?;
         json(StatusCode::OK, &fleet.announce(&caller, announcement)?)
     }
 
-    fn leave(self, request: MatchedRequest) -> Answer {
-        let (fleet, caller) = self.caller(&request)?;
+    fn leave(&self, request: &mut MatchedRequest) -> Answer {
+        let (fleet, caller) = self.caller(request)?;
         fleet.leave(&caller)?;
         Ok(done())
     }
 
-    fn drain(self, request: MatchedRequest) -> Answer {
-        let (fleet, caller) = self.caller(&request)?;
+    fn drain(&self, request: &mut MatchedRequest) -> Answer {
+        let (fleet, caller) = self.caller(request)?;
         fleet.drain(caller.worker)?;
         Ok(done())
     }
@@ -131,9 +131,9 @@ impl Routes {
 
 /// A handler that waits for nothing.
 fn at_once(
-    handler: fn(Routes, MatchedRequest) -> Answer,
+    handler: fn(&Routes, &mut MatchedRequest) -> Answer,
 ) -> impl Fn(Routes, MatchedRequest) -> Ready<Answer> {
-    move |routes, request| ready(handler(routes, request))
+    move |routes, mut request| ready(handler(&routes, &mut request))
 }
 
 /// The body, which the contract has checked and parsed.
