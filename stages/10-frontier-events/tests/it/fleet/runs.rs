@@ -100,6 +100,13 @@ async fn on_nats_fifty_programs_end_once_with_their_output_in_order() {
         assert!(worker.log().contains("evaluation reported"), "{}", worker.log());
     }
     a_cancellation_reaches_the_worker(&site, &client).await;
+    let tested = client.post("/self-test", &json!({})).await;
+    assert_eq!(tested.status, 202, "{tested:?}");
+    eventually_some("the fleet passes its self test", EVENT_TIMEOUT, async || {
+        let status = client.get("/status").await.json();
+        (status["components"]["fleet"]["passed"] == true).then_some(())
+    })
+    .await;
     let status = client.get("/status").await.json();
     assert_eq!(status["fleet"]["running"], 0, "{status}");
     assert_eq!(
