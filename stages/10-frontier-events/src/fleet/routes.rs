@@ -10,7 +10,6 @@ use shared::http::{
 };
 use stage_06_advanced::Platform;
 
-use super::Fleet;
 use super::claims::ClaimError;
 use super::members::{Caller, MemberError};
 use super::session::{Content, ReportError};
@@ -18,6 +17,7 @@ use super::status;
 use super::wire::{
     Announcement, ClaimRequest, FileRequest, OutputRequest, ResultRequest, SyncRequest,
 };
+use super::{Fleet, FleetEngine};
 
 /// When a request whose commit takes long should be sent again, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
@@ -32,8 +32,12 @@ struct Routes {
     platform: Arc<Platform>,
 }
 
-/// The routes, to be merged over those of the platform. Without a fleet no worker can join.
+/// The routes, to be merged over those of the platform, which verifies the fleet from now on. Without a fleet no worker can join.
 pub fn fleet_routes(fleet: Option<Arc<Fleet>>, platform: &Arc<Platform>) -> Router {
+    if let Some(fleet) = &fleet {
+        let component = Arc::new(FleetEngine::new(Arc::clone(fleet)));
+        platform.health().register_component(component);
+    }
     let routes = Routes { fleet, platform: Arc::clone(platform) };
     let routes: StatefulRouter<Routes> = Router::with_state(routes)
         .route(Method::GET, "/status", Routes::status)
@@ -57,26 +61,26 @@ impl Routes {
         json(StatusCode::OK, &status::with_fleet(&status, fleet)?)
     }
 
-    fn list(self, request: MatchedRequest) -> Answer {
+    fn list(&self, request: &mut MatchedRequest) -> Answer {
         let [] = request.query([])?;
         let items = self.fleet.as_ref().map(|fleet| status::list(fleet)).unwrap_or_default();
         json(StatusCode::OK, &serde_json::json!({ "items": items }))
     }
 
-    fn announce(self, mut request: MatchedRequest) -> Answer {
-        let (fleet, caller) = self.caller(&request)?;
-        let announcement: Announcement = body(&mut request)?;
+    fn announce(&self, request: &mut MatchedRequest) -> Answer {
+        let (fleet, caller) = self.caller(request)?;
+        let announcement: Announcement = body(request)?;
         json(StatusCode::OK, &fleet.announce(&caller, announcement)?)
     }
 
-    fn leave(self, request: MatchedRequest) -> Answer {
-        let (fleet, caller) = self.caller(&request)?;
+    fn leave(&self, request: &mut MatchedRequest) -> Answer {
+        let (fleet, caller) = self.caller(request)?;
         fleet.leave(&caller)?;
         Ok(done())
     }
 
-    fn drain(self, request: MatchedRequest) -> Answer {
-        let (fleet, caller) = self.caller(&request)?;
+    fn drain(&self, request: &mut MatchedRequest) -> Answer {
+        let (fleet, caller) = self.caller(request)?;
         fleet.drain(caller.worker)?;
         Ok(done())
     }
@@ -131,9 +135,9 @@ impl Routes {
 
 /// A handler that waits for nothing.
 fn at_once(
-    handler: fn(Routes, MatchedRequest) -> Answer,
+    handler: fn(&Routes, &mut MatchedRequest) -> Answer,
 ) -> impl Fn(Routes, MatchedRequest) -> Ready<Answer> {
-    move |routes, request| ready(handler(routes, request))
+    move |routes, mut request| ready(handler(&routes, &mut request))
 }
 
 /// The body, which the contract has checked and parsed.
