@@ -7,6 +7,18 @@ use serde_json::json;
 use crate::receiver::{HANG, Receiver};
 use crate::stage;
 
+/// The help of `serve` with this configuration file, or why it was refused.
+fn help(config: &str) -> (bool, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.toml");
+    std::fs::write(&file, config).unwrap();
+    let mut command = Command::new(stage::BINARY);
+    command.args(["--engine", "subprocess", "--unsafe", "--single-process", "--config"]);
+    let output = command.arg(&file).args(["serve", "--help"]).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
 #[tokio::test]
 async fn the_settings_can_be_in_the_configuration_file() {
     let directory = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::eventually_some;
-use stage_10_frontier_events::broker::{Broker, BrokerError, BrokerOptions, Ticket, open};
+use stage_10_frontier_events::{Broker, BrokerError, BrokerOptions, Ticket, open_broker as open};
 use tokio::time::timeout;
 
 use super::suite::{

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use stage_10_frontier_events::broker::{BrokerError, BrokerOptions, BrokerStats, Ticket};
+use stage_10_frontier_events::{BrokerError, BrokerOptions, BrokerStats, Ticket};
 
 use super::suite::{
     ARRIVAL_TIMEOUT, Bench, Check, Checked, PYTHON, QUIET_WINDOW, VISIBILITY_TIMEOUT, next, none,

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use stage_10_frontier_events::broker::{
-    Broker, BrokerError, BrokerOptions, DeadLetter, DeadReason,
-};
+use stage_10_frontier_events::{Broker, BrokerError, BrokerOptions, DeadLetter, DeadReason};
 
 use super::suite::{
     ARRIVAL_TIMEOUT, Bench, Check, Checked, PYTHON, QUIET_WINDOW, next, none, options, ticket,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
-use stage_10_frontier_events::broker::{Broker, BrokerOptions, Delivery, MemoryBroker, Ticket};
+use stage_10_frontier_events::{Broker, BrokerOptions, Delivery, MemoryBroker, Ticket};
 use uuid::Uuid;
 
 use super::{checks, dead};
