@@ -12,9 +12,9 @@
 //!
 //! What this stage does not protect: the machine of the API is one machine, and so is its disk.
 
-pub mod bus;
-pub mod rules;
-pub mod webhooks;
+mod bus;
+mod rules;
+mod webhooks;
 
 mod metrics;
 mod parts;
@@ -30,7 +30,15 @@ mod worker;
 
 pub use access::required;
 pub use args::{EventArgs, EventsArgs};
+pub use bus::{
+    BusItem, BusReader, DurableHandler, EventBus, HistoryPage, Lag, ReadEnd, Start, Subscribe,
+    SubscriberStats, Topic, TopicError, Work,
+};
 pub use commands::EventsCommand;
 pub use fleet::{Fleet, FleetArgs, FleetEngine, Role, fleet_routes, runner};
 pub use overlay::contract;
 pub use parts::{Parts, below_routes};
+pub use rules::{RuleError, Rules};
+pub use webhooks::{
+    NetworkPolicy, Refused, Secret, SecretError, Webhook, WebhookOptions, Webhooks,
+};

@@ -22,9 +22,7 @@ use shared::Hint;
 use stage_03_monitoring::{SequencedEvent, SubscribeError};
 
 use crate::bus::{BusItem, EventBus, Lag, Subscribe, Topic};
-use crate::webhooks::address::Refused;
-use crate::webhooks::secret::SecretError;
-use crate::webhooks::{NetworkPolicy, Secret, Webhook};
+use crate::webhooks::{NetworkPolicy, Refused, Secret, SecretError, Webhook};
 
 /// What the file has.
 #[derive(Debug, Deserialize)]

@@ -14,7 +14,7 @@ use stage_06_advanced::{ComponentHealth, Platform};
 use crate::bus::EventBus;
 
 /// How often the results are looked at. Self tests are rarer.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The results of the self tests by the name of the component.
 type Results = BTreeMap<String, Option<ComponentHealth>>;
@@ -26,7 +26,7 @@ pub(crate) fn watch(bus: &Arc<EventBus>, platform: &Platform, component: &'stati
     tokio::spawn(async move {
         let mut failing = BTreeSet::new();
         loop {
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             let (Some(bus), Some(health)) = (bus.upgrade(), health.upgrade()) else { return };
             if let Some(event) = look(&health.results(), component, &mut failing) {
                 bus.publish(event);

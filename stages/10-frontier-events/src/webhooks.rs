@@ -22,11 +22,11 @@
 //!
 //! [Standard Webhooks]: https://github.com/standard-webhooks/standard-webhooks
 
-pub mod address;
+mod address;
 mod client;
 mod outbox;
 mod routes;
-pub mod secret;
+mod secret;
 mod sender;
 mod table;
 #[cfg(test)]
@@ -44,8 +44,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::bus::EventBus;
-pub use address::NetworkPolicy;
-pub use secret::Secret;
+pub use address::{NetworkPolicy, Refused};
+pub use secret::{Secret, SecretError};
 pub use table::Webhook;
 
 use client::Client;

@@ -1,3 +1,5 @@
+//! Tests of the bus on a log in memory.
+
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Tests of rule files.
+
 use std::fs;
 
 use super::*;

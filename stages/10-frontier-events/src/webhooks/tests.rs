@@ -1,3 +1,5 @@
+//! Tests of where a request may go, with receivers on this machine.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::receiver::{HANG, Receiver};
 use crate::stage;
 
-const ENDS: [&str; 2] = ["evaluation.completed", "evaluation.failed"];
+const LAST_TYPES: [&str; 2] = ["evaluation.completed", "evaluation.failed"];
 const ALLOW: [&str; 2] = ["--webhook-allow", "127.0.0.1/32"];
 
 fn on(directory: &Path) -> Launch {
@@ -104,7 +104,7 @@ async fn killed_at_any_moment_each_event_is_sent_at_least_once() {
         let server = on(directory.path()).start();
         let client = server.client();
         if round == 0 {
-            webhook = create(&client, &receiver.url, &ENDS).await;
+            webhook = create(&client, &receiver.url, &LAST_TYPES).await;
         }
         for number in 0..5 {
             submitted.push(client.submit_code(&format!("print({number})")).await);
@@ -138,7 +138,7 @@ async fn what_is_not_delivered_in_time_is_parked_and_can_be_sent_again() {
     let receiver = Receiver::start(500).await;
     let server = on(directory.path()).args(["--webhook-retry-seconds", "0"]).start();
     let client = server.client();
-    let webhook = create(&client, &receiver.url, &ENDS).await;
+    let webhook = create(&client, &receiver.url, &LAST_TYPES).await;
     for number in 0..3 {
         client.run(&format!("print({number})")).await;
     }
@@ -184,7 +184,7 @@ async fn a_receiver_that_hangs_holds_up_no_other() {
     let server = on(directory.path()).start();
     let client = server.client();
     create(&client, &hanging.url, &["*"]).await;
-    let webhook = create(&client, &quick.url, &ENDS).await;
+    let webhook = create(&client, &quick.url, &LAST_TYPES).await;
     for number in 0..20 {
         client.run(&format!("print({number})")).await;
     }
@@ -214,7 +214,7 @@ async fn special_addresses_and_unknown_events_are_refused() {
         assert!(response.text().contains(expected), "{url}: {}", response.text());
     }
     // localhost is a name: it is refused where it would be connected to.
-    let webhook = create(&client, "https://localhost/", &ENDS).await;
+    let webhook = create(&client, "https://localhost/", &LAST_TYPES).await;
     client.run("print(1)").await;
     counts(&client, &webhook, "parked", 1).await;
     let path = format!("/webhooks/{}/deliveries", webhook["id"].as_str().unwrap());
@@ -222,7 +222,7 @@ async fn special_addresses_and_unknown_events_are_refused() {
     let error = parked["items"][0]["error"].as_str().unwrap();
     assert!(error.contains("special addresses"), "{error}");
     for _ in 1..20 {
-        create(&client, "https://example.org/", &ENDS).await;
+        create(&client, "https://example.org/", &LAST_TYPES).await;
     }
     let body = json!({ "url": "https://example.org/", "events": ["*"] });
     assert_eq!(client.post("/webhooks", &body).await.status, 409);
