@@ -85,23 +85,3 @@ async fn without_each_subscriber_the_others_see_the_same() {
     assert_eq!(transcript(&allow, Some(&quick.url)).await, alone);
     assert_eq!(transcript(&both, Some(&hanging.url)).await, alone);
 }
-
-#[test]
-fn roles_and_workers_can_be_in_the_configuration_file() {
-    let (is_good, text) = help(
-        "role = \"worker\"\nqueue = \"nats://127.0.0.1:4222\"\napi = \"https://api:8010\"\n\
-         api_key_file = \"/etc/crucible/worker.key\"\napi_ca = \"/etc/crucible/ca.pem\"\n\
-         worker_name = \"rack-7\"\nlease_seconds = 20\nrepublish_seconds = 50",
-    );
-    assert!(is_good, "{text}");
-    for expected in
-        ["[default: worker]", "https://api:8010", "worker.key", "ca.pem", "rack-7", "20]", "50]"]
-    {
-        assert!(text.contains(expected), "{expected}: {text}");
-    }
-    for wrong in ["role = \"boss\"", "lease_seconds = 1", "api = \"http://\"", "apis = \"x\""] {
-        let (is_good, text) = help(wrong);
-        let name = wrong.split(' ').next().unwrap();
-        assert!(!is_good && text.contains(name.trim_end_matches('s')), "{wrong}: {text}");
-    }
-}
