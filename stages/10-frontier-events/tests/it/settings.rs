@@ -7,18 +7,6 @@ use serde_json::json;
 use crate::receiver::{HANG, Receiver};
 use crate::stage;
 
-/// What a command says with this configuration file, and whether it succeeded.
-fn with_config(config: &str, command: &str) -> (bool, String) {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("config.toml");
-    std::fs::write(&file, config).unwrap();
-    let mut stage = Command::new(stage::BINARY);
-    stage.args(["--engine", "subprocess", "--unsafe", "--single-process", "--config"]);
-    let output = stage.arg(&file).arg(command).output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
-}
-
 #[tokio::test]
 async fn the_settings_can_be_in_the_configuration_file() {
     let directory = tempfile::tempdir().unwrap();
@@ -96,23 +84,4 @@ async fn without_each_subscriber_the_others_see_the_same() {
     assert_eq!(transcript(&both[2..], None).await, alone);
     assert_eq!(transcript(&allow, Some(&quick.url)).await, alone);
     assert_eq!(transcript(&both, Some(&hanging.url)).await, alone);
-}
-
-#[test]
-fn roles_and_workers_can_be_in_the_configuration_file() {
-    let (is_good, text) = with_config(
-        "role = \"worker\"\nqueue = \"nats://127.0.0.1:4222\"\napi = \"https://api:8010\"\n\
-         api_key_file = \"/etc/crucible/worker.key\"\napi_ca = \"/etc/crucible/ca.pem\"\n\
-         worker_name = \"rack-7\"\nlease_seconds = 20\nrepublish_seconds = 50",
-        "doctor",
-    );
-    assert!(is_good, "{text}");
-    // The role is that of the file: without a broker it is refused.
-    let (is_good, text) = with_config("role = \"worker\"", "serve");
-    assert!(!is_good && text.contains("--queue"), "{text}");
-    for wrong in ["role = \"boss\"", "lease_seconds = 1", "api = \"http://\"", "apis = \"x\""] {
-        let (is_good, text) = with_config(wrong, "doctor");
-        let name = wrong.split(' ').next().unwrap();
-        assert!(!is_good && text.contains(name.trim_end_matches('s')), "{wrong}: {text}");
-    }
 }
