@@ -122,6 +122,9 @@ def parse(request):
             raise Refused(400, f"{name} is out of bounds")
     if body.get("files"):
         raise Refused(400, "files are not supported")
+    environment = body.get("environment", "python")
+    if not isinstance(environment, str) or environment not in LANGUAGES:
+        raise Refused(400, "an unknown environment")
     return body
 
 
@@ -208,8 +211,6 @@ def answer(request):
     pages.check(request)
     if (request.method, path) == ("GET", "/"):
         return pages.answer()
-    if (request.method, path) == ("GET", "/eval"):
-        return 200, {"items": []}
     if (request.method, path) == ("POST", "/eval"):
         return tenants.once(request, submit)
     if path.split("/")[1] == "batches":
