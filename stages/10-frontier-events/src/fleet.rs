@@ -19,7 +19,7 @@
 //! The API's storage is the truth. A ticket says only that something waits, so that the broker may lose all of
 //! them, deliver them twice, or deliver them late.
 //!
-//! | attack or fault | setting | test |
+//! | attack or failure | setting | test |
 //! |---|---|---|
 //! | a worker that was cut off reports when another one has the evaluation | each claim has a token of its own, and a token that is not the session's is refused with 410 | `a_token_is_refused_after_its_lease` |
 //! | a key of a worker reports for another worker | a token counts with the worker and the key that made the claim | `a_session_belongs_to_its_worker_and_its_key` |

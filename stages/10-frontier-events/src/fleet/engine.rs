@@ -215,7 +215,7 @@ fn lost(why: &str) -> Verdict {
 
 /// Counts the bytes above the limit, which the worker has not sent: the buffer stores none of them.
 ///
-/// Attack: a worker reports 2^60 of them, so that counting takes for ever -> test
+/// Attack: a worker reports 2^60 of them, so that counting takes endlessly -> test
 /// `excess_is_counted_within_bounds`.
 fn count_excess(output: &OutputBuffer, excess_bytes: [u64; 2]) {
     static ZEROS: [u8; 1 << 20] = [0; 1 << 20];

@@ -15,7 +15,7 @@ use super::wire::{Announcement, PROTOCOL, SyncReply, SyncRequest, Welcome, WireB
 /// The most evaluations that one worker may run at the same time.
 const MAX_CAPACITY: u32 = 256;
 
-/// How long a sync is held back while the server shuts down: it waits for the last response.
+/// How long a sync is delayed while the server shuts down: it waits for the last response.
 const CLOSING_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The worker that a request comes from: the id in its path, and the key that it has sent.

@@ -1,5 +1,6 @@
 //! The protocol of workers over HTTP, and the fleet for people.
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
@@ -36,10 +37,10 @@ pub fn fleet_routes(fleet: Option<Arc<Fleet>>, platform: &Arc<Platform>) -> Rout
     let routes = Routes { fleet, platform: Arc::clone(platform) };
     let routes: StatefulRouter<Routes> = Router::with_state(routes)
         .route(Method::GET, "/status", Routes::status)
-        .route(Method::GET, "/workers", Routes::list)
-        .route(Method::PUT, "/workers/{id}", Routes::announce)
-        .route(Method::DELETE, "/workers/{id}", Routes::leave)
-        .route(Method::POST, "/workers/{id}/drain", Routes::drain)
+        .route(Method::GET, "/workers", at_once(Routes::list))
+        .route(Method::PUT, "/workers/{id}", at_once(Routes::announce))
+        .route(Method::DELETE, "/workers/{id}", at_once(Routes::leave))
+        .route(Method::POST, "/workers/{id}/drain", at_once(Routes::drain))
         .route(Method::POST, "/workers/{id}/sync", Routes::sync)
         .route(Method::POST, "/workers/{id}/claim", Routes::claim)
         .route(Method::POST, "/workers/{id}/output", Routes::output)
@@ -56,26 +57,26 @@ impl Routes {
         json(StatusCode::OK, &status::with_fleet(&status, fleet)?)
     }
 
-    async fn list(self, request: MatchedRequest) -> Answer {
+    fn list(&self, request: &mut MatchedRequest) -> Answer {
         let [] = request.query([])?;
         let items = self.fleet.as_ref().map(|fleet| status::list(fleet)).unwrap_or_default();
         json(StatusCode::OK, &serde_json::json!({ "items": items }))
     }
 
-    async fn announce(self, mut request: MatchedRequest) -> Answer {
-        let (fleet, caller) = self.caller(&request)?;
-        let announcement: Announcement = body(&mut request)?;
+    fn announce(&self, request: &mut MatchedRequest) -> Answer {
+        let (fleet, caller) = self.caller(request)?;
+        let announcement: Announcement = body(request)?;
         json(StatusCode::OK, &fleet.announce(&caller, announcement)?)
     }
 
-    async fn leave(self, request: MatchedRequest) -> Answer {
-        let (fleet, caller) = self.caller(&request)?;
+    fn leave(&self, request: &mut MatchedRequest) -> Answer {
+        let (fleet, caller) = self.caller(request)?;
         fleet.leave(&caller)?;
         Ok(done())
     }
 
-    async fn drain(self, request: MatchedRequest) -> Answer {
-        let (fleet, caller) = self.caller(&request)?;
+    fn drain(&self, request: &mut MatchedRequest) -> Answer {
+        let (fleet, caller) = self.caller(request)?;
         fleet.drain(caller.worker)?;
         Ok(done())
     }
@@ -126,6 +127,13 @@ impl Routes {
         let principal = request.context().principal;
         Ok((fleet, Caller { worker: request.param("id")?, principal }))
     }
+}
+
+/// A handler that waits for nothing.
+fn at_once(
+    handler: fn(&Routes, &mut MatchedRequest) -> Answer,
+) -> impl Fn(Routes, MatchedRequest) -> Ready<Answer> {
+    move |routes, mut request| ready(handler(&routes, &mut request))
 }
 
 /// The body, which the contract has checked and parsed.

@@ -117,7 +117,7 @@ impl Fleet {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long a sync is held back: several fit into a lease.
+    /// How long a sync is delayed: several fit into a lease.
     pub(super) fn poll(&self) -> Duration {
         self.options.lease / 4
     }

@@ -1,159 +1,17 @@
 //! The API side against the broker in memory, with tests in the place of workers.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod bench;
+
 use std::time::Duration;
 
-use shared::profile::PYTHON;
-use shared::{
-    Bounds, Evaluation, Evaluations as _, Evidence, Limits, NoopSink, Outcome, Profile,
-    RequestContext, SandboxInfo, Stream, Submission, Verdict,
-};
-use stage_02_queue::{
-    ArchiveLimits, InMemoryArchive, InMemoryJournal, Ledger, LedgerParts, QueueOptions, QueueParts,
-    TaskQueue,
-};
-use stage_06_advanced::{Environment, Profiles};
-use stage_09_frontier::PriorityDispatch;
-use tokio_util::sync::CancellationToken;
+use shared::{Evaluations as _, Evidence, Limits, Outcome, RequestContext, Stream, Verdict};
 use uuid::Uuid;
 
 use super::claims::ClaimError;
 use super::members::{Caller, MemberError};
 use super::session::{Content, ReportError};
-use super::wire::{
-    Announcement, ClaimReply, ClaimRequest, PROTOCOL, Piece, SyncRequest, WireBounds,
-};
-use super::{BrokerDispatch, Fleet, FleetEngine, FleetOptions};
-use crate::broker::{Broker as _, BrokerOptions, MemoryBroker};
-
-const LEASE: Duration = Duration::from_secs(20);
-const REPUBLISH: Duration = Duration::from_secs(40);
-const DIGEST: &str = "sha256:abc";
-
-/// A queue over a fleet, in this process.
-struct Bench {
-    fleet: Arc<Fleet>,
-    broker: Arc<MemoryBroker>,
-    queue: Arc<TaskQueue>,
-}
-
-fn bounds() -> Bounds {
-    Bounds {
-        default: harness::TEST_LIMITS,
-        max_timeout_seconds: 10.0,
-        max_memory_bytes: 1 << 30,
-        max_attempts: 3,
-    }
-}
-
-fn profiles() -> Profiles {
-    let science = Environment {
-        profile: Profile { name: "science".into(), ..PYTHON },
-        image: "/nowhere".into(),
-        digest: DIGEST.to_owned(),
-        variables: Vec::new(),
-        is_python: true,
-        executes_files: false,
-        memory_bytes: 1 << 28,
-        max_memory_bytes: 1 << 30,
-        pids: 8,
-        warm_sandboxes: 0,
-        docker_image: None,
-    };
-    Profiles { default: PYTHON, environments: vec![science] }
-}
-
-impl Bench {
-    fn new() -> Self {
-        let broker = Arc::new(MemoryBroker::new(BrokerOptions::default()));
-        let options = FleetOptions {
-            lease: LEASE,
-            republish: REPUBLISH,
-            engine: "gvisor",
-            bounds: bounds(),
-            profiles: profiles(),
-        };
-        let fleet = Fleet::new(broker.clone(), options);
-        let ledger = Ledger::new(LedgerParts {
-            journal: Arc::new(InMemoryJournal::new(Arc::new(NoopSink))),
-            archive: Arc::new(InMemoryArchive::new(ArchiveLimits::default())),
-            progress: Arc::new(NoopSink),
-            sandbox: None,
-            capacity: 100,
-        });
-        let jobs = Arc::new(PriorityDispatch::new(16, CancellationToken::new()));
-        let parts = QueueParts {
-            ledger,
-            dispatch: BrokerDispatch::start(&fleet, &jobs),
-            engine: Some(Arc::new(FleetEngine::new(Arc::clone(&fleet)))),
-            events: Arc::new(NoopSink),
-        };
-        let options = QueueOptions { workers: 8, capacity: 100, limits: harness::TEST_LIMITS };
-        Self { fleet, broker, queue: TaskQueue::new(parts, options) }
-    }
-
-    fn join(&self, environments: &[(&str, Option<&str>)], capacity: u32) -> Caller {
-        let caller = Caller { worker: Uuid::now_v7(), principal: Some("key".to_owned()) };
-        self.fleet.announce(&caller, announcement(environments, capacity)).unwrap();
-        caller
-    }
-
-    async fn submit(&self, profile: &str, max_attempts: u32) -> Uuid {
-        let submission = Submission {
-            profile: profile.to_owned(),
-            max_attempts,
-            ..Submission::new("", harness::TEST_LIMITS)
-        };
-        let context = RequestContext::internal();
-        self.queue.submit(&context, submission, None).await.unwrap().id
-    }
-
-    async fn claim(
-        &self,
-        caller: &Caller,
-        id: Uuid,
-        attempt: u32,
-    ) -> Result<ClaimReply, ClaimError> {
-        let request = ClaimRequest { evaluation: id, attempt, claim: Uuid::now_v7() };
-        self.fleet.claim(caller, &request).await
-    }
-
-    async fn get(&self, id: Uuid) -> Evaluation {
-        self.queue.get(&RequestContext::internal(), id).await.unwrap()
-    }
-
-    /// The tickets that a worker with this environment can receive now.
-    async fn tickets(&self, environment: &str) -> usize {
-        let environments = [environment.to_owned()];
-        // The publisher is another task.
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        let mut count = 0;
-        while let Some(delivery) = self.broker.receive(&environments, Duration::ZERO).await.unwrap()
-        {
-            assert_eq!(delivery.ticket.environment, environment, "{delivery:?}");
-            count += 1;
-            self.broker.ack(delivery).await.unwrap();
-        }
-        count
-    }
-}
-
-fn announcement(environments: &[(&str, Option<&str>)], capacity: u32) -> Announcement {
-    let environments =
-        environments.iter().map(|(name, digest)| ((*name).to_owned(), digest.map(str::to_owned)));
-    Announcement {
-        protocol: PROTOCOL,
-        name: "test".to_owned(),
-        version: "0".to_owned(),
-        capacity,
-        environments: environments.collect::<BTreeMap<_, _>>(),
-        sandbox: SandboxInfo { engine: "gvisor".to_owned(), ..SandboxInfo::default() },
-        bounds: WireBounds::from(&bounds()),
-    }
-}
+use super::wire::{Piece, SyncRequest};
+use bench::{Bench, DIGEST, LEASE, announcement};
 
 fn exited() -> Content {
     let verdict = Box::new(Verdict::new(Outcome::Exited, Evidence::new("exit_status")));
@@ -199,7 +57,7 @@ async fn a_sign_of_life_keeps_the_lease_and_silence_ends_it() {
     let token = bench.claim(&worker, id, 1).await.unwrap().token;
     let request = SyncRequest { sessions: vec![token], ..SyncRequest::default() };
     for _ in 0..10 {
-        // Each is held back for a quarter of the lease.
+        // Each is delayed for a quarter of the lease.
         let reply = bench.fleet.sync(&worker, &request).await.unwrap();
         assert!(reply.lost.is_empty() && reply.cancel.is_empty());
     }
@@ -331,14 +189,14 @@ async fn a_claim_of_what_was_cancelled_is_refused_and_a_cancelled_session_is_tol
     assert!(matches!(bench.claim(&worker, waits, 1).await, Err(ClaimError::Refused(_))));
     let mut request = SyncRequest { sessions: vec![token.clone()], ..SyncRequest::default() };
     let told = bench.fleet.sync(&worker, &request).await.unwrap();
-    assert_eq!(told.cancel, [token.clone()]);
+    assert_eq!(told.cancel, request.sessions);
     request.cancelled.push(token.clone());
     let again = bench.fleet.sync(&worker, &request).await.unwrap();
     assert!(again.cancel.is_empty());
     let verdict = Box::new(Verdict::new(Outcome::Cancelled, Evidence::new("cancelled")));
     let (pieces, excess_bytes) = (Vec::new(), [0, 0]);
-    let content = Content::Ended { pieces, file_parts: 0, verdict, excess_bytes };
-    bench.fleet.report(&worker, &token, content).await.unwrap();
+    let ended = Content::Ended { pieces, file_parts: 0, verdict, excess_bytes };
+    bench.fleet.report(&worker, &token, ended).await.unwrap();
     assert_eq!(bench.get(runs).await.outcome, Some(Outcome::Cancelled));
 }
 

@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `PUT /workers/{id}` [`Announcement`] | [`Welcome`]; 409 when this worker cannot be one of the fleet |
-//! | `POST …/sync` [`SyncRequest`] | [`SyncReply`], held back until there is news or the poll time is over |
+//! | `POST …/sync` [`SyncRequest`] | [`SyncReply`], delayed until there is news or the poll time is over |
 //! | `POST …/claim` [`ClaimRequest`] | [`ClaimReply`]; 409 when the ticket stands for nothing that waits |
 //! | `POST …/output` [`OutputRequest`] | 204; 410 when the token is refused |
 //! | `POST …/files` [`FileRequest`] | 204; 410 likewise |
@@ -104,7 +104,7 @@ impl WireBounds {
 pub(crate) struct Welcome {
     /// For so long a session is the worker's own after its last sync.
     pub lease_seconds: f64,
-    /// For so long a sync is held back at most.
+    /// For so long a sync is delayed at most.
     pub poll_seconds: f64,
 }
 

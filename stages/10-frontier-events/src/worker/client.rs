@@ -236,17 +236,13 @@ pub(super) async fn until_answered<T>(
 /// TLS with the certificates of this file, or of this system.
 fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, BuildError> {
     let mut roots = RootCertStore::empty();
-    match ca {
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
-                added.ok_or_else(no_certificate)?;
-            }
+    if let Some(pem) = ca {
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
+            added.ok_or_else(no_certificate)?;
         }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-        }
+    } else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if roots.is_empty() {
         return Err(no_certificate());

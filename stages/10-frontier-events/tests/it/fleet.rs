@@ -1,7 +1,7 @@
 //! One API, workers and a broker as processes.
 
 mod by_hand;
-mod faults;
+mod failures;
 mod flags;
 mod keys;
 mod runs;

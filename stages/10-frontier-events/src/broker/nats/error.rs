@@ -3,7 +3,9 @@
 use std::error::Error as _;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::context::{
+    GetStreamError, GetStreamErrorKind, PublishError, PublishErrorKind,
+};
 use shared::BoxError;
 
 use crate::broker::{BrokerError, Ticket};
@@ -16,6 +18,14 @@ pub(super) fn unavailable(error: impl Into<BoxError>) -> BrokerError {
 /// Whether the stream is gone, as after the loss of the server's disk.
 pub(super) fn is_missing(error: &PublishError) -> bool {
     error.kind() == PublishErrorKind::StreamNotFound
+}
+
+/// Whether the server has no such stream yet.
+pub(super) fn is_no_stream(error: &GetStreamError) -> bool {
+    match error.kind() {
+        GetStreamErrorKind::JetStream(error) => error.error_code() == ErrorCode::STREAM_NOT_FOUND,
+        _ => false,
+    }
 }
 
 /// Why a ticket was not accepted.

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 
 use super::NatsBroker;
 use super::connection::Session;
-use super::error::unavailable;
+use super::error::{is_no_stream, unavailable};
 use crate::broker::{BrokerError, BrokerStats, check_environment};
 
 /// A ticket is smaller; what is larger is none.
@@ -27,12 +27,29 @@ impl NatsBroker {
         if session.known.streams.load(Ordering::Relaxed) {
             return Ok(());
         }
-        for wanted in [self.tickets_config(), self.dead_config()] {
+        let mut tickets = self.tickets_config();
+        let fullest = self.fullest(session).await?;
+        tickets.max_messages_per_subject = tickets.max_messages_per_subject.max(fullest);
+        for wanted in [tickets, self.dead_config()] {
             let config = session.jetstream.create_or_update_stream(wanted.clone()).await;
             check_stream(&wanted, &config.map_err(unavailable)?.config)?;
         }
         session.known.streams.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Tickets of the environment that has most. A server that is given a lower bound than that removes the oldest
+    /// ones, although it discards new ones otherwise.
+    async fn fullest(&self, session: &Session) -> Result<i64, BrokerError> {
+        let stream = match session.jetstream.get_stream(self.tickets()).await {
+            Ok(stream) => stream,
+            Err(error) if is_no_stream(&error) => return Ok(0),
+            Err(error) => return Err(unavailable(error)),
+        };
+        let subjects = stream.info_with_subjects(self.subject("*")).await.map_err(unavailable)?;
+        let counts: Vec<_> = subjects.try_collect().await.map_err(unavailable)?;
+        let fullest = counts.iter().map(|(_, count)| *count).max().unwrap_or(0);
+        Ok(i64::try_from(fullest).unwrap_or(i64::MAX))
     }
 
     fn tickets_config(&self) -> stream::Config {

@@ -180,3 +180,16 @@ async fn sqs_over_https_needs_its_authority() {
     let stranger = moto.open("secure", options()).await;
     stranger.publish(&ticket()).await.unwrap_err();
 }
+
+#[tokio::test]
+async fn a_lower_capacity_removes_no_ticket() {
+    let nats = Nats::start();
+    let broker = nats.open("lower", options()).await;
+    for _ in 0..5 {
+        broker.publish(&ticket()).await.unwrap();
+    }
+    let lower = nats.open("lower", BrokerOptions { capacity: 2, ..options() }).await;
+    let published = lower.publish(&ticket()).await;
+    assert!(matches!(published, Err(BrokerError::Full { .. })), "{published:?}");
+    assert_eq!(lower.stats().await.unwrap().waiting, 5);
+}

@@ -3,7 +3,7 @@
 use harness::{Client, Method, Response, eventually_some};
 use serde_json::{Value, json};
 
-use super::site::{PATIENCE, Site};
+use super::site::{EVENT_TIMEOUT, Site};
 use crate::broker::system::Nats;
 
 /// A worker that is this test.
@@ -237,10 +237,10 @@ async fn a_cancellation_is_told_before_the_poll_time_is_over() {
     let of_sync = client.clone();
     let held = tokio::spawn(async move { of_sync.send(request).await });
     assert_eq!(client.delete(&format!("/eval/{id}")).await.status / 100, 2);
-    // The session is newer than the sync that is held back. The poll time is 150 s.
-    let told = tokio::time::timeout(PATIENCE, held).await.unwrap().unwrap();
+    // The session is newer than the sync that is delayed. The poll time is 150 s.
+    let told = tokio::time::timeout(EVENT_TIMEOUT, held).await.unwrap().unwrap();
     assert_eq!(told.json()["cancel"], json!([token]), "{told:?}");
-    eventually_some("the end is recorded", PATIENCE, async || {
+    eventually_some("the end is recorded", EVENT_TIMEOUT, async || {
         (hand.result(&token, 0).await == 204).then_some(())
     })
     .await;

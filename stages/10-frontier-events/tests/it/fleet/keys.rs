@@ -93,3 +93,28 @@ async fn a_key_of_a_worker_is_for_nothing_else_and_no_other_key_is_for_workers()
     }
     assert_eq!(submitter.get("/workers").await.status, 403);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_speaks_tls_and_trusts_whom_it_was_told_to() {
+    let nats = Nats::start();
+    let site = Site::on_nats(&nats, 60);
+    let certificate = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let cert = file(&site, "cert.pem", &certificate.cert.pem());
+    let private = file(&site, "key.pem", &certificate.signing_key.serialize_pem());
+    let mut api = site.command();
+    let mut api = api.args(["--tls-cert", &cert, "--tls-key", &private]).spawn().unwrap();
+    let url = site.url().replace("http://127.0.0.1", "https://localhost");
+    let trusting = site.worker_at(&url, "trusting", &["--api-ca", &cert]);
+    trusting.has_logged("working for https://localhost").await;
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let other = file(&site, "other.pem", &other.cert.pem());
+    let wary = site.worker_at(&url, "wary", &["--api-ca", &other]);
+    wary.has_logged("not joined yet").await;
+    let none = file(&site, "none.pem", "no certificate");
+    let mut lost = site.worker_at(&url, "lost", &["--api-ca", &none]);
+    assert_eq!(lost.ended().code(), Some(1));
+    assert!(lost.log().contains("--api-ca"), "{}", lost.log());
+    drop((trusting, wary));
+    api.kill().unwrap();
+    api.wait().unwrap();
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use harness::{Client, Signal, SseEvent, eventually_some, kinds, output};
 use serde_json::json;
 
-use super::site::{PATIENCE, Site, has_printed, ready, waits_for, worker_named};
+use super::site::{EVENT_TIMEOUT, Site, has_printed, ready, waits_for, worker_named};
 use crate::broker::system::{Moto, Nats};
 use crate::stage;
 
@@ -75,7 +75,7 @@ async fn a_cancellation_reaches_the_worker(site: &Site, client: &Client) {
     assert_eq!(client.delete(&format!("/eval/{id}")).await.status, 200);
     let events = events.rest().await;
     assert_eq!(events.last().unwrap().kind, "evaluation.cancelled");
-    // A sync is held back for a quarter of the lease: it was interrupted.
+    // A sync is delayed for a quarter of the lease: it was interrupted.
     assert!(
         started.elapsed() < Duration::from_secs(u64::from(LONG_LEASE) / 8),
         "{:?}",
@@ -191,7 +191,7 @@ async fn a_worker_that_drains_ends_what_runs_and_takes_nothing_new() {
     assert_eq!(client.wait(&waits).await["stdout"]["text"], "waits\n");
     assert!(!one.log().contains(&waits));
     drop((one, two));
-    eventually_some("both have left", PATIENCE, async || {
+    eventually_some("both have left", EVENT_TIMEOUT, async || {
         super::site::workers(&client).await.is_empty().then_some(())
     })
     .await;
@@ -216,10 +216,11 @@ async fn a_signal_lets_programs_end_and_gives_up_those_that_do_not() {
     fs::write(&release, "").unwrap();
     assert_eq!(client.wait(&soon).await["outcome"], "exited");
     assert_eq!(one.ended().code(), Some(0), "{}", one.log());
-    let _two = site.worker("two");
+    let two = site.worker("two");
     has_printed(&client, &never, 2).await;
     fs::write(site.path("later"), "").unwrap();
     let ended = client.wait(&never).await;
     assert_eq!((&ended["outcome"], &ended["attempt"]), (&json!("exited"), &json!(2)), "{ended}");
     assert_eq!(output(&client.events(&never).await.rest().await), "out\nout\nend\n");
+    drop(two);
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use harness::Launch;
 use serde_json::json;
 
-use super::site::{PATIENCE, ready};
+use super::site::{EVENT_TIMEOUT, ready};
 use crate::broker::system::Nats;
 use crate::stage::BINARY;
 
@@ -53,7 +53,7 @@ async fn a_worker_with_sandboxes_runs_programs_and_sends_their_files() {
         if let Some(status) = worker.try_wait().unwrap() {
             break status;
         }
-        assert!(started.elapsed() < PATIENCE, "the worker does not exit");
+        assert!(started.elapsed() < EVENT_TIMEOUT, "the worker does not exit");
         std::thread::sleep(std::time::Duration::from_millis(20));
     };
     let log = fs::read_to_string(directory.path().join("worker.log")).unwrap();

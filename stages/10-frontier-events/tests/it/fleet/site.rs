@@ -15,7 +15,7 @@ use crate::broker::system::{Moto, Nats};
 use crate::stage::BINARY;
 
 /// How long anything may take that should happen soon.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const EVENT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The flags that API and workers share: no isolation, which is not what is tested here, and one process, so that a
 /// kill hits the one that stores or runs.
@@ -57,16 +57,27 @@ impl Site {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    fn api_arguments(&self) -> Vec<String> {
+        let (listen, lease) = (format!("127.0.0.1:{}", self.port), self.lease_seconds.to_string());
+        let data = self.path("data").display().to_string();
+        let flags =
+            ["--role", "api", "--strict-contract", "--drain-seconds", "5", "--listen", &listen];
+        let more = ["--lease-seconds", &lease, "--republish-seconds", "1", "--data-dir", &data];
+        let all = flags.iter().chain(&more).chain(&SHARED).map(|text| (*text).to_owned());
+        all.chain(self.queue.iter().cloned()).collect()
+    }
+
     /// The API, to be configured further.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(BINARY);
+        command.args(self.api_arguments()).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(Stdio::null());
+        command
+    }
+
+    /// The API, until it listens.
     pub(crate) fn launch(&self) -> Launch {
-        Launch::new(BINARY)
-            .args(["--role", "api", "--strict-contract", "--drain-seconds", "5"])
-            .args(["--listen", &format!("127.0.0.1:{}", self.port)])
-            .args(["--lease-seconds", &self.lease_seconds.to_string(), "--republish-seconds", "1"])
-            .args(SHARED)
-            .args(&self.queue)
-            .arg("--data-dir")
-            .arg(self.path("data"))
+        Launch::new(BINARY).args(self.api_arguments())
     }
 
     pub(crate) fn api(&self) -> Server {
@@ -80,10 +91,15 @@ impl Site {
 
     /// The same, with more arguments.
     pub(crate) fn worker_with(&self, name: &str, more: &[&str]) -> Worker {
+        self.worker_at(&self.url(), name, more)
+    }
+
+    /// The same, for an API at that address.
+    pub(crate) fn worker_at(&self, url: &str, name: &str, more: &[&str]) -> Worker {
         let log = self.path(&format!("{name}.log"));
         let file = File::create(&log).unwrap();
         let child = Command::new(BINARY)
-            .args(["--role", "worker", "--api", &self.url(), "--worker-name", name])
+            .args(["--role", "worker", "--api", url, "--worker-name", name])
             .args(["--workers", "2"])
             .args(SHARED)
             .args(&self.queue)
@@ -125,16 +141,18 @@ impl Worker {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(started.elapsed() < PATIENCE, "it does not exit: {}", self.log());
+            assert!(started.elapsed() < EVENT_TIMEOUT, "it does not exit: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     /// Waits until its log has a text.
     pub(crate) async fn has_logged(&self, text: &str) {
-        eventually_some(&format!("{text:?} in {}", self.log.display()), PATIENCE, async || {
-            self.log().contains(text).then_some(())
-        })
+        eventually_some(
+            &format!("{text:?} in {}", self.log.display()),
+            EVENT_TIMEOUT,
+            async || self.log().contains(text).then_some(()),
+        )
         .await;
     }
 }
@@ -164,7 +182,7 @@ impl Drop for Worker {
 
 /// Waits until so many workers take work.
 pub(crate) async fn ready(client: &Client, count: u64) {
-    eventually_some(&format!("{count} workers"), PATIENCE, async || {
+    eventually_some(&format!("{count} workers"), EVENT_TIMEOUT, async || {
         let status = client.get("/status").await.json();
         (status["fleet"]["ready"] == count).then_some(())
     })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use harness::{Client, Signal, eventually_some};
 use serde_json::{Value, json};
 
-use super::site::{PATIENCE, Site, has_printed, ready, waits_for, worker_named};
+use super::site::{EVENT_TIMEOUT, Site, has_printed, ready, waits_for, worker_named};
 use crate::broker::system::{Moto, Nats};
 
 /// Short, for tests in which a worker is lost.
@@ -19,7 +19,7 @@ async fn twice(client: &Client, code: &str) -> String {
 
 /// Waits until the API takes this worker for lost.
 async fn is_lost(client: &Client, name: &str) {
-    eventually_some(&format!("{name} is lost"), PATIENCE, async || {
+    eventually_some(&format!("{name} is lost"), EVENT_TIMEOUT, async || {
         (worker_named(client, name).await["state"] == "lost").then_some(())
     })
     .await;
@@ -186,7 +186,7 @@ async fn a_worker_waits_for_its_api_and_for_its_broker() {
     let id = client.submit_code("print(3)").await;
     worker.has_logged("no ticket was received; it is tried again").await;
     let reported = |status: &Value| status["fleet"]["broker_error"].is_string();
-    eventually_some("the status says that the broker is away", PATIENCE, async || {
+    eventually_some("the status says that the broker is away", EVENT_TIMEOUT, async || {
         Some(client.get("/status").await.json()).filter(reported)
     })
     .await;
