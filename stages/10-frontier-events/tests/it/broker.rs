@@ -12,7 +12,7 @@ pub(crate) mod system;
 use suite::{Memory, broker_suite};
 use system::{Moto, Nats};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_broker_in_memory_conforms() {
     broker_suite(&Memory::default()).await.assert_passed();
 }

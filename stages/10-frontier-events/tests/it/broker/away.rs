@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::{Signal, eventually_some};
+use harness::eventually_some;
 use stage_10_frontier_events::broker::{Broker, BrokerError, BrokerOptions, Ticket, open};
 use tokio::time::timeout;
 
-use super::suite::{ARRIVAL_TIMEOUT, MakeBroker, PYTHON, QUIET_WINDOW, next, options, ticket};
+use super::suite::{
+    ARRIVAL_TIMEOUT, MakeBroker, PYTHON, QUIET_WINDOW, next, options, short_lived, ticket,
+};
 use super::system::{Moto, Nats};
 
 /// Until a call to a broker that is away has failed.
@@ -57,7 +59,8 @@ async fn receive_at_last(broker: &dyn Broker, ticket: &Ticket) {
 #[tokio::test]
 async fn nats_may_be_away_at_the_start_and_in_the_middle() {
     let nats = Nats::stopped("");
-    let (api, worker) = (nats.open("away", options()).await, nats.open("away", options()).await);
+    let (api, worker) =
+        (nats.open("away", short_lived()).await, nats.open("away", short_lived()).await);
     assert_unavailable(&*api).await;
     nats.0.start();
     let published = publish_at_last(&*api).await;
@@ -79,7 +82,8 @@ async fn nats_may_be_away_at_the_start_and_in_the_middle() {
 #[tokio::test]
 async fn a_receiver_that_waits_notices_a_restart_of_nats() {
     let nats = Nats::start();
-    let (api, worker) = (nats.open("wait", options()).await, nats.open("wait", options()).await);
+    let (api, worker) =
+        (nats.open("wait", short_lived()).await, nats.open("wait", short_lived()).await);
     let waiting = {
         let worker: Arc<dyn Broker> = worker.clone();
         tokio::spawn(
@@ -102,18 +106,19 @@ async fn a_receiver_that_waits_notices_a_restart_of_nats() {
 #[tokio::test]
 async fn a_frozen_nats_server_is_away_and_comes_back() {
     let nats = Nats::start();
-    let broker = nats.open("frozen", options()).await;
+    let broker = nats.open("frozen", short_lived()).await;
     receive_at_last(&*broker, &publish_at_last(&*broker).await).await;
-    nats.0.signal(Signal::STOP);
+    nats.0.freeze();
     assert_unavailable(&*broker).await;
-    nats.0.signal(Signal::CONT);
+    nats.0.thaw();
     receive_at_last(&*broker, &publish_at_last(&*broker).await).await;
 }
 
 #[tokio::test]
 async fn sqs_may_be_away_and_may_lose_everything() {
     let moto = Moto::stopped("http", &[]);
-    let (api, worker) = (moto.open("away", options()).await, moto.open("away", options()).await);
+    let (api, worker) =
+        (moto.open("away", short_lived()).await, moto.open("away", short_lived()).await);
     assert_unavailable(&*api).await;
     moto.process.start();
     let published = publish_at_last(&*api).await;

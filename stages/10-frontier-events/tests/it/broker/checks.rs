@@ -7,7 +7,7 @@ use stage_10_frontier_events::broker::{BrokerError, BrokerOptions, BrokerStats, 
 
 use super::suite::{
     ARRIVAL_TIMEOUT, Bench, Check, Checked, PYTHON, QUIET_WINDOW, VISIBILITY_TIMEOUT, next, none,
-    options, ticket,
+    options, short_lived, ticket,
 };
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -122,7 +122,8 @@ async fn environments(bench: &Bench<'_>) -> Checked {
 }
 
 async fn redelivered(bench: &Bench<'_>) -> Checked {
-    let (dies, worker) = (bench.open().await, bench.open().await);
+    let (dies, worker) =
+        (bench.open_with(short_lived()).await, bench.open_with(short_lived()).await);
     dies.publish(&ticket()).await?;
     let lost = next(&*dies).await?;
     none(&*worker, "it is held").await?;
@@ -136,7 +137,8 @@ async fn redelivered(bench: &Bench<'_>) -> Checked {
 }
 
 async fn extended(bench: &Bench<'_>) -> Checked {
-    let (worker, other) = (bench.open().await, bench.open().await);
+    let (worker, other) =
+        (bench.open_with(short_lived()).await, bench.open_with(short_lived()).await);
     worker.publish(&ticket()).await?;
     let held = next(&*worker).await?;
     ensure!(worker.heartbeat_interval() < VISIBILITY_TIMEOUT / 2, "a heartbeat may be late by one");
@@ -159,9 +161,8 @@ async fn extended(bench: &Bench<'_>) -> Checked {
 }
 
 async fn stale(bench: &Bench<'_>) -> Checked {
-    let settings = BrokerOptions { visibility: VISIBILITY_TIMEOUT * 2, ..options() };
-    let first = bench.open_with(settings.clone()).await;
-    let second = bench.open_with(settings).await;
+    let first = bench.open_with(short_lived()).await;
+    let second = bench.open_with(short_lived()).await;
     first.publish(&ticket()).await?;
     let cut_off = next(&*first).await?;
     let held = next(&*second).await?;
@@ -196,7 +197,7 @@ async fn released(bench: &Bench<'_>) -> Checked {
 }
 
 async fn acknowledged(bench: &Bench<'_>) -> Checked {
-    let broker = bench.open().await;
+    let broker = bench.open_with(short_lived()).await;
     broker.publish(&ticket()).await?;
     let delivery = next(&*broker).await?;
     broker.ack(delivery).await?;
@@ -206,13 +207,10 @@ async fn acknowledged(bench: &Bench<'_>) -> Checked {
 }
 
 async fn held_once(bench: &Bench<'_>) -> Checked {
-    let broker =
-        bench.open_with(BrokerOptions { visibility: ARRIVAL_TIMEOUT * 4, ..options() }).await;
+    let broker = bench.open().await;
     let mut receivers = Vec::new();
     for _ in 0..4 {
-        receivers.push(
-            bench.open_with(BrokerOptions { visibility: ARRIVAL_TIMEOUT * 4, ..options() }).await,
-        );
+        receivers.push(bench.open().await);
     }
     for _ in 0..12 {
         broker.publish(&ticket()).await?;
@@ -255,8 +253,7 @@ async fn published_twice(bench: &Bench<'_>) -> Checked {
 }
 
 async fn counted(bench: &Bench<'_>) -> Checked {
-    let broker =
-        bench.open_with(BrokerOptions { visibility: ARRIVAL_TIMEOUT * 4, ..options() }).await;
+    let broker = bench.open().await;
     let empty = broker.stats().await?;
     ensure!(empty == BrokerStats::default(), "{empty:?}");
     for environment in [PYTHON, PYTHON, "other"] {

@@ -6,7 +6,7 @@ use stage_10_frontier_events::broker::BrokerOptions;
 use tokio::process::Command;
 
 use super::suite::{MakeBroker, next, none, options, ticket};
-use super::system::Nats;
+use super::system::{Moto, Nats};
 use crate::stage::BINARY;
 
 /// Exit code, standard output and standard error.
@@ -61,10 +61,23 @@ async fn the_command_names_what_is_wrong() {
         (&["list", "--queue", "nats://h", "--broker-credentials", "/none"], 2, "/none"),
         (&["list", "--queue", "nats://h", "--broker-ca", "/none"], 2, "/none"),
         (&["list", "--queue", "sqs://eu-central-1", "--broker-ca", "/none"], 2, "/none"),
+        (&["list", "--queue", "nats://h", "--broker-credentials", "Cargo.toml"], 2, "NAME:SECRET"),
         (&["list", "--broker-visibility-seconds", "0"], 2, "3..=43200"),
     ] {
         let (code, _, error) = dead(arguments).await;
         assert_eq!(code, Some(expected), "{arguments:?}: {error}");
         assert!(error.contains(wrong), "{arguments:?}: {error}");
     }
+}
+
+#[tokio::test]
+async fn an_error_of_sqs_names_its_cause_in_one_line() {
+    let moto = Moto::stopped("http", &[]);
+    let file = moto.process.directory.path().join("credentials").display().to_string();
+    let url = format!("sqs://us-east-1?endpoint=http://127.0.0.1:{}", moto.process.port);
+    let (code, _, error) = dead(&["list", "--queue", &url, "--broker-credentials", &file]).await;
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("Connection refused"), "{error}");
+    assert!(!error.contains("DispatchFailure") && !error.contains("a-secret"), "{error}");
+    assert_eq!(error.lines().count(), 3, "{error}");
 }

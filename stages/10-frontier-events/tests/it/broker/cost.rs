@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use stage_10_frontier_events::broker::BrokerOptions;
-
-use super::suite::{ARRIVAL_TIMEOUT, MakeBroker, Memory, next, options, ticket};
+use super::suite::{MakeBroker, Memory, next, options, ticket};
 use super::system::{Moto, Nats};
 
 /// Tickets for one median, when there is no other number in [`TICKETS_ENV`].
@@ -21,14 +19,13 @@ fn median(mut times: Vec<Duration>) -> f64 {
 #[tokio::test]
 async fn alone_what_a_ticket_costs() {
     let (memory, nats, moto) = (Memory::default(), Nats::start(), Moto::start());
-    let settings = BrokerOptions { visibility: ARRIVAL_TIMEOUT * 10, ..options() };
     let tickets = std::env::var(TICKETS_ENV).map_or(DEFAULT_TICKETS, |n| n.parse().unwrap());
     println!("median of {tickets} tickets in ms: publish, receive, ack, all");
     let brokers: [(&str, &dyn MakeBroker); 3] =
         [("memory", &memory), ("nats", &nats), ("sqs (moto)", &moto)];
     for (name, make) in brokers {
-        let api = make.open("cost", settings.clone()).await;
-        let worker = make.open("cost", settings.clone()).await;
+        let api = make.open("cost", options()).await;
+        let worker = make.open("cost", options()).await;
         let mut times: [Vec<Duration>; 4] = Default::default();
         for _ in 0..tickets {
             let ticket = ticket();

@@ -68,9 +68,30 @@ impl Process {
         }
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Stops every thread of it, and returns when they have stopped: a busy kernel takes its time.
+    pub(crate) fn freeze(&self) {
+        let pid = self.signal(Signal::STOP);
+        let started = Instant::now();
+        let has_stopped = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        while !fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten().all(has_stopped) {
+            assert!(started.elapsed() < ARRIVAL_TIMEOUT, "process {pid} does not stop");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) -> u32 {
         let child = self.child.lock().unwrap();
-        kill_process(Pid::from_child(child.as_ref().unwrap()), signal).unwrap();
+        let child = child.as_ref().unwrap();
+        kill_process(Pid::from_child(child), signal).unwrap();
+        child.id()
     }
 }
 
