@@ -50,7 +50,7 @@ impl Plan {
     fn whole(broker: &str) -> Self {
         Self {
             broker: broker.to_owned(),
-            count: setting("CRUCIBLE_JEPSEN_COUNT", 150),
+            count: setting("CRUCIBLE_JEPSEN_COUNT", 100),
             seed: setting("CRUCIBLE_JEPSEN_SEED", 12),
             clients: 10,
             lease_seconds: 4,
