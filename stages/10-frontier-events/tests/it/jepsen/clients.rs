@@ -28,7 +28,7 @@ pub(super) async fn submit(
             return;
         }
         let mut random = Random::new(plan.seed, 1_000 + u64::from(number));
-        let (asked, body) = program(number, plan.is_long);
+        let (asked, body) = program(number, plan.lines);
         let Some(id) = accepted(&client, &history, &plan, number, &body).await else { continue };
         history.accepted(&id, asked.clone());
         if asked.is_endless {
@@ -40,13 +40,13 @@ pub(super) async fn submit(
 }
 
 /// Each fifth is endless, and each fifth takes about as long as a lease, or all of them do.
-fn program(number: u32, is_long: bool) -> (Asked, Value) {
-    let (lines, pause, attempts, is_endless) = match number % 5 {
-        _ if is_long => (30, 0.2, 3, false),
-        0 | 1 => (4, 0.02, 3, false),
-        2 => (4, 0.02, 1, false),
-        3 => (15, 0.2, 3, false),
-        _ => (1, 0.02, 3, true),
+fn program(number: u32, all: Option<u32>) -> (Asked, Value) {
+    let (lines, pause, attempts, is_endless) = match (all, number % 5) {
+        (Some(lines), _) => (lines, 0.2, 3, false),
+        (None, 0 | 1) => (4, 0.02, 3, false),
+        (None, 2) => (4, 0.02, 1, false),
+        (None, 3) => (15, 0.2, 3, false),
+        (None, _) => (1, 0.02, 3, true),
     };
     let end = if is_endless { "while True:\n    time.sleep(1)\n" } else { "" };
     // The word tells the runs of one program apart.
