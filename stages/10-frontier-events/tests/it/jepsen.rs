@@ -5,6 +5,7 @@ mod clients;
 mod cluster;
 mod history;
 mod link;
+mod made_up;
 mod nemesis;
 
 use std::env;
