@@ -23,7 +23,8 @@ fn program(number: usize) -> String {
 }
 
 fn expected(number: usize) -> String {
-    (0..5).map(|line| format!("{number} {line}\n")).collect()
+    let lines = (0..5).map(|line| format!("{number} {line}\n"));
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// The whole of one stream, from events that have to follow each other.

@@ -97,8 +97,8 @@ impl Found {
         let is_end = |kind: &&str| {
             ["evaluation.completed", "evaluation.failed", "evaluation.cancelled"].contains(kind)
         };
-        let ends: Vec<_> = kinds.iter().copied().filter(|kind| is_end(&kind)).collect();
-        let after_end = kinds.iter().copied().skip_while(|kind| !is_end(&kind)).skip(1);
+        let ends: Vec<_> = kinds.iter().copied().filter(is_end).collect();
+        let after_end = kinds.iter().copied().skip_while(|kind| !is_end(kind)).skip(1);
         let is_late = after_end.into_iter().any(|kind| kind.starts_with("evaluation."));
         let is_good = ends == [format!("evaluation.{status}").as_str()]
             && kinds.first() == Some(&"evaluation.queued")
@@ -174,7 +174,7 @@ impl Found {
 /// Whether a text is what one run of the program prints, or the beginning of it.
 fn is_of_one_run(text: &str, asked: &Asked, is_whole: bool) -> bool {
     let run = text.split_whitespace().nth(1).unwrap_or_default();
-    let whole: String =
-        (0..asked.lines).map(|line| format!("{} {run} {line}\n", asked.number)).collect();
+    let lines = (0..asked.lines).map(|line| format!("{} {run} {line}\n", asked.number));
+    let whole = lines.collect::<Vec<_>>().concat();
     if is_whole { text == whole } else { whole.starts_with(text) }
 }

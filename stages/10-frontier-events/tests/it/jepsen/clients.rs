@@ -136,7 +136,7 @@ pub(super) async fn follow(client: Client, history: Arc<History>) {
 async fn follow_once(client: &Client, history: &History) {
     let last = history.last_event().to_string();
     let request = client.request(Method::GET, "/events").header("last-event-id", last);
-    let Ok(mut response) = request.timeout(Duration::from_mins(120)).send().await else { return };
+    let Ok(mut response) = request.timeout(Duration::from_hours(24)).send().await else { return };
     if response.status() != 200 {
         return;
     }
