@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use shared::Engine;
 use shared::cli::{BuildError, Settings};
+use shared::{Engine, EventSink, NoopSink};
 use stage_02_queue::{
     Archive, Dispatch, InMemoryJournal, Journal, Ledger, LedgerParts, QueueOptions, QueueParts,
     Resumed, TaskQueue,
@@ -116,11 +116,14 @@ impl Frontier {
         });
         let dispatch = Arc::new(PriorityDispatch::new(args.access.key_running, engine_gone));
         tokio::spawn(Expiry::new(dispatch.clone(), ledger.clone()).run());
+        // The tasks that wait for workers on other machines are none of those workers.
+        let events: Arc<dyn EventSink> =
+            if is_local { monitor.clone() } else { Arc::new(NoopSink) };
         let parts = QueueParts {
             ledger,
             dispatch: in_between(&dispatch),
             engine: Some(engine.clone()),
-            events: monitor.clone(),
+            events,
         };
         let tasks = TaskQueue::new(parts, options);
         tasks.resume(waiting).await?;

@@ -10,7 +10,6 @@ use shared::http::{
 };
 use stage_06_advanced::Platform;
 
-use super::Fleet;
 use super::claims::ClaimError;
 use super::members::{Caller, MemberError};
 use super::session::{Content, ReportError};
@@ -18,6 +17,7 @@ use super::status;
 use super::wire::{
     Announcement, ClaimRequest, FileRequest, OutputRequest, ResultRequest, SyncRequest,
 };
+use super::{Fleet, FleetEngine};
 
 /// When a request whose commit takes long should be sent again, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
@@ -32,8 +32,12 @@ struct Routes {
     platform: Arc<Platform>,
 }
 
-/// The routes, to be merged over those of the platform. Without a fleet no worker can join.
+/// The routes, to be merged over those of the platform, which verifies the fleet from now on. Without a fleet no worker can join.
 pub fn fleet_routes(fleet: Option<Arc<Fleet>>, platform: &Arc<Platform>) -> Router {
+    if let Some(fleet) = &fleet {
+        let component = Arc::new(FleetEngine::new(Arc::clone(fleet)));
+        platform.health().register_component(component);
+    }
     let routes = Routes { fleet, platform: Arc::clone(platform) };
     let routes: StatefulRouter<Routes> = Router::with_state(routes)
         .route(Method::GET, "/status", Routes::status)

@@ -197,3 +197,53 @@ async fn without_an_engine_nothing_is_leased_and_everything_waits() {
     assert!(sleeping.await.unwrap().is_none(), "a job was leased");
     assert!(dispatch.remove(waiting.id).await.unwrap(), "it waits");
 }
+
+#[tokio::test]
+async fn an_offer_waits_counts_for_its_owner_and_is_claimed_once() {
+    let dispatch = dispatch(2);
+    let jobs = ["1", "2", "3"].map(|code| job(code, "normal", "a"));
+    for job in jobs.clone().into_iter().chain([job("4", "low", "b")]) {
+        dispatch.push(job).await.unwrap();
+    }
+    let offer = || dispatch.offer(|_| true).map(|job| job.submission.code);
+    let offered = [offer(), offer(), offer(), offer()];
+    let expected = [Some("1"), Some("2"), Some("4"), None].map(|code| code.map(str::to_owned));
+    assert_eq!(offered, expected, "the third of its owner is one too many");
+    let claim = |number: usize, attempt| dispatch.claim(jobs[number].id, attempt);
+    assert!(matches!(claim(2, 1), Claimed::NotNow));
+    assert!(matches!(claim(0, 2), Claimed::Gone), "another attempt");
+    let Claimed::Leased(lease) = claim(0, 1) else { panic!("the offer") };
+    assert!(matches!(claim(0, 1), Claimed::Gone), "it is claimed");
+    assert!(dispatch.is_offered(jobs[1].id));
+    assert!(dispatch.remove(jobs[1].id).await.unwrap());
+    assert!(matches!(claim(1, 1), Claimed::Gone), "it was removed");
+    // An offer outlives the process that has made it: what only waits can be claimed as well.
+    let Claimed::Leased(third) = claim(2, 1) else { panic!("a place is free") };
+    dispatch.ack(*lease).await.unwrap();
+    dispatch.ack(*third).await.unwrap();
+    dispatch.close();
+    assert!(matches!(claim(0, 1), Claimed::Gone));
+}
+
+#[tokio::test]
+async fn what_is_not_wanted_waits_without_delaying_others() {
+    let dispatch = dispatch(16);
+    for code in ["x", "x", "y"] {
+        dispatch.push(job(code, "normal", "")).await.unwrap();
+    }
+    let offered = dispatch.offer(|job| job.submission.code == "y").unwrap();
+    assert_eq!(offered.submission.code, "y");
+    assert!(dispatch.offer(|job| job.submission.code == "y").is_none());
+    assert_eq!(run(&dispatch, 2).await, ["x", "x"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_of_an_offer_counts() {
+    let dispatch = dispatch(16);
+    let late = job_with("late", &json!({ "queue_timeout_seconds": 5 }), "");
+    dispatch.push(late.clone()).await.unwrap();
+    dispatch.offer(|_| true).unwrap();
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert_eq!(dispatch.take_expired(), [late.id]);
+    assert!(matches!(dispatch.claim(late.id, 1), Claimed::Gone));
+}

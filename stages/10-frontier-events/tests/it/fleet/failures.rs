@@ -33,13 +33,13 @@ async fn a_killed_worker_loses_what_it_ran_or_another_one_runs_it() {
     let client = api.client();
     ready(&client, 1).await;
     let code = waits_for(&site.path("release"));
-    let (once, again) = (client.submit_code(&code).await, twice(&client, &code).await);
-    for id in [&once, &again] {
+    let (single, again) = (client.submit_code(&code).await, twice(&client, &code).await);
+    for id in [&single, &again] {
         has_printed(&client, id, 1).await;
     }
     let two = site.worker("two");
     one.kill();
-    let lost = client.wait(&once).await;
+    let lost = client.wait(&single).await;
     assert_eq!((&lost["outcome"], &lost["attempt"]), (&json!("worker_lost"), &json!(1)), "{lost}");
     assert_eq!(lost["evidence"]["decided_by"], "lease");
     assert_eq!(lost["stdout"]["text"], "out\n");
@@ -49,9 +49,9 @@ async fn a_killed_worker_loses_what_it_ran_or_another_one_runs_it() {
     let ended = client.wait(&again).await;
     assert_eq!((&ended["outcome"], &ended["attempt"]), (&json!("exited"), &json!(2)), "{ended}");
     assert_eq!(ended["stdout"]["text"], "out\nend\n");
-    let last = ["evaluation.completed", "evaluation.failed", "evaluation.cancelled"];
+    let final_kinds = ["evaluation.completed", "evaluation.failed", "evaluation.cancelled"];
     let events = client.events(&again).await.rest().await;
-    assert_eq!(events.iter().filter(|event| last.contains(&event.kind.as_str())).count(), 1);
+    assert_eq!(events.iter().filter(|event| final_kinds.contains(&event.kind.as_str())).count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,8 +94,8 @@ async fn a_killed_api_goes_on_with_what_waited_and_loses_what_ran() {
     let client = api.client();
     ready(&client, 1).await;
     let code = waits_for(&site.path("release"));
-    let (once, again) = (client.submit_code(&code).await, twice(&client, &code).await);
-    for id in [&once, &again] {
+    let (single, again) = (client.submit_code(&code).await, twice(&client, &code).await);
+    for id in [&single, &again] {
         has_printed(&client, id, 1).await;
     }
     let mut waiting = Vec::new();
@@ -106,7 +106,7 @@ async fn a_killed_api_goes_on_with_what_waited_and_loses_what_ran() {
     let api = site.api();
     let client = api.client();
     one.has_logged("joined the fleet again").await;
-    let lost = client.wait(&once).await;
+    let lost = client.wait(&single).await;
     assert_eq!(
         (&lost["outcome"], &lost["evidence"]["decided_by"]),
         (&json!("worker_lost"), &json!("restart"))

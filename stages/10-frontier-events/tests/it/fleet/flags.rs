@@ -131,3 +131,40 @@ async fn what_no_worker_sends_is_refused_by_the_contract() {
     assert_eq!(client.delete(own).await.status, 404);
     assert_eq!(client.get("/workers?name=x").await.status, 400);
 }
+
+/// A worker by its configuration file alone, which has nothing to reach.
+#[test]
+fn a_role_and_its_settings_can_be_in_the_configuration_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.toml");
+    let key = directory.path().join("key");
+    std::fs::write(&key, "crk_x").unwrap();
+    let good = format!(
+        "role = \"worker\"\nqueue = \"nats://127.0.0.1:1\"\napi = \"http://127.0.0.1:1\"\n\
+         api_key_file = \"{}\"\nworker_name = \"rack-7\"\nlease_seconds = 20\n\
+         republish_seconds = 50\n",
+        key.display()
+    );
+    std::fs::write(&file, &good).unwrap();
+    let run = || {
+        let mut command = Command::new(BINARY);
+        command.args(["--engine", "subprocess", "--unsafe", "--single-process", "--config"]);
+        command.arg(&file).stdin(std::process::Stdio::null());
+        command
+    };
+    let mut worker = run().stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut log = std::io::BufReader::new(worker.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("not joined yet") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut log, &mut line).unwrap() > 0, "it has exited");
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    for wrong in ["role = \"boss\"", "lease_seconds = 1", "republish_seconds = \"x\"", "apis = 1"] {
+        std::fs::write(&file, wrong).unwrap();
+        let output = run().output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains("config.toml"), "{wrong}: {text}");
+    }
+}

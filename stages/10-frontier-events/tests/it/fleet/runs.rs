@@ -23,8 +23,7 @@ fn program(number: usize) -> String {
 }
 
 fn expected(number: usize) -> String {
-    let lines = (0..5).map(|line| format!("{number} {line}\n"));
-    lines.collect::<Vec<_>>().concat()
+    (0..5).fold(String::new(), |text, line| text + &format!("{number} {line}\n"))
 }
 
 /// The whole of one stream, from events that have to follow each other.
@@ -101,6 +100,13 @@ async fn on_nats_fifty_programs_end_once_with_their_output_in_order() {
         assert!(worker.log().contains("evaluation reported"), "{}", worker.log());
     }
     a_cancellation_reaches_the_worker(&site, &client).await;
+    let tested = client.post("/self-test", &json!({})).await;
+    assert_eq!(tested.status, 202, "{tested:?}");
+    eventually_some("the fleet passes its self test", EVENT_TIMEOUT, async || {
+        let status = client.get("/status").await.json();
+        (status["components"]["fleet"]["passed"] == true).then_some(())
+    })
+    .await;
     let status = client.get("/status").await.json();
     assert_eq!(status["fleet"]["running"], 0, "{status}");
     assert_eq!(
