@@ -60,7 +60,7 @@ pub(crate) fn run(group: &str, settings: &Settings, args: &FrontierArgs) -> Resu
     let mut keys = TestKeys::create(args)?;
     let mut command = command_line(&ladder, args.stage, address, group, keys.as_ref());
     let report = tempfile::NamedTempFile::new()?;
-    let begun = Test::begun(group);
+    let started = Test::started(group);
     let status = command.env(REPORT_ENV, report.path()).status();
     let revoked = keys.as_mut().map_or(Ok(()), TestKeys::revoke);
     let status = status
@@ -68,7 +68,7 @@ pub(crate) fn run(group: &str, settings: &Settings, args: &FrontierArgs) -> Resu
     revoked?;
     let verdicts = std::fs::read(report.path()).ok();
     if let Some(verdicts) = verdicts.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-        begun.ended(Ok(verdicts)).store_beside(args);
+        started.ended(Ok(verdicts)).store_beside(args);
     }
     judge(status)
 }

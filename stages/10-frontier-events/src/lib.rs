@@ -2,10 +2,10 @@
 //!
 //! Read in this order:
 //!
-//! 1. [`bus`]: subscribers of the event log;
-//! 2. [`webhooks`]: events that are sent to a URL; [`rules`]: the same by a file of the operator;
+//! 1. `bus`: subscribers of the event log;
+//! 2. `webhooks`: events that are sent to a URL; `rules`: the same by a file of the operator;
 //! 3. `violations`: the event of a lost isolation; `metrics`: what is counted; `parts`: all these, started together;
-//! 4. [`broker`]: carries tickets from the API to workers on other machines;
+//! 4. `broker`: carries tickets from the API to workers on other machines;
 //! 5. `fleet`: those workers, as the API sees them; `worker`: what one of them does;
 //! 6. `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
 //! 7. `args` and `commands`: the command line.
@@ -22,7 +22,7 @@ mod violations;
 
 mod access;
 mod args;
-pub mod broker;
+mod broker;
 mod bugs;
 mod commands;
 mod fleet;
@@ -31,6 +31,10 @@ mod worker;
 
 pub use access::required;
 pub use args::{EventArgs, EventsArgs};
+pub use broker::{
+    Broker, BrokerArgs, BrokerError, BrokerOptions, BrokerStats, DeadCommand, DeadLetter,
+    DeadReason, Delivery, MemoryBroker, QueueUrl, QueueUrlError, Ticket, open as open_broker,
+};
 pub use bus::{
     BusItem, BusReader, DurableHandler, EventBus, HistoryPage, Lag, ReadEnd, Start, Subscribe,
     SubscriberStats, Topic, TopicError, Work,

@@ -28,26 +28,23 @@ impl Stage for EventsStage {
     async fn build(settings: &Settings, args: &EventsArgs) -> Result<App, BuildError> {
         let below = &args.below();
         let fleet = Fleet::open(settings, args).await?;
-        let runner = fleet.as_ref().map(runner);
-        let mut frontier = Box::pin(Frontier::build_on(settings, below, runner)).await?;
+        let building = Frontier::build_on(settings, below, fleet.as_ref().map(runner));
+        let mut frontier = Box::pin(building).await?;
         let mut accounts = Accounts::start(settings, &below.access, &mut frontier).await?;
         let parts = Parts::start(&frontier, &mut accounts, &args.events).await?;
         let options = below.platform_options(Self::NAME, settings);
         let contract = Arc::new(contract(&options.bounds, args)?);
         let selection = Selection { bounds: options.bounds, ..frontier.selection };
-        let batches = accounts.batches(selection.clone());
         let platform = Platform::new(frontier.components, options);
         let router = platform
             .router()
-            .merge(batches.start(&platform).await?.routes())
+            .merge(accounts.batches(selection.clone()).start(&platform).await?.routes())
             .merge(Artifacts::new(frontier.stored, platform.clone()).routes())
             .merge(below_routes(settings, below, &accounts, &selection))
-            .merge(fleet_routes(fleet, &platform))
-            .merge(parts.routes())
+            .merge(fleet_routes(fleet, &platform).merge(parts.routes()))
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());
-        let strict = below.contract.strict_contract;
-        let api = WithOptions::new(api, selection);
+        let (api, strict) = (WithOptions::new(api, selection), below.contract.strict_contract);
         let api = OpenApiValidatedApi::registered(api, contract, strict, &platform);
         accounts.register(&platform);
         parts.register(&platform);

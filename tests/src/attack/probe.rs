@@ -40,13 +40,11 @@ pub struct Probe {
 impl Probe {
     /// The attack as a program in `language`. None if it is not written in that.
     pub fn program(&self, language: Language) -> Option<&str> {
-        match (language, &self.body) {
-            (Language::Python, Body::Program(code)) => Some(code),
-            _ => {
-                let found = self.others.iter().find(|(other, _)| *other == language);
-                found.map(|(_, code)| code.as_str())
-            }
+        if let (Language::Python, Body::Program(code)) = (language, &self.body) {
+            return Some(code);
         }
+        let found = self.others.iter().find(|(other, _)| *other == language);
+        found.map(|(_, code)| code.as_str())
     }
 }
 

@@ -141,8 +141,13 @@ mod tests {
 
     #[test]
     fn the_difference_of_two_hostile_outputs_is_bounded() {
-        let lines =
-            |from: usize| (from..from + 200_000).map(|n| format!("{n}\n")).collect::<String>();
+        let lines = |from: usize| {
+            let lines: Vec<_> = (from..from + 200_000).map(|n| n.to_string()).collect();
+            lines.join(
+                "
+",
+            )
+        };
         let found = between(lines(0).as_bytes(), lines(1_000_000).as_bytes());
         assert_eq!((found.removed, found.added), (MAX_LINES, MAX_LINES));
         assert!(found.truncated && found.diff.len() <= MAX_DIFF_BYTES);

@@ -16,11 +16,14 @@ struct Wire {
     environments: [String; 2],
 }
 
+/// A submission with what is said beside it.
+type One = (SubmitOptions, Submission);
+
 /// The two environments, and the program for each.
 pub(super) fn parse(
     body: Value,
     selection: &Selection,
-) -> Result<([String; 2], Vec<(SubmitOptions, Submission)>), InvalidSubmission> {
+) -> Result<([String; 2], Vec<One>), InvalidSubmission> {
     let malformed = |error: serde_json::Error| {
         // serde quotes the offending value, which may be a megabyte long.
         InvalidSubmission::Malformed(error.to_string().chars().take(300).collect())

@@ -55,7 +55,7 @@ pub(super) struct Line {
 
 impl Test {
     /// A test of this group that begins now. The empty word stands for all groups.
-    pub(super) fn begun(group: &str) -> Self {
+    pub(super) fn started(group: &str) -> Self {
         let group = Some(group.to_owned()).filter(|group| !group.is_empty());
         let started_at = Some(Timestamp::now());
         Self { status: Status::Running, group, started_at, ..Self::default() }

@@ -104,14 +104,14 @@ impl SecurityTests {
         if running.is_some() {
             return false;
         }
-        *running = Some(Test::begun(group));
+        *running = Some(Test::started(group));
         true
     }
 
     async fn run(self: Arc<Self>, group: String) {
         let verdicts = self.verdicts(&group).await;
-        let begun = self.running().clone().unwrap_or_default();
-        let ended = begun.ended(verdicts);
+        let started = self.running().clone().unwrap_or_default();
+        let ended = started.ended(verdicts);
         if let Err(error) = self.store.write(move |database| ended.store(database)).await {
             tracing::error!(%error, "what has come of the security test was not stored");
         }

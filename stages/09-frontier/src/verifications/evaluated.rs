@@ -81,7 +81,7 @@ pub(super) fn add_to(
         let mut content = Vec::new();
         let file = files.open_checked(&stored.part)?;
         let read = file.take(stored.artifact.bytes).read_to_end(&mut content);
-        read.map_err(|error| StoreError::io(&files.path(&stored.part.file), error))?;
+        read.map_err(|error| StoreError::io(files.path(&stored.part.file), error))?;
         add(&format!("artifacts/{number}"), content);
     }
     Ok(Ok(()))

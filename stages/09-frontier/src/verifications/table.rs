@@ -109,10 +109,15 @@ pub(super) fn state(database: &Connection, batch: Uuid) -> Result<Option<State>,
     let select = "SELECT verdict, error, \
                   (SELECT evaluation FROM batch_members WHERE batch = ?1 AND position = 1 AND verifier = '') \
                   FROM verifications WHERE batch = ?1";
-    let columns = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let found: Option<(Option<String>, Option<String>, Option<[u8; 16]>)> =
-        database.query_row(select, [batch.as_bytes()], columns).optional()?;
-    let Some((verdict, error, verifier)) = found else { return Ok(None) };
+    let columns = |row: &rusqlite::Row<'_>| {
+        let (verdict, verifier): (Option<String>, Option<[u8; 16]>) = (row.get(0)?, row.get(2)?);
+        Ok((
+            verdict,
+            State { verdict: None, error: row.get(1)?, verifier: verifier.map(Uuid::from_bytes) },
+        ))
+    };
+    let found = database.query_row(select, [batch.as_bytes()], columns).optional()?;
+    let Some((verdict, state)) = found else { return Ok(None) };
     let verdict = verdict.map(|name| serde_json::from_value(name.into())).transpose()?;
-    Ok(Some(State { verdict, error, verifier: verifier.map(Uuid::from_bytes) }))
+    Ok(Some(State { verdict, ..state }))
 }

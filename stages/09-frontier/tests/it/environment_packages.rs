@@ -30,7 +30,7 @@ for directory in ('/tmp', '/var/tmp', '/dev/shm', '/output', '/run', '/usr/lib')
     'evil-1.0.data/scripts/evil-script': "#!python\nprint('ran')\n",
 }"##;
 /// Prints what it finds of this start-up code and of programs before it, and leaves start-up code of its own.
-const PROGRAM: &str = r#"
+const PROGRAM: &str = r"
 import glob, json, os, site, sys
 found = {
     'started': hasattr(sys, 'started_by_a_package'),
@@ -50,7 +50,7 @@ for directory in {*site.getsitepackages(), site.getusersitepackages(), *sys.path
         except OSError:
             pass
 print(json.dumps(found))
-"#;
+";
 
 /// An environment `evil` in a directory of its own, with the package's wheel in the place of a registry.
 struct Site {

@@ -12,9 +12,9 @@ use crate::stage;
 async fn verify(client: &Client, program: &str, verifier: &Value) -> Value {
     let body = json!({ "program": { "code": program }, "verifier": verifier });
     let request = client.request(harness::Method::POST, "/verify").header("prefer", "wait=120");
-    let verified = client.send(request.json(&body)).await;
-    assert_eq!(verified.status, 200, "{verified:?}");
-    verified.json()
+    let answer = client.send(request.json(&body)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
 }
 
 /// Looks for the answer 42 in what the program has left, with the modules that a grader imports. It says what it has
@@ -74,14 +74,14 @@ async fn a_program_cannot_influence_its_verifier() {
     let honest = verify(&client, "open('/output/answer', 'w').write('42')", &verifier).await;
     assert_eq!(honest["verdict"], "passed", "{honest}");
     for (what, program) in PROGRAMS {
-        let verified = verify(&client, program, &verifier).await;
-        let id = verified["verifier"].as_str().unwrap_or_else(|| panic!("{what}: {verified}"));
+        let pair = verify(&client, program, &verifier).await;
+        let id = pair["verifier"].as_str().unwrap_or_else(|| panic!("{what}: {pair}"));
         let ran = client.get(&format!("/eval/{id}")).await.json();
         let said = ran["stdout"]["text"].as_str().unwrap();
         // A process that stays may leave the answer before its program has ended: then it is the program's own.
         let is_own_answer = what == "a process that stays" && said.contains("['answer']");
         let expected = if is_own_answer { "passed" } else { "failed" };
-        assert_eq!(verified["verdict"], expected, "{what}: {verified} {ran}");
+        assert_eq!(pair["verdict"], expected, "{what}: {pair} {ran}");
         assert!(said.starts_with("own True"), "{what}: {ran}");
         assert!(
             said.contains("['artifacts', 'artifacts.json', 'evaluation.json', 'stderr', 'stdout']")

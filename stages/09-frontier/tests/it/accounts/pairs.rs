@@ -287,9 +287,8 @@ async fn another_keys_submission_does_not_exist_and_ones_own_can_be_sent_again()
     let unknown = path.replace(&id[..8], "00000000");
     assert_eq!(alice.get(&unknown).await.status, 404);
     // What a verifier has found is not what was submitted.
-    let verified =
-        post(&alice, "/verify", Some("wait=60"), &verification("print(1)", "pass")).await;
-    let verifier = verified.json()["verifier"].as_str().unwrap().to_owned();
+    let pair = post(&alice, "/verify", Some("wait=60"), &verification("print(1)", "pass")).await;
+    let verifier = pair.json()["verifier"].as_str().unwrap().to_owned();
     let submitted = alice.get(&format!("/eval/{verifier}/submission")).await.json();
     assert_eq!((&submitted["code"], submitted.get("files")), (&json!("pass"), None));
     drop((server, site));

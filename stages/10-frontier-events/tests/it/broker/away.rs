@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::eventually_some;
-use stage_10_frontier_events::broker::{Broker, BrokerError, BrokerOptions, Ticket, open};
+use stage_10_frontier_events::{Broker, BrokerError, BrokerOptions, Ticket, open_broker as open};
 use tokio::time::timeout;
 
 use super::suite::{
-    ARRIVAL_TIMEOUT, MakeBroker, PYTHON, QUIET_WINDOW, next, options, short_lived, ticket,
+    ARRIVAL_TIMEOUT, MakeBroker, PYTHON, SILENCE_WINDOW, next, options, short_lived, ticket,
 };
 use super::system::{Moto, Nats};
 
@@ -22,7 +22,7 @@ async fn assert_unavailable(broker: &dyn Broker) {
     let published = timeout(FAIL_TIMEOUT, broker.publish(&ticket())).await;
     let published = published.expect("publish waits for a broker that is away");
     assert!(matches!(published, Err(BrokerError::Unavailable(_))), "{published:?}");
-    let received = timeout(FAIL_TIMEOUT, broker.receive(&environments, QUIET_WINDOW)).await;
+    let received = timeout(FAIL_TIMEOUT, broker.receive(&environments, SILENCE_WINDOW)).await;
     let received = received.expect("receive waits for a broker that is away");
     assert!(matches!(received, Err(BrokerError::Unavailable(_))), "{received:?}");
     let counted = broker.stats().await;
@@ -90,7 +90,7 @@ async fn a_receiver_that_waits_notices_a_restart_of_nats() {
             async move { worker.receive(&[PYTHON.to_owned()], ARRIVAL_TIMEOUT * 10).await },
         )
     };
-    tokio::time::sleep(QUIET_WINDOW).await; // until it waits; when it does not yet, the check holds too
+    tokio::time::sleep(SILENCE_WINDOW).await; // until it waits; when it does not yet, the check holds too
     nats.0.stop();
     nats.0.start();
     let published = publish_at_last(&*api).await;

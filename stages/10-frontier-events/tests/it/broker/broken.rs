@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use stage_10_frontier_events::broker::{
+use stage_10_frontier_events::{
     Broker, BrokerError, BrokerOptions, BrokerStats, DeadLetter, Delivery, MemoryBroker, Ticket,
 };
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use stage_10_frontier_events::broker::{BrokerError, BrokerOptions, BrokerStats, Ticket};
+use stage_10_frontier_events::{BrokerError, BrokerOptions, BrokerStats, Ticket};
 
 use super::suite::{
-    ARRIVAL_TIMEOUT, Bench, Check, Checked, PYTHON, QUIET_WINDOW, VISIBILITY_TIMEOUT, next, none,
+    ARRIVAL_TIMEOUT, Bench, Check, Checked, PYTHON, SILENCE_WINDOW, VISIBILITY_TIMEOUT, next, none,
     options, short_lived, ticket,
 };
 
@@ -51,7 +51,7 @@ async fn woken(bench: &Bench<'_>) -> Checked {
     none(&*worker, "nothing was published").await?;
     let published = ticket();
     let publish = async {
-        tokio::time::sleep(QUIET_WINDOW).await; // the receiver waits by then, and the check holds if not
+        tokio::time::sleep(SILENCE_WINDOW).await; // the receiver waits by then, and the check holds if not
         api.publish(&published).await
     };
     let (received, sent) = tokio::join!(next(&*worker), publish);
@@ -115,7 +115,7 @@ async fn environments(bench: &Bench<'_>) -> Checked {
     }
     received.sort_by_key(|ticket| ticket.evaluation);
     ensure!(received == published[1..], "{received:?}");
-    let more = broker.receive(&both, QUIET_WINDOW).await?;
+    let more = broker.receive(&both, SILENCE_WINDOW).await?;
     ensure!(more.is_none(), "{more:?}");
     ensure!(broker.receive(&[], Duration::ZERO).await?.is_none(), "no environment");
     Ok(())
@@ -168,7 +168,7 @@ async fn stale(bench: &Bench<'_>) -> Checked {
     let held = next(&*second).await?;
     ensure!(held.deliveries == 2, "{held:?}");
     // On a busy machine the first receiver's clock may have started late.
-    tokio::time::sleep(QUIET_WINDOW).await;
+    tokio::time::sleep(SILENCE_WINDOW).await;
     let extended = first.extend(&cut_off).await;
     ensure!(matches!(extended, Err(BrokerError::Stale)), "extended: {extended:?}");
     let acknowledged = first.ack(cut_off).await;
@@ -218,7 +218,7 @@ async fn held_once(bench: &Bench<'_>) -> Checked {
     let environments = [PYTHON.to_owned()];
     let runs = receivers.iter().map(async |receiver| {
         let mut held = Vec::new();
-        while let Some(delivery) = receiver.receive(&environments, QUIET_WINDOW).await? {
+        while let Some(delivery) = receiver.receive(&environments, SILENCE_WINDOW).await? {
             held.push(delivery);
         }
         anyhow::Ok(held)
@@ -242,7 +242,7 @@ async fn published_twice(bench: &Bench<'_>) -> Checked {
     let again = Ticket { attempt: 2, ..published.clone() };
     broker.publish(&again).await?;
     let mut attempts = Vec::new();
-    while let Some(delivery) = broker.receive(&[PYTHON.to_owned()], QUIET_WINDOW).await? {
+    while let Some(delivery) = broker.receive(&[PYTHON.to_owned()], SILENCE_WINDOW).await? {
         attempts.push(delivery.ticket.attempt);
         broker.ack(delivery).await?;
     }

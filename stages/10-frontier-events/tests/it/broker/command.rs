@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stage_10_frontier_events::broker::BrokerOptions;
+use stage_10_frontier_events::BrokerOptions;
 use tokio::process::Command;
 
 use super::suite::{MakeBroker, next, none, options, ticket};

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use stage_10_frontier_events::broker::{
-    Broker, BrokerError, BrokerOptions, DeadLetter, DeadReason,
-};
+use stage_10_frontier_events::{Broker, BrokerError, BrokerOptions, DeadLetter, DeadReason};
 
 use super::suite::{
-    ARRIVAL_TIMEOUT, Bench, Check, Checked, PYTHON, QUIET_WINDOW, next, none, options, ticket,
+    ARRIVAL_TIMEOUT, Bench, Check, Checked, PYTHON, SILENCE_WINDOW, next, none, options, ticket,
 };
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -93,7 +91,7 @@ async fn poisoned(bench: &Bench<'_>) -> Checked {
             bail!("requeued: {requeued:?}");
         }
     }
-    let more = broker.receive(&[PYTHON.to_owned(), "other".to_owned()], QUIET_WINDOW).await?;
+    let more = broker.receive(&[PYTHON.to_owned(), "other".to_owned()], SILENCE_WINDOW).await?;
     ensure!(more.is_none(), "{more:?}");
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
-use stage_10_frontier_events::broker::{Broker, BrokerOptions, Delivery, MemoryBroker, Ticket};
+use stage_10_frontier_events::{Broker, BrokerOptions, Delivery, MemoryBroker, Ticket};
 use uuid::Uuid;
 
 use super::{checks, dead};
@@ -20,7 +20,7 @@ pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A wait for what must not come.
-pub(crate) const QUIET_WINDOW: Duration = Duration::from_secs(1);
+pub(crate) const SILENCE_WINDOW: Duration = Duration::from_secs(1);
 
 /// What a broker guarantees beside what all do.
 #[derive(Clone, Copy, Default)]
@@ -107,7 +107,7 @@ pub(crate) async fn next(broker: &dyn Broker) -> anyhow::Result<Delivery> {
 
 /// Fails when there is a delivery of `python`.
 pub(crate) async fn none(broker: &dyn Broker, why: &str) -> Checked {
-    let delivery = broker.receive(&[PYTHON.to_owned()], QUIET_WINDOW).await?;
+    let delivery = broker.receive(&[PYTHON.to_owned()], SILENCE_WINDOW).await?;
     anyhow::ensure!(delivery.is_none(), "{why}: {delivery:?}");
     Ok(())
 }

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use harness::Signal;
 use rustix::process::{Pid, kill_process};
 use serde_json::json;
-use stage_10_frontier_events::broker::{Broker, BrokerOptions, open};
+use stage_10_frontier_events::{Broker, BrokerOptions, open_broker as open};
 use tempfile::TempDir;
 
 use super::suite::{ARRIVAL_TIMEOUT, Guarantees, MakeBroker, PYTHON, options};
