@@ -48,7 +48,6 @@ fn profiles() -> Profiles {
     let science = Environment {
         profile: Profile { name: "science".into(), ..PYTHON },
         image: "/nowhere".into(),
-        docker_image: None,
         digest: DIGEST.to_owned(),
         variables: Vec::new(),
         is_python: true,
