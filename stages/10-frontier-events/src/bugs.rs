@@ -2,7 +2,7 @@
 //!
 //! In a release build nothing of this is compiled.
 
-/// A token counts for ever, whoever sends it, and no worker ends what it has lost.
+/// A token counts without limit and from every worker, and no worker ends what it has lost.
 pub(crate) const NO_FENCING: &str = "fleet.no_fencing";
 /// A result is confirmed before it is committed.
 pub(crate) const EARLY_CONFIRMATION: &str = "fleet.early_confirmation";

@@ -1,4 +1,4 @@
-//! Faults by a random schedule, and what the clients see meanwhile: after Jepsen.
+//! Failures by a random schedule, and what the clients see meanwhile: after Jepsen.
 
 mod check;
 mod clients;
@@ -23,10 +23,10 @@ use check::Counts;
 use clients::send;
 use cluster::{Cluster, WORKERS};
 use history::{History, Kind, Violation};
-use nemesis::{Fault, Injected, NETWORK, PROCESSES, Random};
+use nemesis::{Failure, Injected, NETWORK, PROCESSES, Random};
 
 /// How long everything may take to become quiet at last.
-const SETTLE_TIMEOUT: Duration = Duration::from_mins(2);
+const END_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// One run.
 #[derive(Debug, Clone)]
@@ -36,8 +36,8 @@ struct Plan {
     seed: u64,
     clients: u32,
     lease_seconds: u32,
-    processes: &'static [Fault],
-    network: &'static [Fault],
+    processes: &'static [Failure],
+    network: &'static [Failure],
     /// Bugs that are put back.
     failpoints: &'static str,
     /// How many lines all programs print, five a second. None for programs of several kinds.
@@ -63,8 +63,8 @@ impl Plan {
         }
     }
 
-    /// A bug, and the faults that show it.
-    fn with_bug(failpoints: &'static str, processes: &'static [Fault]) -> Self {
+    /// A bug, and the failures that show it.
+    fn with_bug(failpoints: &'static str, processes: &'static [Failure]) -> Self {
         let (network, patience) = (&[], Duration::from_secs(90));
         Self {
             count: 40,
@@ -133,7 +133,7 @@ async fn run(plan: Plan) -> Shown {
 /// Waits until all workers take work.
 async fn ready(cluster: &Cluster) {
     let client = cluster.client();
-    eventually_some("the workers take work", SETTLE_TIMEOUT, async || {
+    eventually_some("the workers take work", END_TIMEOUT, async || {
         let (_, status) = send(client.request(Method::GET, "/status")).await?;
         (status["fleet"]["ready"].as_u64()? >= WORKERS as u64).then_some(())
     })
@@ -151,7 +151,7 @@ async fn settle(cluster: &Cluster, history: &History, plan: &Plan) {
     let marker = client.submit_code("print('the last')").await;
     client.wait(&marker).await;
     let newest = client.events(&marker).await.rest().await.last().unwrap().sequence;
-    eventually("every event is read", SETTLE_TIMEOUT, || history.last_event() >= newest).await;
+    eventually("every event is read", END_TIMEOUT, || history.last_event() >= newest).await;
     left(cluster, history).await;
     cluster.kill_api();
     cluster.start_api();
@@ -162,7 +162,7 @@ async fn settle(cluster: &Cluster, history: &History, plan: &Plan) {
     }
 }
 
-/// Programs, sessions and faults that are left over.
+/// Programs, sessions and failures that are left over.
 async fn left(cluster: &Cluster, history: &History) {
     let client = cluster.client();
     let ids: Vec<String> = history.seen().evaluations.keys().cloned().collect();
@@ -184,7 +184,7 @@ async fn left(cluster: &Cluster, history: &History) {
     }
     let started = client.post("/self-test", &json!({})).await.json();
     let path = format!("/self-test/{}", started["id"].as_str().unwrap_or_default());
-    let tested = eventually_some("the self test ends", SETTLE_TIMEOUT, async || {
+    let tested = eventually_some("the self test ends", END_TIMEOUT, async || {
         Some(client.get(&path).await.json()).filter(|run: &Value| run["status"] != "running")
     })
     .await;
@@ -211,9 +211,9 @@ async fn whatever_fails_each_evaluation_ends_once() {
     let broker = env::var("CRUCIBLE_JEPSEN_BROKER").unwrap_or_else(|_| "nats".to_owned());
     let shown = run(Plan::whole(&broker)).await;
     assert!(shown.violations.is_empty(), "{:#?}", shown.violations);
-    // It was no holiday.
-    for fault in PROCESSES.iter().chain(NETWORK) {
-        assert!(shown.injected.contains_key(fault), "{fault:?} was never there");
+    // Each kind of failure was there, and each kind of program.
+    for failure in PROCESSES.iter().chain(NETWORK) {
+        assert!(shown.injected.contains_key(failure), "{failure:?} was never there");
     }
     let exited = shown.counts.ended.get("exited").copied().unwrap_or_default();
     assert!(exited >= 30 && shown.counts.repeated > 0 && shown.counts.fenced > 0);
@@ -233,7 +233,7 @@ async fn finds(plan: Plan, kinds: &[Kind]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_fencing_the_check_fails() {
-    let plan = Plan::with_bug("fleet.no_fencing=return", &[Fault::FreezeWorker]);
+    let plan = Plan::with_bug("fleet.no_fencing=return", &[Failure::FreezeWorker]);
     finds(Plan { lines: Some(30), count: 24, ..plan }, &[Kind::Report, Kind::Output]).await;
 }
 
@@ -241,12 +241,12 @@ async fn without_fencing_the_check_fails() {
 async fn with_results_that_are_confirmed_too_early_the_check_fails() {
     // A commit takes long enough that a crash can come before it.
     let failpoints = "fleet.early_confirmation=return;store.before_commit=sleep(100)";
-    finds(Plan::with_bug(failpoints, &[Fault::KillApi]), &[Kind::Report]).await;
+    finds(Plan::with_bug(failpoints, &[Failure::KillApi]), &[Kind::Report]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_republication_the_check_fails() {
-    let plan = Plan::with_bug("fleet.no_republication=return", &[Fault::LoseBroker]);
+    let plan = Plan::with_bug("fleet.no_republication=return", &[Failure::LoseBroker]);
     finds(Plan { patience: Duration::from_secs(20), ..plan }, &[Kind::Lost]).await;
 }
 
@@ -254,7 +254,7 @@ async fn without_republication_the_check_fails() {
 async fn with_tickets_that_are_claimed_twice_the_check_fails() {
     let plan = Plan::with_bug("fleet.claimed_twice=return", &[]);
     // Places are free for what is delivered again.
-    let (network, clients, count) = (&[Fault::CutWorkerFromBroker], 3, 9);
+    let (network, clients, count) = (&[Failure::CutWorkerFromBroker], 3, 9);
     let plan = Plan { network, clients, count, lines: Some(60), lease_seconds: 30, ..plan };
     finds(plan, &[Kind::StartedTwice]).await;
 }

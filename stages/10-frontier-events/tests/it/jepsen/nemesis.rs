@@ -38,9 +38,9 @@ impl Random {
     }
 }
 
-/// One kind of fault.
+/// One kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fault {
+pub(super) enum Failure {
     KillWorker,
     /// Within its lease.
     PauseWorker,
@@ -57,81 +57,81 @@ pub(super) enum Fault {
 }
 
 /// Those of processes: one at a time.
-pub(super) const PROCESSES: &[Fault] = &[
-    Fault::KillWorker,
-    Fault::PauseWorker,
-    Fault::FreezeWorker,
-    Fault::KillApi,
-    Fault::KillBroker,
-    Fault::LoseBroker,
+pub(super) const PROCESSES: &[Failure] = &[
+    Failure::KillWorker,
+    Failure::PauseWorker,
+    Failure::FreezeWorker,
+    Failure::KillApi,
+    Failure::KillBroker,
+    Failure::LoseBroker,
 ];
 /// Those of the network: one at a time, beside one of a process.
-pub(super) const NETWORK: &[Fault] = &[
-    Fault::CutWorkerFromApi,
-    Fault::CutWorkerFromBroker,
-    Fault::CutApiFromBroker,
-    Fault::SlowNetwork,
+pub(super) const NETWORK: &[Failure] = &[
+    Failure::CutWorkerFromApi,
+    Failure::CutWorkerFromBroker,
+    Failure::CutApiFromBroker,
+    Failure::SlowNetwork,
 ];
 
-/// How often each fault was there.
-pub(super) type Injected = BTreeMap<Fault, u32>;
+/// How often each failure was there.
+pub(super) type Injected = BTreeMap<Failure, u32>;
 
-/// Injects these faults in a random order, each once before one comes again, and takes each back.
+/// Injects these failures in a random order, each once before one comes again, and takes each back.
 pub(super) async fn run(
     cluster: &Cluster,
-    faults: &[Fault],
+    failures: &[Failure],
     lease: Duration,
     mut random: Random,
     done: &CancellationToken,
 ) -> Injected {
     let (mut injected, mut left) = (Injected::new(), Vec::new());
-    while !faults.is_empty() && !done.is_cancelled() {
+    while !failures.is_empty() && !done.is_cancelled() {
         let pause = random.millis(200, 1_500);
         if done.run_until_cancelled(sleep(pause)).await.is_none() {
             break;
         }
         if left.is_empty() {
-            left = faults.to_vec();
+            left = failures.to_vec();
         }
         let next = random.below(left.len() as u64);
-        let fault = left.swap_remove(usize::try_from(next).unwrap());
-        eprintln!("{fault:?}");
-        inject(cluster, fault, lease, &mut random).await;
-        *injected.entry(fault).or_default() += 1;
+        let failure = left.swap_remove(usize::try_from(next).unwrap());
+        eprintln!("{failure:?}");
+        inject(cluster, failure, lease, &mut random).await;
+        *injected.entry(failure).or_default() += 1;
     }
     injected
 }
 
-async fn inject(cluster: &Cluster, fault: Fault, lease: Duration, random: &mut Random) {
+async fn inject(cluster: &Cluster, failure: Failure, lease: Duration, random: &mut Random) {
     let worker = random.worker();
-    match fault {
-        Fault::KillWorker => {
+    match failure {
+        Failure::KillWorker => {
             cluster.kill_worker(worker);
             sleep(random.millis(0, 2_000)).await;
             cluster.start_worker(worker);
         }
-        Fault::PauseWorker => pause(cluster, worker, random.millis(200, 1_500)).await,
-        Fault::FreezeWorker => {
+        Failure::PauseWorker => pause(cluster, worker, random.millis(200, 1_500)).await,
+        Failure::FreezeWorker => {
             pause(cluster, worker, lease + random.millis(1_000, 4_000)).await;
         }
-        Fault::KillApi => {
+        Failure::KillApi => {
             cluster.kill_api();
             sleep(random.millis(0, 1_000)).await;
             cluster.start_api();
         }
-        Fault::KillBroker | Fault::LoseBroker => {
+        Failure::KillBroker | Failure::LoseBroker => {
             let process = cluster.broker.process();
             tokio::task::block_in_place(|| process.stop());
-            if fault == Fault::LoseBroker {
+            if failure == Failure::LoseBroker {
                 cluster.broker.lose_everything();
             }
             sleep(random.millis(0, 3_000)).await;
             tokio::task::block_in_place(|| process.start());
         }
-        Fault::CutWorkerFromApi => cut(&cluster.to_api[worker], random).await,
-        Fault::CutWorkerFromBroker => cut(&cluster.to_broker[worker], random).await,
-        Fault::CutApiFromBroker => cut(&cluster.api_to_broker, random).await,
-        Fault::SlowNetwork => {
+        Failure::CutWorkerFromApi => cut(&cluster.to_api[worker], random).await,
+        Failure::CutWorkerFromBroker => cut(&cluster.to_broker[worker], random).await,
+        Failure::CutApiFromBroker => cut(&cluster.api_to_broker, random).await,
+        Failure::SlowNetwork => {
             let all =
                 || cluster.to_api.iter().chain(&cluster.to_broker).chain([&cluster.api_to_broker]);
             all().for_each(|link| link.set(Mode::Slow(random.millis(20, 400))));
