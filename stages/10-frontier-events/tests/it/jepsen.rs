@@ -241,7 +241,8 @@ async fn without_fencing_the_check_fails() {
 async fn with_results_that_are_confirmed_too_early_the_check_fails() {
     // A commit takes long enough that a crash can come before it.
     let failpoints = "fleet.early_confirmation=return;store.before_commit=sleep(100)";
-    finds(Plan::with_bug(failpoints, &[Failure::KillApi]), &[Kind::Report]).await;
+    let plan = Plan::with_bug(failpoints, &[Failure::KillApi]);
+    finds(Plan { count: 20, ..plan }, &[Kind::Report]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
