@@ -111,6 +111,11 @@ book-serve *ARGS:
 crash times="1000":
     CRUCIBLE_CRASHES={{times}} cargo nextest run --profile crash -p stage-09-frontier --no-capture -E 'test(killed_at_random_moments)'
 
+# Break API, workers, broker and network of stage 10 by a random schedule, and check what the clients have seen
+jepsen count="10000" seed="12" broker="nats":
+    CRUCIBLE_JEPSEN_COUNT={{count}} CRUCIBLE_JEPSEN_SEED={{seed}} CRUCIBLE_JEPSEN_BROKER={{broker}} \
+      cargo nextest run --profile crash -p stage-10-frontier-events --no-capture -E 'test(whatever_fails)'
+
 # Build a container image of stage 9's server (no registry is involved)
 server-image *ARGS:
     bash infrastructure/container/build.sh {{ARGS}}

@@ -23,6 +23,7 @@ mod violations;
 mod access;
 mod args;
 mod broker;
+mod bugs;
 mod commands;
 mod fleet;
 mod overlay;

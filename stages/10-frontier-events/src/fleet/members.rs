@@ -16,7 +16,7 @@ use super::wire::{Announcement, PROTOCOL, SyncReply, SyncRequest, Welcome, WireB
 const MAX_CAPACITY: u32 = 256;
 
 /// How long a sync is delayed while the server shuts down: it waits for the last response.
-const CLOSING_INTERVAL: Duration = Duration::from_millis(200);
+const SHUTDOWN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The worker that a request comes from: the id in its path, and the key that it has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,7 +148,7 @@ impl Fleet {
                 () = tokio::time::sleep_until(end) => {}
                 // The next one is answered soon as well, until the server is gone.
                 () = self.closing.cancelled() => {
-                    tokio::time::sleep(CLOSING_INTERVAL).await;
+                    tokio::time::sleep(SHUTDOWN_INTERVAL).await;
                     return self.state().news_for(caller, request);
                 }
             }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::Fleet;
 use super::state::{Offer, State};
 use crate::broker::{BrokerError, Ticket};
+use crate::bugs::{self, has_bug};
 
 /// Tickets for each place of the workers of an environment, so that a free worker finds one.
 const TICKETS_PER_PLACE: usize = 2;
@@ -100,6 +101,7 @@ impl Fleet {
         let state = self.state();
         let is_due = |offer: &&Offer| match offer.published {
             None => true,
+            Some(_) if has_bug(bugs::NO_REPUBLICATION) => false,
             Some(at) => {
                 let is_old = at.elapsed() >= self.options.republish;
                 is_old && state.has_idle_worker(&offer.ticket.environment, self.options.lease)

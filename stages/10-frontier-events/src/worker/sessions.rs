@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::bugs::{self, has_bug};
 use crate::fleet::wire::{SyncReply, SyncRequest};
 
 /// Cancellations of sessions that this worker does not know yet, at most.
@@ -53,6 +54,9 @@ impl Session {
     }
 
     fn lose(&self) {
+        if has_bug(bugs::NO_FENCING) {
+            return;
+        }
         self.lost.cancel();
         self.cancel.cancel();
     }

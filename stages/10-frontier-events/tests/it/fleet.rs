@@ -6,4 +6,4 @@ mod flags;
 mod keys;
 mod runs;
 mod sandbox;
-mod site;
+pub(crate) mod site;

@@ -10,6 +10,7 @@
 mod broker;
 mod fleet;
 mod fuzz;
+mod jepsen;
 mod receiver;
 mod rules;
 mod settings;

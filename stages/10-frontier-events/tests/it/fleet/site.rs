@@ -19,7 +19,7 @@ pub(crate) const EVENT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The flags that API and workers share: no isolation, which is not what is tested here, and one process, so that a
 /// kill hits the one that stores or runs.
-const SHARED: [&str; 6] =
+pub(crate) const SHARED: [&str; 6] =
     ["--engine", "subprocess", "--unsafe", "--single-process", "--self-test-seconds", "3600"];
 
 /// An API that can be started again at the same address, and what its workers need.
@@ -96,20 +96,14 @@ impl Site {
 
     /// The same, for an API at that address.
     pub(crate) fn worker_at(&self, url: &str, name: &str, more: &[&str]) -> Worker {
-        let log = self.path(&format!("{name}.log"));
-        let file = File::create(&log).unwrap();
-        let child = Command::new(BINARY)
+        let mut command = Command::new(BINARY);
+        command
             .args(["--role", "worker", "--api", url, "--worker-name", name])
             .args(["--workers", "2"])
             .args(SHARED)
             .args(&self.queue)
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap();
-        Worker { child, log }
+            .args(more);
+        Worker::start(&mut command, self.path(&format!("{name}.log")))
     }
 }
 
@@ -120,6 +114,18 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    /// Starts it, with its log in that file.
+    pub(crate) fn start(command: &mut Command, log: PathBuf) -> Self {
+        let file = File::create(&log).unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }

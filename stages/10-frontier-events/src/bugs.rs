@@ -1,0 +1,25 @@
+//! Bugs that a test puts back, to see that it finds them: `FAILPOINTS="fleet.no_fencing=return"`.
+//!
+//! In a release build nothing of this is compiled.
+
+/// A token counts without limit and from every worker, and no worker ends what it has lost.
+pub(crate) const NO_FENCING: &str = "fleet.no_fencing";
+/// A result is confirmed before it is committed.
+pub(crate) const EARLY_CONFIRMATION: &str = "fleet.early_confirmation";
+/// A ticket that the broker has lost is not published again.
+pub(crate) const NO_REPUBLICATION: &str = "fleet.no_republication";
+/// What runs can be claimed once more.
+pub(crate) const CLAIMED_TWICE: &str = "fleet.claimed_twice";
+
+/// Whether a test has put this bug back.
+#[cfg(debug_assertions)]
+pub(crate) fn has_bug(name: &'static str) -> bool {
+    fail::fail_point!(name, |_| true);
+    false
+}
+
+/// In a release build there are none of them.
+#[cfg(not(debug_assertions))]
+pub(crate) const fn has_bug(_name: &'static str) -> bool {
+    false
+}

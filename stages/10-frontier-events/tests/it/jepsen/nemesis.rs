@@ -1,0 +1,155 @@
+//! What breaks things, by a schedule that follows from a seed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use harness::Signal;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::cluster::{Cluster, WORKERS};
+use super::link::{Link, Mode};
+
+/// A generator of numbers that a failure can be repeated with.
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64, of: u64) -> Self {
+        let mut random = Self((seed ^ of.wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1);
+        for _ in 0..8 {
+            random.below(2);
+        }
+        random
+    }
+
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % end
+    }
+
+    pub(super) fn millis(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(from + self.below(to - from))
+    }
+
+    fn worker(&mut self) -> usize {
+        usize::try_from(self.below(WORKERS as u64)).unwrap()
+    }
+}
+
+/// One kind of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Failure {
+    KillWorker,
+    /// Within its lease.
+    PauseWorker,
+    /// Beyond its lease.
+    FreezeWorker,
+    KillApi,
+    KillBroker,
+    /// It forgets everything as well.
+    LoseBroker,
+    CutWorkerFromApi,
+    CutWorkerFromBroker,
+    CutApiFromBroker,
+    SlowNetwork,
+}
+
+/// Those of processes: one at a time.
+pub(super) const PROCESSES: &[Failure] = &[
+    Failure::KillWorker,
+    Failure::PauseWorker,
+    Failure::FreezeWorker,
+    Failure::KillApi,
+    Failure::KillBroker,
+    Failure::LoseBroker,
+];
+/// Those of the network: one at a time, beside one of a process.
+pub(super) const NETWORK: &[Failure] = &[
+    Failure::CutWorkerFromApi,
+    Failure::CutWorkerFromBroker,
+    Failure::CutApiFromBroker,
+    Failure::SlowNetwork,
+];
+
+/// How often each failure was there.
+pub(super) type Injected = BTreeMap<Failure, u32>;
+
+/// Injects these failures in a random order, each once before one comes again, and takes each back.
+pub(super) async fn run(
+    cluster: &Cluster,
+    failures: &[Failure],
+    lease: Duration,
+    mut random: Random,
+    done: &CancellationToken,
+) -> Injected {
+    let (mut injected, mut left) = (Injected::new(), Vec::new());
+    while !failures.is_empty() && !done.is_cancelled() {
+        let pause = random.millis(200, 1_500);
+        if done.run_until_cancelled(sleep(pause)).await.is_none() {
+            break;
+        }
+        if left.is_empty() {
+            left = failures.to_vec();
+        }
+        let next = random.below(left.len() as u64);
+        let failure = left.swap_remove(usize::try_from(next).unwrap());
+        eprintln!("{failure:?}");
+        inject(cluster, failure, lease, &mut random).await;
+        *injected.entry(failure).or_default() += 1;
+    }
+    injected
+}
+
+async fn inject(cluster: &Cluster, failure: Failure, lease: Duration, random: &mut Random) {
+    let worker = random.worker();
+    match failure {
+        Failure::KillWorker => {
+            cluster.kill_worker(worker);
+            sleep(random.millis(0, 2_000)).await;
+            cluster.start_worker(worker);
+        }
+        Failure::PauseWorker => pause(cluster, worker, random.millis(200, 1_500)).await,
+        Failure::FreezeWorker => {
+            pause(cluster, worker, lease + random.millis(1_000, 4_000)).await;
+        }
+        Failure::KillApi => {
+            cluster.kill_api();
+            sleep(random.millis(0, 1_000)).await;
+            cluster.start_api();
+        }
+        Failure::KillBroker | Failure::LoseBroker => {
+            let process = cluster.broker.process();
+            tokio::task::block_in_place(|| process.stop());
+            if failure == Failure::LoseBroker {
+                cluster.broker.lose_everything();
+            }
+            sleep(random.millis(0, 3_000)).await;
+            tokio::task::block_in_place(|| process.start());
+        }
+        Failure::CutWorkerFromApi => cut(&cluster.to_api[worker], random).await,
+        Failure::CutWorkerFromBroker => cut(&cluster.to_broker[worker], random).await,
+        Failure::CutApiFromBroker => cut(&cluster.api_to_broker, random).await,
+        Failure::SlowNetwork => {
+            let all =
+                || cluster.to_api.iter().chain(&cluster.to_broker).chain([&cluster.api_to_broker]);
+            all().for_each(|link| link.set(Mode::Slow(random.millis(20, 400))));
+            sleep(random.millis(2_000, 4_000)).await;
+            all().for_each(|link| link.set(Mode::Open));
+        }
+    }
+}
+
+async fn pause(cluster: &Cluster, worker: usize, time: Duration) {
+    cluster.signal_worker(worker, Signal::STOP);
+    sleep(time).await;
+    cluster.signal_worker(worker, Signal::CONT);
+}
+
+/// Longer than a lease and than a ticket is held, or shorter.
+async fn cut(link: &Link, random: &mut Random) {
+    link.set(if random.below(2) == 0 { Mode::Silent } else { Mode::Closed });
+    sleep(random.millis(1_000, 9_000)).await;
+    link.set(Mode::Open);
+}
