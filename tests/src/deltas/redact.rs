@@ -25,7 +25,7 @@ const MEMBERS: [(&str, Option<&str>); 9] = [
 ];
 
 /// Replacements in any text, after those of ids.
-const TEXTS: [(&str, &str); 8] = [
+const TEXTS: [(&str, &str); 9] = [
     (r"sha256:[0-9a-f]{64}", "<digest>"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
     (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>"),
@@ -34,6 +34,8 @@ const TEXTS: [(&str, &str); 8] = [
     (r"\b\d+ ms\b", "<n> ms"),
     // How many writes shared a flush, which depends on when they came.
     (r"(?m)^(crucible_storage_(?:commit_seconds_count|writes_total)) \d+$", "$1 <n>"),
+    // What happens beside a response, and may not have happened yet when they are read.
+    (r"(?m)^(crucible_(?:bus_delivered_total|warm_sandboxes)\{[^}]*\}) \d+$", "$1 <n>"),
     // A measured value of Prometheus; a count has no unit in its name.
     (r"(?m)^(\w+_(?:seconds|bytes)(?:_sum)?(?:\{[^}]*\})?) \S+$", "$1 <n>"),
 ];
