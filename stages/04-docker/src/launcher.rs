@@ -59,7 +59,7 @@ impl Launcher {
             memory_bytes: (self.runtime.host_memory_limit)(limits),
             pids: (self.runtime.host_pids_limit)(limits.pids),
             labels: self.reaper.labels(user),
-            hostname: Uuid::new_v4().simple().to_string()[..12].to_owned(),
+            hostname: host_name(Uuid::new_v4()),
         };
         spec::specification(inputs, limits)
     }
@@ -110,4 +110,21 @@ pub(crate) async fn profiles(
         profiles.insert(name, profile);
     }
     Ok(profiles)
+}
+
+/// A name like Docker's, twelve hexadecimal digits. It begins with a letter: one of decimal digits alone
+/// is taken for an address, and glibc does not look it up.
+fn host_name(id: Uuid) -> String {
+    format!("c{}", &id.simple().to_string()[..11])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_name_is_no_number() {
+        let name = host_name(Uuid::from_u128(0x1234_5678_9012_3456_7890_1234_5678_9012));
+        assert_eq!(name, "c12345678901");
+    }
 }
