@@ -48,6 +48,32 @@ apt_install() {
   rm -f "$log"
 }
 
+# Makes the virtual environment $1.new of the packages from PyPI that are pinned in $2: each by its hash, and none
+# that would be built. venv_replace puts it in the place of $1.
+venv_new() {
+  as_root rm -rf "$1.new"
+  as_root /usr/bin/python3 -m venv "$1.new"
+  as_root "$1.new/bin/pip" install --quiet --disable-pip-version-check --root-user-action=ignore \
+    --only-binary=:all: --no-deps --require-hashes --requirement "$2" >&2 ||
+    die "pip could not install what $2 lists; its output is above"
+}
+
+# Moves $1.new over $1, notes its recipe $2, and links the programs that follow into the tools.
+venv_replace() {
+  local directory=$1 recipe=$2 program
+  as_root tee "$directory.new/recipe" <<<"$recipe" >/dev/null
+  as_root rm -rf "$directory"
+  as_root mv "$directory.new" "$directory"
+  as_root mkdir -p "$TOOLS/bin"
+  for program in "${@:3}"; do
+    # The scripts of a virtual environment name the interpreter by its absolute path, which has moved.
+    if head -c2 "$directory/bin/$program" | grep -q '#!'; then
+      as_root sed -i "1s|.*|#!$directory/bin/python3|" "$directory/bin/$program"
+    fi
+    as_root ln -sfn "$directory/bin/$program" "$TOOLS/bin/$program"
+  done
+}
+
 # Whether the distribution offers a package (its lists must have been fetched).
 apt_offers() { [[ -n $(apt-cache madison "$1" 2>/dev/null) ]]; }
 

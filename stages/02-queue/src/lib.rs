@@ -49,4 +49,4 @@ pub use queue::{QueueOptions, QueueParts, TaskQueue};
 pub use routes::{index_routes, list_query, preferred_wait, routes};
 pub use self_test::ScratchQueue;
 pub use subprocess::{HostArgs, SubprocessEngine, SubprocessError, diagnose, signal_name};
-pub use wire::{parse_submission, submission_from_value};
+pub use wire::{malformed, parse_submission, submission_from_value};

@@ -119,7 +119,7 @@ fn check(wire: Wire, bounds: &Bounds, profile: &Profile) -> Result<Submission, I
 
 /// An invalid body, in serde's words.
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
-fn malformed(error: serde_json::Error) -> InvalidSubmission {
+pub fn malformed(error: serde_json::Error) -> InvalidSubmission {
     // serde quotes the offending value, which may be a megabyte long.
     InvalidSubmission::Malformed(error.to_string().chars().take(300).collect())
 }

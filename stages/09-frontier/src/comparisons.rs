@@ -81,10 +81,7 @@ impl Comparisons {
     async fn submit(self: Arc<Self>, mut request: MatchedRequest) -> Answer {
         let [] = request.query([])?;
         let (wait, context) = (preferred_wait(&request)?, request.context());
-        let body = Groups::body(&mut request)?;
-        let selection = Arc::clone(&self.groups.selection);
-        let parsed = tokio::task::spawn_blocking(move || wire::parse(body, &selection)).await;
-        let (environments, submissions) = parsed.map_err(|error| Problem::internal(&error))??;
+        let (environments, submissions) = self.groups.parsed(&mut request, wire::parse).await?;
         self.groups.check_health()?;
         let plan = Plan {
             kind: BatchKind::Comparison,

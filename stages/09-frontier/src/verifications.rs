@@ -99,10 +99,7 @@ impl Verifications {
     async fn submit(self: Arc<Self>, mut request: MatchedRequest) -> Answer {
         let [] = request.query([])?;
         let (wait, context) = (preferred_wait(&request)?, request.context());
-        let body = Groups::body(&mut request)?;
-        let selection = Arc::clone(&self.groups.selection);
-        let parsed = tokio::task::spawn_blocking(move || wire::parse(body, &selection)).await;
-        let (program, verifier) = parsed.map_err(|error| Problem::internal(&error))??;
+        let (program, verifier) = self.groups.parsed(&mut request, wire::parse).await?;
         if self.storage.is_none() {
             let detail =
                 "this server stores nothing on disk, and cannot verify what a program left";

@@ -6,7 +6,7 @@
 //! 2. `webhooks`: events that are sent to a URL; `rules`: the same by a file of the operator;
 //! 3. `violations`: the event of a lost isolation; `metrics`: what is counted; `parts`: all these, started together;
 //! 4. `broker`: carries tickets from the API to workers on other machines;
-//! 5. `fleet`: those workers, as the API sees them; `worker`: what one of them does;
+//! 5. `fleet`: those workers, as the API sees them; `worker`: what one of them does; `tls`;
 //! 6. `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
 //! 7. `args` and `commands`: the command line.
 //!
@@ -27,6 +27,7 @@ mod bugs;
 mod commands;
 mod fleet;
 mod overlay;
+mod tls;
 mod worker;
 
 pub use access::required;

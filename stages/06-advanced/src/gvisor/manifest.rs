@@ -31,7 +31,7 @@ use super::rootfs::REPLACED_FILES;
 /// How much of a file is read at once.
 const CHUNK_BYTES: usize = 256 << 10;
 /// How many files are read at once.
-const READERS: usize = 4;
+const MAX_READERS: usize = 4;
 
 /// Compares the image's files with the list that set-up has made of them. Returns the digest of the
 /// list. Blocks.
@@ -105,10 +105,11 @@ fn contents(image: &Path, files: &[PathBuf]) -> io::Result<Vec<Vec<u8>>> {
             let digest = HEXLOWER.encode(&digest(&image.join(path), &mut buffer)?);
             Ok([digest.as_bytes(), b"  ./", path.as_os_str().as_bytes(), b"\0"].concat())
         };
-        files.iter().skip(first).step_by(READERS).map(&mut record).collect()
+        files.iter().skip(first).step_by(MAX_READERS).map(&mut record).collect()
     };
     std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..READERS).map(|first| scope.spawn(move || read(first))).collect();
+        let readers: Vec<_> =
+            (0..MAX_READERS).map(|first| scope.spawn(move || read(first))).collect();
         let mut records = Vec::new();
         for reader in readers {
             let read = reader.join().map_err(|_| io::Error::other("reading the image panicked"))?;

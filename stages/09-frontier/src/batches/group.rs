@@ -58,8 +58,20 @@ pub(crate) struct Follower {
 }
 
 impl Groups {
+    /// What `parse` makes of the JSON body of a request. It may be large: no thread that serves is kept.
+    pub(crate) async fn parsed<T: Send + 'static>(
+        &self,
+        request: &mut MatchedRequest,
+        parse: fn(Value, &Selection) -> Result<T, InvalidSubmission>,
+    ) -> Result<T, Problem> {
+        let body = Self::body(request)?;
+        let selection = Arc::clone(&self.selection);
+        let parsed = tokio::task::spawn_blocking(move || parse(body, &selection)).await;
+        Ok(parsed.map_err(|error| Problem::internal(&error))??)
+    }
+
     /// The JSON body of a request.
-    pub(crate) fn body(request: &mut MatchedRequest) -> Result<Value, InvalidSubmission> {
+    fn body(request: &mut MatchedRequest) -> Result<Value, InvalidSubmission> {
         match request.request.extensions_mut().remove::<ParsedJson>() {
             Some(ParsedJson(body)) => Ok(Arc::unwrap_or_clone(body)),
             None => serde_json::from_slice(request.request.body())

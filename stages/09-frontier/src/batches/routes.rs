@@ -112,10 +112,7 @@ impl Batches {
     async fn submit(self: Arc<Self>, mut request: MatchedRequest) -> Answer {
         let [] = request.query([])?;
         let context = request.context();
-        let body = Groups::body(&mut request)?;
-        let selection = Arc::clone(&self.groups.selection);
-        let parsed = tokio::task::spawn_blocking(move || parse(body, &selection)).await;
-        let submissions = parsed.map_err(|error| Problem::internal(&error))??;
+        let submissions = self.groups.parsed(&mut request, parse).await?;
         self.groups.check_health()?;
         let plan = Plan {
             kind: BatchKind::Batch,

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::Submission;
 use shared::submission::{FieldError, InvalidSubmission};
+use stage_02_queue::malformed;
 
 use crate::batches::{SubmitOptions, parse_one};
 use crate::environments::Selection;
@@ -24,10 +25,6 @@ pub(super) fn parse(
     body: Value,
     selection: &Selection,
 ) -> Result<([String; 2], Vec<One>), InvalidSubmission> {
-    let malformed = |error: serde_json::Error| {
-        // serde quotes the offending value, which may be a megabyte long.
-        InvalidSubmission::Malformed(error.to_string().chars().take(300).collect())
-    };
     let Wire { program, environments } = serde_json::from_value(body).map_err(malformed)?;
     if program.get("environment").is_some_and(|named| !named.is_null()) {
         let detail = "leave it out: `environments` names both";

@@ -13,7 +13,7 @@ use crate::failpoint::failpoint;
 use crate::store::StoreError;
 
 /// How long one wait for an evaluation is. Then the next begins.
-const WAIT: Duration = Duration::from_hours(1);
+const WAIT_TIMEOUT: Duration = Duration::from_hours(1);
 /// The longest time after which a verifier that was refused is submitted again, in seconds.
 const MAX_RETRY_SECONDS: u64 = 30;
 
@@ -136,7 +136,8 @@ impl Verifications {
     /// An evaluation, when it has ended. None when it is no longer stored.
     async fn ended_one(&self, id: Uuid) -> Result<Option<Evaluation>, EvaluationsError> {
         loop {
-            match self.groups.intake.tasks.wait(&RequestContext::internal(), id, WAIT).await {
+            match self.groups.intake.tasks.wait(&RequestContext::internal(), id, WAIT_TIMEOUT).await
+            {
                 Ok(evaluation) if evaluation.status.is_final() => return Ok(Some(evaluation)),
                 Ok(_) => {}
                 Err(EvaluationsError::NotFound) => return Ok(None),

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::Submission;
 use shared::submission::{FieldError, InvalidSubmission};
+use stage_02_queue::malformed;
 use stage_06_advanced::Profiles;
 
 use super::evaluated::DIRECTORY;
@@ -23,10 +24,6 @@ type One = (SubmitOptions, Submission);
 
 /// The program and its verifier, or the errors of both at once.
 pub(super) fn parse(body: Value, selection: &Selection) -> Result<(One, One), InvalidSubmission> {
-    let malformed = |error: serde_json::Error| {
-        // serde quotes the offending value, which may be a megabyte long.
-        InvalidSubmission::Malformed(error.to_string().chars().take(300).collect())
-    };
     let Wire { program, verifier } = serde_json::from_value(body).map_err(malformed)?;
     let program = parse_one(program, "/program", selection);
     let verifier = parse_one(verifier, "/verifier", selection)

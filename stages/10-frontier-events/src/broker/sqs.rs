@@ -187,15 +187,9 @@ impl Broker for SqsBroker {
         environments: &'a [String],
         wait: Duration,
     ) -> BoxFuture<'a, Result<Option<Delivery>, BrokerError>> {
-        Box::pin(async move {
-            let first = self.turn.fetch_add(1, Ordering::Relaxed);
-            for (queue, wait) in Turns::new(environments.len(), first, wait) {
-                if let Some(delivery) = self.next(&environments[queue], wait).await? {
-                    return Ok(Some(delivery));
-                }
-            }
-            Ok(None)
-        })
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let turns = Turns::new(environments.len(), first, wait);
+        Box::pin(turns.find(move |queue, wait| self.next(&environments[queue], wait)))
     }
 
     fn heartbeat_interval(&self) -> Duration {

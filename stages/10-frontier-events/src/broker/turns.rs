@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::{BrokerError, Delivery};
+
 /// How long a receiver waits at one queue while it has others.
 const TURN: Duration = Duration::from_secs(1);
 
@@ -20,6 +22,22 @@ impl Turns {
     /// For that many queues. `first` rotates, so that no queue is always the last.
     pub(super) fn new(queues: usize, first: usize, wait: Duration) -> Self {
         Self { queues, first, taken: 0, end: Instant::now() + wait }
+    }
+
+    /// The first delivery that `next` finds. It is given the number of a queue, and how long it may wait there.
+    pub(super) async fn find<F>(
+        self,
+        next: impl Fn(usize, Duration) -> F,
+    ) -> Result<Option<Delivery>, BrokerError>
+    where
+        F: Future<Output = Result<Option<Delivery>, BrokerError>>,
+    {
+        for (queue, wait) in self {
+            if let Some(delivery) = next(queue, wait).await? {
+                return Ok(Some(delivery));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -18,12 +18,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use url::{Host, Url};
 
 use super::address::{NetworkPolicy, Refused};
+use crate::tls::{client_config, system_roots};
 
 /// Longest time for a connection, and for the head of a response after that.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -175,15 +175,11 @@ impl Client {
 
 /// TLS by the certificates of the system.
 fn configuration() -> Option<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
+    let roots = system_roots();
     if roots.is_empty() {
         tracing::error!("this system has no certificates, so that no webhook can be sent");
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().ok()?;
-    Some(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+    client_config(roots).ok().map(Arc::new)
 }
 
 fn server_name(url: &Url) -> Option<ServerName<'static>> {

@@ -74,6 +74,8 @@ async fn a_redirect_to_a_forbidden_address_is_not_followed() {
         format!("http://127.0.0.2:{port}/"),
         format!("http://[::ffff:127.0.0.2]:{port}/"),
         format!("//127.0.0.2:{port}/"),
+        // Nothing but the address is wrong here.
+        format!("https://127.0.0.2:{port}/"),
     ] {
         let head = format!("307 Temporary Redirect\r\nlocation: {location}");
         let (address, requests) = receiver(head).await;

@@ -1,6 +1,5 @@
 //! Requests to the API.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,10 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::BoxError;
 use shared::cli::BuildError;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -25,6 +23,7 @@ use crate::fleet::wire::{
     Announcement, ClaimReply, ClaimRequest, FileRequest, OutputRequest, ResultRequest, SyncReply,
     SyncRequest, Welcome,
 };
+use crate::tls::{client_config, system_roots};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -123,7 +122,8 @@ impl ApiClient {
         tcp.set_nodelay(true);
         let is_https = api.scheme_str() == Some("https");
         // An address without TLS needs no certificates.
-        let tls = if is_https { tls(ca)? } else { tls_of(RootCertStore::empty())? };
+        let roots = if is_https { roots(ca)? } else { RootCertStore::empty() };
+        let tls = client_config(roots).map_err(anyhow::Error::new)?;
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let connector = connector.enable_http1().wrap_connector(tcp);
         let mut builder = Client::builder(TokioExecutor::new());
@@ -233,27 +233,17 @@ pub(super) async fn until_answered<T>(
     }
 }
 
-/// TLS with the certificates of this file, or of this system.
-fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, BuildError> {
+/// The certificates of this file, or of this system.
+fn roots(ca: Option<&[u8]>) -> Result<RootCertStore, BuildError> {
+    let Some(pem) = ca else {
+        return Some(system_roots()).filter(|roots| !roots.is_empty()).ok_or_else(no_certificate);
+    };
     let mut roots = RootCertStore::empty();
-    if let Some(pem) = ca {
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
-            added.ok_or_else(no_certificate)?;
-        }
-    } else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
+        added.ok_or_else(no_certificate)?;
     }
-    if roots.is_empty() {
-        return Err(no_certificate());
-    }
-    tls_of(roots)
-}
-
-fn tls_of(roots: RootCertStore) -> Result<ClientConfig, BuildError> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().map_err(anyhow::Error::new)?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    if roots.is_empty() { Err(no_certificate()) } else { Ok(roots) }
 }
 
 fn no_certificate() -> BuildError {

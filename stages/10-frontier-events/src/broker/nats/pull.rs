@@ -15,8 +15,8 @@ use tokio::time::timeout;
 /// How often a server shows that it still has the request. It accepts at most half of the request's time.
 const MAX_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A request that is shorter has no heartbeats.
-const SHORT_WAIT: Duration = Duration::from_secs(2);
+/// A request that waits for less has no heartbeats.
+const MIN_HEARTBEAT_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a server may take to answer, beside the time it waits.
 const ANSWER_GRACE: Duration = Duration::from_secs(3);
@@ -31,7 +31,7 @@ pub(super) async fn one(
     wait: Duration,
 ) -> Result<Option<Message>, BoxError> {
     let expires = wait.min(MAX_EXPIRES);
-    let heartbeat = if expires < SHORT_WAIT {
+    let heartbeat = if expires < MIN_HEARTBEAT_WAIT {
         Duration::ZERO
     } else {
         (expires / 3).min(MAX_HEARTBEAT_INTERVAL)
