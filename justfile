@@ -111,6 +111,12 @@ book-serve *ARGS:
 crash times="1000":
     CRUCIBLE_CRASHES={{times}} cargo nextest run --profile crash -p stage-09-frontier --no-capture -E 'test(killed_at_random_moments)'
 
+# Search longer for requests that break the contract of stages 8 to 10: `just fuzz 600 3`
+fuzz seconds="600" seed="1":
+    cargo build --workspace --bins
+    CRUCIBLE_FUZZ_SECONDS={{seconds}} CRUCIBLE_FUZZ_SEED={{seed}} CRUCIBLE_STRICT_CONTRACT=true \
+      cargo nextest run --profile crash -p stage-08-openapi -p stage-09-frontier -p stage-10-frontier-events -E 'test(/schemathesis/)'
+
 # Break API, workers, broker and network of stage 10 by a random schedule, and check what the clients have seen
 jepsen count="10000" seed="12" broker="nats":
     CRUCIBLE_JEPSEN_COUNT={{count}} CRUCIBLE_JEPSEN_SEED={{seed}} CRUCIBLE_JEPSEN_BROKER={{broker}} \

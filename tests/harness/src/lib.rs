@@ -13,6 +13,7 @@
 //! * [`Client`], [`Response`], [`EventStream`]: requests that fail the test when they cannot be sent;
 //! * [`eventually`] and [`eventually_some`]: wait for a condition, with a name and a timeout;
 //! * [`FakeEngine`], [`run`], [`assert_verifies`], [`TEST_LIMITS`]: engines and components in process;
+//! * [`fuzz_seconds`] and [`fuzz_seed`]: how long a fuzzer searches, and from where;
 //! * [`left_files`]: what an engine that takes files has to do.
 //!
 //! What is asserted here panics, and names what it expected: a test fails by panicking. Only
@@ -43,6 +44,16 @@ pub use reqwest::{Method, RequestBuilder};
 pub use rustix::process::Signal;
 pub use server::{Server, StopError};
 pub use wait::{eventually, eventually_some};
+
+/// How long a fuzzer searches, in seconds: `ordinary`, or `CRUCIBLE_FUZZ_SECONDS`, which `just fuzz` sets.
+pub fn fuzz_seconds(ordinary: u32) -> String {
+    std::env::var("CRUCIBLE_FUZZ_SECONDS").unwrap_or_else(|_| ordinary.to_string())
+}
+
+/// Where a fuzzer starts: `ordinary`, so that each run makes the same requests, or `CRUCIBLE_FUZZ_SEED`.
+pub fn fuzz_seed(ordinary: u32) -> String {
+    std::env::var("CRUCIBLE_FUZZ_SEED").unwrap_or_else(|_| ordinary.to_string())
+}
 
 /// Starts the binary of the package under test, on a free port of the loopback interface.
 ///

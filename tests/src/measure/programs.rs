@@ -11,6 +11,7 @@ pub mod judge;
 pub mod reference;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -46,6 +47,9 @@ pub struct Options {
     /// Run only cases whose name contains this (can be repeated)
     #[arg(long, value_name = "PART")]
     case: Vec<String>,
+    /// Run one in so many of the cases, and all that have an exception
+    #[arg(long, value_name = "N", default_value = "1")]
+    one_in: NonZeroUsize,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -70,7 +74,7 @@ pub struct Report {
 ///
 /// As [`measure`].
 pub async fn run(options: Options) -> Result<Status> {
-    let report = measure(&options.target, &options.case).await?;
+    let report = measure(&options.target, &options.case, options.one_in).await?;
     if options.json {
         report::json(&report)?;
     } else {
@@ -83,12 +87,13 @@ pub async fn run(options: Options) -> Result<Status> {
     Ok(Status::of(report.failures.is_empty()))
 }
 
-/// Runs all cases whose names contain one of `parts`, or all when there are none.
+/// Runs the cases whose names contain one of `parts`, or all when there are none: one in `one_in` of
+/// them, and all that have an exception on this stage.
 ///
 /// # Errors
 ///
 /// When the table is malformed, or the stage or its Python cannot be started.
-pub async fn measure(target: &Target, parts: &[String]) -> Result<Report> {
+pub async fn measure(target: &Target, parts: &[String], one_in: NonZeroUsize) -> Result<Report> {
     if target.stage < FIRST_STAGE {
         bail!("stage 1 does not report how a program ended; give --stage {FIRST_STAGE} or later");
     }
@@ -96,6 +101,11 @@ pub async fn measure(target: &Target, parts: &[String]) -> Result<Report> {
     let exceptions = exceptions::all(&cases)?;
     cases.retain(|case| case.from <= target.stage);
     cases.retain(|case| parts.is_empty() || parts.iter().any(|part| case.name.contains(part)));
+    let is_excepted = |case: &Case| exceptions.iter().any(|one| one.covers(case, target.stage));
+    let mut numbers = 0..cases.len();
+    cases.retain(|case| {
+        numbers.next().is_some_and(|number| number % one_in == 0) || is_excepted(case)
+    });
     if cases.is_empty() {
         bail!("no case has such a name");
     }

@@ -8,20 +8,21 @@ use harness::Server;
 use crate::stage::{assert_no_violation, directory, run, tool, unsandboxed};
 
 /// The same requests in each run.
-const SEED: &str = "8008";
+const SEED: u32 = 8008;
 /// How long it runs, in seconds.
-const SECONDS: &str = "60";
+const SECONDS: u32 = 40;
 /// The same without configuration.
-const BARE_SECONDS: &str = "30";
+const BARE_SECONDS: u32 = 30;
 
 /// Schemathesis, with the contract of `server` from a file: it does not test the operation that it
 /// loaded the contract with.
-async fn schemathesis(server: &Server, work: &Path, seconds: &str) -> Command {
+async fn schemathesis(server: &Server, work: &Path, seconds: u32) -> Command {
     let contract = work.join("contract.json");
     std::fs::write(&contract, server.client().get("/openapi.json").await.body).unwrap();
     let mut schemathesis = Command::new(tool("schemathesis"));
     schemathesis.current_dir(work).env("HOME", work);
-    schemathesis.args(["run", "--seed", SEED, "--max-time", seconds, "--url", server.url()]);
+    schemathesis.args(["run", "--seed", &harness::fuzz_seed(SEED)]);
+    schemathesis.args(["--max-time", &harness::fuzz_seconds(seconds), "--url", server.url()]);
     schemathesis.arg(&contract);
     schemathesis
 }

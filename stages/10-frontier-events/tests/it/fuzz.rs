@@ -7,9 +7,9 @@ use crate::stage;
 use crate::tenants::key;
 
 /// The same requests in each run.
-const SEED: &str = "10";
+const SEED: u32 = 10;
 /// How long it may search.
-const SECONDS: &str = "60";
+const SECONDS: u32 = 30;
 
 #[tokio::test]
 async fn schemathesis_finds_nothing_in_the_operations_of_this_stage() {
@@ -29,7 +29,8 @@ async fn schemathesis_finds_nothing_in_the_operations_of_this_stage() {
         .env("SCHEMATHESIS_HOOKS", own.join("../08-openapi/tests/it/hooks.py"))
         .arg("--config-file")
         .arg(own.join("tests/it/schemathesis.toml"))
-        .args(["run", "--seed", SEED, "--max-time", SECONDS, "--url", server.url()])
+        .args(["run", "--seed", &harness::fuzz_seed(SEED)])
+        .args(["--max-time", &harness::fuzz_seconds(SECONDS), "--url", server.url()])
         .args(["--include-path-regex", "^/webhooks"])
         .arg("--header")
         .arg(format!("Authorization: Bearer {key}"))
