@@ -103,6 +103,10 @@ vm *ARGS:
 book:
     cargo run -p crucible-book -- build
 
+# Write the tables of the security guide from book/guide/*.toml
+guide:
+    cargo run -p crucible-book -- guide
+
 # Build the book, serve it, and build it again when it changes
 book-serve *ARGS:
     cargo run -p crucible-book -- serve {{ARGS}}

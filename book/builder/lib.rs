@@ -8,6 +8,7 @@
 
 pub mod binaries;
 pub mod check;
+pub mod guide;
 pub mod output;
 pub mod pages;
 pub mod render;

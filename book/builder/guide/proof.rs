@@ -1,0 +1,195 @@
+//! What proves a measure: a test, a probe, a recipe or a file, and whether it exists.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use serde::Deserialize;
+
+use super::escaped;
+use crate::pages::files_below;
+
+/// A row for each probe.
+const MATRIX: &str = "tests/tests/it/snapshots/matrix.snap";
+
+/// What proves a measure.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Proof {
+    /// A test function of a package.
+    Test {
+        /// The package.
+        package: String,
+        /// The function.
+        name: String,
+    },
+    /// A probe of the ladder, fired at every stage.
+    Probe(String),
+    /// A recipe of the justfile.
+    Recipe(String),
+    /// A file or a directory of the repository.
+    File(String),
+}
+
+impl TryFrom<String> for Proof {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> anyhow::Result<Self> {
+        Ok(match text.split(' ').collect::<Vec<_>>().as_slice() {
+            ["test", package, name] => {
+                Self::Test { package: (*package).to_owned(), name: (*name).to_owned() }
+            }
+            ["probe", id] => Self::Probe((*id).to_owned()),
+            ["recipe", name] => Self::Recipe((*name).to_owned()),
+            ["file", path] => Self::File((*path).to_owned()),
+            _ => bail!("a proof is `test PACKAGE NAME`, `probe ID`, `recipe NAME` or `file PATH`"),
+        })
+    }
+}
+
+impl Proof {
+    /// Whether the test command executes it.
+    pub fn is_executed(&self) -> bool {
+        matches!(self, Self::Test { .. } | Self::Probe(_))
+    }
+
+    /// As a cell of a table.
+    pub(super) fn html(&self) -> String {
+        let code = |kind: &str, text: &str, title: &str| {
+            format!("{kind} <code title=\"{}\">{}</code>", escaped(title), escaped(text))
+        };
+        match self {
+            Self::Test { package, name } => code("test", name, package),
+            Self::Probe(id) => code("probe", id, "tests/probes"),
+            Self::Recipe(name) => code("recipe", &format!("just {name}"), "justfile"),
+            Self::File(path) => code("file", path, path),
+        }
+    }
+}
+
+/// Looks proofs up in the workspace, whose files it reads once.
+pub(super) struct Proofs {
+    workspace: PathBuf,
+    /// The sources of a package, by its name.
+    sources: BTreeMap<String, Vec<String>>,
+}
+
+impl Proofs {
+    pub(super) fn new(workspace: &Path) -> Self {
+        Self { workspace: workspace.to_owned(), sources: BTreeMap::new() }
+    }
+
+    /// Why a proof proves nothing.
+    pub(super) fn error(&mut self, proof: &Proof) -> anyhow::Result<Option<String>> {
+        Ok(match proof {
+            Proof::Test { package, name } => {
+                let found = self.sources(package)?.iter().find_map(|text| attributes(text, name));
+                match found {
+                    None => Some(format!("{package} has no test {name}")),
+                    Some(attributes) if attributes.contains("#[ignore") => {
+                        Some(format!("the test {name} is ignored"))
+                    }
+                    Some(_) => None,
+                }
+            }
+            Proof::Probe(id) => {
+                let matrix = std::fs::read_to_string(self.workspace.join(MATRIX))?;
+                let is_there = matrix.lines().any(|line| line.split(' ').next() == Some(id));
+                (!is_there).then(|| format!("the matrix has no probe {id}"))
+            }
+            Proof::Recipe(name) => {
+                let recipes = std::fs::read_to_string(self.workspace.join("justfile"))?;
+                let is_there = recipes.lines().any(|line| {
+                    let word = line.split([' ', ':']).next();
+                    word == Some(name) && line.contains(':')
+                });
+                (!is_there).then(|| format!("there is no recipe {name}"))
+            }
+            Proof::File(path) => {
+                let is_there = self.workspace.join(path).exists();
+                (!is_there).then(|| format!("there is no {path}"))
+            }
+        })
+    }
+
+    fn sources(&mut self, package: &str) -> anyhow::Result<&[String]> {
+        if !self.sources.contains_key(package) {
+            let mut texts = Vec::new();
+            for part in directories(package) {
+                let directory = self.workspace.join(part);
+                if !directory.is_dir() {
+                    continue;
+                }
+                for file in files_below(&directory)? {
+                    if file.extension().is_some_and(|extension| extension == "rs") {
+                        texts.push(std::fs::read_to_string(file)?);
+                    }
+                }
+            }
+            self.sources.insert(package.to_owned(), texts);
+        }
+        Ok(&self.sources[package])
+    }
+}
+
+/// Where the tests of a package are.
+fn directories(package: &str) -> Vec<String> {
+    match package.strip_prefix("stage-") {
+        Some(stage) => ["src", "tests", "supervisor", "exec_supervisor", "protocol"]
+            .map(|part| format!("stages/{stage}/{part}"))
+            .into(),
+        None => match package {
+            "ladder" => ["tests/src", "tests/tests"].map(str::to_owned).into(),
+            "crucible-book" => ["book/builder", "book/tests"].map(str::to_owned).into(),
+            "shared" => vec!["shared/src".to_owned()],
+            other => vec![format!("infrastructure/{other}")],
+        },
+    }
+}
+
+/// The attributes of the test `name`, if there is such a test in `text`.
+fn attributes(text: &str, name: &str) -> Option<String> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let function = format!("fn {name}(");
+    let positions = lines.iter().enumerate().filter(|(_, line)| line.contains(&function));
+    let mut attributes = positions.map(|(place, _)| {
+        let above = lines[..place].iter().rev();
+        let above = above.take_while(|line| line.starts_with("#[") || line.starts_with("//"));
+        above.filter(|line| line.starts_with("#[")).copied().collect::<String>()
+    });
+    attributes.find(|attributes| attributes.contains("test]") || attributes.contains("test("))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_is_a_function_with_its_attribute() {
+        let text = "#[tokio::test(flavor = \"multi_thread\")]\nasync fn one() {}\n\n\n\n\n\n\nfn two() {}\n#[test]\n#[ignore]\nfn three() {}\n";
+        assert!(attributes(text, "one").is_some());
+        assert!(attributes(text, "two").is_none());
+        assert!(attributes(text, "three").unwrap().contains("#[ignore"));
+    }
+
+    #[test]
+    fn what_does_not_exist_proves_nothing() {
+        let mut proofs = Proofs::new(&crate::workspace_root());
+        let mut error = |text: &str| {
+            let proof = Proof::try_from(text.to_owned()).unwrap();
+            proofs.error(&proof).unwrap()
+        };
+        for good in [
+            "probe kernel/bpf",
+            "recipe lint",
+            "file Cargo.toml",
+            "test crucible-book what_does_not_exist_proves_nothing",
+        ] {
+            assert_eq!(error(good), None);
+        }
+        for bad in ["probe kernel/x", "recipe x", "file x", "test crucible-book x", "test x y"] {
+            assert!(error(bad).is_some(), "{bad}");
+        }
+        assert!(Proof::try_from("see above".to_owned()).is_err());
+    }
+}
