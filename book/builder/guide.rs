@@ -199,7 +199,7 @@ pub fn tables(categories: &[Category]) -> String {
     text
 }
 
-const TABLE_HEAD: &str = "<div class=\"table-wrapper\"><table class=\"guide\"><thead><tr><th>id</th><th>measure</th><th>importance</th><th>effort</th><th>here</th><th>source</th><th>proof</th></tr></thead><tbody>\n";
+const TABLE_HEAD: &str = "<div class=\"table-wrapper\"><table class=\"guide\"><thead><tr><th>id</th><th>measure</th><th>importance</th><th>effort</th><th>here</th><th>source</th></tr></thead><tbody>\n";
 
 fn row(measure: &Measure) -> String {
     let Measure { id, importance, effort, status, .. } = measure;
@@ -209,10 +209,12 @@ fn row(measure: &Measure) -> String {
         let _ = write!(what, "<br><small>{}</small>", escaped(left));
     }
     let proofs: Vec<String> = measure.proof.iter().map(Proof::html).collect();
+    if !proofs.is_empty() {
+        let _ = write!(what, "<br><small>{}</small>", proofs.join(", "));
+    }
+    let source = escaped(&measure.source);
     format!(
-        "<tr id=\"{id}\" data-importance=\"{importance}\" data-effort=\"{effort}\" data-status=\"{status}\"><td>{id}</td><td>{what}</td><td>{importance}</td><td>{effort}</td><td>{status}</td><td>{}</td><td>{}</td></tr>\n",
-        escaped(&measure.source),
-        proofs.join("<br>"),
+        "<tr id=\"{id}\" data-importance=\"{importance}\" data-effort=\"{effort}\" data-status=\"{status}\"><td>{id}</td><td>{what}</td><td>{importance}</td><td>{effort}</td><td>{status}</td><td>{source}</td></tr>\n"
     )
 }
 

@@ -14,7 +14,7 @@ use crate::attack::probe::{Group, Header};
 /// The matrix, and the headers of its probes.
 #[derive(Debug)]
 pub struct Facts {
-    cells: Cells,
+    pub(super) cells: Cells,
     headers: BTreeMap<String, Header>,
     expectations: Expectations,
 }
@@ -40,7 +40,7 @@ impl Facts {
         Ok(Self { cells, headers, expectations })
     }
 
-    fn header(&self, id: &str) -> Result<&Header> {
+    pub(super) fn header(&self, id: &str) -> Result<&Header> {
         self.headers.get(id).with_context(|| format!("{id} is no probe"))
     }
 
@@ -185,7 +185,7 @@ impl Facts {
         Ok(text)
     }
 
-    fn reason(&self, id: &str, stage: u16) -> Option<&str> {
+    pub(super) fn reason(&self, id: &str, stage: u16) -> Option<&str> {
         let mut known_gaps = self.expectations.known_gaps.iter();
         let found = known_gaps.find(|gap| gap.probe == id && gap.on(stage));
         found.map(|known_gap| known_gap.reason.trim())
