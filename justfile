@@ -103,6 +103,10 @@ vm *ARGS:
 book:
     cargo run -p crucible-book -- build
 
+# List the exercises of the book, or check your answer to one: `just exercise 04-1`
+exercise *ARGS:
+    cargo run -q -p ladder -- exercise {{ARGS}}
+
 # Write the tables of the security guide from book/guide/*.toml
 guide:
     cargo run -p crucible-book -- guide

@@ -65,7 +65,7 @@ pub struct Measure {
 pub enum Importance {
     /// A program gets out, or a result is forged.
     Critical,
-    /// One wall less.
+    /// One layer less.
     High,
     /// An attack costs less, or is noticed later.
     Medium,

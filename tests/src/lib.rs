@@ -8,6 +8,7 @@
 //! | [`attack`] | `attack`, `matrix`, `compare` | which attacks does a stage contain? |
 //! | [`measure`] | `humaneval`, `cpython`, `bench`, `soak` | is it correct, fast and without leaks? |
 //! | [`deltas`] | `deltas` | what changes from one stage to the next? (for the book) |
+//! | [`exercises`] | `exercise` | does a reader's answer do what the book asks for? |
 //! | [`rules`] | (tests) | does the workspace keep to its architecture and language? |
 //! | [`support`] | | stages, servers, clients, numbers and reports for all of these |
 
@@ -15,5 +16,6 @@ pub mod support;
 
 pub mod attack;
 pub mod deltas;
+pub mod exercises;
 pub mod measure;
 pub mod rules;

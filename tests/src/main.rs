@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use ladder::attack::testbed::jail;
 use ladder::attack::{command, matrix};
 use ladder::deltas;
+use ladder::exercises;
 use ladder::measure::{bench, cpython, hostile, humaneval, programs, soak, storage};
 use ladder::support::report::Status;
 
@@ -30,6 +31,8 @@ enum Command {
     Compare(matrix::Compare),
     /// Write what changes from each stage to the next, for the book to include
     Deltas(deltas::Options),
+    /// List the exercises of the book, or check your answer to one of them
+    Exercise(exercises::Options),
     /// Send HumanEval's programs through a stage: correct programs must pass, broken ones must fail
     Humaneval(humaneval::Options),
     /// Run the table of ordinary programs on a stage, and compare how each of them ends and what it
@@ -65,6 +68,7 @@ async fn main() -> ExitCode {
         Command::Matrix(options) => matrix::run(options).await,
         Command::Compare(options) => matrix::compare(options).await,
         Command::Deltas(options) => deltas::run(options).await,
+        Command::Exercise(options) => exercises::run(options).await,
         Command::Humaneval(options) => humaneval::run(options).await,
         Command::Programs(options) => programs::run(options).await,
         Command::Bench(options) => Box::pin(bench::run(options)).await,

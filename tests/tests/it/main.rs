@@ -9,6 +9,7 @@ mod architecture;
 mod controls;
 mod deltas;
 mod environments;
+mod exercises;
 mod hostile;
 mod interface;
 mod language;

@@ -1,0 +1,2 @@
+# End the server that runs this program.
+print("still there")

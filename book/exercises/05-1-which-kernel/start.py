@@ -1,0 +1,2 @@
+# Print host or gvisor.
+print("host")
