@@ -7,9 +7,9 @@ use shared::cli::{App, BuildError, Isolation, Settings, Stage};
 use stage_06_advanced::Platform;
 use stage_07_advanced_v2::RestfulApi;
 use stage_08_openapi::{OpenApiValidatedApi, docs_routes};
-use stage_09_frontier::{Accounts, Artifacts, Frontier, Selection, WithOptions};
+use stage_09_frontier::{Accounts, Artifacts, Selection, WithOptions};
 use stage_10_frontier_events::{
-    EventsArgs, EventsCommand, Fleet, Parts, below_routes, contract, fleet_routes, required, runner,
+    Below, EventsArgs, EventsCommand, Fleet, Parts, below_routes, contract, fleet_routes, required,
 };
 
 // ANCHOR: wiring
@@ -28,10 +28,10 @@ impl Stage for EventsStage {
     async fn build(settings: &Settings, args: &EventsArgs) -> Result<App, BuildError> {
         let below = &args.below();
         let fleet = Fleet::open(settings, args).await?;
-        let building = Frontier::build_on(settings, below, fleet.as_ref().map(runner));
-        let mut frontier = Box::pin(building).await?;
-        let mut accounts = Accounts::start(settings, &below.access, &mut frontier).await?;
-        let parts = Parts::start(&frontier, &mut accounts, &args.events).await?;
+        let mut built = Box::pin(Below::build(settings, below, fleet.as_ref())).await?;
+        let mut accounts = Accounts::start(settings, &below.access, &mut built.frontier).await?;
+        let parts = Parts::start(&built, &mut accounts, &args.events).await?;
+        let frontier = built.frontier;
         let options = below.platform_options(Self::NAME, settings);
         let contract = Arc::new(contract(&options.bounds, args)?);
         let selection = Selection { bounds: options.bounds, ..frontier.selection };

@@ -21,6 +21,7 @@ use serde::Deserialize;
 use shared::Hint;
 use stage_03_monitoring::{SequencedEvent, SubscribeError};
 
+use crate::bugs::{self, has_bug};
 use crate::bus::{BusItem, EventBus, Lag, Subscribe, Topic};
 use crate::webhooks::{NetworkPolicy, Refused, Secret, SecretError, Webhook};
 
@@ -189,7 +190,7 @@ impl Rules {
     ///
     /// When the event log cannot be read.
     pub async fn attach(&self, bus: &Arc<EventBus>) -> Result<(), SubscribeError> {
-        if self.lines.is_empty() {
+        if self.lines.is_empty() || has_bug(bugs::WITHOUT_RULES) {
             return Ok(());
         }
         let lines = self.lines.clone();

@@ -61,7 +61,7 @@ impl Evaluations for TaskQueue {
         Box::pin(std::future::ready(Ok(QueueStats {
             depth: stats.queued,
             capacity: self.options.capacity,
-            workers: self.options.workers,
+            workers: self.parts.dispatch.places().unwrap_or(self.options.workers),
             workers_busy: stats.running,
             oldest_wait_ms: u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX),
         })))
