@@ -13,7 +13,7 @@ use stage_09_frontier::{
 
 use crate::args::EventArgs;
 use crate::bugs::{self, has_bug};
-use crate::bus::EventBus;
+use crate::bus::{EventBus, EventHistory};
 use crate::fleet::{Fleet, runner};
 use crate::subscribers::audit::AuditEvents;
 use crate::subscribers::counters::Counters;
@@ -89,6 +89,7 @@ impl Below {
 pub struct Parts {
     /// The bus.
     pub bus: Arc<EventBus>,
+    history: Arc<EventHistory>,
     webhooks: Arc<Webhooks>,
     /// The name of the engine among the components, if there is one here.
     engine: Option<&'static str>,
@@ -116,12 +117,13 @@ impl Parts {
         let webhooks = Webhooks::start(&bus, store, accounts, options, fixed).await?;
         accounts.add_metrics(metrics::of(&bus, &webhooks));
         let engine = frontier.components.engine.as_ref().map(|engine| engine.name());
-        Ok(Self { bus, webhooks, engine })
+        let history = EventHistory::new(&bus, accounts);
+        Ok(Self { bus, history, webhooks, engine })
     }
 
     /// The routes, to be merged over those of the platform.
     pub fn routes(&self) -> Router {
-        self.webhooks.routes()
+        self.webhooks.routes().merge(self.history.routes())
     }
 
     /// Lets `platform` verify the bus with its own components, and the bus tell of its isolation.
