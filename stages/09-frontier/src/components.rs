@@ -181,7 +181,7 @@ async fn in_memory(args: &FrontierArgs, monitor: MakeMonitor) -> Result<Stored, 
     let journal = Arc::new(InMemoryJournal::new(monitor.clone()));
     let waiting = Vec::new();
     let (archive, durable) = (storage.clone(), None);
-    Ok(Stored { monitor, log, began, archive, storage, journal, waiting, durable })
+    Ok(Stored { monitor, log, began, storage, archive, journal, waiting, durable })
 }
 
 /// The number of the newest event.
@@ -217,6 +217,6 @@ async fn durable(
     journal.publish(recovered.events);
     let (archive, durable) = (storage.clone(), Some(storage.clone()));
     let waiting = recovered.waiting;
-    Ok(Stored { monitor, log, began, archive, storage, journal, waiting, durable })
+    Ok(Stored { monitor, log, began, storage, archive, journal, waiting, durable })
 }
 // ANCHOR_END: durable

@@ -209,8 +209,13 @@ impl EventBus {
         Ok(self.log.position(Filter::Everything, None).await?.0)
     }
 
+    /// Where the cursors are.
+    pub(crate) fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
     /// A bus of the same kind for a check, with a log and a database of its own.
-    async fn scratch(&self) -> Result<Arc<Self>, ScratchError> {
+    pub(crate) async fn scratch(&self) -> Result<Arc<Self>, ScratchError> {
         let log = self.log.scratch().await?;
         let sink = Arc::new(LogSink(Arc::clone(&log)));
         Ok(Self::start(log, sink, Store::scratch()?).await?)
@@ -219,7 +224,7 @@ impl EventBus {
 
 /// Why there is no scratch bus.
 #[derive(Debug, thiserror::Error)]
-enum ScratchError {
+pub(crate) enum ScratchError {
     #[error("no scratch log")]
     Log(#[from] EventLogError),
     #[error("no scratch database")]

@@ -41,7 +41,7 @@ impl Stage for EventsStage {
             .merge(accounts.batches(selection.clone()).start(&platform).await?.routes())
             .merge(Artifacts::new(frontier.stored, platform.clone()).routes())
             .merge(below_routes(settings, below, &accounts, &selection))
-            .merge(fleet_routes(fleet, &platform).merge(parts.routes()))
+            .merge(fleet_routes(fleet, &platform, selection.bounds).merge(parts.routes()))
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());
         let (api, strict) = (WithOptions::new(api, selection), below.contract.strict_contract);

@@ -15,11 +15,12 @@ use crate::args::EventArgs;
 use crate::bugs::{self, has_bug};
 use crate::bus::{EventBus, EventHistory};
 use crate::fleet::{Fleet, runner};
+use crate::rules::{Rules, RulesTest};
 use crate::subscribers::audit::AuditEvents;
 use crate::subscribers::counters::Counters;
 use crate::subscribers::monitor::EventMonitor;
 use crate::subscribers::retention;
-use crate::webhooks::Webhooks;
+use crate::webhooks::{Webhooks, WebhooksTest};
 use crate::{metrics, violations};
 
 /// Routes of stage 09 that need neither the platform nor what this stage adds.
@@ -91,6 +92,7 @@ pub struct Parts {
     pub bus: Arc<EventBus>,
     history: Arc<EventHistory>,
     webhooks: Arc<Webhooks>,
+    rules: Rules,
     /// The name of the engine among the components, if there is one here.
     engine: Option<&'static str>,
 }
@@ -113,12 +115,12 @@ impl Parts {
         below.subscribe(&bus).await?;
         let rules = args.rules()?;
         rules.attach(&bus).await?;
-        let (options, fixed) = (args.webhook_options(), rules.webhooks);
+        let (options, fixed) = (args.webhook_options(), rules.webhooks.clone());
         let webhooks = Webhooks::start(&bus, store, accounts, options, fixed).await?;
         accounts.add_metrics(metrics::of(&bus, &webhooks));
         let engine = frontier.components.engine.as_ref().map(|engine| engine.name());
         let history = EventHistory::new(&bus, accounts);
-        Ok(Self { bus, history, webhooks, engine })
+        Ok(Self { bus, history, webhooks, rules, engine })
     }
 
     /// The routes, to be merged over those of the platform.
@@ -126,9 +128,13 @@ impl Parts {
         self.webhooks.routes().merge(self.history.routes())
     }
 
-    /// Lets `platform` verify the bus with its own components, and the bus tell of its isolation.
+    /// Lets `platform` verify these with its own components, and the bus tell of its isolation.
     pub fn register(&self, platform: &Platform) {
-        platform.health().register_component(self.bus.clone());
+        let health = platform.health();
+        health.register_component(self.bus.clone());
+        let (webhooks, bus) = (Arc::clone(&self.webhooks), Arc::clone(&self.bus));
+        health.register_component(Arc::new(WebhooksTest { webhooks, bus }));
+        health.register_component(Arc::new(RulesTest(self.rules.clone())));
         if let Some(engine) = self.engine {
             violations::watch(&self.bus, platform, engine);
         }

@@ -28,6 +28,7 @@ mod outbox;
 mod routes;
 mod secret;
 mod sender;
+mod suite;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ use crate::bugs::{self, has_bug};
 use crate::bus::EventBus;
 pub use address::{NetworkPolicy, Refused};
 pub use secret::{Secret, SecretError};
+pub(crate) use suite::WebhooksTest;
 pub use table::Webhook;
 
 use client::Client;
