@@ -11,7 +11,7 @@ pub(crate) const NO_REPUBLICATION: &str = "fleet.no_republication";
 /// What runs can be claimed once more.
 pub(crate) const CLAIMED_TWICE: &str = "fleet.claimed_twice";
 
-/// The subscribers of the bus that a test can take away.
+/// The subscribers of the bus that a test can remove.
 pub(crate) const WITHOUT_METRICS: &str = "bus.without_metrics";
 pub(crate) const WITHOUT_AUDIT: &str = "bus.without_audit";
 pub(crate) const WITHOUT_RETENTION: &str = "bus.without_retention";

@@ -68,6 +68,7 @@ fn ticket() -> Ticket {
     Ticket { evaluation: Uuid::now_v7(), attempt: 1, environment, group: None }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn text(error: BrokerError) -> String {
     error.to_string()
 }

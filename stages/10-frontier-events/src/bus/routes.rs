@@ -38,7 +38,7 @@ pub(crate) struct EventHistory {
 
 /// One page, as it is sent.
 #[derive(Serialize)]
-struct Items {
+struct EventsPage {
     items: Vec<Box<RawValue>>,
     missed: Vec<Gap>,
     next_cursor: Option<u64>,
@@ -80,7 +80,11 @@ impl EventHistory {
     // ANCHOR_END: page
 
     /// What a client may see of a page.
-    async fn visible(&self, context: &RequestContext, page: HistoryPage) -> Result<Items, Problem> {
+    async fn visible(
+        &self,
+        context: &RequestContext,
+        page: HistoryPage,
+    ) -> Result<EventsPage, Problem> {
         let principal = context.principal.as_deref();
         let reader = principal.filter(|principal| !self.keys.is_admin(principal));
         let HistoryPage { events, missed, next: next_cursor } = page;
@@ -91,7 +95,7 @@ impl EventHistory {
                 items.push(text.map_err(|error| Problem::internal(&error))?);
             }
         }
-        Ok(Items { items, missed, next_cursor })
+        Ok(EventsPage { items, missed, next_cursor })
     }
 
     /// Whether an event is shown to a key. None sees everything.

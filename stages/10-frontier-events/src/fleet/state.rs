@@ -127,13 +127,12 @@ impl Fleet {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Programs that the workers that take work can run at the same time. What runs counts as well: a worker that
-    /// drains still has places.
+    /// Programs that the workers that take work can run at the same time.
     pub(super) fn places(&self) -> usize {
         let state = self.state();
         let open = state.members.values().filter(|member| member.is_open(self.options.lease));
         let capacity: u32 = open.map(|member| member.announcement.capacity).sum();
-        usize::try_from(capacity).unwrap_or(usize::MAX).max(state.sessions.len())
+        usize::try_from(capacity).unwrap_or(usize::MAX)
     }
 
     /// How long a sync is delayed: several fit into a lease.

@@ -238,7 +238,7 @@ async fn cancels(bounds: Bounds) -> CheckResult {
                 return Ok(());
             }
         }
-        Err("the worker was not told".to_owned())
+        Err("the cancellation did not arrive".to_owned())
     };
     let (cancelled, synced) = tokio::join!(cancelled, synced);
     synced?;

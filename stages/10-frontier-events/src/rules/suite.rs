@@ -28,8 +28,8 @@ impl TestableComponent for RulesTest {
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {
         vec![
-            TestCase::new("a rule matches its events and no others", matches()),
-            TestCase::new("a file with an error is refused", refuses()),
+            TestCase::new("a rule matches its events and no others", async { matches() }),
+            TestCase::new("a file with an error is refused", async { refuses() }),
         ]
     }
 }
@@ -38,7 +38,7 @@ fn parse(text: &str) -> Result<Rules, RuleError> {
     Rules::parse(text, Path::new(FILE), &NetworkPolicy::default())
 }
 
-async fn matches() -> CheckResult {
+fn matches() -> CheckResult {
     let text = "[[rule]]\nname = \"ends\"\nevents = [\"resource.*\", \"evaluation.failed\"]\nlog = \"warn\"";
     let rules = parse(text).map_err(|error| error.to_string())?;
     let [line] = &rules.lines[..] else { return Err(format!("{rules:?}")) };
@@ -57,7 +57,7 @@ async fn matches() -> CheckResult {
     Ok("by type and by prefix".to_owned())
 }
 
-async fn refuses() -> CheckResult {
+fn refuses() -> CheckResult {
     for (text, why) in [
         ("name = \"x\"", "no TOML of rules"),
         ("[[rule]]\nname = \"x\"\nevents = [\"evaluation.ended\"]\nlog = \"warn\"", "no event"),

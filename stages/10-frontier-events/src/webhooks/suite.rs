@@ -37,7 +37,7 @@ impl TestableComponent for WebhooksTest {
         "webhooks"
     }
 
-    /// A receiver that is away is none of the server's faults.
+    /// A receiver that is away is no error of the server.
     fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
         Box::pin(async {
             let counts = self.webhooks.store.read(table::totals).await;
@@ -49,8 +49,8 @@ impl TestableComponent for WebhooksTest {
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {
         vec![
-            TestCase::new("the signature is that of Standard Webhooks", signs()),
-            TestCase::new("special addresses are refused", refuses()),
+            TestCase::new("the signature is that of Standard Webhooks", async { signs() }),
+            TestCase::new("special addresses are refused", async { refuses() }),
             TestCase::new("an event is sent until its receiver has it", async {
                 self.delivers().await.map_err(|error| error.to_string())
             }),
@@ -160,7 +160,7 @@ fn header<'a>(request: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The example of the specification's own libraries.
-async fn signs() -> CheckResult {
+fn signs() -> CheckResult {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse::<Secret>();
     let secret = secret.map_err(|error| error.to_string())?;
     let (id, body) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", r#"{"test": 2432232314}"#);
@@ -172,7 +172,7 @@ async fn signs() -> CheckResult {
     }
 }
 
-async fn refuses() -> CheckResult {
+fn refuses() -> CheckResult {
     let policy = NetworkPolicy::default();
     let urls = [
         "https://127.0.0.1/",

@@ -1,4 +1,4 @@
-//! Each subscriber of the bus is taken away in turn, and the others notice nothing.
+//! Each subscriber of the bus is removed in turn, and the others notice nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::receiver::Receiver;
 use crate::stage;
 
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// What can be taken away.
+/// What is removed, one at a time.
 const PARTS: [&str; 6] = ["metrics", "audit", "streams", "retention", "webhooks", "rules"];
 /// Events of the scenario that webhooks and rules get.
 const WANTED: [&str; 2] = ["evaluation.*", "resource.*"];
@@ -175,7 +175,7 @@ impl Run {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_subscriber_can_be_taken_away_and_the_others_stay_the_same() {
+async fn each_subscriber_can_be_removed_and_the_others_stay_the_same() {
     let whole = ["nothing"].into_iter().chain(PARTS).map(async |without| {
         let directory = tempfile::tempdir().unwrap();
         let run = Run::start(directory.path(), without).await;
@@ -190,7 +190,7 @@ async fn each_subscriber_can_be_taken_away_and_the_others_stay_the_same() {
     for (without, shown) in all {
         for (part, lines) in shown {
             if part == without {
-                assert_ne!(lines, complete[part], "{part} is taken away, and works");
+                assert_ne!(lines, complete[part], "{part} is removed, and works");
             } else {
                 assert_eq!(lines, complete[part], "{part} without {without}");
             }

@@ -13,8 +13,8 @@ use crate::stage::BINARY;
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Takes the place of runsc: leaves the network out of what is isolated, and starts the real one. The ladder's fault
-/// injection does the same with each of the controls.
+/// Takes the place of runsc: leaves the network out of what is isolated, and starts the real one. The ladder does
+/// the same with each of the controls.
 const WITHOUT_NETWORK: &str = r#"#!/bin/sh
 real=$0.real
 spec=
