@@ -54,6 +54,11 @@ pub trait Dispatch: Send + Sync {
     /// Removes a job that is not leased. False when there is none of this id.
     fn remove(&self, id: Uuid) -> BoxFuture<'_, Result<bool, DispatchError>>;
 
+    /// Jobs that workers elsewhere can run at the same time. None when those of this process lease them.
+    fn places(&self) -> Option<usize> {
+        None
+    }
+
     /// Leases no more jobs.
     fn close(&self);
 }

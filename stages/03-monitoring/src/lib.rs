@@ -40,6 +40,7 @@ pub use event_log::{
     LogStats, Next, SubscribeError,
 };
 pub use in_memory::{InMemoryMonitor, MonitorOptions};
+pub use metrics::Metrics;
 pub use page::PAGE_SCRIPT;
 pub use routes::{StageInfo, routes};
 pub use sequenced::{SequencedEvent, StoredEvent};

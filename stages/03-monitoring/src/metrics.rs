@@ -20,6 +20,7 @@ use shared::{Event, EventType, Outcome, QueueStats};
 use uuid::Uuid;
 
 use crate::event_log::LogStats;
+use crate::sequenced::StoredEvent;
 
 /// From a queue that is idle to one that is minutes behind, in seconds.
 const WAIT_BUCKETS_SECONDS: [f64; 13] =
@@ -151,40 +152,57 @@ impl Metrics {
     }
 
     /// Counts one event. Called for each, in the order of emission; it never waits.
-    // ANCHOR: count
     pub fn count(&self, event: &Event) {
-        self.events.get_or_create(&Kind { r#type: event.kind.to_string() }).inc();
-        let Some(id) = event.subject else { return };
-        match &event.kind {
+        let data = || event.data_as().ok();
+        self.count_event(&event.kind, event.subject, event.time, data);
+    }
+
+    /// The same, for an event of the log. For each either this is called or [`Self::count`].
+    pub fn count_stored(&self, event: &StoredEvent) {
+        let data = || serde_json::from_str(event.data.get()).ok();
+        self.count_event(&event.kind, event.subject, event.time, data);
+    }
+
+    // ANCHOR: count
+    fn count_event(
+        &self,
+        kind: &EventType,
+        subject: Option<Uuid>,
+        time: Timestamp,
+        data: impl FnOnce() -> Option<EndData>,
+    ) {
+        self.events.get_or_create(&Kind { r#type: kind.to_string() }).inc();
+        let Some(id) = subject else { return };
+        match kind {
             EventType::EvaluationQueued => {
-                self.in_flight().insert(id, InFlight::Queued(event.time));
+                self.in_flight().insert(id, InFlight::Queued(time));
             }
             EventType::EvaluationStarted => {
-                let before = self.in_flight().insert(id, InFlight::Started(event.time));
+                let before = self.in_flight().insert(id, InFlight::Started(time));
                 if let Some(InFlight::Queued(queued)) = before {
-                    self.waits.observe(seconds(queued, event.time));
+                    self.waits.observe(seconds(queued, time));
                 }
             }
             EventType::ResourceLimitExceeded => {
-                if let Ok(EndData { outcome, .. }) = event.data_as() {
+                if let Some(EndData { outcome, .. }) = data() {
                     self.limits.get_or_create(&Limit { outcome: outcome.as_str() }).inc();
                 }
             }
-            kind if kind.is_final() => self.count_end(id, event),
+            kind if kind.is_final() => self.count_end(id, time, data()),
             _ => {}
         }
     }
     // ANCHOR_END: count
 
-    fn count_end(&self, id: Uuid, event: &Event) {
+    fn count_end(&self, id: Uuid, time: Timestamp, end: Option<EndData>) {
         let before = self.in_flight().remove(&id);
         // Without an outcome it is no evaluation, but a self test of the monitor.
-        let Ok(end) = event.data_as::<EndData>() else { return };
+        let Some(end) = end else { return };
         let engine = end.engine.unwrap_or_else(|| "none".to_owned());
         let ended = Ended { outcome: end.outcome.as_str(), engine };
         self.evaluations.get_or_create(&ended).inc();
         if let Some(InFlight::Started(started)) = before {
-            self.durations.get_or_create(&ended).observe(seconds(started, event.time));
+            self.durations.get_or_create(&ended).observe(seconds(started, time));
         }
     }
 

@@ -100,6 +100,7 @@ impl Api {
 
     async fn metrics(self, request: MatchedRequest) -> Answer {
         let [] = request.query([])?;
+        self.monitor.counted().await;
         let text = self.monitor.metrics(self.evaluations.queue_stats().await?);
         let text = text.ok_or_else(|| {
             Problem::new(StatusCode::NOT_FOUND, "this server's monitor does not count")

@@ -45,6 +45,12 @@ pub trait MonitoringService: EventSink + TestableComponent {
     /// When no event log can be created.
     fn scratch(&self) -> BoxFuture<'_, Result<Arc<dyn MonitoringService>, EventLogError>>;
 
+    /// Returns when everything that can be read now is counted. A monitor that counts what it is sent has counted
+    /// it already; one of a later stage counts by a task of its own.
+    fn counted(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// All metrics as text, those of the queue among them. None when this monitor does not count.
     fn metrics(&self, _queue: QueueStats) -> Option<String> {
         None

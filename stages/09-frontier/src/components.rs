@@ -8,7 +8,9 @@ use stage_02_queue::{
     Archive, Dispatch, InMemoryJournal, Journal, Ledger, LedgerParts, QueueOptions, QueueParts,
     Resumed, TaskQueue,
 };
-use stage_03_monitoring::{AdvancedMonitor, EventLog, InMemoryMonitor};
+use stage_03_monitoring::{
+    AdvancedMonitor, EventLog, Filter, InMemoryMonitor, MonitoringService, SubscribeError,
+};
 use stage_06_advanced::{
     Components, InMemoryStorage, StorageService, WarmSandboxes, remote_engine,
 };
@@ -22,7 +24,7 @@ use crate::files::FileStorage;
 use crate::journal::SqliteJournal;
 use crate::limits::{Quotas, UsageJournal};
 use crate::recovery::{recover, sweep_files};
-use crate::storage::{Retention, SqliteStorage};
+use crate::storage::{Retention, SqliteStorage, Upkeep};
 use crate::store::Store;
 
 /// Makes a dispatch over the one that orders the jobs.
@@ -38,6 +40,20 @@ pub struct Runner {
     pub workers: usize,
 }
 
+/// Makes the monitor over an event log.
+pub type MakeMonitor = Box<dyn FnOnce(InMemoryMonitor) -> Arc<dyn MonitoringService> + Send>;
+
+/// What a later stage has in place of parts of this one. By default all of them are those of this one.
+#[derive(Default)]
+pub struct Replaced {
+    /// Runs the programs.
+    pub runner: Option<Runner>,
+    /// The monitor; [`AdvancedMonitor`] if None.
+    pub monitor: Option<MakeMonitor>,
+    /// What starts to delete what is beyond the limits of the storage.
+    pub upkeep: Upkeep,
+}
+
 /// What this stage is made of.
 pub struct Frontier {
     /// The components of the platform.
@@ -48,6 +64,8 @@ pub struct Frontier {
     pub dispatch: Arc<PriorityDispatch>,
     /// The events, numbered: what the monitor receives, and what later stages read.
     pub log: Arc<dyn EventLog>,
+    /// The number of the last event before this start. Those of the recovery come after it.
+    pub began: u64,
     /// Where what has ended is stored, if that is durable.
     pub stored: Option<Arc<SqliteStorage>>,
     /// What a submission may choose to run in.
@@ -68,10 +86,10 @@ impl Frontier {
     ///
     /// When the engine does not start, or the data directory cannot be used.
     pub async fn build(settings: &Settings, args: &FrontierArgs) -> Result<Self, BuildError> {
-        Self::build_on(settings, args, None).await
+        Self::build_on(settings, args, Replaced::default()).await
     }
 
-    /// The same, with programs that `runner` runs, if there is one.
+    /// The same, with what is in `replaced`.
     ///
     /// # Errors
     ///
@@ -79,8 +97,9 @@ impl Frontier {
     pub async fn build_on(
         settings: &Settings,
         args: &FrontierArgs,
-        runner: Option<Runner>,
+        replaced: Replaced,
     ) -> Result<Self, BuildError> {
+        let Replaced { runner, monitor, upkeep } = replaced;
         // First, because another server is the most likely error.
         let store = Store::open(args.storage.lock()?)?;
         let engine_args = args.engine();
@@ -100,10 +119,12 @@ impl Frontier {
         };
         let selection = Selection::new(engine_args.profiles(), settings.bounds(), engine.sandbox());
         let engine = WithEnvironments::wrap(engine, selection.profiles.clone());
-        let Stored { monitor, log, storage, archive, journal, waiting, durable: stored } =
+        let monitor =
+            monitor.unwrap_or_else(|| Box::new(|log| Arc::new(AdvancedMonitor::new(log))));
+        let Stored { monitor, log, began, storage, archive, journal, waiting, durable: stored } =
             match args.storage.storage {
-                StorageKind::Sqlite => durable(args, &store).await?,
-                StorageKind::Memory => in_memory(args),
+                StorageKind::Sqlite => durable(args, &store, monitor, upkeep).await?,
+                StorageKind::Memory => in_memory(args, monitor).await?,
             };
         let quotas = Quotas::new(args.access.quotas());
         let journal = UsageJournal::start(journal, quotas.clone(), store.clone()).await?;
@@ -133,14 +154,15 @@ impl Frontier {
             monitor,
             storage,
         };
-        Ok(Self { components, tasks, dispatch, log, stored, selection, warm, quotas, store })
+        Ok(Self { components, tasks, dispatch, log, began, stored, selection, warm, quotas, store })
     }
 }
 
 /// Where evaluations and events are stored, and what goes on after a restart.
 struct Stored {
-    monitor: Arc<AdvancedMonitor>,
+    monitor: Arc<dyn MonitoringService>,
     log: Arc<dyn EventLog>,
+    began: u64,
     storage: Arc<dyn StorageService>,
     archive: Arc<dyn Archive>,
     journal: Arc<dyn Journal>,
@@ -148,33 +170,41 @@ struct Stored {
     durable: Option<Arc<SqliteStorage>>,
 }
 
-/// The monitor over an event log.
-fn with_log(args: &FrontierArgs, log: Arc<SqliteEventLog>) -> Arc<AdvancedMonitor> {
-    let streams = args.contract.api.platform.monitor_options().max_streams;
-    Arc::new(AdvancedMonitor::new(InMemoryMonitor::with_log(log, streams)))
-}
-
 /// Everything in memory, as in stage 6.
-fn in_memory(args: &FrontierArgs) -> Stored {
+async fn in_memory(args: &FrontierArgs, monitor: MakeMonitor) -> Result<Stored, BuildError> {
     let platform = &args.contract.api.platform;
-    let monitor = InMemoryMonitor::new(platform.monitor_options());
-    let log = monitor.log();
-    let monitor = Arc::new(AdvancedMonitor::new(monitor));
+    let streams = InMemoryMonitor::new(platform.monitor_options());
+    let log = streams.log();
+    let began = newest(&*log).await?;
+    let monitor = monitor(streams);
     let storage = Arc::new(InMemoryStorage::new(platform.archive_limits(), monitor.clone()));
     let journal = Arc::new(InMemoryJournal::new(monitor.clone()));
     let waiting = Vec::new();
-    Stored { monitor, log, archive: storage.clone(), storage, journal, waiting, durable: None }
+    let (archive, durable) = (storage.clone(), None);
+    Ok(Stored { monitor, log, began, storage, archive, journal, waiting, durable })
+}
+
+/// The number of the newest event.
+async fn newest(log: &dyn EventLog) -> Result<u64, SubscribeError> {
+    Ok(log.position(Filter::Everything, None).await?.0)
 }
 
 // ANCHOR: durable
 /// The components over `store`. What it has that had not ended goes on.
-async fn durable(args: &FrontierArgs, store: &Arc<Store>) -> Result<Stored, BuildError> {
+async fn durable(
+    args: &FrontierArgs,
+    store: &Arc<Store>,
+    monitor: MakeMonitor,
+    upkeep: Upkeep,
+) -> Result<Stored, BuildError> {
     let platform = &args.contract.api.platform;
     let files = FileStorage::open(store.directory().files())?;
     sweep_files(store, &files).await?;
     let log = SqliteEventLog::open(Arc::clone(store)).await?;
+    let began = newest(&*log).await?;
     let recovered = recover(&log, &files).await?;
-    let monitor = with_log(args, log.clone());
+    let streams = platform.monitor_options().max_streams;
+    let monitor = monitor(InMemoryMonitor::with_log(log.clone(), streams));
     let journal = Arc::new(SqliteJournal {
         store: Arc::clone(store),
         log: log.clone(),
@@ -183,9 +213,10 @@ async fn durable(args: &FrontierArgs, store: &Arc<Store>) -> Result<Stored, Buil
         monitor: monitor.clone(),
     });
     let retention = Retention { days: args.storage.storage_days };
-    let storage = SqliteStorage::open(&journal, platform.archive_limits(), retention);
+    let storage = SqliteStorage::open_with(&journal, platform.archive_limits(), retention, upkeep);
     journal.publish(recovered.events);
     let (archive, durable) = (storage.clone(), Some(storage.clone()));
-    Ok(Stored { monitor, log, archive, storage, journal, waiting: recovered.waiting, durable })
+    let waiting = recovered.waiting;
+    Ok(Stored { monitor, log, began, storage, archive, journal, waiting, durable })
 }
 // ANCHOR_END: durable

@@ -10,6 +10,7 @@ mod retention;
 mod self_test;
 
 pub(crate) use retention::Retention;
+pub use retention::Upkeep;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -65,6 +66,7 @@ struct Inner {
     unpublished: Arc<Unpublished>,
     events: Arc<dyn EventSink>,
     limits: ArchiveLimits,
+    retention: Retention,
     /// Evaluations that are being written without a journal: a read waits for them.
     unwritten: AtomicUsize,
 }
@@ -76,16 +78,29 @@ impl SqliteStorage {
         limits: ArchiveLimits,
         retention: Retention,
     ) -> Arc<Self> {
+        Self::open_with(journal, limits, retention, Upkeep::InBackground)
+    }
+
+    /// The same, with another start of the deletions.
+    pub(crate) fn open_with(
+        journal: &crate::journal::SqliteJournal,
+        limits: ArchiveLimits,
+        retention: Retention,
+        upkeep: Upkeep,
+    ) -> Arc<Self> {
         let inner = Arc::new(Inner {
             store: Arc::clone(&journal.store),
             files: Arc::clone(&journal.files),
             unpublished: Arc::clone(&journal.unpublished),
             events: Arc::clone(&journal.monitor),
             limits,
+            retention,
             unwritten: AtomicUsize::new(0),
         });
         let stop = CancellationToken::new();
-        tokio::spawn(Arc::clone(&inner).delete_in_background(retention, stop.clone()));
+        if upkeep == Upkeep::InBackground {
+            tokio::spawn(Arc::clone(&inner).delete_in_background(stop.clone()));
+        }
         Arc::new(Self { inner, _background: stop.drop_guard() })
     }
 

@@ -8,7 +8,9 @@ pub fn required(method: &Method, template: &str) -> Access {
     let (is_read, is_post) =
         (matches!(*method, Method::GET | Method::HEAD), *method == Method::POST);
     match template {
-        "/webhooks" | "/webhooks/{id}" | "/webhooks/{id}/deliveries" if is_read => {
+        "/events/history" | "/webhooks" | "/webhooks/{id}" | "/webhooks/{id}/deliveries"
+            if is_read =>
+        {
             Access::Scope(Scope::Read)
         }
         "/webhooks" | "/webhooks/{id}/rotate" | "/webhooks/{id}/redeliver" if is_post => {

@@ -23,6 +23,7 @@ mod memory;
 mod nats;
 mod options;
 mod sqs;
+mod suite;
 mod turns;
 mod url;
 
@@ -37,6 +38,7 @@ pub use command::DeadCommand;
 use hold::Hold;
 pub use memory::MemoryBroker;
 pub use options::{BrokerArgs, BrokerOptions, open};
+pub(crate) use suite::BrokerTest;
 pub use url::{QueueUrl, QueueUrlError};
 
 /// Says that an evaluation waits. What it runs is in the API's storage.
@@ -174,6 +176,9 @@ pub enum BrokerError {
     /// There is no such dead letter, or it is no ticket.
     #[error("no dead letter {0} that is a ticket")]
     NoDeadLetter(String),
+    /// There is no dead letter of this name.
+    #[error("no dead letter {0}")]
+    UnknownDeadLetter(String),
 }
 
 impl BrokerError {
@@ -230,6 +235,9 @@ pub trait Broker: Send + Sync {
 
     /// Publishes the ticket of a dead letter again, and removes the letter.
     fn requeue_dead<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), BrokerError>>;
+
+    /// Removes a dead letter, whatever it is. No worker gets it any more.
+    fn remove_dead<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), BrokerError>>;
 
     /// Counts the messages.
     fn stats(&self) -> BoxFuture<'_, Result<BrokerStats, BrokerError>>;

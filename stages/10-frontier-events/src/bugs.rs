@@ -11,6 +11,13 @@ pub(crate) const NO_REPUBLICATION: &str = "fleet.no_republication";
 /// What runs can be claimed once more.
 pub(crate) const CLAIMED_TWICE: &str = "fleet.claimed_twice";
 
+/// The subscribers of the bus that a test can remove.
+pub(crate) const WITHOUT_METRICS: &str = "bus.without_metrics";
+pub(crate) const WITHOUT_AUDIT: &str = "bus.without_audit";
+pub(crate) const WITHOUT_RETENTION: &str = "bus.without_retention";
+pub(crate) const WITHOUT_WEBHOOKS: &str = "bus.without_webhooks";
+pub(crate) const WITHOUT_RULES: &str = "bus.without_rules";
+
 /// Whether a test has put this bug back.
 #[cfg(debug_assertions)]
 pub(crate) fn has_bug(name: &'static str) -> bool {

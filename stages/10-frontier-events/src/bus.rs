@@ -8,7 +8,7 @@
 //! 2. [`BusReader`]: a subscriber that reads; `pump` fills its queue;
 //! 3. `handlers`: functions that are called, async and on a thread; they may panic and hang;
 //! 4. [`DurableHandler`]: a subscriber with a cursor in the database, which gets each event at least once;
-//! 5. `history`: what is stored of a topic; `suite`: how the bus verifies itself.
+//! 5. `history`: what is stored of a topic; `routes`: the same over HTTP; `suite`: how the bus verifies itself.
 //!
 //! | attack | setting | test |
 //! |---|---|---|
@@ -22,6 +22,7 @@ mod handlers;
 mod history;
 mod pump;
 mod reader;
+mod routes;
 mod suite;
 mod topic;
 
@@ -38,6 +39,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub use durable::{DurableHandler, Work};
 pub use history::HistoryPage;
 pub use reader::{BusItem, BusReader, ReadEnd};
+pub(crate) use routes::{EventHistory, SOURCE};
 pub use topic::{Topic, TopicError};
 
 use pump::Pump;
@@ -207,8 +209,13 @@ impl EventBus {
         Ok(self.log.position(Filter::Everything, None).await?.0)
     }
 
+    /// Where the cursors are.
+    pub(crate) fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
     /// A bus of the same kind for a check, with a log and a database of its own.
-    async fn scratch(&self) -> Result<Arc<Self>, ScratchError> {
+    pub(crate) async fn scratch(&self) -> Result<Arc<Self>, ScratchError> {
         let log = self.log.scratch().await?;
         let sink = Arc::new(LogSink(Arc::clone(&log)));
         Ok(Self::start(log, sink, Store::scratch()?).await?)
@@ -217,7 +224,7 @@ impl EventBus {
 
 /// Why there is no scratch bus.
 #[derive(Debug, thiserror::Error)]
-enum ScratchError {
+pub(crate) enum ScratchError {
     #[error("no scratch log")]
     Log(#[from] EventLogError),
     #[error("no scratch database")]

@@ -13,7 +13,7 @@ pub enum EventsCommand {
     /// Those of the stages below.
     #[command(flatten)]
     Frontier(FrontierCommand),
-    /// List the dead letters of the broker, or publish them again
+    /// List the dead letters of the broker, publish them again, or remove them
     #[command(subcommand)]
     Dead(DeadCommand),
 }

@@ -14,7 +14,8 @@
 //! 3. [`Fleet`]: the workers, their sessions, and what they may claim; `claims` and `members` are its two halves;
 //! 4. `publisher`: tickets for what waits, published again when no worker claims them;
 //! 5. [`BrokerDispatch`] and [`FleetEngine`]: the fleet as a dispatch and as an engine of the queue below;
-//! 6. `routes`: the protocol over HTTP; `status`: the fleet for people.
+//! 6. `routes`: the protocol over HTTP; `status`: the fleet for people; `events`: the events of workers;
+//! 7. `suite`: how the fleet verifies itself.
 //!
 //! The API's storage is the truth. A ticket says only that something waits, so that the broker may lose all of
 //! them, deliver them twice, or deliver them late.
@@ -34,6 +35,7 @@ mod args;
 mod claims;
 mod dispatch;
 mod engine;
+mod events;
 mod members;
 mod publisher;
 mod routes;
@@ -41,6 +43,7 @@ mod session;
 mod setup;
 mod state;
 mod status;
+mod suite;
 pub(crate) mod wire;
 
 #[cfg(test)]
@@ -51,6 +54,6 @@ pub use args::{FleetArgs, Role};
 use dispatch::BrokerDispatch;
 pub use engine::FleetEngine;
 pub use routes::fleet_routes;
-pub use setup::runner;
+pub(crate) use setup::runner;
 pub use state::Fleet;
 use state::FleetOptions;

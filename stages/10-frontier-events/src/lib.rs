@@ -4,7 +4,9 @@
 //!
 //! 1. `bus`: subscribers of the event log;
 //! 2. `webhooks`: events that are sent to a URL; `rules`: the same by a file of the operator;
-//! 3. `violations`: the event of a lost isolation; `metrics`: what is counted; `parts`: all these, started together;
+//! 3. `subscribers`: metrics, audit and retention, which nothing calls any more;
+//!    `violations`: the event of a lost isolation; `metrics`: what is counted of the bus; `parts`: all these,
+//!    started together;
 //! 4. `broker`: carries tickets from the API to workers on other machines;
 //! 5. `fleet`: those workers, as the API sees them; `worker`: what one of them does; `tls`;
 //! 6. `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
@@ -14,6 +16,7 @@
 
 mod bus;
 mod rules;
+mod subscribers;
 mod webhooks;
 
 mod metrics;
@@ -41,9 +44,9 @@ pub use bus::{
     SubscriberStats, Topic, TopicError, Work,
 };
 pub use commands::EventsCommand;
-pub use fleet::{Fleet, FleetArgs, FleetEngine, Role, fleet_routes, runner};
+pub use fleet::{Fleet, FleetArgs, FleetEngine, Role, fleet_routes};
 pub use overlay::contract;
-pub use parts::{Parts, below_routes};
+pub use parts::{Below, Parts, below_routes};
 pub use rules::{RuleError, Rules};
 pub use webhooks::{
     NetworkPolicy, Refused, Secret, SecretError, Webhook, WebhookOptions, Webhooks,

@@ -7,9 +7,9 @@ use shared::cli::{App, BuildError, Isolation, Settings, Stage};
 use stage_06_advanced::Platform;
 use stage_07_advanced_v2::RestfulApi;
 use stage_08_openapi::{OpenApiValidatedApi, docs_routes};
-use stage_09_frontier::{Accounts, Artifacts, Frontier, Selection, WithOptions};
+use stage_09_frontier::{Accounts, Artifacts, Selection, WithOptions};
 use stage_10_frontier_events::{
-    EventsArgs, EventsCommand, Fleet, Parts, below_routes, contract, fleet_routes, required, runner,
+    Below, EventsArgs, EventsCommand, Fleet, Parts, below_routes, contract, fleet_routes, required,
 };
 
 // ANCHOR: wiring
@@ -28,10 +28,10 @@ impl Stage for EventsStage {
     async fn build(settings: &Settings, args: &EventsArgs) -> Result<App, BuildError> {
         let below = &args.below();
         let fleet = Fleet::open(settings, args).await?;
-        let building = Frontier::build_on(settings, below, fleet.as_ref().map(runner));
-        let mut frontier = Box::pin(building).await?;
-        let mut accounts = Accounts::start(settings, &below.access, &mut frontier).await?;
-        let parts = Parts::start(&frontier, &mut accounts, &args.events).await?;
+        let mut built = Box::pin(Below::build(settings, below, fleet.as_ref())).await?;
+        let mut accounts = Accounts::start(settings, &below.access, &mut built.frontier).await?;
+        let parts = Parts::start(&built, &mut accounts, &args.events).await?;
+        let frontier = built.frontier;
         let options = below.platform_options(Self::NAME, settings);
         let contract = Arc::new(contract(&options.bounds, args)?);
         let selection = Selection { bounds: options.bounds, ..frontier.selection };
@@ -41,7 +41,7 @@ impl Stage for EventsStage {
             .merge(accounts.batches(selection.clone()).start(&platform).await?.routes())
             .merge(Artifacts::new(frontier.stored, platform.clone()).routes())
             .merge(below_routes(settings, below, &accounts, &selection))
-            .merge(fleet_routes(fleet, &platform).merge(parts.routes()))
+            .merge(fleet_routes(fleet, &platform, selection.bounds).merge(parts.routes()))
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());
         let (api, strict) = (WithOptions::new(api, selection), below.contract.strict_contract);

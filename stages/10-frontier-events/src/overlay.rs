@@ -6,7 +6,8 @@ use stage_08_openapi::{Contract, ContractError};
 use crate::args::EventsArgs;
 
 /// What each part adds.
-const OVERLAYS: [&str; 3] = [
+const OVERLAYS: [&str; 4] = [
+    include_str!("../overlays/history.yaml"),
     include_str!("../overlays/webhooks.yaml"),
     include_str!("../overlays/violations.yaml"),
     include_str!("../overlays/workers.yaml"),

@@ -4,14 +4,23 @@ use std::sync::Arc;
 
 use shared::cli::{BuildError, Settings};
 use shared::http::Router;
+use stage_03_monitoring::SubscribeError;
 use stage_06_advanced::Platform;
 use stage_09_frontier::{
-    Accounts, Frontier, FrontierArgs, SecurityTests, Selection, environment_routes, web_routes,
+    Accounts, Frontier, FrontierArgs, Replaced, SecurityTests, Selection, Upkeep,
+    environment_routes, web_routes,
 };
 
 use crate::args::EventArgs;
-use crate::bus::EventBus;
-use crate::webhooks::Webhooks;
+use crate::bugs::{self, has_bug};
+use crate::bus::{EventBus, EventHistory};
+use crate::fleet::{Fleet, runner};
+use crate::rules::{Rules, RulesTest};
+use crate::subscribers::audit::AuditEvents;
+use crate::subscribers::counters::Counters;
+use crate::subscribers::monitor::EventMonitor;
+use crate::subscribers::retention;
+use crate::webhooks::{Webhooks, WebhooksTest};
 use crate::{metrics, violations};
 
 /// Routes of stage 09 that need neither the platform nor what this stage adds.
@@ -27,46 +36,105 @@ pub fn below_routes(
         .merge(web_routes())
 }
 
+/// Stage 09, with what this stage has in place of parts of it.
+pub struct Below {
+    /// The parts of stage 09.
+    pub frontier: Frontier,
+    counters: Arc<Counters>,
+}
+
+impl Below {
+    /// Builds them: the monitor appends events and calls nothing, and retention is a subscriber. With a fleet its
+    /// workers run the programs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Frontier::build`].
+    pub async fn build(
+        settings: &Settings,
+        args: &FrontierArgs,
+        fleet: Option<&Arc<Fleet>>,
+    ) -> Result<Self, BuildError> {
+        let counters = Counters::new();
+        let of_monitor = Arc::clone(&counters);
+        let replaced = Replaced {
+            runner: fleet.map(runner),
+            monitor: Some(Box::new(|log| Arc::new(EventMonitor::new(log, of_monitor)))),
+            upkeep: Upkeep::Called,
+        };
+        let frontier = Frontier::build_on(settings, args, replaced).await?;
+        if let Some(fleet) = fleet {
+            fleet.emit_to(frontier.components.monitor.clone());
+        }
+        Ok(Self { frontier, counters })
+    }
+
+    /// Attaches the subscribers that are in place of calls.
+    async fn subscribe(&self, bus: &Arc<EventBus>) -> Result<(), SubscribeError> {
+        if !has_bug(bugs::WITHOUT_METRICS) {
+            self.counters.attach(bus, self.frontier.began).await?;
+        }
+        if !has_bug(bugs::WITHOUT_AUDIT) {
+            bus.attach_durable(Arc::new(AuditEvents)).await?;
+        }
+        if let Some(storage) = &self.frontier.stored
+            && !has_bug(bugs::WITHOUT_RETENTION)
+        {
+            retention::attach(bus, Arc::clone(storage)).await?;
+        }
+        Ok(())
+    }
+}
+
 /// The bus, webhooks and rules of one server.
 pub struct Parts {
     /// The bus.
     pub bus: Arc<EventBus>,
+    history: Arc<EventHistory>,
     webhooks: Arc<Webhooks>,
+    rules: Rules,
     /// The name of the engine among the components, if there is one here.
     engine: Option<&'static str>,
 }
 
 impl Parts {
-    /// Starts them over the event log of `frontier`.
+    /// Starts them over the event log of `below`, with the subscribers that are in place of calls.
     ///
     /// # Errors
     ///
     /// When the rules are not valid, or the database or the event log cannot be read.
     pub async fn start(
-        frontier: &Frontier,
+        below: &Below,
         accounts: &mut Accounts,
         args: &EventArgs,
     ) -> Result<Self, BuildError> {
+        let frontier = &below.frontier;
         let (log, store) = (Arc::clone(&frontier.log), &frontier.store);
         let monitor = frontier.components.monitor.clone();
         let bus = EventBus::start(log, monitor, Arc::clone(store)).await?;
+        below.subscribe(&bus).await?;
         let rules = args.rules()?;
         rules.attach(&bus).await?;
-        let (options, fixed) = (args.webhook_options(), rules.webhooks);
+        let (options, fixed) = (args.webhook_options(), rules.webhooks.clone());
         let webhooks = Webhooks::start(&bus, store, accounts, options, fixed).await?;
         accounts.add_metrics(metrics::of(&bus, &webhooks));
         let engine = frontier.components.engine.as_ref().map(|engine| engine.name());
-        Ok(Self { bus, webhooks, engine })
+        let history = EventHistory::new(&bus, accounts);
+        Ok(Self { bus, history, webhooks, rules, engine })
     }
 
     /// The routes, to be merged over those of the platform.
     pub fn routes(&self) -> Router {
-        self.webhooks.routes()
+        self.webhooks.routes().merge(self.history.routes())
     }
 
-    /// Lets `platform` verify the bus with its own components, and the bus tell of its isolation.
+    /// Lets `platform` verify these with its own components, and the bus tell of its isolation.
     pub fn register(&self, platform: &Platform) {
-        platform.health().register_component(self.bus.clone());
+        let health = platform.health();
+        health.register_component(self.bus.clone());
+        let (webhooks, bus) = (Arc::clone(&self.webhooks), Arc::clone(&self.bus));
+        health.register_component(Arc::new(WebhooksTest { webhooks, bus }));
+        health.register_component(Arc::new(RulesTest(self.rules.clone())));
         if let Some(engine) = self.engine {
             violations::watch(&self.bus, platform, engine);
         }

@@ -58,10 +58,13 @@ impl Evaluations for TaskQueue {
     fn queue_stats(&self) -> BoxFuture<'_, Result<QueueStats, EvaluationsError>> {
         let stats = self.parts.ledger.stats();
         let oldest = stats.oldest_queued.map_or(Duration::ZERO, |accepted| accepted.elapsed());
+        // What runs counts as well: a worker elsewhere that takes no more work still runs what it has.
+        let places = self.parts.dispatch.places().map(|places| places.max(stats.running));
+        let workers = places.unwrap_or(self.options.workers);
         Box::pin(std::future::ready(Ok(QueueStats {
             depth: stats.queued,
             capacity: self.options.capacity,
-            workers: self.options.workers,
+            workers,
             workers_busy: stats.running,
             oldest_wait_ms: u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX),
         })))

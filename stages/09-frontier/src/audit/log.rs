@@ -18,6 +18,8 @@ use crate::store::{Store, StoreError};
 const HEAD_INTERVAL: Duration = Duration::from_hours(1);
 /// The actor of a command.
 pub(crate) const COMMAND_LINE: &str = "command-line";
+/// The actor of what the platform does by itself.
+const PLATFORM: &str = "platform";
 /// The actor of a request without a key.
 const ANONYMOUS: &str = "anonymous";
 
@@ -79,6 +81,15 @@ impl AuditLog {
         );
     }
 
+    /// Appends a row in a transaction of its caller, which has to be one of the writer.
+    ///
+    /// # Errors
+    ///
+    /// When it was not written.
+    pub fn append_in(database: &rusqlite::Connection, entry: &Entry) -> Result<(), StoreError> {
+        table::append(database, entry).map(drop)
+    }
+
     /// The newest row.
     ///
     /// # Errors
@@ -114,6 +125,19 @@ impl Entry {
             action: action.to_owned(),
             target: target.to_owned(),
             detail: detail.to_string(),
+        }
+    }
+
+    /// What the platform did, or what happened to it, without a request.
+    pub fn of_platform(time: Timestamp, action: &str, target: &str, detail: &str) -> Self {
+        Self {
+            time: time.as_microsecond(),
+            actor: PLATFORM.to_owned(),
+            peer: String::new(),
+            request_id: String::new(),
+            action: action.to_owned(),
+            target: target.to_owned(),
+            detail: detail.to_owned(),
         }
     }
 

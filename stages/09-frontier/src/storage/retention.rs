@@ -11,7 +11,7 @@ use stage_02_queue::ArchiveLimits;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Inner;
+use super::{Inner, SqliteStorage};
 use crate::store::{Counters, StoreError};
 use crate::time::nanoseconds;
 
@@ -29,19 +29,44 @@ pub(crate) struct Retention {
     pub days: Option<u32>,
 }
 
+/// What starts a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Upkeep {
+    /// The storage looks by itself, again and again.
+    #[default]
+    InBackground,
+    /// A later stage calls [`SqliteStorage::retain`].
+    Called,
+}
+
+impl SqliteStorage {
+    /// Deletes what is beyond the limits or too old, in small steps, until nothing is.
+    ///
+    /// # Errors
+    ///
+    /// When something could not be deleted, or the database is closed.
+    pub async fn retain(&self) -> Result<(), StoreError> {
+        while self.inner.step().await? {
+            tokio::time::sleep(STEP_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    /// Whether evaluations are deleted because of their age, so that time alone makes one too old.
+    pub fn deletes_by_age(&self) -> bool {
+        self.inner.retention.days.is_some()
+    }
+}
+
 impl Inner {
-    pub(super) async fn delete_in_background(
-        self: Arc<Self>,
-        retention: Retention,
-        stop: CancellationToken,
-    ) {
+    pub(super) async fn delete_in_background(self: Arc<Self>, stop: CancellationToken) {
         let mut pause = CHECK_INTERVAL;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            pause = match self.step(retention).await {
+            pause = match self.step().await {
                 Ok(true) => STEP_INTERVAL,
                 Ok(false) => CHECK_INTERVAL,
                 Err(StoreError::Closed) => return,
@@ -55,9 +80,10 @@ impl Inner {
 
     // ANCHOR: step
     /// Deletes a few. True when there may be more.
-    async fn step(&self, retention: Retention) -> Result<bool, StoreError> {
+    async fn step(&self) -> Result<bool, StoreError> {
         let limits = self.limits;
-        let oldest = retention
+        let oldest = self
+            .retention
             .days
             .and_then(|days| {
                 Timestamp::now().checked_sub(SignedDuration::from_hours(24 * i64::from(days))).ok()

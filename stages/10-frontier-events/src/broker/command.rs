@@ -1,4 +1,4 @@
-//! `dead list` and `dead requeue`.
+//! `dead list`, `dead requeue` and `dead remove`.
 
 use clap::Subcommand;
 use jiff::Timestamp;
@@ -30,6 +30,18 @@ pub enum DeadCommand {
         #[arg(long)]
         all: bool,
     },
+    /// Remove dead letters, without another delivery
+    ///
+    /// What is no ticket can only be removed. The evaluation of a ticket that is removed still waits, and the API
+    /// publishes another ticket for it: cancel the evaluation if no worker should get it.
+    Remove {
+        /// The ids of the letters, from `dead list`
+        #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+        ids: Vec<String>,
+        /// All letters, tickets or not
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 impl DeadCommand {
@@ -55,10 +67,18 @@ impl DeadCommand {
                 }
             }
             Self::Requeue { ids, all } => {
-                let ids = if all { tickets(&*broker).await? } else { ids };
+                let is_ticket = |letter: &DeadLetter| letter.ticket.is_some();
+                let ids = if all { ids_of(&*broker, is_ticket).await? } else { ids };
                 for id in &ids {
                     broker.requeue_dead(id).await?;
                     println!("{id} requeued");
+                }
+            }
+            Self::Remove { ids, all } => {
+                let ids = if all { ids_of(&*broker, |_| true).await? } else { ids };
+                for id in &ids {
+                    broker.remove_dead(id).await?;
+                    println!("{id} removed");
                 }
             }
         }
@@ -66,10 +86,13 @@ impl DeadCommand {
     }
 }
 
-/// The ids of the letters that are tickets.
-async fn tickets(broker: &dyn Broker) -> Result<Vec<String>, BuildError> {
+/// The ids of the letters that are wanted.
+async fn ids_of(
+    broker: &dyn Broker,
+    is_wanted: impl Fn(&DeadLetter) -> bool,
+) -> Result<Vec<String>, BuildError> {
     let letters = broker.dead_letters(MAX_LETTERS).await?;
-    Ok(letters.into_iter().filter(|letter| letter.ticket.is_some()).map(|l| l.id).collect())
+    Ok(letters.into_iter().filter(is_wanted).map(|letter| letter.id).collect())
 }
 
 fn line(letter: &DeadLetter) -> String {

@@ -274,6 +274,13 @@ impl Broker for MemoryBroker {
         })
     }
 
+    fn remove_dead<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), BrokerError>> {
+        Box::pin(async move {
+            let removed = id.parse().ok().and_then(|number| self.lock().dead.remove(&number));
+            removed.map(drop).ok_or_else(|| BrokerError::UnknownDeadLetter(id.to_owned()))
+        })
+    }
+
     fn stats(&self) -> BoxFuture<'_, Result<BrokerStats, BrokerError>> {
         Box::pin(async move {
             let mut state = self.lock();

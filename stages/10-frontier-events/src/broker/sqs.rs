@@ -233,6 +233,10 @@ impl Broker for SqsBroker {
         Box::pin(self.requeue(id))
     }
 
+    fn remove_dead<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), BrokerError>> {
+        Box::pin(self.remove(id))
+    }
+
     fn stats(&self) -> BoxFuture<'_, Result<BrokerStats, BrokerError>> {
         Box::pin(self.count())
     }

@@ -187,7 +187,7 @@ async fn history_is_by_topic_and_in_pages() {
     let topic = "evaluation.*".parse().unwrap();
     let (mut after, mut found) = (0, Vec::new());
     loop {
-        let page = bus.history(&topic, after, 3).await.unwrap();
+        let page = bus.history(std::slice::from_ref(&topic), after, 3).await.unwrap();
         assert!(page.missed.is_empty() && page.events.len() <= 3);
         found.extend(page.events.iter().map(|event| event.sequence));
         let Some(next) = page.next else { break };
@@ -195,9 +195,37 @@ async fn history_is_by_topic_and_in_pages() {
     }
     let expected: Vec<_> = std::iter::once(1).chain((1..=10).map(|number| 2 * number)).collect();
     assert_eq!(found, expected);
-    let own = bus.history(&Topic::Evaluation(id), 0, 4).await.unwrap();
+    let own = bus.history(&[Topic::Evaluation(id)], 0, 4).await.unwrap();
     assert_eq!((own.events.len(), own.next), (4, Some(6)));
+    let queued = Topic::Type(EventType::EvaluationQueued);
+    let both = bus.history(&[queued, Topic::Evaluation(id)], 0, 4).await.unwrap();
+    assert_eq!((both.events.len(), both.next), (1, None));
     let unknown = Topic::Evaluation(Uuid::now_v7());
-    assert!(bus.history(&unknown, 0, 4).await.unwrap().events.is_empty());
+    assert!(bus.history(std::slice::from_ref(&unknown), 0, 4).await.unwrap().events.is_empty());
     assert!(bus.subscribe(Subscribe::to("unknown", unknown)).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_ends_after_events_that_do_not_match() {
+    let bus = bus().await;
+    for _ in 0..2_010 {
+        bus.publish(Event::now(EventType::WorkerStarted, None, json!({})));
+    }
+    bus.publish(Event::now(EventType::WorkerStopped, None, json!({})));
+    let topics = [Topic::Type(EventType::WorkerStopped)];
+    let first = bus.history(&topics, 0, 10).await.unwrap();
+    assert_eq!((first.events.len(), first.next), (0, Some(2_000)));
+    let second = bus.history(&topics, 2_000, 10).await.unwrap();
+    assert_eq!((second.events.len(), second.next), (1, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_ends_when_it_is_large() {
+    let bus = bus().await;
+    for _ in 0..5 {
+        let data = json!({ "text": "x".repeat(400 << 10) });
+        bus.publish(Event::now(EventType::PlatformReady, None, data));
+    }
+    let page = bus.history(&[], 0, 10).await.unwrap();
+    assert_eq!((page.events.len(), page.next), (3, Some(3)));
 }

@@ -98,6 +98,10 @@ impl Dispatch for BrokerDispatch {
         self.jobs.remove(id)
     }
 
+    fn places(&self) -> Option<usize> {
+        Some(self.fleet.places())
+    }
+
     fn close(&self) {
         self.jobs.close();
         self.fleet.closing.cancel();

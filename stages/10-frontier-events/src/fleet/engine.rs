@@ -139,7 +139,7 @@ impl FleetEngine {
         }
     }
 
-    fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let state = self.fleet.state();
         let open = state.members.values().filter(|member| member.is_open(self.fleet.options.lease));
         let (open, running) = (open.count(), state.sessions.len());
@@ -240,7 +240,7 @@ impl TestableComponent for FleetEngine {
     }
 
     fn test_suite(&self) -> Vec<TestCase<'_>> {
-        Vec::new()
+        super::suite::suite(self.fleet.options.bounds)
     }
 }
 

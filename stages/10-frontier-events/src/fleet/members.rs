@@ -47,7 +47,8 @@ impl Fleet {
         self.keep_known_environments(&mut announcement);
         let mut state = self.state();
         state.forget(self.options.lease);
-        let is_new = !state.members.contains_key(&caller.worker);
+        let known = state.members.get(&caller.worker);
+        let (is_new, is_back) = (known.is_none(), known.is_some_and(|member| member.is_lost));
         if is_new && state.members.len() >= MAX_WORKERS {
             let most = format!("this API has {MAX_WORKERS} workers, and takes no more");
             return Err(MemberError::Unfit(most));
@@ -56,6 +57,7 @@ impl Fleet {
             state.member(caller)?;
         }
         let (name, capacity) = (announcement.name.clone(), announcement.capacity);
+        let number = state.number_of(caller.worker);
         let member = Member {
             announcement,
             principal: caller.principal.clone(),
@@ -64,8 +66,13 @@ impl Fleet {
             is_draining: false,
             drain: false,
             failing: None,
+            number,
+            is_lost: false,
             news: Arc::new(Notify::new()),
         };
+        if is_new || is_back {
+            self.worker_started(caller.worker, &member);
+        }
         state.members.insert(caller.worker, member);
         drop(state);
         if is_new {
@@ -161,6 +168,9 @@ impl Fleet {
         let member = state.member(caller)?;
         (member.seen, member.seen_at) = (now, Timestamp::now());
         (member.is_draining, member.failing) = (request.draining, request.failing.clone());
+        if std::mem::take(&mut member.is_lost) {
+            self.worker_started(caller.worker, member);
+        }
         let news = Arc::clone(&member.news);
         for token in &request.sessions {
             let session = state.session_of(caller.worker, token);
@@ -187,8 +197,11 @@ impl Fleet {
     pub(super) fn leave(&self, caller: &Caller) -> Result<(), MemberError> {
         let mut state = self.state();
         state.member(caller)?;
-        if state.busy(caller.worker) == 0 {
-            state.members.remove(&caller.worker);
+        if state.busy(caller.worker) == 0
+            && let Some(member) = state.members.remove(&caller.worker)
+            && !member.is_lost
+        {
+            self.worker_stopped(caller.worker, &member, "left");
         }
         drop(state);
         tracing::info!(worker = %caller.worker, "worker left");

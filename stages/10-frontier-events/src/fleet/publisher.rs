@@ -38,6 +38,7 @@ pub(super) async fn run(fleet: Arc<Fleet>, jobs: Arc<PriorityDispatch>) {
         // Registered before the look: what changes after it wakes this task.
         let mut changed = pin!(fleet.offers_changed.notified());
         changed.as_mut().enable();
+        fleet.report_lost();
         fleet.offer(&jobs);
         let is_published = fleet.publish_due().await;
         if !is_published {

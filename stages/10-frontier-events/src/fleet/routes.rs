@@ -5,19 +5,22 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
 use serde::de::DeserializeOwned;
+use shared::Bounds;
 use shared::http::{
     MatchedRequest, ParsedJson, Problem, Response, Router, StatefulRouter, full, json,
 };
 use stage_06_advanced::Platform;
 
+use super::Fleet;
 use super::claims::ClaimError;
 use super::members::{Caller, MemberError};
 use super::session::{Content, ReportError};
 use super::status;
+use super::suite::FleetTest;
 use super::wire::{
     Announcement, ClaimRequest, FileRequest, OutputRequest, ResultRequest, SyncRequest,
 };
-use super::{Fleet, FleetEngine};
+use crate::broker::BrokerTest;
 
 /// When a request whose commit takes long should be sent again, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
@@ -32,12 +35,13 @@ struct Routes {
     platform: Arc<Platform>,
 }
 
-/// The routes, to be merged over those of the platform, which verifies the fleet from now on. Without a fleet no worker can join.
-pub fn fleet_routes(fleet: Option<Arc<Fleet>>, platform: &Arc<Platform>) -> Router {
-    if let Some(fleet) = &fleet {
-        let component = Arc::new(FleetEngine::new(Arc::clone(fleet)));
-        platform.health().register_component(component);
-    }
+/// The routes, to be merged over those of the platform, which verifies the fleet and its broker from now on. Without a
+/// fleet no worker can join.
+pub fn fleet_routes(fleet: Option<Arc<Fleet>>, platform: &Arc<Platform>, bounds: Bounds) -> Router {
+    let broker = fleet.as_ref().map(|fleet| Arc::clone(&fleet.broker));
+    platform.health().register_component(Arc::new(BrokerTest(broker)));
+    let component = FleetTest { fleet: fleet.clone(), bounds };
+    platform.health().register_component(Arc::new(component));
     let routes = Routes { fleet, platform: Arc::clone(platform) };
     let routes: StatefulRouter<Routes> = Router::with_state(routes)
         .route(Method::GET, "/status", Routes::status)

@@ -38,7 +38,7 @@ impl Fleet {
 }
 
 /// What runs the programs of the queue: the workers of `fleet`.
-pub fn runner(fleet: &Arc<Fleet>) -> Runner {
+pub(crate) fn runner(fleet: &Arc<Fleet>) -> Runner {
     let of_dispatch = Arc::clone(fleet);
     Runner {
         engine: Arc::new(FleetEngine::new(Arc::clone(fleet))),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::Bounds;
+use shared::{Bounds, EventSink};
 use stage_02_queue::Lease;
 use stage_06_advanced::Profiles;
 use stage_09_frontier::PriorityDispatch;
@@ -57,11 +57,15 @@ pub struct Fleet {
     /// Notified when more, or less, may be offered.
     pub(super) offers_changed: Notify,
     pub(super) closing: CancellationToken,
+    /// Where the events of workers go. Set when the log is there.
+    pub(super) events: OnceLock<Arc<dyn EventSink>>,
 }
 
 #[derive(Default)]
 pub(super) struct State {
     pub(super) members: BTreeMap<Uuid, Member>,
+    /// Workers that have joined.
+    pub(super) joined: u64,
     /// By their evaluation.
     pub(super) sessions: HashMap<Uuid, Session>,
     /// The evaluation of each token.
@@ -88,6 +92,10 @@ pub(super) struct Member {
     /// As the operator has asked for.
     pub(super) drain: bool,
     pub(super) failing: Option<String>,
+    /// Its number among the workers of this API, from 1.
+    pub(super) number: u64,
+    /// Whether it was reported as lost, and not seen since.
+    pub(super) is_lost: bool,
     /// Wakes its sync.
     pub(super) news: Arc<Notify>,
 }
@@ -110,12 +118,21 @@ impl Fleet {
             claimed: Notify::new(),
             offers_changed: Notify::new(),
             closing: CancellationToken::new(),
+            events: OnceLock::new(),
         })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Programs that the workers that take work can run at the same time.
+    pub(super) fn places(&self) -> usize {
+        let state = self.state();
+        let open = state.members.values().filter(|member| member.is_open(self.options.lease));
+        let capacity: u32 = open.map(|member| member.announcement.capacity).sum();
+        usize::try_from(capacity).unwrap_or(usize::MAX)
     }
 
     /// How long a sync is delayed: several fit into a lease.

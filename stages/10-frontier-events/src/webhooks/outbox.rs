@@ -9,10 +9,7 @@ use stage_03_monitoring::SequencedEvent;
 
 use super::Webhooks;
 use super::table::{self, Delivery, Webhook};
-use crate::bus::{DurableHandler, Work};
-
-/// What the envelope of an event names as its source: the same as in the streams.
-const SOURCE: &str = "stage-10-frontier-events";
+use crate::bus::{DurableHandler, SOURCE, Work};
 
 /// The durable subscriber `webhooks`.
 pub(super) struct Outbox(pub(super) Weak<Webhooks>);

@@ -165,6 +165,14 @@ pub(super) fn counts(db: &Connection, id: &str) -> Result<Counts, StoreError> {
     })?)
 }
 
+/// Events of all webhooks that wait, and those that are parked.
+pub(super) fn totals(db: &Connection) -> Result<(u64, u64), StoreError> {
+    let sql = "SELECT count(*) FROM webhook_deliveries WHERE parked = ?1";
+    let mut query = db.prepare_cached(sql)?;
+    let mut count = |is_parked: bool| query.query_row([is_parked], |row| row.get::<_, i64>(0));
+    Ok((count(false)?.unsigned_abs(), count(true)?.unsigned_abs()))
+}
+
 /// Adds a delivery of an event, unless the webhook has too many, or is gone.
 pub(super) fn enqueue(db: &Connection, delivery: &Delivery) -> Result<(), StoreError> {
     let sql = "UPDATE webhooks SET pending = pending + 1 WHERE id = ?1 AND pending < ?2";

@@ -1,6 +1,7 @@
 //! One API, workers and a broker as processes.
 
 mod by_hand;
+mod events;
 mod failures;
 mod flags;
 mod keys;

@@ -10,10 +10,13 @@
 mod broker;
 mod fleet;
 mod fuzz;
+mod history;
 mod jepsen;
 mod receiver;
 mod rules;
 mod settings;
 mod stage;
+mod subscribers;
 mod tenants;
+mod violation;
 mod webhooks;

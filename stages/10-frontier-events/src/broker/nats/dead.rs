@@ -87,6 +87,18 @@ impl NatsBroker {
         self.add(&ticket, &again).await?;
         stream.delete_message(sequence).await.map(drop).map_err(unavailable)
     }
+
+    /// Removes a letter.
+    pub(super) async fn remove(&self, id: &str) -> Result<(), BrokerError> {
+        let unknown = || BrokerError::UnknownDeadLetter(id.to_owned());
+        let sequence = id.parse::<NonZeroU64>().map_err(|_| unknown())?.get();
+        let stream = self.dead_stream().await?;
+        // Deleting what is not there is an error of the server that has no kind of its own.
+        let found = stream.get_raw_message(sequence).await;
+        found
+            .map_err(|error| if is_gone(error.kind()) { unknown() } else { unavailable(error) })?;
+        stream.delete_message(sequence).await.map(drop).map_err(unavailable)
+    }
 }
 
 fn is_gone(kind: RawMessageErrorKind) -> bool {

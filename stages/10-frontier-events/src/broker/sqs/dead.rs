@@ -75,15 +75,34 @@ impl SqsBroker {
         Ok(letters.iter().take(limit).map(letter).collect())
     }
 
+    /// The letter of that id, hidden from others. These see the rest again.
+    async fn find_letter(&self, queue: &str, id: &str) -> Result<Option<Message>, BrokerError> {
+        let is_it = |letter: &Message| letter.message_id.as_deref() == Some(id);
+        let mut letters = self.letters(queue, |letters| letters.iter().any(is_it)).await?;
+        let found = letters.iter().position(is_it).map(|index| letters.swap_remove(index));
+        self.show(queue, &letters).await;
+        Ok(found)
+    }
+
+    async fn delete(&self, queue: &str, letter: Message) -> Result<(), BrokerError> {
+        let handle = letter.receipt_handle.unwrap_or_default();
+        let request = self.client.delete_message().queue_url(queue).receipt_handle(handle);
+        request.send().await.map(drop).map_err(failed)
+    }
+
+    /// Removes a letter.
+    pub(super) async fn remove(&self, id: &str) -> Result<(), BrokerError> {
+        let queue = self.dead_queue().await?;
+        let found = self.find_letter(&queue, id).await?;
+        let found = found.ok_or_else(|| BrokerError::UnknownDeadLetter(id.to_owned()))?;
+        self.delete(&queue, found).await
+    }
+
     /// Publishes the ticket of a letter again, and removes the letter.
     pub(super) async fn requeue(&self, id: &str) -> Result<(), BrokerError> {
         let queue = self.dead_queue().await?;
-        let is_it = |letter: &Message| letter.message_id.as_deref() == Some(id);
-        let mut letters = self.letters(&queue, |letters| letters.iter().any(is_it)).await?;
-        let found = letters.iter().position(is_it).map(|index| letters.swap_remove(index));
-        self.show(&queue, &letters).await;
         let unknown = || BrokerError::NoDeadLetter(id.to_owned());
-        let found = found.ok_or_else(unknown)?;
+        let found = self.find_letter(&queue, id).await?.ok_or_else(unknown)?;
         let DeadLetter { ticket: Some(ticket), .. } = letter(&found) else {
             self.show(&queue, &[found]).await;
             return Err(unknown());
@@ -92,9 +111,7 @@ impl SqsBroker {
             self.show(&queue, &[found]).await;
             return Err(error);
         }
-        let handle = found.receipt_handle.unwrap_or_default();
-        let request = self.client.delete_message().queue_url(queue).receipt_handle(handle);
-        request.send().await.map(drop).map_err(failed)
+        self.delete(&queue, found).await
     }
 }
 

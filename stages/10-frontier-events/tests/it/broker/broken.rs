@@ -25,6 +25,7 @@ enum Bug {
     ForgetsDeadLetters,
     PublishesTwice,
     KeepsAcknowledged,
+    RemovesNothing,
 }
 
 /// Each bug, and a check that must notice it.
@@ -42,6 +43,7 @@ const NOTICED_BY: &[(Bug, &str)] = &[
     (Bug::ForgetsDeadLetters, "what is no ticket blocks nothing"),
     (Bug::PublishesTwice, "first deliveries are in order"),
     (Bug::KeepsAcknowledged, "an acknowledged ticket never comes again"),
+    (Bug::RemovesNothing, "a dead letter that is removed is gone"),
 ];
 
 struct MakeBroken(Bug, Memory);
@@ -184,6 +186,15 @@ impl Broker for Broken {
 
     fn requeue_dead<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), BrokerError>> {
         self.inner.requeue_dead(id)
+    }
+
+    fn remove_dead<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), BrokerError>> {
+        Box::pin(async move {
+            if self.bug == Bug::RemovesNothing {
+                return Ok(());
+            }
+            self.inner.remove_dead(id).await
+        })
     }
 
     fn stats(&self) -> BoxFuture<'_, Result<BrokerStats, BrokerError>> {

@@ -1,4 +1,4 @@
-//! `dead list` and `dead requeue`, as an operator calls them.
+//! `dead list`, `dead requeue` and `dead remove`, as an operator calls them.
 
 use std::time::Duration;
 
@@ -49,6 +49,14 @@ async fn dead_letters_are_listed_and_requeued_by_a_command() {
     assert_eq!(code, Some(0), "{error}");
     assert_eq!(requeued.lines().count(), 1, "{requeued}");
     assert_eq!(next(&*broker).await.unwrap().ticket, published);
+
+    // What is no ticket can be removed, and only that.
+    let (code, removed, error) = dead(&["remove", poison, "--queue", &url]).await;
+    assert_eq!((code, removed), (Some(0), format!("{poison} removed\n")), "{error}");
+    let (code, _, error) = dead(&["remove", poison, "--queue", &url]).await;
+    assert!(code == Some(1) && error.contains("no dead letter"), "{error}");
+    let (code, removed, error) = dead(&["remove", "--all", "--queue", &url]).await;
+    assert_eq!((code, removed.as_str()), (Some(0), ""), "{error}");
 }
 
 #[tokio::test]
@@ -56,6 +64,7 @@ async fn the_command_names_what_is_wrong() {
     for (arguments, expected, wrong) in [
         (&["list"][..], 2, "--queue memory is none"),
         (&["requeue", "--queue", "nats://127.0.0.1:1"], 2, "<ID>"),
+        (&["remove", "--queue", "nats://127.0.0.1:1"], 2, "<ID>"),
         (&["list", "--queue", "nats://127.0.0.1:1"], 1, "the broker cannot be reached"),
         (&["list", "--queue", "nats://a:b@127.0.0.1"], 2, "--broker-credentials"),
         (&["list", "--queue", "nats://h", "--broker-credentials", "/none"], 2, "/none"),

@@ -13,6 +13,7 @@ pub(crate) const CHECKS: &[Check] = &[
     Check { name: "after its last delivery a ticket is a dead letter", run: |b| Box::pin(dies(b)) },
     Check { name: "a dead letter is requeued once", run: |b| Box::pin(requeued(b)) },
     Check { name: "what is no ticket blocks nothing", run: |b| Box::pin(poisoned(b)) },
+    Check { name: "a dead letter that is removed is gone", run: |b| Box::pin(removed(b)) },
 ];
 
 /// Dead letters, as soon as there are `number`: a broker moves one when a receiver looks for work.
@@ -94,4 +95,20 @@ async fn poisoned(bench: &Bench<'_>) -> Checked {
     let more = broker.receive(&[PYTHON.to_owned(), "other".to_owned()], SILENCE_WINDOW).await?;
     ensure!(more.is_none(), "{more:?}");
     Ok(())
+}
+
+async fn removed(bench: &Bench<'_>) -> Checked {
+    let broker = bench.open_with(BrokerOptions { max_deliveries: 1, ..options() }).await;
+    bench.inject("no ticket").await;
+    broker.publish(&ticket()).await?;
+    kill(&*broker, 1).await?;
+    for letter in letters(&*broker, 2).await? {
+        broker.remove_dead(&letter.id).await?;
+        let again = broker.remove_dead(&letter.id).await;
+        ensure!(matches!(again, Err(BrokerError::UnknownDeadLetter(_))), "{letter:?}: {again:?}");
+    }
+    let nonsense = broker.remove_dead("nonsense").await;
+    ensure!(matches!(nonsense, Err(BrokerError::UnknownDeadLetter(_))), "{nonsense:?}");
+    ensure!(broker.dead_letters(10).await?.is_empty(), "they are removed");
+    none(&*broker, "nothing is published by a removal").await
 }
