@@ -68,4 +68,4 @@ pub use metrics::MoreMetrics;
 pub use overlay::contract;
 pub use security_test::SecurityTests;
 pub use store::{Store, StoreError};
-pub use web::web_routes;
+pub use web::{WebFile, web_routes};

@@ -7,7 +7,7 @@
 //! 3. `violations`: the event of a lost isolation; `metrics`: what is counted; `parts`: all these, started together;
 //! 4. `broker`: carries tickets from the API to workers on other machines;
 //! 5. `fleet`: those workers, as the API sees them; `worker`: what one of them does; `tls`;
-//! 6. `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
+//! 6. `web`: the pages of all these; `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
 //! 7. `args` and `commands`: the command line.
 //!
 //! What this stage does not protect: the machine of the API is one machine, and so is its disk.
@@ -28,6 +28,7 @@ mod commands;
 mod fleet;
 mod overlay;
 mod tls;
+mod web;
 mod worker;
 
 pub use access::required;

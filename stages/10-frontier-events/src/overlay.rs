@@ -6,8 +6,9 @@ use stage_08_openapi::{Contract, ContractError};
 use crate::args::EventsArgs;
 
 /// What each part adds.
-const OVERLAYS: [&str; 3] = [
+const OVERLAYS: [&str; 4] = [
     include_str!("../overlays/webhooks.yaml"),
+    include_str!("../overlays/rules.yaml"),
     include_str!("../overlays/violations.yaml"),
     include_str!("../overlays/workers.yaml"),
 ];

@@ -11,7 +11,9 @@ use stage_09_frontier::{
 
 use crate::args::EventArgs;
 use crate::bus::EventBus;
+use crate::rules::{Rules, rule_routes};
 use crate::webhooks::Webhooks;
+use crate::web::WEB;
 use crate::{metrics, violations};
 
 /// Routes of stage 09 that need neither the platform nor what this stage adds.
@@ -24,7 +26,7 @@ pub fn below_routes(
     environment_routes(&args.environments, selection)
         .merge(SecurityTests::new(settings, args, accounts).routes())
         .merge(accounts.administration().routes())
-        .merge(web_routes())
+        .merge(web_routes(WEB))
 }
 
 /// The bus, webhooks and rules of one server.
@@ -32,6 +34,7 @@ pub struct Parts {
     /// The bus.
     pub bus: Arc<EventBus>,
     webhooks: Arc<Webhooks>,
+    rules: Rules,
     /// The name of the engine among the components, if there is one here.
     engine: Option<&'static str>,
 }
@@ -52,16 +55,16 @@ impl Parts {
         let bus = EventBus::start(log, monitor, Arc::clone(store)).await?;
         let rules = args.rules()?;
         rules.attach(&bus).await?;
-        let (options, fixed) = (args.webhook_options(), rules.webhooks);
+        let (options, fixed) = (args.webhook_options(), rules.webhooks.clone());
         let webhooks = Webhooks::start(&bus, store, accounts, options, fixed).await?;
         accounts.add_metrics(metrics::of(&bus, &webhooks));
         let engine = frontier.components.engine.as_ref().map(|engine| engine.name());
-        Ok(Self { bus, webhooks, engine })
+        Ok(Self { bus, webhooks, rules, engine })
     }
 
     /// The routes, to be merged over those of the platform.
     pub fn routes(&self) -> Router {
-        self.webhooks.routes()
+        self.webhooks.routes().merge(rule_routes(self.rules.clone()))
     }
 
     /// Lets `platform` verify the bus with its own components, and the bus tell of its isolation.

@@ -46,6 +46,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::bus::EventBus;
 pub use address::{NetworkPolicy, Refused};
 pub use secret::{Secret, SecretError};
+pub(crate) use table::FIXED_PREFIX;
 pub use table::Webhook;
 
 use client::Client;

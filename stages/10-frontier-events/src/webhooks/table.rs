@@ -10,7 +10,7 @@ use crate::bus::Topic;
 /// Deliveries of one webhook that may wait or be parked. What comes then is counted and dropped.
 pub(super) const MAX_PENDING: i64 = 10_000;
 /// Begins the id of a webhook of the rule file.
-pub(super) const FIXED_PREFIX: &str = "rule-";
+pub(crate) const FIXED_PREFIX: &str = "rule-";
 
 /// A webhook.
 #[derive(Debug, Clone)]
