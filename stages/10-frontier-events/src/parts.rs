@@ -12,8 +12,8 @@ use stage_09_frontier::{
 use crate::args::EventArgs;
 use crate::bus::EventBus;
 use crate::rules::{Rules, rule_routes};
-use crate::webhooks::Webhooks;
 use crate::web::WEB;
+use crate::webhooks::Webhooks;
 use crate::{metrics, violations};
 
 /// Routes of stage 09 that need neither the platform nor what this stage adds.

@@ -7,7 +7,8 @@ use super::Rules;
 
 /// The route of the rules.
 pub(crate) fn rule_routes(rules: Rules) -> Router {
-    let routes: StatefulRouter<Rules> = Router::with_state(rules).route(Method::GET, "/rules", list);
+    let routes: StatefulRouter<Rules> =
+        Router::with_state(rules).route(Method::GET, "/rules", list);
     routes.into()
 }
 

@@ -16,4 +16,5 @@ mod rules;
 mod settings;
 mod stage;
 mod tenants;
+mod web;
 mod webhooks;
