@@ -223,7 +223,6 @@ async fn alarms_are_shown_while_they_happen_with_what_decided_them() {
     let ended = client.eval(&endless).await;
     let row = "main tr[data-type='resource.limit_exceeded']";
     browser.wait_text(row, ended["id"].as_str().unwrap()).await;
-    browser.click(&format!("{row} summary")).await;
     let decided_by = ended["evidence"]["decided_by"].as_str().unwrap();
     browser.wait_text(row, decided_by).await;
     browser.wait("main tr[data-type='evaluation.failed']").await;
@@ -233,7 +232,9 @@ async fn alarms_are_shown_while_they_happen_with_what_decided_them() {
     assert_eq!(client.post("/self-test", &json!({})).await.status, 202);
     let row = "main tr[data-type='security.violation']";
     browser.wait_text(row, "self_test").await;
-    browser.wait_text("main [role=alert]", "Fails its self test").await;
+    browser.click(&format!("{row} summary")).await;
+    browser.wait_text(row, "tested_at").await;
+    browser.wait_text("main [role=alert]", "subprocess engine fails its self test").await;
     assert_fit(&browser, "events").await;
     // The address says what is shown.
     open(&browser, &server, "events?kind=alarms&after=0").await;

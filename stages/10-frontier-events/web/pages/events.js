@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "/web/lib/ui.js";
 import { get } from "/web/lib/api.js";
-import { Facts, Failure, Time } from "/web/lib/parts.js";
+import { Failure, Time } from "/web/lib/parts.js";
 import { usePolled } from "/web/lib/polled.js";
 import { href, setQuery } from "/web/lib/router.js";
 import { follow } from "/web/lib/stream.js";
@@ -53,7 +53,9 @@ const value = one => typeof one === "object" ? JSON.stringify(one) : String(one)
 
 // What decided, and each counter that was read beside it.
 function Evidence({ of: { decided_by: by, ...counters } }) {
-  return html`<details><summary>Decided by <code>${visibleName(by)}</code></summary>
+  const decided = html`Decided by <code>${visibleName(by)}</code>`;
+  if (Object.keys(counters).length === 0) return html`<div>${decided}</div>`;
+  return html`<details><summary>${decided}</summary>
     <dl class="facts">${Object.entries(counters).map(([name, one]) => html`<div key=${name}>
       <dt>${visibleName(name)}</dt><dd>${visibleName(value(one))}</dd></div>`)}</dl></details>`;
 }
@@ -75,8 +77,8 @@ function Failing() {
   const { value, error } = usePolled(signal => get("/status", { signal }), [], INTERVAL);
   const failing = Object.entries(value?.components ?? {}).filter(([, one]) => one?.passed === false);
   return html`<${Failure} error=${error} />
-    ${failing.length > 0 && html`<div role="alert" class="failure"><strong>Fails its self test:</strong>
-      <${Facts} of=${failing.map(([name, { detail }]) => [visibleName(name), visibleName(detail)])} /></div>`}`;
+    ${failing.length > 0 && html`<div role="alert" class="failure">${failing.map(([name, { detail }]) => html`<p key=${name}>
+      <strong>${visibleName(name)} fails its self test.</strong> ${visibleName(detail)}</p>`)}</div>`}`;
 }
 
 export default function Page({ route: { query } }) {
