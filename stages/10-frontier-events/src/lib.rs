@@ -47,5 +47,5 @@ pub use overlay::contract;
 pub use parts::{Parts, below_routes};
 pub use rules::{RuleError, Rules};
 pub use webhooks::{
-    NetworkPolicy, Refused, Secret, SecretError, Webhook, WebhookOptions, Webhooks,
+    NetworkPolicy, Refused, Secret, SecretError, VaultError, Webhook, WebhookOptions, Webhooks,
 };

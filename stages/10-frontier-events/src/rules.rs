@@ -258,7 +258,7 @@ fn fixed(name: &str, url: String, topics: Vec<Topic>, secret: Secret) -> Webhook
         sees_all: true,
         url,
         topics,
-        secret,
+        secret: Some(secret),
         old_secret: None,
         created_at: Timestamp::now(),
     }
