@@ -23,6 +23,7 @@ from urllib.parse import unquote
 import artifacts
 import pages
 import tenants
+import webhooks
 from evaluation import LANGUAGES, Evaluation, Refused, evaluations, vulnerabilities, root, streams
 
 VULNERABILITIES = {
@@ -51,6 +52,13 @@ VULNERABILITIES = {
     "markup-in-page": "shows what a program has left as markup",
     "foreign-pages": "answers pages of other sites, and any host",
     "framed": "lets other sites show its page in a frame",
+    "webhooks-anywhere": "sends webhooks to any address",
+    "webhooks-by-name": "sends webhooks to what a name leads to, whatever that is",
+    "follows-redirects": "follows the redirects of a receiver to any address",
+    "resolves-twice": "resolves the name of a receiver once to check it, and again to connect",
+    "signs-nothing": "gives the messages of webhooks a signature that is always the same",
+    "one-secret": "has one secret for all webhooks",
+    "shows-secrets": "shows the secrets of webhooks in lists",
     "others-batches": "finds the batches of every client for every other one",
     "shared-idempotency": "counts the idempotency keys of all clients together",
     "writes-before-checks": "writes files before it checks their names",
@@ -155,6 +163,7 @@ def submit(request):
     evaluations[evaluation.id], tenants.owners[evaluation.id] = evaluation, tenants.client(request)
     running = threading.Thread(target=evaluation.run, daemon=True)
     running.start()
+    webhooks.publish("evaluation.queued", evaluation.id)
     if request.header("prefer"):
         evaluation.over.wait()
     return (200 if evaluation.outcome else 202), evaluation.report()
@@ -215,6 +224,8 @@ def answer(request):
         return tenants.once(request, submit)
     if path.split("/")[1] == "batches":
         return tenants.batch(request, path, start)
+    if path.split("/")[1] == "webhooks":
+        return webhooks.answer(request, path)
     if (request.method, path) == ("GET", "/metrics"):
         return metrics()
     if request.method == "GET" and path.split("?")[0] == "/eval":

@@ -69,4 +69,4 @@ pub use overlay::contract;
 pub use security_test::SecurityTests;
 pub use storage::{SqliteStorage, Upkeep};
 pub use store::{Store, StoreError};
-pub use web::web_routes;
+pub use web::{WebFile, web_routes};

@@ -41,7 +41,7 @@ impl Stage for FrontierStage {
             .merge(environment_routes(&args.environments, &selection))
             .merge(SecurityTests::new(settings, args, &accounts).routes())
             .merge(administration.routes())
-            .merge(web_routes())
+            .merge(web_routes(&[]))
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());
         let strict = args.contract.strict_contract;

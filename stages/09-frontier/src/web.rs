@@ -14,6 +14,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use shared::http::{MatchedRequest, Problem, Response, Router, bytes, full, html};
 
 use files::FILES;
+pub use files::WebFile;
 pub(crate) use site::same_site;
 
 /// No text becomes markup or code, either: no script may assign to `innerHTML`, whatever it comes to.
@@ -29,17 +30,18 @@ const RESOURCE_POLICY: &str = "cross-origin-resource-policy";
 type Answer = Result<Response, Problem>;
 
 // ANCHOR: routes
-/// The routes of the frontend, to be merged over those of the platform, whose page it replaces.
-pub fn web_routes() -> Router {
-    let named = |name: &'static str| move |request| async move { answer(name, &request) };
+/// The routes of the frontend, to be merged over those of the platform, whose page it replaces. Files in `more` are
+/// served as well; one with the name of a file of this stage is served in its place.
+pub fn web_routes(more: &'static [WebFile]) -> Router {
+    let named = |name: &'static str| move |request| async move { answer(more, name, &request) };
     Router::new()
         .route(Method::GET, "/", page)
         .route(Method::GET, "/page.js", named("app.js"))
         .route(Method::GET, "/page.css", named("style.css"))
-        .route(Method::GET, "/web/{directory}/{file}", |request| async move {
+        .route(Method::GET, "/web/{directory}/{file}", move |request| async move {
             let directory: String = request.param("directory")?;
             let name: String = request.param("file")?;
-            answer(&format!("{directory}/{name}"), &request)
+            answer(more, &format!("{directory}/{name}"), &request)
         })
 }
 // ANCHOR_END: routes
@@ -54,9 +56,10 @@ async fn page(request: MatchedRequest) -> Answer {
 }
 
 /// A file, or 304 for a browser that has it.
-fn answer(name: &str, request: &MatchedRequest) -> Answer {
+fn answer(more: &'static [WebFile], name: &str, request: &MatchedRequest) -> Answer {
     let [] = request.query([])?;
-    let file = FILES.iter().find(|file| file.name == name).ok_or_else(Problem::unknown_path)?;
+    let mut files = more.iter().chain(FILES);
+    let file = files.find(|file| file.name == name).ok_or_else(Problem::unknown_path)?;
     let tag = file.tag();
     let mut response = if has(request.header("if-none-match"), &tag) {
         let mut response = Response::new(full(""));

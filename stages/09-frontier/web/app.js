@@ -4,6 +4,7 @@ import { html, render, signal, useEffect, useRef, useState } from "/web/lib/ui.j
 import { href, route } from "/web/lib/router.js";
 import { isKeyWanted, key } from "/web/lib/api.js";
 import { KeyForm, Search, ThemeButton } from "/web/lib/frame.js";
+import { MORE } from "/web/lib/more.js";
 
 // In the order of the navigation. `inMenu: false` is reached from another page.
 const PAGES = [
@@ -15,6 +16,7 @@ const PAGES = [
   { name: "matrix", title: "Containment" },
   { name: "keys", title: "Keys" },
   { name: "audit", title: "Audit" },
+  ...MORE,
   { name: "eval", file: "evaluation", title: "Evaluation", inMenu: false },
 ];
 

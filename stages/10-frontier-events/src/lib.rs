@@ -9,7 +9,7 @@
 //!    started together;
 //! 4. `broker`: carries tickets from the API to workers on other machines;
 //! 5. `fleet`: those workers, as the API sees them; `worker`: what one of them does; `tls`;
-//! 6. `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
+//! 6. `web`: the pages of all these; `access`: what the operations of this stage need; `overlay`: what it adds to the contract;
 //! 7. `args` and `commands`: the command line.
 //!
 //! What this stage does not protect: the machine of the API is one machine, and so is its disk.
@@ -31,6 +31,7 @@ mod commands;
 mod fleet;
 mod overlay;
 mod tls;
+mod web;
 mod worker;
 
 pub use access::required;
@@ -49,5 +50,5 @@ pub use overlay::contract;
 pub use parts::{Below, Parts, below_routes};
 pub use rules::{RuleError, Rules};
 pub use webhooks::{
-    NetworkPolicy, Refused, Secret, SecretError, Webhook, WebhookOptions, Webhooks,
+    NetworkPolicy, Refused, Secret, SecretError, VaultError, Webhook, WebhookOptions, Webhooks,
 };

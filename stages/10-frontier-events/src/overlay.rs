@@ -6,9 +6,10 @@ use stage_08_openapi::{Contract, ContractError};
 use crate::args::EventsArgs;
 
 /// What each part adds.
-const OVERLAYS: [&str; 4] = [
+const OVERLAYS: [&str; 5] = [
     include_str!("../overlays/history.yaml"),
     include_str!("../overlays/webhooks.yaml"),
+    include_str!("../overlays/rules.yaml"),
     include_str!("../overlays/violations.yaml"),
     include_str!("../overlays/workers.yaml"),
 ];

@@ -15,11 +15,12 @@ use crate::args::EventArgs;
 use crate::bugs::{self, has_bug};
 use crate::bus::{EventBus, EventHistory};
 use crate::fleet::{Fleet, runner};
-use crate::rules::{Rules, RulesTest};
+use crate::rules::{Rules, RulesTest, rule_routes};
 use crate::subscribers::audit::AuditEvents;
 use crate::subscribers::counters::Counters;
 use crate::subscribers::monitor::EventMonitor;
 use crate::subscribers::retention;
+use crate::web::WEB;
 use crate::webhooks::{Webhooks, WebhooksTest};
 use crate::{metrics, violations};
 
@@ -33,7 +34,7 @@ pub fn below_routes(
     environment_routes(&args.environments, selection)
         .merge(SecurityTests::new(settings, args, accounts).routes())
         .merge(accounts.administration().routes())
-        .merge(web_routes())
+        .merge(web_routes(WEB))
 }
 
 /// Stage 09, with what this stage has in place of parts of it.
@@ -125,7 +126,7 @@ impl Parts {
 
     /// The routes, to be merged over those of the platform.
     pub fn routes(&self) -> Router {
-        self.webhooks.routes().merge(self.history.routes())
+        self.webhooks.routes().merge(self.history.routes()).merge(rule_routes(self.rules.clone()))
     }
 
     /// Lets `platform` verify these with its own components, and the bus tell of its isolation.

@@ -13,19 +13,22 @@
 //! log = "warn"
 //! ```
 
+mod routes;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use shared::Hint;
 use stage_03_monitoring::{SequencedEvent, SubscribeError};
 
 use crate::bugs::{self, has_bug};
 use crate::bus::{BusItem, EventBus, Lag, Subscribe, Topic};
-pub(crate) use suite::RulesTest;
+use crate::webhooks::{FIXED_PREFIX, NetworkPolicy, Refused, Secret, SecretError, Webhook};
 
-use crate::webhooks::{NetworkPolicy, Refused, Secret, SecretError, Webhook};
+pub(crate) use routes::rule_routes;
+pub(crate) use suite::RulesTest;
 
 /// What the file has.
 #[derive(Debug, Deserialize)]
@@ -47,7 +50,7 @@ struct RawRule {
 }
 
 /// The level of a line of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Level {
     Info,
@@ -61,6 +64,20 @@ pub struct Rules {
     /// Webhooks that no client has made.
     pub webhooks: Vec<Webhook>,
     lines: Vec<Line>,
+    /// All of them, in the order of the file.
+    summaries: Vec<Summary>,
+}
+
+/// A rule, for an administrator.
+#[derive(Debug, Clone, Serialize)]
+struct Summary {
+    name: String,
+    events: Vec<String>,
+    /// The id of its webhook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<Level>,
 }
 
 /// A rule that logs.
@@ -174,6 +191,8 @@ impl Rules {
         }
         let topics = events.iter().map(|event| event.parse::<Topic>()).collect::<Result<_, _>>();
         let topics = topics.map_err(|source| RuleError::Event { rule: name.clone(), source })?;
+        let webhook_id = webhook.is_some().then(|| fixed_id(&name));
+        self.summaries.push(Summary { name: name.clone(), events, webhook: webhook_id, log });
         match (webhook, secret_file, log) {
             (Some(url), Some(path), None) => {
                 if let Err(source) = policy.check(&url) {
@@ -242,14 +261,18 @@ impl Line {
     }
 }
 
+fn fixed_id(name: &str) -> String {
+    format!("{FIXED_PREFIX}{name}")
+}
+
 fn fixed(name: &str, url: String, topics: Vec<Topic>, secret: Secret) -> Webhook {
     Webhook {
-        id: format!("rule-{name}"),
+        id: fixed_id(name),
         owner: None,
         sees_all: true,
         url,
         topics,
-        secret,
+        secret: Some(secret),
         old_secret: None,
         created_at: Timestamp::now(),
     }

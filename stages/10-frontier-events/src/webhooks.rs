@@ -1,6 +1,6 @@
 //! Webhooks: events that are sent to the URL of a client, as [Standard Webhooks] has it.
 //!
-//! 1. [`secret`]: what signs; 2. [`address`] and [`client`]: where a request may go, and how it does;
+//! 1. [`secret`]: what signs, and `vault`: how it is stored; 2. [`address`] and [`client`]: where a request may go, and how it does;
 //! 3. `table`: webhooks and what they have not got yet; 4. `outbox`: a durable subscriber of the bus,
 //!    which makes a delivery of each event; 5. `sender`: sends them, again and again for a bounded time;
 //! 6. `routes`: how clients make and read them.
@@ -18,7 +18,7 @@
 //! | a receiver that is down for days, while events come | deliveries of a webhook have a limit, and are parked after a time | `what_is_not_delivered_in_time_is_parked_and_can_be_sent_again` |
 //! | a client reads events of another through a webhook | the owner of each evaluation is checked; a revoked key ends its webhooks | `a_webhook_of_a_key_has_events_of_its_own_evaluations` |
 //!
-//! What it does not protect: the secrets are in the database, which has to sign with them.
+//! What it does not protect: who reads the data directory has the secrets, and the key that they are sealed with.
 //!
 //! [Standard Webhooks]: https://github.com/standard-webhooks/standard-webhooks
 
@@ -32,6 +32,7 @@ mod suite;
 mod table;
 #[cfg(test)]
 mod tests;
+mod vault;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -49,9 +50,12 @@ use crate::bus::EventBus;
 pub use address::{NetworkPolicy, Refused};
 pub use secret::{Secret, SecretError};
 pub(crate) use suite::WebhooksTest;
+pub(crate) use table::FIXED_PREFIX;
 pub use table::Webhook;
+pub use vault::VaultError;
 
 use client::Client;
+use vault::Vault;
 
 /// What webhooks are configured with.
 #[derive(Debug, Clone)]
@@ -86,6 +90,7 @@ pub struct Webhooks {
     owners: Arc<Owners>,
     audit: Arc<AuditLog>,
     client: Client,
+    vault: Vault,
     options: WebhookOptions,
     attempts: Attempts,
     /// All of them, as they are in the database. Read again after each change.
@@ -100,7 +105,7 @@ impl Webhooks {
     ///
     /// # Errors
     ///
-    /// When the database or the event log cannot be read.
+    /// When the database, the event log, or the key of the secrets cannot be read.
     pub async fn start(
         bus: &Arc<EventBus>,
         store: &Arc<Store>,
@@ -108,6 +113,9 @@ impl Webhooks {
         options: WebhookOptions,
         fixed: Vec<Webhook>,
     ) -> Result<Arc<Self>, BuildError> {
+        let vault = Vault::open(store.directory().path())?;
+        seal_all(store, &vault).await?;
+        let fixed = sealed(fixed, &vault).map_err(VaultError::Random)?;
         store.write(move |db| table::replace_fixed(db, &fixed)).await?;
         let stop = CancellationToken::new();
         let webhooks = Arc::new(Self {
@@ -116,6 +124,7 @@ impl Webhooks {
             owners: Arc::clone(&accounts.owners),
             audit: Arc::clone(&accounts.audit),
             client: Client::new(options.policy.clone()),
+            vault,
             options,
             attempts: new_attempts(),
             list: RwLock::default(),
@@ -145,9 +154,54 @@ impl Webhooks {
     }
 
     async fn reload(&self) -> Result<(), StoreError> {
-        let list = self.store.read(table::list).await?;
+        let vault = self.vault.clone();
+        let list = self.store.read(move |db| table::list(db, &vault)).await?;
+        let unusable = list.iter().filter(|webhook| webhook.secret.is_none()).count();
+        if unusable > 0 {
+            let file = vault::KEY_FILE;
+            tracing::error!(
+                unusable,
+                file,
+                "webhooks have secrets of another key, and send nothing"
+            );
+        }
         let list = Arc::new(list.into_iter().map(Arc::new).collect());
         *self.list.write().unwrap_or_else(PoisonError::into_inner) = list;
         Ok(())
     }
+}
+
+/// Seals the secrets that an earlier version has stored in clear.
+async fn seal_all(store: &Store, vault: &Vault) -> Result<(), BuildError> {
+    let clear = store.read(table::in_clear).await?;
+    if clear.is_empty() {
+        return Ok(());
+    }
+    let seal = |(id, secret, old): (String, Secret, Option<Secret>)| {
+        let old = old.map(|old| vault.seal(&id, &old)).transpose()?;
+        Ok((id.clone(), vault.seal(&id, &secret)?, old))
+    };
+    let sealed: Vec<_> =
+        clear.into_iter().map(seal).collect::<Result<_, _>>().map_err(VaultError::Random)?;
+    let count = sealed.len();
+    store.write(move |db| table::seal(db, &sealed)).await?;
+    tracing::info!(count, "secrets of webhooks sealed");
+    Ok(())
+}
+
+/// Webhooks, each with its secret as it is stored.
+fn sealed(
+    webhooks: Vec<Webhook>,
+    vault: &Vault,
+) -> Result<Vec<(Webhook, String)>, getrandom::Error> {
+    let with_secret = webhooks.into_iter().filter_map(|webhook| {
+        let secret = webhook.secret.clone()?;
+        Some((webhook, secret))
+    });
+    with_secret
+        .map(|(webhook, secret)| {
+            let sealed = vault.seal(&webhook.id, &secret)?;
+            Ok((webhook, sealed))
+        })
+        .collect()
 }

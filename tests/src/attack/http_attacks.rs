@@ -16,6 +16,7 @@ pub mod scopes;
 mod slow;
 mod streams;
 mod tenants;
+pub mod webhooks;
 mod wire;
 
 use std::path::Path;
@@ -62,6 +63,7 @@ pub fn probes() -> Result<Vec<Probe>> {
         scopes::LIST,
         artifacts::LIST,
         frontend::LIST,
+        webhooks::LIST,
     ];
     let all = lists.into_iter().flatten();
     all.map(|http_probe| {

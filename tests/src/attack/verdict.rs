@@ -79,6 +79,8 @@ pub enum By {
     BackPressure,
     /// Its output stayed text.
     Escaping,
+    /// A message is signed with a secret that it does not have.
+    Signature,
     /// It could not influence the grader.
     Nonce,
     /// It had an effect below the threshold.
@@ -116,6 +118,7 @@ impl By {
             Self::Deadline => "deadline",
             Self::BackPressure => "back-pressure",
             Self::Escaping => "escaping",
+            Self::Signature => "signature",
             Self::Nonce => "nonce",
             Self::Bounded => "bounded",
         }

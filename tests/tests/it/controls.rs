@@ -12,6 +12,7 @@ use std::path::Path;
 use futures_util::StreamExt as _;
 use ladder::attack::expectations::Expectations;
 use ladder::attack::http_attacks::scopes::fills;
+use ladder::attack::http_attacks::webhooks::{ALLOW_ENV, ALLOWED, FIRST_WITH_WEBHOOKS, names};
 use ladder::attack::observe;
 use ladder::attack::probe::program::{canary, split_pair};
 use ladder::attack::probe::{self, Body, Group, Language, Probe};
@@ -30,7 +31,7 @@ const MAX_CONCURRENT: usize = 4;
 
 /// Probes, and vulnerabilities with which each of them has to escape. A probe that observes two
 /// effects has two lines.
-const VULNERABLE_TO: [(&str, &str); 39] = [
+const VULNERABLE_TO: [(&str, &str); 46] = [
     (ARTIFACT_NAMES, "follows-links"),
     (ARTIFACT_NAMES, "names-in-headers"),
     (ARTIFACT_NAMES, "one-file-for-all"),
@@ -67,6 +68,13 @@ const VULNERABLE_TO: [(&str, &str); 39] = [
     ("platform/unknown-environment", "no-validation"),
     ("platform/unread-stream", "serial"),
     ("platform/unread-stream", "blocks-on-readers"),
+    (WEBHOOKS[0], "webhooks-anywhere"),
+    (WEBHOOKS[0], "webhooks-by-name"),
+    (WEBHOOKS[1], "signs-nothing"),
+    (WEBHOOKS[1], "one-secret"),
+    (WEBHOOKS[1], "shows-secrets"),
+    (REBINDING, "resolves-twice"),
+    (WEBHOOKS[2], "follows-redirects"),
     (DEAF, "sigterm-only"),
     ("tenants/batch", "others-batches"),
     ("tenants/replayed-key", "shared-idempotency"),
@@ -83,6 +91,11 @@ const OF_FRONTEND: [&str; 5] = [
     "platform/rebound-page",
     "platform/unknown-environment",
 ];
+/// The probes of webhooks. Those but the first need a server that allows receivers on this machine.
+const WEBHOOKS: [&str; 3] =
+    ["platform/webhook-address", "platform/webhook-forgery", "platform/webhook-redirect"];
+/// The one whose server asks the name server of the probe.
+const REBINDING: &str = "platform/webhook-rebinding";
 /// The probe that survives all signals but SIGKILL.
 const DEAF: &str = "processes/deaf-to-signals";
 /// Solutions that exit with 0 before the tests below them can fail.
@@ -97,14 +110,20 @@ fn named(probes: &[Probe], id: &str) -> Probe {
 /// A testbed with a vulnerable server in place of `stage`, and its temporary directory. For attacks of one client on
 /// another it has clients with keys.
 async fn vulnerable_server(
+    id: &str,
     vulnerabilities: &str,
     stage: u16,
     has_keys: bool,
 ) -> (Testbed, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("controls/vulnerable_server.py");
-    let words = ["python3".into(), "-B".into(), script.into(), vulnerabilities.into()];
-    let launch = Launch::new(&stages::find(STAGE).unwrap()).with_wrapper(words.into());
+    let mut words = vec!["python3".into(), "-B".into(), script.into(), vulnerabilities.into()];
+    if id == REBINDING {
+        words.splice(0..0, names::wrapper(&dir.path().join("resolv.conf")).unwrap());
+    }
+    let launch = Launch::new(&stages::find(STAGE).unwrap()).with_wrapper(words);
+    let allows = id == REBINDING || WEBHOOKS[1..].contains(&id);
+    let launch = if allows { launch.env(ALLOW_ENV, ALLOWED) } else { launch };
     let keys = Keys::parse("owner,stranger,reader,submitter").unwrap();
     let launch = if has_keys { launch.env(KEYS_ENV, keys.text()) } else { launch };
     let server = launch.env("TMPDIR", dir.path()).start().await.unwrap();
@@ -120,7 +139,10 @@ async fn verdict_on(probe: &Probe, vulnerabilities: &str) -> Verdict {
     let has_keys = probe.header.group() == Group::Tenants || probe.header.id == ARTIFACT_NAMES;
     let is_of_frontend = OF_FRONTEND.contains(&probe.header.id.as_str());
     let stage = if has_keys || is_of_frontend { FIRST_WITH_KEYS } else { STAGE };
-    let (testbed, _dir) = vulnerable_server(vulnerabilities, stage, has_keys).await;
+    let id = probe.header.id.as_str();
+    let has_webhooks = id == REBINDING || WEBHOOKS.contains(&id);
+    let stage = if has_webhooks { FIRST_WITH_WEBHOOKS } else { stage };
+    let (testbed, _dir) = vulnerable_server(id, vulnerabilities, stage, has_keys).await;
     let verdict = observe::run(probe, &testbed).await;
     // A server that has crashed does not stop in order, which is expected here.
     testbed.close().await.ok();

@@ -3,21 +3,23 @@
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
-/// A file below `web/`.
-pub(super) struct File {
-    /// Its path there.
-    pub(super) name: &'static str,
-    pub(super) bytes: &'static [u8],
+/// A file of the frontend.
+#[derive(Debug)]
+pub struct WebFile {
+    /// Its path below `web/`.
+    pub name: &'static str,
+    /// Its content.
+    pub bytes: &'static [u8],
 }
 
 macro_rules! files {
     ($($name:literal,)*) => {
-        &[$(File { name: $name, bytes: include_bytes!(concat!("../../web/", $name)) },)*]
+        &[$(WebFile { name: $name, bytes: include_bytes!(concat!("../../web/", $name)) },)*]
     };
 }
 
 /// All of them but the page itself.
-pub(super) const FILES: &[File] = files![
+pub(super) const FILES: &[WebFile] = files![
     "app.js",
     "style.css",
     "lib/api.js",
@@ -33,6 +35,7 @@ pub(super) const FILES: &[File] = files![
     "lib/format.js",
     "lib/frame.js",
     "lib/metrics.js",
+    "lib/more.js",
     "lib/parts.js",
     "lib/picture.js",
     "lib/polled.js",
@@ -61,7 +64,24 @@ pub(super) const FILES: &[File] = files![
     "vendor/uplot.js",
 ];
 
-impl File {
+/// None of them is in a file of ours. The examples of URLs in forms are texts of an attribute, not addresses that are loaded.
+const DANGERS: [&str; 13] = [
+    "innerHTML",
+    "outerHTML",
+    "insertAdjacentHTML",
+    "document.write",
+    "eval(",
+    "dangerously",
+    "new Function",
+    "srcdoc",
+    "javascript:",
+    "setAttribute(\"style\"",
+    "image/svg",
+    "@import",
+    " url(",
+];
+
+impl WebFile {
     /// Its media type, by its name.
     pub(super) fn media(&self) -> &'static str {
         match self.name.rsplit_once('.') {
@@ -69,6 +89,12 @@ impl File {
             Some((_, "css")) => "text/css",
             _ => "text/plain; charset=utf-8",
         }
+    }
+
+    /// What must not be in it: ways by which text becomes markup or code, and addresses of other servers. For tests.
+    pub fn dangers(&self) -> Vec<&'static str> {
+        let text = String::from_utf8_lossy(self.bytes);
+        DANGERS.into_iter().filter(|danger| text.contains(danger)).collect()
     }
 
     /// Its entity tag: a hash of its content.
@@ -105,22 +131,8 @@ mod tests {
 
     #[test]
     fn nothing_becomes_markup() {
-        for (name, text) in own() {
-            for door in [
-                "innerHTML",
-                "outerHTML",
-                "insertAdjacentHTML",
-                "document.write",
-                "eval(",
-                "dangerously",
-                "new Function",
-                "srcdoc",
-                "javascript:",
-                "setAttribute(\"style\"",
-                "image/svg",
-            ] {
-                assert!(!text.contains(door), "{name}: {door}");
-            }
+        for file in FILES.iter().filter(|file| !file.name.starts_with("vendor/")) {
+            assert_eq!(file.dangers(), [""; 0], "{}", file.name);
         }
     }
 
@@ -128,7 +140,7 @@ mod tests {
     fn nothing_is_loaded_from_elsewhere() {
         let page = include_str!("../../web/index.html");
         for (name, text) in own().chain([("index.html", page)]) {
-            for other in ["http://", "https://", "@import", " url("] {
+            for other in ["http://", "https://"] {
                 assert!(!text.contains(other), "{name}: {other}");
             }
         }

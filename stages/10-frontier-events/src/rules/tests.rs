@@ -35,7 +35,7 @@ fn a_rule_is_a_webhook_or_a_line_of_the_log() {
     .unwrap();
     let [webhook] = &rules.webhooks[..] else { panic!("{rules:?}") };
     assert_eq!((webhook.id.as_str(), webhook.sees_all), ("rule-attacks", true));
-    assert_eq!(webhook.secret.reveal(), SECRET);
+    assert_eq!(webhook.secret.as_ref().unwrap().reveal(), SECRET);
     assert_eq!(webhook.topics.len(), 2);
     assert_eq!((rules.lines.len(), rules.lines[0].level), (1, Level::Warn));
     assert!(read("").unwrap().webhooks.is_empty());

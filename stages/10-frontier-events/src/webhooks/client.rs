@@ -46,15 +46,18 @@ pub(super) enum SendError {
     Redirects,
     #[error("the receiver did not answer in time")]
     TimedOut,
+    /// It was sealed with another key than this server's.
+    #[error("the secret of the webhook cannot be opened with the key of this server: replace it")]
+    NoSecret,
     /// No connection, or it broke.
     #[error("the receiver cannot be reached")]
     Unreachable,
 }
 
 impl SendError {
-    /// Whether no other attempt is made: the receiver is gone, or must not be called.
+    /// Whether no other attempt is made: the receiver is gone, or must not be called, or nothing can sign.
     pub(super) fn is_final(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Status(StatusCode::GONE))
+        matches!(self, Self::Refused(_) | Self::NoSecret | Self::Status(StatusCode::GONE))
     }
 }
 

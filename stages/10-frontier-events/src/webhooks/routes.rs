@@ -72,21 +72,22 @@ impl Webhooks {
             let detail = format!("a key has at most {MAX_OF_KEY} webhooks; delete one");
             return Err(Problem::new(StatusCode::CONFLICT, detail));
         }
+        let secret = Secret::generate().map_err(|error| Problem::internal(&error))?;
         let webhook = Webhook {
             id: Uuid::now_v7().to_string(),
             sees_all: self.sees_all(&context),
             owner,
             url,
             topics,
-            secret: Secret::generate().map_err(|error| Problem::internal(&error))?,
+            secret: Some(secret.clone()),
             old_secret: None,
             created_at: Timestamp::now(),
         };
-        let stored = webhook.clone();
-        self.store.write(move |db| table::insert(db, &stored)).await.map_err(internal)?;
+        let (stored, sealed) = (webhook.clone(), self.seal(&webhook.id, &secret)?);
+        self.store.write(move |db| table::insert(db, &stored, &sealed)).await.map_err(internal)?;
         self.changed(&context, "webhook.create", &webhook.id).await?;
         let mut answer = self.item(&webhook).await?;
-        answer["secret"] = webhook.secret.reveal().into();
+        answer["secret"] = secret.reveal().into();
         let mut response = json(StatusCode::CREATED, &answer)?;
         let location = HeaderValue::try_from(format!("/webhooks/{}", webhook.id));
         let location = location.map_err(|error| Problem::internal(&error))?;
@@ -122,7 +123,7 @@ impl Webhooks {
         let webhook = self.find_own(&request)?;
         let secret = Secret::generate().map_err(|error| Problem::internal(&error))?;
         let until = Timestamp::now() + ROTATION_GRACE;
-        let (id, new) = (webhook.id.clone(), secret.clone());
+        let (id, new) = (webhook.id.clone(), self.seal(&webhook.id, &secret)?);
         let write = self.store.write(move |db| table::rotate(db, &id, &new, until));
         write.await.map_err(internal)?;
         self.changed(&request.context(), "webhook.rotate", &webhook.id).await?;
@@ -183,6 +184,10 @@ impl Webhooks {
             return Err(Problem::new(StatusCode::CONFLICT, detail));
         }
         Ok(webhook)
+    }
+
+    fn seal(&self, id: &str, secret: &Secret) -> Result<String, Problem> {
+        self.vault.seal(id, secret).map_err(|error| Problem::internal(&error))
     }
 
     /// Reads the list again, and records who has changed it.

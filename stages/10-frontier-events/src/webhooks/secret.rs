@@ -34,7 +34,7 @@ impl Secret {
         Ok(Self(bytes))
     }
 
-    /// The text, for its owner and for the database.
+    /// The text, for its owner.
     pub fn reveal(&self) -> String {
         format!("{PREFIX}{}", STANDARD.encode(&self.0))
     }

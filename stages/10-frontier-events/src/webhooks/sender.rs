@@ -137,10 +137,11 @@ impl Webhooks {
     }
 
     async fn attempt(&self, webhook: &Webhook, delivery: &Delivery) -> Result<(), SendError> {
+        let secret = webhook.secret.as_ref().ok_or(SendError::NoSecret)?;
         let now = Timestamp::now();
         let seconds = now.as_second();
         let old = webhook.old_secret.as_ref().filter(|(_, until)| now < *until);
-        let secrets = std::iter::once(&webhook.secret).chain(old.map(|(secret, _)| secret));
+        let secrets = std::iter::once(secret).chain(old.map(|(secret, _)| secret));
         let signatures: Vec<_> =
             secrets.map(|secret| secret.sign(&delivery.id, seconds, &delivery.body)).collect();
         let signature = signatures.join(" ");

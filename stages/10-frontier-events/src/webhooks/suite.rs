@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use serde_json::json;
 use shared::component::{CheckResult, SelfTestResult};
 use shared::{BoxError, BoxFuture, Event, EventType, TestCase, TestableComponent};
-use stage_09_frontier::StoreError;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -93,14 +92,15 @@ impl Webhooks {
         bus: &EventBus,
         url: String,
         secret: Secret,
-    ) -> Result<Arc<Self>, StoreError> {
+    ) -> Result<Arc<Self>, BoxError> {
+        let sealed = self.vault.seal("check", &secret)?;
         let webhook = Webhook {
             id: "check".to_owned(),
             owner: None,
             sees_all: true,
             url,
             topics: vec![Topic::Everything],
-            secret,
+            secret: Some(secret),
             old_secret: None,
             created_at: Timestamp::now(),
         };
@@ -108,9 +108,10 @@ impl Webhooks {
         let policy = NetworkPolicy { allowed: vec![ipnet::Ipv4Net::from(local).into()] };
         let retry_time = DELIVERY_TIMEOUT;
         let store = bus.store();
-        store.write(move |db| table::insert(db, &webhook)).await?;
+        store.write(move |db| table::insert(db, &webhook, &sealed)).await?;
         let webhooks = Arc::new(Self {
             store,
+            vault: self.vault.clone(),
             keys: Arc::clone(&self.keys),
             owners: Arc::clone(&self.owners),
             audit: Arc::clone(&self.audit),

@@ -5,12 +5,13 @@ use rusqlite::{Connection, Row, params};
 use stage_09_frontier::StoreError;
 
 use super::secret::Secret;
+use super::vault::Vault;
 use crate::bus::Topic;
 
 /// Deliveries of one webhook that may wait or be parked. What comes then is counted and dropped.
 pub(super) const MAX_PENDING: i64 = 10_000;
 /// Begins the id of a webhook of the rule file.
-pub(super) const FIXED_PREFIX: &str = "rule-";
+pub(crate) const FIXED_PREFIX: &str = "rule-";
 
 /// A webhook.
 #[derive(Debug, Clone)]
@@ -25,8 +26,8 @@ pub struct Webhook {
     pub url: String,
     /// Which events it gets.
     pub topics: Vec<Topic>,
-    /// What signs.
-    pub secret: Secret,
+    /// What signs. None if the key of the server does not open it any more.
+    pub secret: Option<Secret>,
     /// The secret before that, which signs as well until then.
     pub old_secret: Option<(Secret, Timestamp)>,
     /// When it was made.
@@ -71,34 +72,35 @@ fn unreadable(what: &str) -> StoreError {
 }
 
 /// All webhooks, the oldest first.
-pub(super) fn list(db: &Connection) -> Result<Vec<Webhook>, StoreError> {
+pub(super) fn list(db: &Connection, vault: &Vault) -> Result<Vec<Webhook>, StoreError> {
     let mut query = db.prepare_cached(
         "SELECT id, owner, sees_all, url, topics, secret, old_secret, old_until, created_at
          FROM webhooks ORDER BY created_at, id",
     )?;
-    query.query_and_then([], webhook)?.collect()
+    query.query_and_then([], |row| webhook(row, vault))?.collect()
 }
 
-fn webhook(row: &Row<'_>) -> Result<Webhook, StoreError> {
+fn webhook(row: &Row<'_>, vault: &Vault) -> Result<Webhook, StoreError> {
+    let id: String = row.get(0)?;
     let topics: Vec<String> = serde_json::from_str(&row.get::<_, String>(4)?)?;
     let topics = topics.iter().map(|topic| topic.parse()).collect::<Result<_, _>>();
-    let secret = |text: String| text.parse::<Secret>().map_err(|_| unreadable("secret"));
-    let old = row.get::<_, Option<String>>(6)?.zip(row.get::<_, Option<i64>>(7)?);
+    let secret = |text: String| vault.open_secret(&id, &text);
+    let old = row.get::<_, Option<String>>(6)?.and_then(secret);
+    let old_until = row.get::<_, Option<i64>>(7)?.map(time);
     Ok(Webhook {
-        id: row.get(0)?,
         owner: row.get(1)?,
         sees_all: row.get(2)?,
         url: row.get(3)?,
         topics: topics.map_err(|_| unreadable("topics"))?,
-        secret: secret(row.get(5)?)?,
-        old_secret: old
-            .map(|(text, until)| secret(text).map(|old| (old, time(until))))
-            .transpose()?,
+        secret: secret(row.get(5)?),
+        old_secret: old.zip(old_until),
         created_at: time(row.get(8)?),
+        id,
     })
 }
 
-pub(super) fn insert(db: &Connection, webhook: &Webhook) -> Result<(), StoreError> {
+/// Inserts a webhook with its secret, which is sealed.
+pub(super) fn insert(db: &Connection, webhook: &Webhook, sealed: &str) -> Result<(), StoreError> {
     let topics: Vec<_> = webhook.topics.iter().map(ToString::to_string).collect();
     db.execute(
         "INSERT INTO webhooks (id, owner, sees_all, url, topics, secret, created_at)
@@ -111,7 +113,7 @@ pub(super) fn insert(db: &Connection, webhook: &Webhook) -> Result<(), StoreErro
             webhook.sees_all,
             webhook.url,
             serde_json::to_string(&topics)?,
-            webhook.secret.reveal(),
+            sealed,
             nanoseconds(webhook.created_at),
         ],
     )?;
@@ -119,24 +121,59 @@ pub(super) fn insert(db: &Connection, webhook: &Webhook) -> Result<(), StoreErro
 }
 
 /// Replaces the webhooks of the rule file. What those that stay have not sent stays as well.
-pub(super) fn replace_fixed(db: &Connection, fixed: &[Webhook]) -> Result<(), StoreError> {
-    let before = list(db)?.into_iter().filter(|webhook| webhook.id.starts_with(FIXED_PREFIX));
-    for gone in before.filter(|webhook| fixed.iter().all(|kept| kept.id != webhook.id)) {
-        delete(db, &gone.id)?;
+pub(super) fn replace_fixed(
+    db: &Connection,
+    fixed: &[(Webhook, String)],
+) -> Result<(), StoreError> {
+    let mut query = db.prepare("SELECT id FROM webhooks WHERE substr(id, 1, length(?1)) = ?1")?;
+    let before = query.query_map([FIXED_PREFIX], |row| row.get(0))?;
+    for gone in before.collect::<Result<Vec<String>, _>>()? {
+        if fixed.iter().all(|(kept, _)| kept.id != gone) {
+            delete(db, &gone)?;
+        }
     }
-    fixed.iter().try_for_each(|webhook| insert(db, webhook))
+    fixed.iter().try_for_each(|(webhook, sealed)| insert(db, webhook, sealed))
+}
+
+/// The secrets that an earlier version has stored in clear: the id of each webhook, the secret and the one before it.
+pub(super) fn in_clear(
+    db: &Connection,
+) -> Result<Vec<(String, Secret, Option<Secret>)>, StoreError> {
+    let mut query = db.prepare(
+        "SELECT id, secret, old_secret FROM webhooks WHERE substr(secret, 1, 6) = 'whsec_'",
+    )?;
+    let secret = |text: String| text.parse::<Secret>().map_err(|_| unreadable("secret"));
+    let rows = query.query_and_then([], |row| {
+        let old = row.get::<_, Option<String>>(2)?.map(secret).transpose()?;
+        Ok((row.get(0)?, secret(row.get(1)?)?, old))
+    })?;
+    rows.collect()
+}
+
+/// Replaces secrets in clear by sealed ones: the id of each webhook, its secret and the one before it.
+pub(super) fn seal(
+    db: &Connection,
+    sealed: &[(String, String, Option<String>)],
+) -> Result<(), StoreError> {
+    // What was there is overwritten, and not only marked as free.
+    db.pragma_update(None, "secure_delete", true)?;
+    for (id, secret, old) in sealed {
+        let sql = "UPDATE webhooks SET secret = ?2, old_secret = ?3 WHERE id = ?1";
+        db.execute(sql, params![id, secret, old])?;
+    }
+    Ok(db.pragma_update(None, "secure_delete", false)?)
 }
 
 /// Sets another secret. The one so far signs as well until `until`.
 pub(super) fn rotate(
     db: &Connection,
     id: &str,
-    secret: &Secret,
+    sealed: &str,
     until: Timestamp,
 ) -> Result<(), StoreError> {
     db.execute(
         "UPDATE webhooks SET old_secret = secret, old_until = ?2, secret = ?3 WHERE id = ?1",
-        params![id, nanoseconds(until), secret.reveal()],
+        params![id, nanoseconds(until), sealed],
     )?;
     Ok(())
 }

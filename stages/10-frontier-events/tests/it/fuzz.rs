@@ -31,7 +31,7 @@ async fn schemathesis_finds_nothing_in_the_operations_of_this_stage() {
         .arg(own.join("tests/it/schemathesis.toml"))
         .args(["run", "--seed", &harness::fuzz_seed(SEED)])
         .args(["--max-time", &harness::fuzz_seconds(SECONDS), "--url", server.url()])
-        .args(["--include-path-regex", "^/webhooks"])
+        .args(["--include-path-regex", "^/(webhooks|rules)"])
         .arg("--header")
         .arg(format!("Authorization: Bearer {key}"))
         .arg(&contract);
@@ -39,7 +39,7 @@ async fn schemathesis_finds_nothing_in_the_operations_of_this_stage() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     // A run that tested nothing would find nothing as well.
-    assert!(text.contains("7 selected"), "{text}");
+    assert!(text.contains("8 selected"), "{text}");
     let metrics = server.client().with_key(&key).get("/metrics").await.text();
     let broken = metrics.lines().filter(|line| line.contains("_broken_total{"));
     assert!(broken.clone().all(|line| line.ends_with(" 0")), "{:#?}", broken.collect::<Vec<_>>());

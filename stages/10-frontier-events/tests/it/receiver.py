@@ -1,17 +1,18 @@
 """Receives webhooks, and verifies each with the library of Standard Webhooks.
 
-receiver.py SECRET_FILE LOG_FILE: prints its port, reads the secret at each request, and writes one line of
+receiver.py SECRET_FILE LOG_FILE [CERTIFICATE KEY]: prints its port, speaks TLS if it has a certificate, reads the secret at each request, and writes one line of
 JSON for each: the id and the type of the event, or why it was not verified.
 """
 
 import http.server
 import json
 import pathlib
+import ssl
 import sys
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-SECRET, LOG = (pathlib.Path(argument) for argument in sys.argv[1:])
+SECRET, LOG = (pathlib.Path(argument) for argument in sys.argv[1:3])
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
@@ -32,5 +33,10 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+if sys.argv[3:]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*sys.argv[3:])
+    # The handshake is made by the thread of the connection: one that fails ends that thread alone.
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
 print(server.server_port, flush=True)
 server.serve_forever()

@@ -1,24 +1,22 @@
 //! Webhooks of the stage as a process.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use harness::{Client, Launch};
 use serde_json::{Value, json};
 
-use crate::receiver::{HANG, Receiver};
+use crate::receiver::{HANG, Receiver, Verifying};
 use crate::stage;
 
 const LAST_TYPES: [&str; 2] = ["evaluation.completed", "evaluation.failed"];
 const ALLOW: [&str; 2] = ["--webhook-allow", "127.0.0.1/32"];
 
-fn on(directory: &Path) -> Launch {
+pub(crate) fn on(directory: &Path) -> Launch {
     stage::on(directory).args(ALLOW)
 }
 
-async fn create(client: &Client, url: &str, events: &[&str]) -> Value {
+pub(crate) async fn create(client: &Client, url: &str, events: &[&str]) -> Value {
     let response = client.post("/webhooks", &json!({ "url": url, "events": events })).await;
     assert_eq!(response.status, 201, "{response:?}");
     response.json()
@@ -29,45 +27,19 @@ async fn get(client: &Client, webhook: &Value) -> Value {
 }
 
 /// Waits until a webhook has these numbers.
-async fn counts(client: &Client, webhook: &Value, name: &str, count: u64) {
+pub(crate) async fn counts(client: &Client, webhook: &Value, name: &str, count: u64) {
     let is_there = async || (get(client, webhook).await[name] == count).then_some(());
     harness::eventually_some(name, Duration::from_mins(1), is_there).await;
-}
-
-/// The receiver of `receiver.py`.
-struct Verifying(Child, String);
-
-impl Verifying {
-    fn start(secret: &Path, log: &Path) -> Self {
-        let python = Path::new("/opt/crucible/contract/bin/python3");
-        assert!(python.exists(), "{} is missing: just setup --with-tests", python.display());
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/receiver.py");
-        let mut child = Command::new(python)
-            .args([&script, secret, log])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut port = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
-        Self(child, format!("http://127.0.0.1:{}/", port.trim()))
-    }
-}
-
-impl Drop for Verifying {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
 }
 
 #[tokio::test]
 async fn a_receiver_with_another_library_verifies_each_signature() {
     let directory = tempfile::tempdir().unwrap();
     let (secret, log) = (directory.path().join("secret"), directory.path().join("log"));
-    let receiver = Verifying::start(&secret, &log);
+    let receiver = Verifying::start(&secret, &log, &[]);
     let server = on(&directory.path().join("data")).start();
     let client = server.client();
-    let webhook = create(&client, &receiver.1, &["evaluation.completed"]).await;
+    let webhook = create(&client, &receiver.url, &["evaluation.completed"]).await;
     let old = webhook["secret"].as_str().unwrap();
     std::fs::write(&secret, old).unwrap();
     client.run("print('é')").await;

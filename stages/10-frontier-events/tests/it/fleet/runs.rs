@@ -23,7 +23,7 @@ fn program(number: usize) -> String {
 }
 
 fn expected(number: usize) -> String {
-    (0..5).fold(String::new(), |text, line| text + &format!("{number} {line}\n"))
+    (0..5).fold(String::new(), |text, line| text + format!("{number} {line}\n").as_str())
 }
 
 /// The whole of one stream, from events that have to follow each other.
