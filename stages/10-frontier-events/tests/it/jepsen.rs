@@ -3,6 +3,7 @@
 mod check;
 mod clients;
 mod cluster;
+mod disk;
 mod history;
 mod link;
 mod made_up;
@@ -12,6 +13,7 @@ use std::env;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::thread;
 use std::time::Duration;
 
 use harness::{Method, eventually, eventually_some};
@@ -23,10 +25,13 @@ use check::Counts;
 use clients::send;
 use cluster::{Cluster, WORKERS};
 use history::{History, Kind, Violation};
-use nemesis::{Failure, Injected, NETWORK, PROCESSES, Random};
+use nemesis::{Failure, Injected, NETWORK, OF_SQS, PROCESSES, Random};
 
 /// How long everything may take to become quiet at last.
 const END_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// How often a run that looks for a bug is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(300);
 
 /// One run.
 #[derive(Debug, Clone)]
@@ -40,6 +45,8 @@ struct Plan {
     network: &'static [Failure],
     /// Bugs that are put back.
     failpoints: &'static str,
+    /// What they have to be found as. The run ends with the first of them.
+    until: &'static [Kind],
     /// How many lines all programs print, five a second. None for programs of several kinds.
     lines: Option<u32>,
     /// How long one evaluation may take.
@@ -53,28 +60,30 @@ impl Plan {
             broker: broker.to_owned(),
             count: setting("CRUCIBLE_JEPSEN_COUNT", 60),
             seed: setting("CRUCIBLE_JEPSEN_SEED", 12),
-            clients: 10,
+            clients: setting("CRUCIBLE_JEPSEN_CLIENTS", 10),
             lease_seconds: 4,
             processes: PROCESSES,
             network: NETWORK,
             failpoints: "",
+            until: &[],
             lines: None,
             patience: Duration::from_mins(4),
         }
     }
 
-    /// A bug, and the failures that show it.
-    fn with_bug(failpoints: &'static str, processes: &'static [Failure]) -> Self {
+    /// A bug, the failures that show it, and what it is found as.
+    fn with_bug(
+        failpoints: &'static str,
+        processes: &'static [Failure],
+        until: &'static [Kind],
+    ) -> Self {
         let (network, patience) = (&[], Duration::from_secs(90));
-        Self {
-            count: 40,
-            seed: 12,
-            processes,
-            network,
-            failpoints,
-            patience,
-            ..Self::whole("nats")
-        }
+        let (count, seed) = (40, 12);
+        Self { count, seed, processes, network, failpoints, until, patience, ..Self::whole("nats") }
+    }
+
+    fn nothing_fails(&self) -> bool {
+        self.processes.is_empty() && self.network.is_empty()
     }
 }
 
@@ -92,15 +101,9 @@ struct Shown {
     violations: Vec<Violation>,
 }
 
-impl Shown {
-    fn has(&self, kinds: &[Kind]) -> bool {
-        self.violations.iter().any(|violation| kinds.contains(&violation.kind))
-    }
-}
-
 async fn run(plan: Plan) -> Shown {
     println!("{plan:?}");
-    let cluster = Cluster::start(&plan.broker, plan.lease_seconds, plan.failpoints).await;
+    let cluster = Cluster::start(&plan).await;
     let (history, done) = (Arc::new(History::default()), CancellationToken::new());
     let client = cluster.client();
     ready(&cluster).await;
@@ -116,18 +119,36 @@ async fn run(plan: Plan) -> Shown {
     };
     let lease = Duration::from_secs(plan.lease_seconds.into());
     let random = |of| Random::new(plan.seed, of);
-    let ((), mut injected, network) = tokio::join!(
-        clients,
-        nemesis::run(&cluster, plan.processes, lease, random(1), &done),
-        nemesis::run(&cluster, plan.network, lease, random(2), &done),
-    );
-    injected.extend(network);
-    settle(&cluster, &history, &plan).await;
+    let whole = async {
+        let ((), mut injected, network) = tokio::join!(
+            clients,
+            nemesis::run(&cluster, plan.processes, lease, random(1), &done),
+            nemesis::run(&cluster, plan.network, lease, random(2), &done),
+        );
+        injected.extend(network);
+        settle(&cluster, &history, &plan).await;
+        injected
+    };
+    let injected = tokio::select! {
+        injected = whole => injected,
+        () = found(&cluster, &history, &plan) => Injected::new(),
+    };
     following.abort();
     following.await.ok();
-    let (counts, violations) = check::check(&history.seen(), &cluster.logs());
+    let (counts, violations) = check::check(&history.seen(), &cluster.logs(), plan.nothing_fails());
     println!("{counts:#?}\n{injected:?}");
     Shown { counts, injected, violations }
+}
+
+/// Waits until what the plan looks for was found.
+async fn found(cluster: &Cluster, history: &History, plan: &Plan) {
+    loop {
+        tokio::time::sleep(CHECK_INTERVAL).await;
+        let (_, violations) = check::check(&history.seen(), &cluster.logs(), plan.nothing_fails());
+        if violations.iter().any(|violation| plan.until.contains(&violation.kind)) {
+            return;
+        }
+    }
 }
 
 /// Waits until all workers take work.
@@ -219,43 +240,75 @@ async fn whatever_fails_each_evaluation_ends_once() {
     assert!(exited >= 20 && shown.counts.repeated > 0 && shown.counts.fenced > 0);
 }
 
-/// Whether the check finds one of these with a bug, by one of three schedules.
-async fn finds(plan: Plan, kinds: &[Kind]) {
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sqs_each_evaluation_ends_once() {
+    let whole = Plan::whole("sqs");
+    let shown = run(Plan { count: 24, processes: OF_SQS, network: &[], ..whole }).await;
+    assert!(shown.violations.is_empty(), "{:#?}", shown.violations);
+    for failure in OF_SQS {
+        assert!(shown.injected.contains_key(failure), "{failure:?} was never there");
+    }
+}
+
+/// Whether the check finds a bug, by one of three schedules.
+async fn is_found(plan: Plan) {
     for seed in 12..15 {
         let shown = run(Plan { seed, ..plan.clone() }).await;
-        if shown.has(kinds) {
+        if shown.violations.iter().any(|violation| plan.until.contains(&violation.kind)) {
             return;
         }
         eprintln!("not found with the seed {seed}: {:?}", shown.violations);
     }
-    panic!("the bug was never found");
+    panic!("the bug was never found: {plan:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_fencing_the_check_fails() {
-    let plan = Plan::with_bug("fleet.no_fencing=return", &[Failure::FreezeWorker]);
-    finds(Plan { lines: Some(30), count: 24, ..plan }, &[Kind::Report, Kind::Output]).await;
+/// Whether the check finds each of these bugs, and nothing without them. All at the same time: most of it is waiting.
+fn are_found(bugs: Vec<Plan>, without: Plan) {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    thread::scope(|scope| {
+        for bug in bugs {
+            scope.spawn(move || runtime().block_on(is_found(bug)));
+        }
+        scope.spawn(move || {
+            let shown = runtime().block_on(run(without));
+            assert!(shown.violations.is_empty(), "{:#?}", shown.violations);
+        });
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn with_results_that_are_confirmed_too_early_the_check_fails() {
+#[test]
+fn bugs_of_the_api_that_are_put_back_are_found() {
     // A commit takes long enough that a crash can come before it.
-    let failpoints = "fleet.early_confirmation=return;store.before_commit=sleep(100)";
-    let plan = Plan::with_bug(failpoints, &[Failure::KillApi]);
-    finds(Plan { count: 20, ..plan }, &[Kind::Report]).await;
+    let early = "fleet.early_confirmation=return;store.before_commit=sleep(100)";
+    let early = Plan::with_bug(early, &[Failure::KillApi], &[Kind::Report]);
+    let unpublished = Plan::with_bug(
+        "journal.early_publication=return;store.before_commit=sleep(100)",
+        &[Failure::KillApi],
+        &[Kind::Lost],
+    );
+    let forgotten =
+        Plan::with_bug("fleet.no_republication=return", &[Failure::LoseBroker], &[Kind::Lost]);
+    let forgotten = Plan { patience: Duration::from_secs(20), ..forgotten };
+    // The failures and the delay that show the first two show nothing without them.
+    let without = Plan::with_bug("store.before_commit=sleep(100)", &[Failure::KillApi], &[]);
+    are_found(vec![early, unpublished, forgotten], Plan { count: 12, ..without });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_republication_the_check_fails() {
-    let plan = Plan::with_bug("fleet.no_republication=return", &[Failure::LoseBroker]);
-    finds(Plan { patience: Duration::from_secs(20), ..plan }, &[Kind::Lost]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn with_tickets_that_are_claimed_twice_the_check_fails() {
-    let plan = Plan::with_bug("fleet.claimed_twice=return", &[]);
+#[test]
+fn bugs_of_fencing_and_of_claims_that_are_put_back_are_found() {
+    let unfenced = Plan::with_bug(
+        "fleet.no_fencing=return",
+        &[Failure::FreezeWorker],
+        &[Kind::Report, Kind::Output],
+    );
+    let unfenced = Plan { lines: Some(30), ..unfenced };
+    let twice = Plan::with_bug("fleet.claimed_twice=return", &[], &[Kind::StartedTwice]);
     // Places are free for what is delivered again.
     let (network, clients, count) = (&[Failure::CutWorkerFromBroker], 3, 9);
-    let plan = Plan { network, clients, count, lines: Some(60), lease_seconds: 30, ..plan };
-    finds(plan, &[Kind::StartedTwice]).await;
+    let twice = Plan { network, clients, count, lines: Some(60), lease_seconds: 30, ..twice };
+    // Nothing fails. What was fetched ahead waits for longer than its lease.
+    let ahead = Plan::with_bug("fleet.prefetch=return", &[], &[Kind::Wasted]);
+    let ahead = Plan { lines: Some(20), clients: 24, ..ahead };
+    let without = Plan { failpoints: "", until: &[], count: 12, lines: Some(5), ..ahead.clone() };
+    are_found(vec![unfenced, twice, ahead], Plan { lease_seconds: 30, ..without });
 }
