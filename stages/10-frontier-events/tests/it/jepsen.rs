@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::{Method, eventually, eventually_some};
 use serde_json::{Value, json};
@@ -43,10 +43,14 @@ struct Plan {
     lease_seconds: u32,
     processes: &'static [Failure],
     network: &'static [Failure],
+    /// The shortest and the longest time between two failures of one kind, in milliseconds.
+    pause_ms: (u64, u64),
     /// Bugs that are put back.
     failpoints: &'static str,
     /// What they have to be found as. The run ends with the first of them.
     until: &'static [Kind],
+    /// Whether a submission has a key, so that it is one however often it is sent.
+    has_keys: bool,
     /// How many lines all programs print, five a second. None for programs of several kinds.
     lines: Option<u32>,
     /// How long one evaluation may take.
@@ -64,8 +68,10 @@ impl Plan {
             lease_seconds: 4,
             processes: PROCESSES,
             network: NETWORK,
+            pause_ms: (200, 1_500),
             failpoints: "",
             until: &[],
+            has_keys: true,
             lines: None,
             patience: Duration::from_mins(4),
         }
@@ -103,6 +109,7 @@ struct Shown {
 
 async fn run(plan: Plan) -> Shown {
     println!("{plan:?}");
+    let started = Instant::now();
     let cluster = Cluster::start(&plan).await;
     let (history, done) = (Arc::new(History::default()), CancellationToken::new());
     let client = cluster.client();
@@ -117,13 +124,12 @@ async fn run(plan: Plan) -> Shown {
         tasks.join_all().await;
         done.cancel();
     };
-    let lease = Duration::from_secs(plan.lease_seconds.into());
     let random = |of| Random::new(plan.seed, of);
     let whole = async {
         let ((), mut injected, network) = tokio::join!(
             clients,
-            nemesis::run(&cluster, plan.processes, lease, random(1), &done),
-            nemesis::run(&cluster, plan.network, lease, random(2), &done),
+            nemesis::run(&cluster, &plan, plan.processes, random(1), &done),
+            nemesis::run(&cluster, &plan, plan.network, random(2), &done),
         );
         injected.extend(network);
         settle(&cluster, &history, &plan).await;
@@ -136,7 +142,7 @@ async fn run(plan: Plan) -> Shown {
     following.abort();
     following.await.ok();
     let (counts, violations) = check::check(&history.seen(), &cluster.logs(), plan.nothing_fails());
-    println!("{counts:#?}\n{injected:?}");
+    println!("{counts:#?}\n{injected:?} in {:.0?}", started.elapsed());
     Shown { counts, injected, violations }
 }
 
@@ -167,6 +173,9 @@ async fn settle(cluster: &Cluster, history: &History, plan: &Plan) {
     let client = cluster.client();
     if history.seen().violations.iter().any(|violation| violation.kind == Kind::Lost) {
         return; // it would never be quiet
+    }
+    if !plan.failpoints.is_empty() {
+        cluster.without_failpoints();
     }
     ready(cluster).await;
     let marker = client.submit_code("print('the last')").await;
@@ -271,27 +280,37 @@ fn are_found(bugs: Vec<Plan>, without: Plan) {
         }
         scope.spawn(move || {
             let shown = runtime().block_on(run(without));
+            println!("without them: {:?}", shown.counts);
             assert!(shown.violations.is_empty(), "{:#?}", shown.violations);
         });
     });
 }
 
+/// The process is killed before a commit for which much has gathered.
+macro_rules! last_commit {
+    () => {
+        "store.before_commit=30*off->1*sleep(150)->return(kill)"
+    };
+}
+
 #[test]
 fn bugs_of_the_api_that_are_put_back_are_found() {
-    // A commit takes long enough that a crash can come before it.
-    let early = "fleet.early_confirmation=return;store.before_commit=sleep(100)";
-    let early = Plan::with_bug(early, &[Failure::KillApi], &[Kind::Report]);
-    let unpublished = Plan::with_bug(
-        "journal.early_publication=return;store.before_commit=sleep(100)",
-        &[Failure::KillApi],
-        &[Kind::Lost],
-    );
+    // Of each life of the API one commit takes long enough that much waits for the next, and that is never made.
+    let killed = |failpoints, until| {
+        let plan = Plan::with_bug(failpoints, &[Failure::KillApi], until);
+        Plan { lines: Some(1), pause_ms: (1_500, 3_000), ..plan }
+    };
+    let early = concat!("fleet.early_confirmation=return;", last_commit!());
+    let early = Plan { count: 200, ..killed(early, &[Kind::Report]) };
+    let visible = concat!("journal.early_publication=return;", last_commit!());
+    // The response to a key is committed after the evaluation, and hides the bug.
+    let visible = Plan { count: 200, has_keys: false, ..killed(visible, &[Kind::Lost]) };
     let forgotten =
         Plan::with_bug("fleet.no_republication=return", &[Failure::LoseBroker], &[Kind::Lost]);
     let forgotten = Plan { patience: Duration::from_secs(20), ..forgotten };
-    // The failures and the delay that show the first two show nothing without them.
-    let without = Plan::with_bug("store.before_commit=sleep(100)", &[Failure::KillApi], &[]);
-    are_found(vec![early, unpublished, forgotten], Plan { count: 12, ..without });
+    // The failures that show the first two show nothing without them.
+    let without = Plan { count: 10, ..killed(last_commit!(), &[]) };
+    are_found(vec![early, visible, forgotten], without);
 }
 
 #[test]
@@ -301,7 +320,8 @@ fn bugs_of_fencing_and_of_claims_that_are_put_back_are_found() {
         &[Failure::FreezeWorker],
         &[Kind::Report, Kind::Output],
     );
-    let unfenced = Plan { lines: Some(30), ..unfenced };
+    // Places are free for the next attempt, which runs when the first is reported.
+    let unfenced = Plan { lines: Some(30), clients: 4, count: 24, ..unfenced };
     let twice = Plan::with_bug("fleet.claimed_twice=return", &[], &[Kind::StartedTwice]);
     // Places are free for what is delivered again.
     let (network, clients, count) = (&[Failure::CutWorkerFromBroker], 3, 9);

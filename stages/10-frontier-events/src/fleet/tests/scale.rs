@@ -20,6 +20,7 @@ const THOUSAND: Plan = Plan {
     workers: 1_000,
     places: 1,
     run_ms: (500, 5_100),
+    program_bytes: 2_000,
     latency: [Duration::from_millis(2), Duration::from_millis(10), Duration::from_millis(5)],
 };
 
@@ -42,6 +43,7 @@ const TEN: Plan = Plan {
     workers: 10,
     places: 4,
     run_ms: (20, 100),
+    program_bytes: 20,
     latency: [Duration::from_millis(1), Duration::from_millis(2), Duration::from_millis(1)],
 };
 

@@ -21,8 +21,7 @@ use crate::fleet::wire::{ClaimRequest, SyncRequest};
 
 /// How long a worker waits for a ticket in one request.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Bytes of a program, and what each program prints.
-const PROGRAM_BYTES: usize = 2_000;
+/// What each program prints, twice.
 const LINE: &str = "a line of forty characters, as they come\n";
 /// After an error of the broker or the API.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,6 +34,8 @@ pub(super) struct Plan {
     pub(super) places: u32,
     /// The shortest and the longest program, in milliseconds. All between are as frequent.
     pub(super) run_ms: (u64, u64),
+    /// The size of a program.
+    pub(super) program_bytes: usize,
     /// How long a request to the API, a call to the broker and a commit take.
     pub(super) latency: [Duration; 3],
 }
@@ -105,7 +106,7 @@ impl Simulation {
 
     /// Submits one evaluation.
     pub(super) async fn submit(&self) {
-        let code = "x".repeat(PROGRAM_BYTES);
+        let code = "x".repeat(self.plan.program_bytes);
         let submission =
             Submission { max_attempts: 3, ..Submission::new(code, harness::TEST_LIMITS) };
         let submitted = Instant::now();

@@ -79,7 +79,7 @@ pub(super) struct Cluster {
     pub(super) directory: TempDir,
     port: u16,
     lease_seconds: u32,
-    failpoints: &'static str,
+    failpoints: Mutex<&'static str>,
     started: AtomicU32,
     pub(super) api_to_broker: Link,
     pub(super) to_api: [Link; WORKERS],
@@ -100,7 +100,7 @@ impl Cluster {
             directory,
             port,
             lease_seconds: plan.lease_seconds,
-            failpoints: plan.failpoints,
+            failpoints: Mutex::new(plan.failpoints),
             api: Mutex::default(),
             workers: Default::default(),
             ending: Mutex::default(),
@@ -132,9 +132,16 @@ impl Cluster {
             .arg("--data-dir")
             .arg(self.directory.path().join("data"))
             .with_wrapper(self.disk.wrapper())
-            .env("FAILPOINTS", self.failpoints);
+            .env("FAILPOINTS", *self.failpoints.lock().unwrap());
         let api = block_in_place(|| launch.start());
         *self.api.lock().unwrap() = Some(api);
+    }
+
+    /// Starts the API again without the failures of its own.
+    pub(super) fn without_failpoints(&self) {
+        *self.failpoints.lock().unwrap() = "";
+        self.kill_api();
+        self.start_api();
     }
 
     pub(super) fn kill_api(&self) {
@@ -155,7 +162,7 @@ impl Cluster {
             .args(["--workers", "2", "--drain-seconds", "1"])
             .args(SHARED)
             .args(self.broker.flags(self.to_broker[index].port))
-            .env("FAILPOINTS", self.failpoints);
+            .env("FAILPOINTS", *self.failpoints.lock().unwrap());
         let log = self.directory.path().join(format!("w{index}.{number}.log"));
         *self.workers[index].lock().unwrap() = Some(Worker::start(&mut command, log));
     }

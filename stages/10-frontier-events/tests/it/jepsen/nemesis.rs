@@ -8,6 +8,7 @@ use tokio::task::block_in_place;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::Plan;
 use super::cluster::{Cluster, WORKERS};
 use super::link::{Link, Mode};
 
@@ -97,14 +98,16 @@ pub(super) type Injected = BTreeMap<Failure, u32>;
 /// Injects these failures in a random order, each once before one comes again, and takes each back.
 pub(super) async fn run(
     cluster: &Cluster,
+    plan: &Plan,
     failures: &[Failure],
-    lease: Duration,
     mut random: Random,
     done: &CancellationToken,
 ) -> Injected {
     let (mut injected, mut left) = (Injected::new(), Vec::new());
+    let lease = Duration::from_secs(plan.lease_seconds.into());
+    let (shortest, longest) = plan.pause_ms;
     while !failures.is_empty() && !done.is_cancelled() {
-        let pause = random.millis(200, 1_500);
+        let pause = random.millis(shortest, longest);
         if done.run_until_cancelled(sleep(pause)).await.is_none() {
             break;
         }
