@@ -13,6 +13,7 @@ mod fuzz;
 mod jepsen;
 mod receiver;
 mod rules;
+mod scale;
 mod settings;
 mod stage;
 mod tenants;
