@@ -91,6 +91,17 @@ contract-cost:
 broker-cost tickets="500":
     CRUCIBLE_TICKETS={{tickets}} cargo nextest run -p stage-10-frontier-events --no-capture alone_what_a_ticket_costs
 
+# Measure what a broker, a second worker and a thousand readers of events cost, with a release build of stage 10
+scale rounds="40":
+    cargo build --release -p stage-10-frontier-events
+    CRUCIBLE_BINARY="$PWD/target/release/stage-10-frontier-events" CRUCIBLE_ROUNDS={{rounds}} \
+      cargo nextest run -p stage-10-frontier-events --run-ignored all --no-capture -E 'test(/^scale::/)'
+
+# Simulate a thousand workers and a million evaluations an hour in virtual time, and print what they need
+simulate seconds="3600":
+    CRUCIBLE_SIMULATED_SECONDS={{seconds}} cargo test --release -p stage-10-frontier-events --lib \
+      -- --nocapture a_thousand_workers
+
 # Generate a typed Python client from the contract, in a new directory
 client DIRECTORY="target/client":
     cargo run -q -p stage-08-openapi -- --generate-client python {{DIRECTORY}}
@@ -126,8 +137,9 @@ fuzz seconds="600" seed="1":
       cargo nextest run --profile crash -p stage-08-openapi -p stage-09-frontier -p stage-10-frontier-events -E 'test(/schemathesis/)'
 
 # Break API, workers, broker and network of stage 10 by a random schedule, and check what the clients have seen
-jepsen count="10000" seed="12" broker="nats":
+jepsen count="10000" seed="12" broker="nats" clients="20":
     CRUCIBLE_JEPSEN_COUNT={{count}} CRUCIBLE_JEPSEN_SEED={{seed}} CRUCIBLE_JEPSEN_BROKER={{broker}} \
+      CRUCIBLE_JEPSEN_CLIENTS={{clients}} \
       cargo nextest run --profile crash -p stage-10-frontier-events --no-capture -E 'test(whatever_fails)'
 
 # Build a container image of stage 9's server (no registry is involved)

@@ -35,7 +35,7 @@ use shared::{BoxError, BoxFuture};
 use uuid::Uuid;
 
 pub use command::DeadCommand;
-use hold::Hold;
+pub(crate) use hold::Hold;
 pub use memory::MemoryBroker;
 pub use options::{BrokerArgs, BrokerOptions, open};
 pub(crate) use suite::BrokerTest;

@@ -11,6 +11,9 @@ pub(crate) const NO_REPUBLICATION: &str = "fleet.no_republication";
 /// What runs can be claimed once more.
 pub(crate) const CLAIMED_TWICE: &str = "fleet.claimed_twice";
 
+/// A worker claims four times what it can run, and gives no sign of life for what waits.
+pub(crate) const PREFETCH: &str = "fleet.prefetch";
+
 /// The subscribers of the bus that a test can remove.
 pub(crate) const WITHOUT_METRICS: &str = "bus.without_metrics";
 pub(crate) const WITHOUT_AUDIT: &str = "bus.without_audit";
@@ -29,4 +32,22 @@ pub(crate) fn has_bug(name: &'static str) -> bool {
 #[cfg(not(debug_assertions))]
 pub(crate) const fn has_bug(_name: &'static str) -> bool {
     false
+}
+
+/// How many times as many evaluations a worker claims as it can run.
+pub(crate) fn claimed_ahead() -> u32 {
+    if has_bug(PREFETCH) { 4 } else { 1 }
+}
+
+/// Waits until what was claimed ahead can run.
+#[cfg(debug_assertions)]
+pub(crate) async fn place() -> Option<tokio::sync::SemaphorePermit<'static>> {
+    static PLACES: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(2);
+    if has_bug(PREFETCH) { PLACES.acquire().await.ok() } else { None }
+}
+
+/// In a release build nothing is claimed ahead.
+#[cfg(not(debug_assertions))]
+pub(crate) const fn place() -> std::future::Ready<Option<()>> {
+    std::future::ready(None)
 }

@@ -127,7 +127,7 @@ pub async fn run(options: Options) -> Result<Status> {
     for number in numbers {
         stages.push(Box::pin(measure(*number, rounds)).await?);
     }
-    let targets = stages.iter().flat_map(targets::of).collect();
+    let targets = stages.iter().flat_map(targets::of).chain(targets::between(&stages)).collect();
     let report = Report {
         build: if cfg!(debug_assertions) { "debug" } else { "release" },
         processors: std::thread::available_parallelism().map_or(0, usize::from),

@@ -69,7 +69,7 @@ impl Fleet {
             let mut state = self.state();
             let lease = self.options.lease;
             let member = state.member(caller).map_err(|_| ClaimError::UnknownWorker)?;
-            let (capacity, is_open) = (member.announcement.capacity, member.is_open(lease));
+            let (places, is_open) = (member.places(), member.is_open(lease));
             let environments = member.announcement.environments.clone();
             let sandbox = member.announcement.sandbox.clone();
             if let Some(session) = state.sessions.get(&request.evaluation) {
@@ -84,7 +84,7 @@ impl Fleet {
                 return refused("this worker takes no work");
             }
             let busy = state.busy(caller.worker);
-            if busy >= usize::try_from(capacity).unwrap_or(usize::MAX) {
+            if busy >= places {
                 return refused("this worker has as many as it can run");
             }
             if state.sessions.len() >= MAX_SESSIONS {

@@ -165,22 +165,26 @@ impl Fleet {
     fn touch(&self, caller: &Caller, request: &SyncRequest) -> Result<Arc<Notify>, MemberError> {
         let mut state = self.state();
         let now = Instant::now();
+        let lease = self.options.lease;
         let member = state.member(caller)?;
+        let was_open = member.is_open(lease);
         (member.seen, member.seen_at) = (now, Timestamp::now());
         (member.is_draining, member.failing) = (request.draining, request.failing.clone());
         if std::mem::take(&mut member.is_lost) {
             self.worker_started(caller.worker, member);
         }
-        let news = Arc::clone(&member.news);
+        let (news, is_open) = (Arc::clone(&member.news), member.is_open(lease));
         for token in &request.sessions {
             let session = state.session_of(caller.worker, token);
             if let Some(session) = session.filter(|session| session.is_leased()) {
-                session.until = now + self.options.lease;
+                session.until = now + lease;
             }
         }
         drop(state);
         // Also after a time in which the worker was not seen.
-        self.offers_changed.notify_one();
+        if is_open != was_open {
+            self.offers_changed.notify_one();
+        }
         Ok(news)
     }
 

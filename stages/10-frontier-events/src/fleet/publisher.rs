@@ -4,12 +4,13 @@
 //! back can still change, and stays here. Environments that no worker has get no tickets at all, and hold nobody
 //! up.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{LazyCell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
 use shared::Job;
 use stage_09_frontier::{PriorityDispatch, owner_of};
@@ -25,6 +26,8 @@ use crate::bugs::{self, has_bug};
 const TICKETS_PER_PLACE: usize = 2;
 /// Tickets of one environment, at most.
 const MAX_WINDOW: usize = 512;
+/// Tickets that are sent and not confirmed yet, at most.
+const MAX_UNCONFIRMED: usize = 16;
 /// How often unclaimed tickets are looked through.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The pause after the broker has not taken a ticket.
@@ -60,10 +63,12 @@ impl Fleet {
         state.forget(self.options.lease);
         state.offers.retain(|id, _| jobs.is_offered(*id));
         let left = RefCell::new(state.windows(self.options.lease));
+        // Otherwise each change would look through everything that waits.
+        let has_places = || left.borrow().values().any(|places| *places > 0);
         let is_wanted = |job: &Job| {
             left.borrow().get(&job.submission.profile).is_some_and(|places| *places > 0)
         };
-        while let Some(job) = jobs.offer(is_wanted) {
+        while let Some(job) = has_places().then(|| jobs.offer(is_wanted)).flatten() {
             if let Some(places) = left.borrow_mut().get_mut(&job.submission.profile) {
                 *places -= 1;
             }
@@ -71,14 +76,22 @@ impl Fleet {
         }
     }
 
+    // ANCHOR: publish
     /// Publishes what was not published, and what no worker has claimed for too long. False when the broker does
     /// not take it.
     async fn publish_due(&self) -> bool {
-        for (id, ticket) in self.due() {
+        let due = self.due().into_iter();
+        // Sent in their order, and confirmed together: a broker that answers after 10 ms would get 100 tickets a
+        // second otherwise.
+        let mut confirmed = stream::iter(due)
+            .map(|(id, ticket)| async move { (id, self.broker.publish(&ticket).await) })
+            .buffered(MAX_UNCONFIRMED);
+        loop {
             let published = tokio::select! {
-                published = self.broker.publish(&ticket) => published,
+                published = confirmed.next() => published,
                 () = self.closing.cancelled() => return true,
             };
+            let Some((id, published)) = published else { return true };
             let mut state = self.state();
             match published {
                 Ok(()) => {
@@ -89,23 +102,26 @@ impl Fleet {
                         offer.published = Some(Instant::now());
                     }
                 }
+                // What else was sent is published again: the broker or the claim drops the second ticket.
                 Err(error) => {
                     state.note(&error);
                     return false;
                 }
             }
         }
-        true
     }
+    // ANCHOR_END: publish
 
     fn due(&self) -> Vec<(Uuid, Ticket)> {
         let state = self.state();
+        // Found once, and only when a ticket is old: there can be a thousand workers.
+        let idle = LazyCell::new(|| state.idle_environments(self.options.lease));
         let is_due = |offer: &&Offer| match offer.published {
             None => true,
             Some(_) if has_bug(bugs::NO_REPUBLICATION) => false,
             Some(at) => {
                 let is_old = at.elapsed() >= self.options.republish;
-                is_old && state.has_idle_worker(&offer.ticket.environment, self.options.lease)
+                is_old && idle.contains(offer.ticket.environment.as_str())
             }
         };
         let due = state.offers.values().filter(is_due).map(|offer| &offer.ticket);
@@ -119,29 +135,34 @@ impl Fleet {
 impl State {
     /// How many more tickets each environment may have.
     fn windows(&self, lease: Duration) -> HashMap<String, usize> {
-        let mut windows: HashMap<String, usize> = HashMap::new();
-        for member in self.members.values().filter(|member| member.is_open(lease)) {
-            let places = usize::try_from(member.announcement.capacity).unwrap_or(0);
+        let mut windows: HashMap<&str, usize> = HashMap::new();
+        let now = Instant::now();
+        for member in self.members.values().filter(|member| member.is_open_at(now, lease)) {
+            let tickets = member.places() * TICKETS_PER_PLACE;
             for environment in member.announcement.environments.keys() {
-                *windows.entry(environment.clone()).or_default() += places * TICKETS_PER_PLACE;
+                *windows.entry(environment).or_default() += tickets;
             }
         }
-        for (environment, places) in &mut windows {
-            let is_here = |offer: &&Offer| offer.ticket.environment == *environment;
-            let offered = self.offers.values().filter(is_here).count();
-            *places = (*places).min(MAX_WINDOW).saturating_sub(offered);
+        let mut offered: HashMap<&str, usize> = HashMap::new();
+        for offer in self.offers.values() {
+            *offered.entry(&offer.ticket.environment).or_default() += 1;
         }
-        windows
+        let left = windows.into_iter().map(|(environment, tickets)| {
+            let offered = offered.get(environment).copied().unwrap_or_default();
+            (environment.to_owned(), tickets.min(MAX_WINDOW).saturating_sub(offered))
+        });
+        left.collect()
     }
 
-    /// Whether a worker could have claimed a ticket of this environment.
-    fn has_idle_worker(&self, environment: &str, lease: Duration) -> bool {
-        self.members.iter().any(|(id, member)| {
-            let places = usize::try_from(member.announcement.capacity).unwrap_or(0);
-            member.is_open(lease)
-                && member.announcement.environments.contains_key(environment)
-                && self.busy(*id) < places
-        })
+    /// The environments of which a worker could have claimed a ticket.
+    fn idle_environments(&self, lease: Duration) -> HashSet<&str> {
+        let (busy, now) = (self.busy_workers(), Instant::now());
+        let idle = self.members.iter().filter(|(id, member)| {
+            let busy = busy.get(*id).copied().unwrap_or_default();
+            member.is_open_at(now, lease) && busy < member.places()
+        });
+        let environments = idle.flat_map(|(_, member)| member.announcement.environments.keys());
+        environments.map(String::as_str).collect()
     }
 
     /// Logs the first of the errors in a row.

@@ -20,9 +20,9 @@ use crate::broker::{Broker, Ticket};
 use crate::bugs::{self, has_bug};
 
 /// Evaluations that run at the same time, over all workers.
-pub(super) const MAX_SESSIONS: usize = 1024;
+pub(super) const MAX_SESSIONS: usize = 4096;
 /// Workers at one moment.
-pub(super) const MAX_WORKERS: usize = 256;
+pub(super) const MAX_WORKERS: usize = 1024;
 /// Tokens of ended sessions that are remembered, so that a result whose answer was lost is confirmed again.
 const MAX_RECORDED: usize = 4096;
 /// After so many leases without a sign of life a worker is forgotten.
@@ -144,8 +144,18 @@ impl Fleet {
 impl Member {
     /// Whether it takes tickets.
     pub(super) fn is_open(&self, lease: Duration) -> bool {
-        let is_alive = self.seen.elapsed() < lease;
+        self.is_open_at(Instant::now(), lease)
+    }
+
+    /// The same at that moment, for a look at all of them.
+    pub(super) fn is_open_at(&self, now: Instant, lease: Duration) -> bool {
+        let is_alive = now.duration_since(self.seen) < lease;
         is_alive && !self.is_draining && !self.drain && self.failing.is_none()
+    }
+
+    /// Evaluations that it runs at the same time.
+    pub(super) fn places(&self) -> usize {
+        usize::try_from(self.announcement.capacity).unwrap_or(usize::MAX)
     }
 }
 
@@ -153,6 +163,15 @@ impl State {
     /// The number of sessions of a worker.
     pub(super) fn busy(&self, worker: Uuid) -> usize {
         self.sessions.values().filter(|session| session.worker == worker).count()
+    }
+
+    /// The number of sessions of each worker that has any.
+    pub(super) fn busy_workers(&self) -> HashMap<Uuid, usize> {
+        let mut busy = HashMap::new();
+        for session in self.sessions.values() {
+            *busy.entry(session.worker).or_default() += 1;
+        }
+        busy
     }
 
     /// The evaluation of a session of this worker. None when the token is refused.
@@ -186,9 +205,11 @@ impl State {
 
     /// Forgets workers that have not been seen for long.
     pub(super) fn forget(&mut self, lease: Duration) {
-        let busy: Vec<Uuid> = self.sessions.values().map(|session| session.worker).collect();
-        self.members.retain(|id, member| {
-            member.seen.elapsed() < lease * FORGET_LEASES || busy.contains(id)
-        });
+        let now = Instant::now();
+        let is_gone = |member: &Member| now.duration_since(member.seen) >= lease * FORGET_LEASES;
+        if self.members.values().any(is_gone) {
+            let busy = self.busy_workers();
+            self.members.retain(|id, member| !is_gone(member) || busy.contains_key(id));
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! The API side against the broker in memory, with tests in the place of workers.
 
 mod bench;
+mod counted;
+mod scale;
+mod simulated;
 
 use std::time::Duration;
 
@@ -198,6 +201,26 @@ async fn a_claim_of_what_was_cancelled_is_refused_and_a_cancelled_session_is_tol
     let ended = Content::Ended { pieces, file_parts: 0, verdict, excess_bytes };
     bench.fleet.report(&worker, &token, ended).await.unwrap();
     assert_eq!(bench.get(runs).await.outcome, Some(Outcome::Cancelled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_ends_the_sync_that_is_delayed_at_once() {
+    let bench = Bench::new();
+    let worker = bench.join(&PYTHON_ONLY, 2);
+    let id = bench.submit("python", 1).await;
+    let token = bench.claim(&worker, id, 1).await.unwrap().token;
+    let request = SyncRequest { sessions: vec![token.clone()], ..SyncRequest::default() };
+    let held = {
+        let (fleet, worker) = (std::sync::Arc::clone(&bench.fleet), worker.clone());
+        tokio::spawn(async move { fleet.sync(&worker, &request).await })
+    };
+    // Virtual time moves only when every task waits for it: the sync waits.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!held.is_finished());
+    let cancelled = tokio::time::Instant::now();
+    bench.queue.cancel(&RequestContext::internal(), id).await.unwrap();
+    assert_eq!(held.await.unwrap().unwrap().cancel, [token]);
+    assert_eq!(cancelled.elapsed(), Duration::ZERO, "no timer is between the two");
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ use super::output::PendingOutput;
 use super::serve::Worker;
 use super::sessions::Session;
 use crate::broker::{BrokerError, Delivery};
+use crate::bugs;
 use crate::fleet::wire::{
     ClaimReply, ClaimRequest, FilePath, FileRequest, MAX_CHUNK_BYTES, ResultRequest, WireBounds,
 };
@@ -82,6 +83,7 @@ async fn process(worker: &Worker, delivery: &Delivery) -> Next {
         Ok(opened) => opened,
         Err(next) => return next,
     };
+    let _place = bugs::place().await;
     let registered = worker.sessions.register(token, claimed, worker.welcome().lease);
     let session = Arc::clone(&registered.session);
     tracing::info!("evaluation started");

@@ -140,7 +140,7 @@ impl Worker {
     async fn until_drained(&self, settings: &Settings, signals: &mut Signals) -> Exit {
         let signalled = CancellationToken::new();
         let places = async {
-            join_all((0..settings.workers).map(|_| self.place())).await;
+            join_all((0..self.announcement.capacity).map(|_| self.place())).await;
             if !signalled.is_cancelled() {
                 // A service manager would start it again, and it would take work again.
                 eprint_line(

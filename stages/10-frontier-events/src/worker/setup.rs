@@ -14,9 +14,9 @@ use super::client::ApiClient;
 use super::serve::Worker;
 use super::sessions::Sessions;
 use crate::args::EventsArgs;
-use crate::broker;
 use crate::fleet::RoleError;
 use crate::fleet::wire::{Announcement, PROTOCOL, WireBounds};
+use crate::{broker, bugs};
 
 impl Worker {
     /// A worker on `engine`, which has not joined its fleet yet.
@@ -39,7 +39,7 @@ impl Worker {
             protocol: PROTOCOL,
             name: flags.worker_name.clone().unwrap_or_else(machine_name),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            capacity: settings.workers.into(),
+            capacity: u32::from(settings.workers) * bugs::claimed_ahead(),
             environments: environments(&profiles),
             sandbox: engine.sandbox(),
             bounds: WireBounds::from(&bounds),

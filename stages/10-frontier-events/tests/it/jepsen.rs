@@ -3,6 +3,7 @@
 mod check;
 mod clients;
 mod cluster;
+mod disk;
 mod history;
 mod link;
 mod made_up;
@@ -12,7 +13,8 @@ use std::env;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use harness::{Method, eventually, eventually_some};
 use serde_json::{Value, json};
@@ -23,10 +25,13 @@ use check::Counts;
 use clients::send;
 use cluster::{Cluster, WORKERS};
 use history::{History, Kind, Violation};
-use nemesis::{Failure, Injected, NETWORK, PROCESSES, Random};
+use nemesis::{Failure, Injected, NETWORK, OF_SQS, PROCESSES, Random};
 
 /// How long everything may take to become quiet at last.
 const END_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// How often a run that looks for a bug is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(300);
 
 /// One run.
 #[derive(Debug, Clone)]
@@ -38,8 +43,14 @@ struct Plan {
     lease_seconds: u32,
     processes: &'static [Failure],
     network: &'static [Failure],
+    /// The shortest and the longest time between two failures of one kind, in milliseconds.
+    pause_ms: (u64, u64),
     /// Bugs that are put back.
     failpoints: &'static str,
+    /// What they have to be found as. The run ends with the first of them.
+    until: &'static [Kind],
+    /// Whether a submission has a key, so that it is one however often it is sent.
+    has_keys: bool,
     /// How many lines all programs print, five a second. None for programs of several kinds.
     lines: Option<u32>,
     /// How long one evaluation may take.
@@ -53,28 +64,32 @@ impl Plan {
             broker: broker.to_owned(),
             count: setting("CRUCIBLE_JEPSEN_COUNT", 60),
             seed: setting("CRUCIBLE_JEPSEN_SEED", 12),
-            clients: 10,
+            clients: setting("CRUCIBLE_JEPSEN_CLIENTS", 10),
             lease_seconds: 4,
             processes: PROCESSES,
             network: NETWORK,
+            pause_ms: (200, 1_500),
             failpoints: "",
+            until: &[],
+            has_keys: true,
             lines: None,
             patience: Duration::from_mins(4),
         }
     }
 
-    /// A bug, and the failures that show it.
-    fn with_bug(failpoints: &'static str, processes: &'static [Failure]) -> Self {
+    /// A bug, the failures that show it, and what it is found as.
+    fn with_bug(
+        failpoints: &'static str,
+        processes: &'static [Failure],
+        until: &'static [Kind],
+    ) -> Self {
         let (network, patience) = (&[], Duration::from_secs(90));
-        Self {
-            count: 40,
-            seed: 12,
-            processes,
-            network,
-            failpoints,
-            patience,
-            ..Self::whole("nats")
-        }
+        let (count, seed) = (40, 12);
+        Self { count, seed, processes, network, failpoints, until, patience, ..Self::whole("nats") }
+    }
+
+    fn nothing_fails(&self) -> bool {
+        self.processes.is_empty() && self.network.is_empty()
     }
 }
 
@@ -92,15 +107,10 @@ struct Shown {
     violations: Vec<Violation>,
 }
 
-impl Shown {
-    fn has(&self, kinds: &[Kind]) -> bool {
-        self.violations.iter().any(|violation| kinds.contains(&violation.kind))
-    }
-}
-
 async fn run(plan: Plan) -> Shown {
     println!("{plan:?}");
-    let cluster = Cluster::start(&plan.broker, plan.lease_seconds, plan.failpoints).await;
+    let started = Instant::now();
+    let cluster = Cluster::start(&plan).await;
     let (history, done) = (Arc::new(History::default()), CancellationToken::new());
     let client = cluster.client();
     ready(&cluster).await;
@@ -114,20 +124,37 @@ async fn run(plan: Plan) -> Shown {
         tasks.join_all().await;
         done.cancel();
     };
-    let lease = Duration::from_secs(plan.lease_seconds.into());
     let random = |of| Random::new(plan.seed, of);
-    let ((), mut injected, network) = tokio::join!(
-        clients,
-        nemesis::run(&cluster, plan.processes, lease, random(1), &done),
-        nemesis::run(&cluster, plan.network, lease, random(2), &done),
-    );
-    injected.extend(network);
-    settle(&cluster, &history, &plan).await;
+    let whole = async {
+        let ((), mut injected, network) = tokio::join!(
+            clients,
+            nemesis::run(&cluster, &plan, plan.processes, random(1), &done),
+            nemesis::run(&cluster, &plan, plan.network, random(2), &done),
+        );
+        injected.extend(network);
+        settle(&cluster, &history, &plan).await;
+        injected
+    };
+    let injected = tokio::select! {
+        injected = whole => injected,
+        () = found(&cluster, &history, &plan) => Injected::new(),
+    };
     following.abort();
     following.await.ok();
-    let (counts, violations) = check::check(&history.seen(), &cluster.logs());
-    println!("{counts:#?}\n{injected:?}");
+    let (counts, violations) = check::check(&history.seen(), &cluster.logs(), plan.nothing_fails());
+    println!("{counts:#?}\n{injected:?} in {:.0?}", started.elapsed());
     Shown { counts, injected, violations }
+}
+
+/// Waits until what the plan looks for was found.
+async fn found(cluster: &Cluster, history: &History, plan: &Plan) {
+    loop {
+        tokio::time::sleep(CHECK_INTERVAL).await;
+        let (_, violations) = check::check(&history.seen(), &cluster.logs(), plan.nothing_fails());
+        if violations.iter().any(|violation| plan.until.contains(&violation.kind)) {
+            return;
+        }
+    }
 }
 
 /// Waits until all workers take work.
@@ -146,6 +173,9 @@ async fn settle(cluster: &Cluster, history: &History, plan: &Plan) {
     let client = cluster.client();
     if history.seen().violations.iter().any(|violation| violation.kind == Kind::Lost) {
         return; // it would never be quiet
+    }
+    if !plan.failpoints.is_empty() {
+        cluster.without_failpoints();
     }
     ready(cluster).await;
     let marker = client.submit_code("print('the last')").await;
@@ -219,43 +249,86 @@ async fn whatever_fails_each_evaluation_ends_once() {
     assert!(exited >= 20 && shown.counts.repeated > 0 && shown.counts.fenced > 0);
 }
 
-/// Whether the check finds one of these with a bug, by one of three schedules.
-async fn finds(plan: Plan, kinds: &[Kind]) {
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sqs_each_evaluation_ends_once() {
+    let whole = Plan::whole("sqs");
+    let shown = run(Plan { count: 24, processes: OF_SQS, network: &[], ..whole }).await;
+    assert!(shown.violations.is_empty(), "{:#?}", shown.violations);
+    for failure in OF_SQS {
+        assert!(shown.injected.contains_key(failure), "{failure:?} was never there");
+    }
+}
+
+/// Whether the check finds a bug, by one of three schedules.
+async fn is_found(plan: Plan) {
     for seed in 12..15 {
         let shown = run(Plan { seed, ..plan.clone() }).await;
-        if shown.has(kinds) {
+        if shown.violations.iter().any(|violation| plan.until.contains(&violation.kind)) {
             return;
         }
         eprintln!("not found with the seed {seed}: {:?}", shown.violations);
     }
-    panic!("the bug was never found");
+    panic!("the bug was never found: {plan:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_fencing_the_check_fails() {
-    let plan = Plan::with_bug("fleet.no_fencing=return", &[Failure::FreezeWorker]);
-    finds(Plan { lines: Some(30), count: 24, ..plan }, &[Kind::Report, Kind::Output]).await;
+/// Whether the check finds each of these bugs, and nothing without them. All at the same time: most of it is waiting.
+fn are_found(bugs: Vec<Plan>, without: Plan) {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    thread::scope(|scope| {
+        for bug in bugs {
+            scope.spawn(move || runtime().block_on(is_found(bug)));
+        }
+        scope.spawn(move || {
+            let shown = runtime().block_on(run(without));
+            println!("without them: {:?}", shown.counts);
+            assert!(shown.violations.is_empty(), "{:#?}", shown.violations);
+        });
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn with_results_that_are_confirmed_too_early_the_check_fails() {
-    // A commit takes long enough that a crash can come before it.
-    let failpoints = "fleet.early_confirmation=return;store.before_commit=sleep(100)";
-    let plan = Plan::with_bug(failpoints, &[Failure::KillApi]);
-    finds(Plan { count: 20, ..plan }, &[Kind::Report]).await;
+/// The process is killed before a commit for which much has gathered.
+macro_rules! last_commit {
+    () => {
+        "store.before_commit=30*off->1*sleep(150)->return(kill)"
+    };
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_republication_the_check_fails() {
-    let plan = Plan::with_bug("fleet.no_republication=return", &[Failure::LoseBroker]);
-    finds(Plan { patience: Duration::from_secs(20), ..plan }, &[Kind::Lost]).await;
+#[test]
+fn bugs_of_the_api_that_are_put_back_are_found() {
+    // Of each life of the API one commit takes long enough that much waits for the next, and that is never made.
+    let killed = |failpoints, until| {
+        let plan = Plan::with_bug(failpoints, &[Failure::KillApi], until);
+        Plan { lines: Some(1), pause_ms: (1_500, 3_000), ..plan }
+    };
+    let early = concat!("fleet.early_confirmation=return;", last_commit!());
+    let early = Plan { count: 200, ..killed(early, &[Kind::Report]) };
+    let visible = concat!("journal.early_publication=return;", last_commit!());
+    // The response to a key is committed after the evaluation, and hides the bug.
+    let visible = Plan { count: 200, has_keys: false, ..killed(visible, &[Kind::Lost]) };
+    let forgotten =
+        Plan::with_bug("fleet.no_republication=return", &[Failure::LoseBroker], &[Kind::Lost]);
+    let forgotten = Plan { patience: Duration::from_secs(20), ..forgotten };
+    // The failures that show the first two show nothing without them.
+    let without = Plan { count: 10, ..killed(last_commit!(), &[]) };
+    are_found(vec![early, visible, forgotten], without);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn with_tickets_that_are_claimed_twice_the_check_fails() {
-    let plan = Plan::with_bug("fleet.claimed_twice=return", &[]);
+#[test]
+fn bugs_of_fencing_and_of_claims_that_are_put_back_are_found() {
+    let unfenced = Plan::with_bug(
+        "fleet.no_fencing=return",
+        &[Failure::FreezeWorker],
+        &[Kind::Report, Kind::Output],
+    );
+    // Places are free for the next attempt, which runs when the first is reported.
+    let unfenced = Plan { lines: Some(30), clients: 4, count: 24, ..unfenced };
+    let twice = Plan::with_bug("fleet.claimed_twice=return", &[], &[Kind::StartedTwice]);
     // Places are free for what is delivered again.
     let (network, clients, count) = (&[Failure::CutWorkerFromBroker], 3, 9);
-    let plan = Plan { network, clients, count, lines: Some(60), lease_seconds: 30, ..plan };
-    finds(plan, &[Kind::StartedTwice]).await;
+    let twice = Plan { network, clients, count, lines: Some(60), lease_seconds: 30, ..twice };
+    // Nothing fails. What was fetched ahead waits for longer than its lease.
+    let ahead = Plan::with_bug("fleet.prefetch=return", &[], &[Kind::Wasted]);
+    let ahead = Plan { lines: Some(20), clients: 24, ..ahead };
+    let without = Plan { failpoints: "", until: &[], count: 12, lines: Some(5), ..ahead.clone() };
+    are_found(vec![unfenced, twice, ahead], Plan { lease_seconds: 30, ..without });
 }

@@ -14,6 +14,7 @@ mod history;
 mod jepsen;
 mod receiver;
 mod rules;
+mod scale;
 mod secrets;
 mod settings;
 mod stage;

@@ -6,10 +6,15 @@ use harness::{Launch, Server};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_stage-10-frontier-events");
 
+/// Another build of it, for figures: `just scale` gives that of a release.
+pub(crate) fn binary() -> String {
+    std::env::var("CRUCIBLE_BINARY").unwrap_or_else(|_| BINARY.to_owned())
+}
+
 /// The stage on a data directory, in one process and without isolation: what is tested here is not
 /// about isolation, and a kill has to hit the process that stores.
 pub(crate) fn on(directory: &Path) -> Launch {
-    Launch::new(BINARY)
+    Launch::new(binary())
         .args(["--engine", "subprocess", "--unsafe", "--single-process", "--strict-contract"])
         .args(["--workers", "2", "--drain-seconds", "5", "--self-test-seconds", "3600"])
         .arg("--data-dir")

@@ -70,6 +70,37 @@ pub(super) fn of(bench: &Measured) -> Vec<Target> {
     targets
 }
 
+/// What the layers above the warm sandboxes may cost: milliseconds at the median, and evaluations with four clients
+/// as a ratio. By what each adds to its engine and by a bare `python3`, which took turns with it: the two stages are
+/// not measured at the same moment.
+const ALL_LAYERS: (u16, u16) = (FIRST_WITH_WARM_SANDBOXES, 10);
+const MAX_LAYERS_MS: f64 = 4.0;
+const MIN_LAYERS_RATE: f64 = 0.9;
+
+/// The targets of the last stage beside the first one with warm sandboxes, when both were measured.
+pub(super) fn between(stages: &[Measured]) -> Vec<Target> {
+    let find = |number| stages.iter().find(|bench| bench.stage == number);
+    let (Some(first), Some(last)) = (find(ALL_LAYERS.0), find(ALL_LAYERS.1)) else {
+        return Vec::new();
+    };
+    let added = hundredths(last.overhead_ms - first.overhead_ms);
+    let rate = |bench: &Measured| bench.four_clients_per_second * bench.bare_ms.p50;
+    let times = ratio(rate(last), rate(first));
+    let (name, below) = (&last.name, &first.name);
+    vec![
+        Target {
+            text: format!("{name} takes at most {MAX_LAYERS_MS} ms longer than {below}"),
+            measured: format!("{added:.1} ms"),
+            met: added <= MAX_LAYERS_MS,
+        },
+        Target {
+            text: format!("{name} ends at least {MIN_LAYERS_RATE} x as many as {below} with four"),
+            measured: format!("{times:.2} x"),
+            met: times >= MIN_LAYERS_RATE,
+        },
+    ]
+}
+
 fn ratio(one: f64, other: f64) -> f64 {
     hundredths(one / other.max(f64::EPSILON))
 }
@@ -143,6 +174,13 @@ mod tests {
             let bench = measured(6, stage_ms, 1.0, rate);
             missed(&Measured { anchor_ms: at(docker_ms), cold, ..bench })
         };
+        let layers = |overhead_ms, rate| {
+            let both = [measured(6, 18.0, 1.0, 50.0), measured(10, 20.0, overhead_ms, rate)];
+            between(&both).iter().map(|target| !target.met).collect::<Vec<_>>()
+        };
+        assert_eq!(layers(5.0, 45.0), [false; 2]);
+        assert_eq!(layers(5.1, 44.0), [true; 2]);
+        assert_eq!(between(&[measured(6, 18.0, 1.0, 50.0)]).len(), 0);
         assert_eq!(warm(21.0, 315.0, 0, 40.0), [false; 6]);
         assert_eq!(warm(21.2, 400.0, 0, 40.0), [false, false, true, false, false, false]);
         assert_eq!(warm(20.0, 299.0, 0, 40.0), [false, false, false, true, false, false]);

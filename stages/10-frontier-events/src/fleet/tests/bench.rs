@@ -10,15 +10,15 @@ use shared::{
     Submission,
 };
 use stage_02_queue::{
-    ArchiveLimits, InMemoryArchive, InMemoryJournal, Ledger, LedgerParts, QueueOptions, QueueParts,
-    TaskQueue,
+    ArchiveLimits, InMemoryArchive, InMemoryJournal, Journal, Ledger, LedgerParts, QueueOptions,
+    QueueParts, TaskQueue,
 };
 use stage_06_advanced::{Environment, Profiles};
 use stage_09_frontier::PriorityDispatch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::broker::{Broker as _, BrokerOptions, MemoryBroker};
+use crate::broker::{Broker, BrokerOptions, MemoryBroker};
 use crate::fleet::claims::ClaimError;
 use crate::fleet::members::Caller;
 use crate::fleet::wire::{Announcement, ClaimReply, ClaimRequest, PROTOCOL, WireBounds};
@@ -33,6 +33,50 @@ pub(super) struct Bench {
     pub(super) fleet: Arc<Fleet>,
     pub(super) broker: Arc<MemoryBroker>,
     pub(super) queue: Arc<TaskQueue>,
+}
+
+/// How many evaluations run and wait at the same time, at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    pub(super) running: usize,
+    pub(super) waiting: usize,
+}
+
+/// A fleet and the queue over it, as the API has them.
+pub(super) fn over(
+    broker: Arc<dyn Broker>,
+    journal: Arc<dyn Journal>,
+    size: Size,
+) -> (Arc<Fleet>, Arc<TaskQueue>) {
+    let options = FleetOptions {
+        lease: LEASE,
+        republish: REPUBLISH,
+        engine: "gvisor",
+        bounds: bounds(),
+        profiles: profiles(),
+    };
+    let fleet = Fleet::new(broker, options);
+    let ledger = Ledger::new(LedgerParts {
+        journal,
+        archive: Arc::new(InMemoryArchive::new(ArchiveLimits::default())),
+        progress: Arc::new(NoopSink),
+        sandbox: None,
+        capacity: size.waiting,
+    });
+    // Submissions without an owner have no bound of their own.
+    let jobs = Arc::new(PriorityDispatch::new(16, CancellationToken::new()));
+    let parts = QueueParts {
+        ledger,
+        dispatch: BrokerDispatch::start(&fleet, &jobs),
+        engine: Some(Arc::new(FleetEngine::new(Arc::clone(&fleet)))),
+        events: Arc::new(NoopSink),
+    };
+    let options = QueueOptions {
+        workers: size.running,
+        capacity: size.waiting,
+        limits: harness::TEST_LIMITS,
+    };
+    (fleet, TaskQueue::new(parts, options))
 }
 
 pub(super) fn bounds() -> Bounds {
@@ -64,30 +108,9 @@ fn profiles() -> Profiles {
 impl Bench {
     pub(super) fn new() -> Self {
         let broker = Arc::new(MemoryBroker::new(BrokerOptions::default()));
-        let options = FleetOptions {
-            lease: LEASE,
-            republish: REPUBLISH,
-            engine: "gvisor",
-            bounds: bounds(),
-            profiles: profiles(),
-        };
-        let fleet = Fleet::new(broker.clone(), options);
-        let ledger = Ledger::new(LedgerParts {
-            journal: Arc::new(InMemoryJournal::new(Arc::new(NoopSink))),
-            archive: Arc::new(InMemoryArchive::new(ArchiveLimits::default())),
-            progress: Arc::new(NoopSink),
-            sandbox: None,
-            capacity: 100,
-        });
-        let jobs = Arc::new(PriorityDispatch::new(16, CancellationToken::new()));
-        let parts = QueueParts {
-            ledger,
-            dispatch: BrokerDispatch::start(&fleet, &jobs),
-            engine: Some(Arc::new(FleetEngine::new(Arc::clone(&fleet)))),
-            events: Arc::new(NoopSink),
-        };
-        let options = QueueOptions { workers: 8, capacity: 100, limits: harness::TEST_LIMITS };
-        Self { fleet, broker, queue: TaskQueue::new(parts, options) }
+        let journal = Arc::new(InMemoryJournal::new(Arc::new(NoopSink)));
+        let (fleet, queue) = over(broker.clone(), journal, Size { running: 8, waiting: 100 });
+        Self { fleet, broker, queue }
     }
 
     pub(super) fn join(&self, environments: &[(&str, Option<&str>)], capacity: u32) -> Caller {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::broker::system::{Moto, Nats};
-use crate::stage::BINARY;
+use crate::stage::binary;
 
 /// How long anything may take that should happen soon.
 pub(crate) const EVENT_TIMEOUT: Duration = Duration::from_mins(1);
@@ -69,7 +69,7 @@ impl Site {
 
     /// The API, to be configured further.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(binary());
         command.args(self.api_arguments()).stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(Stdio::null());
         command
@@ -77,11 +77,25 @@ impl Site {
 
     /// The API, until it listens.
     pub(crate) fn launch(&self) -> Launch {
-        Launch::new(BINARY).args(self.api_arguments())
+        Launch::new(binary()).args(self.api_arguments())
     }
 
     pub(crate) fn api(&self) -> Server {
         self.launch().start()
+    }
+
+    /// A worker for so many programs at a time, on these processors.
+    pub(crate) fn worker_on(&self, processors: &str, workers: usize) -> Worker {
+        let mut command = Command::new("taskset");
+        command
+            .args(["--cpu-list", processors])
+            .arg(binary())
+            .args(["--role", "worker", "--api", &self.url(), "--drain-seconds", "5"])
+            .args(["--worker-name", &format!("on-{processors}")])
+            .args(["--workers", &workers.to_string()])
+            .args(SHARED)
+            .args(&self.queue);
+        Worker::start(&mut command, self.path(&format!("on-{processors}.log")))
     }
 
     /// A worker for two programs at a time.
@@ -96,7 +110,7 @@ impl Site {
 
     /// The same, for an API at that address.
     pub(crate) fn worker_at(&self, url: &str, name: &str, more: &[&str]) -> Worker {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(binary());
         command
             .args(["--role", "worker", "--api", url, "--worker-name", name])
             .args(["--workers", "2"])

@@ -24,9 +24,15 @@ pub(super) struct Counts {
     pub(super) repeated: u32,
 }
 
-/// Checks everything, when all has ended and all events were read.
-pub(super) fn check(seen: &Seen, logs: &[(PathBuf, String)]) -> (Counts, Vec<Violation>) {
-    let mut found = Found { violations: seen.violations.clone(), ..Found::default() };
+/// Checks everything, when all has ended and all events were read. Before that, what it says of evaluations that
+/// have ended holds, except for their events.
+pub(super) fn check(
+    seen: &Seen,
+    logs: &[(PathBuf, String)],
+    nothing_fails: bool,
+) -> (Counts, Vec<Violation>) {
+    let violations = seen.violations.clone();
+    let mut found = Found { violations, nothing_fails, ..Found::default() };
     found.check_numbers(&seen.events);
     let mut events: HashMap<&str, Vec<&Event>> = HashMap::new();
     for event in &seen.events {
@@ -50,6 +56,8 @@ pub(super) fn check(seen: &Seen, logs: &[(PathBuf, String)]) -> (Counts, Vec<Vio
 struct Found {
     counts: Counts,
     violations: Vec<Violation>,
+    /// No failure was injected.
+    nothing_fails: bool,
 }
 
 impl Found {
@@ -72,6 +80,9 @@ impl Found {
         *self.counts.ended.entry(outcome.to_owned()).or_default() += 1;
         let attempt = last["attempt"].as_u64().unwrap();
         self.counts.repeated += u32::from(attempt > 1);
+        if self.nothing_fails && (attempt > 1 || outcome == "worker_lost") {
+            self.add(Kind::Wasted, format!("{asked:?}: {last}"));
+        }
         if attempt > asked.attempts {
             self.add(Kind::Answer, format!("{asked:?} has too many attempts: {last}"));
         }
@@ -146,10 +157,8 @@ impl Found {
                 if message == "evaluation started" {
                     *started.entry((id.to_owned(), attempt)).or_default() += 1;
                 }
-                let Some(last) = evaluations.get(id).and_then(|accepted| accepted.last.as_ref())
-                else {
-                    continue;
-                };
+                let last = evaluations.get(id).and_then(|accepted| accepted.last.as_ref());
+                let Some(last) = last.filter(|last| !last["outcome"].is_null()) else { continue };
                 if message == "evaluation reported" {
                     self.counts.reported += 1;
                     if last["attempt"] != attempt || last["outcome"] == "worker_lost" {

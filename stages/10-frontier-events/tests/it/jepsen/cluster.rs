@@ -11,12 +11,16 @@ use harness::{Client, Launch, Server, Signal};
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
+use super::Plan;
+use super::disk::Disk;
 use super::link::Link;
 use crate::broker::system::{Moto, Nats, Process};
 use crate::fleet::site::{SHARED, Worker};
 use crate::stage::BINARY;
 
 pub(super) const WORKERS: usize = 3;
+/// The size of the disk of the API, without what many evaluations need.
+const DISK_MEBIBYTES: u32 = 48;
 
 /// The broker.
 pub(super) enum System {
@@ -63,16 +67,19 @@ impl System {
     }
 }
 
-/// All processes.
+/// All processes. They are dropped in this order.
 pub(super) struct Cluster {
-    pub(super) directory: TempDir,
-    pub(super) broker: System,
-    port: u16,
-    lease_seconds: u32,
-    failpoints: &'static str,
-    /// Dropped before the broker, so that no process waits for it.
     api: Mutex<Option<Server>>,
     workers: [Mutex<Option<Worker>>; WORKERS],
+    /// Told to end when the cluster is dropped, and waited for after that.
+    ending: Mutex<Vec<Worker>>,
+    pub(super) broker: System,
+    /// Of the API.
+    pub(super) disk: Disk,
+    pub(super) directory: TempDir,
+    port: u16,
+    lease_seconds: u32,
+    failpoints: Mutex<&'static str>,
     started: AtomicU32,
     pub(super) api_to_broker: Link,
     pub(super) to_api: [Link; WORKERS],
@@ -81,17 +88,22 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Starts all of it.
-    pub(super) async fn start(broker: &str, lease_seconds: u32, failpoints: &'static str) -> Self {
-        let broker = System::start(broker);
+    pub(super) async fn start(plan: &Plan) -> Self {
+        let broker = System::start(&plan.broker);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let there = broker.process().port;
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        fs::create_dir(&data).unwrap();
         let cluster = Self {
-            directory: tempfile::tempdir().unwrap(),
+            disk: Disk::mount(&data, DISK_MEBIBYTES + plan.count / 16),
+            directory,
             port,
-            lease_seconds,
-            failpoints,
+            lease_seconds: plan.lease_seconds,
+            failpoints: Mutex::new(plan.failpoints),
             api: Mutex::default(),
             workers: Default::default(),
+            ending: Mutex::default(),
             started: AtomicU32::new(0),
             api_to_broker: Link::to(there).await,
             to_api: [Link::to(port).await, Link::to(port).await, Link::to(port).await],
@@ -119,14 +131,26 @@ impl Cluster {
             .args(self.broker.flags(self.api_to_broker.port))
             .arg("--data-dir")
             .arg(self.directory.path().join("data"))
-            .env("FAILPOINTS", self.failpoints);
+            .with_wrapper(self.disk.wrapper())
+            .env("FAILPOINTS", *self.failpoints.lock().unwrap());
         let api = block_in_place(|| launch.start());
         *self.api.lock().unwrap() = Some(api);
+    }
+
+    /// Starts the API again without the failures of its own.
+    pub(super) fn without_failpoints(&self) {
+        *self.failpoints.lock().unwrap() = "";
+        self.kill_api();
+        self.start_api();
     }
 
     pub(super) fn kill_api(&self) {
         let api = self.api.lock().unwrap().take().unwrap();
         block_in_place(|| api.kill());
+    }
+
+    pub(super) fn signal_api(&self, signal: Signal) {
+        self.api.lock().unwrap().as_ref().unwrap().signal(signal);
     }
 
     pub(super) fn start_worker(&self, index: usize) {
@@ -138,7 +162,7 @@ impl Cluster {
             .args(["--workers", "2", "--drain-seconds", "1"])
             .args(SHARED)
             .args(self.broker.flags(self.to_broker[index].port))
-            .env("FAILPOINTS", self.failpoints);
+            .env("FAILPOINTS", *self.failpoints.lock().unwrap());
         let log = self.directory.path().join(format!("w{index}.{number}.log"));
         *self.workers[index].lock().unwrap() = Some(Worker::start(&mut command, log));
     }
@@ -158,5 +182,19 @@ impl Cluster {
         let logs =
             files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
         logs.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+    }
+}
+
+impl Drop for Cluster {
+    /// Ends all of them at the same time: each on its own would wait for what runs.
+    fn drop(&mut self) {
+        if let Some(api) = self.api.lock().unwrap().take() {
+            api.kill();
+        }
+        for worker in self.workers.iter().filter_map(|worker| worker.lock().unwrap().take()) {
+            worker.signal(Signal::CONT);
+            worker.signal(Signal::TERM);
+            self.ending.lock().unwrap().push(worker);
+        }
     }
 }

@@ -22,6 +22,8 @@ pub(super) enum Kind {
     StartedTwice,
     /// A worker was told that its result counts, and it does not.
     Report,
+    /// An attempt was lost, and nothing has failed.
+    Wasted,
     /// A cancelled evaluation has ended in another way.
     Cancelled,
     /// Something is left over, or does not work any more.

@@ -41,6 +41,10 @@ fn good() -> Made {
 }
 
 fn found(made: Made) -> Vec<Kind> {
+    found_when(made, false)
+}
+
+fn found_when(made: Made, nothing_fails: bool) -> Vec<Kind> {
     let mut seen = Seen::default();
     let asked = Asked { number: 7, lines: 2, attempts: 3, is_endless: false };
     let accepted = Accepted { asked, last: Some(made.last), is_cancelled: made.is_cancelled };
@@ -54,7 +58,7 @@ fn found(made: Made) -> Vec<Kind> {
         format!("{}\n", json!({ "message": message, "span": span }))
     };
     let log = made.log.iter().map(entry).collect();
-    let (_, violations) = check(&seen, &[(PathBuf::from("w0.0.log"), log)]);
+    let (_, violations) = check(&seen, &[(PathBuf::from("w0.0.log"), log)], nothing_fails);
     violations.into_iter().map(|violation| violation.kind).collect()
 }
 
@@ -67,6 +71,7 @@ fn with(change: impl FnOnce(&mut Made)) -> Vec<Kind> {
 #[test]
 fn a_good_history_passes_and_each_error_is_found() {
     assert_eq!(found(good()), []);
+    assert_eq!(found_when(good(), true), [Kind::Wasted], "a second attempt without a failure");
     let lost = with(|made| drop(made.events.remove(6)));
     assert_eq!(lost, [Kind::Events], "a piece of output is lost");
     let doubled = with(|made| made.events.insert(6, made.events[5].clone()));

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use harness::Signal;
+use tokio::task::block_in_place;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::Plan;
 use super::cluster::{Cluster, WORKERS};
 use super::link::{Link, Mode};
 
@@ -47,7 +49,13 @@ pub(super) enum Failure {
     /// Beyond its lease.
     FreezeWorker,
     KillApi,
+    /// Within the lease of its sessions, or beyond it.
+    FreezeApi,
+    /// Nothing can be written to the disk of the API any more, until something is removed.
+    FillDisk,
     KillBroker,
+    /// It stands still, for less or more than a ticket is held.
+    FreezeBroker,
     /// It forgets everything as well.
     LoseBroker,
     CutWorkerFromApi,
@@ -62,7 +70,18 @@ pub(super) const PROCESSES: &[Failure] = &[
     Failure::PauseWorker,
     Failure::FreezeWorker,
     Failure::KillApi,
+    Failure::FreezeApi,
+    Failure::FillDisk,
     Failure::KillBroker,
+    Failure::FreezeBroker,
+    Failure::LoseBroker,
+];
+/// Those of the processes that a run over Amazon SQS adds to what the one over NATS has shown.
+pub(super) const OF_SQS: &[Failure] = &[
+    Failure::KillWorker,
+    Failure::KillApi,
+    Failure::FreezeWorker,
+    Failure::FreezeBroker,
     Failure::LoseBroker,
 ];
 /// Those of the network: one at a time, beside one of a process.
@@ -79,14 +98,16 @@ pub(super) type Injected = BTreeMap<Failure, u32>;
 /// Injects these failures in a random order, each once before one comes again, and takes each back.
 pub(super) async fn run(
     cluster: &Cluster,
+    plan: &Plan,
     failures: &[Failure],
-    lease: Duration,
     mut random: Random,
     done: &CancellationToken,
 ) -> Injected {
     let (mut injected, mut left) = (Injected::new(), Vec::new());
+    let lease = Duration::from_secs(plan.lease_seconds.into());
+    let (shortest, longest) = plan.pause_ms;
     while !failures.is_empty() && !done.is_cancelled() {
-        let pause = random.millis(200, 1_500);
+        let pause = random.millis(shortest, longest);
         if done.run_until_cancelled(sleep(pause)).await.is_none() {
             break;
         }
@@ -119,14 +140,30 @@ async fn inject(cluster: &Cluster, failure: Failure, lease: Duration, random: &m
             sleep(random.millis(0, 1_000)).await;
             cluster.start_api();
         }
+        Failure::FreezeApi => {
+            cluster.signal_api(Signal::STOP);
+            sleep(random.millis(200, 2_000) + lease * u32::try_from(random.below(2)).unwrap())
+                .await;
+            cluster.signal_api(Signal::CONT);
+        }
+        Failure::FillDisk => {
+            let ballast = block_in_place(|| cluster.disk.fill());
+            sleep(random.millis(1_000, 3_000)).await;
+            drop(ballast);
+        }
+        Failure::FreezeBroker => {
+            block_in_place(|| cluster.broker.process().freeze());
+            sleep(random.millis(500, 6_000)).await;
+            cluster.broker.process().thaw();
+        }
         Failure::KillBroker | Failure::LoseBroker => {
             let process = cluster.broker.process();
-            tokio::task::block_in_place(|| process.stop());
+            block_in_place(|| process.stop());
             if failure == Failure::LoseBroker {
                 cluster.broker.lose_everything();
             }
             sleep(random.millis(0, 3_000)).await;
-            tokio::task::block_in_place(|| process.start());
+            block_in_place(|| process.start());
         }
         Failure::CutWorkerFromApi => cut(&cluster.to_api[worker], random).await,
         Failure::CutWorkerFromBroker => cut(&cluster.to_broker[worker], random).await,
