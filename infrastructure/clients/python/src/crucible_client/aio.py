@@ -60,6 +60,11 @@ class AsyncClient:
         status: dict[str, Any] = await self.send(_calls.get_json("/status"))
         return status
 
+    async def queue(self) -> dict[str, Any]:
+        """How many evaluations wait, and how many may."""
+        queue: dict[str, Any] = await self.send(_calls.get_json("/queue"))
+        return queue
+
     # --- evaluations
 
     async def submit(self, code: str, **options: Unpack[SubmissionOptions]) -> Evaluation:

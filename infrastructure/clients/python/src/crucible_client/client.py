@@ -62,6 +62,11 @@ class Client:
         status: dict[str, Any] = self.send(_calls.get_json("/status"))
         return status
 
+    def queue(self) -> dict[str, Any]:
+        """How many evaluations wait, and how many may."""
+        queue: dict[str, Any] = self.send(_calls.get_json("/queue"))
+        return queue
+
     # --- evaluations
 
     def submit(self, code: str, **options: Unpack[SubmissionOptions]) -> Evaluation:

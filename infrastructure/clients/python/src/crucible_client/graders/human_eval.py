@@ -75,7 +75,7 @@ def check_all(
     waiting: list[tuple[str, list[tuple[Problem, int, Graded]]]] = []
     seen: Counter[str] = Counter()
     try:
-        for chunk in _chunks(samples, seen):
+        for chunk in _chunks(samples, seen, _batch_size(client)):
             bodies = [program.submission(timeout_seconds=timeout) for _, _, program in chunk]
             waiting.append((client.submit_batch(bodies).id, chunk))
             if len(waiting) >= BATCHES_AHEAD:
@@ -89,13 +89,20 @@ def check_all(
             client.cancel_batch(batch)
 
 
-def _chunks(samples: Iterable[tuple[Problem, str]], seen: Counter[str]) -> Iterator[list[tuple[Problem, int, Graded]]]:
+def _batch_size(client: Client) -> int:
+    """So many that the queue has a place for each of the batches that are ahead, and half of it for other clients."""
+    return max(1, min(MAX_BATCH, int(client.queue()["capacity"]) // (2 * BATCHES_AHEAD)))
+
+
+def _chunks(
+    samples: Iterable[tuple[Problem, str]], seen: Counter[str], most: int
+) -> Iterator[list[tuple[Problem, int, Graded]]]:
     chunk: list[tuple[Problem, int, Graded]] = []
     size = 0
     for problem, completion in samples:
         program = graded(problem, completion)
         bytes_of = 2 * len(program.stdin) + len(DRIVER)
-        if chunk and (len(chunk) >= MAX_BATCH or size + bytes_of > MAX_BATCH_BYTES):
+        if chunk and (len(chunk) >= most or size + bytes_of > MAX_BATCH_BYTES):
             yield chunk
             chunk, size = [], 0
         task_id = problem["task_id"]

@@ -146,7 +146,6 @@ class Graded:
             results = json.loads(last[len(self._marker) :])
         except ValueError:
             return None
-        is_right = isinstance(results, list) and len(results) == self._count
-        if not is_right or not all(result is None or isinstance(result, str) for result in results):
+        if not isinstance(results, list) or len(results) != self._count:
             return None
-        return results
+        return [result if result is None else str(result) for result in results]
