@@ -8,7 +8,7 @@ import pytest
 from inspect_ai import Task, eval_async
 from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalLog
-from inspect_ai.model import ModelOutput, get_model
+from inspect_ai.model import ModelOutput, ModelUsage, get_model
 from inspect_ai.scorer import Score, Scorer, Target, accuracy, scorer
 from inspect_ai.solver import TaskState, basic_agent
 from inspect_ai.tool import bash, bash_session, python, text_editor
@@ -34,7 +34,10 @@ def file_holds() -> Scorer:
 
 def calls() -> list[ModelOutput]:
     def call(name: str, **arguments: object) -> ModelOutput:
-        return ModelOutput.for_tool_call(MODEL, name, dict(arguments))
+        output = ModelOutput.for_tool_call(MODEL, name, dict(arguments))
+        # Without it, Inspect counts tokens, and fetches the table for that from the internet.
+        output.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
+        return output
 
     return [
         call("bash", cmd="cat given.txt && cat setup.txt && id -un && pwd"),

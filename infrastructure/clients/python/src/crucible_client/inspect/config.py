@@ -32,6 +32,10 @@ class CrucibleConfig(BaseModel):
     url: str | None = None
     """The server, if it is not the one of CRUCIBLE_URL. The key is always that of CRUCIBLE_API_KEY."""
 
+    def __hash__(self) -> int:
+        """Inspect keeps configurations in sets, and labels are a dictionary."""
+        return hash(self.model_dump_json())
+
     def options(self, labels: dict[str, str]) -> SandboxOptions:
         """For `create_sandbox`."""
         bounds = {
