@@ -210,8 +210,8 @@ def exec_output(id: str, exec_id: str, stream: str, offset: int, wait_seconds: i
 
     def parse(response: httpx.Response) -> Chunk:
         data = response.content
-        following = int(response.headers.get("crucible-next-offset", offset + len(data)))
-        return Chunk(data, following, response.headers.get("crucible-ended", "false") == "true")
+        following = int(response.headers.get("x-next-offset", offset + len(data)))
+        return Chunk(data, following, response.headers.get("x-ended", "false") == "true")
 
     params = {"offset": str(offset)} | ({"wait_seconds": str(wait_seconds)} if wait_seconds else {})
     timeout = RESPONSE_TIMEOUT + wait_seconds

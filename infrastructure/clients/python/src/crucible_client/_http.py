@@ -22,6 +22,7 @@ RESPONSE_TIMEOUT: Final = 60.0
 FIRST_DELAY: Final = 0.1
 MAX_DELAY: Final = 5.0
 DEFAULT_PATIENCE: Final = 120.0
+MAX_FAILED_STARTS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Attempts:
         self._call = call
         self._deadline = time.monotonic() + patience
         self._delay = FIRST_DELAY
+        self._failed_starts = 0
 
     def after_error(self, error: httpx.TransportError) -> float:
         """Seconds until the next try, after no response came.
@@ -117,18 +119,17 @@ class Attempts:
         """
         if response.is_success:
             return None
+        problem = _problem(response)
         busy = response.status_code in (429, 503)
+        if problem.get("kind") == "not_started":  # a sandbox: not a lack of places
+            self._failed_starts += 1
+            busy = self._failed_starts <= MAX_FAILED_STARTS
         # 409 with Retry-After: the first request with this Idempotency-Key is still being accepted.
         pending = response.status_code == 409 and "retry-after" in response.headers and self._call.repeatable
         if busy or pending:
             delay = self._next(response.headers.get("retry-after"))
             if delay is not None:
                 return delay
-        try:
-            problem = response.json()
-        except ValueError:
-            problem = {}
-        problem = problem if isinstance(problem, dict) else {}
         raise errors.of_response(response.status_code, problem, response.text)
 
     def _next(self, retry_after: str | None) -> float | None:
@@ -137,3 +138,11 @@ class Attempts:
         if retry_after is not None and retry_after.isdecimal():
             delay = max(float(retry_after), FIRST_DELAY)
         return delay if time.monotonic() + delay <= self._deadline else None
+
+
+def _problem(response: httpx.Response) -> dict[str, Any]:
+    try:
+        problem = response.json()
+    except ValueError:
+        return {}
+    return problem if isinstance(problem, dict) else {}

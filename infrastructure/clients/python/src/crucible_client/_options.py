@@ -28,9 +28,9 @@ class SandboxOptions(TypedDict, total=False):
     """What a sandbox is opened with."""
 
     environment: str | None
-    limits: Mapping[str, int | float] | None
-    idle_timeout_seconds: float | None
-    lifetime_seconds: float | None
+    limits: Mapping[str, int] | None
+    idle_timeout_seconds: int | None
+    lifetime_seconds: int | None
     labels: Mapping[str, str] | None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from .._options import SandboxOptions
 
@@ -21,12 +21,12 @@ class CrucibleConfig(BaseModel):
     environment: str = "agent"
     """One of the server's environments that are for sandboxes."""
     memory_bytes: PositiveInt | None = None
-    cpu: PositiveFloat | None = None
+    cpus: PositiveInt | None = None
     pids: PositiveInt | None = None
     disk_bytes: PositiveInt | None = None
-    idle_timeout_seconds: PositiveFloat | None = None
+    idle_timeout_seconds: PositiveInt | None = None
     """The sandbox is removed when it was not used for so long: what a killed evaluation leaves ends by itself."""
-    lifetime_seconds: PositiveFloat | None = None
+    lifetime_seconds: PositiveInt | None = None
     """The sandbox is removed after so long; it is renewed while it is used."""
     labels: dict[str, str] = Field(default_factory=dict)
     url: str | None = None
@@ -40,7 +40,7 @@ class CrucibleConfig(BaseModel):
         """For `create_sandbox`."""
         bounds = {
             "memory_bytes": self.memory_bytes,
-            "cpu": self.cpu,
+            "cpus": self.cpus,
             "pids": self.pids,
             "disk_bytes": self.disk_bytes,
         }
