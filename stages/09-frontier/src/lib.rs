@@ -17,7 +17,7 @@
 //! 11. `environments`: what a submission may choose to run in;
 //! 12. `metrics` and `web`: what is counted of all that, and the pages that a person sees;
 //! 13. `overlay`: what this stage adds to the contract;
-//! 14. `args`, `commands` and `security_test`: the command line.
+//! 14. `args`, `commands`, `security_test` and `mcp`: the command line.
 //!
 //! What this stage does not protect: the machine that it runs on is one machine, and so is its disk.
 
@@ -50,6 +50,7 @@ mod components;
 
 mod args;
 mod commands;
+mod mcp;
 mod overlay;
 mod security_test;
 
@@ -68,4 +69,5 @@ pub use metrics::MoreMetrics;
 pub use overlay::contract;
 pub use security_test::SecurityTests;
 pub use store::{Store, StoreError};
+pub use tls::{client_config, system_roots};
 pub use web::web_routes;

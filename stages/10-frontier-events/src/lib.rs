@@ -27,7 +27,6 @@ mod bugs;
 mod commands;
 mod fleet;
 mod overlay;
-mod tls;
 mod worker;
 
 pub use access::required;
