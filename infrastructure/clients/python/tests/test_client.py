@@ -62,6 +62,7 @@ def test_what_may_have_happened_is_not_repeated() -> None:
     assert Attempts(signal_exec("a", "b", "TERM", False), 60).after_error(httpx.ConnectError("")) > 0
 
 
+@pytest.mark.sandbox
 def test_the_blocking_client_uses_a_sandbox() -> None:
     with Client() as client:
         with client.create_sandbox(labels={"test": "blocking"}) as sandbox:
@@ -78,6 +79,7 @@ def test_the_blocking_client_uses_a_sandbox() -> None:
         assert error.value.end_reason == "removed"
 
 
+@pytest.mark.sandbox
 async def test_an_execution_runs_once_however_often_it_is_asked_for(sandbox: AsyncSandbox) -> None:
     command = ["sh", "-c", "echo once >> once.txt; sleep 1; cat once.txt"]
     results = []
@@ -94,6 +96,7 @@ async def test_an_execution_runs_once_however_often_it_is_asked_for(sandbox: Asy
     assert error.value.status == 422
 
 
+@pytest.mark.sandbox
 async def test_a_detached_command_is_fed_read_signalled_and_killed(sandbox: AsyncSandbox) -> None:
     execution = await sandbox.start(
         ["sh", "-c", "trap 'echo usr1' USR1; while read line; do echo got $line; done; sleep 60"], stream_stdin=True
@@ -109,6 +112,7 @@ async def test_a_detached_command_is_fed_read_signalled_and_killed(sandbox: Asyn
     assert (ended.ended, ended.outcome) == (True, "killed")
 
 
+@pytest.mark.sandbox
 async def test_fifty_mebibytes_go_through_standard_input(sandbox: AsyncSandbox) -> None:
     size = 50 << 20
     counted = await sandbox.exec(["wc", "-c"], stdin=bytes(size), timeout_seconds=120)
@@ -118,6 +122,7 @@ async def test_fifty_mebibytes_go_through_standard_input(sandbox: AsyncSandbox) 
     assert (head.exit_code, head.stdout.text) == (0, "xxxxx")
 
 
+@pytest.mark.sandbox
 async def test_files_have_errors_of_their_own(sandbox: AsyncSandbox) -> None:
     with pytest.raises(FileMissingError) as missing:
         await sandbox.read_file("no/such")
@@ -131,6 +136,7 @@ async def test_files_have_errors_of_their_own(sandbox: AsyncSandbox) -> None:
         await sandbox.read_file("big", max_bytes=1000)
 
 
+@pytest.mark.sandbox
 async def test_output_is_exact_bytes_and_cut_where_it_was_asked(sandbox: AsyncSandbox) -> None:
     every = await sandbox.exec(["python3", "-c", "import sys; sys.stdout.buffer.write(bytes(range(256)))"])
     assert every.stdout.data == bytes(range(256))

@@ -14,6 +14,8 @@ from inspect_ai.util._sandbox.registry import registry_find_sandboxenv
 from crucible_client import AsyncClient
 from crucible_client.inspect import CrucibleConfig, CrucibleSandboxEnvironment
 
+pytestmark = pytest.mark.sandbox
+
 
 @pytest.fixture(scope="module")
 async def environment() -> AsyncIterator[SandboxEnvironment]:

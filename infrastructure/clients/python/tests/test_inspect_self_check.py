@@ -13,6 +13,8 @@ from crucible_client.inspect import CrucibleSandboxEnvironment
 
 EXPECTED = 44
 
+pytestmark = pytest.mark.sandbox
+
 
 @pytest.fixture(scope="session")
 async def environment() -> AsyncIterator[SandboxEnvironment]:

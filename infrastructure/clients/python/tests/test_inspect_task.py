@@ -19,6 +19,8 @@ from crucible_client.inspect import CrucibleConfig
 
 MODEL = "mockllm/model"
 
+pytestmark = pytest.mark.sandbox
+
 
 @scorer(metrics=[accuracy()])
 def file_holds() -> Scorer:

@@ -94,6 +94,7 @@ _FILE_ERRORS: dict[str, type[FileError]] = {
     "is_directory": FileIsDirectoryError,
     "not_regular": FileNotRegularError,
     "too_large": FileTooLargeError,
+    "other": FileError,
 }
 
 

@@ -90,7 +90,9 @@ def raise_file_error(error: errors.FileError, path: str) -> NoReturn:
     }
     if isinstance(error, errors.FileTooLargeError):
         raise OutputLimitExceededError(SandboxEnvironmentLimits.MAX_READ_FILE_SIZE_STR, None) from error
-    number = numbers.get(type(error), errno.EIO)
+    # Of any other error, the detail begins with its name, such as ENOSPC.
+    named = getattr(errno, error.detail.partition(" ")[0].rstrip(":"), errno.EIO)
+    number = numbers.get(type(error), named)
     # `OSError` with a number is the subclass for it: FileNotFoundError, PermissionError, IsADirectoryError.
     text = error.detail if number == errno.EINVAL else os.strerror(number)
     raise OSError(number, text, path) from error
