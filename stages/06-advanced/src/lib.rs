@@ -8,7 +8,8 @@
 //! 3. `config`: flags, a TOML file, and [`EngineKind`], which the operator selects, with no fallback;
 //!    [`Environment`] is what a later stage lets a submission choose;
 //! 4. `engine_host`: what drives the sandboxes and what speaks HTTP are two processes;
-//! 5. [`RunscEngine`]: gVisor's sandboxes without Docker, started before they are needed.
+//! 5. [`RunscEngine`]: gVisor's sandboxes without Docker, started before they are needed;
+//! 6. [`SandboxEngine`]: sandboxes that stay, for a later stage that serves them.
 //!
 //! What this stage does not protect: what is stored is lost at the end of the process, and every client
 //! that reaches the server may submit.
@@ -22,6 +23,8 @@ mod config;
 mod environment;
 
 mod engine_host;
+
+mod sandboxes;
 
 mod gvisor;
 #[cfg_attr(not(test), expect(dead_code, reason = "the supervisor's half of both directions"))]
@@ -43,5 +46,10 @@ pub use gvisor::{
 pub use platform::{
     ComponentHealth, Components, Health, Platform, PlatformOptions, PlatformStatus, Queue,
     ScratchError, ScratchPlatform, SelfTestRun, SelfTestStatus,
+};
+pub use sandboxes::{
+    AGENT_HOME, AGENT_ID, AGENT_USER, EndReason, KeptSandboxes, OpenError, SANDBOX_PATH,
+    SandboxBounds, SandboxEngine, SandboxEnvironment, SandboxLimits, SandboxOrder, SandboxSupport,
+    SharedSandboxEngine,
 };
 pub use storage::{InMemoryStorage, StorageService, StorageUsage, storage_suite};

@@ -148,6 +148,9 @@ impl EngineHost {
                     Ok(())
                 }
                 Request::Check { call, index } => connection.check(call, index),
+                Request::Open { .. } | Request::Remove { .. } => {
+                    Err("a request for sandboxes, of which it has none")
+                }
             };
             handled.map_err(HostError::Violation)?;
             is_first = false;
@@ -157,7 +160,8 @@ impl EngineHost {
     fn ready(&self) -> Reply {
         let checks = self.engine.test_suite().iter().map(|case| case.name.to_owned()).collect();
         let name = self.engine.name().to_owned();
-        Reply::Ready { name, sandbox: self.engine.sandbox(), checks, max_runs: self.max_runs }
+        let (sandbox, max_runs) = (self.engine.sandbox(), self.max_runs);
+        Reply::Ready { name, sandbox, checks, max_runs, sandboxes: None }
     }
 }
 

@@ -120,6 +120,7 @@ impl Calls {
                 }
             }
             Reply::Warm { sandboxes } => self.warm.set(sandboxes),
+            Reply::Opened { .. } | Reply::NotOpened { .. } | Reply::Gone { .. } => {}
             Reply::Ready { .. } | Reply::Closed {} => {}
         }
     }
@@ -147,7 +148,7 @@ impl RemoteEngine {
         writer.write_all(&hello).await.map_err(FrameError::from)?;
         let first = protocol::read(&mut reader, MAX_REPLY_BYTES);
         let first = tokio::time::timeout(CONNECT_TIMEOUT, first).await;
-        let Ok(Some(Reply::Ready { name, sandbox, checks, max_runs })) =
+        let Ok(Some(Reply::Ready { name, sandbox, checks, max_runs, .. })) =
             first.map_err(|_| RemoteEngineError::NotReady)?
         else {
             return Err(RemoteEngineError::NotReady);
