@@ -81,6 +81,12 @@ impl Failure {
             .with(|problem| problem.end_reason = reason)
     }
 
+    /// The sandbox is being opened.
+    pub(super) fn starting() -> Self {
+        let detail = "the sandbox is starting; its request for creation is answered when it is ready";
+        Self::new(StatusCode::CONFLICT, "starting", detail).retry_after(1)
+    }
+
     /// A problem without members of its own.
     pub(super) fn plain(status: StatusCode, detail: &str) -> Self {
         Self::Plain(Problem::new(status, detail))

@@ -82,6 +82,13 @@ impl Spool {
         if state.is_discarded { 0 } else { state.total.min(self.max_bytes) }
     }
 
+    /// Whether `more` bytes can be appended without a file.
+    pub(super) fn fits_memory(&self, more: u64) -> bool {
+        let state = self.state();
+        let is_small = (state.total + more).min(self.max_bytes) <= MAX_MEMORY_BYTES;
+        state.is_discarded || (is_small && !state.is_file)
+    }
+
     /// Removes what is stored, and keeps the count.
     pub(super) fn discard(&self) {
         let mut state = self.state();
@@ -132,6 +139,9 @@ impl Spool {
         state.reserved = after;
         let moved = (!state.is_file).then(|| state.memory.clone());
         drop(state); // readers go on while the file is written
+        if let (Some(_), Some(directory)) = (&moved, self.path.parent()) {
+            std::fs::create_dir_all(directory)?;
+        }
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600);
         let file = file.open(&self.path)?;
         if let Some(memory) = moved {
