@@ -8,7 +8,8 @@
 //! 3. `config`: flags, a TOML file, and [`EngineKind`], which the operator selects, with no fallback;
 //!    [`Environment`] is what a later stage lets a submission choose;
 //! 4. `engine_host`: what drives the sandboxes and what speaks HTTP are two processes;
-//! 5. [`RunscEngine`]: gVisor's sandboxes without Docker, started before they are needed.
+//! 5. [`RunscEngine`]: gVisor's sandboxes without Docker, started before they are needed;
+//! 6. [`SandboxChannel`]: many executions in one sandbox that stays.
 //!
 //! What this stage does not protect: what is stored is lost at the end of the process, and every client
 //! that reaches the server may submit.
@@ -24,6 +25,12 @@ mod environment;
 mod engine_host;
 
 mod gvisor;
+
+mod sandbox_channel;
+
+#[cfg_attr(not(test), expect(dead_code, reason = "the supervisor's half of both directions"))]
+#[path = "../exec_protocol/mod.rs"]
+mod exec_protocol;
 #[cfg_attr(not(test), expect(dead_code, reason = "the supervisor's half of both directions"))]
 #[path = "../protocol/mod.rs"]
 mod protocol;
@@ -43,5 +50,10 @@ pub use gvisor::{
 pub use platform::{
     ComponentHealth, Components, Health, Platform, PlatformOptions, PlatformStatus, Queue,
     ScratchError, ScratchPlatform, SelfTestRun, SelfTestStatus,
+};
+pub use sandbox_channel::{
+    ChannelError, EXEC_SUPERVISOR, Execution, ExecutionControl, ExecutionEvent, ExecutionExit,
+    ExecutionInput, FileError, FileErrorKind, FileTool, InputError, SandboxChannel, SandboxCommand,
+    SandboxDefaults, StartError, StartFailed, StartFailedKind, errno_name,
 };
 pub use storage::{InMemoryStorage, StorageService, StorageUsage, storage_suite};
