@@ -3,6 +3,7 @@
 //! No process of the host opens a path of a sandbox. A program inside does, as the sandbox's user, and the bytes go
 //! over the channel like those of any other execution.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,9 +65,18 @@ impl Transfer {
 
     /// The next output. An error of the tool is one here.
     async fn next(&mut self) -> Result<Next, Failure> {
+        timeout(SILENCE_TIMEOUT, self.next_without_limit()).await.map_err(|_| silent())?
+    }
+
+    /// Waits for the end of a tool that writes nothing.
+    async fn end(&mut self) -> Result<(), Failure> {
+        while let Next::Output(_) = self.next_without_limit().await? {}
+        Ok(())
+    }
+
+    async fn next_without_limit(&mut self) -> Result<Next, Failure> {
         loop {
-            let event = timeout(SILENCE_TIMEOUT, self.running.next()).await.map_err(|_| silent())?;
-            match event {
+            match self.running.next().await {
                 Ok(Some(ExecutionEvent::Started { .. })) => {}
                 Ok(Some(ExecutionEvent::Output { stream: Stream::Stdout, bytes })) => {
                     return Ok(Next::Output(bytes.into()));
@@ -124,7 +134,6 @@ impl Transfer {
     /// Writes a body to the tool. Returns how many bytes it had. A body that is cut off ends the tool.
     pub(super) async fn upload(mut self, mut body: Body) -> Result<u64, Failure> {
         let mut input = self.running.input();
-        let deadline = Instant::now() + BODY_TIMEOUT;
         let feed = async {
             let mut length = 0;
             while let Some(frame) = body.frame().await {
@@ -138,24 +147,21 @@ impl Transfer {
                 input.write(&data).await.ok();
             }
             input.close();
-            Ok(length)
+            Ok::<_, Failure>(length)
         };
-        let follow = async {
-            let mut ended = Ok(());
-            loop {
-                match self.next().await {
-                    Ok(Next::Output(_)) => {}
-                    Ok(Next::End) => break,
-                    Err(failure) => {
-                        ended = Err(failure);
-                        break;
-                    }
-                }
+        // A tool that has failed ends before its input does.
+        let (mut feed, mut end) = (pin!(timeout(BODY_TIMEOUT, feed)), pin!(self.end()));
+        let mut ended = None;
+        let length = loop {
+            tokio::select! {
+                length = &mut feed => break length.map_err(|_| silent())??,
+                end = &mut end, if ended.is_none() => ended = Some(end),
             }
-            Ok::<_, Failure>(ended)
         };
-        let both = async { tokio::try_join!(feed, follow) };
-        let (length, ended) = timeout_at(deadline, both).await.map_err(|_| silent())??;
+        let ended = match ended {
+            Some(ended) => ended,
+            None => timeout(SILENCE_TIMEOUT, end).await.map_err(|_| silent())?,
+        };
         ended.map(|()| length)
     }
     // ANCHOR_END: upload
