@@ -42,8 +42,9 @@ pub use config::{
     ConfigError, EngineArgs, EngineKind, EngineKindError, PlatformArgs, configure, table,
 };
 pub use engine_host::{
-    ApiUser, EngineHost, EngineHostArgs, FrameError, HostError, LaunchError, MAX_EXTRA_RUNS,
-    PrivilegeError, RemoteEngine, RemoteEngineError, WarmSandboxes, before_serve, remote_engine,
+    ApiSocket, ApiUser, EngineHost, EngineHostArgs, FrameError, HostError, LaunchError,
+    MAX_EXTRA_RUNS, PrivilegeError, RemoteEngine, RemoteEngineError, WarmSandboxes, before_serve,
+    remote_engine,
 };
 pub use environment::{Environment, Profiles};
 pub use gvisor::{

@@ -18,6 +18,8 @@
 //! 3. [`KeptSandboxes`]: how the engine that was started is reached.
 
 mod bounds;
+mod ends;
+mod registry;
 mod slot;
 
 use std::sync::Arc;
@@ -28,6 +30,8 @@ use tokio::net::UnixStream;
 use uuid::Uuid;
 
 pub use bounds::SandboxBounds;
+pub(crate) use ends::Ends;
+pub(crate) use registry::{OpenSandbox, Opened, Opener, Registry};
 pub use slot::KeptSandboxes;
 
 /// The user that an execution runs as when its request names none.

@@ -53,7 +53,7 @@ pub(super) enum Request {
         /// Which of the suite, as listed in [`Reply::Ready`]; the self test without.
         index: Option<usize>,
     },
-    /// Opens a kept sandbox. Answered by [`Reply::Opened`] or [`Reply::NotOpened`].
+    /// Opens a kept sandbox. Answered by its socket, over the other pair, or by [`Reply::NotOpened`].
     Open {
         /// Which.
         order: SandboxOrder,
@@ -125,11 +125,6 @@ pub(super) enum Reply {
         /// The numbers of all environments.
         sandboxes: BTreeMap<String, usize>,
     },
-    /// A sandbox is open. Its socket was sent before, over the socket of descriptors.
-    Opened {
-        /// Of the sandbox.
-        id: Uuid,
-    },
     /// A sandbox was not opened.
     NotOpened {
         /// Of the order.
@@ -137,8 +132,8 @@ pub(super) enum Reply {
         /// Why not.
         error: OpenError,
     },
-    /// A sandbox has ended, and nothing of it is left. Sent once for each that was opened, and for each request to
-    /// remove one that does not exist.
+    /// A sandbox has ended, and nothing of it is left. Sent once for each that was opened, and for a request to remove
+    /// one that does not exist.
     Gone {
         /// Of the sandbox.
         id: Uuid,
