@@ -56,9 +56,9 @@ use uuid::Uuid;
 
 pub use args::SandboxArgs;
 
-use crate::accounts::{Accounts, Intake, Keys};
+use crate::accounts::{Intake, Keys};
 use crate::audit::Entry;
-use crate::components::Frontier;
+use crate::metrics::MoreMetrics;
 use crate::store::{Store, StoreError};
 use lease::Lease;
 use metrics::Counters;
@@ -94,58 +94,46 @@ pub struct Sandboxes {
     transfers: Arc<Semaphore>,
 }
 
-/// What sandboxes need before there is a platform.
-pub struct SandboxParts {
-    store: Arc<Store>,
-    intake: Arc<Intake>,
-    keys: Arc<Keys>,
-    engine: Option<Arc<dyn SandboxEngine>>,
-    args: SandboxArgs,
-    counters: Arc<Counters>,
+/// What sandboxes are connected to.
+pub(crate) struct SandboxParts {
+    pub(crate) store: Arc<Store>,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) engine: Option<Arc<dyn SandboxEngine>>,
+    pub(crate) platform: Arc<Platform>,
 }
 
 impl SandboxParts {
-    /// Sandboxes of the keys of `accounts`, opened by the engine of `frontier`. Their metrics are added to those of
-    /// `accounts`.
-    pub fn new(args: &SandboxArgs, frontier: &Frontier, accounts: &mut Accounts) -> Self {
-        let counters = Arc::new(Counters::default());
-        accounts.add_metrics(metrics::of(&counters));
-        Self {
-            store: Arc::clone(&frontier.store),
-            intake: accounts.intake(),
-            keys: Arc::clone(&accounts.keys),
-            engine: frontier.sandboxes.clone(),
-            args: args.clone(),
-            counters,
-        }
-    }
-
-    /// The sandboxes of `platform`. Those of the server before are ended first.
+    /// Sandboxes, and their metrics. Those of the server before are ended first.
     ///
     /// # Errors
     ///
     /// When the database cannot be written.
-    pub async fn start(self, platform: &Arc<Platform>) -> Result<Arc<Sandboxes>, StoreError> {
-        let Self { store, intake, keys, engine, args, counters } = self;
+    pub(crate) async fn start(
+        self,
+        args: &SandboxArgs,
+    ) -> Result<(Arc<Sandboxes>, MoreMetrics), StoreError> {
+        let Self { store, intake, keys, engine, platform } = self;
+        let quotas = Quotas::new(QuotaLimits {
+            sandboxes: args.key_sandboxes.into(),
+            memory_bytes: args.key_sandbox_memory_bytes,
+        });
+        let counters = Counters::new(Arc::clone(&quotas));
         let ended = store.write(|database| table::recover(database, state::now())).await?;
         for _ in 0..ended {
             counters.ended(EndReason::ServerRestarted);
         }
         let outputs = store.directory().path().join(OUTPUTS);
-        let emptied = outputs.clone();
-        let emptied = tokio::task::spawn_blocking(move || empty(&emptied)).await;
+        let left = outputs.clone();
+        let emptied = tokio::task::spawn_blocking(move || empty(&left)).await;
         emptied.map_err(|_| StoreError::Panicked)??;
-        let quotas = Quotas::new(QuotaLimits {
-            sandboxes: args.key_sandboxes.into(),
-            memory_bytes: args.key_sandbox_memory_bytes,
-        });
-        counters.watch(&quotas);
-        Ok(Arc::new(Sandboxes {
+        let metrics = metrics::of(&counters);
+        let sandboxes = Arc::new(Sandboxes {
             store,
             intake,
             keys,
             engine,
-            platform: Arc::clone(platform),
+            platform,
             outputs,
             max_output_bytes: args.sandbox_output_bytes,
             live: Mutex::default(),
@@ -153,7 +141,8 @@ impl SandboxParts {
             counters,
             views: Semaphore::new(MAX_VIEWS),
             transfers: Arc::new(Semaphore::new(MAX_TRANSFERS)),
-        }))
+        });
+        Ok((sandboxes, metrics))
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use shared::{Output, Stream};
 use tokio::sync::{mpsc, watch};
 
-use super::spool::{Keep, Piece, Spool};
+use super::spool::{Piece, Spool};
 use super::stdin::{Source, Stdin};
 use super::wire::ExecRequest;
 use crate::store::StoreError;

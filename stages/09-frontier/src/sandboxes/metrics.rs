@@ -1,7 +1,7 @@
 //! What is counted of sandboxes that stay.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -32,11 +32,11 @@ pub(super) struct Counters {
     pub(super) stored_bytes: Arc<AtomicU64>,
     ended: Family<ReasonLabels, Counter>,
     executed: Family<OutcomeLabels, Counter>,
-    quotas: OnceLock<Arc<Quotas>>,
+    quotas: Arc<Quotas>,
 }
 
-impl Default for Counters {
-    fn default() -> Self {
+impl Counters {
+    pub(super) fn new(quotas: Arc<Quotas>) -> Arc<Self> {
         let (ended, executed) = (Family::default(), Family::default());
         for reason in END_REASONS {
             drop(ended.get_or_create(&ReasonLabels { reason: reason.as_str() }));
@@ -44,21 +44,14 @@ impl Default for Counters {
         for outcome in OUTCOMES {
             drop(executed.get_or_create(&OutcomeLabels { outcome: outcome.as_str() }));
         }
-        Self {
+        Arc::new(Self {
             open: AtomicI64::new(0),
             running: AtomicI64::new(0),
             stored_bytes: Arc::default(),
             ended,
             executed,
-            quotas: OnceLock::new(),
-        }
-    }
-}
-
-impl Counters {
-    /// Refusals of these quotas are counted.
-    pub(super) fn watch(&self, quotas: &Arc<Quotas>) {
-        self.quotas.get_or_init(|| Arc::clone(quotas));
+            quotas,
+        })
     }
 
     pub(super) fn opened(&self) {
@@ -96,7 +89,7 @@ impl Counters {
         let bytes = i64::try_from(self.stored_bytes.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
         registry.register_with_unit("sandbox_output", help, Unit::Bytes, ConstGauge::new(bytes));
         let help = "Requests for a sandbox that were refused because of a quota of their key";
-        let refused = self.quotas.get().map_or(0, |quotas| quotas.refused());
+        let refused = self.quotas.refused();
         registry.register("sandbox_quota_refusals", help, ConstCounter::new(refused));
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use shared::Stream;
 use stage_02_queue::signal_name;
 use stage_06_advanced::{
@@ -13,7 +12,7 @@ use stage_06_advanced::{
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::execution::{End, Execution, Order, Outcome, Prepared, Progress};
+use super::execution::{End, Execution, Order, Outcome, Prepared};
 use super::lease::Use;
 use super::metrics::Counters;
 use super::state::now;
@@ -178,7 +177,7 @@ impl Run {
             StartFailedKind::Killed => self.killed.unwrap_or(Outcome::Killed),
             _ => Outcome::SpawnFailed,
         };
-        let errno = errno_name(failed.errno).map(str::to_owned);
+        let errno = errno_name(failed.errno);
         End { errno: errno.filter(|_| outcome == Outcome::SpawnFailed), ..self.end(outcome) }
     }
 

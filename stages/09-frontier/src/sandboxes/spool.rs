@@ -142,8 +142,9 @@ impl Spool {
         if let (Some(_), Some(directory)) = (&moved, self.path.parent()) {
             std::fs::create_dir_all(directory)?;
         }
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600);
-        let file = file.open(&self.path)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&self.path)?;
         if let Some(memory) = moved {
             self.write_at(&file, total - memory.len() as u64, &memory)?;
         }

@@ -184,8 +184,9 @@ fn of_file(error: &FileError, path: &str) -> Failure {
             (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the file is larger than max_bytes")
         }
         FileErrorKind::Other => {
-            let name = errno_name(error.errno).unwrap_or("an error without a number");
-            (StatusCode::CONFLICT, "other", name)
+            let name = errno_name(error.errno);
+            let name = name.unwrap_or_else(|| "an error without a number".to_owned());
+            return Failure::new(StatusCode::CONFLICT, "other", name).at_path(path);
         }
     };
     Failure::new(status, kind, detail).at_path(path)
