@@ -28,8 +28,8 @@ const POLICY: &str = "default-src 'none'; sandbox";
 const OCTETS: &str = "application/octet-stream";
 const TAR: &str = "application/x-tar";
 
-/// The list of what a sandbox was made of, in the sandbox.
-const BASELINE: &str = "/run/crucible/baseline";
+/// The list of what a sandbox was made of, in each sandbox.
+const BASELINE: &str = "/usr/lib/crucible/baseline";
 
 const FILE: &str = "/sandboxes/{id}/file";
 const DIRECTORY: &str = "/sandboxes/{id}/tar";
