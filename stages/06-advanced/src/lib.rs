@@ -39,7 +39,7 @@ pub use engine_host::{
     MAX_EXTRA_RUNS, PrivilegeError, RemoteEngine, RemoteEngineError, WarmSandboxes, before_serve,
     remote_engine,
 };
-pub use environment::{Environment, Profiles};
+pub use environment::{Environment, EnvironmentUses, Profiles};
 pub use gvisor::{
     PoolStatus, ROOTFS_PIN, RootfsError, RunscEngine, RunscError, RunscOptions, RunscPlatform,
     diagnose_runsc, write_manifest,
