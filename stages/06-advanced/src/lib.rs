@@ -9,7 +9,8 @@
 //!    [`Environment`] is what a later stage lets a submission choose;
 //! 4. `engine_host`: what drives the sandboxes and what speaks HTTP are two processes;
 //! 5. [`RunscEngine`]: gVisor's sandboxes without Docker, started before they are needed;
-//! 6. [`SandboxEngine`]: sandboxes that stay, for a later stage that serves them.
+//! 6. [`SandboxChannel`]: many executions in one sandbox that stays.
+>>>>>>> inside
 //!
 //! What this stage does not protect: what is stored is lost at the end of the process, and every client
 //! that reaches the server may submit.
@@ -27,6 +28,12 @@ mod engine_host;
 mod sandboxes;
 
 mod gvisor;
+
+mod sandbox_channel;
+
+#[cfg_attr(not(test), expect(dead_code, reason = "the supervisor's half of both directions"))]
+#[path = "../exec_protocol/mod.rs"]
+mod exec_protocol;
 #[cfg_attr(not(test), expect(dead_code, reason = "the supervisor's half of both directions"))]
 #[path = "../protocol/mod.rs"]
 mod protocol;
@@ -48,9 +55,12 @@ pub use platform::{
     ComponentHealth, Components, Health, Platform, PlatformOptions, PlatformStatus, Queue,
     ScratchError, ScratchPlatform, SelfTestRun, SelfTestStatus,
 };
+<<<<<<< HEAD
 pub use sandboxes::{
     AGENT_HOME, AGENT_ID, AGENT_USER, EndReason, KeptSandboxes, OpenError, SANDBOX_PATH,
     SandboxBounds, SandboxEngine, SandboxEnvironment, SandboxLimits, SandboxOrder, SandboxSupport,
     SharedSandboxEngine,
+};
+//! 6. [`SandboxEngine`]: sandboxes that stay, for a later stage that serves them.
 };
 pub use storage::{InMemoryStorage, StorageService, StorageUsage, storage_suite};
