@@ -9,8 +9,8 @@
 //!    [`Environment`] is what a later stage lets a submission choose;
 //! 4. `engine_host`: what drives the sandboxes and what speaks HTTP are two processes;
 //! 5. [`RunscEngine`]: gVisor's sandboxes without Docker, started before they are needed;
-//! 6. [`SandboxChannel`]: many executions in one sandbox that stays.
->>>>>>> inside
+//! 6. [`SandboxEngine`]: sandboxes that stay, for a later stage that serves them;
+//! 7. [`SandboxChannel`]: many executions in one of those.
 //!
 //! What this stage does not protect: what is stored is lost at the end of the process, and every client
 //! that reaches the server may submit.
@@ -55,12 +55,14 @@ pub use platform::{
     ComponentHealth, Components, Health, Platform, PlatformOptions, PlatformStatus, Queue,
     ScratchError, ScratchPlatform, SelfTestRun, SelfTestStatus,
 };
-<<<<<<< HEAD
+pub use sandbox_channel::{
+    ChannelError, EXEC_SUPERVISOR, Execution, ExecutionControl, ExecutionEvent, ExecutionExit,
+    ExecutionInput, FileError, FileErrorKind, FileTool, InputError, SandboxChannel, SandboxCommand,
+    SandboxDefaults, StartError, StartFailed, StartFailedKind, errno_name,
+};
 pub use sandboxes::{
     AGENT_HOME, AGENT_ID, AGENT_USER, EndReason, KeptSandboxes, OpenError, SANDBOX_PATH,
     SandboxBounds, SandboxEngine, SandboxEnvironment, SandboxLimits, SandboxOrder, SandboxSupport,
     SharedSandboxEngine,
-};
-//! 6. [`SandboxEngine`]: sandboxes that stay, for a later stage that serves them.
 };
 pub use storage::{InMemoryStorage, StorageService, StorageUsage, storage_suite};
