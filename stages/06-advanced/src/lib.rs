@@ -46,7 +46,7 @@ pub use engine_host::{
     MAX_EXTRA_RUNS, PrivilegeError, RemoteEngine, RemoteEngineError, WarmSandboxes, before_serve,
     remote_engine,
 };
-pub use environment::{Environment, Profiles};
+pub use environment::{Environment, EnvironmentUses, Profiles};
 pub use gvisor::{
     PoolStatus, ROOTFS_PIN, RootfsError, RunscEngine, RunscError, RunscOptions, RunscPlatform,
     diagnose_runsc, write_manifest,
@@ -55,14 +55,14 @@ pub use platform::{
     ComponentHealth, Components, Health, Platform, PlatformOptions, PlatformStatus, Queue,
     ScratchError, ScratchPlatform, SelfTestRun, SelfTestStatus,
 };
-pub use sandboxes::{
-    AGENT_HOME, AGENT_ID, AGENT_USER, EndReason, KeptSandboxes, OpenError, SANDBOX_PATH,
-    SandboxBounds, SandboxEngine, SandboxEnvironment, SandboxLimits, SandboxOrder, SandboxSupport,
-    SharedSandboxEngine,
-};
 pub use sandbox_channel::{
     ChannelError, EXEC_SUPERVISOR, Execution, ExecutionControl, ExecutionEvent, ExecutionExit,
     ExecutionInput, FileError, FileErrorKind, FileTool, InputError, SandboxChannel, SandboxCommand,
     SandboxDefaults, StartError, StartFailed, StartFailedKind, errno_name,
+};
+pub use sandboxes::{
+    AGENT_HOME, AGENT_ID, AGENT_USER, EndReason, KeptSandboxes, OpenError, SANDBOX_PATH,
+    SandboxBounds, SandboxEngine, SandboxEnvironment, SandboxLimits, SandboxOrder, SandboxSupport,
+    SharedSandboxEngine,
 };
 pub use storage::{InMemoryStorage, StorageService, StorageUsage, storage_suite};

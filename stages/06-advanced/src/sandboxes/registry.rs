@@ -22,6 +22,11 @@ pub(crate) trait Opener: Send + Sync + 'static {
 
     /// Starts a sandbox for an order that was checked. Cancel safe: what it has started is removed.
     fn open<'a>(&'a self, order: &'a SandboxOrder) -> BoxFuture<'a, Result<Opened, OpenError>>;
+
+    /// Ends what was not opened yet. No sandbox is open any more.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// A sandbox that was started.
@@ -104,6 +109,7 @@ impl Registry {
         self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.opener.close().await;
     }
 }
 
