@@ -115,11 +115,6 @@ impl Executions {
         self.state().by_id.get(id).cloned()
     }
 
-    /// How many run.
-    pub(super) fn running(&self) -> usize {
-        self.state().running
-    }
-
     /// All of them, the newest first.
     pub(super) fn list(&self) -> Vec<Arc<Execution>> {
         let mut all: Vec<_> = self.state().by_id.values().cloned().collect();
