@@ -9,7 +9,7 @@ use shared::http::{
     Body, BodyPolicy, MatchedRequest, Problem, Response, Router, StatefulRouter, json,
     take_body_stream,
 };
-use stage_06_advanced::FileTool;
+use stage_06_advanced::{FileTool, SANDBOX_BASELINE};
 
 use super::Sandboxes;
 use super::problem::{Failure, answer};
@@ -28,8 +28,6 @@ const POLICY: &str = "default-src 'none'; sandbox";
 const OCTETS: &str = "application/octet-stream";
 const TAR: &str = "application/x-tar";
 
-/// The list of what a sandbox was made of, in each sandbox.
-const BASELINE: &str = "/usr/lib/crucible/baseline";
 
 const FILE: &str = "/sandboxes/{id}/file";
 const DIRECTORY: &str = "/sandboxes/{id}/tar";
@@ -74,7 +72,7 @@ impl Sandboxes {
         let id = request.context().request_id;
         let read = async {
             let [] = request.query([])?;
-            let tool = FileTool::Diff { baseline: BASELINE.into() };
+            let tool = FileTool::Diff { baseline: SANDBOX_BASELINE.into() };
             self.read(&request, &tool, ("/".to_owned(), Some("root".to_owned())), TAR).await
         };
         answer(&id, read.await)
