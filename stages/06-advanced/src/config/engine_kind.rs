@@ -113,7 +113,7 @@ impl EngineArgs {
     /// What a submission may name with the selected engine.
     pub fn profiles(&self) -> Profiles {
         let is_usable = |environment: &&Environment| match self.engine {
-            EngineKind::Gvisor => true,
+            EngineKind::Gvisor => environment.uses.evaluations,
             EngineKind::GvisorDocker | EngineKind::Docker => environment.in_docker().is_some(),
             EngineKind::Subprocess => false,
         };

@@ -6,6 +6,7 @@ mod ends;
 mod forge;
 mod fresh;
 mod image;
+mod kept;
 mod leftovers;
 mod memory;
 mod plain;
