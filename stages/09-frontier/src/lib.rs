@@ -52,11 +52,8 @@ mod components;
 
 mod args;
 mod commands;
-<<<<<<< HEAD
 mod mcp;
-=======
 mod other_routes;
->>>>>>> sandboxapi
 mod overlay;
 mod security_test;
 
