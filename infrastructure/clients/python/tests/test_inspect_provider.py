@@ -19,9 +19,11 @@ pytestmark = pytest.mark.sandbox
 
 @pytest.fixture(scope="module")
 async def environment() -> AsyncIterator[SandboxEnvironment]:
+    await CrucibleSandboxEnvironment.task_init("provider", None)
     environments = await CrucibleSandboxEnvironment.sample_init("provider", None, {})
     yield environments["default"]
     await CrucibleSandboxEnvironment.sample_cleanup("provider", None, environments, False)
+    await CrucibleSandboxEnvironment.task_cleanup("provider", None, True)
 
 
 async def processes(environment: SandboxEnvironment) -> str:
