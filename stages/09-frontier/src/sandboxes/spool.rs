@@ -70,12 +70,6 @@ impl Spool {
         self.state().total
     }
 
-    /// Whether not all of them are here.
-    pub(super) fn is_truncated(&self) -> bool {
-        let state = self.state();
-        state.total > self.max_bytes || (state.is_discarded && state.total > 0)
-    }
-
     /// Bytes that are stored.
     pub(super) fn stored(&self) -> u64 {
         let state = self.state();
@@ -236,7 +230,6 @@ mod tests {
                 let kept = all.len().min(index(max_bytes));
                 let piece = spool.read(0, u64::MAX).unwrap();
                 assert_eq!((piece.start, &piece.bytes[..]), (0, &all[..kept]));
-                assert_eq!(spool.is_truncated(), kept < all.len());
                 let (_guard, spool, all) = filled(Keep::Tail, max_bytes, pieces);
                 let piece = spool.read(0, u64::MAX).unwrap();
                 assert_eq!(piece.start, (all.len() - kept) as u64);
@@ -269,7 +262,7 @@ mod tests {
             let piece = spool.read(0, 100).unwrap();
             assert_eq!(piece.bytes, b"");
             assert_eq!(spool.total(), all.len() as u64 + 4);
-            assert!(spool.is_truncated() && spool.stored() == 0);
+            assert_eq!(spool.stored(), 0);
             assert_eq!(directory.path().read_dir().unwrap().count(), 0);
         }
     }
