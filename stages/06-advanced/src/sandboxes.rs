@@ -40,6 +40,8 @@ pub const AGENT_USER: &str = "agent";
 pub const AGENT_ID: u32 = 1000;
 /// The home of [`AGENT_USER`], and where its executions start.
 pub const AGENT_HOME: &str = "/home/agent";
+/// The list of the files that a kept sandbox was started with: what a difference is from.
+pub const SANDBOX_BASELINE: &str = "/usr/lib/crucible/baseline";
 /// Where the programs of a kept sandbox are found.
 pub const SANDBOX_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 

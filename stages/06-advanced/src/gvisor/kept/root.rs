@@ -4,18 +4,22 @@
 //! They are a layer over the image, which is used as it is, read-only. What is written to them inside is in the
 //! sandbox's memory. Nothing is written into a directory of the image, so that no link of a package leads out of it.
 
+use std::collections::BTreeSet;
 use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt, chown};
 use std::path::Path;
 
 use super::super::rootfs::{REPLACED_FILES, make_dir, read_file, write};
-use crate::sandboxes::{AGENT_HOME, AGENT_ID, AGENT_USER};
+use crate::EXEC_SUPERVISOR;
+use crate::sandboxes::{AGENT_HOME, AGENT_ID, AGENT_USER, SANDBOX_BASELINE};
 
 /// Where the exec supervisor is, inside. Every user executes it, for the file tools; no right is in it.
 pub(super) const SUPERVISOR_PATH: &str = "/usr/lib/crucible/exec_supervisor";
-const EXEC_SUPERVISOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/supervisor"));
 
+/// What is no part of the root file system.
+const NOT_IMAGES: [&str; 3] = ["dev", "proc", "sys"];
 /// Directories that an image of unpacked packages lacks, with their modes.
 const DIRS: [(&str, u32); 12] = [
     ("home", 0o755),
@@ -89,7 +93,26 @@ pub(super) fn add_files(image: &Path, layer: &Path) -> io::Result<()> {
     let home = layer.join(&AGENT_HOME[1..]);
     create_dir(&home, 0o755)?;
     chown(&home, Some(AGENT_ID), Some(AGENT_ID))?;
-    write(&layer.join(&SUPERVISOR_PATH[1..]), 0o555, EXEC_SUPERVISOR)
+    write(&layer.join(&SUPERVISOR_PATH[1..]), 0o555, EXEC_SUPERVISOR)?;
+    // Last: what has a later change time was changed in a sandbox.
+    let mut paths = BTreeSet::new();
+    list(image, Path::new(""), &mut paths)?;
+    list(layer, Path::new(""), &mut paths)?;
+    let text: Vec<u8> = paths.into_iter().flat_map(|path| [path, vec![0]].concat()).collect();
+    write(&layer.join(&SANDBOX_BASELINE[1..]), 0o444, &text)
+}
+
+/// Adds the paths of all files below `dir` of `root`, as they are inside. No link is followed.
+fn list(root: &Path, dir: &Path, paths: &mut BTreeSet<Vec<u8>>) -> io::Result<()> {
+    for entry in std::fs::read_dir(root.join(dir))? {
+        let entry = entry?;
+        let path = dir.join(entry.file_name());
+        paths.insert([b"/", path.as_os_str().as_bytes()].concat());
+        if entry.file_type()?.is_dir() && !NOT_IMAGES.contains(&path.to_str().unwrap_or_default()) {
+            list(root, &path, paths)?;
+        }
+    }
+    Ok(())
 }
 
 /// Adds the user and its group to the image's lists, root with its own home, and the lists of passwords, which are
@@ -159,6 +182,10 @@ mod tests {
         assert!(read("etc/shadow").contains("agent:*:"), "no password is one");
         assert!(read("etc/pam.d/common-auth").contains("pam_unix"));
         assert!(layer.join("usr/local/bin").exists());
+        let baseline = read(&SANDBOX_BASELINE[1..]);
+        for path in ["/etc/passwd", "/home/agent", SUPERVISOR_PATH, "/usr/bin"] {
+            assert!(baseline.split('\0').any(|found| found == path), "{path}");
+        }
         assert_eq!(std::fs::read_to_string(image.join("etc/passwd")).unwrap(), passwd);
     }
 }

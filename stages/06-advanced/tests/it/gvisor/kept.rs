@@ -7,11 +7,12 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use harness::{FakeEngine, TEST_LIMITS};
 use sha2::{Digest as _, Sha256};
-use shared::profile::PYTHON;
 use shared::Profile;
+use shared::profile::PYTHON;
 use stage_06_advanced::{
-    ApiSocket, EndReason, EngineHost, Environment, EnvironmentUses, KeptSandboxes, OpenError,
-    Profiles, ROOTFS_PIN, RemoteEngine, RunscEngine, RunscOptions, SandboxBounds, SandboxEngine,
+    ApiSocket, ChannelError, EndReason, EngineHost, Environment, EnvironmentUses, ExecutionEvent,
+    ExecutionExit, KeptSandboxes, OpenError, Profiles, ROOTFS_PIN, RemoteEngine, RunscEngine,
+    RunscOptions, SandboxBounds, SandboxChannel, SandboxCommand, SandboxDefaults, SandboxEngine,
     SandboxLimits, SandboxOrder,
 };
 use uuid::Uuid;
@@ -120,5 +121,114 @@ async fn the_number_and_the_lifetime_are_the_engines() {
     assert_eq!(kept.open(order(limits)).await.unwrap_err(), OpenError::Full { max: 1 });
     assert_eq!(kept.ended(only.id).await, EndReason::LifetimeExceeded);
     drop((kept.open(order(limits)).await.unwrap(), socket));
+    close(engine).await;
+}
+
+/// A channel to a sandbox that is open.
+fn channel(kept: &Arc<dyn SandboxEngine>, socket: tokio::net::UnixStream) -> SandboxChannel {
+    let environment = kept.support().environment("kept").unwrap().clone();
+    let defaults = SandboxDefaults {
+        user: environment.user,
+        workdir: environment.workdir,
+        env: environment.variables,
+        allows_root: environment.has_root,
+    };
+    SandboxChannel::new(socket, &defaults)
+}
+
+/// Runs a program of Python to its end. What it wrote, and how it ended.
+async fn python(
+    channel: &SandboxChannel,
+    user: Option<&str>,
+    code: &str,
+) -> Result<(String, ExecutionExit), ChannelError> {
+    let command = SandboxCommand::new(["python3", "-c", code]).user(user.map(str::to_owned));
+    let mut execution = channel.start(&command).await.unwrap();
+    execution.input().close();
+    let mut output = Vec::new();
+    loop {
+        match execution.next().await? {
+            Some(ExecutionEvent::Output { bytes, .. }) => output.extend(bytes),
+            Some(ExecutionEvent::Ended(exit)) => {
+                return Ok((String::from_utf8_lossy(&output).into_owned(), exit));
+            }
+            Some(_) => {}
+            None => panic!("no end of {code}"),
+        }
+    }
+}
+
+/// Root and the user find what they need inside, and nothing of the host.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_inside_is_a_machine_of_its_own() {
+    let (engine, kept) = engine(SandboxBounds::default(), 0).await;
+    let only = order(kept.support().environment("kept").unwrap().default);
+    let channel = channel(&kept, kept.open(only.clone()).await.unwrap());
+    for (user, code, expected) in [
+        (
+            None,
+            "import os; print(os.getuid(), os.getcwd(), os.environ['HOME'])",
+            "1000 /home/agent /home/agent\n",
+        ),
+        (None, "open('a', 'w').write('x'); print(open('a').read())", "x\n"),
+        (None, EXECUTES, "/tmp 0\n/var/tmp 0\n"),
+        (Some("root"), "open('/etc/motd', 'w').write('x'); print(open('/etc/motd').read())", "x\n"),
+        (Some("root"), CAPABILITIES, "00000000a80405fb 0 0\n"),
+        (None, CAPABILITIES, "0000000000000000 1000 1000\n"),
+        (
+            Some("root"),
+            "import os; os.setgroups([7]); os.setgid(7); os.setuid(7); print(os.getuid())",
+            "7\n",
+        ),
+        // The root of an execution before is that of the next one.
+        (None, "print(open('/etc/motd').read(), open('a').read())", "x x\n"),
+        (Some("root"), DEVICE, "6\n"),
+        (
+            Some("root"),
+            "import os; print(os.listdir('/sys/class/net') if os.path.exists('/sys/class/net') else ['lo'])",
+            "['lo']\n",
+        ),
+    ] {
+        let (output, exit) = python(&channel, user, code).await.unwrap();
+        assert_eq!((output.as_str(), exit), (expected, ExecutionExit::Code(0)), "{user:?}: {code}");
+    }
+    kept.remove(only.id).await;
+    close(engine).await;
+}
+
+const EXECUTES: &str = "
+import os, subprocess
+for dir in ['/tmp', '/var/tmp']:
+    path = dir + '/program'
+    open(path, 'w').write('#!/usr/bin/python3')
+    os.chmod(path, 0o755)
+    print(dir, subprocess.run([path]).returncode)";
+const CAPABILITIES: &str = "
+import os
+lines = dict(line.split(':\\t') for line in open('/proc/self/status').read().splitlines() if ':\\t' in line)
+print(lines['CapEff'], os.getuid(), os.getgid())";
+/// A disk of the host: gVisor's kernel has none.
+const DEVICE: &str = "
+import os, stat
+try:
+    os.mknod('/root/disk', 0o600 | stat.S_IFBLK, os.makedev(254, 0))
+    open('/root/disk', 'rb').read(1)
+except OSError as error:
+    print(error.errno)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_root_file_system_counts_as_memory() {
+    let (engine, kept) = engine(SandboxBounds::default(), 0).await;
+    let limits = kept.support().environment("kept").unwrap().default;
+    let limits = SandboxLimits { memory_bytes: 128 << 20, disk_bytes: 1 << 30, ..limits };
+    let only = order(limits);
+    let channel = channel(&kept, kept.open(only.clone()).await.unwrap());
+    let fill = "
+for number in range(20):
+    open(f'/opt/{number}', 'wb').write(b'x' * (32 << 20))
+print('filled')";
+    let ended = python(&channel, Some("root"), fill).await;
+    assert!(!matches!(&ended, Ok((output, _)) if output.contains("filled")), "{ended:?}");
+    assert_eq!(kept.ended(only.id).await, EndReason::MemoryExceeded);
     close(engine).await;
 }
