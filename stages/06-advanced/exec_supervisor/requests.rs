@@ -9,7 +9,7 @@ use crate::Error;
 use crate::execution::Execution;
 use crate::protocol::frame::{ExecutionId, HostFrame, StartFailure};
 use crate::protocol::{MAX_COMMAND_BYTES, MAX_EXECUTIONS};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Supervisor, number};
 use crate::tree::{Kill, Roots, is_child, signal_all};
 
 impl Supervisor {
@@ -80,7 +80,7 @@ impl Supervisor {
         }
         self.last = Some(id);
         if self.executions.len() >= MAX_EXECUTIONS {
-            self.fail(id, StartFailure::Supervisor, Errno::AGAIN);
+            self.fail(id, StartFailure::Supervisor, number(Errno::AGAIN));
             return true;
         }
         let shim = self.spare.take().map_or_else(|| self.start_shim(), Ok);
@@ -92,7 +92,7 @@ impl Supervisor {
             }
             Err(error) => {
                 let errno = Errno::from_io_error(&error).unwrap_or(Errno::AGAIN);
-                self.fail(id, StartFailure::Supervisor, errno);
+                self.fail(id, StartFailure::Supervisor, number(errno));
             }
         }
         true

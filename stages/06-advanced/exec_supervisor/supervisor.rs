@@ -226,11 +226,10 @@ impl Supervisor {
                     if !execution.started(pid, pipes, &mut self.host) {
                         // The descriptors did not fit into this process.
                         self.kills.push(Kill::new(Roots::below(execution.shim.pid)));
-                        self.fail(id, StartFailure::Supervisor, Errno::MFILE);
+                        self.fail(id, StartFailure::Supervisor, number(Errno::MFILE));
                     }
                 }
                 Received::Report(Report::Failed(failure, errno), _) => {
-                    let errno = Errno::from_raw_os_error(errno.cast_signed());
                     self.fail(id, failure, errno);
                 }
                 Received::Report(Report::Exited(exit), _) => execution.exited(exit),
@@ -239,8 +238,7 @@ impl Supervisor {
     }
 
     /// An execution does not start.
-    pub(crate) fn fail(&mut self, id: ExecutionId, failure: StartFailure, errno: Errno) {
-        let errno = errno.raw_os_error().cast_unsigned();
+    pub(crate) fn fail(&mut self, id: ExecutionId, failure: StartFailure, errno: u32) {
         self.host.send(&SupervisorFrame::StartFailed { execution: id, failure, errno });
         let Some(execution) = self.executions.remove(&id) else { return };
         if !execution.is_shim_gone {
@@ -263,7 +261,7 @@ impl Supervisor {
         let program = self.executions.get(&id).and_then(|execution| execution.pid);
         if program.is_none() {
             let failure = if is_killed { StartFailure::Killed } else { StartFailure::Supervisor };
-            self.fail(id, failure, Errno::from_raw_os_error(0));
+            self.fail(id, failure, 0);
         }
         if is_killed {
             let program = program.filter(|pid| is_child(*pid, getpid()));
@@ -320,4 +318,9 @@ impl Supervisor {
         let now = Instant::now();
         self.kills.retain_mut(|kill| now < kill.next || !kill.sweep(&self.shims));
     }
+}
+
+/// The number of an error, as it is reported.
+pub(crate) fn number(errno: Errno) -> u32 {
+    errno.raw_os_error().cast_unsigned()
 }

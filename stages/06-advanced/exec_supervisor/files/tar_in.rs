@@ -46,8 +46,7 @@ pub(super) fn read_into(path: &[u8]) -> Result<(), FileError> {
         unpack(&mut entry, dir, &name)?;
     }
     // What comes behind the end of the archive is read, so that its writer does not fail.
-    io::copy(&mut archive.into_inner(), &mut io::sink())
-        .map_err(FileError::of_io(path))?;
+    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(FileError::of_io(path))?;
     Ok(())
 }
 

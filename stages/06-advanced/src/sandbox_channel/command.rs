@@ -56,6 +56,18 @@ impl SandboxCommand {
         Self { is_file_tool: true, ..Self::new(tool.arguments()) }
     }
 
+    /// With these variables beside those of the sandbox.
+    #[must_use]
+    pub fn env(self, env: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+        Self { env, ..self }
+    }
+
+    /// In this working directory instead of the sandbox's.
+    #[must_use]
+    pub fn cwd(self, cwd: Option<Vec<u8>>) -> Self {
+        Self { cwd, ..self }
+    }
+
     /// As this user instead of the sandbox's.
     #[must_use]
     pub fn user(self, user: Option<String>) -> Self {

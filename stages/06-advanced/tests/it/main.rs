@@ -9,6 +9,7 @@
 
 mod command_line;
 mod engine_host;
+mod exec;
 mod gvisor;
 mod http;
 mod platform;
