@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
-use harness::{FakeEngine, TEST_LIMITS};
+use harness::{FakeEngine, TEST_LIMITS, eventually};
 use sha2::{Digest as _, Sha256};
 use shared::Profile;
 use shared::profile::PYTHON;
 use stage_06_advanced::{
     ApiSocket, ChannelError, EndReason, EngineHost, Environment, EnvironmentUses, ExecutionEvent,
-    ExecutionExit, KeptSandboxes, OpenError, Profiles, ROOTFS_PIN, RemoteEngine, RunscEngine,
-    RunscOptions, SandboxBounds, SandboxChannel, SandboxCommand, SandboxDefaults, SandboxEngine,
-    SandboxLimits, SandboxOrder,
+    ExecutionExit, FileTool, KeptSandboxes, OpenError, Profiles, ROOTFS_PIN, RemoteEngine,
+    RunscEngine, RunscOptions, SandboxBounds, SandboxChannel, SandboxCommand, SandboxDefaults,
+    SandboxEngine, SandboxLimits, SandboxOrder, WarmSandboxes,
 };
 use uuid::Uuid;
 
@@ -43,6 +43,14 @@ pub(super) fn environment(warm_sandboxes: usize) -> Environment {
 
 /// An engine that keeps sandboxes within `bounds`.
 async fn engine(bounds: SandboxBounds, warm: usize) -> (RunscEngine, Arc<dyn SandboxEngine>) {
+    let (engine, kept, _) = counting_engine(bounds, warm).await;
+    (engine, kept)
+}
+
+async fn counting_engine(
+    bounds: SandboxBounds,
+    warm: usize,
+) -> (RunscEngine, Arc<dyn SandboxEngine>, WarmSandboxes) {
     let kept = KeptSandboxes::within(bounds);
     let options = RunscOptions {
         warm_sandboxes: 0,
@@ -51,7 +59,7 @@ async fn engine(bounds: SandboxBounds, warm: usize) -> (RunscEngine, Arc<dyn San
         ..RunscOptions::default()
     };
     let engine = RunscEngine::start(&options, TEST_LIMITS).await.unwrap();
-    (engine, kept.engine().expect("gVisor keeps sandboxes"))
+    (engine, kept.engine().expect("gVisor keeps sandboxes"), options.warm)
 }
 
 fn order(limits: SandboxLimits) -> SandboxOrder {
@@ -231,4 +239,46 @@ print('filled')";
     assert!(!matches!(&ended, Ok((output, _)) if output.contains("filled")), "{ended:?}");
     assert_eq!(kept.ended(only.id).await, EndReason::MemoryExceeded);
     close(engine).await;
+}
+
+/// What a client waits for: a sandbox, and the output of a program in it that is small.
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_a_sandbox_that_waits_saves_its_start() {
+    let (engine, kept, counts) = counting_engine(SandboxBounds::default(), 2).await;
+    let limits = kept.support().environment("kept").unwrap().default;
+    let other = SandboxLimits { pids: limits.pids - 1, ..limits };
+    let first = async |limits| {
+        let order = order(limits);
+        let started = Instant::now();
+        let channel = channel(&kept, kept.open(order.clone()).await.unwrap());
+        let opened = started.elapsed();
+        let read = FileTool::Read { path: b"/etc/hosts".to_vec(), max_bytes: 1000 };
+        let mut execution = channel.start(&SandboxCommand::file_tool(&read)).await.unwrap();
+        while let Some(event) = execution.next().await.unwrap() {
+            if matches!(event, ExecutionEvent::Output { .. }) {
+                break;
+            }
+        }
+        let took = started.elapsed();
+        kept.remove(order.id).await;
+        (opened, took)
+    };
+    first(limits).await;
+    let (mut waiting, mut started) = (Vec::new(), Vec::new());
+    for round in 0..12 {
+        let is_full = || counts.counts()["kept"] == 2;
+        eventually("two sandboxes wait", Duration::from_mins(1), is_full).await;
+        waiting.push(first(limits).await);
+        if round % 3 == 0 {
+            started.push(first(other).await);
+        }
+    }
+    close(engine).await;
+    let median = |times: &mut Vec<(Duration, Duration)>| {
+        times.sort_by_key(|(_, took)| *took);
+        times[times.len() / 2]
+    };
+    let (waiting, started) = (median(&mut waiting), median(&mut started));
+    println!("open, first output: from the pool {waiting:?}, started on arrival {started:?}");
+    assert!(waiting.1 * 2 < started.1, "{waiting:?}, {started:?}");
 }
