@@ -23,6 +23,11 @@ pub(crate) trait Opener: Send + Sync + 'static {
     /// Starts a sandbox for an order that was checked. Cancel safe: what it has started is removed.
     fn open<'a>(&'a self, order: &'a SandboxOrder) -> BoxFuture<'a, Result<Opened, OpenError>>;
 
+    /// How many wait to be opened, by their environments.
+    fn waiting(&self) -> Vec<(String, usize)> {
+        Vec::new()
+    }
+
     /// Ends what was not opened yet. No sandbox is open any more.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
@@ -102,6 +107,11 @@ impl Registry {
         Ok(opened.socket)
     }
     // ANCHOR_END: open
+
+    /// How many wait to be opened, by their environments.
+    pub(crate) fn waiting(&self) -> Vec<(String, usize)> {
+        self.opener.waiting()
+    }
 
     /// Refuses new sandboxes, and removes those that exist.
     pub(crate) async fn close(&self) {
