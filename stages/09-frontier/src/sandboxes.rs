@@ -191,7 +191,10 @@ impl Sandboxes {
     }
 
     /// The sandbox of a request, which may have ended.
-    async fn find(&self, request: &MatchedRequest) -> Result<(Record, Option<Arc<Lease>>), Failure> {
+    async fn find(
+        &self,
+        request: &MatchedRequest,
+    ) -> Result<(Record, Option<Arc<Lease>>), Failure> {
         let id: Uuid = request.param("id").map_err(|_| Failure::no_sandbox())?;
         let lease = self.live().get(&id).cloned();
         let record = match &lease {
@@ -199,7 +202,9 @@ impl Sandboxes {
             None => self.store.read(move |database| table::get(database, id)).await?,
         };
         match record {
-            Some(record) if self.is_visible(&request.context(), &record.owner) => Ok((record, lease)),
+            Some(record) if self.is_visible(&request.context(), &record.owner) => {
+                Ok((record, lease))
+            }
             _ => Err(Failure::no_sandbox()),
         }
     }

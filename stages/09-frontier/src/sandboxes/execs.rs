@@ -44,9 +44,11 @@ impl Sandboxes {
             .route(Method::PUT, STDIN, Self::put_stdin);
         let body = BodyPolicy::Buffered { max_bytes: Some(MAX_EXEC_BODY_BYTES) };
         let stdin = BodyPolicy::Streamed { max_bytes: MAX_STDIN_BODY_BYTES };
-        Router::from(routes)
-            .body_policy(&Method::PUT, EXEC, body)
-            .body_policy(&Method::PUT, STDIN, stdin)
+        Router::from(routes).body_policy(&Method::PUT, EXEC, body).body_policy(
+            &Method::PUT,
+            STDIN,
+            stdin,
+        )
     }
 
     async fn put_exec(self: Arc<Self>, mut request: MatchedRequest) -> Result<Response, Problem> {

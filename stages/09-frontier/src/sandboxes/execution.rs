@@ -144,7 +144,11 @@ impl Execution {
             id: id.to_owned(),
             number,
             fingerprint: request.fingerprint,
-            program: program.chars().filter(|letter| !letter.is_control()).take(MAX_PROGRAM).collect(),
+            program: program
+                .chars()
+                .filter(|letter| !letter.is_control())
+                .take(MAX_PROGRAM)
+                .collect(),
             started_at: super::state::now(),
             stdout: spool("stdout"),
             stderr: spool("stderr"),

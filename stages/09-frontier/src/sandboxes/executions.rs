@@ -132,13 +132,11 @@ impl Executions {
         drop(state);
         self.all_stored.fetch_sub(stored, Ordering::Relaxed);
         let directory = self.directory.clone();
-        tokio::task::spawn_blocking(move || {
-            match std::fs::remove_dir_all(&directory) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::warn!(%error, "the output of a sandbox is removed at the next start");
-                }
-                _ => {}
+        tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "the output of a sandbox is removed at the next start");
             }
+            _ => {}
         });
     }
 
@@ -165,7 +163,9 @@ impl State {
             Err(problem.retry_after(RETRY_SECONDS))
         };
         if self.running >= MAX_RUNNING {
-            return busy(format!("at most {MAX_RUNNING} executions of a sandbox run at one moment"));
+            return busy(format!(
+                "at most {MAX_RUNNING} executions of a sandbox run at one moment"
+            ));
         }
         if self.reserved_bytes.saturating_add(needed) > max_bytes {
             return busy(format!(

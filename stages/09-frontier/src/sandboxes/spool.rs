@@ -214,7 +214,8 @@ mod tests {
         let spool = Spool::new(keep, max_bytes, directory.path().join("stdout"));
         let mut all = Vec::new();
         for length in pieces {
-            let piece: Vec<u8> = (all.len()..all.len() + length).map(|at| (at % 251) as u8).collect();
+            let piece: Vec<u8> =
+                (all.len()..all.len() + length).map(|at| (at % 251) as u8).collect();
             spool.append(&piece).unwrap();
             all.extend(piece);
         }

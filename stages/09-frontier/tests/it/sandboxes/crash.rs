@@ -37,7 +37,10 @@ async fn after_a_kill_nothing_is_left_and_the_next_server_says_so() {
     let server = launch(directory.path()).start();
     let sandbox = Sandbox { client: server.client(), id };
     let found = sandbox.get("").await.json();
-    assert_eq!((&found["status"], &found["end_reason"]), (&json!("ended"), &json!("server_restarted")));
+    assert_eq!(
+        (&found["status"], &found["end_reason"]),
+        (&json!("ended"), &json!("server_restarted"))
+    );
     assert_eq!(found["labels"], json!({ "crash": "1" }));
     let gone = sandbox.put("/execs/run", &json!({ "argv": ["true"] })).await;
     assert_eq!((gone.status, &gone.json()["end_reason"]), (410, &json!("server_restarted")));

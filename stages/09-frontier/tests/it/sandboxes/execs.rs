@@ -46,9 +46,19 @@ async fn outcomes(sandbox: &Sandbox) {
         ("code", sh("exit 7"), "exited", json!({ "exit_code": 7 })),
         ("term", sh("kill -TERM $$"), "signaled", json!({ "exit_code": 143, "signal": "SIGTERM" })),
         ("time", timed, "timed_out", json!({})),
-        ("noexec", json!({ "argv": ["/etc/passwd"] }), "spawn_failed", json!({ "errno": "EACCES" })),
+        (
+            "noexec",
+            json!({ "argv": ["/etc/passwd"] }),
+            "spawn_failed",
+            json!({ "errno": "EACCES" }),
+        ),
         ("missing", json!({ "argv": ["nosuch"] }), "spawn_failed", json!({ "errno": "ENOENT" })),
-        ("cwd", json!({ "argv": ["pwd"], "cwd": "nosuch" }), "spawn_failed", json!({ "errno": "ENOENT" })),
+        (
+            "cwd",
+            json!({ "argv": ["pwd"], "cwd": "nosuch" }),
+            "spawn_failed",
+            json!({ "errno": "ENOENT" }),
+        ),
         ("root", user, "exited", json!({ "exit_code": 0 })),
         ("user", json!({ "argv": ["id"], "user": "nosuch" }), "user_unknown", json!({})),
     ] {
@@ -61,7 +71,8 @@ async fn outcomes(sandbox: &Sandbox) {
     let timed = sandbox.get("/execs/time").await.json();
     assert_eq!((&timed["stdout"]["text"], timed.get("exit_code")), (&json!("so far\n"), None));
     assert_eq!(sandbox.get("/execs/root").await.json()["stdout"]["text"], "root\n");
-    let places = json!({ "argv": ["sh", "-c", "pwd; echo $X"], "cwd": "/tmp", "env": { "X": "é" } });
+    let places =
+        json!({ "argv": ["sh", "-c", "pwd; echo $X"], "cwd": "/tmp", "env": { "X": "é" } });
     assert_eq!(sandbox.exec("env", &places).await["stdout"]["text"], "/tmp\né\n");
     let long = "x".repeat(64 << 10);
     let argv: Vec<_> = ["sh", "-c", "echo $#"].into_iter().chain([long.as_str(); 17]).collect();
@@ -71,20 +82,26 @@ async fn outcomes(sandbox: &Sandbox) {
 
 /// Input and output, with their limits.
 async fn streams(sandbox: &Sandbox) {
-    let both = json!({ "argv": ["sh", "-c", "cat; printf 'e\\377' >&2"], "stdin": { "base64": "AAH/" } });
+    let both =
+        json!({ "argv": ["sh", "-c", "cat; printf 'e\\377' >&2"], "stdin": { "base64": "AAH/" } });
     let ended = sandbox.exec("bytes", &both).await;
-    assert_eq!((&ended["stdout"]["text"], &ended["stderr"]["text"]), (&json!("AAH/"), &json!("Zf8=")));
+    assert_eq!(
+        (&ended["stdout"]["text"], &ended["stderr"]["text"]),
+        (&json!("AAH/"), &json!("Zf8="))
+    );
     for (keep, text) in [("head", "0001"), ("tail", "0999"), ("none", "0999")] {
         let mut body = json!({ "argv": ["sh", "-c", "seq -w 1 1000 | sed s/1000/end/ | head -999"], "max_output_bytes": 5 });
         if keep != "none" {
             body["keep"] = keep.into();
         }
-        body["argv"][2] = "i=1; while [ $i -lt 1000 ]; do printf '%04d\\n' $i; i=$((i+1)); done".into();
+        body["argv"][2] =
+            "i=1; while [ $i -lt 1000 ]; do printf '%04d\\n' $i; i=$((i+1)); done".into();
         let ended = sandbox.exec(keep, &body).await;
         let expected = json!({ "text": format!("{text}\n"), "encoding": "utf8", "bytes_total": 4995, "truncated": true });
         assert_eq!(ended["stdout"], expected, "{keep}");
     }
-    let large = json!({ "argv": ["sh", "-c", "head -c 12000000 /dev/zero"], "max_output_bytes": 10 << 20 });
+    let large =
+        json!({ "argv": ["sh", "-c", "head -c 12000000 /dev/zero"], "max_output_bytes": 10 << 20 });
     let ended = sandbox.exec("large", &large).await;
     assert_eq!(ended["stdout"]["bytes_total"], 12_000_000);
     assert_eq!(ended["stdout"]["text"].as_str().unwrap().len(), 10 << 20);
@@ -114,7 +131,10 @@ async fn streams(sandbox: &Sandbox) {
     let events = sandbox.get("/execs/live/events").await;
     assert_eq!(events.header("content-type"), "text/event-stream");
     let events = events.text();
-    assert!(events.contains("\"text\":\"one two\"") && events.contains("event: exec.ended\nid: 7-0\n"), "{events}");
+    assert!(
+        events.contains("\"text\":\"one two\"") && events.contains("event: exec.ended\nid: 7-0\n"),
+        "{events}"
+    );
     let rest = sandbox.get("/execs/live/events?after=4-0").await.text();
     assert!(rest.contains("\"offset\":4,\"text\":\"two\""), "{rest}");
 }
@@ -126,7 +146,9 @@ async fn background(sandbox: &Sandbox) {
     assert_eq!(sandbox.sh("daemon", daemon).await, "started\n");
     let count = "ps -eo args= | grep -c '^[s]leep 300' || true";
     assert_eq!(sandbox.sh("count", count).await, "1\n");
-    sandbox.detach("tree", json!({ "argv": ["sh", "-c", "setsid sh -c 'sleep 301' & sleep 301"] })).await;
+    sandbox
+        .detach("tree", json!({ "argv": ["sh", "-c", "setsid sh -c 'sleep 301' & sleep 301"] }))
+        .await;
     let count = "until [ $(ps -eo args= | grep -c '^[s]leep 301') = 2 ]; do sleep 0.1; done";
     sandbox.sh("two", count).await;
     let killed = sandbox.client.delete(&sandbox.path("/execs/tree")).await;
@@ -142,7 +164,10 @@ async fn background(sandbox: &Sandbox) {
     let signaled = sandbox.client.post(&sandbox.path("/execs/trap/signal"), &signal).await;
     assert_eq!(signaled.status, 200, "{signaled:?}");
     let ended = sandbox.ended("trap").await;
-    assert_eq!((&ended["stdout"]["text"], &ended["exit_code"]), (&json!("ready\ngot\n"), &json!(3)));
+    assert_eq!(
+        (&ended["stdout"]["text"], &ended["exit_code"]),
+        (&json!("ready\ngot\n"), &json!(3))
+    );
     let list = sandbox.get("/execs").await.json();
     let ids: Vec<_> = list["items"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
     assert_eq!(ids.first(), Some(&&json!("trap")), "{list}");

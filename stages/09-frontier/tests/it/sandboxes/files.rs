@@ -44,10 +44,19 @@ async fn each_file_error_has_its_kind() {
     let directory = tempfile::tempdir().unwrap();
     let server = launch(directory.path()).start();
     let client = server.client();
-    let sandbox = Sandbox::open(&client, json!({ "limits": { "memory_bytes": 1_u64 << 30, "disk_bytes": 300 << 20 } })).await;
+    let sandbox = Sandbox::open(
+        &client,
+        json!({ "limits": { "memory_bytes": 1_u64 << 30, "disk_bytes": 300 << 20 } }),
+    )
+    .await;
     let written = sandbox.put_bytes("/file?path=a%20b/c.txt", "hello\n").await;
     assert_eq!((written.status, written.json()), (200, json!({ "bytes": 6 })), "{written:?}");
-    assert_eq!(sandbox.sh("cat", "cat '/home/agent/a b/c.txt'; rm -f x; mkfifo fifo; ln -s /etc/passwd link").await, "hello\n");
+    assert_eq!(
+        sandbox
+            .sh("cat", "cat '/home/agent/a b/c.txt'; rm -f x; mkfifo fifo; ln -s /etc/passwd link")
+            .await,
+        "hello\n"
+    );
     assert_eq!(sandbox.put_bytes("/file?path=empty", "").await.status, 200);
     let empty = sandbox.get("/file?path=empty").await;
     assert_eq!((empty.status, empty.text()), (200, String::new()));
@@ -61,17 +70,32 @@ async fn each_file_error_has_its_kind() {
         ("a%20b/c.txt&max_bytes=5", 413, "too_large"),
     ] {
         let refused = sandbox.get(&format!("/file?path={path}")).await;
-        assert_eq!((refused.status, &refused.json()["kind"]), (status, &json!(kind)), "{path}: {refused:?}");
+        assert_eq!(
+            (refused.status, &refused.json()["kind"]),
+            (status, &json!(kind)),
+            "{path}: {refused:?}"
+        );
     }
     let named = sandbox.get("/file?path=nosuch").await.json();
-    assert_eq!((&named["path"], &named["detail"]), (&json!("nosuch"), &json!("there is nothing at this path: nosuch")));
+    assert_eq!(
+        (&named["path"], &named["detail"]),
+        (&json!("nosuch"), &json!("there is nothing at this path: nosuch"))
+    );
     for (path, status, kind) in [("/etc", 409, "is_directory"), ("/etc/x", 403, "permission")] {
         let refused = sandbox.put_bytes(&format!("/file?path={path}"), body(2)).await;
-        assert_eq!((refused.status, &refused.json()["kind"]), (status, &json!(kind)), "{path}: {refused:?}");
+        assert_eq!(
+            (refused.status, &refused.json()["kind"]),
+            (status, &json!(kind)),
+            "{path}: {refused:?}"
+        );
     }
     assert_eq!(sandbox.put_bytes("/file?path=/etc/x&user=root", "y").await.status, 200);
     let unknown = sandbox.get("/file?path=x&user=nosuch").await;
-    assert_eq!((unknown.status, &unknown.json()["kind"]), (422, &json!("user_unknown")), "{unknown:?}");
+    assert_eq!(
+        (unknown.status, &unknown.json()["kind"]),
+        (422, &json!("user_unknown")),
+        "{unknown:?}"
+    );
 
     // Directories, both ways.
     let tar = sandbox.get("/tar?path=a%20b").await;
@@ -92,9 +116,13 @@ async fn each_file_error_has_its_kind() {
     // Large ones, with bounded memory at the server.
     let before = peak(&server);
     let digest = digest(100);
-    assert_eq!(sandbox.put_bytes("/file?path=/tmp/large", body(100)).await.json(), json!({ "bytes": 100 << 20 }));
+    assert_eq!(
+        sandbox.put_bytes("/file?path=/tmp/large", body(100)).await.json(),
+        json!({ "bytes": 100 << 20 })
+    );
     assert_eq!(sandbox.sh("sum", "sha256sum < /tmp/large").await, format!("{digest}  -\n"));
     let mut response = client.open(&sandbox.path("/file?path=/tmp/large")).await;
+    assert_eq!(response.content_length(), Some(100 << 20), "a download that is cut off is noticed");
     let (mut sum, mut length) = (Sha256::new(), 0);
     while let Some(chunk) = response.chunk().await.unwrap() {
         length += chunk.len();

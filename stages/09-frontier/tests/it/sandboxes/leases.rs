@@ -53,8 +53,15 @@ async fn another_keys_sandbox_does_not_exist() {
     let exec = json!({ "argv": ["true"] });
     let mut answers = Vec::new();
     for path in [
-        "", "/execs", "/execs/e", "/execs/e/stdout", "/execs/e/stderr", "/execs/e/events",
-        "/file?path=x", "/tar?path=x", "/diff",
+        "",
+        "/execs",
+        "/execs/e",
+        "/execs/e/stdout",
+        "/execs/e/stderr",
+        "/execs/e/events",
+        "/file?path=x",
+        "/tar?path=x",
+        "/diff",
     ] {
         answers.push((path, foreign.get(path).await));
     }
@@ -126,8 +133,7 @@ async fn idle_time_and_lifetime_end_a_sandbox() {
             let found = sandbox.get("").await.json();
             (found["status"] == "ended").then_some(found)
         };
-        let found =
-            harness::eventually_some("its end", Duration::from_secs(60), ended).await;
+        let found = harness::eventually_some("its end", Duration::from_secs(60), ended).await;
         assert_eq!(found["end_reason"], reason, "{found}");
     }
     let times = async |sandbox: &Sandbox| {
@@ -222,7 +228,11 @@ async fn a_server_without_such_an_engine_opens_none_and_says_so() {
     let server = crate::stage::start(directory.path());
     let client = server.client();
     let refused = client.post("/sandboxes", &json!({})).await;
-    assert_eq!((refused.status, &refused.json()["kind"]), (501, &json!("no_engine")), "{refused:?}");
+    assert_eq!(
+        (refused.status, &refused.json()["kind"]),
+        (501, &json!("no_engine")),
+        "{refused:?}"
+    );
     assert!(refused.text().contains("local engine"), "{refused:?}");
     assert_eq!(client.get("/sandboxes").await.json(), json!({ "items": [], "next_cursor": null }));
 }
