@@ -125,7 +125,7 @@ impl Sandboxes {
         let executions = Executions::new(
             self.outputs.join(id.to_string()),
             self.max_output_bytes,
-            Arc::clone(&self.counters.stored_bytes),
+            (Arc::clone(&self.counters.stored_bytes), Arc::clone(&self.spool_memory)),
         );
         let lease = Lease::new(record.clone(), executions, place);
         self.live().insert(id, Arc::clone(&lease));

@@ -25,7 +25,8 @@ async fn many_commands_leave_nothing_and_many_sandboxes_are_open_at_once() {
     let commands = number("CRUCIBLE_SANDBOX_COMMANDS", 200);
     let sandboxes = number("CRUCIBLE_SANDBOX_COUNT", 4);
     let directory = tempfile::tempdir().unwrap();
-    let server = launch(directory.path()).args(["--sandboxes", "128", "--key-sandboxes", "128"]).start();
+    let server =
+        launch(directory.path()).args(["--sandboxes", "128", "--key-sandboxes", "128"]).start();
     let client = server.client();
     let sandbox = Sandbox::open(&client, json!({})).await;
     let inside = "ls /proc | grep -c '^[0-9]'; ls /proc/1/fd | wc -l";
