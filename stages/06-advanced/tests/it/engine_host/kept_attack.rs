@@ -44,8 +44,10 @@ impl SandboxEngine for EmptySandboxes {
     }
 
     fn open(&self, order: SandboxOrder) -> BoxFuture<'_, Result<UnixStream, OpenError>> {
-        self.open.lock().unwrap().insert(order.id);
-        Box::pin(async { Ok(UnixStream::pair().unwrap().0) })
+        Box::pin(async move {
+            self.open.lock().unwrap().insert(order.id);
+            Ok(UnixStream::pair().unwrap().0)
+        })
     }
 
     fn remove(&self, id: Uuid) -> BoxFuture<'_, ()> {
