@@ -26,6 +26,8 @@ pub(crate) struct Execution {
     /// The program's process, once it was started.
     pub(crate) pid: Option<Pid>,
     pub(crate) is_killed: bool,
+    /// Signals for a program that was not started yet.
+    pub(crate) pending: Vec<(u8, bool)>,
     stdin: Stdin,
     stdout: Output,
     stderr: Output,
@@ -108,6 +110,7 @@ impl Execution {
             request: Queue { bytes: request, written: 0 },
             pid: None,
             is_killed: false,
+            pending: Vec::new(),
             stdin,
             stdout: output(OutputStream::Stdout),
             stderr: output(OutputStream::Stderr),

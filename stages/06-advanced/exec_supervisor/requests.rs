@@ -12,6 +12,9 @@ use crate::protocol::{MAX_COMMAND_BYTES, MAX_EXECUTIONS};
 use crate::supervisor::{Supervisor, number};
 use crate::tree::{Kill, Roots, is_child, signal_all};
 
+/// Signals that wait for the start of a program; more are dropped.
+const MAX_PENDING_SIGNALS: usize = 64;
+
 impl Supervisor {
     /// Does what a frame says. One that is not legal now ends the sandbox: the host has lost track.
     pub(crate) fn receive(&mut self, frame: HostFrame) -> Result<(), Error> {
@@ -98,14 +101,22 @@ impl Supervisor {
         true
     }
 
-    fn signal(&self, id: ExecutionId, signal: u8, tree: bool) {
-        let Some(signal) = Signal::from_named_raw(signal.into()) else { return };
-        let Some(execution) = self.executions.get(&id).filter(|one| !one.has_ended()) else {
+    pub(crate) fn signal(&mut self, id: ExecutionId, number: u8, tree: bool) {
+        let Some(signal) = Signal::from_named_raw(number.into()) else { return };
+        let executions = &mut self.executions;
+        let Some(execution) = executions.get_mut(&id).filter(|one| !one.has_ended()) else {
             return;
         };
+        let Some(pid) = execution.pid else {
+            if execution.pending.len() < MAX_PENDING_SIGNALS {
+                execution.pending.push((number, tree));
+            }
+            return;
+        };
+        let Some(execution) = self.executions.get(&id) else { return };
         if tree {
             signal_all(&self.roots(execution), &self.shims, signal);
-        } else if let Some(pid) = execution.pid {
+        } else {
             let parent = if execution.is_shim_gone { getpid() } else { execution.shim.pid };
             if is_child(pid, parent) {
                 kill_process(pid, signal).ok(); // it may have ended

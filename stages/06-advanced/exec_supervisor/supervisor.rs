@@ -223,7 +223,11 @@ impl Supervisor {
                 Received::Nothing => {}
                 Received::Gone => self.lost(id),
                 Received::Report(Report::Started(pid), pipes) => {
-                    if !execution.started(pid, pipes, &mut self.host) {
+                    if execution.started(pid, pipes, &mut self.host) {
+                        for (signal, tree) in std::mem::take(&mut execution.pending) {
+                            self.signal(id, signal, tree);
+                        }
+                    } else {
                         // The descriptors did not fit into this process.
                         self.kills.push(Kill::new(Roots::below(execution.shim.pid)));
                         self.fail(id, StartFailure::Supervisor, number(Errno::MFILE));
@@ -263,7 +267,8 @@ impl Supervisor {
             let failure = if is_killed { StartFailure::Killed } else { StartFailure::Supervisor };
             self.fail(id, failure, 0);
         }
-        if is_killed {
+        // What is reported as not started does not run either.
+        if is_killed || program.is_none() {
             let program = program.filter(|pid| is_child(*pid, getpid()));
             self.kills.push(Kill::new(Roots { shim: None, program, has_strays: true }));
         }

@@ -132,10 +132,11 @@ async fn a_dropped_execution_is_killed(kernel: Kernel) {
 async fn a_root_that_kills_its_shim_is_still_ended(kernel: Kernel) {
     let inside = Inside::on(kernel).await;
     let root = Some("0".to_owned());
-    let script = "kill -9 $PPID; sleep 0.1; echo alone; exit 7";
+    let script = "sleep 0.1; kill -9 $PPID; sleep 0.1; echo alone; exit 7";
     let done = inside.run(&sh(script).user(root.clone())).await;
     assert_eq!((done.text(), done.code()), ("alone\n", 7));
-    let script = format!("kill -9 $PPID; setsid sleep {LONG} & echo ready; sleep {LONG}");
+    let script =
+        format!("sleep 0.1; kill -9 $PPID; setsid sleep {LONG} & echo ready; sleep {LONG}");
     let mut execution = inside.start(&sh(&script).user(root)).await;
     while !matches!(execution.next().await, Ok(Some(ExecutionEvent::Output { .. }))) {}
     execution.kill();
