@@ -86,8 +86,7 @@ impl Supervisor {
             self.fail(id, StartFailure::Supervisor, number(Errno::AGAIN));
             return true;
         }
-        let shim = self.spare.take().map_or_else(|| self.start_shim(), Ok);
-        match shim {
+        match self.take_shim() {
             Ok(shim) => {
                 let mut execution = Execution::new(id, shim, request);
                 execution.send_request();
