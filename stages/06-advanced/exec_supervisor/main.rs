@@ -29,6 +29,7 @@ mod report;
 mod requests;
 mod shim;
 mod shim_process;
+mod shims;
 mod start;
 mod supervisor;
 mod tree;

@@ -9,8 +9,11 @@ use crate::Error;
 use crate::execution::Execution;
 use crate::protocol::frame::{ExecutionId, HostFrame, StartFailure};
 use crate::protocol::{MAX_COMMAND_BYTES, MAX_EXECUTIONS};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Supervisor, number};
 use crate::tree::{Kill, Roots, is_child, signal_all};
+
+/// Signals that wait for the start of a program; more are dropped.
+const MAX_PENDING_SIGNALS: usize = 64;
 
 impl Supervisor {
     /// Does what a frame says. One that is not legal now ends the sandbox: the host has lost track.
@@ -80,11 +83,10 @@ impl Supervisor {
         }
         self.last = Some(id);
         if self.executions.len() >= MAX_EXECUTIONS {
-            self.fail(id, StartFailure::Supervisor, Errno::AGAIN);
+            self.fail(id, StartFailure::Supervisor, number(Errno::AGAIN));
             return true;
         }
-        let shim = self.spare.take().map_or_else(|| self.start_shim(), Ok);
-        match shim {
+        match self.take_shim() {
             Ok(shim) => {
                 let mut execution = Execution::new(id, shim, request);
                 execution.send_request();
@@ -92,20 +94,28 @@ impl Supervisor {
             }
             Err(error) => {
                 let errno = Errno::from_io_error(&error).unwrap_or(Errno::AGAIN);
-                self.fail(id, StartFailure::Supervisor, errno);
+                self.fail(id, StartFailure::Supervisor, number(errno));
             }
         }
         true
     }
 
-    fn signal(&self, id: ExecutionId, signal: u8, tree: bool) {
-        let Some(signal) = Signal::from_named_raw(signal.into()) else { return };
-        let Some(execution) = self.executions.get(&id).filter(|one| !one.has_ended()) else {
+    pub(crate) fn signal(&mut self, id: ExecutionId, number: u8, tree: bool) {
+        let Some(signal) = Signal::from_named_raw(number.into()) else { return };
+        let executions = &mut self.executions;
+        let Some(execution) = executions.get_mut(&id).filter(|one| !one.has_ended()) else {
             return;
         };
+        let Some(pid) = execution.pid else {
+            if execution.pending.len() < MAX_PENDING_SIGNALS {
+                execution.pending.push((number, tree));
+            }
+            return;
+        };
+        let Some(execution) = self.executions.get(&id) else { return };
         if tree {
             signal_all(&self.roots(execution), &self.shims, signal);
-        } else if let Some(pid) = execution.pid {
+        } else {
             let parent = if execution.is_shim_gone { getpid() } else { execution.shim.pid };
             if is_child(pid, parent) {
                 kill_process(pid, signal).ok(); // it may have ended

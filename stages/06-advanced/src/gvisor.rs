@@ -64,7 +64,7 @@ mod self_test;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use shared::component::{SelfTestError, SelfTestResult};
@@ -149,7 +149,6 @@ impl RunscEngine {
             idle_timeout,
             options.warm_environments.into(),
         ));
-        count_warm(options, &pool, &environments);
         let sandbox = SandboxInfo {
             engine: "gvisor".to_owned(),
             runtime: Some("runsc".to_owned()),
@@ -157,6 +156,7 @@ impl RunscEngine {
             image_digest: Some(digest),
         };
         let kept = start_kept(options, &pool, &sandbox);
+        count_warm(options, &pool, &environments, kept.as_ref());
         Ok(Self { pool, environments, dir, limits, sandbox, kept })
     }
     // ANCHOR_END: start
@@ -270,14 +270,27 @@ fn start_kept(
 }
 
 /// Lets the metrics count the sandboxes that wait. They keep no pool alive.
-fn count_warm(options: &RunscOptions, pool: &Arc<Pool>, environments: &Arc<Environments>) {
+fn count_warm(
+    options: &RunscOptions,
+    pool: &Arc<Pool>,
+    environments: &Arc<Environments>,
+    kept: Option<&Arc<Registry>>,
+) {
     let (pool, environments) = (Arc::downgrade(pool), Arc::downgrade(environments));
+    let kept = kept.map(Arc::downgrade);
     options.warm.follow(move || {
         let (Some(pool), Some(others)) = (pool.upgrade(), environments.upgrade()) else {
             return BTreeMap::new();
         };
         let name = pool.factory.profile.language.name.clone().into_owned();
-        others.ready().chain([(name, pool.status().ready)]).collect()
+        let kept = kept.as_ref().and_then(Weak::upgrade).map(|kept| kept.waiting());
+        let mut counts = BTreeMap::new();
+        // One environment may have both kinds.
+        let all = others.ready().chain([(name, pool.status().ready)]);
+        for (name, count) in all.chain(kept.unwrap_or_default()) {
+            *counts.entry(name).or_default() += count;
+        }
+        counts
     });
 }
 

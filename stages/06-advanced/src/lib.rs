@@ -23,6 +23,8 @@ mod config;
 
 mod environment;
 
+mod docker;
+
 mod engine_host;
 
 mod sandboxes;

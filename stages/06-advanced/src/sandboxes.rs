@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 pub use bounds::SandboxBounds;
 pub(crate) use ends::Ends;
-pub(crate) use registry::{OpenSandbox, Opened, Opener, Registry};
+pub(crate) use registry::{OpenSandbox, Opened, Opener, Registry, wait_for_frame};
 pub use slot::KeptSandboxes;
 
 /// The user that an execution runs as when its request names none.

@@ -64,12 +64,13 @@ use lease::Lease;
 use metrics::Counters;
 use problem::Failure;
 use quota::{QuotaLimits, Quotas};
+use spool::SpoolMemory;
 use state::{EndReason, Record};
 
 /// The directory of outputs, in the data directory.
 const OUTPUTS: &str = "sandboxes";
-/// Responses with whole outputs that are made at the same time: each may have 20 MiB in memory.
-const MAX_VIEWS: usize = 4;
+/// Responses with long outputs that are made or sent at the same time: each may have 20 MiB, and more as JSON.
+const MAX_VIEWS: usize = 8;
 /// Files that are transferred at the same time: each may have a few hundred KiB in memory.
 const MAX_TRANSFERS: usize = 64;
 
@@ -89,7 +90,8 @@ pub struct Sandboxes {
     quotas: Arc<Quotas>,
     counters: Arc<Counters>,
     /// A permit for each large response that is made.
-    views: Semaphore,
+    views: Arc<Semaphore>,
+    spool_memory: Arc<SpoolMemory>,
     /// A permit for each file that is transferred.
     transfers: Arc<Semaphore>,
 }
@@ -139,7 +141,8 @@ impl SandboxParts {
             live: Mutex::default(),
             quotas,
             counters,
-            views: Semaphore::new(MAX_VIEWS),
+            views: Arc::new(Semaphore::new(MAX_VIEWS)),
+            spool_memory: Arc::default(),
             transfers: Arc::new(Semaphore::new(MAX_TRANSFERS)),
         });
         Ok((sandboxes, metrics))
@@ -191,7 +194,10 @@ impl Sandboxes {
     }
 
     /// The sandbox of a request, which may have ended.
-    async fn find(&self, request: &MatchedRequest) -> Result<(Record, Option<Arc<Lease>>), Failure> {
+    async fn find(
+        &self,
+        request: &MatchedRequest,
+    ) -> Result<(Record, Option<Arc<Lease>>), Failure> {
         let id: Uuid = request.param("id").map_err(|_| Failure::no_sandbox())?;
         let lease = self.live().get(&id).cloned();
         let record = match &lease {
@@ -199,7 +205,9 @@ impl Sandboxes {
             None => self.store.read(move |database| table::get(database, id)).await?,
         };
         match record {
-            Some(record) if self.is_visible(&request.context(), &record.owner) => Ok((record, lease)),
+            Some(record) if self.is_visible(&request.context(), &record.owner) => {
+                Ok((record, lease))
+            }
             _ => Err(Failure::no_sandbox()),
         }
     }

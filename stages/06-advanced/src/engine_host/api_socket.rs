@@ -53,6 +53,11 @@ impl ApiSocket {
         Ok((ours, Self::accept(theirs)?))
     }
 
+    /// The socket of frames, and that of descriptors.
+    pub fn into_parts(self) -> (UnixStream, Option<UnixStream>) {
+        (self.frames, self.descriptors)
+    }
+
     /// The engine host's end. The other one's part for descriptors is in the socket, and waits there.
     pub(super) fn offer(frames: StdUnixStream) -> io::Result<Self> {
         let (ours, theirs) = StdUnixStream::pair()?;

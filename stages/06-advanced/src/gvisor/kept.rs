@@ -167,6 +167,11 @@ impl Kept {
 }
 
 impl Opener for Kept {
+    fn waiting(&self) -> Vec<(String, usize)> {
+        let ready = |pool: &OnceCell<Arc<KeptPool>>| pool.get().map_or(0, |pool| pool.count());
+        self.environments.iter().map(|(name, (_, pool))| (name.clone(), ready(pool))).collect()
+    }
+
     fn support(&self) -> SandboxSupport {
         let environments = self.environments.iter();
         let mut environments: Vec<_> =

@@ -3,10 +3,13 @@
 //! One task for each sandbox owns it, from the moment it is open until nothing of it is left. It waits for the first
 //! of four things: the sandbox ends, it is removed, it has existed too long, the engine is closed.
 
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::{RecvFlags, recv};
 use shared::BoxFuture;
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,6 +25,11 @@ pub(crate) trait Opener: Send + Sync + 'static {
 
     /// Starts a sandbox for an order that was checked. Cancel safe: what it has started is removed.
     fn open<'a>(&'a self, order: &'a SandboxOrder) -> BoxFuture<'a, Result<Opened, OpenError>>;
+
+    /// How many wait to be opened, by their environments.
+    fn waiting(&self) -> Vec<(String, usize)> {
+        Vec::new()
+    }
 
     /// Ends what was not opened yet. No sandbox is open any more.
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -44,6 +52,16 @@ pub(crate) trait OpenSandbox: Send {
 
     /// Ends it, and removes all of it before this returns.
     fn remove(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// Waits for the first byte, without reading it. False, if there is none any more.
+pub(crate) async fn wait_for_frame(socket: &UnixStream) -> std::io::Result<bool> {
+    let peek = || {
+        let mut byte = [0; 1];
+        let (bytes, _) = recv(socket.as_fd(), &mut byte, RecvFlags::PEEK)?;
+        Ok(bytes > 0)
+    };
+    socket.async_io(Interest::READABLE, peek).await
 }
 
 /// All sandboxes that one [`Opener`] has started.
@@ -102,6 +120,11 @@ impl Registry {
         Ok(opened.socket)
     }
     // ANCHOR_END: open
+
+    /// How many wait to be opened, by their environments.
+    pub(crate) fn waiting(&self) -> Vec<(String, usize)> {
+        self.opener.waiting()
+    }
 
     /// Refuses new sandboxes, and removes those that exist.
     pub(crate) async fn close(&self) {

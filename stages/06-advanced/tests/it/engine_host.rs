@@ -1,6 +1,7 @@
 //! The two processes: a compromised API process against the engine host, and both as real processes.
 
 mod attack;
+mod kept_attack;
 mod process;
 
 use std::sync::Arc;

@@ -25,6 +25,28 @@ const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// A user that no list has, and whose directory the sandbox's working directory is.
 const USER: u32 = 4321;
 
+/// What runs the exec supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kernel {
+    /// This machine's, in a namespace of its own.
+    Host,
+    /// gVisor's.
+    Gvisor,
+}
+
+/// Makes a test of each function for each kernel.
+macro_rules! on_each_kernel {
+    ($($name:ident),* $(,)?) => {
+        mod on_this_kernel {
+            $(#[tokio::test] async fn $name() { super::$name(super::Kernel::Host).await; })*
+        }
+        mod on_gvisor {
+            $(#[tokio::test] async fn $name() { super::$name(super::Kernel::Gvisor).await; })*
+        }
+    };
+}
+use on_each_kernel;
+
 /// A sandbox whose process 1 is the exec supervisor.
 struct Inside {
     channel: SandboxChannel,
@@ -81,17 +103,60 @@ fn prepare() -> (tempfile::TempDir, UnixStream, OwnedFd) {
     (dir, UnixStream::from_std(host).unwrap(), guest.into())
 }
 
+fn unshare(dir: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command.arg(dir.join("exec_supervisor"));
+    command
+}
+
+/// As the engine starts it, as far as the exec supervisor can see it.
+fn runsc(dir: &Path) -> Command {
+    let capabilities = [
+        "CAP_CHOWN",
+        "CAP_DAC_OVERRIDE",
+        "CAP_FOWNER",
+        "CAP_FSETID",
+        "CAP_KILL",
+        "CAP_SETGID",
+        "CAP_SETUID",
+    ];
+    let namespaces = ["pid", "network", "ipc", "uts", "mount"];
+    let spec = serde_json::json!({
+        "ociVersion": "1.0.2",
+        "root": { "path": "/", "readonly": false },
+        "hostname": "sandbox",
+        "process": {
+            "args": [dir.join("exec_supervisor")],
+            "cwd": "/",
+            "capabilities": {
+                "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
+            },
+            "noNewPrivileges": true,
+            "rlimits": [{ "type": "RLIMIT_NOFILE", "soft": 4096, "hard": 4096 }],
+        },
+        "mounts": [{ "destination": "/proc", "type": "proc", "source": "proc" }],
+        "linux": { "namespaces": namespaces.map(|kind| serde_json::json!({ "type": kind })) },
+    });
+    let bundle = dir.join("bundle");
+    std::fs::create_dir(&bundle).unwrap();
+    std::fs::write(bundle.join("config.json"), spec.to_string()).unwrap();
+    let mut command = Command::new("runsc");
+    command.arg(format!("--root={}", dir.join("state").display()));
+    command.args(["--network=none", "--ignore-cgroups", "--overlay2=root:memory", "run"]);
+    command.arg(format!("--bundle={}", bundle.display())).arg("exec-test");
+    command
+}
+
 impl Inside {
-    /// In a namespace of its own, on this machine's file system.
-    async fn local() -> Self {
+    /// On this machine's file system, which gVisor does not write to.
+    async fn on(kernel: Kernel) -> Self {
         let (dir, host, guest) = prepare();
-        let process = Command::new("unshare")
-            .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
-            .arg(dir.path().join("exec_supervisor"))
-            .stdin(Stdio::from(guest))
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let process = match kernel {
+            Kernel::Host => unshare(dir.path()),
+            Kernel::Gvisor => runsc(dir.path()),
+        };
+        let process = { process }.stdin(Stdio::from(guest)).kill_on_drop(true).spawn().unwrap();
         let channel = SandboxChannel::new(host, &defaults(&dir.path().join("work")));
         tokio::time::timeout(TEST_TIMEOUT, channel.ready()).await.unwrap().unwrap();
         Self { channel, process, dir }

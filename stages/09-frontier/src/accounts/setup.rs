@@ -61,8 +61,9 @@ impl Accounts {
         args: &AccessArgs,
         frontier: &mut Frontier,
     ) -> Result<Self, BuildError> {
-        let Frontier { components, tasks, dispatch, quotas, store, stored, warm, sandboxes, .. } =
-            frontier;
+        let Frontier {
+            components, tasks, dispatch, quotas, store, stored, warm, sandboxes, ..
+        } = frontier;
         let sandboxes = sandboxes.clone();
         let (stored, warm) = (stored.clone(), warm.clone());
         let keys = Keys::new(Arc::clone(store));

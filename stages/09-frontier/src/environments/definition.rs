@@ -262,7 +262,11 @@ mod tests {
     fn the_ready_made_ones_are_right() {
         let none = Path::new("/nonexistent");
         for (name, _) in READY_MADE {
-            assert_eq!(find(name, none).unwrap().is_python(), ["agent", "science"].contains(name), "{name}");
+            assert_eq!(
+                find(name, none).unwrap().is_python(),
+                ["agent", "science"].contains(name),
+                "{name}"
+            );
         }
         assert_eq!(names(none), ["agent", "javascript", "python", "science", "shell"]);
         assert!(matches!(find("python", none), Err(DefinitionError::Python)));

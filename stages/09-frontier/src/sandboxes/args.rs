@@ -48,8 +48,7 @@ impl SandboxArgs {
 
     fn bounds(&self) -> SandboxBounds {
         let bounds = SandboxBounds::default();
-        let max =
-            SandboxLimits { memory_bytes: self.sandbox_memory_bytes, ..bounds.max };
+        let max = SandboxLimits { memory_bytes: self.sandbox_memory_bytes, ..bounds.max };
         SandboxBounds {
             max_sandboxes: usize::try_from(self.sandboxes).unwrap_or(usize::MAX),
             max_lifetime_seconds: self.sandbox_seconds,

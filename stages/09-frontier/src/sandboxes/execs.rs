@@ -1,14 +1,21 @@
 //! The routes of executions: start or attach, wait, list, signal, kill, and standard input.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
+use http_body::{Frame, SizeHint};
 use serde_json::json as value;
+use shared::BoxError;
 use shared::http::{
-    BodyPolicy, MatchedRequest, Problem, Response, Router, StatefulRouter, json, take_body_stream,
+    Body, BodyPolicy, MatchedRequest, Problem, Response, Router, StatefulRouter, json,
+    take_body_stream,
 };
 use stage_02_queue::off_runtime;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::execution::{Execution, Order};
 use super::executions::Begin;
@@ -27,6 +34,8 @@ pub(super) const MAX_WAIT_SECONDS: u64 = 300;
 const MAX_LISTED: usize = 1_000;
 /// How long a kill may take until it is answered without an end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a long response waits for its turn.
+const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 /// From how much output on a response is made in a turn.
 const LARGE_BYTES: u64 = 64 << 10;
 
@@ -44,9 +53,11 @@ impl Sandboxes {
             .route(Method::PUT, STDIN, Self::put_stdin);
         let body = BodyPolicy::Buffered { max_bytes: Some(MAX_EXEC_BODY_BYTES) };
         let stdin = BodyPolicy::Streamed { max_bytes: MAX_STDIN_BODY_BYTES };
-        Router::from(routes)
-            .body_policy(&Method::PUT, EXEC, body)
-            .body_policy(&Method::PUT, STDIN, stdin)
+        Router::from(routes).body_policy(&Method::PUT, EXEC, body).body_policy(
+            &Method::PUT,
+            STDIN,
+            stdin,
+        )
     }
 
     async fn put_exec(self: Arc<Self>, mut request: MatchedRequest) -> Result<Response, Problem> {
@@ -91,7 +102,7 @@ impl Sandboxes {
         running: StatusCode,
     ) -> Result<Response, Failure> {
         let is_large = execution.stored() > LARGE_BYTES;
-        let _permit = if is_large { self.views.acquire().await.ok() } else { None };
+        let permit = if is_large { Some(self.turn().await?) } else { None };
         let execution = Arc::clone(execution);
         let response = move || {
             let has_ended = execution.end().is_some();
@@ -100,9 +111,21 @@ impl Sandboxes {
         };
         if is_large {
             let made = tokio::task::spawn_blocking(response).await;
-            return made.map_err(|error| Problem::internal(&error))?;
+            let response = made.map_err(|error| Problem::internal(&error))??;
+            // It has its turn until it is sent.
+            return Ok(response.map(|inner| Body::new(Held { inner, _permit: permit })));
         }
         response()
+    }
+
+    /// A turn to make and send a long response.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let permit = Arc::clone(&self.views).acquire_owned();
+        let permit = tokio::time::timeout(TURN_TIMEOUT, permit).await;
+        permit.ok().and_then(Result::ok).ok_or_else(|| {
+            let detail = "too many long outputs are being sent; try again, or read them in parts";
+            Failure::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(5)
+        })
     }
 
     /// The execution of a request, in a sandbox that is used.
@@ -193,5 +216,31 @@ impl Sandboxes {
             Ok(json(StatusCode::OK, &received)?)
         };
         answer(&id, taken.await)
+    }
+}
+
+/// A body with something that lives as long as it does.
+struct Held {
+    inner: Body,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use shared::{Output, Stream};
 use tokio::sync::{mpsc, watch};
 
-use super::spool::{Piece, Spool};
+use super::spool::{Piece, Spool, SpoolMemory};
 use super::stdin::{Source, Stdin};
 use super::wire::ExecRequest;
 use crate::store::StoreError;
@@ -131,11 +131,11 @@ impl Execution {
         id: &str,
         request: &ExecRequest,
         number: u64,
-        directory: &Path,
+        (directory, memory): (&Path, &Arc<SpoolMemory>),
     ) -> Prepared {
         let spool = |name: &str| {
             let path = directory.join(format!("{number}.{name}"));
-            Spool::new(request.keep, request.max_output_bytes, path)
+            Spool::new(request.keep, request.max_output_bytes, path, Arc::clone(memory))
         };
         let (sender, orders) = mpsc::channel(MAX_ORDERS);
         let (stdin, source) = Stdin::new(&request.input);
@@ -144,7 +144,11 @@ impl Execution {
             id: id.to_owned(),
             number,
             fingerprint: request.fingerprint,
-            program: program.chars().filter(|letter| !letter.is_control()).take(MAX_PROGRAM).collect(),
+            program: program
+                .chars()
+                .filter(|letter| !letter.is_control())
+                .take(MAX_PROGRAM)
+                .collect(),
             started_at: super::state::now(),
             stdout: spool("stdout"),
             stderr: spool("stderr"),

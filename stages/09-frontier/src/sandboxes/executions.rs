@@ -12,6 +12,7 @@ use http::StatusCode;
 
 use super::execution::{Execution, Prepared};
 use super::problem::Failure;
+use super::spool::SpoolMemory;
 use super::wire::ExecRequest;
 
 /// Executions of one sandbox that run at the same time.
@@ -28,6 +29,7 @@ pub(super) struct Executions {
     max_stored_bytes: u64,
     /// Bytes of output that all sandboxes have stored, for the metrics.
     all_stored: Arc<AtomicU64>,
+    memory: Arc<SpoolMemory>,
     state: Mutex<State>,
 }
 
@@ -59,9 +61,9 @@ impl Executions {
     pub(super) fn new(
         directory: PathBuf,
         max_stored_bytes: u64,
-        all_stored: Arc<AtomicU64>,
+        (all_stored, memory): (Arc<AtomicU64>, Arc<SpoolMemory>),
     ) -> Self {
-        Self { directory, max_stored_bytes, all_stored, state: Mutex::default() }
+        Self { directory, max_stored_bytes, all_stored, memory, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -85,7 +87,8 @@ impl Executions {
         let needed = request.max_output_bytes.saturating_mul(2);
         let discarded = state.make_room(needed, self.max_stored_bytes)?;
         state.number += 1;
-        let prepared = Execution::prepare(id, request, state.number, &self.directory);
+        let prepared =
+            Execution::prepare(id, request, state.number, (&self.directory, &self.memory));
         state.running += 1;
         state.reserved_bytes += needed;
         state.by_id.insert(id.to_owned(), Arc::clone(&prepared.execution));
@@ -132,13 +135,11 @@ impl Executions {
         drop(state);
         self.all_stored.fetch_sub(stored, Ordering::Relaxed);
         let directory = self.directory.clone();
-        tokio::task::spawn_blocking(move || {
-            match std::fs::remove_dir_all(&directory) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::warn!(%error, "the output of a sandbox is removed at the next start");
-                }
-                _ => {}
+        tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "the output of a sandbox is removed at the next start");
             }
+            _ => {}
         });
     }
 
@@ -165,7 +166,9 @@ impl State {
             Err(problem.retry_after(RETRY_SECONDS))
         };
         if self.running >= MAX_RUNNING {
-            return busy(format!("at most {MAX_RUNNING} executions of a sandbox run at one moment"));
+            return busy(format!(
+                "at most {MAX_RUNNING} executions of a sandbox run at one moment"
+            ));
         }
         if self.reserved_bytes.saturating_add(needed) > max_bytes {
             return busy(format!(

@@ -28,7 +28,6 @@ const POLICY: &str = "default-src 'none'; sandbox";
 const OCTETS: &str = "application/octet-stream";
 const TAR: &str = "application/x-tar";
 
-
 const FILE: &str = "/sandboxes/{id}/file";
 const DIRECTORY: &str = "/sandboxes/{id}/tar";
 
@@ -41,9 +40,11 @@ impl Sandboxes {
             .route(Method::PUT, DIRECTORY, Self::put_tar)
             .route(Method::GET, "/sandboxes/{id}/diff", Self::get_diff);
         let body = BodyPolicy::Streamed { max_bytes: MAX_BODY_BYTES };
-        Router::from(routes)
-            .body_policy(&Method::PUT, FILE, body)
-            .body_policy(&Method::PUT, DIRECTORY, body)
+        Router::from(routes).body_policy(&Method::PUT, FILE, body).body_policy(
+            &Method::PUT,
+            DIRECTORY,
+            body,
+        )
     }
 
     async fn get_file(self: Arc<Self>, request: MatchedRequest) -> Result<Response, Problem> {
@@ -126,8 +127,12 @@ impl Sandboxes {
         content_type: &'static str,
     ) -> Result<Response, Failure> {
         let transfer = self.transfer(request, tool, names, actions::SANDBOX_READ).await?;
-        let mut response = Response::new(transfer.download().await?);
+        let (body, length) = transfer.download().await?;
+        let mut response = Response::new(body);
         let headers = response.headers_mut();
+        if let Some(length) = length {
+            headers.insert(header::CONTENT_LENGTH, length.into());
+        }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));

@@ -99,7 +99,8 @@ impl Sandboxes {
         let status = status.transpose().map_err(|_| bad("status is starting, ready or ended"))?;
         let key = request.context().principal.filter(|key| !self.keys.is_admin(key));
         let is_ended = status.map(|status| status == Status::Ended);
-        let query = Query { owner: key, label: label.flatten(), is_ended, before, limit: limit + 1 };
+        let query =
+            Query { owner: key, label: label.flatten(), is_ended, before, limit: limit + 1 };
         let mut found = self.store.read(move |database| table::list(database, &query)).await?;
         let next_cursor = if found.len() > limit {
             found.truncate(limit);

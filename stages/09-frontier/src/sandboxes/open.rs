@@ -88,9 +88,11 @@ impl Sandboxes {
         let place = place.map_err(EvaluationsError::from)?;
         let support = self.engine()?.support();
         let environment = support.environment(&request.environment).cloned();
-        let environment = environment.ok_or_else(|| Failure::field("/environment", "choose another"))?;
+        let environment =
+            environment.ok_or_else(|| Failure::field("/environment", "choose another"))?;
         let created_at = now();
-        let lifetime = SignedDuration::from_secs(i64::try_from(request.lifetime_seconds).unwrap_or(0));
+        let lifetime =
+            SignedDuration::from_secs(i64::try_from(request.lifetime_seconds).unwrap_or(0));
         let mut sandbox = support.sandbox;
         sandbox.image_digest = Some(environment.digest.clone());
         let record = Record {
@@ -123,17 +125,14 @@ impl Sandboxes {
         let executions = Executions::new(
             self.outputs.join(id.to_string()),
             self.max_output_bytes,
-            Arc::clone(&self.counters.stored_bytes),
+            (Arc::clone(&self.counters.stored_bytes), Arc::clone(&self.spool_memory)),
         );
         let lease = Lease::new(record.clone(), executions, place);
         self.live().insert(id, Arc::clone(&lease));
         self.counters.opened();
         let lifetime = record.lifetime_seconds;
-        let order = SandboxOrder {
-            id,
-            environment: environment.name.clone(),
-            limits: record.fixed.limits,
-        };
+        let order =
+            SandboxOrder { id, environment: environment.name.clone(), limits: record.fixed.limits };
         let detail = value!({ "environment": environment.name });
         let entry = Intake::entry(context, actions::SANDBOX_CREATE, id, &detail);
         let insert = self.store.write(move |database| {

@@ -15,13 +15,13 @@ use shared::http::{MatchedRequest, Problem, Response, Router, StatefulRouter, by
 use shared::{BoxError, Stream};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::Sandboxes;
 use super::execs::MAX_WAIT_SECONDS;
 use super::execution::Execution;
 use super::lease::Use;
 use super::problem::{Failure, answer};
 use super::spool::Piece;
 use super::wire::number;
-use super::Sandboxes;
 use crate::store::StoreError;
 
 /// Bytes in one response, and in one event.
@@ -98,7 +98,8 @@ async fn part(
         if !is_over {
             continue;
         }
-        let is_last = has_ended && piece.bytes.len() < usize::try_from(MAX_RESPONSE_BYTES).unwrap_or(0);
+        let is_last =
+            has_ended && piece.bytes.len() < usize::try_from(MAX_RESPONSE_BYTES).unwrap_or(0);
         let Piece { start, bytes: content, next } = piece;
         let mut response = bytes(StatusCode::OK, "application/octet-stream", content);
         let headers = response.headers_mut();

@@ -83,7 +83,8 @@ impl Failure {
 
     /// The sandbox is being opened.
     pub(super) fn starting() -> Self {
-        let detail = "the sandbox is starting; its request for creation is answered when it is ready";
+        let detail =
+            "the sandbox is starting; its request for creation is answered when it is ready";
         Self::new(StatusCode::CONFLICT, "starting", detail).retry_after(1)
     }
 

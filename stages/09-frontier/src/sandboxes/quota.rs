@@ -59,11 +59,7 @@ impl Quotas {
     /// # Errors
     ///
     /// 429, when there is none.
-    pub(super) fn take(
-        self: &Arc<Self>,
-        owner: &str,
-        memory_bytes: u64,
-    ) -> Result<Place, Refusal> {
+    pub(super) fn take(self: &Arc<Self>, owner: &str, memory_bytes: u64) -> Result<Place, Refusal> {
         let QuotaLimits { sandboxes, memory_bytes: max_bytes } = self.limits;
         let owner = Arc::<str>::from(owner);
         let mut all = self.used();
@@ -108,7 +104,10 @@ mod tests {
         let quotas = Quotas::new(QuotaLimits { sandboxes: 2, memory_bytes: 100 });
         let first = quotas.take("a", 60).unwrap();
         let refused = quotas.take("a", 41).err().unwrap();
-        assert_eq!((refused.status, refused.retry_after), (StatusCode::TOO_MANY_REQUESTS, Some(10)));
+        assert_eq!(
+            (refused.status, refused.retry_after),
+            (StatusCode::TOO_MANY_REQUESTS, Some(10))
+        );
         let second = quotas.take("a", 40).unwrap();
         assert!(quotas.take("a", 0).err().unwrap().detail.contains("at most 2 sandboxes"));
         drop(quotas.take("b", 100).unwrap());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use shared::Stream;
 use stage_02_queue::signal_name;
 use stage_06_advanced::{
-    Execution as Running, ExecutionEvent, ExecutionExit, SandboxChannel,
-    SandboxCommand, StartError, StartFailed, StartFailedKind, errno_name,
+    Execution as Running, ExecutionEvent, ExecutionExit, SandboxChannel, SandboxCommand,
+    StartError, StartFailed, StartFailedKind, errno_name,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -75,7 +75,8 @@ pub(super) fn spawn(
 fn command(request: ExecRequest) -> SandboxCommand {
     let bytes = String::into_bytes;
     let mut command = SandboxCommand::new(request.argv);
-    command.env = request.env.into_iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
+    command.env =
+        request.env.into_iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
     command.cwd = request.cwd.map(bytes);
     command.user(request.user)
 }
@@ -161,7 +162,9 @@ impl Run {
             ExecutionExit::Signal(_) => Outcome::Signaled,
         }));
         match (end.outcome, exit) {
-            (Outcome::Exited, ExecutionExit::Code(code)) => End { exit_code: Some(code.into()), ..end },
+            (Outcome::Exited, ExecutionExit::Code(code)) => {
+                End { exit_code: Some(code.into()), ..end }
+            }
             (Outcome::Signaled, ExecutionExit::Signal(number)) => {
                 let signal = Some(signal_name(number.into()));
                 End { exit_code: Some(128 + i32::from(number)), signal, ..end }

@@ -7,12 +7,25 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-/// What is kept in memory: most executions write less.
+/// What is kept in memory of one stream: most executions write less.
 const MAX_MEMORY_BYTES: u64 = 8 << 10;
+/// What is kept in memory of all streams of a server. What does not fit is in files.
+const MAX_ALL_MEMORY_BYTES: u64 = 32 << 20;
+
+/// The memory of all spools of a server.
+#[derive(Default)]
+pub(super) struct SpoolMemory(AtomicU64);
+
+impl SpoolMemory {
+    fn has_room(&self, more: u64) -> bool {
+        self.0.load(Ordering::Relaxed) + more <= MAX_ALL_MEMORY_BYTES
+    }
+}
 
 /// Which bytes of a long output are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +43,7 @@ pub(super) struct Spool {
     keep: Keep,
     max_bytes: u64,
     path: PathBuf,
+    memory: Arc<SpoolMemory>,
     /// Ties the counters to what is stored. It is not locked while a file is read or written.
     state: Mutex<State>,
 }
@@ -57,8 +71,15 @@ pub(super) struct Piece {
 
 impl Spool {
     /// An empty one, whose file will be at `path`.
-    pub(super) fn new(keep: Keep, max_bytes: u64, path: PathBuf) -> Self {
-        Self { keep, max_bytes, path, state: Mutex::default() }
+    pub(super) fn new(keep: Keep, max_bytes: u64, path: PathBuf, memory: Arc<SpoolMemory>) -> Self {
+        Self { keep, max_bytes, path, memory, state: Mutex::default() }
+    }
+
+    /// Keeps these bytes in memory, in place of what was there.
+    fn hold(&self, state: &mut State, bytes: Vec<u8>) {
+        self.memory.0.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.memory.0.fetch_sub(state.memory.len() as u64, Ordering::Relaxed);
+        state.memory = bytes;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -68,12 +89,6 @@ impl Spool {
     /// Bytes that the program wrote.
     pub(super) fn total(&self) -> u64 {
         self.state().total
-    }
-
-    /// Whether not all of them are here.
-    pub(super) fn is_truncated(&self) -> bool {
-        let state = self.state();
-        state.total > self.max_bytes || (state.is_discarded && state.total > 0)
     }
 
     /// Bytes that are stored.
@@ -86,14 +101,14 @@ impl Spool {
     pub(super) fn fits_memory(&self, more: u64) -> bool {
         let state = self.state();
         let is_small = (state.total + more).min(self.max_bytes) <= MAX_MEMORY_BYTES;
-        state.is_discarded || (is_small && !state.is_file)
+        state.is_discarded || (is_small && !state.is_file && self.memory.has_room(more))
     }
 
     /// Removes what is stored, and keeps the count.
     pub(super) fn discard(&self) {
         let mut state = self.state();
         state.is_discarded = true;
-        state.memory = Vec::new();
+        self.hold(&mut state, Vec::new());
         if std::mem::take(&mut state.is_file) {
             std::fs::remove_file(&self.path).ok(); // it is removed with its directory
         }
@@ -129,10 +144,15 @@ impl Spool {
             (state.total, state.reserved) = (after, after);
             return Ok(());
         }
-        if !state.is_file && (after.min(self.max_bytes)) <= MAX_MEMORY_BYTES {
-            state.memory.extend_from_slice(kept);
-            let surplus = state.memory.len().saturating_sub(index(self.max_bytes));
-            state.memory.drain(..surplus);
+        if !state.is_file
+            && after.min(self.max_bytes) <= MAX_MEMORY_BYTES
+            && self.memory.has_room(length)
+        {
+            let mut memory = state.memory.clone();
+            memory.extend_from_slice(kept);
+            let surplus = memory.len().saturating_sub(index(self.max_bytes));
+            memory.drain(..surplus);
+            self.hold(&mut state, memory);
             (state.total, state.reserved) = (after, after);
             return Ok(());
         }
@@ -153,7 +173,8 @@ impl Spool {
         if state.is_discarded {
             std::fs::remove_file(&self.path).ok(); // as `discard` does
         } else {
-            (state.is_file, state.memory) = (true, Vec::new());
+            state.is_file = true;
+            self.hold(&mut state, Vec::new());
         }
         state.total = after;
         Ok(())
@@ -206,6 +227,13 @@ fn read_at(path: &Path, start: u64, size: u64, bytes: &mut [u8]) -> io::Result<(
     file.read_exact_at(rest, 0)
 }
 
+impl Drop for Spool {
+    fn drop(&mut self) {
+        let length = self.state().memory.len();
+        self.memory.0.fetch_sub(length as u64, Ordering::Relaxed);
+    }
+}
+
 /// A number of bytes that was bounded before.
 fn index(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
@@ -217,10 +245,12 @@ mod tests {
 
     fn filled(keep: Keep, max_bytes: u64, pieces: &[usize]) -> (tempfile::TempDir, Spool, Vec<u8>) {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Spool::new(keep, max_bytes, directory.path().join("stdout"));
+        let memory = Arc::default();
+        let spool = Spool::new(keep, max_bytes, directory.path().join("stdout"), memory);
         let mut all = Vec::new();
         for length in pieces {
-            let piece: Vec<u8> = (all.len()..all.len() + length).map(|at| (at % 251) as u8).collect();
+            let piece: Vec<u8> =
+                (all.len()..all.len() + length).map(|at| (at % 251) as u8).collect();
             spool.append(&piece).unwrap();
             all.extend(piece);
         }
@@ -236,7 +266,6 @@ mod tests {
                 let kept = all.len().min(index(max_bytes));
                 let piece = spool.read(0, u64::MAX).unwrap();
                 assert_eq!((piece.start, &piece.bytes[..]), (0, &all[..kept]));
-                assert_eq!(spool.is_truncated(), kept < all.len());
                 let (_guard, spool, all) = filled(Keep::Tail, max_bytes, pieces);
                 let piece = spool.read(0, u64::MAX).unwrap();
                 assert_eq!(piece.start, (all.len() - kept) as u64);
@@ -245,6 +274,23 @@ mod tests {
                 assert_eq!(spool.stored(), kept as u64);
             }
         }
+    }
+
+    #[test]
+    fn memory_is_bounded_over_all_spools() {
+        let (directory, memory) = (tempfile::tempdir().unwrap(), Arc::<SpoolMemory>::default());
+        memory.0.store(MAX_ALL_MEMORY_BYTES - 10, Ordering::Relaxed);
+        let new = |name: &str| {
+            Spool::new(Keep::Head, 100, directory.path().join(name), Arc::clone(&memory))
+        };
+        let (first, second) = (new("first"), new("second"));
+        first.append(b"0123456789").unwrap();
+        second.append(b"0123456789").unwrap();
+        assert_eq!(second.read(0, 100).unwrap().bytes, b"0123456789");
+        let files = directory.path().read_dir().unwrap();
+        assert_eq!(files.map(|file| file.unwrap().file_name()).collect::<Vec<_>>(), ["second"]);
+        drop((first, second));
+        assert_eq!(memory.0.load(Ordering::Relaxed), MAX_ALL_MEMORY_BYTES - 10);
     }
 
     #[test]
@@ -269,7 +315,7 @@ mod tests {
             let piece = spool.read(0, 100).unwrap();
             assert_eq!(piece.bytes, b"");
             assert_eq!(spool.total(), all.len() as u64 + 4);
-            assert!(spool.is_truncated() && spool.stored() == 0);
+            assert_eq!(spool.stored(), 0);
             assert_eq!(directory.path().read_dir().unwrap().count(), 0);
         }
     }

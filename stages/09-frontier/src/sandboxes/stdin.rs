@@ -55,7 +55,8 @@ pub(super) struct Source {
 impl Stdin {
     /// The standard input that was requested, and what is to be written.
     pub(super) fn new(input: &Input) -> (Self, Source) {
-        let (mut state, mut source) = (State::default(), Source { first: Bytes::new(), rest: None });
+        let (mut state, mut source) =
+            (State::default(), Source { first: Bytes::new(), rest: None });
         match input {
             Input::Closed => {}
             Input::Bytes(bytes) => source.first = bytes.clone(),

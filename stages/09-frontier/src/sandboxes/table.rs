@@ -97,15 +97,12 @@ pub(super) fn list(database: &Connection, query: &Query) -> Result<Vec<Record>, 
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     let before = query.before.map(Uuid::into_bytes);
     let mut select = database.prepare_cached(&select)?;
-    let found = select.query_map(
-        params![query.owner, key, value, query.is_ended, before, limit],
-        columns,
-    )?;
+    let found = select
+        .query_map(params![query.owner, key, value, query.is_ended, before, limit], columns)?;
     found.map(|row| record(row?)).collect()
 }
 
-type Columns =
-    ([u8; 16], String, String, String, i64, i64, i64, Option<i64>, Option<String>);
+type Columns = ([u8; 16], String, String, String, i64, i64, i64, Option<i64>, Option<String>);
 
 fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
     Ok((
@@ -133,10 +130,8 @@ fn record(columns: Columns) -> Result<Record, StoreError> {
         created_at: time(created_at),
         expires_at: time(expires_at),
         lifetime_seconds: u64::try_from(lifetime).unwrap_or_default(),
-        ended: ended_at.map(|at| Ended {
-            at: time(at),
-            reason: reason.unwrap_or(EndReason::EngineError),
-        }),
+        ended: ended_at
+            .map(|at| Ended { at: time(at), reason: reason.unwrap_or(EndReason::EngineError) }),
     })
 }
 
@@ -199,7 +194,8 @@ mod tests {
         let recovered = store.write(|database| recover(database, now())).await.unwrap();
         assert_eq!(recovered, 3);
         let all = store.read(|database| list(database, &Query { limit: 9, ..Query::default() }));
-        let reasons: Vec<_> = all.await.unwrap().iter().map(|one| one.ended.unwrap().reason).collect();
+        let reasons: Vec<_> =
+            all.await.unwrap().iter().map(|one| one.ended.unwrap().reason).collect();
         assert_eq!(reasons[..3], [EndReason::ServerRestarted; 3]);
         assert_eq!(reasons[3], EndReason::IdleTimeout);
     }

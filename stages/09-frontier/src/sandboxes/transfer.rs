@@ -93,9 +93,22 @@ impl Transfer {
         }
     }
 
+    /// The size of a file, which is announced before its content.
+    fn size(&self) -> Option<u64> {
+        #[derive(serde::Deserialize)]
+        struct Announced {
+            size: u64,
+        }
+        let line = self.stderr.split(|byte| *byte == b'\n').next()?;
+        serde_json::from_slice(line).ok().map(|Announced { size }| size)
+    }
+
     /// What the tool has reported. The sandbox wrote it.
     fn failed(&self) -> Failure {
-        match FileError::parse(&self.stderr) {
+        // Its last line: the one before it may be the size.
+        let end = self.stderr.strip_suffix(b"\n").unwrap_or_default();
+        let last = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        match FileError::parse(&self.stderr[last..]) {
             Some(error) => of_file(&error, &self.path),
             None => {
                 let detail = "the sandbox did not end the transfer as it should";
@@ -105,16 +118,17 @@ impl Transfer {
     }
 
     // ANCHOR: download
-    /// The output as a body. One that fails in the middle is cut off, so that the client sees it.
-    pub(super) async fn download(mut self) -> Result<Body, Failure> {
+    /// The output as a body, and its length if that is known. One that fails in the middle is cut off, so that the client
+    /// sees it.
+    pub(super) async fn download(mut self) -> Result<(Body, Option<u64>), Failure> {
         let mut ahead = Vec::new();
         while ahead.len() <= MAX_AHEAD_BYTES {
             match self.next().await? {
                 Next::Output(bytes) => ahead.extend_from_slice(&bytes),
-                Next::End => return Ok(full(ahead)),
+                Next::End => return Ok((full(ahead), None)),
             }
         }
-        let deadline = Instant::now() + BODY_TIMEOUT;
+        let (deadline, size) = (Instant::now() + BODY_TIMEOUT, self.size());
         let state = (Some(Bytes::from(ahead)), self);
         let frames = stream::try_unfold(state, move |(ahead, mut transfer)| async move {
             if let Some(ahead) = ahead {
@@ -126,7 +140,7 @@ impl Transfer {
                 Ok(Err(_)) | Err(_) => Err(shared::BoxError::from("the transfer did not end")),
             }
         });
-        Ok(StreamBody::new(frames).boxed_unsync())
+        Ok((StreamBody::new(frames).boxed_unsync(), size))
     }
     // ANCHOR_END: download
 
@@ -170,7 +184,9 @@ impl Transfer {
 /// The problem of an error of a file.
 fn of_file(error: &FileError, path: &str) -> Failure {
     let (status, kind, detail) = match error.kind {
-        FileErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found", "there is nothing at this path"),
+        FileErrorKind::NotFound => {
+            (StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+        }
         FileErrorKind::Permission => {
             (StatusCode::FORBIDDEN, "permission", "the user may not do this at this path")
         }

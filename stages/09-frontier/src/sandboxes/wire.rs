@@ -63,7 +63,9 @@ pub(super) fn parse_create(
     let Some(environment) = support.environment(&name) else {
         let names: Vec<_> = support.environments.iter().map(|one| one.name.as_str()).collect();
         let detail = match names.as_slice() {
-            [] => "no environment for sandboxes was built on this server: env build agent".to_owned(),
+            [] => {
+                "no environment for sandboxes was built on this server: env build agent".to_owned()
+            }
             names => format!("name one of: {}", names.join(", ")),
         };
         return Err(invalid("/environment", detail));
@@ -199,7 +201,10 @@ pub(super) fn parse_exec(body: Value) -> Result<ExecRequest, InvalidSubmission> 
         name.is_empty() || name.contains(['=', '\0']) || has_nul(value)
     };
     if env.iter().any(|variable| is_bad(&variable)) {
-        return Err(invalid("/env", "a name has at least one character and no =, and neither has NUL"));
+        return Err(invalid(
+            "/env",
+            "a name has at least one character and no =, and neither has NUL",
+        ));
     }
     let input = match body.stdin {
         None => Input::Closed,
@@ -210,7 +215,9 @@ pub(super) fn parse_exec(body: Value) -> Result<ExecRequest, InvalidSubmission> 
         Some(StdinBody::Text(TextBody { text })) => Input::Bytes(text.into()),
         Some(StdinBody::Base64(Base64Body { base64 })) => {
             let bytes = STANDARD.decode(base64);
-            Input::Bytes(bytes.map_err(|_| invalid("/stdin/base64", "not base64 with padding"))?.into())
+            Input::Bytes(
+                bytes.map_err(|_| invalid("/stdin/base64", "not base64 with padding"))?.into(),
+            )
         }
     };
     Ok(ExecRequest {

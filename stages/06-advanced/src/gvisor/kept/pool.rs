@@ -19,6 +19,8 @@ use super::super::error::SandboxError;
 use super::sandbox::{KeptFactory, KeptSandbox};
 use crate::sandboxes::SandboxLimits;
 
+/// The pause before the next start, so that it takes no processor from what was just opened.
+const REFILL_DELAY: Duration = Duration::from_millis(250);
 /// The pause after a failed start.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -88,6 +90,7 @@ impl KeptPool {
             loop {
                 if self.count() >= self.size {
                     self.taken.notified().await;
+                    tokio::time::sleep(REFILL_DELAY).await;
                     continue;
                 }
                 match self.factory.start(&self.limits).await {

@@ -1,16 +1,14 @@
 //! One sandbox that stays: started, waited for, and watched until its end. Nothing here reads its socket.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::Spec;
-use rustix::net::{RecvFlags, recv};
 use shared::BoxFuture;
 use stage_04_docker::CgroupCounters;
-use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::MissedTickBehavior;
 
@@ -20,7 +18,7 @@ use super::super::memory::MemoryWatch;
 use super::super::process::SandboxProcess;
 use super::super::sandbox::{START_TIMEOUT, SandboxFactory, run_command, socket_pair};
 use super::spec;
-use crate::sandboxes::{EndReason, OpenSandbox, Opened, SandboxLimits};
+use crate::sandboxes::{EndReason, OpenSandbox, Opened, SandboxLimits, wait_for_frame};
 
 /// How often the limit of memory is compared with the number of processes.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
@@ -116,16 +114,6 @@ impl KeptFactory {
         paths.cgroup.create()?;
         Ok(paths.cgroup.set_limits(&spec::cgroup_limits(limits))?)
     }
-}
-
-/// Waits for the first byte, without reading it. False, if there is none any more.
-pub(super) async fn wait_for_frame(socket: &UnixStream) -> std::io::Result<bool> {
-    let peek = || {
-        let mut byte = [0; 1];
-        let (bytes, _) = recv(socket.as_fd(), &mut byte, RecvFlags::PEEK)?;
-        Ok(bytes > 0)
-    };
-    socket.async_io(Interest::READABLE, peek).await
 }
 
 impl KeptSandbox {

@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
-use harness::{FakeEngine, TEST_LIMITS};
+use harness::{FakeEngine, TEST_LIMITS, eventually};
 use sha2::{Digest as _, Sha256};
-use shared::profile::PYTHON;
 use shared::Profile;
+use shared::profile::PYTHON;
 use stage_06_advanced::{
-    ApiSocket, EndReason, EngineHost, Environment, EnvironmentUses, KeptSandboxes, OpenError,
-    Profiles, ROOTFS_PIN, RemoteEngine, RunscEngine, RunscOptions, SandboxBounds, SandboxEngine,
-    SandboxLimits, SandboxOrder,
+    ApiSocket, ChannelError, EndReason, EngineHost, Environment, EnvironmentUses, ExecutionEvent,
+    ExecutionExit, FileTool, KeptSandboxes, OpenError, Profiles, ROOTFS_PIN, RemoteEngine,
+    RunscEngine, RunscOptions, SandboxBounds, SandboxChannel, SandboxCommand, SandboxDefaults,
+    SandboxEngine, SandboxLimits, SandboxOrder, WarmSandboxes,
 };
 use uuid::Uuid;
 
@@ -42,6 +43,14 @@ pub(super) fn environment(warm_sandboxes: usize) -> Environment {
 
 /// An engine that keeps sandboxes within `bounds`.
 async fn engine(bounds: SandboxBounds, warm: usize) -> (RunscEngine, Arc<dyn SandboxEngine>) {
+    let (engine, kept, _) = counting_engine(bounds, warm).await;
+    (engine, kept)
+}
+
+async fn counting_engine(
+    bounds: SandboxBounds,
+    warm: usize,
+) -> (RunscEngine, Arc<dyn SandboxEngine>, WarmSandboxes) {
     let kept = KeptSandboxes::within(bounds);
     let options = RunscOptions {
         warm_sandboxes: 0,
@@ -50,7 +59,7 @@ async fn engine(bounds: SandboxBounds, warm: usize) -> (RunscEngine, Arc<dyn San
         ..RunscOptions::default()
     };
     let engine = RunscEngine::start(&options, TEST_LIMITS).await.unwrap();
-    (engine, kept.engine().expect("gVisor keeps sandboxes"))
+    (engine, kept.engine().expect("gVisor keeps sandboxes"), options.warm)
 }
 
 fn order(limits: SandboxLimits) -> SandboxOrder {
@@ -121,4 +130,155 @@ async fn the_number_and_the_lifetime_are_the_engines() {
     assert_eq!(kept.ended(only.id).await, EndReason::LifetimeExceeded);
     drop((kept.open(order(limits)).await.unwrap(), socket));
     close(engine).await;
+}
+
+/// A channel to a sandbox that is open.
+fn channel(kept: &Arc<dyn SandboxEngine>, socket: tokio::net::UnixStream) -> SandboxChannel {
+    let environment = kept.support().environment("kept").unwrap().clone();
+    let defaults = SandboxDefaults {
+        user: environment.user,
+        workdir: environment.workdir,
+        env: environment.variables,
+        allows_root: environment.has_root,
+    };
+    SandboxChannel::new(socket, &defaults)
+}
+
+/// Runs a program of Python to its end. What it wrote, and how it ended.
+async fn python(
+    channel: &SandboxChannel,
+    user: Option<&str>,
+    code: &str,
+) -> Result<(String, ExecutionExit), ChannelError> {
+    let command = SandboxCommand::new(["python3", "-c", code]).user(user.map(str::to_owned));
+    let mut execution = channel.start(&command).await.unwrap();
+    execution.input().close();
+    let mut output = Vec::new();
+    loop {
+        match execution.next().await? {
+            Some(ExecutionEvent::Output { bytes, .. }) => output.extend(bytes),
+            Some(ExecutionEvent::Ended(exit)) => {
+                return Ok((String::from_utf8_lossy(&output).into_owned(), exit));
+            }
+            Some(_) => {}
+            None => panic!("no end of {code}"),
+        }
+    }
+}
+
+/// Root and the user find what they need inside, and nothing of the host.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_inside_is_a_machine_of_its_own() {
+    let (engine, kept) = engine(SandboxBounds::default(), 0).await;
+    let only = order(kept.support().environment("kept").unwrap().default);
+    let channel = channel(&kept, kept.open(only.clone()).await.unwrap());
+    for (user, code, expected) in [
+        (
+            None,
+            "import os; print(os.getuid(), os.getcwd(), os.environ['HOME'])",
+            "1000 /home/agent /home/agent\n",
+        ),
+        (None, "open('a', 'w').write('x'); print(open('a').read())", "x\n"),
+        (None, EXECUTES, "/tmp 0\n/var/tmp 0\n"),
+        (Some("root"), "open('/etc/motd', 'w').write('x'); print(open('/etc/motd').read())", "x\n"),
+        (Some("root"), CAPABILITIES, "00000000a80405fb 0 0\n"),
+        (None, CAPABILITIES, "0000000000000000 1000 1000\n"),
+        (
+            Some("root"),
+            "import os; os.setgroups([7]); os.setgid(7); os.setuid(7); print(os.getuid())",
+            "7\n",
+        ),
+        // The root of an execution before is that of the next one.
+        (None, "print(open('/etc/motd').read(), open('a').read())", "x x\n"),
+        (Some("root"), DEVICE, "6\n"),
+        (
+            Some("root"),
+            "import os; print(os.listdir('/sys/class/net') if os.path.exists('/sys/class/net') else ['lo'])",
+            "['lo']\n",
+        ),
+    ] {
+        let (output, exit) = python(&channel, user, code).await.unwrap();
+        assert_eq!((output.as_str(), exit), (expected, ExecutionExit::Code(0)), "{user:?}: {code}");
+    }
+    kept.remove(only.id).await;
+    close(engine).await;
+}
+
+const EXECUTES: &str = "
+import os, subprocess
+for dir in ['/tmp', '/var/tmp']:
+    path = dir + '/program'
+    open(path, 'w').write('#!/usr/bin/python3')
+    os.chmod(path, 0o755)
+    print(dir, subprocess.run([path]).returncode)";
+const CAPABILITIES: &str = "
+import os
+lines = dict(line.split(':\\t') for line in open('/proc/self/status').read().splitlines() if ':\\t' in line)
+print(lines['CapEff'], os.getuid(), os.getgid())";
+/// A disk of the host: gVisor's kernel has none.
+const DEVICE: &str = "
+import os, stat
+try:
+    os.mknod('/root/disk', 0o600 | stat.S_IFBLK, os.makedev(254, 0))
+    open('/root/disk', 'rb').read(1)
+except OSError as error:
+    print(error.errno)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_root_file_system_counts_as_memory() {
+    let (engine, kept) = engine(SandboxBounds::default(), 0).await;
+    let limits = kept.support().environment("kept").unwrap().default;
+    let limits = SandboxLimits { memory_bytes: 128 << 20, disk_bytes: 1 << 30, ..limits };
+    let only = order(limits);
+    let channel = channel(&kept, kept.open(only.clone()).await.unwrap());
+    let fill = "
+for number in range(20):
+    open(f'/opt/{number}', 'wb').write(b'x' * (32 << 20))
+print('filled')";
+    let ended = python(&channel, Some("root"), fill).await;
+    assert!(!matches!(&ended, Ok((output, _)) if output.contains("filled")), "{ended:?}");
+    assert_eq!(kept.ended(only.id).await, EndReason::MemoryExceeded);
+    close(engine).await;
+}
+
+/// What a client waits for: a sandbox, and the output of a program in it that is small.
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_a_sandbox_that_waits_saves_its_start() {
+    let (engine, kept, counts) = counting_engine(SandboxBounds::default(), 2).await;
+    let limits = kept.support().environment("kept").unwrap().default;
+    let other = SandboxLimits { pids: limits.pids - 1, ..limits };
+    let first = async |limits| {
+        let order = order(limits);
+        let started = Instant::now();
+        let channel = channel(&kept, kept.open(order.clone()).await.unwrap());
+        let opened = started.elapsed();
+        let read = FileTool::Read { path: b"/etc/hosts".to_vec(), max_bytes: 1000 };
+        let mut execution = channel.start(&SandboxCommand::file_tool(&read)).await.unwrap();
+        while let Some(event) = execution.next().await.unwrap() {
+            if matches!(event, ExecutionEvent::Output { .. }) {
+                break;
+            }
+        }
+        let took = started.elapsed();
+        kept.remove(order.id).await;
+        (opened, took)
+    };
+    first(limits).await;
+    let (mut waiting, mut started) = (Vec::new(), Vec::new());
+    for round in 0..12 {
+        let is_full = || counts.counts()["kept"] == 2;
+        eventually("two sandboxes wait", Duration::from_mins(1), is_full).await;
+        waiting.push(first(limits).await);
+        if round % 3 == 0 {
+            started.push(first(other).await);
+        }
+    }
+    close(engine).await;
+    let median = |times: &mut Vec<(Duration, Duration)>| {
+        times.sort_by_key(|(_, took)| *took);
+        times[times.len() / 2]
+    };
+    let (waiting, started) = (median(&mut waiting), median(&mut started));
+    println!("open, first output: from the pool {waiting:?}, started on arrival {started:?}");
+    assert!(waiting.1 * 2 < started.1, "{waiting:?}, {started:?}");
 }
