@@ -1,22 +1,37 @@
-//! Builds the supervisor of the warm sandboxes, which is embedded in this package's library.
+//! Builds the two programs that are the first process of a sandbox, which are embedded in this
+//! package's library: the supervisor of the warm sandboxes, and that of those that stay.
 //!
-//! It is linked statically, because it runs in images that need not have any library. Cargo cannot
-//! build a program of another kind than the rest of the package, so cargo is called once more here,
-//! with a target directory of its own. `protocol` is compiled into both.
+//! They are linked statically, because they run in images that need not have any library. Cargo
+//! cannot build a program of another kind than the rest of the package, so cargo is called once more
+//! for each, with a target directory of their own. Their protocols are compiled into both sides.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the supervisor's code is made of, and the profile that it is built with.
-const INPUTS: [&str; 5] =
-    ["build.rs", "supervisor", "protocol", "../../Cargo.toml", "../../Cargo.lock"];
-/// Settings of the build around this one that are not for the supervisor.
+/// What the programs' code is made of, and the profile that they are built with.
+const INPUTS: [&str; 7] = [
+    "build.rs",
+    "supervisor",
+    "protocol",
+    "exec_supervisor",
+    "exec_protocol",
+    "../../Cargo.toml",
+    "../../Cargo.lock",
+];
+/// Each is a package in the directory of its name.
+const PROGRAMS: [&str; 2] = ["supervisor", "exec_supervisor"];
+/// Settings of the build around this one that are not for the programs.
 const FOREIGN_SETTINGS: [&str; 3] = ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"];
 
 fn main() -> Result<(), String> {
     for path in INPUTS {
         println!("cargo::rerun-if-changed={path}");
     }
+    PROGRAMS.into_iter().try_for_each(build)
+}
+
+/// Builds a program, and puts it where the library includes it.
+fn build(program: &str) -> Result<(), String> {
     let variable = |name: &str| std::env::var(name).map_err(|error| format!("{name}: {error}"));
     let (output, target) = (PathBuf::from(variable("OUT_DIR")?), variable("TARGET")?);
     let dir = output.join("supervisor-target");
@@ -25,8 +40,9 @@ fn main() -> Result<(), String> {
         cargo.env_remove(name);
     }
     let status = cargo
-        .args(["build", "--locked", "--quiet", "--profile=supervisor", "--bin=supervisor"])
-        .args(["--manifest-path", "supervisor/Cargo.toml", "--target", &target, "--target-dir"])
+        .args(["build", "--locked", "--quiet", "--profile=supervisor", "--bin", program])
+        .args(["--manifest-path", &format!("{program}/Cargo.toml"), "--target", &target])
+        .arg("--target-dir")
         .arg(&dir)
         .env("CARGO_INCREMENTAL", "0") // excludes the optimisation at link time
         .env(
@@ -36,11 +52,12 @@ fn main() -> Result<(), String> {
         .status()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
     if !status.success() {
-        return Err("the supervisor was not built\n  hint: linking it statically takes the C \
-                    library's static half (Debian: libc6-dev, Fedora: glibc-static)"
-            .to_owned());
+        return Err(format!(
+            "{program} was not built\n  hint: linking it statically takes the C library's static \
+             half (Debian: libc6-dev, Fedora: glibc-static)"
+        ));
     }
-    let built = dir.join(Path::new(&target).join("supervisor/supervisor"));
-    let copied = std::fs::copy(&built, output.join("supervisor"));
+    let built = dir.join(Path::new(&target).join("supervisor").join(program));
+    let copied = std::fs::copy(&built, output.join(program));
     copied.map(drop).map_err(|error| format!("{}: {error}", built.display()))
 }

@@ -11,6 +11,7 @@ use crate::accounts::KeysCommand;
 use crate::args::FrontierArgs;
 use crate::audit::AuditCommand;
 use crate::environments::EnvCommand;
+use crate::mcp::McpArgs;
 use crate::store::{Contents, DataDir, back_up, restore};
 
 /// The commands that this stage has beside those of every stage.
@@ -28,6 +29,11 @@ pub enum FrontierCommand {
     /// Check the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Serve the Model Context Protocol on standard input and output, for a stage that runs
+    ///
+    /// Its tools run a program, open a sandbox, execute commands in it, and read and write its files. The key is that
+    /// of the variable `CRUCIBLE_API_KEY`. Sandboxes that were opened are removed when standard input ends.
+    Mcp(McpArgs),
     /// Copy the data directory, of a server that runs or not, to a new directory
     Backup {
         /// Directory to create
@@ -56,6 +62,7 @@ impl<S: Stage<Args: AsRef<FrontierArgs>>> StageCommand<S> for FrontierCommand {
                 command.run(&args.environments, docker)
             }
             Self::Audit(command) => command.run(&args.storage),
+            Self::Mcp(mcp) => mcp.run().await,
             Self::Backup { to } => {
                 let contents = back_up(&args.storage.path(), &to)?;
                 Ok(report(&contents, "in", &to))

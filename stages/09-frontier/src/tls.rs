@@ -10,6 +10,7 @@
 //! | an old version of the protocol | rustls has TLS 1.2 and 1.3 alone | the library's |
 //! | keys are sent in clear text to the same port | what is no TLS is closed | `plain_http_is_refused` |
 
+mod client;
 mod stream;
 
 use std::convert::Infallible;
@@ -26,6 +27,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use tokio_rustls::rustls::{self, ServerConfig};
 
+pub use client::{client_config, system_roots};
 use stream::TlsStream;
 
 /// Why there is no TLS.

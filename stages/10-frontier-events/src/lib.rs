@@ -30,7 +30,6 @@ mod bugs;
 mod commands;
 mod fleet;
 mod overlay;
-mod tls;
 mod web;
 mod worker;
 
@@ -47,8 +46,9 @@ pub use bus::{
 pub use commands::EventsCommand;
 pub use fleet::{Fleet, FleetArgs, FleetEngine, Role, fleet_routes};
 pub use overlay::contract;
-pub use parts::{Below, Parts, below_routes};
+pub use parts::{Below, Parts};
 pub use rules::{RuleError, Rules};
+pub use web::WEB;
 pub use webhooks::{
     NetworkPolicy, Refused, Secret, SecretError, VaultError, Webhook, WebhookOptions, Webhooks,
 };

@@ -6,10 +6,7 @@ use shared::cli::{BuildError, Settings};
 use shared::http::Router;
 use stage_03_monitoring::SubscribeError;
 use stage_06_advanced::Platform;
-use stage_09_frontier::{
-    Accounts, Frontier, FrontierArgs, Replaced, SecurityTests, Selection, Upkeep,
-    environment_routes, web_routes,
-};
+use stage_09_frontier::{Accounts, Frontier, FrontierArgs, Replaced, Upkeep};
 
 use crate::args::EventArgs;
 use crate::bugs::{self, has_bug};
@@ -20,22 +17,8 @@ use crate::subscribers::audit::AuditEvents;
 use crate::subscribers::counters::Counters;
 use crate::subscribers::monitor::EventMonitor;
 use crate::subscribers::retention;
-use crate::web::WEB;
 use crate::webhooks::{Webhooks, WebhooksTest};
 use crate::{metrics, violations};
-
-/// Routes of stage 09 that need neither the platform nor what this stage adds.
-pub fn below_routes(
-    settings: &Settings,
-    args: &FrontierArgs,
-    accounts: &Accounts,
-    selection: &Selection,
-) -> Router {
-    environment_routes(&args.environments, selection)
-        .merge(SecurityTests::new(settings, args, accounts).routes())
-        .merge(accounts.administration().routes())
-        .merge(web_routes(WEB))
-}
 
 /// Stage 09, with what this stage has in place of parts of it.
 pub struct Below {

@@ -12,7 +12,7 @@ macro_rules! files {
 }
 
 /// Served besides the files of stage 09, and in place of one with the same name.
-pub(crate) const WEB: &[WebFile] = files![
+pub const WEB: &[WebFile] = files![
     "lib/act.js",
     "lib/more.js",
     "lib/webhook.js",

@@ -12,6 +12,7 @@ mod environments;
 mod exercises;
 mod hostile;
 mod interface;
+mod kept;
 mod language;
 mod matrix;
 mod programs;

@@ -8,7 +8,9 @@
 )]
 
 mod command_line;
+mod docker_kept;
 mod engine_host;
+mod exec;
 mod gvisor;
 mod http;
 mod platform;

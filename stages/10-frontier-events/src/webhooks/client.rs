@@ -23,7 +23,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use url::{Host, Url};
 
 use super::address::{NetworkPolicy, Refused};
-use crate::tls::{client_config, system_roots};
+use stage_09_frontier::{client_config, system_roots};
 
 /// Longest time for a connection, and for the head of a response after that.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

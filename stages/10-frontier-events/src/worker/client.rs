@@ -23,7 +23,7 @@ use crate::fleet::wire::{
     Announcement, ClaimReply, ClaimRequest, FileRequest, OutputRequest, ResultRequest, SyncReply,
     SyncRequest, Welcome,
 };
-use crate::tls::{client_config, system_roots};
+use stage_09_frontier::{client_config, system_roots};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

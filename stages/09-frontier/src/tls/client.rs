@@ -1,4 +1,4 @@
-//! TLS of this stage's clients: of webhooks, and of workers to their API.
+//! TLS of clients: of the MCP server, and in stage 10 of webhooks and of workers to their API.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore};
 
 /// The certificates that this system trusts. None if it has none, or none that can be read.
-pub(crate) fn system_roots() -> RootCertStore {
+pub fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
@@ -17,7 +17,7 @@ pub(crate) fn system_roots() -> RootCertStore {
 /// # Errors
 ///
 /// When ring does not have the versions of TLS that are the default.
-pub(crate) fn client_config(roots: RootCertStore) -> Result<ClientConfig, Error> {
+pub fn client_config(roots: RootCertStore) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions()?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())

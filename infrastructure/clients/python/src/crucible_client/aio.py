@@ -1,0 +1,264 @@
+"""The asynchronous client, for asyncio and trio: the same operations as `client.py`."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import anyio
+import httpx
+
+from . import _calls, errors
+from ._http import DEFAULT_PATIENCE, Attempts, Call, Settings
+from ._options import ExecOptions, SandboxOptions, SubmissionOptions, is_short
+from .models import Batch, Chunk, Evaluation, Execution, SandboxInfo
+
+T = TypeVar("T")
+_POLL_INTERVAL = 0.25
+_MAX_POLL_INTERVAL = 1.0
+_KILL_TIMEOUT = 10.0
+
+
+class AsyncClient:
+    """A connection to a Crucible server, as `Client` is, for one event loop."""
+
+    def __init__(self, url: str | None = None, key: str | None = None, *, patience: float = DEFAULT_PATIENCE) -> None:
+        self.settings = Settings.of(url, key, patience)
+        self._http = httpx.AsyncClient(**self.settings.options())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def send(self, call: Call[T]) -> T:
+        """Sends one call, and repeats it where that is safe."""
+        attempts = Attempts(call, self.settings.patience)
+        while True:
+            try:
+                response = await self._http.request(**call.arguments())
+            except httpx.TransportError as error:
+                await anyio.sleep(attempts.after_error(error))
+                continue
+            delay = attempts.after_response(response)
+            if delay is None:
+                return call.parse(response)
+            await anyio.sleep(delay)
+
+    async def status(self) -> dict[str, Any]:
+        """What the server runs on."""
+        status: dict[str, Any] = await self.send(_calls.get_json("/status"))
+        return status
+
+    async def queue(self) -> dict[str, Any]:
+        """How many evaluations wait, and how many may."""
+        queue: dict[str, Any] = await self.send(_calls.get_json("/queue"))
+        return queue
+
+    # --- evaluations
+
+    async def submit(self, code: str, **options: Unpack[SubmissionOptions]) -> Evaluation:
+        """Submits a program, and does not wait for it."""
+        return await self.send(_calls.submit(_calls.submission(code, **options), 0))
+
+    async def evaluate(
+        self, code: str, *, wait: float | None = None, **options: Unpack[SubmissionOptions]
+    ) -> Evaluation:
+        """Runs a program to its end.
+
+        Raises:
+            WaitTimeoutError: when it has not ended after `wait` seconds; it goes on, and the server has it.
+        """
+        deadline = None if wait is None else time.monotonic() + wait
+        first = _calls.MAX_PREFER_SECONDS if wait is None else int(wait)
+        evaluation = await self.send(_calls.submit(_calls.submission(code, **options), first))
+        interval = _POLL_INTERVAL
+        while not evaluation.ended:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise errors.WaitTimeoutError(f"evaluation {evaluation.id} is {evaluation.status} after {wait} s")
+            await anyio.sleep(interval)
+            interval = min(interval * 1.5, _MAX_POLL_INTERVAL)
+            evaluation = await self.evaluation(evaluation.id)
+        return evaluation
+
+    async def evaluation(self, id: str) -> Evaluation:  # noqa: A002
+        """An evaluation, as it is now."""
+        return await self.send(_calls.get_evaluation(id))
+
+    async def cancel(self, id: str) -> Evaluation:  # noqa: A002
+        """Ends an evaluation."""
+        return await self.send(_calls.cancel_evaluation(id))
+
+    async def submit_batch(self, submissions: Sequence[dict[str, Any]]) -> Batch:
+        """Submits up to 1,000 programs, each made by `submission`, all or none."""
+        return await self.send(_calls.submit_batch(submissions))
+
+    async def batch(self, id: str) -> Batch:  # noqa: A002
+        """A batch, as it is now."""
+        return await self.send(_calls.get_batch(id))
+
+    async def cancel_batch(self, id: str) -> Batch:  # noqa: A002
+        """Cancels what has not ended."""
+        return await self.send(_calls.cancel_batch(id))
+
+    async def wait_batch(self, id: str, *, wait: float | None = None) -> Batch:  # noqa: A002
+        """The batch when all of it has ended.
+
+        Raises:
+            WaitTimeoutError: when it has not ended after `wait` seconds.
+        """
+        deadline = None if wait is None else time.monotonic() + wait
+        interval = _POLL_INTERVAL
+        while not (batch := await self.batch(id)).ended:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise errors.WaitTimeoutError(f"batch {id} has not ended after {wait} s: {batch.counts}")
+            await anyio.sleep(interval)
+            interval = min(interval * 1.5, _MAX_POLL_INTERVAL)
+        return batch
+
+    async def batch_results(self, id: str) -> AsyncIterator[Evaluation]:  # noqa: A002
+        """The evaluations of a batch, in the order in which they were submitted."""
+        cursor: str | None = None
+        while True:
+            items, cursor = await self.send(_calls.batch_results(id, cursor))
+            for item in items:
+                yield item
+            if cursor is None:
+                return
+
+    # --- sandboxes that stay
+
+    async def create_sandbox(self, **options: Unpack[SandboxOptions]) -> AsyncSandbox:
+        """Opens a sandbox. It is removed at the end of an `async with` block, or by `remove`."""
+        return AsyncSandbox(self, await self.send(_calls.create_sandbox(_calls.present(**options))))
+
+    async def sandbox(self, id: str) -> AsyncSandbox:  # noqa: A002
+        """A sandbox of this key."""
+        return AsyncSandbox(self, await self.send(_calls.get_sandbox(id)))
+
+    async def sandboxes(self, *, label: str | None = None, status: str | None = None) -> AsyncIterator[SandboxInfo]:
+        """The sandboxes of this key; `label` is KEY=VALUE."""
+        cursor: str | None = None
+        while True:
+            items, cursor = await self.send(_calls.list_sandboxes(label, status, cursor))
+            for item in items:
+                yield item
+            if cursor is None:
+                return
+
+
+class AsyncSandbox:
+    """A sandbox that stays: many executions, and files."""
+
+    def __init__(self, client: AsyncClient, info: SandboxInfo) -> None:
+        self.client = client
+        self.info = info
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.info.id
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self.remove()
+
+    async def remove(self) -> SandboxInfo:
+        """Removes it; again: the same answer."""
+        self.info = await self.client.send(_calls.delete_sandbox(self.id))
+        return self.info
+
+    async def renew(self, lifetime_seconds: int | None = None) -> SandboxInfo:
+        """Gives it more time."""
+        self.info = await self.client.send(_calls.renew_sandbox(self.id, lifetime_seconds))
+        return self.info
+
+    async def start(
+        self,
+        argv: Sequence[str],
+        *,
+        exec_id: str | None = None,
+        stream_stdin: bool = False,
+        **options: Unpack[ExecOptions],
+    ) -> Execution:
+        """Starts a command and does not wait for it. With `stream_stdin`, `write_stdin` gives its standard input."""
+        body, data = _calls.execution(argv, detach=True, stream_stdin=stream_stdin, **options)
+        return await self._run(exec_id or uuid.uuid4().hex, body, data)
+
+    async def exec(
+        self, argv: Sequence[str], *, exec_id: str | None = None, **options: Unpack[ExecOptions]
+    ) -> Execution:
+        """Runs a command to its end, and returns that. Whatever is lost on the way, it runs once.
+
+        When the calling task is cancelled, the command and its processes are ended.
+        """
+        name = exec_id or uuid.uuid4().hex
+        body, data = _calls.execution(argv, detach=not is_short(options), **options)
+        try:
+            execution = await self._run(name, body, data)
+            while not execution.ended:
+                execution = await self.execution(name, wait_seconds=_calls.LONG_POLL_SECONDS)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(_KILL_TIMEOUT, shield=True):
+                await self._kill_quietly(name)
+            raise
+        return execution
+
+    async def _kill_quietly(self, exec_id: str) -> None:
+        try:
+            await self.kill(exec_id)
+        except errors.CrucibleError:
+            return  # it never started, has ended, or the sandbox has
+
+    async def _run(self, exec_id: str, body: dict[str, Any], data: bytes | None) -> Execution:
+        execution = await self.client.send(_calls.put_exec(self.id, exec_id, body))
+        if data is not None and not execution.ended:
+            try:
+                await self.write_stdin(exec_id, data, eof=True)
+            except errors.ApiError as error:
+                if error.status != 409:  # the command ended without reading all of it
+                    raise
+        return execution
+
+    async def write_stdin(self, exec_id: str, data: bytes, *, offset: int = 0, eof: bool = False) -> None:
+        """Writes to the standard input of a command. `offset` is how many bytes were written before."""
+        await self.client.send(_calls.put_stdin(self.id, exec_id, data, offset, eof))
+
+    async def execution(self, exec_id: str, *, wait_seconds: int = 0) -> Execution:
+        """A command, when it has ended or after `wait_seconds`."""
+        return await self.client.send(_calls.get_exec(self.id, exec_id, wait_seconds))
+
+    async def output(self, exec_id: str, stream: str = "stdout", *, offset: int = 0, wait_seconds: int = 0) -> Chunk:
+        """The output of a command from an offset on."""
+        return await self.client.send(_calls.exec_output(self.id, exec_id, stream, offset, wait_seconds))
+
+    async def signal(self, exec_id: str, signal: str | int, *, tree: bool = False) -> None:
+        """Sends a signal to a command."""
+        await self.client.send(_calls.signal_exec(self.id, exec_id, signal, tree))
+
+    async def kill(self, exec_id: str) -> Execution:
+        """Ends a command and all processes that it has started."""
+        return await self.client.send(_calls.kill_exec(self.id, exec_id))
+
+    async def read_file(self, path: str, *, max_bytes: int | None = None, user: str | None = None) -> bytes:
+        """The bytes of a file."""
+        return await self.client.send(_calls.read_file(self.id, path, max_bytes, user))
+
+    async def write_file(self, path: str, data: str | bytes, *, user: str | None = None) -> None:
+        """Writes a file, with the directories above it."""
+        raw = data.encode() if isinstance(data, str) else data
+        await self.client.send(_calls.write_file(self.id, path, raw, user))
