@@ -13,6 +13,7 @@
 mod spec;
 
 use std::path::Path;
+use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
@@ -23,6 +24,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -35,6 +37,8 @@ pub use spec::KEPT_HOME;
 
 /// How much is read at once from the other stage.
 const CHUNK_BYTES: usize = 64 << 10;
+/// How often the kernel's count of killed processes is read.
+const OOM_INTERVAL: Duration = Duration::from_millis(500);
 /// How much of what the first process writes to standard error is logged.
 const MAX_ERROR_BYTES: usize = 2000;
 
@@ -203,20 +207,32 @@ async fn copy_output(
 }
 
 impl KeptContainer {
-    /// Waits for its end. Cancel safe.
+    /// Waits for its end, or until a process was killed for want of memory: the kernel may choose any of them. Cancel safe.
     pub async fn ended(&mut self) -> KeptEnd {
-        if !self.closed.is_terminated() {
-            (&mut self.closed).await.ok(); // or the task has panicked
+        let mut interval = tokio::time::interval(OOM_INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.closed.is_terminated() {
+            tokio::select! {
+                // Or the task has panicked.
+                _ = &mut self.closed => break,
+                _ = interval.tick() => if self.was_out_of_memory().await {
+                    return KeptEnd::OutOfMemory;
+                },
+            }
         }
         let state = self.daemon.ended(&self.container.id).await.unwrap_or_default();
-        let cgroup = self.container.cgroup.clone();
-        let counted = tokio::task::spawn_blocking(move || cgroup?.counters().ok()?.read().ok());
-        let kills = counted.await.ok().flatten().and_then(|stats| stats.oom_kills);
-        if state.oom_killed == Some(true) || kills.is_some_and(|kills| kills > 0) {
+        if state.oom_killed == Some(true) || self.was_out_of_memory().await {
             KeptEnd::OutOfMemory
         } else {
             KeptEnd::Ended
         }
+    }
+
+    async fn was_out_of_memory(&self) -> bool {
+        let cgroup = self.container.cgroup.clone();
+        let counted = tokio::task::spawn_blocking(move || cgroup?.counters().ok()?.read().ok());
+        let kills = counted.await.ok().flatten().and_then(|stats| stats.oom_kills);
+        kills.is_some_and(|kills| kills > 0)
     }
 
     /// Kills and removes it before this returns.

@@ -50,7 +50,7 @@ impl HasDocker for GVisorEngine {
 /// Why no containers can be kept.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot install the first process of containers that stay")]
-pub struct InstallError(#[source] std::io::Error);
+pub(crate) struct InstallError(#[source] std::io::Error);
 
 impl shared::Hint for InstallError {}
 

@@ -108,7 +108,7 @@ impl EngineArgs {
         let (kept, environments) = (self.runsc.kept.clone(), self.runsc.environments.clone());
         let engine = Arc::new(engine);
         let keeping = move || docker::keeping(engine, &kept, &environments);
-        Ok(tokio::task::spawn_blocking(keeping).await??)
+        Ok(tokio::task::spawn_blocking(keeping).await.map_err(std::io::Error::other)??)
     }
 
     /// The options of runsc, with the range of users that all engines share.

@@ -6,7 +6,7 @@ mod ends;
 mod forge;
 mod fresh;
 mod image;
-mod kept;
+pub(crate) mod kept;
 mod leftovers;
 mod memory;
 mod plain;

@@ -133,7 +133,10 @@ async fn the_number_and_the_lifetime_are_the_engines() {
 }
 
 /// A channel to a sandbox that is open.
-fn channel(kept: &Arc<dyn SandboxEngine>, socket: tokio::net::UnixStream) -> SandboxChannel {
+pub(crate) fn channel(
+    kept: &Arc<dyn SandboxEngine>,
+    socket: tokio::net::UnixStream,
+) -> SandboxChannel {
     let environment = kept.support().environment("kept").unwrap().clone();
     let defaults = SandboxDefaults {
         user: environment.user,
@@ -145,7 +148,7 @@ fn channel(kept: &Arc<dyn SandboxEngine>, socket: tokio::net::UnixStream) -> San
 }
 
 /// Runs a program of Python to its end. What it wrote, and how it ended.
-async fn python(
+pub(crate) async fn python(
     channel: &SandboxChannel,
     user: Option<&str>,
     code: &str,
