@@ -14,7 +14,7 @@ use std::thread::Builder;
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, stat};
 use rustix::io::Errno;
-use rustix::process::{Pid, chdir};
+use rustix::process::{Pid, chdir, getegid, geteuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::OWN_PROGRAM;
@@ -52,7 +52,12 @@ impl Failure {
 pub(crate) fn start(defaults: &Defaults, command: Command) -> Result<Started, Failure> {
     let failure = |kind| Failure { kind, errno: 0 };
     let name = command.user.as_ref().unwrap_or(&defaults.user);
-    let user = User::find(name).ok_or(failure(StartFailure::UserUnknown))?;
+    let user = match own_user(defaults) {
+        // A supervisor that is not root can become nobody else.
+        Some(own) if *name == defaults.user => own,
+        Some(_) => return Err(failure(StartFailure::UserUnsupported)),
+        None => User::find(name).ok_or(failure(StartFailure::UserUnknown))?,
+    };
     if user.uid.is_root() && !defaults.allows_root {
         return Err(failure(StartFailure::UserUnsupported));
     }
@@ -69,7 +74,17 @@ pub(crate) fn start(defaults: &Defaults, command: Command) -> Result<Started, Fa
     thread.join().map_err(|_| failure(StartFailure::Supervisor))?
 }
 
+/// The supervisor's own user. None if that is root.
+fn own_user(defaults: &Defaults) -> Option<User> {
+    let (uid, gid) = (geteuid(), getegid());
+    let (name, home) = (None, defaults.cwd.clone());
+    (!uid.is_root()).then_some(User { uid, gid, groups: Vec::new(), name, home })
+}
+
 fn become_user(user: &User) -> rustix::io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(()); // it is this one
+    }
     set_thread_groups(&user.groups)?;
     set_thread_res_gid(user.gid, user.gid, user.gid)?;
     set_thread_res_uid(user.uid, user.uid, user.uid)

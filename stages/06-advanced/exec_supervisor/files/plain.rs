@@ -14,7 +14,8 @@ use super::error::{FileError, Kind};
 const CHUNK_BYTES: usize = 64 << 10;
 const FLAGS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
-/// Writes a regular file of at most `max_bytes` to standard output.
+/// Writes a regular file of at most `max_bytes` to standard output. Its size is announced on standard error first, and no
+/// more than that is written: a reader that gets less knows that something is missing.
 pub(super) fn read(path: &[u8], max_bytes: u64) -> Result<(), FileError> {
     let file = open(path, OFlags::RDONLY | FLAGS, Mode::empty()).map_err(FileError::at(path))?;
     let size = regular_size(&file, path)?;
@@ -23,13 +24,18 @@ pub(super) fn read(path: &[u8], max_bytes: u64) -> Result<(), FileError> {
         return Err(too_large());
     }
     let (mut file, mut output, mut left) = (File::from(file), unbuffered_output(path)?, max_bytes);
+    if size > 0 {
+        eprintln!("{{\"size\":{size}}}");
+        let copied = io::copy(&mut file.take(size), &mut output).map_err(FileError::of_io(path))?;
+        return if copied == size { Ok(()) } else { Err(FileError::at(path)(Errno::IO)) };
+    }
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let length = file.read(&mut chunk).map_err(FileError::of_io(path))?;
         if length == 0 {
             return Ok(());
         }
-        // It may have grown, and some files of the kernel do not name their size.
+        // Some files of the kernel do not name their size.
         left = left.checked_sub(length as u64).ok_or_else(too_large)?;
         output.write_all(&chunk[..length]).map_err(FileError::of_io(path))?;
     }
