@@ -50,6 +50,10 @@ humaneval *ARGS:
 cpython *ARGS:
     cargo run --release -p ladder -- cpython --stage {{stage}} {{ARGS}}
 
+# A thousand commands in one sandbox that stays, and 64 of them at once: `just sandboxes` (as root)
+sandboxes COMMANDS="1000" COUNT="64":
+    CRUCIBLE_SANDBOX_COMMANDS={{COMMANDS}} CRUCIBLE_SANDBOX_COUNT={{COUNT}} cargo nextest run -p stage-09-frontier many_commands
+
 # Send thousands of programs through one stage: memory must stay flat, and nothing may be left over
 soak *ARGS:
     cargo run --release -p ladder -- soak --stage {{stage}} {{ARGS}}

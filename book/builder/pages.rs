@@ -38,7 +38,8 @@ impl Pages {
         self.book.join("src")
     }
 
-    /// The chapters of the stages: those whose file name begins with two digits.
+    /// The chapters of the stages: those whose file name begins with two digits, and a letter where a chapter continues
+    /// that of its stage.
     pub fn chapters(&self) -> impl Iterator<Item = (&Path, &str)> {
         self.texts.iter().filter(|(path, _)| is_chapter(path)).map(|(path, text)| {
             let text = text.as_str();
@@ -49,7 +50,15 @@ impl Pages {
 
 fn is_chapter(path: &Path) -> bool {
     let name = path.as_os_str().as_encoded_bytes();
-    name.len() > 3 && name[..2].iter().all(u8::is_ascii_digit) && name[2] == b'-'
+    name.len() > 3
+        && name[..2].iter().all(u8::is_ascii_digit)
+        && (name[2] == b'-' || is_continued(path))
+}
+
+/// Whether a chapter continues that of its stage, as `09b-frontier-continued.md` does.
+pub fn is_continued(path: &Path) -> bool {
+    let name = path.as_os_str().as_encoded_bytes();
+    name.len() > 4 && name[2].is_ascii_lowercase() && name[3] == b'-'
 }
 
 /// All files below `directory`, sorted.

@@ -2,6 +2,7 @@
 //! for it, numbers, progress bars and reports.
 
 pub mod client;
+mod kept;
 pub mod percentile;
 pub mod progress;
 pub mod report;

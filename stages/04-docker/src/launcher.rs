@@ -114,7 +114,7 @@ pub(crate) async fn profiles(
 
 /// A name like Docker's, twelve hexadecimal digits. It begins with a letter: one of decimal digits alone
 /// is taken for an address, and glibc does not look it up.
-fn host_name(id: Uuid) -> String {
+pub(crate) fn host_name(id: Uuid) -> String {
     format!("c{}", &id.simple().to_string()[..11])
 }
 

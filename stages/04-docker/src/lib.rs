@@ -10,7 +10,8 @@
 //!    them;
 //! 4. `cgroup` and `outcome`: what the kernel counted, and what follows from it;
 //! 5. `reaper`: how every container is removed, whatever happens; `users`: the user that each has;
-//! 6. `isolation_check` and `spec_check`: how the isolation is verified from outside, and [`DockerEngine`], which
+//! 6. `kept`: a container that stays, for a later stage;
+//! 7. `isolation_check` and `spec_check`: how the isolation is verified from outside, and [`DockerEngine`], which
 //!    wires all of it.
 //!
 //! What this stage does not protect: the kernel is the host's, and shared. A program that exploits an
@@ -41,6 +42,7 @@ mod engine;
 mod error_chain;
 mod init_message;
 mod isolation_check;
+mod kept;
 mod launcher;
 mod outcome;
 mod payload;
@@ -73,6 +75,7 @@ pub use engine::{DockerEngine, EngineError, PROBE_LIMITS};
 pub use error_chain::{BoxError, error_chain};
 pub use init_message::{InitMessage, Nonce};
 pub use isolation_check::{ContainerSnapshot, IsolationCheck, IsolationError};
+pub use kept::{KEPT_HOME, KeptContainer, KeptEnd, KeptError, KeptOrder};
 pub use outcome::{ContainerExit, EngineFailure, RunObservation, Stop, decide};
 pub use payload::write_payload;
 pub use pin::{DEFAULT_IMAGE, IMAGE_PIN, PinError, read_pin};

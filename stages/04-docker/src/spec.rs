@@ -26,7 +26,7 @@ pub const NOBODY: u32 = 65534;
 /// What init needs where it is root and the program is not.
 const INIT_CAPABILITIES: [&str; 4] = ["CHOWN", "KILL", "SETGID", "SETUID"];
 /// The size of `/dev/shm`, which is Docker's default. What is in it counts as memory.
-const SHARED_MEMORY_BYTES: u64 = 64 << 20;
+pub(crate) const SHARED_MEMORY_BYTES: u64 = 64 << 20;
 /// The processors that a container may use.
 pub(crate) const CPUS: u64 = 1;
 /// The same, in billionths of one.
@@ -104,7 +104,7 @@ pub(crate) fn specification(inputs: SpecInputs<'_>, limits: &Limits) -> Containe
 // ANCHOR_END: specification
 
 // ANCHOR: isolation
-fn isolation(seccomp: &str) -> HostConfig {
+pub(crate) fn isolation(seccomp: &str) -> HostConfig {
     HostConfig {
         // Attack: send data out, or attack neighbours → no network, and no resolver either: Docker
         // would copy the address of the host's resolver even then.
@@ -195,7 +195,7 @@ fn scratch(limits: &Limits, keeps_output_files: bool) -> HashMap<String, String>
 }
 
 /// Docker's numbers are signed. The bounds of a submission are far below the largest one.
-fn signed(number: u64) -> i64 {
+pub(crate) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

@@ -5,7 +5,9 @@
 //! mount or a device that was added on the way is found although this module does not know it.
 //! Test: `every_difference_is_found`.
 
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
+use std::path::Path;
+
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, MountPoint};
 use serde_json::{Map, Value, json};
 
 /// Docker's defaults of fields that are not set, where they are not empty.
@@ -51,6 +53,27 @@ pub(crate) fn difference(
     ordered: &ContainerCreateBody,
     live: &ContainerInspectResponse,
 ) -> Option<String> {
+    field_difference(ordered, live)
+        .or_else(|| foreign_mount(live, None))
+        .or_else(|| foreign_network(live))
+}
+// ANCHOR_END: compare
+
+/// The same for a container that stays, in which one file of the host is mounted.
+pub(crate) fn kept_difference(
+    ordered: &ContainerCreateBody,
+    live: &ContainerInspectResponse,
+    mounted: (&Path, &str),
+) -> Option<String> {
+    field_difference(ordered, live)
+        .or_else(|| foreign_mount(live, Some(mounted)))
+        .or_else(|| foreign_network(live))
+}
+
+fn field_difference(
+    ordered: &ContainerCreateBody,
+    live: &ContainerInspectResponse,
+) -> Option<String> {
     let to_map = |value: serde_json::Result<Value>| match value {
         Ok(Value::Object(map)) => map,
         _ => Map::new(),
@@ -76,10 +99,7 @@ pub(crate) fn difference(
     }
     missing_entry("Env", &ordered_config, &live_config)
         .or_else(|| missing_entry("Labels", &ordered_config, &live_config))
-        .or_else(|| foreign_mount(live))
-        .or_else(|| foreign_network(live))
 }
-// ANCHOR_END: compare
 
 /// A value, with the names of capabilities as they were ordered: Docker may put `CAP_` before them.
 fn named(field: &str, value: &Value) -> Value {
@@ -140,9 +160,17 @@ fn missing_entry(
     missing.map(|entry| format!("{field} of a container does not have {entry}"))
 }
 
-fn foreign_mount(live: &ContainerInspectResponse) -> Option<String> {
+fn foreign_mount(
+    live: &ContainerInspectResponse,
+    mounted: Option<(&Path, &str)>,
+) -> Option<String> {
     let mut mounts = live.mounts.iter().flatten();
-    let foreign = mounts.find(|mount| mount.typ.as_deref() != Some("tmpfs"))?;
+    let is_ordered = |mount: &&MountPoint| {
+        let source = mount.source.as_deref().map(Path::new);
+        let is_file = source.zip(mount.destination.as_deref()) == mounted && mounted.is_some();
+        mount.typ.as_deref() == Some("tmpfs") || (is_file && mount.rw == Some(false))
+    };
+    let foreign = mounts.find(|mount| !is_ordered(mount))?;
     let destination = foreign.destination.as_deref().unwrap_or("an unknown place");
     Some(format!("a container has a mount at {destination}"))
 }

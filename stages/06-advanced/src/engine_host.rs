@@ -21,10 +21,11 @@
 //!
 //! 1. `protocol`: the frames;
 //! 2. [`EngineHost`]: the engine's end of the socket;
-//! 3. [`RemoteEngine`]: the end in the API process, an [`shared::Engine`] like any other;
-//! 4. `privileges`: how the API process gives up its rights, and verifies that it has;
-//! 5. `warm`: how many sandboxes wait, for the metrics;
-//! 6. `launch`: how the two are started, signalled and ended: [`before_serve`], [`remote_engine`].
+//! 3. `sandboxes`, `remote_sandboxes` and [`ApiSocket`]: both ends of sandboxes that stay, whose sockets are handed on;
+//! 4. [`RemoteEngine`]: the end in the API process, an [`shared::Engine`] like any other;
+//! 5. `privileges`: how the API process gives up its rights, and verifies that it has;
+//! 6. `warm`: how many sandboxes wait, for the metrics;
+//! 7. `launch`: how the two are started, signalled and ended: [`before_serve`], [`remote_engine`].
 //!
 //! Who ends what: a signal to the command reaches the engine host, which forwards it; the API process
 //! is in a process group of its own, so that Ctrl-C does not reach it twice. The end of the API
@@ -41,6 +42,7 @@
 //! | a thousand runs at once, one id twice | `workers` and [`MAX_EXTRA_RUNS`]; ids in use are refused | `there_are_as_many_runs_as_workers_and_a_few` |
 //! | end the runs of others | the socket is the only one, and has the runs of this server alone | `what_is_not_running_cannot_be_cancelled` |
 //! | ignore signals, to stay | SIGKILL soon after the second | `an_api_process_that_ignores_signals_is_killed` |
+//! | open sandboxes without end, above the limits, and keep them | number, limits and lifetime are the engine's | `a_compromised_api_process_opens_no_more_than_allowed` |
 //! | never read the answers | output waits within each run's `output_bytes`; nothing else grows | `output_that_is_not_read_stays_within_its_limit` |
 //!
 //! What it does not protect: a compromised API process can run programs, within the operator's
@@ -48,14 +50,18 @@
 //! who is not root starts two processes of the same user, and either may trace the other. And the
 //! kernel is one.
 
+mod api_socket;
 mod host;
 mod launch;
 mod privileges;
 mod protocol;
 mod remote;
+mod remote_sandboxes;
 mod run;
+mod sandboxes;
 mod warm;
 
+pub use api_socket::ApiSocket;
 pub use host::{EngineHost, HostError, MAX_EXTRA_RUNS};
 pub use launch::{EngineHostArgs, LaunchError, before_serve, remote_engine};
 pub use privileges::{ApiUser, PrivilegeError};

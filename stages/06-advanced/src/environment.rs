@@ -33,6 +33,22 @@ pub struct Environment {
     pub pids: u64,
     /// How many sandboxes wait for programs once it is in use.
     pub warm_sandboxes: usize,
+    /// What it is for.
+    pub uses: EnvironmentUses,
+}
+
+/// What an environment is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EnvironmentUses {
+    /// Whether programs are evaluated in it, each in a sandbox of its own.
+    pub evaluations: bool,
+    /// Whether sandboxes that stay are opened of it.
+    pub sandboxes: bool,
+}
+
+impl EnvironmentUses {
+    /// Evaluations alone.
+    pub const EVALUATIONS: Self = Self { evaluations: true, sandboxes: false };
 }
 
 impl Environment {
@@ -49,7 +65,8 @@ impl Environment {
 
     /// The same for the engines of Docker. None without an image.
     pub(crate) fn in_docker(&self) -> Option<PythonEnvironment> {
-        let image = self.docker_image.clone().filter(|_| self.is_python)?;
+        let image =
+            self.docker_image.clone().filter(|_| self.is_python && self.uses.evaluations)?;
         let name = self.profile.name.clone().into_owned();
         Some(PythonEnvironment { name, image, variables: self.variables.clone() })
     }
@@ -111,6 +128,7 @@ mod tests {
             max_memory_bytes: 4 << 30,
             pids: 10,
             warm_sandboxes: 0,
+            uses: EnvironmentUses::EVALUATIONS,
         };
         let default = Limits { pids: 64, ..stage_04_docker::PROBE_LIMITS };
         let operator = Bounds {

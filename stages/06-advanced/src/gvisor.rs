@@ -29,7 +29,8 @@
 //! 5. `pool`: how some wait for programs;
 //! 6. `run`: one evaluation in one of them, with `output` for what it writes and `artifacts` for the
 //!    files it leaves;
-//! 7. `isolation_check`, `self_test` and `doctor`: how all that is verified.
+//! 7. `kept`: sandboxes that stay, which share all of it but the specification and the root;
+//! 8. `isolation_check`, `self_test` and `doctor`: how all that is verified.
 //!
 //! Guarantee: one evaluation, one sandbox. That it was started ahead changes nothing of what a
 //! program finds: the interpreter is a process of its own with its own hash seed, and no program
@@ -44,6 +45,7 @@ mod environments;
 mod error;
 mod instance_dir;
 mod isolation_check;
+mod kept;
 mod leftovers;
 mod live_check;
 mod manifest;
@@ -62,7 +64,7 @@ mod self_test;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use shared::component::{SelfTestError, SelfTestResult};
@@ -76,11 +78,14 @@ use tokio_util::sync::CancellationToken;
 pub use doctor::diagnose_runsc;
 use environments::{EnvironmentError, Environments};
 use instance_dir::InstanceDir;
+use kept::Kept;
 pub use manifest::write_manifest;
 pub use options::{ROOTFS_PIN, RootfsError, RunscError, RunscOptions, RunscPlatform};
 use pool::Pool;
 pub use pool::PoolStatus;
 use sandbox::{Sandbox, SandboxFactory};
+
+use crate::sandboxes::Registry;
 
 /// How long a platform may take to run its first program. `kvm` was seen to hang without limit.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -92,6 +97,8 @@ pub struct RunscEngine {
     dir: Arc<InstanceDir>,
     limits: Limits,
     sandbox: SandboxInfo,
+    /// Sandboxes that stay, where a stage serves them.
+    kept: Option<Arc<Registry>>,
 }
 
 impl RunscEngine {
@@ -142,14 +149,15 @@ impl RunscEngine {
             idle_timeout,
             options.warm_environments.into(),
         ));
-        count_warm(options, &pool, &environments);
         let sandbox = SandboxInfo {
             engine: "gvisor".to_owned(),
             runtime: Some("runsc".to_owned()),
             runtime_version: Some(version),
             image_digest: Some(digest),
         };
-        Ok(Self { pool, environments, dir, limits, sandbox })
+        let kept = start_kept(options, &pool, &sandbox);
+        count_warm(options, &pool, &environments, kept.as_ref());
+        Ok(Self { pool, environments, dir, limits, sandbox, kept })
     }
     // ANCHOR_END: start
 
@@ -246,15 +254,43 @@ impl RunscEngine {
     // ANCHOR_END: evaluate
 }
 
+/// Starts what opens sandboxes that stay, if they are wanted.
+fn start_kept(
+    options: &RunscOptions,
+    pool: &Arc<Pool>,
+    sandbox: &SandboxInfo,
+) -> Option<Arc<Registry>> {
+    let (factory, max_warm) = (pool.factory.clone(), options.warm_environments.into());
+    let sandbox = SandboxInfo { image_digest: None, ..sandbox.clone() };
+    let bounds = options.kept.bounds?;
+    let kept = Kept::new(&options.environments, factory, bounds, sandbox, max_warm);
+    let kept = Registry::new(kept);
+    options.kept.set(kept.clone());
+    Some(kept)
+}
+
 /// Lets the metrics count the sandboxes that wait. They keep no pool alive.
-fn count_warm(options: &RunscOptions, pool: &Arc<Pool>, environments: &Arc<Environments>) {
+fn count_warm(
+    options: &RunscOptions,
+    pool: &Arc<Pool>,
+    environments: &Arc<Environments>,
+    kept: Option<&Arc<Registry>>,
+) {
     let (pool, environments) = (Arc::downgrade(pool), Arc::downgrade(environments));
+    let kept = kept.map(Arc::downgrade);
     options.warm.follow(move || {
         let (Some(pool), Some(others)) = (pool.upgrade(), environments.upgrade()) else {
             return BTreeMap::new();
         };
         let name = pool.factory.profile.language.name.clone().into_owned();
-        others.ready().chain([(name, pool.status().ready)]).collect()
+        let kept = kept.as_ref().and_then(Weak::upgrade).map(|kept| kept.waiting());
+        let mut counts = BTreeMap::new();
+        // One environment may have both kinds.
+        let all = others.ready().chain([(name, pool.status().ready)]);
+        for (name, count) in all.chain(kept.unwrap_or_default()) {
+            *counts.entry(name).or_default() += count;
+        }
+        counts
     });
 }
 
@@ -291,6 +327,9 @@ impl Engine for RunscEngine {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
+            if let Some(kept) = &self.kept {
+                kept.close().await;
+            }
             self.pool.close().await;
             self.environments.close().await;
             self.dir.close().await;

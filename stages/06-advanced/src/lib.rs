@@ -9,7 +9,8 @@
 //!    [`Environment`] is what a later stage lets a submission choose;
 //! 4. `engine_host`: what drives the sandboxes and what speaks HTTP are two processes;
 //! 5. [`RunscEngine`]: gVisor's sandboxes without Docker, started before they are needed;
-//! 6. [`SandboxChannel`]: many executions in one sandbox that stays.
+//! 6. [`SandboxEngine`]: sandboxes that stay, for a later stage that serves them;
+//! 7. [`SandboxChannel`]: many executions in one of those.
 //!
 //! What this stage does not protect: what is stored is lost at the end of the process, and every client
 //! that reaches the server may submit.
@@ -22,7 +23,11 @@ mod config;
 
 mod environment;
 
+mod docker;
+
 mod engine_host;
+
+mod sandboxes;
 
 mod gvisor;
 
@@ -39,10 +44,11 @@ pub use config::{
     ConfigError, EngineArgs, EngineKind, EngineKindError, PlatformArgs, configure, table,
 };
 pub use engine_host::{
-    ApiUser, EngineHost, EngineHostArgs, FrameError, HostError, LaunchError, MAX_EXTRA_RUNS,
-    PrivilegeError, RemoteEngine, RemoteEngineError, WarmSandboxes, before_serve, remote_engine,
+    ApiSocket, ApiUser, EngineHost, EngineHostArgs, FrameError, HostError, LaunchError,
+    MAX_EXTRA_RUNS, PrivilegeError, RemoteEngine, RemoteEngineError, WarmSandboxes, before_serve,
+    remote_engine,
 };
-pub use environment::{Environment, Profiles};
+pub use environment::{Environment, EnvironmentUses, Profiles};
 pub use gvisor::{
     PoolStatus, ROOTFS_PIN, RootfsError, RunscEngine, RunscError, RunscOptions, RunscPlatform,
     diagnose_runsc, write_manifest,
@@ -55,5 +61,10 @@ pub use sandbox_channel::{
     ChannelError, EXEC_SUPERVISOR, Execution, ExecutionControl, ExecutionEvent, ExecutionExit,
     ExecutionInput, FileError, FileErrorKind, FileTool, InputError, SandboxChannel, SandboxCommand,
     SandboxDefaults, StartError, StartFailed, StartFailedKind, errno_name,
+};
+pub use sandboxes::{
+    AGENT_HOME, AGENT_ID, AGENT_USER, EndReason, KeptSandboxes, OpenError, SANDBOX_BASELINE,
+    SANDBOX_PATH, SandboxBounds, SandboxEngine, SandboxEnvironment, SandboxLimits, SandboxOrder,
+    SandboxSupport, SharedSandboxEngine,
 };
 pub use storage::{InMemoryStorage, StorageService, StorageUsage, storage_suite};

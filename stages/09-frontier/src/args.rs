@@ -17,6 +17,7 @@ use stage_08_openapi::ContractArgs;
 
 use crate::accounts::AccessArgs;
 use crate::environments::EnvironmentArgs;
+use crate::sandboxes::SandboxArgs;
 use crate::store::{Contents, DataDir, StoreError, verify};
 
 /// Where evaluations and events are stored.
@@ -63,6 +64,9 @@ pub struct FrontierArgs {
     /// Environments.
     #[command(flatten)]
     pub environments: EnvironmentArgs,
+    /// Sandboxes that stay.
+    #[command(flatten)]
+    pub sandboxes: SandboxArgs,
     /// Fire the probes of the ladder at the server that listens on --listen, print the verdicts and exit;
     /// with a group, only the probes of that
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "GROUP")]
@@ -101,6 +105,7 @@ impl FrontierArgs {
         engine.runsc.keeps_output_files = is_durable;
         engine.docker.keeps_output_files = is_durable;
         engine.runsc.environments = self.environments.built();
+        engine.runsc.kept = self.sandboxes.kept();
         engine
     }
 }

@@ -10,7 +10,7 @@ use stage_02_queue::{
 };
 use stage_03_monitoring::{AdvancedMonitor, EventLog, InMemoryMonitor};
 use stage_06_advanced::{
-    Components, InMemoryStorage, StorageService, WarmSandboxes, remote_engine,
+    Components, InMemoryStorage, SandboxEngine, StorageService, WarmSandboxes, remote_engine,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +56,8 @@ pub struct Frontier {
     pub warm: WarmSandboxes,
     /// What keys use.
     pub quotas: Arc<Quotas>,
+    /// Opens sandboxes that stay. None where no engine of this server can.
+    pub sandboxes: Option<Arc<dyn SandboxEngine>>,
     /// The database. With `--storage memory` it is in a temporary directory, for what has no other
     /// place.
     pub store: Arc<Store>,
@@ -89,14 +91,18 @@ impl Frontier {
         let mut options = QueueOptions::from(settings);
         let mut in_between: InBetween = Box::new(|dispatch| dispatch.clone());
         let is_local = runner.is_none();
+        let mut sandboxes = None;
         let engine: Arc<dyn Engine> = if let Some(runner) = runner {
             (options.workers, in_between) = (runner.workers, runner.dispatch);
             runner.engine
         } else if let Some(engine) = remote_engine().await? {
             (engine_gone, warm) = (engine.host_gone(), engine.warm_sandboxes());
+            sandboxes = engine.sandboxes();
             engine
         } else {
-            engine_args.start(settings.bounds().default).await?
+            let engine = engine_args.start(settings.bounds().default).await?;
+            sandboxes = engine_args.runsc.kept.engine();
+            engine
         };
         let selection = Selection::new(engine_args.profiles(), settings.bounds(), engine.sandbox());
         let engine = WithEnvironments::wrap(engine, selection.profiles.clone());
@@ -133,7 +139,18 @@ impl Frontier {
             monitor,
             storage,
         };
-        Ok(Self { components, tasks, dispatch, log, stored, selection, warm, quotas, store })
+        Ok(Self {
+            components,
+            tasks,
+            dispatch,
+            log,
+            stored,
+            selection,
+            warm,
+            quotas,
+            sandboxes,
+            store,
+        })
     }
 }
 

@@ -15,9 +15,10 @@
 //!    `verifications`: two programs that belong together; `tls`;
 //! 10. `artifacts`: the files that programs have left;
 //! 11. `environments`: what a submission may choose to run in;
-//! 12. `metrics` and `web`: what is counted of all that, and the pages that a person sees;
-//! 13. `overlay`: what this stage adds to the contract;
-//! 14. `args`, `commands` and `security_test`: the command line.
+//! 12. `sandboxes`: sandboxes that a client comes back to;
+//! 13. `metrics` and `web`: what is counted of all that, and the pages that a person sees;
+//! 14. `overlay`: what this stage adds to the contract;
+//! 15. `args`, `commands` and `security_test`: the command line.
 //!
 //! What this stage does not protect: the machine that it runs on is one machine, and so is its disk.
 
@@ -30,6 +31,7 @@ mod environments;
 mod idempotency;
 mod limits;
 mod metrics;
+mod sandboxes;
 mod store;
 mod tls;
 mod verifications;
@@ -50,6 +52,7 @@ mod components;
 
 mod args;
 mod commands;
+mod other_routes;
 mod overlay;
 mod security_test;
 
@@ -65,7 +68,9 @@ pub use components::{Frontier, InBetween, Runner};
 pub use environments::{EnvCommand, EnvironmentArgs, Selection, environment_routes};
 pub use failpoint::{FAILPOINTS, read_failpoints};
 pub use metrics::MoreMetrics;
+pub use other_routes::other_routes;
 pub use overlay::contract;
+pub use sandboxes::{SandboxArgs, Sandboxes};
 pub use security_test::SecurityTests;
 pub use store::{Store, StoreError};
 pub use web::web_routes;

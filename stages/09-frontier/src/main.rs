@@ -8,8 +8,7 @@ use stage_06_advanced::Platform;
 use stage_07_advanced_v2::RestfulApi;
 use stage_08_openapi::{OpenApiValidatedApi, docs_routes};
 use stage_09_frontier::{
-    Accounts, Artifacts, Frontier, FrontierArgs, FrontierCommand, SecurityTests, Selection,
-    WithOptions, environment_routes, web_routes,
+    Accounts, Frontier, FrontierArgs, FrontierCommand, Selection, WithOptions, other_routes,
 };
 
 // ANCHOR: wiring
@@ -27,21 +26,16 @@ impl Stage for FrontierStage {
 
     async fn build(settings: &Settings, args: &FrontierArgs) -> Result<App, BuildError> {
         let mut frontier = Box::pin(Frontier::build(settings, args)).await?;
-        let accounts = Accounts::start(settings, &args.access, &mut frontier).await?;
+        let mut accounts = Accounts::start(settings, &args.access, &mut frontier).await?;
         let options = args.platform_options(Self::NAME, settings);
         let contract = Arc::new(stage_09_frontier::contract(&options.bounds, args)?);
         let selection = Selection { bounds: options.bounds, ..frontier.selection };
         let batches = accounts.batches(selection.clone());
-        let administration = accounts.administration();
         let platform = Platform::new(frontier.components, options);
         let router = platform
             .router()
             .merge(batches.start(&platform).await?.routes())
-            .merge(Artifacts::new(frontier.stored, platform.clone()).routes())
-            .merge(environment_routes(&args.environments, &selection))
-            .merge(SecurityTests::new(settings, args, &accounts).routes())
-            .merge(administration.routes())
-            .merge(web_routes())
+            .merge(other_routes(settings, args, &mut accounts, (&selection, &platform)).await?)
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());
         let strict = args.contract.strict_contract;

@@ -15,6 +15,8 @@ const ARTIFACTS: &str = include_str!("../overlays/artifacts.yaml");
 const ENVIRONMENTS: &str = include_str!("../overlays/environments.yaml");
 /// What comparisons and verifications add.
 const PAIRS: &str = include_str!("../overlays/pairs.yaml");
+/// What sandboxes that stay add.
+const SANDBOXES: &str = include_str!("../overlays/sandboxes.yaml");
 /// What the security test adds.
 const SECURITY_TEST: &str = include_str!("../overlays/security_test.yaml");
 /// What the storage adds.
@@ -36,6 +38,7 @@ pub fn contract(bounds: &Bounds, args: &FrontierArgs) -> Result<Contract, Contra
         .with_overlay(ARTIFACTS)?
         .with_overlay(ENVIRONMENTS)?
         .with_overlay(PAIRS)?
+        .with_overlay(SANDBOXES)?
         .with_overlay(SECURITY_TEST)?
         .with_overlay(WEB)?
         .with_overlay(ADMIN)

@@ -43,7 +43,7 @@ pub use bus::{
 pub use commands::EventsCommand;
 pub use fleet::{Fleet, FleetArgs, FleetEngine, Role, fleet_routes, runner};
 pub use overlay::contract;
-pub use parts::{Parts, below_routes};
+pub use parts::Parts;
 pub use rules::{RuleError, Rules};
 pub use webhooks::{
     NetworkPolicy, Refused, Secret, SecretError, Webhook, WebhookOptions, Webhooks,

@@ -7,9 +7,9 @@ use shared::cli::{App, BuildError, Isolation, Settings, Stage};
 use stage_06_advanced::Platform;
 use stage_07_advanced_v2::RestfulApi;
 use stage_08_openapi::{OpenApiValidatedApi, docs_routes};
-use stage_09_frontier::{Accounts, Artifacts, Frontier, Selection, WithOptions};
+use stage_09_frontier::{Accounts, Frontier, Selection, WithOptions, other_routes};
 use stage_10_frontier_events::{
-    EventsArgs, EventsCommand, Fleet, Parts, below_routes, contract, fleet_routes, required, runner,
+    EventsArgs, EventsCommand, Fleet, Parts, contract, fleet_routes, required, runner,
 };
 
 // ANCHOR: wiring
@@ -39,8 +39,7 @@ impl Stage for EventsStage {
         let router = platform
             .router()
             .merge(accounts.batches(selection.clone()).start(&platform).await?.routes())
-            .merge(Artifacts::new(frontier.stored, platform.clone()).routes())
-            .merge(below_routes(settings, below, &accounts, &selection))
+            .merge(other_routes(settings, below, &mut accounts, (&selection, &platform)).await?)
             .merge(fleet_routes(fleet, &platform).merge(parts.routes()))
             .merge(docs_routes(contract.clone()));
         let api = RestfulApi::new(&platform, router, settings.server_options());

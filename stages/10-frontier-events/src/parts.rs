@@ -2,30 +2,15 @@
 
 use std::sync::Arc;
 
-use shared::cli::{BuildError, Settings};
+use shared::cli::BuildError;
 use shared::http::Router;
 use stage_06_advanced::Platform;
-use stage_09_frontier::{
-    Accounts, Frontier, FrontierArgs, SecurityTests, Selection, environment_routes, web_routes,
-};
+use stage_09_frontier::{Accounts, Frontier};
 
 use crate::args::EventArgs;
 use crate::bus::EventBus;
 use crate::webhooks::Webhooks;
 use crate::{metrics, violations};
-
-/// Routes of stage 09 that need neither the platform nor what this stage adds.
-pub fn below_routes(
-    settings: &Settings,
-    args: &FrontierArgs,
-    accounts: &Accounts,
-    selection: &Selection,
-) -> Router {
-    environment_routes(&args.environments, selection)
-        .merge(SecurityTests::new(settings, args, accounts).routes())
-        .merge(accounts.administration().routes())
-        .merge(web_routes())
-}
 
 /// The bus, webhooks and rules of one server.
 pub struct Parts {

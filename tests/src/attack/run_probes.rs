@@ -42,6 +42,8 @@ pub enum AttackTarget {
         /// The name of the environment.
         environment: String,
     },
+    /// The same, whose probes are executed by root in sandboxes that stay.
+    Kept(Stage),
     /// The same, with a control of its containers disabled after its start.
     Without {
         /// The stage.
@@ -71,6 +73,7 @@ impl AttackTarget {
     async fn open(&self) -> Result<Testbed> {
         match self {
             Self::Stage(stage) => Testbed::open(stage).await,
+            Self::Kept(stage) => Ok(Testbed::open(stage).await?.as_root_in_kept_sandboxes()),
             Self::Without { stage, control } => Testbed::without(stage, *control).await,
             Self::WithoutRunscControl { stage, control } => {
                 Testbed::without_runsc(stage, *control).await
@@ -88,6 +91,7 @@ impl AttackTarget {
     fn stage(&self) -> u16 {
         match self {
             Self::Stage(stage)
+            | Self::Kept(stage)
             | Self::In { stage, .. }
             | Self::Without { stage, .. }
             | Self::WithoutRunscControl { stage, .. } => stage.number,
@@ -104,6 +108,7 @@ impl AttackTarget {
     fn allows(&self, probe: &Probe) -> bool {
         match self {
             Self::Stage(_)
+            | Self::Kept(_)
             | Self::In { .. }
             | Self::Without { .. }
             | Self::WithoutRunscControl { .. } => true,

@@ -66,6 +66,8 @@ pub struct Testbed {
     host_kernel: OnceCell<bool>,
     /// What programs run in, if that is not the default.
     environment: Option<Environment>,
+    /// Whether that is a sandbox that stays.
+    runs_in_kept_sandboxes: bool,
 }
 
 impl Testbed {
@@ -187,6 +189,7 @@ impl Testbed {
             client_address,
             host_kernel: OnceCell::new(),
             environment: None,
+            runs_in_kept_sandboxes: false,
         })
     }
 

@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use shared::{Evaluation, Outcome};
 use tokio::time::{Instant, sleep};
 
+use super::kept;
+
 /// How long any request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
 /// The `Prefer: wait` of a request, in seconds.
@@ -23,7 +25,7 @@ const PREFER_WAIT_SECONDS: u64 = 60;
 /// How often an evaluation is polled that takes longer than that.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a full queue is retried before it counts as a failure.
-const QUEUE_TIMEOUT: Duration = Duration::from_mins(2);
+pub(super) const QUEUE_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What to evaluate.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -120,6 +122,8 @@ pub struct Client {
     stage: u16,
     key: Option<String>,
     environment: Option<String>,
+    /// The user of executions in sandboxes that stay. None evaluates.
+    kept_user: Option<String>,
 }
 
 impl Client {
@@ -146,6 +150,7 @@ impl Client {
             stage,
             key: None,
             environment: None,
+            kept_user: None,
         })
     }
 
@@ -159,6 +164,12 @@ impl Client {
     #[must_use]
     pub fn in_environment(self, environment: Option<String>) -> Self {
         Self { environment, ..self }
+    }
+
+    /// The same client, whose programs are executed by `user` in sandboxes that stay.
+    #[must_use]
+    pub fn in_kept_sandboxes(self, user: &str) -> Self {
+        Self { kept_user: Some(user.to_owned()), ..self }
     }
 
     /// A request to `path`, for what the other methods do not cover.
@@ -180,6 +191,9 @@ impl Client {
         if self.stage == 1 {
             let request = self.request(Method::POST, "/eval").json(program);
             return Ok(Answer::Plain(send(request).await?));
+        }
+        if let Some(user) = &self.kept_user {
+            return kept::execute(self, program, user).await;
         }
         let evaluation = self.submit(program, PREFER_WAIT_SECONDS).await?;
         Ok(Answer::Evaluation(Box::new(self.finished(evaluation).await?)))
@@ -242,17 +256,17 @@ struct Submission<'a> {
     environment: Option<&'a str>,
 }
 
-async fn send<T: for<'de> Deserialize<'de>>(request: RequestBuilder) -> Result<T> {
+pub(super) async fn send<T: for<'de> Deserialize<'de>>(request: RequestBuilder) -> Result<T> {
     parse(request.send().await.context("the server did not respond")?).await
 }
 
-fn retry_after(response: &Response) -> Duration {
+pub(super) fn retry_after(response: &Response) -> Duration {
     let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let seconds = header.and_then(|text| text.parse::<u64>().ok()).unwrap_or(1);
     Duration::from_secs(seconds.clamp(1, 10))
 }
 
-async fn parse<T: for<'de> Deserialize<'de>>(response: Response) -> Result<T> {
+pub(super) async fn parse<T: for<'de> Deserialize<'de>>(response: Response) -> Result<T> {
     let (status, url) = (response.status(), response.url().clone());
     let body = response.bytes().await.with_context(|| format!("{url} aborted its response"))?;
     let quoted = || String::from_utf8_lossy(&body).chars().take(500).collect::<String>();

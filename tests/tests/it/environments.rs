@@ -42,7 +42,7 @@ fn probes(language: Language) -> Vec<Probe> {
     probes
 }
 
-async fn build(name: &str) {
+pub(super) async fn build(name: &str) {
     let stage = stages::find(STAGE).unwrap();
     let mut command = Command::new(stage.binary().unwrap());
     let output = command.args(["env", "build", "--if-missing", name]).output().await.unwrap();

@@ -11,6 +11,7 @@ mod deltas;
 mod environments;
 mod hostile;
 mod interface;
+mod kept;
 mod language;
 mod matrix;
 mod programs;

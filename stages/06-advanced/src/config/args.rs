@@ -69,8 +69,9 @@ impl StageArgs for PlatformArgs {
 
     fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
         let start = self.engine.start(settings.bounds().default);
-        let (profiles, warm) = (self.engine.profiles(), self.engine.runsc.warm.clone());
-        engine_host::before_serve(&self.engine_host, settings, profiles, warm, start)
+        let profiles = self.engine.profiles();
+        let (warm, kept) = (self.engine.runsc.warm.clone(), self.engine.runsc.kept.clone());
+        engine_host::before_serve(&self.engine_host, settings, profiles, (warm, kept), start)
     }
 }
 

@@ -13,6 +13,7 @@ use stage_02_queue::SubprocessEngine;
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
 use stage_05_gvisor::GVisorEngine;
 
+use crate::docker::{self, HasDocker};
 use crate::gvisor::{RunscEngine, RunscOptions, diagnose_runsc};
 use crate::{Environment, Profiles};
 
@@ -90,13 +91,25 @@ impl EngineArgs {
     pub async fn start(&self, limits: Limits) -> Result<Arc<dyn Engine>, BuildError> {
         Ok(match self.engine {
             EngineKind::Gvisor => Arc::new(RunscEngine::start(&self.runsc(), limits).await?),
-            EngineKind::GvisorDocker => Arc::new(GVisorEngine::start(&self.docker()).await?),
-            EngineKind::Docker => Arc::new(DockerEngine::start(&self.docker(), RUNC).await?),
+            EngineKind::GvisorDocker => {
+                self.keeping(GVisorEngine::start(&self.docker()).await?).await?
+            }
+            EngineKind::Docker => {
+                self.keeping(DockerEngine::start(&self.docker(), RUNC).await?).await?
+            }
             EngineKind::Subprocess if self.allow_unsafe => Arc::new(SubprocessEngine::new().await?),
             EngineKind::Subprocess => return Err(EngineKindError::Unsandboxed.into()),
         })
     }
     // ANCHOR_END: choice
+
+    /// The engine, which keeps sandboxes as well where a stage serves them.
+    async fn keeping<E: HasDocker>(&self, engine: E) -> Result<Arc<dyn Engine>, BuildError> {
+        let (kept, environments) = (self.runsc.kept.clone(), self.runsc.environments.clone());
+        let engine = Arc::new(engine);
+        let keeping = move || docker::keeping(engine, &kept, &environments);
+        Ok(tokio::task::spawn_blocking(keeping).await.map_err(std::io::Error::other)??)
+    }
 
     /// The options of runsc, with the range of users that all engines share.
     fn runsc(&self) -> RunscOptions {
@@ -113,7 +126,7 @@ impl EngineArgs {
     /// What a submission may name with the selected engine.
     pub fn profiles(&self) -> Profiles {
         let is_usable = |environment: &&Environment| match self.engine {
-            EngineKind::Gvisor => true,
+            EngineKind::Gvisor => environment.uses.evaluations,
             EngineKind::GvisorDocker | EngineKind::Docker => environment.in_docker().is_some(),
             EngineKind::Subprocess => false,
         };

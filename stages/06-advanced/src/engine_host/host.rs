@@ -20,12 +20,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use uuid::Uuid;
 
+use super::api_socket::ApiSocket;
 use super::protocol::{
     self, FrameError, MAX_CHECKS, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Reply, Request, VERSION,
 };
 use super::run;
+use super::sandboxes::ConnectionSandboxes;
 use super::warm::WarmSandboxes;
 use crate::Profiles;
+use crate::sandboxes::SandboxEngine;
 
 /// Runs beyond the number of workers, for the self tests, and for runs that are still ending when
 /// their worker has the next one.
@@ -36,6 +39,8 @@ const CHECK_TIMEOUT: Duration = Duration::from_mins(1);
 const CANCEL_GRACE: Duration = Duration::from_secs(30);
 /// How long the last replies may wait for the API process.
 const LAST_REPLY_TIMEOUT: Duration = Duration::from_secs(1);
+/// The violation of a request for a kept sandbox, where there are none.
+const NO_SANDBOXES: &str = "a request for a sandbox, of which this server keeps none";
 /// Replies that wait for the socket: few, so that the runs take turns.
 const REPLY_CAPACITY: usize = 4;
 
@@ -59,6 +64,7 @@ pub struct EngineHost {
     profiles: Profiles,
     max_runs: usize,
     warm: WarmSandboxes,
+    sandboxes: Option<Arc<dyn SandboxEngine>>,
     connected: CancellationToken,
 }
 
@@ -71,14 +77,21 @@ impl EngineHost {
         profiles: Profiles,
         workers: usize,
     ) -> Self {
-        let (warm, connected) = Default::default();
-        Self { engine, bounds, profiles, max_runs: workers + MAX_EXTRA_RUNS, warm, connected }
+        let (warm, sandboxes, connected) = Default::default();
+        let max_runs = workers + MAX_EXTRA_RUNS;
+        Self { engine, bounds, profiles, max_runs, warm, sandboxes, connected }
     }
 
     /// The same host, which sends how many of `warm` there are.
     #[must_use]
     pub fn counting(self, warm: WarmSandboxes) -> Self {
         Self { warm, ..self }
+    }
+
+    /// The same host, which opens sandboxes on `engine` as well.
+    #[must_use]
+    pub fn keeping(self, engine: Option<Arc<dyn SandboxEngine>>) -> Self {
+        Self { sandboxes: engine, ..self }
     }
 
     /// Cancelled when the API process has sent its first frame.
@@ -93,11 +106,12 @@ impl EngineHost {
     /// # Errors
     ///
     /// [`HostError`], when the API process broke the protocol: its code is not what was started.
-    pub async fn serve(&self, socket: UnixStream) -> Result<(), HostError> {
-        let (mut reader, writer) = socket.into_split();
+    pub async fn serve(&self, socket: impl Into<ApiSocket>) -> Result<(), HostError> {
+        let ApiSocket { frames, descriptors } = socket.into();
+        let (mut reader, writer) = frames.into_split();
         let (replies, queue) = mpsc::channel(REPLY_CAPACITY);
         let writing = AbortOnDropHandle::new(tokio::spawn(write(writer, queue)));
-        let connection = Connection::new(self, replies.clone());
+        let connection = Connection::new(self, replies.clone(), descriptors);
         // Also when this future is dropped.
         let _guard = connection.stop.clone().drop_guard();
         let result = self.receive(&mut reader, &connection).await;
@@ -148,6 +162,17 @@ impl EngineHost {
                     Ok(())
                 }
                 Request::Check { call, index } => connection.check(call, index),
+                Request::Open { order } => match &connection.sandboxes {
+                    Some(sandboxes) => sandboxes.open(order).await,
+                    None => Err(NO_SANDBOXES),
+                },
+                Request::Remove { id } => match &connection.sandboxes {
+                    Some(sandboxes) => {
+                        sandboxes.remove(id).await;
+                        Ok(())
+                    }
+                    None => Err(NO_SANDBOXES),
+                },
             };
             handled.map_err(HostError::Violation)?;
             is_first = false;
@@ -157,7 +182,9 @@ impl EngineHost {
     fn ready(&self) -> Reply {
         let checks = self.engine.test_suite().iter().map(|case| case.name.to_owned()).collect();
         let name = self.engine.name().to_owned();
-        Reply::Ready { name, sandbox: self.engine.sandbox(), checks, max_runs: self.max_runs }
+        let (sandbox, max_runs) = (self.engine.sandbox(), self.max_runs);
+        let sandboxes = self.sandboxes.as_ref().map(|engine| engine.support());
+        Reply::Ready { name, sandbox, checks, max_runs, sandboxes }
     }
 }
 
@@ -195,21 +222,29 @@ struct Connection<'a> {
     runs: Arc<Mutex<HashMap<Uuid, CancellationToken>>>,
     /// A permit for each check, returned before its reply is sent.
     check_permits: Arc<Semaphore>,
+    /// None where none are kept.
+    sandboxes: Option<ConnectionSandboxes>,
     tasks: TaskTracker,
     /// Ends all of it.
     stop: CancellationToken,
 }
 
 impl<'a> Connection<'a> {
-    fn new(host: &'a EngineHost, replies: mpsc::Sender<Reply>) -> Self {
-        Self {
-            host,
-            replies,
-            runs: Arc::default(),
-            check_permits: Arc::new(Semaphore::new(MAX_CHECKS)),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        }
+    fn new(
+        host: &'a EngineHost,
+        replies: mpsc::Sender<Reply>,
+        descriptors: Option<UnixStream>,
+    ) -> Self {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let sandboxes = ConnectionSandboxes::new(
+            host.sandboxes.clone(),
+            descriptors,
+            replies.clone(),
+            tasks.clone(),
+            stop.clone(),
+        );
+        let check_permits = Arc::new(Semaphore::new(MAX_CHECKS));
+        Self { host, replies, runs: Arc::default(), check_permits, sandboxes, tasks, stop }
     }
 
     fn cancel(&self, id: Uuid) {

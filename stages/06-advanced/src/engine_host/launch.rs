@@ -16,14 +16,14 @@ use futures_util::FutureExt as _;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use shared::Engine;
 use shared::cli::{BuildError, Exit, Settings, Signals, eprint_line};
-use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
+use super::api_socket::ApiSocket;
 use super::privileges::ApiUser;
 use super::remote::RemoteEngine;
 use super::warm::WarmSandboxes;
 use super::{EngineHost, HostError};
-use crate::Profiles;
+use crate::{KeptSandboxes, Profiles};
 
 /// Set for the API process alone, whose standard input is its end of the socket pair.
 const ROLE_VARIABLE: &str = "CRUCIBLE_API_PROCESS";
@@ -72,7 +72,8 @@ fn is_api_process() -> bool {
 // ANCHOR: before_serve
 /// Makes this process one of the two: the engine host, which has nothing left to do when this
 /// returns, or the API process, which has given up its rights. With `--single-process` it is both.
-/// `start` starts the engine, which runs programs of `profiles` in sandboxes of which `warm` wait.
+/// `start` starts the engine, which runs programs of `profiles` in sandboxes of which `warm` wait, and opens those
+/// that are `kept`.
 ///
 /// # Errors
 ///
@@ -81,7 +82,7 @@ pub fn before_serve(
     args: &EngineHostArgs,
     settings: &Settings,
     profiles: Profiles,
-    warm: WarmSandboxes,
+    (warm, kept): (WarmSandboxes, KeptSandboxes),
     start: impl Future<Output = Result<Arc<dyn Engine>, BuildError>>,
 ) -> Result<Option<ExitCode>, BuildError> {
     if args.single_process {
@@ -94,7 +95,7 @@ pub fn before_serve(
         return Ok(None);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let exit = runtime.block_on(host(settings, profiles, warm, start));
+    let exit = runtime.block_on(host(settings, profiles, (warm, kept), start));
     // A blocking task that hangs must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(Some(exit?.into()))
@@ -115,7 +116,7 @@ pub async fn remote_engine() -> Result<Option<Arc<RemoteEngine>>, BuildError> {
         return Ok(None);
     }
     let socket = std::io::stdin().as_fd().try_clone_to_owned().map_err(LaunchError::NoSocket)?;
-    let socket = tokio_socket(StdUnixStream::from(socket)).map_err(LaunchError::NoSocket)?;
+    let socket = ApiSocket::accept(StdUnixStream::from(socket)).map_err(LaunchError::NoSocket)?;
     let engine = RemoteEngine::connect(socket).await?;
     let host_gone = engine.host_gone();
     tokio::spawn(async move {
@@ -127,17 +128,11 @@ pub async fn remote_engine() -> Result<Option<Arc<RemoteEngine>>, BuildError> {
     Ok(Some(Arc::new(engine)))
 }
 
-fn tokio_socket(socket: StdUnixStream) -> io::Result<UnixStream> {
-    socket.local_addr()?; // an error unless it is a Unix socket
-    socket.set_nonblocking(true)?;
-    UnixStream::from_std(socket)
-}
-
 /// The engine host, from the start of its engine to the end of the API process.
 async fn host(
     settings: &Settings,
     profiles: Profiles,
-    warm: WarmSandboxes,
+    (warm, kept): (WarmSandboxes, KeptSandboxes),
     start: impl Future<Output = Result<Arc<dyn Engine>, BuildError>>,
 ) -> Result<Exit, BuildError> {
     let mut signals = Signals::listen()?;
@@ -154,7 +149,8 @@ async fn host(
         }
     };
     let workers = settings.workers.into();
-    let host = EngineHost::new(engine, settings.bounds(), profiles, workers).counting(warm);
+    let host = EngineHost::new(engine, settings.bounds(), profiles, workers);
+    let host = host.counting(warm).keeping(kept.engine());
     let served = tokio::select! {
         served = host.serve(socket) => served,
         exit = forward_signals(&host, &mut signals, &mut api_process) => return Ok(exit),
@@ -162,10 +158,10 @@ async fn host(
     end(served, &mut api_process).await
 }
 
-fn start_api_process() -> io::Result<(UnixStream, Child)> {
+fn start_api_process() -> io::Result<(ApiSocket, Child)> {
     // Neither end is inherited by a child, but for the one that becomes a standard input.
     let (socket, theirs) = StdUnixStream::pair()?;
-    let socket = tokio_socket(socket)?;
+    let socket = ApiSocket::offer(socket)?;
     let mut arguments = std::env::args_os();
     let mut command = Command::new("/proc/self/exe");
     if let Some(name) = arguments.next() {

@@ -14,8 +14,10 @@ use shared::{Job, SandboxInfo, Stream, Verdict};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use uuid::Uuid;
 
+use crate::sandboxes::{EndReason, OpenError, SandboxOrder, SandboxSupport};
+
 /// Of this protocol. Both ends are one binary, unless it was replaced in between.
-pub(super) const VERSION: u16 = 3;
+pub(super) const VERSION: u16 = 4;
 /// The longest frame that the host reads. A body over HTTP has at most 2 MiB, and base64 adds a third.
 pub(super) const MAX_REQUEST_BYTES: u32 = 16 << 20;
 /// The longest frame that the API process reads: a chunk of output, or a verdict with its counters.
@@ -51,6 +53,16 @@ pub(super) enum Request {
         /// Which of the suite, as listed in [`Reply::Ready`]; the self test without.
         index: Option<usize>,
     },
+    /// Opens a kept sandbox. Answered by its socket, over the other pair, or by [`Reply::NotOpened`].
+    Open {
+        /// Which.
+        order: SandboxOrder,
+    },
+    /// Removes a kept sandbox. Answered by [`Reply::Gone`], also if there is none.
+    Remove {
+        /// Of the sandbox.
+        id: Uuid,
+    },
     /// Ends all runs and closes the engine. Answered by [`Reply::Closed`]; no request may follow.
     Close {},
 }
@@ -69,6 +81,8 @@ pub(super) enum Reply {
         checks: Vec<String>,
         /// Runs at one moment. One more ends the connection.
         max_runs: usize,
+        /// The sandboxes that can be opened. None keeps none.
+        sandboxes: Option<SandboxSupport>,
     },
     /// A run has written output; at most [`MAX_CHUNK_BYTES`].
     Output {
@@ -110,6 +124,21 @@ pub(super) enum Reply {
     Warm {
         /// The numbers of all environments.
         sandboxes: BTreeMap<String, usize>,
+    },
+    /// A sandbox was not opened.
+    NotOpened {
+        /// Of the order.
+        id: Uuid,
+        /// Why not.
+        error: OpenError,
+    },
+    /// A sandbox has ended, and nothing of it is left. Sent once for each that was opened, and for a request to remove
+    /// one that does not exist.
+    Gone {
+        /// Of the sandbox.
+        id: Uuid,
+        /// Why.
+        reason: EndReason,
     },
     /// The engine is closed.
     Closed {},

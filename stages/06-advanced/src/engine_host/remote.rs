@@ -14,17 +14,19 @@ use shared::{
 };
 use stage_04_docker::ReceivedArtifacts;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::api_socket::ApiSocket;
 use super::protocol::{
     self, FrameError, MAX_CHECKS, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Reply, Request, VERSION,
 };
+use super::remote_sandboxes::{RemoteSandboxes, SandboxCalls};
 use super::run::count_excess;
 use super::warm::WarmSandboxes;
+use crate::sandboxes::SandboxEngine;
 
 /// How long the host may take to respond to the first frame. Its engine has started before that.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,6 +61,7 @@ pub struct RemoteEngine {
     /// Unbounded, because the permits bound what is in it: a request and a cancellation for each.
     requests: mpsc::UnboundedSender<Vec<u8>>,
     calls: Arc<Calls>,
+    kept: Option<Arc<RemoteSandboxes>>,
 }
 
 /// What waits for replies.
@@ -69,6 +72,8 @@ struct Calls {
     state: Mutex<State>,
     /// What the host has counted last.
     warm: WarmSandboxes,
+    /// Kept sandboxes.
+    sandboxes: Arc<SandboxCalls>,
     /// Cancelled when the connection has ended.
     lost: CancellationToken,
     /// Cancelled before that, if the engine was not closed.
@@ -120,6 +125,8 @@ impl Calls {
                 }
             }
             Reply::Warm { sandboxes } => self.warm.set(sandboxes),
+            Reply::NotOpened { id, error } => self.sandboxes.not_opened(id, error),
+            Reply::Gone { id, reason } => self.sandboxes.gone(id, reason),
             Reply::Ready { .. } | Reply::Closed {} => {}
         }
     }
@@ -131,6 +138,7 @@ impl Calls {
         state.runs.clear();
         state.checks.clear();
         drop(state);
+        self.sandboxes.lose();
         self.lost.cancel();
     }
 }
@@ -141,13 +149,14 @@ impl RemoteEngine {
     /// # Errors
     ///
     /// [`RemoteEngineError`] when the other end is gone, or speaks another protocol.
-    pub async fn connect(socket: UnixStream) -> Result<Self, RemoteEngineError> {
-        let (mut reader, mut writer) = socket.into_split();
+    pub async fn connect(socket: impl Into<ApiSocket>) -> Result<Self, RemoteEngineError> {
+        let ApiSocket { frames, descriptors } = socket.into();
+        let (mut reader, mut writer) = frames.into_split();
         let hello = protocol::encode(&Request::Hello { version: VERSION }, MAX_REQUEST_BYTES)?;
         writer.write_all(&hello).await.map_err(FrameError::from)?;
         let first = protocol::read(&mut reader, MAX_REPLY_BYTES);
         let first = tokio::time::timeout(CONNECT_TIMEOUT, first).await;
-        let Ok(Some(Reply::Ready { name, sandbox, checks, max_runs })) =
+        let Ok(Some(Reply::Ready { name, sandbox, checks, max_runs, sandboxes })) =
             first.map_err(|_| RemoteEngineError::NotReady)?
         else {
             return Err(RemoteEngineError::NotReady);
@@ -156,6 +165,10 @@ impl RemoteEngine {
         let calls = Arc::<Calls>::default();
         tokio::spawn(write(writer, queue));
         tokio::spawn(read(reader, Arc::clone(&calls)));
+        let kept = sandboxes.zip(descriptors).map(|(support, descriptors)| {
+            let calls = Arc::clone(&calls.sandboxes);
+            Arc::new(RemoteSandboxes::new(support, descriptors, requests.clone(), calls))
+        });
         Ok(Self {
             name: name.leak(),
             checks: checks.into_iter().map(|check| &*check.leak()).collect(),
@@ -164,6 +177,7 @@ impl RemoteEngine {
             check_permits: Arc::new(Semaphore::new(MAX_CHECKS)),
             requests,
             calls,
+            kept,
         })
     }
 
@@ -176,6 +190,11 @@ impl RemoteEngine {
     /// How many sandboxes wait for a program.
     pub fn warm_sandboxes(&self) -> WarmSandboxes {
         self.calls.warm.clone()
+    }
+
+    /// Opens sandboxes that stay. None where the host keeps none.
+    pub fn sandboxes(&self) -> Option<Arc<dyn SandboxEngine>> {
+        self.kept.clone().map(|kept| kept as Arc<dyn SandboxEngine>)
     }
 
     // ANCHOR: evaluate

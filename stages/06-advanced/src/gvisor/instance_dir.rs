@@ -5,6 +5,7 @@
 //!   ENGINE/                    one engine of it
 //!     rootfs-PROFILE/          the sandboxes' root file system; that of an environment is a mount
 //!     rootfs-PROFILE.layer/    what differs in that from the image
+//!     kept-ENVIRONMENT/        the same for sandboxes that stay, with its layer
 //!     state/                   runsc's own state
 //!     SANDBOX/config.json      one sandbox's bundle
 //! CGROUPS/crucible-runsc/INSTANCE.ENGINE/SANDBOX
@@ -160,6 +161,29 @@ impl InstanceDir {
             Ok(())
         };
         create().map_err(|source| RunscError::CreateDir { path, source })
+    }
+
+    /// Creates the root file system of sandboxes that stay: what `add` writes, over `image`. Blocks.
+    pub(super) fn add_kept_root(
+        &self,
+        image: &Path,
+        path: &Path,
+        add: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<(), RunscError> {
+        let create = || {
+            let locked = File::open(image)?;
+            locked.lock_shared()?;
+            rootfs::remove(path)?;
+            rootfs::mount_layer(image, path, add)?;
+            self.images.lock().unwrap_or_else(PoisonError::into_inner).push(locked);
+            Ok(())
+        };
+        create().map_err(|source| RunscError::CreateDir { path: path.to_owned(), source })
+    }
+
+    /// The root file system of sandboxes that stay, of this environment.
+    pub(super) fn kept_root(&self, environment: &str) -> PathBuf {
+        self.path.join(format!("kept-{environment}"))
     }
 
     /// The root file system of a profile's sandboxes.

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::error::{SandboxError, Text};
 use super::instance_dir::SandboxPaths;
 use super::live_check::{self, LiveSandbox, OrderedSandbox};
-use super::run;
 use super::sandbox::{Sandbox, SandboxFactory};
+use super::{memory, oci_spec, run};
 
 /// How long the program that is inspected may run, in seconds.
 const PROGRAM_TIMEOUT_SECONDS: f64 = 20.0;
@@ -151,7 +151,8 @@ fn inspect(factory: &SandboxFactory, paths: &SandboxPaths, limits: &Limits) -> L
     let state = factory.dir.state();
     live_check::inspect(&OrderedSandbox {
         paths,
-        limits,
+        cgroup: oci_spec::cgroup_limits(limits),
+        highest_memory_bytes: memory::highest_limit(limits),
         runsc: &factory.runsc,
         platform: factory.platform,
         arguments: &factory.arguments,

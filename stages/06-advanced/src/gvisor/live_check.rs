@@ -8,13 +8,10 @@
 use std::path::Path;
 
 use serde_json::Value;
-use shared::Limits;
-use stage_04_docker::{Cgroup, Controller, error_chain};
+use stage_04_docker::{CgroupLimits, Controller, error_chain};
 use stage_05_gvisor::run_runsc;
 
 use super::instance_dir::SandboxPaths;
-use super::memory::{highest_limit, initial_limit};
-use super::oci_spec::cgroup_limits;
 use super::options::RunscPlatform;
 
 /// The kernel's rounding of a limit on memory.
@@ -26,7 +23,10 @@ const NAMESPACES: [&str; 5] = ["user", "net", "ipc", "uts", "mnt"];
 /// A sandbox as it was ordered.
 pub(super) struct OrderedSandbox<'a> {
     pub(super) paths: &'a SandboxPaths,
-    pub(super) limits: &'a Limits,
+    /// The limits of its cgroup when it was created.
+    pub(super) cgroup: CgroupLimits,
+    /// The most that its limit of memory is raised to.
+    pub(super) highest_memory_bytes: u64,
     pub(super) runsc: &'a Path,
     pub(super) platform: RunscPlatform,
     /// The options that this release of runsc needs.
@@ -76,7 +76,7 @@ pub(super) fn inspect(ordered: &OrderedSandbox<'_>) -> LiveSandbox {
         live.check_options(ordered, command, words);
     }
     live.check_specification(ordered);
-    for (file, found, expected) in wrong_limits(&ordered.paths.cgroup, ordered.limits) {
+    for (file, found, expected) in wrong_limits(ordered) {
         live.differs(format!("the cgroup's {file} is {found}, not {expected}"));
     }
     live
@@ -235,8 +235,9 @@ fn compare(path: &str, expected: &Value, found: &Value, differing: &mut Vec<Stri
 }
 
 /// The files of the cgroup that have not the ordered limits: name, found, expected.
-fn wrong_limits(cgroup: &Cgroup, limits: &Limits) -> Vec<(&'static str, String, String)> {
-    let ordered = cgroup_limits(limits);
+fn wrong_limits(sandbox: &OrderedSandbox<'_>) -> Vec<(&'static str, String, String)> {
+    let (cgroup, ordered) = (&sandbox.paths.cgroup, &sandbox.cgroup);
+    let highest = sandbox.highest_memory_bytes;
     let quota = ordered.cpus * 100_000;
     let read = |controller: Controller, file: &str| {
         std::fs::read_to_string(cgroup.dir(controller).join(file))
@@ -266,10 +267,10 @@ fn wrong_limits(cgroup: &Cgroup, limits: &Limits) -> Vec<(&'static str, String, 
     let (memory, swap) = if is_version_2 {
         ("memory.max", ("memory.swap.max", 0..=0))
     } else {
-        let range = initial_limit(limits) - PAGE_BYTES..=highest_limit(limits);
+        let range = ordered.memory_bytes - PAGE_BYTES..=highest;
         ("memory.limit_in_bytes", ("memory.memsw.limit_in_bytes", range))
     };
-    let range = initial_limit(limits) - PAGE_BYTES..=highest_limit(limits);
+    let range = ordered.memory_bytes - PAGE_BYTES..=highest;
     for (file, range, is_optional) in [(memory, range, false), (swap.0, swap.1, true)] {
         match read(Controller::Memory, file) {
             Ok(found) if found.parse().is_ok_and(|bytes| range.contains(&bytes)) => {}

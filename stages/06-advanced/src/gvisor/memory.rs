@@ -117,6 +117,18 @@ impl MemoryWatch {
         Self { files: None, interval, failed_checks: 0 }
     }
 
+    /// The same, with a look at the sandbox each `interval`.
+    pub(super) async fn open_each(
+        cgroup: &Cgroup,
+        limits: &Limits,
+        interval: Duration,
+    ) -> io::Result<Self> {
+        let watch = Self::open(cgroup, limits).await?;
+        let mut interval = tokio::time::interval(interval);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self { interval, ..watch })
+    }
+
     /// Opens the files of a sandbox's limit, for a program within `limits`.
     pub(super) async fn open(cgroup: &Cgroup, limits: &Limits) -> io::Result<Self> {
         let (cgroup, limits) = (cgroup.clone(), *limits);

@@ -27,9 +27,9 @@ use super::rootfs::{PRESTART_DIR, SUPERVISOR_PATH};
 
 /// Size of `/dev/shm`, which is Docker's; beside the program's scratch space. What is in it counts as
 /// the program's memory.
-const SHARED_MEMORY_BYTES: u64 = 64 << 20;
+pub(super) const SHARED_MEMORY_BYTES: u64 = 64 << 20;
 /// The name of every sandbox, which resolves to the loopback. It is no secret and names nothing.
-const HOSTNAME: &str = "sandbox";
+pub(super) const HOSTNAME: &str = "sandbox";
 
 // ANCHOR: spec
 /// The specification of a sandbox in cgroup `cgroup`, for a program of `profile` within `limits`.
@@ -155,7 +155,7 @@ fn mounts(limits: &Limits, profile: &SandboxProfile) -> Result<Vec<Mount>, OciSp
 }
 
 /// Attack: see, signal or reach anything of the host from gVisor's own process -> it sees nothing.
-fn namespaces() -> Result<Vec<LinuxNamespace>, OciSpecError> {
+pub(super) fn namespaces() -> Result<Vec<LinuxNamespace>, OciSpecError> {
     use LinuxNamespaceType::{Ipc, Mount, Network, Pid, Uts};
     [Pid, Network, Ipc, Uts, Mount]
         .map(|kind| LinuxNamespaceBuilder::default().typ(kind).build())

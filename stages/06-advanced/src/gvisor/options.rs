@@ -9,8 +9,8 @@ use stage_04_docker::{CgroupError, DEFAULT_FIRST_USER, PinError, read_pin};
 use stage_05_gvisor::RunscCommandError;
 
 use super::profile::SandboxProfile;
-use crate::Environment;
 use crate::engine_host::WarmSandboxes;
+use crate::{Environment, KeptSandboxes};
 
 /// The file in which set-up writes the directory with the image's files.
 pub const ROOTFS_PIN: &str = "/etc/crucible/rootfs";
@@ -80,6 +80,9 @@ pub struct RunscOptions {
     /// How many sandboxes of the engine wait, once it has started.
     #[arg(skip)]
     pub warm: WarmSandboxes,
+    /// Sandboxes that stay, for a stage that serves them.
+    #[arg(skip)]
+    pub kept: KeptSandboxes,
     /// The first user of the range of users that programs run as; the flag is that of the engines
     /// through Docker, which share the range.
     #[arg(skip = DEFAULT_FIRST_USER)]
@@ -102,6 +105,7 @@ impl Default for RunscOptions {
             warm_environments: 4,
             environments: Vec::new(),
             warm: WarmSandboxes::default(),
+            kept: KeptSandboxes::default(),
             first_user: DEFAULT_FIRST_USER,
             keeps_output_files: false,
         }

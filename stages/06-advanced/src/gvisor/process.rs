@@ -83,6 +83,11 @@ impl SandboxProcess {
         tokio::time::timeout(timeout, exited).await.ok()?.ok().and_then(|status| *status)
     }
 
+    /// Waits until runsc has ended. Cancel safe.
+    pub(super) async fn ended(&mut self) {
+        self.exit.wait_for(Option::is_some).await.ok(); // or its task has ended too
+    }
+
     /// What runsc wrote about a failure.
     pub(super) async fn stderr(&mut self) -> String {
         let mut bytes = Vec::new();

@@ -76,7 +76,20 @@ pub(super) fn mount(profile: &SandboxProfile, root: &Path, users: Range<u32>) ->
     create(profile, root, users)
 }
 
-/// Removes what [`create`] or [`mount`] has made, or a part of it. Blocks.
+/// Mounts the files that `add` writes over those of `image`. Blocks.
+pub(super) fn mount_layer(
+    image: &Path,
+    root: &Path,
+    add: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let layer = layer_of(root);
+    DirBuilder::new().mode(0o700).create(&layer)?;
+    add(&layer)?;
+    DirBuilder::new().mode(0o700).create(root)?;
+    root_mount::mount_layers(&layer, image, root)
+}
+
+/// Removes what [`create`], [`mount`] or [`mount_layer`] has made, or a part of it. Blocks.
 pub(super) fn remove(root: &Path) -> io::Result<()> {
     root_mount::unmount_below(root)?;
     std::fs::remove_dir_all(root).or_else(ignore_not_found)?;
@@ -118,7 +131,7 @@ fn add_files(profile: &SandboxProfile, dir: &Path, users: Range<u32>) -> io::Res
 }
 
 /// A directory with the mode of the image's: that of the upper one counts.
-fn make_dir(image: &Path, dir: &Path, path: &Path) -> io::Result<()> {
+pub(super) fn make_dir(image: &Path, dir: &Path, path: &Path) -> io::Result<()> {
     let mode = image.join(path).symlink_metadata()?.permissions().mode();
     let created = DirBuilder::new().mode(0o700).create(dir.join(path));
     created.or_else(|error| {
@@ -158,7 +171,7 @@ fn name_users(image: &Path, dir: &Path, users: Range<u32>) -> io::Result<()> {
 ///
 /// Attack: an image has a link `etc/passwd -> /etc/shadow`, so that programs read that of the host -> a link is
 /// not followed.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     match path.symlink_metadata() {
         Ok(metadata) if metadata.is_file() => std::fs::read(path),
         Ok(_) => Err(io::Error::other(format!("{} is not a file", path.display()))),
@@ -208,7 +221,7 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::set_permissions(to, PermissionsExt::from_mode(mode))
 }
 
-fn write(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(bytes)?;
     file.set_permissions(PermissionsExt::from_mode(mode))

@@ -102,7 +102,7 @@ impl SandboxFactory {
     }
 
     /// `runsc`, its platform and the arguments that its release needs.
-    fn runsc_command(&self) -> Command {
+    pub(super) fn runsc_command(&self) -> Command {
         let mut command = Command::new(&self.runsc);
         command.arg(format!("--platform={}", self.platform.as_str())).args(&self.arguments);
         command
@@ -161,7 +161,7 @@ impl SandboxFactory {
 }
 
 // ANCHOR: spawn
-fn run_command(
+pub(super) fn run_command(
     mut command: Command,
     dir: &InstanceDir,
     paths: &SandboxPaths,
@@ -210,7 +210,7 @@ impl Sandbox {
 }
 
 /// The host's end of a socket, and the sandbox's.
-fn socket_pair() -> std::io::Result<(UnixStream, OwnedFd)> {
+pub(super) fn socket_pair() -> std::io::Result<(UnixStream, OwnedFd)> {
     let (host, guest) = std::os::unix::net::UnixStream::pair()?;
     host.set_nonblocking(true)?;
     Ok((UnixStream::from_std(host)?, guest.into()))

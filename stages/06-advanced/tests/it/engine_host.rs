@@ -1,6 +1,7 @@
 //! The two processes: a compromised API process against the engine host, and both as real processes.
 
 mod attack;
+mod kept_attack;
 mod process;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const BOUNDS: Bounds = Bounds {
+pub(crate) const BOUNDS: Bounds = Bounds {
     default: TEST_LIMITS,
     max_timeout_seconds: 60.0,
     max_memory_bytes: 1 << 30,

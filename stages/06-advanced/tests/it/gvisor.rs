@@ -6,6 +6,7 @@ mod ends;
 mod forge;
 mod fresh;
 mod image;
+pub(crate) mod kept;
 mod leftovers;
 mod memory;
 mod plain;

@@ -8,6 +8,7 @@
 )]
 
 mod command_line;
+mod docker_kept;
 mod engine_host;
 mod exec;
 mod gvisor;

@@ -55,6 +55,19 @@ pub fn required(method: &Method, template: &str) -> Access {
         "/eval" | "/batches" | "/compare" | "/verify" if *method == Method::POST => {
             Access::Scope(Scope::Submit)
         }
+        "/sandboxes"
+        | "/sandboxes/{id}"
+        | "/sandboxes/{id}/renew"
+        | "/sandboxes/{id}/execs"
+        | "/sandboxes/{id}/execs/{exec_id}"
+        | "/sandboxes/{id}/execs/{exec_id}/stdin"
+        | "/sandboxes/{id}/execs/{exec_id}/stdout"
+        | "/sandboxes/{id}/execs/{exec_id}/stderr"
+        | "/sandboxes/{id}/execs/{exec_id}/events"
+        | "/sandboxes/{id}/execs/{exec_id}/signal"
+        | "/sandboxes/{id}/file"
+        | "/sandboxes/{id}/tar"
+        | "/sandboxes/{id}/diff" => Access::Scope(Scope::Submit),
         "/eval/{id}" | "/batches/{id}" if *method == Method::DELETE => Access::Scope(Scope::Submit),
         _ => Access::Scope(Scope::Admin),
     }
@@ -89,5 +102,9 @@ mod tests {
         assert_eq!(required(&Method::POST, "/eval"), Access::Scope(Scope::Submit));
         assert_eq!(required(&Method::DELETE, "/eval/{id}"), Access::Scope(Scope::Submit));
         assert_eq!(required(&Method::GET, "/health"), Access::Public);
+        for method in [Method::GET, Method::PUT, Method::DELETE] {
+            let path = "/sandboxes/{id}/execs/{exec_id}";
+            assert_eq!(required(&method, path), Access::Scope(Scope::Submit));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Method;
 use shared::cli::{BuildError, Settings, eprint_line};
 use shared::http::ApiService;
-use stage_06_advanced::{Platform, WarmSandboxes};
+use stage_06_advanced::{Platform, SandboxEngine, WarmSandboxes};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::access::{Access, required};
@@ -18,6 +18,7 @@ use super::owners::Owners;
 use super::queue::OwnedQueue;
 use super::self_test::KeysTest;
 use crate::args::StorageArgs;
+use crate::artifacts::Artifacts;
 use crate::audit::AuditLog;
 use crate::batches::BatchParts;
 use crate::components::Frontier;
@@ -25,8 +26,9 @@ use crate::environments::Selection;
 use crate::idempotency::Idempotency;
 use crate::limits::RateLimit;
 use crate::metrics::{FrontierMetrics, MoreMetrics};
+use crate::sandboxes::{SandboxArgs, SandboxParts, Sandboxes};
 use crate::storage::SqliteStorage;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Keys, owners and the audit log of one server.
 pub struct Accounts {
@@ -40,6 +42,8 @@ pub struct Accounts {
     pub(crate) store: Arc<Store>,
     stored: Option<Arc<SqliteStorage>>,
     warm: WarmSandboxes,
+    /// Opens sandboxes that stay.
+    sandboxes: Option<Arc<dyn SandboxEngine>>,
     more_metrics: Vec<MoreMetrics>,
     is_open: bool,
     /// Ends the tasks in the background with the server.
@@ -57,7 +61,10 @@ impl Accounts {
         args: &AccessArgs,
         frontier: &mut Frontier,
     ) -> Result<Self, BuildError> {
-        let Frontier { components, tasks, dispatch, quotas, store, stored, warm, .. } = frontier;
+        let Frontier {
+            components, tasks, dispatch, quotas, store, stored, warm, sandboxes, ..
+        } = frontier;
+        let sandboxes = sandboxes.clone();
         let (stored, warm) = (stored.clone(), warm.clone());
         let keys = Keys::new(Arc::clone(store));
         let (all, active) = keys.count().await?;
@@ -90,6 +97,7 @@ impl Accounts {
             store,
             stored,
             warm,
+            sandboxes,
             more_metrics,
             is_open,
             background,
@@ -105,6 +113,33 @@ impl Accounts {
             selection,
             stored: self.stored.clone(),
         }
+    }
+
+    /// Sandboxes that stay, opened by the engine of `platform`. Their metrics are added to those of this.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be written.
+    pub(crate) async fn sandboxes(
+        &mut self,
+        args: &SandboxArgs,
+        platform: &Arc<Platform>,
+    ) -> Result<Arc<Sandboxes>, StoreError> {
+        let parts = SandboxParts {
+            store: Arc::clone(&self.store),
+            intake: Arc::clone(&self.intake),
+            keys: Arc::clone(&self.keys),
+            engine: self.sandboxes.clone(),
+            platform: Arc::clone(platform),
+        };
+        let (sandboxes, metrics) = parts.start(args).await?;
+        self.add_metrics(metrics);
+        Ok(sandboxes)
+    }
+
+    /// The files of evaluations of `platform`.
+    pub(crate) fn artifacts(&self, platform: &Arc<Platform>) -> Arc<Artifacts> {
+        Artifacts::new(self.stored.clone(), Arc::clone(platform))
     }
 
     /// Adds metrics of a later stage to `GET /metrics`.

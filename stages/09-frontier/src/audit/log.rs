@@ -43,6 +43,16 @@ pub(crate) mod actions {
     pub(crate) const REFUSE: &str = "access.refuse";
     /// An administrator requested an evaluation of another key.
     pub(crate) const ADMIN: &str = "admin.access";
+    /// A sandbox was opened.
+    pub(crate) const SANDBOX_CREATE: &str = "sandbox.create";
+    /// A sandbox was removed by a client.
+    pub(crate) const SANDBOX_REMOVE: &str = "sandbox.remove";
+    /// A command was started in a sandbox.
+    pub(crate) const SANDBOX_EXEC: &str = "sandbox.exec";
+    /// Files of a sandbox were written by a client.
+    pub(crate) const SANDBOX_WRITE: &str = "sandbox.write";
+    /// Files of a sandbox were read by a client.
+    pub(crate) const SANDBOX_READ: &str = "sandbox.read";
     /// The probes were fired at this server.
     pub(crate) const SECURITY_TEST: &str = "security.test";
 }

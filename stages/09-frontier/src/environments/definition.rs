@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use shared::Hint;
 
 /// The ready-made environments beside `python`, which set-up builds.
-const READY_MADE: [(&str, &str); 3] = [
+const READY_MADE: [(&str, &str); 4] = [
+    ("agent", include_str!("agent.toml")),
     ("javascript", include_str!("javascript.toml")),
     ("science", include_str!("science.toml")),
     ("shell", include_str!("shell.toml")),
@@ -36,6 +37,9 @@ pub(super) struct Definition {
     /// The digest that the result must have. Without one, what the registries have now is taken.
     #[serde(default)]
     pub(super) digest: Option<String>,
+    /// What it is for; evaluations, unless it says more.
+    #[serde(default = "evaluations")]
+    pub(super) uses: Vec<Use>,
     /// The command that runs a program. The path of the program is added to it.
     pub(super) command: Vec<String>,
     /// The name of the file that a program is written to.
@@ -56,6 +60,20 @@ pub(super) struct Definition {
 
 fn one() -> u16 {
     1
+}
+
+/// What an environment is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Use {
+    /// Programs are evaluated in it, each in a sandbox of its own.
+    Evaluations,
+    /// Sandboxes that stay are opened of it.
+    Sandboxes,
+}
+
+fn evaluations() -> Vec<Use> {
+    vec![Use::Evaluations]
 }
 
 /// The limits of an environment.
@@ -206,6 +224,9 @@ impl Definition {
         {
             return Err("a variable or the description is not plain text".to_owned());
         }
+        if self.uses.is_empty() {
+            return Err("uses names at least one of evaluations and sandboxes".to_owned());
+        }
         let DefinedLimits { memory_bytes, max_memory_bytes, pids } = self.limits;
         let least = shared::submission::MIN_MEMORY_BYTES;
         if memory_bytes < least || max_memory_bytes < memory_bytes || pids == 0 {
@@ -241,9 +262,13 @@ mod tests {
     fn the_ready_made_ones_are_right() {
         let none = Path::new("/nonexistent");
         for (name, _) in READY_MADE {
-            assert_eq!(find(name, none).unwrap().is_python(), name == "science", "{name}");
+            assert_eq!(
+                find(name, none).unwrap().is_python(),
+                ["agent", "science"].contains(name),
+                "{name}"
+            );
         }
-        assert_eq!(names(none), ["javascript", "python", "science", "shell"]);
+        assert_eq!(names(none), ["agent", "javascript", "python", "science", "shell"]);
         assert!(matches!(find("python", none), Err(DefinitionError::Python)));
         assert!(matches!(find("other", none), Err(DefinitionError::Unknown(_))));
     }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use shared::Profile;
-use stage_06_advanced::Environment;
+use stage_06_advanced::{Environment, EnvironmentUses};
 
-use super::definition::{Definition, is_name};
+use super::definition::{Definition, Use, is_name};
 
 /// An environment that was built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +115,10 @@ impl Record {
             max_memory_bytes: definition.limits.max_memory_bytes,
             pids: definition.limits.pids,
             warm_sandboxes: definition.warm_sandboxes.into(),
+            uses: EnvironmentUses {
+                evaluations: definition.uses.contains(&Use::Evaluations),
+                sandboxes: definition.uses.contains(&Use::Sandboxes),
+            },
         }
     }
 }

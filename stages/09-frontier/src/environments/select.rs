@@ -119,6 +119,7 @@ mod tests {
     use serde_json::json;
     use shared::Profile;
     use shared::profile::PYTHON;
+    use stage_06_advanced::EnvironmentUses;
 
     use super::*;
 
@@ -135,6 +136,7 @@ mod tests {
             max_memory_bytes: 256 << 20,
             pids: 5,
             warm_sandboxes: 0,
+            uses: EnvironmentUses::EVALUATIONS,
         };
         let profiles = Profiles { default: PYTHON, environments: vec![environment] };
         Selection { profiles, ..Selection::for_test() }

@@ -14,6 +14,8 @@ pub enum Kind {
     Evaluation,
     /// A batch.
     Batch,
+    /// A sandbox that stays.
+    Sandbox,
 }
 
 impl Kind {
@@ -21,6 +23,7 @@ impl Kind {
         match self {
             Self::Evaluation => "evaluation",
             Self::Batch => "batch",
+            Self::Sandbox => "sandbox",
         }
     }
 }
@@ -114,14 +117,16 @@ pub(super) fn forget(database: &Connection, record: &Record) -> Result<(), Store
     Ok(())
 }
 
-/// Completes the records whose evaluation or batch was accepted before a crash, and removes the rest
-/// of those that are not done.
+/// Completes the records whose evaluation, batch or sandbox was accepted before a crash, and removes the
+/// rest of those that are not done.
 pub(super) fn recover(database: &Connection) -> Result<(), StoreError> {
     database.execute_batch(
         "UPDATE idempotency SET is_done = 1 WHERE is_done = 0 AND kind = 'evaluation' \
              AND resource IN (SELECT id FROM evaluations); \
          UPDATE idempotency SET is_done = 1 WHERE is_done = 0 AND kind = 'batch' \
              AND resource IN (SELECT id FROM batches WHERE is_accepted); \
+         UPDATE idempotency SET is_done = 1 WHERE is_done = 0 AND kind = 'sandbox' \
+             AND resource IN (SELECT id FROM sandboxes); \
          DELETE FROM idempotency WHERE is_done = 0;",
     )?;
     Ok(())

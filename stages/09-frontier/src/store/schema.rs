@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0003_artifacts.sql"),
     include_str!("../../migrations/0004_packs.sql"),
     include_str!("../../migrations/0005_pairs.sql"),
+    include_str!("../../migrations/0006_sandboxes.sql"),
 ];
 /// Marks a file as a database of Crucible: "CRUC".
 const APPLICATION_ID: i32 = 0x4352_5543;

@@ -17,6 +17,7 @@ mod environments;
 mod frontend;
 mod migration;
 mod recovery;
+mod sandboxes;
 mod stage;
 mod storage;
 mod two_processes;

@@ -48,6 +48,15 @@ impl Testbed {
         Ok(self)
     }
 
+    /// The same, whose probes are executed by root in sandboxes that stay, each in one of its own.
+    #[must_use]
+    pub fn as_root_in_kept_sandboxes(mut self) -> Self {
+        let client = self.client.clone().in_kept_sandboxes("root");
+        self.environment = Some(Environment { client, language: Language::Python });
+        self.runs_in_kept_sandboxes = true;
+        self
+    }
+
     /// The language of the probes.
     pub fn language(&self) -> Language {
         self.environment.as_ref().map_or(Language::Python, |environment| environment.language)

@@ -64,7 +64,8 @@ fn an_option_that_was_not_ordered_is_a_difference() {
     let paths = SandboxPaths::for_test();
     let ordered = OrderedSandbox {
         paths: &paths,
-        limits: &stage_04_docker::PROBE_LIMITS,
+        cgroup: crate::gvisor::oci_spec::cgroup_limits(&stage_04_docker::PROBE_LIMITS),
+        highest_memory_bytes: 0,
         runsc: Path::new("/runsc"),
         platform: RunscPlatform::Ptrace,
         arguments: &["--directfs=false"],

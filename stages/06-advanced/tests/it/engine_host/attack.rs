@@ -27,7 +27,7 @@ impl Attacker {
         let engine = Arc::new(engine);
         let (serving, socket) = host(engine.clone());
         let mut attacker = Self { socket, serving, engine };
-        attacker.send(&json!({ "Hello": { "version": 3 } })).await;
+        attacker.send(&json!({ "Hello": { "version": 4 } })).await;
         assert!(attacker.reply().await["Ready"]["sandbox"].is_object());
         attacker
     }

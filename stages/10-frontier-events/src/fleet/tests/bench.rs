@@ -56,6 +56,7 @@ fn profiles() -> Profiles {
         max_memory_bytes: 1 << 30,
         pids: 8,
         warm_sandboxes: 0,
+        uses: stage_06_advanced::EnvironmentUses::EVALUATIONS,
         docker_image: None,
     };
     Profiles { default: PYTHON, environments: vec![science] }
