@@ -202,13 +202,11 @@ impl Read for Padded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         // An error in the middle of an entry would leave a tar that ends there.
-        let length = match self.file.read(&mut buffer[..wanted]) {
-            Ok(length @ 1..) => length,
-            Ok(0) | Err(_) => {
-                buffer[..wanted].fill(0);
-                wanted
-            }
-        };
+        let mut length = self.file.read(&mut buffer[..wanted]).unwrap_or(0);
+        if length == 0 {
+            buffer[..wanted].fill(0);
+            length = wanted;
+        }
         self.left -= length as u64;
         Ok(length)
     }

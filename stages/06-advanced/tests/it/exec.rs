@@ -112,10 +112,8 @@ fn unshare(dir: &Path) -> Command {
 
 /// As the engine starts it, as far as the exec supervisor can see it.
 fn runsc(dir: &Path, root: &Path) -> Command {
-    let program = match root == Path::new("/") {
-        true => dir.join("exec_supervisor"),
-        false => Path::new("/exec_supervisor").to_owned(),
-    };
+    let is_own = root != Path::new("/");
+    let program = if is_own { Path::new("/") } else { dir }.join("exec_supervisor");
     let capabilities = [
         "CAP_CHOWN",
         "CAP_DAC_OVERRIDE",

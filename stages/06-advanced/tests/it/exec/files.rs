@@ -43,12 +43,12 @@ async fn files_are_exact_bytes(kernel: Kernel) {
 }
 
 async fn errors_have_a_kind_a_number_and_the_path(kernel: Kernel) {
+    use FileErrorKind::{IsDirectory, NotFound, NotRegular, Other, Permission, TooLarge};
     let inside = Inside::on(kernel).await;
     let script = "mkdir dir closed; printf data > file; printf data > shut; chmod 0 shut; \
         printf x > closed/x; chmod 0 closed; printf data > fixed; chmod 444 fixed; mkfifo pipe; \
         ln -s loop loop; ln -s /dev/zero zero";
     assert_eq!(inside.sh(script).await.code(), 0);
-    use FileErrorKind::{IsDirectory, NotFound, NotRegular, Other, Permission, TooLarge};
     let reads = [
         ("none", NotFound, 2),
         ("file/x", NotFound, 20),
