@@ -17,7 +17,6 @@ provider "aws" {
   default_tags {
     tags = {
       Project   = "crucible"
-      Name      = var.name
       ManagedBy = "terraform"
     }
   }

@@ -2,7 +2,13 @@
 # of AWS that a worker uses, and to nothing else.
 
 data "aws_availability_zones" "available" {
+  #checkov:skip=CKV_AWS_394: the first ones are used, and a subnet stays in its zone whatever the list becomes
   state = "available"
+
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
 }
 
 locals {
@@ -33,7 +39,11 @@ resource "aws_subnet" "private" {
   vpc_id            = aws_vpc.main.id
   cidr_block        = cidrsubnet(var.cidr, 4, count.index)
   availability_zone = local.zones[count.index]
-  tags              = { Name = "${var.name}-private-${local.zones[count.index]}" }
+  tags              = { Name = "${var.name}-private-${count.index}" }
+
+  lifecycle {
+    ignore_changes = [availability_zone]
+  }
 }
 
 resource "aws_subnet" "public" {
@@ -43,7 +53,11 @@ resource "aws_subnet" "public" {
   availability_zone = local.zones[count.index]
   # An address is given to what asks for one, in the launch template, and to nothing else.
   map_public_ip_on_launch = false
-  tags                    = { Name = "${var.name}-public-${local.zones[count.index]}" }
+  tags                    = { Name = "${var.name}-public-${count.index}" }
+
+  lifecycle {
+    ignore_changes = [availability_zone]
+  }
 }
 
 resource "aws_internet_gateway" "main" {

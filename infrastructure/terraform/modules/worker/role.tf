@@ -18,6 +18,8 @@ resource "aws_iam_instance_profile" "worker" {
 }
 
 resource "aws_iam_role_policy" "ssm" {
+  #checkov:skip=CKV_AWS_290: the five actions of the agent's channel have no resource that could be named
+  #checkov:skip=CKV_AWS_355: the same five; W9 and C3 of tests/ list the actions
   name   = "session-manager"
   role   = aws_iam_role.worker.id
   policy = var.ssm_policy
