@@ -55,8 +55,10 @@ source "$SETUP/rootfs.sh"
 source "$SETUP/contract.sh"
 # shellcheck source-path=SCRIPTDIR source=brokers.sh
 source "$SETUP/brokers.sh"
+# shellcheck source-path=SCRIPTDIR source=cloud.sh
+source "$SETUP/cloud.sh"
 
-plan=$(tools_plan; docker_plan; runsc_plan; image_plan; rootfs_plan; contract_plan; brokers_plan)
+plan=$(tools_plan; docker_plan; runsc_plan; image_plan; rootfs_plan; contract_plan; brokers_plan; cloud_plan)
 if [[ -z $plan ]]; then
   say "nothing is missing"
   exit 0
@@ -75,5 +77,6 @@ rootfs_do
 tools_do
 contract_do
 brokers_do
+cloud_do
 rust_do
 say "done"
