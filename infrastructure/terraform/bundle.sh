@@ -22,9 +22,10 @@ install "target/$profile/stage-10-frontier-events" "$runsc" "$work/usr/local/bin
 install infrastructure/systemd/spot-notice.sh "$work/usr/local/lib/crucible/"
 install -m 0644 infrastructure/systemd/crucible-{worker,spot}.service "$work/etc/systemd/system/"
 [[ -z $agent ]] || install -m 0644 "$agent" "$work/usr/local/lib/crucible/amazon-ssm-agent.deb"
-# The files of the sandboxes with their list, and the pins that name them.
+as_root chown -R 0:0 "$work"
+# The files of the sandboxes with their owners and their list, and the pins that name them.
 as_root cp -a "$rootfs" "$rootfs.manifest" "$work/var/lib/crucible/"
 as_root cp -a /etc/crucible/{image,rootfs} "$work/etc/crucible/"
 
-as_root tar -C "$work" --sort=name --mtime=@0 --numeric-owner --owner=0 --group=0 -c . | gzip -n >"$file"
+as_root tar -C "$work" --sort=name --mtime=@0 --numeric-owner -c . | gzip -n >"$file"
 sha256sum "$file" | cut -d' ' -f1

@@ -3,5 +3,9 @@
 //! For x86_64: the AWS provider that a package registry has is for this processor.
 #![cfg(target_arch = "x86_64")]
 
+mod authorizer;
+mod checkov;
+mod install;
 mod moto;
 mod terraform;
+mod units;

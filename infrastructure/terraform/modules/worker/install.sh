@@ -21,7 +21,7 @@ trap 'say "error: line $LINENO failed; this machine takes no work" >&2' ERR
 metadata() {
   local token
   token=$(curl --silent --show-error --fail --max-time 5 --retry 5 --request PUT \
-    --header 'X-aws-ec2-metadata-token-ttl-seconds: 300' "$METADATA/latest/api/token")
+    --header 'X-aws-ec2-metadata-token-ttl-seconds: 300' "$METADATA/latest/api/token") || return 1
   curl --silent --show-error --fail --max-time 5 --header "X-aws-ec2-metadata-token: $token" "$METADATA/latest/$1"
 }
 
@@ -30,15 +30,15 @@ metadata() {
 signed() {
   local service=$1 role credentials config
   shift
-  role=$(metadata meta-data/iam/security-credentials/)
-  credentials=$(metadata "meta-data/iam/security-credentials/$role")
-  config=$(mktemp)
-  chmod 0600 "$config"
+  # Not left to `set -e`, which does not hold in a function whose result is tested.
+  role=$(metadata meta-data/iam/security-credentials/) || return 1
+  credentials=$(metadata "meta-data/iam/security-credentials/$role") || return 1
+  config=$(mktemp) # for its owner only
   python3 -c '
 import json, sys
 c = json.load(sys.stdin)
 print("user = \"%s:%s\"" % (c["AccessKeyId"], c["SecretAccessKey"]))
-print("header = \"x-amz-security-token: %s\"" % c["Token"])' <<<"$credentials" >"$config"
+print("header = \"x-amz-security-token: %s\"" % c["Token"])' <<<"$credentials" >"$config" || return 1
   curl --silent --show-error --fail --retry 5 --retry-delay 2 --retry-connrefused --max-time 600 \
     --aws-sigv4 "aws:amz:$REGION:$service" --config "$config" "$@" || { rm -f "$config"; return 1; }
   rm -f "$config"
@@ -49,7 +49,7 @@ say "fetching $BUNDLE_KEY"
 signed s3 --output "$bundle" "$S3/$BUNDLE_KEY" || die "the bundle cannot be fetched"
 # Attack: someone with a right to write to the bucket puts another program there -> the hash is in the plan.
 echo "$BUNDLE_SHA256  $bundle" | sha256sum --check --status || die "the bundle does not have the hash of the plan"
-tar --extract --gzip --file "$bundle" --directory "$ROOT/" --no-same-owner --numeric-owner
+tar --extract --gzip --file "$bundle" --directory "$ROOT/" --same-owner --numeric-owner --preserve-permissions
 rm -f "$bundle"
 
 say "fetching the worker's key"
