@@ -7,5 +7,6 @@ mod authorizer;
 mod checkov;
 mod install;
 mod moto;
+mod provider;
 mod terraform;
 mod units;
