@@ -6,6 +6,7 @@
 mod authorizer;
 mod checkov;
 mod install;
+mod kubernetes;
 mod moto;
 mod provider;
 mod terraform;
