@@ -7,6 +7,8 @@ const lint = await createLinter();
 let errors = 0;
 for (const file of process.argv.slice(2)) {
   for (const { line, column, kind, message } of lint(readFileSync(file, "utf8"), file)) {
+    // The package is older than some runners; a forge refuses a label that it does not have.
+    if (kind === "runner-label") continue;
     console.log(`${file}:${line}:${column}: ${message} [${kind}]`);
     errors += 1;
   }

@@ -11,3 +11,4 @@ mod moto;
 mod provider;
 mod terraform;
 mod units;
+mod workflows;
