@@ -88,7 +88,11 @@ fn what_is_deployed_has_no_secrets() {
     let planted = [
         format!("key = \"{}{}\"\n", "AKIA", "QWERTYUIOPASDFGH"),
         format!("token: {}_{}\n", "ghp", "a1".repeat(18)),
-        format!("-----BEGIN {} KEY-----\n", "OPENSSH PRIVATE"),
+        format!(
+            "-----BEGIN {0} KEY-----\n{1}\n-----END {0} KEY-----\n",
+            "RSA PRIVATE",
+            "MIIEow9x".repeat(8)
+        ),
     ];
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("settings.yaml");
