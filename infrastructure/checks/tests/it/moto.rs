@@ -71,6 +71,7 @@ fn it_is_applied_migrates_to_the_private_subnet_and_leaves_nothing() {
     run(&stack, &["apply", "-auto-approve"], "public_ssh");
     assert_queues(&moto);
 
+    // ANCHOR: migration
     // The migration: what has data stays, and of the network only the way to the internet goes.
     run(&stack, &["plan", "-out=private"], "private_ssm");
     let planned: Vec<_> = actions(&stack, "private")
@@ -89,6 +90,7 @@ fn it_is_applied_migrates_to_the_private_subnet_and_leaves_nothing() {
             "update module.worker.aws_security_group.worker",
         ]
     );
+    // ANCHOR_END: migration
 
     // Without the launch template a machine itself would be in the plan: there a key replaces it. Here another key
     // replaces the key pair, and nothing else that is in the plan.
