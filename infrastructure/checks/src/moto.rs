@@ -54,8 +54,8 @@ impl Moto {
     /// whose name ends with `_override.tf`.
     pub fn provider_override(&self) -> String {
         let url = self.url();
-        let endpoints: String =
-            SERVICES.split(' ').map(|name| format!("    {name} = \"{url}\"\n")).collect();
+        let endpoints = SERVICES.split(' ').map(|name| format!("    {name} = \"{url}\"\n"));
+        let endpoints = endpoints.collect::<Vec<_>>().concat();
         format!(
             "provider \"aws\" {{\n  skip_credentials_validation = true\n  skip_metadata_api_check = true\n  \
              s3_force_path_style = true\n  max_retries = 1\n  endpoints {{\n{endpoints}  }}\n}}\n"

@@ -34,9 +34,9 @@ fn the_objects_fit_the_schemas() {
         let path = rendered(overlay, directory.path());
         validate(&path).unwrap();
         let misspelt =
-            fs::read_to_string(&path).unwrap().replace("maxUnavailable:", "maxUnavailabel:");
+            fs::read_to_string(&path).unwrap().replace("maxUnavailable:", "maxUnavailableX:");
         fs::write(&path, misspelt).unwrap();
-        assert!(validate(&path).unwrap_err().to_string().contains("maxUnavailabel"));
+        assert!(validate(&path).unwrap_err().to_string().contains("maxUnavailableX"));
     }
 }
 
@@ -69,7 +69,7 @@ fn violations(objects: &[Value]) -> Vec<String> {
     let mut found = Vec::new();
     let mut expect = |holds: bool, what: String| {
         if !holds {
-            found.push(what)
+            found.push(what);
         }
     };
     for namespace in ["crucible", "crucible-workers"] {

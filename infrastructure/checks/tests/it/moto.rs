@@ -24,9 +24,11 @@ fn stack(moto: &Moto) -> Stack {
     let source = infrastructure().join("terraform/modules/api/authorizer/authorizer.py");
     text(Command::new("python3").arg(&package).arg(&authorizer).arg(source)).unwrap();
     let settings = format!(
-        "region = \"eu-central-1\"\nworker_ami = \"ami-12345678\"\napi_package = {own:?}\n\
-         authorizer_package = {authorizer:?}\nlambda_runtimes = {{ api = \"provided.al2\", authorizer = \"python3.8\" }}\n\
+        "region = \"eu-central-1\"\nworker_ami = \"ami-12345678\"\napi_package = \"{}\"\n\
+         authorizer_package = \"{}\"\nlambda_runtimes = {{ api = \"provided.al2\", authorizer = \"python3.8\" }}\n\
          worker_bundle = {{ key = \"releases/a.tar.gz\", sha256 = \"{}\" }}\n",
+        own.display(),
+        authorizer.display(),
         "ab".repeat(32)
     );
     std::fs::write(stack.path("terraform.tfvars"), settings).unwrap();

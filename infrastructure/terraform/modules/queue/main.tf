@@ -1,5 +1,5 @@
 # The queues that stage 10 would make itself: one for each environment, and one for dead letters. Made here, they are
-# encrypted, and nobody who runs a program needs the right to create a queue.
+# encrypted, and no role needs the right to create a queue.
 
 data "aws_caller_identity" "current" {}
 

@@ -21,7 +21,7 @@ resource "aws_kms_key" "main" {
     Version = "2012-10-17"
     Statement = [
       {
-        # Gives access by IAM policies. Without it a mistake in this policy would make the key useless for ever.
+        # Gives access by IAM policies. Without it a mistake in this policy would make the key useless, and nothing could repair it.
         Sid       = "Account"
         Effect    = "Allow"
         Principal = { AWS = "arn:${local.partition}:iam::${local.account}:root" }

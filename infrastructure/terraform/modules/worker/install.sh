@@ -14,7 +14,7 @@ WORKER=$ROOT/usr/local/bin/stage-10-frontier-events
 say() { printf 'worker: %s\n' "$*"; }
 die() { say "error: $*" >&2; exit 1; }
 
-# What runs in the place of the service when something fails: nothing. The alarm on the oldest ticket is the sign.
+# After a failure no service runs. The alarm on the oldest ticket is the sign.
 trap 'say "error: line $LINENO failed; this machine takes no work" >&2' ERR
 
 # metadata PATH: an answer of the machine's metadata service, version 2.
@@ -47,7 +47,7 @@ print("header = \"x-amz-security-token: %s\"" % c["Token"])' <<<"$credentials" >
 bundle=$(mktemp)
 say "fetching $BUNDLE_KEY"
 signed s3 --output "$bundle" "$S3/$BUNDLE_KEY" || die "the bundle cannot be fetched"
-# Attack: someone with a right to write to the bucket puts another program there -> the hash is in the plan.
+# Attack: a role that may write to the bucket puts another program there -> the hash is in the plan.
 echo "$BUNDLE_SHA256  $bundle" | sha256sum --check --status || die "the bundle does not have the hash of the plan"
 tar --extract --gzip --file "$bundle" --directory "$ROOT/" --same-owner --numeric-owner --preserve-permissions
 rm -f "$bundle"
