@@ -158,3 +158,31 @@ security-test GROUP="":
 # Build the vendor bundles of the web frontend from their lock file (`just vendor --check` only compares)
 vendor *ARGS:
     bash infrastructure/web/bundle.sh {{ARGS}}
+
+# Check what infrastructure/ deploys: Terraform against moto, Kubernetes, workflows, services (no cloud is called)
+infrastructure *ARGS:
+    cargo nextest run -p infrastructure-checks {{ARGS}}
+
+# Show what a deployment to AWS would change; `terraform.tfvars` in infrastructure/terraform has your values
+deploy-plan *ARGS:
+    terraform -chdir=infrastructure/terraform init -input=false
+    terraform -chdir=infrastructure/terraform plan -input=false {{ARGS}}
+
+# Make a worker's bundle for user data, and print its SHA-256
+bundle FILE="target/worker.tar.gz" *ARGS:
+    bash infrastructure/terraform/bundle.sh {{FILE}} {{ARGS}}
+
+# Look for keys and passwords in the files that git knows
+secrets:
+    bash infrastructure/secrets.sh
+
+# Write a bill of materials (CycloneDX) of each package to target/sbom
+sbom:
+    cargo install --locked --root target/tools cargo-cyclonedx@0.5.9
+    PATH="$PWD/target/tools/bin:$PATH" cargo cyclonedx --format json --all-features
+    mkdir -p target/sbom
+    git ls-files --others -- '*.cdx.json' | xargs --no-run-if-empty -I FILE mv FILE target/sbom/
+
+# Compare the dependencies with RustSec's list of vulnerabilities (needs a network)
+advisories:
+    cargo deny --locked check advisories

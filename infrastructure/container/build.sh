@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Builds a container image of stage 9's server: build.sh [TAG]   (needs Docker; set-up has been run)
 #
+# With CRUCIBLE_STAGE=stage-10-frontier-events it is that of stage 10, for API and workers.
+#
 # From Debian's packages and this machine's runsc and sandbox files; no registry is asked for anything. The
 # image has no shell and no package manager: the server, what it is linked with, runsc, and the
 # files of the sandboxes.
@@ -11,13 +13,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source infrastructure/setup/lib.sh
 trap - ERR
 
-tag=${1:-crucible/server:local} profile=${CRUCIBLE_PROFILE:-release}
+tag=${1:-crucible/server:local} stage=${CRUCIBLE_STAGE:-stage-09-frontier} profile=${CRUCIBLE_PROFILE:-release}
+[[ $stage == stage-10-* ]] && port=8010 || port=8009
 rootfs=$(cat /etc/crucible/rootfs) || die "there are no sandbox files yet: bash infrastructure/setup/setup.sh"
 runsc=$(readlink -f "$(command -v runsc)")
 
 say "building the server"
-cargo build --locked -p stage-09-frontier --profile "${profile/debug/dev}"
-binary=target/$profile/stage-09-frontier
+cargo build --locked -p "$stage" --profile "${profile/debug/dev}"
+binary=target/$profile/$stage
 
 work=$(mktemp -d /var/tmp/crucible-server.XXXXXX)
 trap 'as_root rm -rf "$work"' EXIT
@@ -46,6 +49,6 @@ as_root tee "$root/etc/group" >/dev/null <<<$'root:x:0:\ncrucible:x:64999:'
 
 say "importing $tag"
 as_root tar -C "$root" --numeric-owner -c . | dock import \
-  --change 'ENTRYPOINT ["/usr/bin/stage-09-frontier"]' \
+  --change 'ENTRYPOINT ["/usr/bin/'"$stage"'"]' \
   --change 'ENV PATH=/usr/bin CRUCIBLE_DATA_DIR=/var/lib/crucible/data CRUCIBLE_LOG_FORMAT=json' \
-  --change "VOLUME /var/lib/crucible/data" --change "EXPOSE 8009" - "$tag"
+  --change "VOLUME /var/lib/crucible/data" --change "EXPOSE ${port}" - "$tag"

@@ -57,8 +57,10 @@ source "$SETUP/contract.sh"
 source "$SETUP/brokers.sh"
 # shellcheck source-path=SCRIPTDIR source=clients.sh
 source "$SETUP/clients.sh"
+# shellcheck source-path=SCRIPTDIR source=cloud.sh
+source "$SETUP/cloud.sh"
 
-plan=$(tools_plan; docker_plan; runsc_plan; image_plan; rootfs_plan; contract_plan; brokers_plan; clients_plan)
+plan=$(tools_plan; docker_plan; runsc_plan; image_plan; rootfs_plan; contract_plan; brokers_plan; clients_plan; cloud_plan)
 if [[ -z $plan ]]; then
   say "nothing is missing"
   exit 0
@@ -78,5 +80,6 @@ tools_do
 contract_do
 brokers_do
 clients_do
+cloud_do
 rust_do
 say "done"

@@ -1,0 +1,72 @@
+//! The units of stage 10: they verify, and are as hard as their page says.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use infrastructure_checks::infrastructure;
+
+const UNITS: [&str; 3] = ["crucible-api", "crucible-worker", "crucible-spot"];
+
+fn analyze(arguments: &[&str], unit: &Path) -> Output {
+    let mut command = Command::new("systemd-analyze");
+    let output = command.args(arguments).arg("--no-pager").arg(unit).output();
+    output.unwrap_or_else(|error| panic!("systemd-analyze: {error}; set-up installs it"))
+}
+
+#[test]
+fn the_units_verify() {
+    let temporary = tempfile::tempdir().unwrap();
+    for unit in UNITS {
+        let file = format!("{unit}.service");
+        let text = fs::read_to_string(infrastructure().join("systemd").join(&file)).unwrap();
+        // The installed programs are not on this machine.
+        let lines = text.lines().map(|line| {
+            let (name, _) = line.split_once("=/usr/local/").unwrap_or((line, ""));
+            if name == line { line.to_owned() } else { format!("{name}=/bin/true") }
+        });
+        let runnable = lines.collect::<Vec<_>>().join("\n");
+        assert!(runnable.contains("ExecStart=/bin/true"), "{runnable}");
+        let path = temporary.path().join(&file);
+        fs::write(&path, &runnable).unwrap();
+        let output = analyze(&["verify", "--man=no"], &path);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        // The other units that a unit names are not here, and systemd says so under their own names.
+        assert!(!errors.contains(&format!("{file}:")), "{errors}");
+        // A setting that systemd does not know is found.
+        fs::write(&path, runnable.replace("ProtectHome=yes", "ProtectHomes=yes")).unwrap();
+        let output = analyze(&["verify", "--man=no"], &path);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("ProtectHomes"), "{output:?}");
+    }
+}
+
+#[test]
+fn the_page_has_the_scores() {
+    let directory = infrastructure().join("systemd");
+    let page = fs::read_to_string(directory.join("README.md")).unwrap();
+    for unit in UNITS {
+        let path = directory.join(format!("{unit}.service"));
+        let output =
+            String::from_utf8(analyze(&["security", "--offline=true"], &path).stdout).unwrap();
+        let line = output.lines().find(|line| line.contains("Overall exposure level")).unwrap();
+        let score = line.split_whitespace().find(|word| word.parse::<f32>().is_ok()).unwrap();
+        assert!(page.contains(&format!("**Exposure level: {score}**")), "{unit}: {score}");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(&format!("gives it {score} ")), "{unit}: {score}");
+    }
+}
+
+#[test]
+fn a_worker_starts_after_its_proof_only() {
+    let worker =
+        fs::read_to_string(infrastructure().join("systemd/crucible-worker.service")).unwrap();
+    let commands: Vec<_> = worker.lines().filter(|line| line.starts_with("Exec")).collect();
+    // Without the `-` before a path a failure ends the start.
+    assert_eq!(
+        commands,
+        [
+            "ExecStartPre=/usr/local/bin/stage-10-frontier-events doctor --engine gvisor",
+            "ExecStart=/usr/local/bin/stage-10-frontier-events serve --engine gvisor",
+        ]
+    );
+}
