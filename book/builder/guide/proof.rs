@@ -11,6 +11,8 @@ use crate::pages::files_below;
 
 /// A row for each probe.
 const MATRIX: &str = "tests/tests/it/snapshots/matrix.snap";
+/// The properties of the Terraform stack, as assertions.
+const PROPERTIES: &str = "infrastructure/terraform/tests";
 
 /// What proves a measure.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -25,6 +27,8 @@ pub enum Proof {
     },
     /// A probe of the ladder, fired at every stage.
     Probe(String),
+    /// A property of the Terraform stack, which a test asserts, and another breaks.
+    Property(String),
     /// A recipe of the justfile.
     Recipe(String),
     /// A file or a directory of the repository.
@@ -40,9 +44,12 @@ impl TryFrom<String> for Proof {
                 Self::Test { package: (*package).to_owned(), name: (*name).to_owned() }
             }
             ["probe", id] => Self::Probe((*id).to_owned()),
+            ["property", id] => Self::Property((*id).to_owned()),
             ["recipe", name] => Self::Recipe((*name).to_owned()),
             ["file", path] => Self::File((*path).to_owned()),
-            _ => bail!("a proof is `test PACKAGE NAME`, `probe ID`, `recipe NAME` or `file PATH`"),
+            _ => bail!(
+                "a proof is `test PACKAGE NAME`, `probe ID`, `property ID`, `recipe NAME` or `file PATH`"
+            ),
         })
     }
 }
@@ -50,7 +57,7 @@ impl TryFrom<String> for Proof {
 impl Proof {
     /// Whether the test command executes it.
     pub fn is_executed(&self) -> bool {
-        matches!(self, Self::Test { .. } | Self::Probe(_))
+        matches!(self, Self::Test { .. } | Self::Probe(_) | Self::Property(_))
     }
 
     /// As a cell of a table.
@@ -61,6 +68,7 @@ impl Proof {
         match self {
             Self::Test { package, name } => code("test", name, package),
             Self::Probe(id) => code("probe", id, "tests/probes"),
+            Self::Property(id) => code("property", id, PROPERTIES),
             Self::Recipe(name) => code("recipe", &format!("just {name}"), "justfile"),
             Self::File(path) => code("file", path, path),
         }
@@ -90,6 +98,17 @@ impl Proofs {
                 let matrix = std::fs::read_to_string(self.workspace.join(MATRIX))?;
                 let is_there = matrix.lines().any(|line| line.split(' ').next() == Some(id));
                 (!is_there).then(|| format!("the matrix has no probe {id}"))
+            }
+            Proof::Property(id) => {
+                let message = format!("error_message = \"{id}: ");
+                let is_there = files_below(&self.workspace.join(PROPERTIES))?
+                    .iter()
+                    .filter(|file| file.extension().is_some_and(|extension| extension == "hcl"))
+                    .map(std::fs::read_to_string)
+                    .collect::<Result<Vec<_>, _>>()?
+                    .iter()
+                    .any(|text| text.contains(&message));
+                (!is_there).then(|| format!("the stack has no property {id}"))
             }
             Proof::Recipe(name) => {
                 let recipes = std::fs::read_to_string(self.workspace.join("justfile"))?;
@@ -136,7 +155,9 @@ fn directories(package: &str) -> Vec<String> {
             "ladder" => ["tests/src", "tests/tests"].map(str::to_owned).into(),
             "crucible-book" => ["book/builder", "book/tests"].map(str::to_owned).into(),
             "shared" => vec!["shared/src".to_owned()],
-            other => vec![format!("infrastructure/{other}")],
+            "infrastructure-checks" => vec!["infrastructure/checks".to_owned()],
+            "crucible-lambda" => vec!["infrastructure/lambda".to_owned()],
+            other => vec![other.to_owned()],
         },
     }
 }
@@ -171,13 +192,21 @@ mod tests {
         };
         for good in [
             "probe kernel/bpf",
+            "property W1",
             "recipe lint",
             "file Cargo.toml",
             "test crucible-book what_does_not_exist_proves_nothing",
         ] {
             assert_eq!(error(good), None);
         }
-        for bad in ["probe kernel/x", "recipe x", "file x", "test crucible-book x", "test x y"] {
+        for bad in [
+            "probe kernel/x",
+            "property W0",
+            "recipe x",
+            "file x",
+            "test crucible-book x",
+            "test x y",
+        ] {
             assert!(error(bad).is_some(), "{bad}");
         }
         assert!(Proof::try_from("see above".to_owned()).is_err());
