@@ -21,6 +21,8 @@ pub(crate) struct Execution {
     pub(crate) shim: Shim,
     /// The shim has ended, or is none any more.
     pub(crate) is_shim_gone: bool,
+    /// Nothing of the execution is left.
+    pub(crate) is_shim_idle: bool,
     /// What the shim is still to be sent.
     request: Queue,
     /// The program's process, once it was started.
@@ -107,6 +109,7 @@ impl Execution {
             id,
             shim,
             is_shim_gone: false,
+            is_shim_idle: false,
             request: Queue { bytes: request, written: 0 },
             pid: None,
             is_killed: false,
@@ -183,14 +186,19 @@ impl Execution {
         credit.is_some()
     }
 
-    /// Reads once from an output stream, and sends what was read.
-    pub(crate) fn relay(&mut self, stream: OutputStream, buffer: &mut [u8], host: &mut Host) {
+    /// Reads once from an output stream, and sends what was read. False when there was nothing.
+    pub(crate) fn relay(
+        &mut self,
+        stream: OutputStream,
+        buffer: &mut [u8],
+        host: &mut Host,
+    ) -> bool {
         let id = self.id;
         let output = self.output(stream);
-        let Some(pipe) = &mut output.pipe else { return };
+        let Some(pipe) = &mut output.pipe else { return false };
         let length = buffer.len().min(output.credit as usize).min(MAX_PAYLOAD_BYTES);
         if length == 0 {
-            return;
+            return false;
         }
         match pipe.read(&mut buffer[..length]) {
             Ok(0) => output.pipe = None,
@@ -199,11 +207,13 @@ impl Execution {
                 output.left = output.left.saturating_sub(length as u64);
                 let bytes = buffer[..length].to_vec();
                 host.send(&SupervisorFrame::Output { execution: id, stream, bytes });
+                return true;
             }
             Err(error)
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(_) => output.pipe = None,
         }
+        false
     }
 
     /// Takes input for the program. False when it is beyond the window or behind the end.
@@ -266,6 +276,13 @@ impl Execution {
         (self.stdin.is_unwanted, self.stdin.pipe) = (true, None);
         for output in [&mut self.stdout, &mut self.stderr] {
             output.left = output.pipe.as_ref().map_or(0, |pipe| ioctl_fionread(pipe).unwrap_or(0));
+        }
+    }
+
+    /// Sends what is in the pipes now, as far as the host's windows are open.
+    pub(crate) fn drain(&mut self, buffer: &mut [u8], host: &mut Host) {
+        for stream in [OutputStream::Stdout, OutputStream::Stderr] {
+            while host.has_space() && self.relay(stream, buffer, host) {}
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum Report {
     Failed(StartFailure, u32),
     /// It has ended.
     Exited(Exit),
+    /// Nothing of it is left: the shim takes the next request.
+    Idle,
 }
 
 impl Report {
@@ -26,6 +28,7 @@ impl Report {
             Self::Failed(failure, errno) => (2, failure.code(), errno),
             Self::Exited(Exit::Code(code)) => (3, code, 0),
             Self::Exited(Exit::Signal(signal)) => (4, signal, 0),
+            Self::Idle => (5, 0, 0),
         };
         let [n0, n1, n2, n3] = number.to_be_bytes();
         [kind, detail, 0, 0, n0, n1, n2, n3]
@@ -39,6 +42,7 @@ impl Report {
             2 => Self::Failed(StartFailure::from_code(detail)?, number),
             3 => Self::Exited(Exit::Code(detail)),
             4 => Self::Exited(Exit::Signal(detail)),
+            5 => Self::Idle,
             _ => return None,
         })
     }

@@ -2,7 +2,8 @@
 //!
 //! It is a process of its own, because the kernel gives the orphans of a tree to the nearest
 //! subreaper above them: so a process that called `setsid`, or whose parents have ended, is still
-//! below the shim. It waits for a request, so that one is ready before it is needed.
+//! below the shim. It waits for a request, so that one is ready before it is needed, and takes the
+//! next one when nothing of an execution is left: starting a process is what costs most.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
@@ -20,33 +21,40 @@ use crate::protocol::command::{Command, Defaults};
 use crate::report::{Report, exit_of};
 use crate::start::{Started, start};
 
-/// Waits for a request on standard input, starts its program, and ends with the last process of it.
+/// Serves one request after the other, which arrive on standard input.
 pub(crate) fn run() -> Result<(), Error> {
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     // No program of the sandbox is to find the socket.
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-    let request = receive(&mut socket).and_then(|defaults| Ok((defaults, receive(&mut socket)?)));
-    let (defaults, command) = match request {
-        Ok(request) => request,
-        // The supervisor is gone.
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let defaults = Defaults::decode(&defaults).ok_or("the supervisor sent no command")?;
-    let command = Command::decode(&command).ok_or("the supervisor sent no command")?;
     set_child_subreaper(Some(getpid()))?;
+    loop {
+        let request =
+            receive(&mut socket).and_then(|defaults| Ok((defaults, receive(&mut socket)?)));
+        match request {
+            Ok((defaults, command)) => serve(&mut socket, &defaults, &command)?,
+            // The supervisor is gone, or needs this shim no more.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Starts a program, reports its end, and waits for the last process of it.
+fn serve(socket: &mut UnixStream, defaults: &[u8], command: &[u8]) -> Result<(), Error> {
+    let defaults = Defaults::decode(defaults).ok_or("the supervisor sent no defaults")?;
+    let command = Command::decode(command).ok_or("the supervisor sent no command")?;
     match start(&defaults, command) {
         Ok(started) => {
             let pid = started.pid;
-            send_started(&socket, &started)?;
+            send_started(socket, &started)?;
             drop(started); // the program's pipes end with the program
-            wait_for_all(&mut socket, pid)
+            wait_for_all(socket, pid)?;
         }
         Err(failure) => {
-            let report = Report::Failed(failure.kind, failure.errno);
-            Ok(socket.write_all(&report.encode())?)
+            socket.write_all(&Report::Failed(failure.kind, failure.errno).encode())?;
         }
     }
+    Ok(socket.write_all(&Report::Idle.encode())?)
 }
 
 /// A part of the request, behind its length.

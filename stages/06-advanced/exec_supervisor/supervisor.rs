@@ -8,20 +8,22 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, getpid, wait, waitpid};
+use rustix::process::Pid;
 
 use crate::Error;
 use crate::execution::{Execution, Part};
 use crate::host::Host;
-use crate::protocol::frame::{ExecutionId, Exit, StartFailure, SupervisorFrame};
+use crate::protocol::frame::{ExecutionId, StartFailure, SupervisorFrame};
 use crate::protocol::{MAX_PAYLOAD_BYTES, VERSION};
-use crate::report::{Report, exit_of};
+use crate::report::Report;
 use crate::shim_process::{Received, Shim};
-use crate::tree::{Kill, Roots, is_child};
+use crate::tree::{Kill, Roots};
 
 /// Between two looks for processes that have ended, while some are expected that no descriptor
 /// reports.
 const REAP_INTERVAL: Duration = Duration::from_millis(20);
+/// Until the start of a shim is tried again.
+const SPARE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) struct Supervisor {
     pub(crate) host: Host,
@@ -32,8 +34,10 @@ pub(crate) struct Supervisor {
     /// Of the execution that was requested last.
     pub(crate) last: Option<ExecutionId>,
     pub(crate) executions: BTreeMap<ExecutionId, Execution>,
-    /// A shim that has no execution yet.
-    pub(crate) spare: Option<Shim>,
+    /// Shims that have no execution.
+    pub(crate) spares: Vec<Shim>,
+    /// When one is started, should there be none.
+    pub(crate) spare_due: Instant,
     /// The shims of executions that have ended, and left processes.
     pub(crate) left: BTreeMap<ExecutionId, Shim>,
     /// Pipes of executions that have ended, which those processes hold: what they write is read, so
@@ -43,7 +47,7 @@ pub(crate) struct Supervisor {
     /// Shims that were not waited for yet.
     pub(crate) shims: HashSet<Pid>,
     /// Shims of these that have ended.
-    gone: HashSet<Pid>,
+    pub(crate) gone: HashSet<Pid>,
     /// A shim was killed, so that processes may be the supervisor's own.
     pub(crate) has_strays: bool,
     /// When the sandbox ends.
@@ -56,7 +60,7 @@ pub(crate) struct Supervisor {
 enum Ready {
     HostInput,
     HostOutput,
-    Spare,
+    Spare(usize),
     Left(ExecutionId),
     Discarded(usize),
     Execution(ExecutionId, Part),
@@ -70,7 +74,8 @@ pub(crate) fn supervise(input: OwnedFd, output: OwnedFd) -> Result<(), Error> {
         spec: None,
         last: None,
         executions: BTreeMap::new(),
-        spare: None,
+        spares: Vec::new(),
+        spare_due: Instant::now(),
         left: BTreeMap::new(),
         discarded: Vec::new(),
         kills: Vec::new(),
@@ -92,8 +97,10 @@ impl Supervisor {
         if !self.host.flush() {
             return Ok(false);
         }
-        if self.spare.is_none() && self.executions.values().all(|one| one.pid.is_some()) {
-            self.spare = self.start_shim().ok(); // the next execution tries again
+        if self.spares.is_empty() && Instant::now() >= self.spare_due {
+            self.spare_due = Instant::now() + SPARE_INTERVAL;
+            let spare = self.start_shim().ok(); // the next execution tries again
+            self.spares.extend(spare);
         }
         for ready in self.wait()? {
             match ready {
@@ -106,8 +113,8 @@ impl Supervisor {
                     }
                 }
                 Ready::HostOutput => {} // the next turn writes
-                Ready::Spare => self.spare_ended(),
-                Ready::Left(id) => self.left_ended(id),
+                Ready::Spare(index) => self.spare_ended(index),
+                Ready::Left(id) => self.left_reports(id),
                 Ready::Discarded(index) => self.discard(index),
                 Ready::Execution(id, part) => self.advance(id, part),
             }
@@ -130,8 +137,8 @@ impl Supervisor {
         if self.host.has_unsent() {
             add(Ready::HostOutput, self.host.output(), PollFlags::OUT);
         }
-        if let Some(spare) = &self.spare {
-            add(Ready::Spare, spare.socket.as_fd(), PollFlags::IN);
+        for (index, spare) in self.spares.iter().enumerate() {
+            add(Ready::Spare(index), spare.socket.as_fd(), PollFlags::IN);
         }
         for (id, shim) in &self.left {
             add(Ready::Left(*id), shim.socket.as_fd(), PollFlags::IN);
@@ -159,13 +166,13 @@ impl Supervisor {
         }
         let is_ready = polled.iter().map(|descriptor| !descriptor.revents().is_empty());
         let found = ready.into_iter().zip(is_ready);
-        // Those that are removed by their place come last, the highest first.
+        // Those that are removed by their place come first, the highest of them at the front.
         let (mut discarded, mut found): (Vec<_>, Vec<_>) = found
             .filter_map(|(ready, is_ready)| is_ready.then_some(ready))
-            .partition(|ready| matches!(ready, Ready::Discarded(_)));
+            .partition(|ready| matches!(ready, Ready::Discarded(_) | Ready::Spare(_)));
         discarded.reverse();
-        found.append(&mut discarded);
-        Ok(found)
+        discarded.append(&mut found);
+        Ok(discarded)
     }
 
     /// When there is something to do that no descriptor reports.
@@ -174,31 +181,8 @@ impl Supervisor {
         let sweeps = self.kills.iter().map(|kill| kill.next);
         let is_expecting = self.has_strays || !self.gone.is_empty();
         let reap = is_expecting.then(|| Instant::now() + REAP_INTERVAL);
-        ends.chain(sweeps).chain(reap).chain(self.deadline).min()
-    }
-
-    pub(crate) fn start_shim(&mut self) -> std::io::Result<Shim> {
-        let shim = Shim::start()?;
-        self.shims.insert(shim.pid);
-        Ok(shim)
-    }
-
-    fn spare_ended(&mut self) {
-        if let Some(spare) = self.spare.take() {
-            self.shim_gone(spare.pid);
-        }
-    }
-
-    fn left_ended(&mut self, id: ExecutionId) {
-        if let Some(shim) = self.left.remove(&id) {
-            self.shim_gone(shim.pid);
-        }
-    }
-
-    fn shim_gone(&mut self, pid: Pid) {
-        if self.shims.contains(&pid) {
-            self.gone.insert(pid);
-        }
+        let spare = self.spares.is_empty().then_some(self.spare_due);
+        ends.chain(sweeps).chain(reap).chain(spare).chain(self.deadline).min()
     }
 
     fn discard(&mut self, index: usize) {
@@ -218,7 +202,9 @@ impl Supervisor {
         match part {
             Part::Request => execution.send_request(),
             Part::Stdin => execution.write_stdin(&mut self.host),
-            Part::Output(stream) => execution.relay(stream, &mut self.buffer, &mut self.host),
+            Part::Output(stream) => {
+                execution.relay(stream, &mut self.buffer, &mut self.host);
+            }
             Part::Shim => match execution.shim.receive() {
                 Received::Nothing => {}
                 Received::Gone => self.lost(id),
@@ -236,7 +222,11 @@ impl Supervisor {
                 Received::Report(Report::Failed(failure, errno), _) => {
                     self.fail(id, failure, errno);
                 }
-                Received::Report(Report::Exited(exit), _) => execution.exited(exit),
+                Received::Report(Report::Exited(exit), _) => {
+                    execution.exited(exit);
+                    execution.drain(&mut self.buffer, &mut self.host);
+                }
+                Received::Report(Report::Idle, _) => execution.is_shim_idle = true,
             },
         }
     }
@@ -247,57 +237,6 @@ impl Supervisor {
         let Some(execution) = self.executions.remove(&id) else { return };
         if !execution.is_shim_gone {
             self.left.insert(id, execution.shim);
-        }
-    }
-
-    /// The shim of an execution has ended before its program did: a program that is root, or this
-    /// process, has killed it.
-    fn lost(&mut self, id: ExecutionId) {
-        let Some(execution) = self.executions.get_mut(&id) else { return };
-        execution.is_shim_gone = true;
-        let (pid, is_killed, has_ended) =
-            (execution.shim.pid, execution.is_killed, execution.has_ended());
-        self.shim_gone(pid);
-        if has_ended {
-            return;
-        }
-        self.has_strays = true;
-        let program = self.executions.get(&id).and_then(|execution| execution.pid);
-        if program.is_none() {
-            let failure = if is_killed { StartFailure::Killed } else { StartFailure::Supervisor };
-            self.fail(id, failure, 0);
-        }
-        // What is reported as not started does not run either.
-        if is_killed || program.is_none() {
-            let program = program.filter(|pid| is_child(*pid, getpid()));
-            self.kills.push(Kill::new(Roots { shim: None, program, has_strays: true }));
-        }
-    }
-
-    /// Waits for the processes that have ended.
-    fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            self.shims.remove(&pid);
-            self.gone.remove(&pid);
-            let own = self.executions.values_mut().find(|execution| execution.pid == Some(pid));
-            if let Some(execution) = own {
-                execution.exited(exit_of(status));
-            }
-        }
-        // When a shim was killed and waited for, its program is a child of this process, or was
-        // waited for by the shim, which then did not report it.
-        for execution in self.executions.values_mut() {
-            let Some(pid) = execution.pid else { continue };
-            let is_adopted = execution.is_shim_gone
-                && !execution.has_ended()
-                && !self.shims.contains(&execution.shim.pid);
-            if is_adopted {
-                match waitpid(Some(pid), WaitOptions::NOHANG) {
-                    Ok(Some((_, status))) => execution.exited(exit_of(status)),
-                    Ok(None) => {}
-                    Err(_) => execution.exited(Exit::Signal(9)),
-                }
-            }
         }
     }
 
@@ -312,7 +251,9 @@ impl Supervisor {
             self.host.send(&SupervisorFrame::Exited { execution: id, exit });
             if let Some(mut execution) = self.executions.remove(&id) {
                 self.discarded.append(&mut execution.held_pipes());
-                if !execution.is_shim_gone {
+                if execution.is_shim_idle {
+                    self.recycle(execution.shim);
+                } else if !execution.is_shim_gone {
                     self.left.insert(id, execution.shim);
                 }
             }
