@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import anyio
@@ -130,3 +132,12 @@ def test_inspect_finds_the_provider_and_its_configuration() -> None:
     assert again.config == CrucibleConfig(memory_bytes=1 << 30)
     with pytest.raises(ValueError, match="memory"):
         CrucibleConfig.model_validate({"memory": 1})
+
+
+async def test_the_command_line_of_inspect_removes_a_sandbox(client: AsyncClient) -> None:
+    """By the entry point, so that the package has to be installed."""
+    sandbox = await client.create_sandbox(labels={"inspect-task": "left by a killed evaluation"})
+    command = [sys.executable, "-m", "inspect_ai", "sandbox", "cleanup", "crucible", sandbox.id]
+    cleanup = await anyio.to_thread.run_sync(lambda: subprocess.run(command, capture_output=True, text=True))
+    assert (cleanup.returncode, cleanup.stdout) == (0, f"removed {sandbox.id}\n"), cleanup.stderr
+    assert (await client.sandbox(sandbox.id)).info.end_reason == "removed"
