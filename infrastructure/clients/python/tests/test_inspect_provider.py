@@ -13,7 +13,7 @@ from inspect_ai.util import SandboxEnvironment, SandboxEnvironmentSpec, SandboxU
 from inspect_ai.util._sandbox.limits import override_max_exec_output_size
 from inspect_ai.util._sandbox.registry import registry_find_sandboxenv
 
-from crucible_client import AsyncClient
+from crucible_client import AsyncClient, Client
 from crucible_client.inspect import CrucibleConfig, CrucibleSandboxEnvironment
 
 pytestmark = pytest.mark.sandbox
@@ -130,6 +130,9 @@ def test_inspect_finds_the_provider_and_its_configuration() -> None:
     spec = SandboxEnvironmentSpec("crucible", CrucibleConfig(memory_bytes=1 << 30))
     again = SandboxEnvironmentSpec.model_validate(spec.model_dump())
     assert again.config == CrucibleConfig(memory_bytes=1 << 30)
+    assert CrucibleSandboxEnvironment.config_files() == ["crucible.yaml"]
+    with Client() as blocking:
+        assert CrucibleSandboxEnvironment.default_concurrency() == 2 * blocking.queue()["workers"]
     with pytest.raises(ValueError, match="memory"):
         CrucibleConfig.model_validate({"memory": 1})
 
