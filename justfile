@@ -32,6 +32,7 @@ lint:
     cargo deny --offline --locked --log-level error check bans licenses sources
     shellcheck --external-sources infrastructure/*.sh infrastructure/*/*.sh book/*.sh tests/*/*.sh stages/*/src/*/*.sh .ci/run
     typos
+    cd infrastructure/clients/python && ruff format --check --quiet . && ruff check --quiet --no-cache . && mypy --no-error-summary
 
 # Attack one stage with every probe: `just stage=4 attack`
 attack *ARGS:
@@ -45,6 +46,10 @@ deltas *ARGS:
 humaneval *ARGS:
     bash tests/humaneval/fetch.sh >/dev/null
     cargo run --release -p ladder -- humaneval --stage {{stage}} {{ARGS}}
+
+# Measure the graders of the Python client beside HumanEval's original, in one run (`--limit 40` is shorter)
+graders *ARGS:
+    bash infrastructure/clients/graders.sh {{ARGS}}
 
 # Run CPython's own tests in a stage's sandbox and on the host, and compare the results (as root)
 cpython *ARGS:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import anyio
@@ -11,7 +13,7 @@ from inspect_ai.util import SandboxEnvironment, SandboxEnvironmentSpec, SandboxU
 from inspect_ai.util._sandbox.limits import override_max_exec_output_size
 from inspect_ai.util._sandbox.registry import registry_find_sandboxenv
 
-from crucible_client import AsyncClient
+from crucible_client import AsyncClient, Client
 from crucible_client.inspect import CrucibleConfig, CrucibleSandboxEnvironment
 
 pytestmark = pytest.mark.sandbox
@@ -128,5 +130,17 @@ def test_inspect_finds_the_provider_and_its_configuration() -> None:
     spec = SandboxEnvironmentSpec("crucible", CrucibleConfig(memory_bytes=1 << 30))
     again = SandboxEnvironmentSpec.model_validate(spec.model_dump())
     assert again.config == CrucibleConfig(memory_bytes=1 << 30)
+    assert CrucibleSandboxEnvironment.config_files() == ["crucible.yaml"]
+    with Client() as blocking:
+        assert CrucibleSandboxEnvironment.default_concurrency() == 2 * blocking.queue()["workers"]
     with pytest.raises(ValueError, match="memory"):
         CrucibleConfig.model_validate({"memory": 1})
+
+
+async def test_the_command_line_of_inspect_removes_a_sandbox(client: AsyncClient) -> None:
+    """By the entry point, so that the package has to be installed."""
+    sandbox = await client.create_sandbox(labels={"inspect-task": "left by a killed evaluation"})
+    command = [sys.executable, "-m", "inspect_ai", "sandbox", "cleanup", "crucible", sandbox.id]
+    cleanup = await anyio.to_thread.run_sync(lambda: subprocess.run(command, capture_output=True, text=True))
+    assert (cleanup.returncode, cleanup.stdout) == (0, f"removed {sandbox.id}\n"), cleanup.stderr
+    assert (await client.sandbox(sandbox.id)).info.end_reason == "removed"

@@ -44,8 +44,8 @@ def calls() -> list[ModelOutput]:
     return [
         call("bash", command="cat given.txt && cat setup.txt && id -un && pwd"),
         call("python", code="print(sum(range(10)))"),
-        call("text_editor", command="create", path="/home/agent/answer.txt", file_text="fourty-two\n"),
-        call("text_editor", command="str_replace", path="/home/agent/answer.txt", old_str="fourty", new_str="forty"),
+        call("text_editor", command="create", path="/home/agent/answer.txt", file_text="forty-one\n"),
+        call("text_editor", command="str_replace", path="/home/agent/answer.txt", old_str="one", new_str="two"),
         call("bash_session", action="type_submit", input="echo in a session; cd /tmp; pwd"),
         call("bash", command="exit 3"),
         call("submit", answer="done"),

@@ -85,5 +85,24 @@ async def test_a_sandbox_is_used_and_removed_with_the_session(client: AsyncClien
         await call(session, "close_sandbox", sandbox=second)
         assert (await client.sandbox(second)).info.end_reason == "removed"
     with anyio.fail_after(20):
-        while (await client.sandbox(sandbox)).info.status != "ended":  # noqa: ASYNC110
+        while (await client.sandbox(sandbox)).info.status != "ended":
             await anyio.sleep(0.1)
+
+
+@pytest.mark.sandbox
+async def test_a_call_that_is_cancelled_ends_its_command() -> None:
+    async with connected() as session:
+        sandbox = (await call(session, "open_sandbox"))["sandbox"]
+
+        async def processes() -> str:
+            return str((await call(session, "execute", sandbox=sandbox, command="ps -eo args"))["stdout"])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: call(session, "execute", sandbox=sandbox, command="sleep 300; : cancelled"))
+            with anyio.fail_after(30):
+                while ": cancelled" not in await processes():
+                    await anyio.sleep(0.1)
+            group.cancel_scope.cancel()
+        with anyio.fail_after(30):
+            while ": cancelled" in await processes():
+                await anyio.sleep(0.1)

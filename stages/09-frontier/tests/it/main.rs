@@ -16,6 +16,7 @@ mod environment_packages;
 mod environments;
 mod frontend;
 mod migration;
+mod python_client;
 mod recovery;
 mod sandboxes;
 mod stage;

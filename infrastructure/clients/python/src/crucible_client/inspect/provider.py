@@ -29,6 +29,7 @@ from .translate import exec_result, raise_file_error, sandbox_errors
 logger = logging.getLogger(__name__)
 
 POLLING_INTERVAL: Final = 0.2
+SANDBOXES_PER_WORKER: Final = 2
 CLEANUP_TIMEOUT: Final = 30.0
 STATUS_PATIENCE: Final = 5.0
 
@@ -57,13 +58,16 @@ class CrucibleSandboxEnvironment(SandboxEnvironment):
 
     @classmethod
     def default_concurrency(cls) -> int | None:
-        """As many as the server has places for; without an answer, no bound: the server refuses and is asked again."""
+        """Two for each of the server's workers, as Docker's provider has two for each processor of its machine.
+
+        `--max-sandboxes` sets another number. Without an answer there is no bound: a server that is full refuses, and
+        is asked again.
+        """
         try:
             with Client(patience=STATUS_PATIENCE) as client:
-                places = (client.status().get("sandboxes") or {}).get("capacity")
+                return max(1, SANDBOXES_PER_WORKER * int(client.queue()["workers"]))
         except errors.CrucibleError:
             return None
-        return int(places) if isinstance(places, int) and places > 0 else None
 
     def default_polling_interval(self) -> float:
         """For requests that a program in the sandbox makes to Inspect."""
