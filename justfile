@@ -30,7 +30,7 @@ lint:
     cargo clippy --workspace --all-targets --locked -- -D warnings
     cargo fetch --locked # crates of other platforms too: cargo-deny reads them all, without a network
     cargo deny --offline --locked --log-level error check bans licenses sources
-    shellcheck --external-sources infrastructure/*.sh infrastructure/*/*.sh book/*.sh tests/*/*.sh stages/*/src/*/*.sh .ci/run
+    shellcheck --external-sources infrastructure/*.sh infrastructure/*/*.sh infrastructure/terraform/modules/*/*.sh book/*.sh tests/*/*.sh stages/*/src/*/*.sh .ci/run
     typos
     cd infrastructure/clients/python && ruff format --check --quiet . && ruff check --quiet --no-cache . && mypy --no-error-summary
 

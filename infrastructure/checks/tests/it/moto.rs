@@ -72,6 +72,7 @@ fn it_is_applied_migrates_to_the_private_subnet_and_leaves_nothing() {
     let stack = stack(&moto);
     run(&stack, &["apply", "-auto-approve"], "public_ssh");
     assert_queues(&moto);
+    assert_user_data(&stack);
 
     // ANCHOR: migration
     // The migration: what has data stays, and of the network only the way to the internet goes.
@@ -112,6 +113,29 @@ fn it_is_applied_migrates_to_the_private_subnet_and_leaves_nothing() {
     assert!(printed.contains("Destroy complete!"), "{printed}");
     let list = text(&mut stack.terraform(&["state", "list"])).unwrap();
     assert_eq!(list, "");
+}
+
+/// EC2's limit, before base64.
+const MAX_USER_DATA_BYTES: usize = 16 << 10;
+
+/// User data is a script that the shell accepts, with the whole installation in it, and not larger than EC2 allows.
+fn assert_user_data(stack: &Stack) {
+    let printed = text(&mut stack.terraform(&["show", "-json"])).unwrap();
+    let state: Value = serde_json::from_str(&printed).unwrap();
+    let modules = state["values"]["root_module"]["child_modules"].as_array().unwrap();
+    let mut resources = modules.iter().flat_map(|module| module["resources"].as_array().unwrap());
+    let template = resources.find(|one| one["type"] == "aws_launch_template").unwrap();
+    let encoded = template["values"]["user_data"].as_str().unwrap();
+    let file = stack.path("user-data");
+    std::fs::write(stack.path("encoded"), encoded).unwrap();
+    let decoded = text(Command::new("base64").arg("-d").arg(stack.path("encoded"))).unwrap();
+    assert!(decoded.len() < MAX_USER_DATA_BYTES, "{} bytes", decoded.len());
+    std::fs::write(&file, &decoded).unwrap();
+    text(Command::new("bash").arg("-n").arg(&file)).unwrap();
+    let install = infrastructure().join("terraform/modules/worker/install.sh");
+    let install = std::fs::read_to_string(install).unwrap();
+    assert!(decoded.contains(&format!("<<'INSTALL'\n{install}INSTALL\n")), "{decoded}");
+    assert!(decoded.contains("\nexport REGION='eu-central-1'\n"), "{decoded}");
 }
 
 /// The queues are those that stage 10 looks for, with what it relies on.

@@ -26,11 +26,7 @@ fn the_stack_is_valid_and_has_its_properties() {
     text(&mut stack.terraform(&["validate", "-no-color"])).unwrap();
     let failures = stack.test(&[files(&MODULES), files(&["root"])].concat()).unwrap();
     assert!(failures.is_empty(), "{failures:?}");
-}
-
-#[test]
-fn an_argument_that_the_provider_does_not_have_is_found() {
-    let stack = Stack::new().unwrap();
+    // An argument that the provider does not have is found.
     stack.replace("modules/queue/main.tf", "receive_wait_time_seconds", "receive_wait").unwrap();
     let error = text(&mut stack.terraform(&["validate", "-no-color"])).unwrap_err().to_string();
     assert!(error.contains("\"receive_wait\" is not expected here"), "{error}");

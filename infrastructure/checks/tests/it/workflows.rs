@@ -103,3 +103,22 @@ fn what_is_deployed_has_no_secrets() {
         assert!(found.contains(kind), "{found}");
     }
 }
+
+#[test]
+fn state_and_values_of_a_deployment_stay_out_of_git() {
+    let directory = infrastructure().join("terraform");
+    for name in [
+        "terraform.tfstate",
+        "terraform.tfstate.backup",
+        "terraform.tfvars",
+        ".terraform/a",
+        "api.zip",
+    ] {
+        let mut git = Command::new("git");
+        git.args(["check-ignore", "--quiet", name]).current_dir(&directory);
+        assert!(git.status().unwrap().success(), "{name}");
+    }
+    let mut git = Command::new("git");
+    git.args(["check-ignore", "--quiet", "main.tf"]).current_dir(&directory);
+    assert!(!git.status().unwrap().success());
+}
