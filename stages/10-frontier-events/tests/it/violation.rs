@@ -90,7 +90,9 @@ async fn a_sandbox_without_its_isolation_is_an_event_with_evidence_and_no_work_i
     assert_eq!(row["detail"].as_str().unwrap().parse::<Value>().unwrap(), *evidence, "{row}");
 
     // In force again: work is accepted, and the next loss is another event.
-    replace(&runsc, |new| drop(fs::copy(runsc.with_extension("real"), new).unwrap()));
+    replace(&runsc, |new| {
+        fs::copy(runsc.with_extension("real"), new).unwrap();
+    });
     self_test().await;
     assert_eq!(client.run("print(3)").await["stdout"]["text"], "3\n");
     let history: Value = client.get("/events/history?type=security.*").await.json();
