@@ -126,8 +126,10 @@ impl Run {
         let tasks = &self.below.frontier.tasks;
         let peer = Some([127, 0, 0, 1].into());
         let context = RequestContext { peer, ..RequestContext::internal() };
+        // One byte cannot be read in two pieces, so that its output is one event.
+        let printing = "import os; os.write(1, b'1')";
         for (code, timeout_seconds) in
-            [("print(1)", 20.0), ("while True: pass", 0.5), ("raise SystemExit(3)", 20.0)]
+            [(printing, 20.0), ("while True: pass", 0.5), ("raise SystemExit(3)", 20.0)]
         {
             let submission = Submission::new(code, Limits { timeout_seconds, ..TEST_LIMITS });
             let id = tasks.submit(&context, submission, None).await.unwrap().id;
