@@ -162,8 +162,13 @@ impl Scratch {
         claimed.map(|reply| reply.token).map_err(|error| error.to_string())
     }
 
-    async fn report(&self, worker: &Caller, token: &str) -> Result<(), ReportError> {
-        let verdict = Box::new(Verdict::new(Outcome::Exited, Evidence::new("exit_status")));
+    async fn report(
+        &self,
+        worker: &Caller,
+        token: &str,
+        outcome: Outcome,
+    ) -> Result<(), ReportError> {
+        let verdict = Box::new(Verdict::new(outcome, Evidence::new("check")));
         let excess_bytes = [0, 0];
         let content = Content::Ended { pieces: Vec::new(), file_parts: 0, verdict, excess_bytes };
         self.fleet.report(worker, token, content).await
@@ -195,10 +200,10 @@ async fn claims(bounds: Bounds) -> CheckResult {
     let Err(refused) = scratch.claim(&two, id).await else {
         return Err("another worker could claim it as well".to_owned());
     };
-    if scratch.report(&two, &token).await != Err(ReportError::Fenced) {
+    if scratch.report(&two, &token, Outcome::Exited).await != Err(ReportError::Fenced) {
         return Err("another worker could report its end".to_owned());
     }
-    scratch.report(&one, &token).await.map_err(|error| error.to_string())?;
+    scratch.report(&one, &token, Outcome::Exited).await.map_err(|error| error.to_string())?;
     match scratch.end_of(id).await?.outcome {
         Some(Outcome::Exited) => Ok(format!("the second claim: {refused}")),
         other => Err(format!("it ended as {other:?}")),
@@ -214,7 +219,7 @@ async fn expires(bounds: Bounds) -> CheckResult {
     if ended.outcome != Some(Outcome::WorkerLost) {
         return Err(format!("without a sign of life it ended as {:?}", ended.outcome));
     }
-    match scratch.report(&worker, &token).await {
+    match scratch.report(&worker, &token, Outcome::Exited).await {
         Err(ReportError::Fenced) => Ok("a result that comes later is refused".to_owned()),
         other => Err(format!("a result that comes later: {other:?}")),
     }
@@ -234,7 +239,7 @@ async fn cancels(bounds: Bounds) -> CheckResult {
             let reply = scratch.fleet.sync(&worker, &request).await;
             if reply.map_err(|error| error.to_string())?.cancel == request.sessions {
                 // The worker has ended the program.
-                scratch.report(&worker, &token).await.ok();
+                scratch.report(&worker, &token, Outcome::Cancelled).await.ok();
                 return Ok(());
             }
         }

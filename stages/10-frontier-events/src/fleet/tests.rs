@@ -28,6 +28,13 @@ fn output(offset: u64, text: &str) -> Content {
 
 const PYTHON_ONLY: [(&str, Option<&str>); 1] = [("python", None)];
 
+#[tokio::test]
+async fn the_suite_passes() {
+    for case in super::suite::suite(bench::bounds()) {
+        case.run.await.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_is_refused_after_its_lease() {
     let bench = Bench::new();

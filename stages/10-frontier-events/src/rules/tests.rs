@@ -67,3 +67,11 @@ fn a_bad_file_is_refused_with_what_is_wrong() {
     let error = Rules::read(Path::new("/nowhere"), &NetworkPolicy::default()).unwrap_err();
     assert!(error.to_string().contains("/nowhere"), "{error}");
 }
+
+#[tokio::test]
+async fn the_suite_passes() {
+    use shared::TestableComponent as _;
+    for case in RulesTest(Rules::default()).test_suite() {
+        case.run.await.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    }
+}

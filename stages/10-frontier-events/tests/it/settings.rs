@@ -1,10 +1,8 @@
-//! Settings of this stage, and what they change for a client: nothing.
+//! Settings of this stage in the configuration file.
 
 use std::process::Command;
 
-use serde_json::json;
-
-use crate::receiver::{HANG, Receiver};
+use crate::receiver::Receiver;
 use crate::stage;
 
 #[tokio::test]
@@ -46,42 +44,4 @@ async fn the_settings_can_be_in_the_configuration_file() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && text.contains("config.toml"), "{wrong}: {text}");
     }
-}
-
-/// The kinds of the events of one program that exceeds a limit, and how it ended.
-async fn transcript(arguments: &[&str], hook: Option<&str>) -> (Vec<String>, String) {
-    let directory = tempfile::tempdir().unwrap();
-    let server = stage::on(directory.path()).args(arguments).start();
-    let client = server.client();
-    if let Some(url) = hook {
-        let body = json!({ "url": url, "events": ["*"] });
-        assert_eq!(client.post("/webhooks", &body).await.status, 201);
-    }
-    let body = json!({ "code": "print('x')\nwhile True: pass", "timeout_seconds": 1 });
-    let ended = client.eval(&body).await;
-    let path = format!("/eval/{}/events", ended["id"].as_str().unwrap());
-    let mut events = harness::EventStream::new(client.open(&path).await);
-    let mut kinds = Vec::new();
-    while let Some(event) = events.next().await {
-        kinds.push(event.envelope["type"].as_str().unwrap().to_owned());
-    }
-    // Output is one event or several, as it happens to be read.
-    kinds.dedup();
-    assert_eq!(server.stop(), Some(0));
-    (kinds, ended["outcome"].as_str().unwrap().to_owned())
-}
-
-#[tokio::test]
-async fn without_each_subscriber_the_others_see_the_same() {
-    let directory = tempfile::tempdir().unwrap();
-    let rules = directory.path().join("rules.toml");
-    std::fs::write(&rules, "[[rule]]\nname = \"all\"\nevents = [\"*\"]\nlog = \"info\"\n").unwrap();
-    let (hanging, quick) = (Receiver::start(HANG).await, Receiver::start(200).await);
-    let allow = ["--webhook-allow", "127.0.0.1/32"];
-    let both = [&allow[..], &["--rules", rules.to_str().unwrap()]].concat();
-    let alone = transcript(&[], None).await;
-    assert!(alone.0.len() >= 4 && alone.1 == "wall_time_exceeded", "{alone:?}");
-    assert_eq!(transcript(&both[2..], None).await, alone);
-    assert_eq!(transcript(&allow, Some(&quick.url)).await, alone);
-    assert_eq!(transcript(&both, Some(&hanging.url)).await, alone);
 }
