@@ -11,6 +11,7 @@ macro_rules! files {
     };
 }
 
+// ANCHOR: web
 /// Served besides the files of stage 09, and in place of one with the same name.
 pub const WEB: &[WebFile] = files![
     "lib/act.js",
@@ -20,6 +21,7 @@ pub const WEB: &[WebFile] = files![
     "pages/webhooks.js",
     "pages/workers.js",
 ];
+// ANCHOR_END: web
 
 #[cfg(test)]
 mod tests {

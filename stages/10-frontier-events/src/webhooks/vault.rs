@@ -78,7 +78,6 @@ impl Hint for VaultError {
 pub(super) struct Vault(XChaCha20Poly1305);
 
 impl Vault {
-    // ANCHOR: open
     /// The vault with the key in `directory`, which is made if there is none.
     pub(super) fn open(directory: &Path) -> Result<Self, VaultError> {
         let path = directory.join(KEY_FILE);
@@ -93,7 +92,6 @@ impl Vault {
         let key = Key::try_from(&bytes[..]).map_err(|_| VaultError::Length { path })?;
         Ok(Self(XChaCha20Poly1305::new(&key)))
     }
-    // ANCHOR_END: open
 
     // ANCHOR: seal
     /// The text of a secret for the database. It opens only as a secret of the webhook `id`.

@@ -12,7 +12,7 @@ const INTERVAL = 2000;
 const KINDS = { ready: "completed", draining: "running", failing: "failed", lost: "nonzero" };
 const COLUMNS = ["Name", "State", "Busy", "Environments", "Engine", "Version", "Last seen", "Actions"];
 
-// { status, items }. Whoever may not see the workers sees their sums: `items` is undefined.
+// { status, items }. A key that may not see the workers gets their sums: `items` is undefined.
 async function load(signal) {
   const status = await get("/status", { signal });
   if (!status.fleet) return { status };

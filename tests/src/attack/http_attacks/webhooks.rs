@@ -143,8 +143,7 @@ async fn with_receivers(
         return attack(&testbed.client).await;
     }
     let launch = Launch::new(&stages::find(testbed.stage)?).with_wrapper(wrapper);
-    let launch =
-        ARGUMENTS.iter().fold(launch.env(ALLOW_ENV, ALLOWED), |launch, word| launch.arg(word));
+    let launch = ARGUMENTS.iter().fold(launch.env(ALLOW_ENV, ALLOWED), Launch::arg);
     let server = launch.start().await?;
     let client = Client::new(testbed.stage, server.url())?;
     let verdict = attack(&client).await;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 /// Where it listens: an address of the loopback interface that nothing else uses.
 const ADDRESS: &str = "127.53.10.1";
 /// How long another run of the ladder may have the address.
-const BIND_TIMEOUT: Duration = Duration::from_secs(60);
+const BIND_TIMEOUT: Duration = Duration::from_mins(1);
 /// Length of the head of a message (RFC 1035, section 4.1.1).
 const HEAD_BYTES: usize = 12;
 /// The type of a question for an IPv4 address.
@@ -53,7 +53,7 @@ impl Names {
             match UdpSocket::bind((ADDRESS, 53)).await {
                 Ok(socket) => break socket,
                 Err(_) if started.elapsed() < BIND_TIMEOUT => {
-                    sleep(Duration::from_millis(50)).await
+                    sleep(Duration::from_millis(50)).await;
                 }
                 Err(error) => return Err(error).context("cannot be a name server"),
             }
