@@ -170,7 +170,7 @@ impl RemoteEngine {
         tokio::spawn(read(reader, Arc::clone(&calls)));
         let kept = sandboxes.zip(descriptors).map(|(support, descriptors)| {
             let calls = Arc::clone(&calls.sandboxes);
-            Arc::new(RemoteSandboxes::new(support, descriptors, requests.clone(), calls))
+            Arc::new(RemoteSandboxes::new(*support, descriptors, requests.clone(), calls))
         });
         Ok(Self {
             name: name.leak(),
