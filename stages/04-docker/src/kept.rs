@@ -37,6 +37,8 @@ pub use spec::KEPT_HOME;
 
 /// How much is read at once from the other stage.
 const CHUNK_BYTES: usize = 64 << 10;
+/// Processes that the runtime's own memory is counted for beside the limit, at most; it is not raised later.
+const MAX_COUNTED_PROCESSES: u64 = 16;
 /// How often the kernel's count of killed processes is read.
 const OOM_INTERVAL: Duration = Duration::from_millis(500);
 /// How much of what the first process writes to standard error is logged.
@@ -139,7 +141,10 @@ impl DockerEngine {
             runtime: launcher.runtime.name,
             seccomp: &launcher.seccomp,
             user,
-            memory_bytes: (launcher.runtime.host_memory_limit)(&limits),
+            memory_bytes: (launcher.runtime.host_memory_limit)(&Limits {
+                pids: limits.pids.min(MAX_COUNTED_PROCESSES),
+                ..limits
+            }),
             pids: (launcher.runtime.host_pids_limit)(limits.pids),
             labels: launcher.reaper.labels(user),
             hostname: host_name(Uuid::new_v4()),

@@ -21,7 +21,7 @@ mod tar_out;
 use error::{FileError, Kind};
 
 /// Does what the words say: the exit code.
-pub(crate) fn run(words: Vec<Vec<u8>>) -> i32 {
+pub(crate) fn run(words: &[Vec<u8>]) -> i32 {
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
     let done = match words.as_slice() {
         [b"read", path, max_bytes] => match number(max_bytes) {

@@ -35,7 +35,7 @@ mod supervisor;
 mod tree;
 mod user;
 
-#[expect(dead_code, reason = "the host's half of both directions")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the host's half of both directions"))]
 #[path = "../exec_protocol/mod.rs"]
 mod protocol;
 
@@ -53,7 +53,7 @@ fn main() {
     let mut words = std::env::args_os().skip(1).map(std::os::unix::ffi::OsStringExt::into_vec);
     let ended = match words.next().as_deref() {
         Some(b"shim") => shim::run(),
-        Some(b"file-tool") => exit(files::run(words.collect())),
+        Some(b"file-tool") => exit(files::run(&words.collect::<Vec<_>>())),
         Some(b"baseline") => exit(files::baseline(words.next())),
         Some(b"--stdio") => {
             streams(false).and_then(|(input, output)| supervisor::supervise(input, output))

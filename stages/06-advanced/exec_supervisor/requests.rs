@@ -29,9 +29,7 @@ impl Supervisor {
             HostFrame::Stdin { execution, bytes } => {
                 self.with(execution, |one, host| one.stdin(&bytes, host))
             }
-            HostFrame::StdinEof { execution } => {
-                self.with(execution, |one, host| one.stdin_eof(host))
-            }
+            HostFrame::StdinEof { execution } => self.with(execution, Execution::stdin_eof),
             HostFrame::Window { execution, stream, bytes } => {
                 self.with(execution, |one, _| one.open_window(stream, bytes))
             }
@@ -114,7 +112,7 @@ impl Supervisor {
         };
         let Some(execution) = self.executions.get(&id) else { return };
         if tree {
-            signal_all(&self.roots(execution), &self.shims, signal);
+            signal_all(&roots(execution), &self.shims, signal);
         } else {
             let parent = if execution.is_shim_gone { getpid() } else { execution.shim.pid };
             if is_child(pid, parent) {
@@ -136,15 +134,16 @@ impl Supervisor {
             return;
         }
         let Some(execution) = self.executions.get(&id) else { return };
-        let roots = self.roots(execution);
+        let roots = roots(execution);
         self.kills.push(Kill::new(roots));
     }
+}
 
-    fn roots(&self, execution: &Execution) -> Roots {
-        if execution.is_shim_gone {
-            let program = execution.pid.filter(|pid| is_child(*pid, getpid()));
-            return Roots { shim: None, program, has_strays: true };
-        }
-        Roots::below(execution.shim.pid)
+/// Where the tree of an execution begins.
+fn roots(execution: &Execution) -> Roots {
+    if execution.is_shim_gone {
+        let program = execution.pid.filter(|pid| is_child(*pid, getpid()));
+        return Roots { shim: None, program, has_strays: true };
     }
+    Roots::below(execution.shim.pid)
 }

@@ -52,12 +52,11 @@ impl Supervisor {
             return;
         }
         let Some(shim) = self.left.remove(&id) else { return };
-        match received {
-            Received::Report(Report::Idle, _) => self.recycle(shim),
-            _ => {
-                self.has_strays = true;
-                self.shim_gone(shim.pid);
-            }
+        if let Received::Report(Report::Idle, _) = received {
+            self.recycle(shim);
+        } else {
+            self.has_strays = true;
+            self.shim_gone(shim.pid);
         }
     }
 

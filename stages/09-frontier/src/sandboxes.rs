@@ -13,7 +13,7 @@
 //! | more sandboxes or memory than a key may have | a place is reserved before anything is opened | `a_key_has_so_many_sandboxes_and_so_much_memory` |
 //! | a lost response makes a client repeat a command | the command runs under an id of the client's, once | `a_command_runs_once_however_often_it_is_requested` |
 //! | endless output | a spool has a limit, and so has the disk that a sandbox gets for them | `the_first_or_the_last_bytes_are_kept` |
-//! | a program becomes root inside and replaces the exec supervisor | frames are an attacker's: typed, bounded, and each wait has a deadline of the host | `a_supervisor_that_lies_reaches_no_other_sandbox` |
+//! | a program becomes root inside and replaces the exec supervisor | frames are an attacker's: typed, bounded, and each wait has a deadline of the host | `a_supervisor_that_lies_makes_no_end_and_reaches_no_other_sandbox` |
 //! | a path of the sandbox that is a link, a device, a FIFO | no process of the host opens it: a program inside does, as the sandbox's user | `each_file_error_has_its_kind` |
 //! | a client goes and leaves a sandbox | idle time and lifetime end it | `idle_time_and_lifetime_end_a_sandbox` |
 //! | the server is killed | the engine host removes what there is; the next server says so | `after_a_kill_nothing_is_left_and_the_next_server_says_so` |

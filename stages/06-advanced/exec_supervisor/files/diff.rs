@@ -11,15 +11,17 @@ use std::io::Write as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, lstat, openat, statat};
+use rustix::fs::{CWD, Mode, OFlags, Stat, lstat, openat};
 use rustix::io::Errno;
 
 use super::error::FileError;
 use super::plain::unbuffered_output;
 use super::tar_out::Archive;
 
-/// What is no part of the root file system.
+/// What is no part of the root file system, beside all that is mounted in it.
 const SKIPPED: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// A device number does not tell: an overlay gives a file that of its layer.
+const MOUNTS: &str = "/proc/self/mounts";
 const MAX_LIST_BYTES: u64 = 64 << 20;
 
 /// Writes the paths below a directory to standard output, each with a NUL behind it.
@@ -36,7 +38,7 @@ pub(super) fn baseline(root: &[u8]) -> Result<(), FileError> {
             let path = dir.join(entry.file_name());
             output.extend_from_slice(path.as_os_str().as_bytes());
             output.push(0);
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_skipped(&path) {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_skipped(&path, &[]) {
                 dirs.push(path);
             }
         }
@@ -56,28 +58,29 @@ pub(super) fn diff(list: &[u8]) -> Result<(), FileError> {
     let paths = paths.map_err(FileError::of_io(list))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(CWD, "/", flags, Mode::empty()).map_err(FileError::at(b"/"))?;
-    let device = statat(CWD, "/", AtFlags::empty()).map_err(FileError::at(b"/"))?.st_dev;
+    let mounts = mounts().map_err(FileError::of_io(MOUNTS.as_bytes()))?;
     let mut archive = Archive::new(unbuffered_output(b"/")?);
     let is_changed = |path: &Path, found: &Stat| {
         let is_later = (found.st_ctime, found.st_ctime_nsec) > (made.st_ctime, made.st_ctime_nsec);
-        is_later && found.st_dev == device && !is_skipped(&Path::new("/").join(path))
+        is_later && !is_skipped(path, &mounts)
     };
-    archive.dir(&root, Path::new(""), 0, &is_changed)?;
-    for path in deleted(&paths) {
+    let is_entered = |path: &Path| !is_skipped(path, &mounts);
+    archive.dir(&root, Path::new(""), 0, &is_changed, &is_entered)?;
+    for path in deleted(&paths, &mounts) {
         archive.empty_file(&path)?;
     }
     archive.finish(b"/")
 }
 
 /// The whiteouts of what was deleted; of a directory, it alone.
-fn deleted(paths: &[u8]) -> BTreeSet<PathBuf> {
+fn deleted(paths: &[u8], mounts: &[PathBuf]) -> BTreeSet<PathBuf> {
     let mut gone: BTreeSet<&Path> = BTreeSet::new();
     let mut whiteouts = BTreeSet::new();
     let paths = paths.split(|byte| *byte == 0).filter(|path| !path.is_empty());
     let mut paths: Vec<_> = paths.map(|path| Path::new(OsStr::from_bytes(path))).collect();
     paths.sort_unstable(); // a directory comes before what is in it
     for path in paths {
-        if path.ancestors().skip(1).any(|above| gone.contains(above)) || is_skipped(path) {
+        if path.ancestors().skip(1).any(|above| gone.contains(above)) || is_skipped(path, mounts) {
             continue;
         }
         let is_gone = matches!(lstat(path), Err(Errno::NOENT | Errno::NOTDIR));
@@ -91,6 +94,19 @@ fn deleted(paths: &[u8]) -> BTreeSet<PathBuf> {
     whiteouts
 }
 
-fn is_skipped(path: &Path) -> bool {
-    SKIPPED.iter().any(|skipped| path.starts_with(skipped))
+/// Whether a path, relative to the root or absolute, is in something that is skipped.
+fn is_skipped(path: &Path, mounts: &[PathBuf]) -> bool {
+    let path = Path::new("/").join(path);
+    let skipped = SKIPPED.iter().map(Path::new).chain(mounts.iter().map(PathBuf::as_path));
+    skipped.into_iter().any(|skipped| path.starts_with(skipped))
+}
+
+/// What is mounted below the root.
+fn mounts() -> std::io::Result<Vec<PathBuf>> {
+    let mounts = std::fs::read(MOUNTS)?;
+    let points = mounts.split(|byte| *byte == b'\n').filter_map(|line| {
+        let point = line.split(|byte| *byte == b' ').nth(1)?;
+        (point != b"/").then(|| PathBuf::from(OsString::from_vec(point.to_vec())))
+    });
+    Ok(points.collect())
 }

@@ -14,8 +14,9 @@ use super::error::{FileError, Kind};
 const CHUNK_BYTES: usize = 64 << 10;
 const FLAGS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
-/// Writes a regular file of at most `max_bytes` to standard output. Its size is announced on standard error first, and no
-/// more than that is written: a reader that gets less knows that something is missing.
+/// Writes a regular file of at most `max_bytes` to standard output. Its size is announced on
+/// standard error first, and no more than that is written: a reader that gets less knows that
+/// something is missing.
 pub(super) fn read(path: &[u8], max_bytes: u64) -> Result<(), FileError> {
     let file = open(path, OFlags::RDONLY | FLAGS, Mode::empty()).map_err(FileError::at(path))?;
     let size = regular_size(&file, path)?;
@@ -47,20 +48,18 @@ pub(super) fn write(path: &[u8]) -> Result<(), FileError> {
     let flags = OFlags::WRONLY | FLAGS;
     let mode = Mode::from_raw_mode(0o666); // without what the mask of the process forbids
     let create = || open(path, flags | OFlags::CREATE | OFlags::EXCL, mode);
-    let (file, is_new) = match open(path, flags, Mode::empty()) {
+    let mut is_new = false;
+    let opened = match open(path, flags, Mode::empty()) {
         Err(Errno::NOENT) => {
             make_parents(path)?;
-            match create() {
-                Ok(file) => (file, true),
-                // It was created meanwhile, or is a link to a file that does not exist.
-                Err(_) => {
-                    let opened = open(path, flags | OFlags::CREATE, mode);
-                    (opened.map_err(FileError::at(path))?, false)
-                }
-            }
+            let created = create();
+            is_new = created.is_ok();
+            // It was created meanwhile, or is a link to a file that does not exist.
+            created.or_else(|_| open(path, flags | OFlags::CREATE, mode))
         }
-        opened => (opened.map_err(FileError::at(path))?, false),
+        opened => opened,
     };
+    let file = opened.map_err(FileError::at(path))?;
     regular_size(&file, path)?;
     ftruncate(&file, 0).map_err(FileError::at(path))?;
     let mut file = File::from(file);

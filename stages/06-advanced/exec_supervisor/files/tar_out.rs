@@ -34,7 +34,7 @@ pub(super) fn write_dir(path: &[u8]) -> Result<(), FileError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let dir = openat(CWD, path, flags, Mode::empty()).map_err(FileError::at(path))?;
     let mut archive = Archive::new(unbuffered_output(path)?);
-    archive.dir(&dir, Path::new(""), 0, &|_, _| true)?;
+    archive.dir(&dir, Path::new(""), 0, &|_, _| true, &|_| true)?;
     archive.finish(path)
 }
 
@@ -49,13 +49,15 @@ impl<W: Write> Archive<W> {
         self.error.map_or(Ok(()), Err)
     }
 
-    /// Writes the entries below a directory that are wanted; all are looked at.
+    /// Writes the entries below a directory that are wanted. Directories are entered whether they
+    /// are wanted or not, unless that is not wanted either.
     pub(super) fn dir(
         &mut self,
         dir: &impl std::os::fd::AsFd,
         path: &Path,
         depth: usize,
         is_wanted: &dyn Fn(&Path, &Stat) -> bool,
+        is_entered: &dyn Fn(&Path) -> bool,
     ) -> Result<(), FileError> {
         for name in self.names(dir, path) {
             let path = path.join(&name);
@@ -71,7 +73,7 @@ impl<W: Write> Archive<W> {
             if is_wanted(&path, &found) {
                 self.entry(dir, &name, &path, &found)?;
             }
-            if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
+            if FileType::from_raw_mode(found.st_mode) == FileType::Directory && is_entered(&path) {
                 let flags = OFlags::RDONLY
                     | OFlags::DIRECTORY
                     | OFlags::NOFOLLOW
@@ -80,7 +82,7 @@ impl<W: Write> Archive<W> {
                 match openat(dir, &name, flags, Mode::empty()) {
                     Ok(_) if depth >= MAX_DEPTH => self.note(FileError::new(Errno::LOOP, bytes)),
                     Ok(inner) if is_within(&found, &inner) => {
-                        self.dir(&inner, &path, depth + 1, is_wanted)?;
+                        self.dir(&inner, &path, depth + 1, is_wanted, is_entered)?;
                     }
                     Ok(_) => {}
                     Err(errno) => self.note(FileError::new(errno, bytes)),
@@ -200,13 +202,11 @@ impl Read for Padded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         // An error in the middle of an entry would leave a tar that ends there.
-        let length = match self.file.read(&mut buffer[..wanted]) {
-            Ok(length @ 1..) => length,
-            Ok(0) | Err(_) => {
-                buffer[..wanted].fill(0);
-                wanted
-            }
-        };
+        let mut length = self.file.read(&mut buffer[..wanted]).unwrap_or(0);
+        if length == 0 {
+            buffer[..wanted].fill(0);
+            length = wanted;
+        }
         self.left -= length as u64;
         Ok(length)
     }

@@ -12,7 +12,9 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 /// What a file tool does. Paths are bytes; a relative one is relative to the working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileTool {
-    /// Writes a regular file to standard output, if it has at most `max_bytes`.
+    /// Writes a regular file to standard output, if it has at most `max_bytes`. Before it, one line
+    /// on standard error, `{"size":N}`, unless the size is not known or 0: exactly so many bytes
+    /// come, or it is an error.
     Read {
         /// The file.
         path: Vec<u8>,

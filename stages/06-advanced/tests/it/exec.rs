@@ -111,7 +111,9 @@ fn unshare(dir: &Path) -> Command {
 }
 
 /// As the engine starts it, as far as the exec supervisor can see it.
-fn runsc(dir: &Path) -> Command {
+fn runsc(dir: &Path, root: &Path) -> Command {
+    let is_own = root != Path::new("/");
+    let program = if is_own { Path::new("/") } else { dir }.join("exec_supervisor");
     let capabilities = [
         "CAP_CHOWN",
         "CAP_DAC_OVERRIDE",
@@ -124,10 +126,10 @@ fn runsc(dir: &Path) -> Command {
     let namespaces = ["pid", "network", "ipc", "uts", "mount"];
     let spec = serde_json::json!({
         "ociVersion": "1.0.2",
-        "root": { "path": "/", "readonly": false },
+        "root": { "path": root, "readonly": false },
         "hostname": "sandbox",
         "process": {
-            "args": [dir.join("exec_supervisor")],
+            "args": [program],
             "cwd": "/",
             "capabilities": {
                 "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
@@ -152,11 +154,21 @@ impl Inside {
     /// On this machine's file system, which gVisor does not write to.
     async fn on(kernel: Kernel) -> Self {
         let (dir, host, guest) = prepare();
-        let process = match kernel {
+        let command = match kernel {
             Kernel::Host => unshare(dir.path()),
-            Kernel::Gvisor => runsc(dir.path()),
+            Kernel::Gvisor => runsc(dir.path(), Path::new("/")),
         };
-        let process = { process }.stdin(Stdio::from(guest)).kill_on_drop(true).spawn().unwrap();
+        Self::spawn(command, dir, host, guest).await
+    }
+
+    async fn spawn(
+        mut command: Command,
+        dir: tempfile::TempDir,
+        host: UnixStream,
+        guest: OwnedFd,
+    ) -> Self {
+        let process = command.stdin(Stdio::from(guest)).kill_on_drop(true).spawn().unwrap();
+        drop(command); // which has the sandbox's end of the socket
         let channel = SandboxChannel::new(host, &defaults(&dir.path().join("work")));
         tokio::time::timeout(TEST_TIMEOUT, channel.ready()).await.unwrap().unwrap();
         Self { channel, process, dir }

@@ -264,7 +264,7 @@ mod tests {
         for (name, _) in READY_MADE {
             assert_eq!(
                 find(name, none).unwrap().is_python(),
-                ["agent", "science"].contains(name),
+                ["agent", "science"].contains(&name),
                 "{name}"
             );
         }

@@ -105,7 +105,8 @@ impl Executions {
         let reserved = max_output_bytes.saturating_mul(2);
         state.reserved_bytes = state.reserved_bytes.saturating_sub(reserved);
         if state.is_closed {
-            return;
+            drop(state);
+            return self.remove_directory(); // its last output may have made it anew
         }
         let stored = execution.stored();
         state.stored_bytes += stored;
@@ -134,6 +135,10 @@ impl Executions {
         state.by_id = HashMap::new();
         drop(state);
         self.all_stored.fetch_sub(stored, Ordering::Relaxed);
+        self.remove_directory();
+    }
+
+    fn remove_directory(&self) {
         let directory = self.directory.clone();
         tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&directory) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

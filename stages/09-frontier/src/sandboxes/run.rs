@@ -19,7 +19,7 @@ use super::state::now;
 use super::wire::ExecRequest;
 
 /// How long the end of an execution whose processes were killed is waited for. The sandbox reports it, and may lie.
-const KILL_GRACE: Duration = Duration::from_secs(10);
+const KILL_GRACE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 /// The longest time limit, in seconds: no sandbox exists for so long.
 const MAX_TIMEOUT_SECONDS: f64 = 31_536_000.0;
 
@@ -194,3 +194,6 @@ impl Run {
         End { errno: Some(errno.to_owned()), ..self.end(Outcome::SpawnFailed) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,6 +123,27 @@ pub(super) struct View<'a> {
 }
 
 impl Record {
+    #[cfg(test)]
+    pub(super) fn for_test(owner: &str, label: &str) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            owner: owner.to_owned(),
+            fixed: Fixed {
+                environment: "agent".to_owned(),
+                limits: stage_06_advanced::SandboxBounds::default().default,
+                user: "agent".to_owned(),
+                workdir: "/home/agent".to_owned(),
+                idle_timeout_seconds: 60,
+                sandbox: SandboxInfo::default(),
+            },
+            labels: [("task".to_owned(), label.to_owned())].into(),
+            created_at: now(),
+            expires_at: now(),
+            lifetime_seconds: 60,
+            ended: None,
+        }
+    }
+
     /// The sandbox as clients see it. One that has not ended is `live`.
     pub(super) fn view(&self, live: Status) -> View<'_> {
         View {

@@ -137,36 +137,14 @@ fn record(columns: Columns) -> Result<Record, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use shared::SandboxInfo;
-    use stage_06_advanced::SandboxBounds;
-
-    use super::super::state::{Fixed, now};
+    use super::super::state::now;
     use super::*;
     use crate::store::Store;
-
-    fn new(owner: &str, label: &str) -> Record {
-        Record {
-            id: Uuid::now_v7(),
-            owner: owner.to_owned(),
-            fixed: Fixed {
-                environment: "agent".to_owned(),
-                limits: SandboxBounds::default().default,
-                user: "agent".to_owned(),
-                workdir: "/home/agent".to_owned(),
-                idle_timeout_seconds: 60,
-                sandbox: SandboxInfo::default(),
-            },
-            labels: [("task".to_owned(), label.to_owned())].into(),
-            created_at: now(),
-            expires_at: now(),
-            lifetime_seconds: 60,
-            ended: None,
-        }
-    }
 
     #[tokio::test]
     async fn rows_are_found_by_owner_label_and_state_and_end_once() {
         let store = Store::scratch().unwrap();
+        let new = Record::for_test;
         let records = [new("a", "x"), new("b", "x"), new("a", "y"), new("a", "x")];
         for record in records.clone() {
             store.write(move |database| insert(database, &record)).await.unwrap();

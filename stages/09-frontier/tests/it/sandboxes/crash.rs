@@ -7,14 +7,25 @@ use serde_json::json;
 
 use super::{Sandbox, launch};
 
-/// Processes that have `marker` in their command line, those of gVisor's sandboxes among them.
-fn processes(marker: &str) -> usize {
-    let is_marked = |pid: &Path| {
-        std::fs::read(pid.join("cmdline"))
-            .is_ok_and(|line| String::from_utf8_lossy(&line).contains(marker))
+/// The processes below `root` now: the other half of the server, and all of its sandboxes.
+fn descendants(root: u32) -> Vec<u32> {
+    let parent_of = |pid: u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
     };
     let all = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    all.filter(|entry| is_marked(&entry.path())).count()
+    let all: Vec<u32> = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let is_below = |pid: &u32| {
+        let parents = std::iter::successors(parent_of(*pid), |pid| parent_of(*pid));
+        parents.take(20).any(|parent| parent == root)
+    };
+    all.into_iter().filter(is_below).collect()
+}
+
+/// How many of these processes are left.
+fn left(pids: &[u32]) -> usize {
+    let is_left = |pid: &&u32| Path::new(&format!("/proc/{pid}")).exists();
+    pids.iter().filter(is_left).count()
 }
 
 #[tokio::test]
@@ -29,10 +40,10 @@ async fn after_a_kill_nothing_is_left_and_the_next_server_says_so() {
     assert_eq!(written.body.len(), 1, "{written:?}");
     let outputs = directory.path().join("data/sandboxes").join(&sandbox.id);
     assert!(outputs.exists(), "a large output is a file");
-    assert!(processes(&sandbox.id) > 0, "its processes are found by its id");
-    let id = sandbox.id.clone();
+    let (id, processes) = (sandbox.id.clone(), descendants(server.pid()));
+    assert!(processes.len() > 3, "a server, a sandbox and what is in it: {processes:?}");
     server.kill();
-    harness::eventually("nothing is left", Duration::from_secs(60), || processes(&id) == 0).await;
+    harness::eventually("nothing is left", Duration::from_mins(1), || left(&processes) == 0).await;
 
     let server = launch(directory.path()).start();
     let sandbox = Sandbox { client: server.client(), id };

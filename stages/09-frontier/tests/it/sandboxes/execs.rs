@@ -155,7 +155,7 @@ async fn background(sandbox: &Sandbox) {
     assert_eq!((killed.status, &killed.json()["outcome"]), (200, &json!("killed")), "{killed:?}");
     let again = sandbox.client.delete(&sandbox.path("/execs/tree")).await;
     assert_eq!((again.status, again.json()), (200, killed.json()));
-    sandbox.sh("none", "! ps -eo args= | grep -q '^[s]leep 301'").await;
+    sandbox.sh("left", "! ps -eo args= | grep -q '^[s]leep 301'").await;
     let trap = "trap 'echo got; exit 3' USR1; echo ready; while :; do sleep 0.05; done";
     sandbox.detach("trap", json!({ "argv": ["sh", "-c", trap] })).await;
     let ready = sandbox.get("/execs/trap/stdout?wait_seconds=30").await.text();

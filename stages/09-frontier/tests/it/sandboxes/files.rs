@@ -81,7 +81,7 @@ async fn each_file_error_has_its_kind() {
         (&named["path"], &named["detail"]),
         (&json!("nosuch"), &json!("there is nothing at this path: nosuch"))
     );
-    for (path, status, kind) in [("/etc", 409, "is_directory"), ("/etc/x", 403, "permission")] {
+    for (path, status, kind) in [("a%20b", 409, "is_directory"), ("/etc/x", 403, "permission")] {
         let refused = sandbox.put_bytes(&format!("/file?path={path}"), body(2)).await;
         assert_eq!(
             (refused.status, &refused.json()["kind"]),

@@ -44,7 +44,8 @@ async fn another_keys_sandbox_does_not_exist() {
     assert_eq!(with_key(&alice, "k", &json!({})).await.status, 422);
     let id = first.json()["id"].as_str().unwrap().to_owned();
     let own = Sandbox { client: alice.clone(), id: id.clone() };
-    let ended = own.exec("e", &json!({ "argv": ["cat"], "stdin": "stream", "detach": false }));
+    let cat = json!({ "argv": ["cat"], "stdin": "stream", "detach": false });
+    let ended = own.exec("e", &cat);
     let ended = tokio::time::timeout(Duration::from_millis(300), ended).await;
     assert!(ended.is_err(), "it waits for its input");
 

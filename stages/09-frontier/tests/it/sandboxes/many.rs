@@ -33,8 +33,8 @@ async fn many_commands_leave_nothing_and_many_sandboxes_are_open_at_once() {
     let root = json!({ "argv": ["sh", "-c", inside], "user": "root" });
     let before = sandbox.exec("before", &root).await["stdout"]["text"].clone();
     let ran = stream::iter(0..commands).map(async |at| {
-        let ended = sandbox.exec(&format!("c-{at}"), &json!({ "argv": ["echo", at.to_string()] }));
-        let ended = ended.await;
+        let command = json!({ "argv": ["echo", at.to_string()] });
+        let ended = sandbox.exec(&format!("c-{at}"), &command).await;
         assert_eq!(ended["stdout"]["text"], format!("{at}\n"), "{ended}");
     });
     ran.buffer_unordered(8).collect::<Vec<()>>().await;

@@ -20,8 +20,7 @@ pub(crate) fn launch(directory: &Path) -> Launch {
     let mut build = Command::new(stage::BINARY);
     let output = build.args(["env", "build", "--if-missing", "agent"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // What is tested here are sandboxes that stay; none of the others has to wait.
-    deployed(directory).args(["--warm-sandboxes", "0", "--rate-limit", "1000000"])
+    deployed(directory).args(["--rate-limit", "1000000"])
 }
 
 /// One sandbox, as its client sees it.
