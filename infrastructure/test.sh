@@ -13,7 +13,7 @@ export CRUCIBLE_STRICT_CONTRACT=true
 # The tests start the stages' binaries, so those are built first.
 cargo build --workspace --bins --locked
 # What the tests of environments run programs in: built once, and kept.
-for name in shell javascript science; do
+for name in agent shell javascript science; do
   as_root target/debug/stage-09-frontier env build --if-missing "$name" >/dev/null
 done
 log=$(mktemp)

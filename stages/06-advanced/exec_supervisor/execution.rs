@@ -79,6 +79,15 @@ impl Queue {
         &self.bytes[self.written..]
     }
 
+    /// What was written is forgotten, though something more may always come.
+    fn push(&mut self, bytes: &[u8]) {
+        if self.written >= MAX_PAYLOAD_BYTES {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Writes as much as is taken now.
     fn write_to(&mut self, mut file: impl io::Write) -> io::Result<usize> {
         let mut length = 0;
@@ -226,7 +235,7 @@ impl Execution {
             self.consumed_stdin(bytes.len(), host);
             return true;
         }
-        self.stdin.queue.bytes.extend_from_slice(bytes);
+        self.stdin.queue.push(bytes);
         self.write_stdin(host);
         true
     }

@@ -40,6 +40,11 @@ impl Host {
     }
 
     pub(crate) fn send(&mut self, frame: &SupervisorFrame) {
+        if self.sent >= MAX_UNSENT_BYTES {
+            // There may always be something more to send.
+            self.outgoing.drain(..self.sent);
+            self.sent = 0;
+        }
         frame.encode(&mut self.outgoing);
     }
 

@@ -43,6 +43,8 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::exit;
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
 /// Why the supervisor ends the sandbox.
 type Error = Box<dyn std::error::Error>;
 
@@ -52,18 +54,26 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 fn main() {
     let mut words = std::env::args_os().skip(1).map(std::os::unix::ffi::OsStringExt::into_vec);
     let ended = match words.next().as_deref() {
-        Some(b"shim") => shim::run(),
+        Some(b"shim") => guard().and_then(|()| shim::run()),
         Some(b"file-tool") => exit(files::run(&words.collect::<Vec<_>>())),
         Some(b"baseline") => exit(files::baseline(words.next())),
-        Some(b"--stdio") => {
-            streams(false).and_then(|(input, output)| supervisor::supervise(input, output))
-        }
-        _ => streams(true).and_then(|(input, output)| supervisor::supervise(input, output)),
+        Some(b"--stdio") => guard()
+            .and_then(|()| streams(false))
+            .and_then(|(input, output)| supervisor::supervise(input, output)),
+        _ => guard()
+            .and_then(|()| streams(true))
+            .and_then(|(input, output)| supervisor::supervise(input, output)),
     };
     if let Err(error) = ended {
         eprintln!("the exec supervisor ends the sandbox: {error}");
         exit(1)
     }
+}
+
+/// Attack: where the supervisor is not root, a program of the same user opens the descriptors of
+/// process 1 by their paths, or traces it → the kernel lets root alone do that.
+fn guard() -> Result<(), Error> {
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// The host's frames, and where they are answered: duplicates, which no program inherits.

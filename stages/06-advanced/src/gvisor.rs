@@ -63,8 +63,8 @@ mod sandbox;
 mod self_test;
 mod status;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::component::{SelfTestError, SelfTestResult};
@@ -78,12 +78,12 @@ use tokio_util::sync::CancellationToken;
 pub use doctor::diagnose_runsc;
 use environments::{EnvironmentError, Environments};
 use instance_dir::InstanceDir;
-use kept::Kept;
 pub use manifest::write_manifest;
 pub use options::{ROOTFS_PIN, RootfsError, RunscError, RunscOptions, RunscPlatform};
 use pool::Pool;
 pub use pool::PoolStatus;
 use sandbox::{Sandbox, SandboxFactory};
+use status::count_warm;
 
 use crate::sandboxes::Registry;
 
@@ -155,7 +155,7 @@ impl RunscEngine {
             runtime_version: Some(version),
             image_digest: Some(digest),
         };
-        let kept = start_kept(options, &pool, &sandbox);
+        let kept = kept::start(options, pool.factory.clone(), &sandbox);
         count_warm(options, &pool, &environments, kept.as_ref());
         Ok(Self { pool, environments, dir, limits, sandbox, kept })
     }
@@ -252,46 +252,6 @@ impl RunscEngine {
         }
     }
     // ANCHOR_END: evaluate
-}
-
-/// Starts what opens sandboxes that stay, if they are wanted.
-fn start_kept(
-    options: &RunscOptions,
-    pool: &Arc<Pool>,
-    sandbox: &SandboxInfo,
-) -> Option<Arc<Registry>> {
-    let (factory, max_warm) = (pool.factory.clone(), options.warm_environments.into());
-    let sandbox = SandboxInfo { image_digest: None, ..sandbox.clone() };
-    let bounds = options.kept.bounds?;
-    let kept = Kept::new(&options.environments, factory, bounds, sandbox, max_warm);
-    let kept = Registry::new(kept);
-    options.kept.set(kept.clone());
-    Some(kept)
-}
-
-/// Lets the metrics count the sandboxes that wait. They keep no pool alive.
-fn count_warm(
-    options: &RunscOptions,
-    pool: &Arc<Pool>,
-    environments: &Arc<Environments>,
-    kept: Option<&Arc<Registry>>,
-) {
-    let (pool, environments) = (Arc::downgrade(pool), Arc::downgrade(environments));
-    let kept = kept.map(Arc::downgrade);
-    options.warm.follow(move || {
-        let (Some(pool), Some(others)) = (pool.upgrade(), environments.upgrade()) else {
-            return BTreeMap::new();
-        };
-        let name = pool.factory.profile.language.name.clone().into_owned();
-        let kept = kept.as_ref().and_then(Weak::upgrade).map(|kept| kept.waiting());
-        let mut counts = BTreeMap::new();
-        // One environment may have both kinds.
-        let all = others.ready().chain([(name, pool.status().ready)]);
-        for (name, count) in all.chain(kept.unwrap_or_default()) {
-            *counts.entry(name).or_default() += count;
-        }
-        counts
-    });
 }
 
 /// Removes a sandbox: after the response if its program has ended, and before the response if the

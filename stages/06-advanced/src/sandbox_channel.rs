@@ -21,6 +21,7 @@
 //! of its own, at which it stops to wait, and nothing that was not reported is taken for an end.
 
 mod command;
+mod entry;
 mod error;
 mod execution;
 mod file_tool;

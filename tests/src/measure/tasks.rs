@@ -73,7 +73,7 @@ impl Graded {
     /// checked.
     pub fn passed(&self, answer: &Answer) -> bool {
         let ended_well = match answer {
-            Answer::Plain(_) => true,
+            Answer::Plain(_) | Answer::Executed(..) => true,
             Answer::Evaluation(_) => {
                 answer.outcome() == Some(Outcome::Exited) && answer.exit_code() == Some(0)
             }

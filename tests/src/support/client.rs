@@ -60,6 +60,8 @@ pub enum Answer {
     Plain(Plain),
     /// Of every later stage.
     Evaluation(Box<Evaluation>),
+    /// Of an execution in a sandbox that stays, with the limit that has ended it.
+    Executed(Plain, Option<Outcome>),
 }
 
 /// The response of stage 1.
@@ -76,7 +78,7 @@ impl Answer {
     /// What the program printed, as far as it was retained.
     pub fn stdout(&self) -> &str {
         match self {
-            Self::Plain(plain) => &plain.output,
+            Self::Plain(plain) | Self::Executed(plain, _) => &plain.output,
             Self::Evaluation(evaluation) => &evaluation.stdout.text,
         }
     }
@@ -86,13 +88,14 @@ impl Answer {
         match self {
             Self::Plain(_) => None,
             Self::Evaluation(evaluation) => evaluation.outcome,
+            Self::Executed(_, outcome) => *outcome,
         }
     }
 
     /// The program's own exit code. Stage 1 does not report it.
     pub fn exit_code(&self) -> Option<i32> {
         match self {
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Executed(..) => None,
             Self::Evaluation(evaluation) => evaluation.exit_code,
         }
     }
@@ -100,7 +103,7 @@ impl Answer {
     /// One line on how it ended, for a person.
     pub fn summary(&self) -> String {
         let (how, text) = match self {
-            Self::Plain(plain) => (String::new(), plain.error.as_str()),
+            Self::Plain(plain) | Self::Executed(plain, _) => (String::new(), plain.error.as_str()),
             Self::Evaluation(evaluation) => {
                 let outcome = evaluation.outcome.map_or("not ended", Outcome::as_str);
                 let code = evaluation.exit_code.map_or_else(String::new, |code| format!(" {code}"));

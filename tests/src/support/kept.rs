@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
+use shared::Outcome;
 use tokio::time::{Instant, sleep};
 
 use super::client::{Answer, Client, Plain, Program, QUEUE_TIMEOUT, parse, retry_after, send};
@@ -16,6 +17,7 @@ use super::client::{Answer, Client, Plain, Program, QUEUE_TIMEOUT, parse, retry_
 /// The environment that agents use.
 const ENVIRONMENT: &str = "agent";
 /// The limits of an evaluation, so that the probes try to exceed them here as well.
+const MEMORY_BYTES: u64 = 256 << 20;
 const PIDS: u64 = 64;
 const DISK_BYTES: u64 = 64 << 20;
 /// The time limit of a program that names none.
@@ -24,6 +26,7 @@ const DEFAULT_TIMEOUT_SECONDS: f64 = 10.0;
 #[derive(Deserialize)]
 struct Sandbox {
     id: String,
+    end_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -67,8 +70,9 @@ pub(super) async fn execute(client: &Client, program: &Program, user: &str) -> R
 }
 
 async fn open(client: &Client, program: &Program) -> Result<String> {
+    let memory_bytes = program.memory_bytes.unwrap_or(MEMORY_BYTES);
     let limits = json!({
-        "memory_bytes": program.memory_bytes, "pids": PIDS, "disk_bytes": DISK_BYTES,
+        "memory_bytes": memory_bytes, "pids": PIDS, "disk_bytes": DISK_BYTES,
     });
     let body = json!({ "environment": ENVIRONMENT, "limits": limits });
     let started = Instant::now();
@@ -96,9 +100,25 @@ async fn execute_in(
     });
     let path = format!("/sandboxes/{sandbox}/execs/probe");
     let ended: Execution = send(client.request(Method::PUT, &path).json(&body)).await?;
-    let mut error = ended.stderr.into_text()?;
-    if ended.outcome != "exited" {
-        error = format!("{error}\n{}", ended.outcome);
+    let limit = match ended.outcome.as_str() {
+        "timed_out" => Some(Outcome::WallTimeExceeded),
+        "sandbox_gone" => {
+            let path = format!("/sandboxes/{sandbox}");
+            let gone: Sandbox = send(client.request(Method::GET, &path)).await?;
+            gone.end_reason.as_deref().and_then(limit_of)
+        }
+        _ => None,
+    };
+    let error = format!("{}\n{}", ended.stderr.into_text()?, ended.outcome);
+    Ok(Answer::Executed(Plain { output: ended.stdout.into_text()?, error }, limit))
+}
+
+/// The limit that a sandbox has ended by.
+fn limit_of(end_reason: &str) -> Option<Outcome> {
+    match end_reason {
+        "memory_exceeded" => Some(Outcome::MemoryExceeded),
+        // gVisor's kernel ends where the host refuses it a thread.
+        "sandbox_ended" => Some(Outcome::PidsExceeded),
+        _ => None,
     }
-    Ok(Answer::Plain(Plain { output: ended.stdout.into_text()?, error }))
 }

@@ -4,12 +4,12 @@
 //! Root inside is gVisor's, not the host's. A probe that is contained as a user without rights may be contained by
 //! those rights alone; here it has all that a sandbox can give.
 
+use indicatif::ProgressBar;
 use ladder::attack::expectations::Expectations;
 use ladder::attack::probe::{self, Evidence, Language, Probe};
 use ladder::attack::run_probes::{self, AttackTarget};
 use ladder::attack::verdict::Verdict;
 use ladder::support::stages;
-use indicatif::ProgressBar;
 
 /// The first stage with sandboxes that stay.
 const STAGE: u16 = 9;

@@ -88,6 +88,14 @@ struct State {
     last_call: u64,
 }
 
+impl State {
+    fn send(&self, id: Uuid, reply: RunReply) {
+        if let Some((run, _)) = self.runs.get(&id) {
+            run.send(reply).ok(); // its future may be dropped
+        }
+    }
+}
+
 enum RunReply {
     Output(Stream, Vec<u8>),
     File(Option<Vec<u8>>, Vec<u8>),
@@ -104,15 +112,10 @@ impl Calls {
         let mut state = self.state();
         match reply {
             Reply::Output { id, stream, bytes } => {
-                if let Some((run, _)) = state.runs.get(&id) {
-                    run.send(RunReply::Output(stream, bytes)).ok(); // its future may be dropped
-                }
+                state.send(id, RunReply::Output(stream, bytes));
             }
             Reply::File { id, path, bytes } => {
-                if let Some((run, _)) = state.runs.get(&id) {
-                    let path = path.map(|path| path.0);
-                    run.send(RunReply::File(path, bytes)).ok(); // likewise
-                }
+                state.send(id, RunReply::File(path.map(|path| path.0), bytes));
             }
             Reply::Ended { id, verdict, excess_bytes } => {
                 if let Some((run, _)) = state.runs.remove(&id) {

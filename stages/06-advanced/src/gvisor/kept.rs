@@ -37,13 +37,13 @@ use shared::{BoxFuture, SandboxInfo};
 use stage_04_docker::error_chain;
 use tokio::sync::OnceCell;
 
-use super::options::{RootfsError, RunscError};
+use super::options::{RootfsError, RunscError, RunscOptions};
 use super::profile::SandboxProfile;
 use super::sandbox::SandboxFactory;
 use super::{blocking, rootfs};
 use crate::Environment;
 use crate::sandboxes::{
-    AGENT_HOME, AGENT_USER, OpenError, Opened, Opener, SANDBOX_PATH, SandboxBounds,
+    AGENT_HOME, AGENT_USER, OpenError, Opened, Opener, Registry, SANDBOX_PATH, SandboxBounds,
     SandboxEnvironment, SandboxOrder, SandboxSupport,
 };
 use pool::KeptPool;
@@ -73,8 +73,24 @@ enum KeptError {
     NotVerified(#[source] super::isolation_check::IsolationError),
 }
 
+/// Starts what opens sandboxes that stay, if they are wanted: as `factory` makes those of evaluations, on the same
+/// engine.
+pub(super) fn start(
+    options: &RunscOptions,
+    factory: SandboxFactory,
+    sandbox: &SandboxInfo,
+) -> Option<Arc<Registry>> {
+    let bounds = options.kept.bounds?;
+    let sandbox = SandboxInfo { image_digest: None, ..sandbox.clone() };
+    let max_warm = options.warm_environments.into();
+    let kept = Kept::new(&options.environments, factory, bounds, sandbox, max_warm);
+    let kept = Registry::new(kept);
+    options.kept.set(kept.clone());
+    Some(kept)
+}
+
 impl Kept {
-    pub(super) fn new(
+    fn new(
         environments: &[Environment],
         factory: SandboxFactory,
         bounds: SandboxBounds,

@@ -1,9 +1,14 @@
 //! What an engine is doing, for tests and for people.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::{PoolStatus, RunscEngine, RunscPlatform};
+use super::environments::Environments;
+use super::pool::Pool;
+use super::{PoolStatus, RunscEngine, RunscOptions, RunscPlatform};
+use crate::sandboxes::Registry;
 
 /// The pause between two looks at the pool in [`RunscEngine::is_warm`].
 const WARM_CHECK_INTERVAL: Duration = Duration::from_millis(20);
@@ -45,4 +50,29 @@ impl RunscEngine {
             tokio::time::sleep(WARM_CHECK_INTERVAL).await;
         }
     }
+}
+
+/// Lets the metrics count the sandboxes that wait. They keep no pool alive.
+pub(super) fn count_warm(
+    options: &RunscOptions,
+    pool: &Arc<Pool>,
+    environments: &Arc<Environments>,
+    kept: Option<&Arc<Registry>>,
+) {
+    let (pool, environments) = (Arc::downgrade(pool), Arc::downgrade(environments));
+    let kept = kept.map(Arc::downgrade);
+    options.warm.follow(move || {
+        let (Some(pool), Some(others)) = (pool.upgrade(), environments.upgrade()) else {
+            return BTreeMap::new();
+        };
+        let name = pool.factory.profile.language.name.clone().into_owned();
+        let kept = kept.as_ref().and_then(Weak::upgrade).map(|kept| kept.waiting());
+        let mut counts = BTreeMap::new();
+        // One environment may have both kinds.
+        let all = others.ready().chain([(name, pool.status().ready)]);
+        for (name, count) in all.chain(kept.unwrap_or_default()) {
+            *counts.entry(name).or_default() += count;
+        }
+        counts
+    });
 }

@@ -6,8 +6,9 @@ use tokio::sync::Notify;
 
 use shared::Stream;
 
+use super::entry::{End, Taken};
 use super::error::{ChannelError, InputError};
-use super::state::{End, Shared, Taken};
+use super::state::Shared;
 use crate::exec_protocol::frame::{ExecutionId, Exit, OutputStream, StartFailure};
 
 /// What happens in an execution.
@@ -231,10 +232,10 @@ impl ExecutionInput {
         }
         let ExecutionControl { shared, id } = &self.control;
         let written = shared.until(|state| match state.send_input(*id, bytes) {
-            Some(0) if !bytes.is_empty() => None,
+            Ok(0) if !bytes.is_empty() => None,
             written => Some(written),
         });
-        let written = written.await.map_err(InputError::Channel)?.ok_or(InputError::Ended)?;
+        let written = written.await.map_err(InputError::Channel)??;
         shared.wake_task();
         Ok(written)
     }

@@ -11,11 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::error::ChannelError;
-use crate::exec_protocol::frame::{
-    ExecutionId, Exit, HostFrame, OutputStream, StartFailure, SupervisorFrame,
-};
-use crate::exec_protocol::{MAX_PAYLOAD_BYTES, OUTPUT_WINDOW_BYTES, STDIN_WINDOW_BYTES, VERSION};
+use super::entry::{Entry, Phase, Taken};
+use super::error::{ChannelError, InputError};
+use crate::exec_protocol::frame::{ExecutionId, HostFrame, OutputStream, SupervisorFrame};
+use crate::exec_protocol::{MAX_PAYLOAD_BYTES, VERSION};
 
 /// Beyond it nothing is started, and no input is taken.
 const MAX_OUTGOING_BYTES: usize = 256 << 10;
@@ -45,58 +44,6 @@ pub(super) struct State {
 pub(super) struct Outgoing {
     bytes: Vec<u8>,
     sent: usize,
-}
-
-/// How an execution ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    Exited(Exit),
-    StartFailed(StartFailure, u32),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Requested,
-    Running,
-    Ended,
-}
-
-/// One output stream. Credit, what is received and what is consumed are one window together.
-#[derive(Debug)]
-struct Output {
-    /// How much the supervisor may still send.
-    credit: u32,
-    received: Vec<u8>,
-    /// Consumed, and not returned to the supervisor's credit yet.
-    consumed: u32,
-}
-
-/// One execution, as the host sees it.
-#[derive(Debug)]
-pub(super) struct Entry {
-    phase: Phase,
-    /// Its process, until the consumer has taken the event.
-    started: Option<u32>,
-    stdout: Output,
-    stderr: Output,
-    /// Its end, until the consumer has taken the event.
-    end: Option<End>,
-    stdin_credit: u32,
-    is_stdin_closed: bool,
-    is_killed: bool,
-    /// The handle was dropped: what arrives is discarded.
-    is_abandoned: bool,
-    changed: Arc<Notify>,
-}
-
-/// What a consumer gets next.
-#[derive(Debug)]
-pub(super) enum Taken {
-    Started(u32),
-    Output(OutputStream, Vec<u8>),
-    Ended(End),
-    /// Its end was taken before.
-    Nothing,
 }
 
 impl Shared {
@@ -180,13 +127,22 @@ impl Outgoing {
         if self.sent == self.bytes.len() {
             // A long command does not stay in memory.
             *self = Self::default();
+        } else if self.sent >= MAX_OUTGOING_BYTES {
+            // There may always be something more to send.
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
         }
     }
 }
 
-impl Output {
-    fn new() -> Self {
-        Self { credit: OUTPUT_WINDOW_BYTES, received: Vec::new(), consumed: 0 }
+#[cfg(test)]
+impl Outgoing {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub(super) fn kept(&self) -> usize {
+        self.bytes.len()
     }
 }
 
@@ -217,18 +173,7 @@ impl State {
         }
         HostFrame::Start { execution: id }.encode(&mut self.outgoing.bytes);
         let changed = Arc::new(Notify::new());
-        let entry = Entry {
-            phase: Phase::Requested,
-            started: None,
-            stdout: Output::new(),
-            stderr: Output::new(),
-            end: None,
-            stdin_credit: STDIN_WINDOW_BYTES,
-            is_stdin_closed: false,
-            is_killed: false,
-            is_abandoned: false,
-            changed: Arc::clone(&changed),
-        };
+        let entry = Entry::new(Arc::clone(&changed));
         self.executions.insert(id, entry);
         (id, changed)
     }
@@ -297,10 +242,18 @@ impl State {
         }
     }
 
-    /// Sends as much of an execution's input as may be sent now: how much. None after its end.
-    pub(super) fn send_input(&mut self, id: ExecutionId, bytes: &[u8]) -> Option<usize> {
+    /// Sends as much of an execution's input as may be sent now: how much.
+    pub(super) fn send_input(
+        &mut self,
+        id: ExecutionId,
+        bytes: &[u8],
+    ) -> Result<usize, InputError> {
         let has_space = self.has_space();
-        let entry = self.executions.get_mut(&id).filter(|entry| entry.phase != Phase::Ended)?;
+        let entry = self.executions.get_mut(&id).filter(|entry| entry.phase != Phase::Ended);
+        let entry = entry.ok_or(InputError::Ended)?;
+        if entry.is_stdin_closed {
+            return Err(InputError::Closed); // by another handle
+        }
         let credit = entry.stdin_credit as usize;
         let length = if has_space { bytes.len().min(credit).min(MAX_PAYLOAD_BYTES) } else { 0 };
         if length > 0 {
@@ -308,7 +261,7 @@ impl State {
             let stdin = HostFrame::Stdin { execution: id, bytes: bytes[..length].to_vec() };
             stdin.encode(&mut self.outgoing.bytes);
         }
-        Some(length)
+        Ok(length)
     }
 
     /// Sends the end of an execution's input, once.
@@ -361,91 +314,5 @@ impl State {
         if entry.is_some_and(|entry| entry.is_abandoned && entry.phase == Phase::Ended) {
             self.executions.remove(&id);
         }
-    }
-}
-
-impl Output {
-    /// The bytes by which the window is opened again, once half of it is consumed.
-    fn reopen(&mut self) -> Option<u32> {
-        if self.consumed < OUTPUT_WINDOW_BYTES / 2 {
-            return None;
-        }
-        self.credit += self.consumed;
-        Some(std::mem::take(&mut self.consumed))
-    }
-}
-
-impl Entry {
-    fn output(&mut self, stream: OutputStream) -> &mut Output {
-        match stream {
-            OutputStream::Stdout => &mut self.stdout,
-            OutputStream::Stderr => &mut self.stderr,
-        }
-    }
-
-    /// Takes a frame that is legal in this phase. False when it is beyond a window.
-    fn receive(&mut self, frame: SupervisorFrame) -> bool {
-        match frame {
-            SupervisorFrame::Started { pid, .. } => {
-                (self.phase, self.started) = (Phase::Running, Some(pid));
-            }
-            SupervisorFrame::StartFailed { failure, errno, .. } => {
-                (self.phase, self.end) = (Phase::Ended, Some(End::StartFailed(failure, errno)));
-            }
-            SupervisorFrame::Exited { exit, .. } => {
-                (self.phase, self.end) = (Phase::Ended, Some(End::Exited(exit)));
-            }
-            SupervisorFrame::Output { stream, bytes, .. } => {
-                let output = self.output(stream);
-                let length = u32::try_from(bytes.len()).ok();
-                let Some(credit) = length.and_then(|length| output.credit.checked_sub(length))
-                else {
-                    return false;
-                };
-                output.credit = credit;
-                output.received.extend_from_slice(&bytes);
-            }
-            SupervisorFrame::StdinWindow { bytes, .. } => {
-                let credit = self.stdin_credit.checked_add(bytes);
-                let Some(credit) = credit.filter(|credit| *credit <= STDIN_WINDOW_BYTES) else {
-                    return false;
-                };
-                self.stdin_credit = credit;
-            }
-            SupervisorFrame::Hello { .. } => {}
-        }
-        true
-    }
-
-    fn take(&mut self, prefer: OutputStream) -> Option<Taken> {
-        if let Some(pid) = self.started.take() {
-            return Some(Taken::Started(pid));
-        }
-        let other = match prefer {
-            OutputStream::Stdout => OutputStream::Stderr,
-            OutputStream::Stderr => OutputStream::Stdout,
-        };
-        for stream in [prefer, other] {
-            let received = &mut self.output(stream).received;
-            if !received.is_empty() {
-                return Some(Taken::Output(stream, std::mem::take(received)));
-            }
-        }
-        match self.end.take() {
-            Some(end) => Some(Taken::Ended(end)),
-            None => (self.phase == Phase::Ended).then_some(Taken::Nothing),
-        }
-    }
-
-    /// Consumes what has arrived, without a consumer.
-    fn discard(&mut self) -> [Option<(OutputStream, u32)>; 2] {
-        let is_running = self.phase == Phase::Running;
-        [OutputStream::Stdout, OutputStream::Stderr].map(|stream| {
-            let output = self.output(stream);
-            // What a consumer has taken and not returned is in neither of the other two.
-            output.received = Vec::new();
-            output.consumed = OUTPUT_WINDOW_BYTES - output.credit;
-            output.reopen().filter(|_| is_running).map(|bytes| (stream, bytes))
-        })
     }
 }

@@ -1,6 +1,8 @@
 //! A supervisor that lies, floods, is silent, or stops in the middle: none of it makes an end that
 //! was not reported, blocks another channel, or takes memory without bound.
 
+mod lies;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -30,7 +32,9 @@ fn channel() -> (SandboxChannel, UnixStream) {
 
 fn encoded(frames: &[SupervisorFrame]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    frames.iter().for_each(|frame| frame.encode(&mut bytes));
+    for frame in frames {
+        frame.encode(&mut bytes);
+    }
     bytes
 }
 
@@ -45,45 +49,6 @@ fn honest() -> Vec<SupervisorFrame> {
         SupervisorFrame::Started { execution: FIRST, pid: 2 },
         output(FIRST, b"42\n"),
         SupervisorFrame::Exited { execution: FIRST, exit: Exit::Code(7) },
-    ]
-}
-
-/// Every lie, by the numbers of honest frames after which it is one.
-fn lies() -> Vec<(&'static str, std::ops::RangeInclusive<usize>, Vec<u8>)> {
-    let frame = |frame: SupervisorFrame| encoded(&[frame]);
-    let exited = |execution| SupervisorFrame::Exited { execution, exit: Exit::Code(0) };
-    let failed =
-        SupervisorFrame::StartFailed { execution: FIRST, failure: StartFailure::Program, errno: 2 };
-    let window = |bytes| SupervisorFrame::StdinWindow { execution: FIRST, bytes };
-    let too_long = [&u32::MAX.to_be_bytes()[..], &[68], &1_u32.to_be_bytes()].concat();
-    let bad_signal = [&2_u32.to_be_bytes()[..], &[71], &1_u32.to_be_bytes(), &[1, 0]].concat();
-    let mut of_the_host = Vec::new();
-    HostFrame::Kill { execution: FIRST }.encode(&mut of_the_host);
-    let flood = |length: usize| {
-        let chunk = encoded(&[output(FIRST, &[b'x'; 1024])]);
-        chunk.repeat(length / 1024)
-    };
-    let window_bytes = OUTPUT_WINDOW_BYTES as usize;
-    vec![
-        ("another version", 0..=0, frame(SupervisorFrame::Hello { version: VERSION + 1 })),
-        ("a second Hello", 1..=4, frame(SupervisorFrame::Hello { version: VERSION })),
-        ("Started before Hello", 0..=0, frame(honest()[1].clone())),
-        ("Started twice", 2..=4, frame(honest()[1].clone())),
-        ("Started of another", 1..=4, frame(SupervisorFrame::Started { execution: OTHER, pid: 2 })),
-        ("StartFailed after Started", 2..=4, frame(failed)),
-        ("output before Started", 1..=1, frame(honest()[2].clone())),
-        ("output of another", 1..=4, frame(output(OTHER, b"x"))),
-        ("output after the end", 4..=4, frame(output(FIRST, b"x"))),
-        ("an end before Started", 1..=1, frame(exited(FIRST))),
-        ("an end twice", 4..=4, frame(exited(FIRST))),
-        ("an end of another", 1..=4, frame(exited(OTHER))),
-        ("an end by no signal", 2..=4, bad_signal),
-        ("a window that was not asked for", 1..=3, frame(window(1))),
-        ("a window without end", 1..=3, frame(window(u32::MAX))),
-        ("more than the window", 2..=2, flood(window_bytes + 1024)),
-        ("too long a frame", 0..=4, too_long),
-        ("a frame of the host", 0..=4, of_the_host),
-        ("no frame", 0..=4, b"exit 0\n\n\n\n".to_vec()),
     ]
 }
 
@@ -117,59 +82,6 @@ async fn an_honest_supervisor_is_believed() {
     ];
     assert_eq!(events, expected);
     assert!(error.is_none(), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_supervisor_that_lies_ends_its_own_channel() {
-    // An honest sandbox beside all of them.
-    let (beside, mut beside_supervisor) = channel();
-    let mut bystander = beside.start(&SandboxCommand::new(["program"])).await.unwrap();
-    beside_supervisor.write_all(&encoded(&honest()[..2])).await.unwrap();
-    for (lie, states, bytes) in lies() {
-        for state in states {
-            let case = format!("{lie} after {state} frames");
-            let (channel, mut supervisor) = channel();
-            let mut execution = channel.start(&SandboxCommand::new(["program"])).await.unwrap();
-            let mut other = channel.start(&SandboxCommand::new(["other"])).await.unwrap();
-            let sent = [&encoded(&honest()[..state])[..], &bytes].concat();
-            // The host does not read on.
-            supervisor.write_all(&sent).await.ok();
-            let (seen, error) = events(&mut execution).await;
-            let closed = tokio::time::timeout(TEST_TIMEOUT, channel.closed()).await;
-            let closed = closed.unwrap_or_else(|_| panic!("{case}: it is believed"));
-            assert!(matches!(closed, ChannelError::Protocol(_)), "{case}: {closed}");
-            // An end that was reported before stays; none is made.
-            let has_ended = seen.contains(&ExecutionEvent::Ended(ExecutionExit::Code(7)));
-            assert_eq!(has_ended, state == 4, "{case}: {seen:?}");
-            assert_eq!(error.is_some(), state < 4, "{case}");
-            let of_honest = seen.iter().all(|event| match event {
-                ExecutionEvent::Ended(exit) => *exit == ExecutionExit::Code(7),
-                ExecutionEvent::StartFailed(_) => false,
-                _ => true,
-            });
-            assert!(of_honest, "{case}: {seen:?}");
-            assert!(events(&mut other).await.1.is_some(), "{case}");
-            let refused = channel.start(&SandboxCommand::new(["more"])).await.unwrap_err();
-            assert!(matches!(refused, StartError::Channel(ChannelError::Protocol(_))), "{case}");
-        }
-    }
-    beside_supervisor.write_all(&encoded(&honest()[2..])).await.unwrap();
-    let (seen, _) = events(&mut bystander).await;
-    assert_eq!(seen.last(), Some(&ExecutionEvent::Ended(ExecutionExit::Code(7))));
-}
-
-#[tokio::test]
-async fn a_frame_that_is_cut_off_is_no_frame() {
-    let frames = encoded(&honest());
-    for cut in 0..frames.len() {
-        let (channel, mut supervisor) = channel();
-        let mut execution = channel.start(&SandboxCommand::new(["program"])).await.unwrap();
-        supervisor.write_all(&frames[..cut]).await.unwrap();
-        drop(supervisor);
-        let (seen, error) = events(&mut execution).await;
-        assert!(matches!(error, Some(ChannelError::Closed)), "after {cut} bytes: {error:?}");
-        assert!(seen.len() <= 2, "after {cut} bytes: {seen:?}");
-    }
 }
 
 /// Silence is no end: the caller's own deadline ends the wait, and the channel serves others.
@@ -217,8 +129,8 @@ async fn a_flood_of_small_chunks_is_stored_as_its_bytes() {
     for stream in [OutputStream::Stdout, OutputStream::Stderr] {
         let taken = loop {
             match state.take(id, stream) {
-                Some(state::Taken::Output(_, bytes)) => break bytes,
-                Some(state::Taken::Started(_)) => {}
+                Some(entry::Taken::Output(_, bytes)) => break bytes,
+                Some(entry::Taken::Started(_)) => {}
                 other => panic!("{other:?}"),
             }
         };
@@ -304,6 +216,38 @@ async fn a_dropped_execution_is_killed_and_its_output_goes_nowhere() {
         }
     };
     tokio::time::timeout(TEST_TIMEOUT, ended).await.unwrap();
+}
+
+#[tokio::test]
+async fn input_behind_its_end_is_refused_by_the_host() {
+    let (channel, mut supervisor) = channel();
+    let execution = channel.start(&SandboxCommand::new(["program"])).await.unwrap();
+    let (mut first, mut second) = (execution.input(), execution.input());
+    first.write(b"x").await.unwrap();
+    first.close();
+    second.close();
+    assert!(matches!(second.write(b"y").await, Err(InputError::Closed)));
+    let mut third = execution.input();
+    assert!(matches!(third.write(b"y").await, Err(InputError::Closed)));
+    let mut bytes = Vec::new();
+    let mut seen = Vec::new();
+    while seen.len() < 5 {
+        seen.push(host_frame(&mut supervisor, &mut bytes).await);
+    }
+    assert_eq!(seen.last(), Some(&HostFrame::StdinEof { execution: FIRST }));
+    drop(execution);
+    assert_eq!(host_frame(&mut supervisor, &mut bytes).await, HostFrame::Kill { execution: FIRST });
+}
+
+#[test]
+fn what_was_sent_does_not_stay_in_memory() {
+    let mut outgoing = state::Outgoing::default();
+    for _ in 0..1000 {
+        outgoing.push(&[b'x'; 1000]);
+        let unsent = outgoing.unsent().len();
+        outgoing.advance(unsent - 1); // never all of it
+    }
+    assert!(outgoing.kept() < 1 << 20, "{}", outgoing.kept());
 }
 
 #[test]

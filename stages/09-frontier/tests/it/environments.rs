@@ -62,6 +62,7 @@ async fn the_command_and_the_route_list_the_same_environments() {
     let states: Vec<_> =
         list.lines().map(|line| line.split('\t').take(2).collect::<Vec<_>>()).collect();
     let expected = [
+        ["agent", "missing"],
         ["javascript", "missing"],
         ["left", "built"],
         ["own", "missing"],

@@ -43,7 +43,7 @@ impl Run {
     pub fn shows(&self, secret: &str) -> bool {
         let stdout = text(&self.answer, |evaluation| &evaluation.stdout);
         let stderr = match &self.answer {
-            Answer::Plain(plain) => plain.error.clone(),
+            Answer::Plain(plain) | Answer::Executed(plain, _) => plain.error.clone(),
             Answer::Evaluation(_) => text(&self.answer, |evaluation| &evaluation.stderr),
         };
         stdout.contains(secret) || stderr.contains(secret)

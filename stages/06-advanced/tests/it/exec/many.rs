@@ -80,6 +80,11 @@ async fn much_input_much_output_and_a_long_command(kernel: Kernel) {
     words.extend((0..16).map(|number| vec![b'a' + number; 64 << 10]));
     let done = inside.run(&SandboxCommand::new(words)).await;
     assert_eq!((done.stdout.len(), done.stdout[(1 << 20) - 1]), (1 << 20, b'a' + 15));
+    // One that reads slowly: what waits for it is a window, and no more of it stays in memory.
+    let slow = SandboxCommand::new(["dd", "bs=1000", "of=/dev/null", "status=none"]);
+    assert_eq!(inside.run_with(&slow, &input[..8 << 20]).await.code(), 0);
+    let (_, _, memory) = use_of_process_one(&inside).await;
+    assert!(memory < 12 << 10, "{memory} KiB");
     // Its own output is much longer than what it reads at once.
     let cat = inside.run_with(&SandboxCommand::new(["cat"]), &input[..4 << 20]).await;
     assert_eq!(cat.stdout.len(), 4 << 20);
@@ -90,9 +95,9 @@ async fn input_that_is_not_wanted_is_discarded(kernel: Kernel) {
     let inside = Inside::on(kernel).await;
     let mut execution = inside.start(&sh("exec <&-; echo closed; sleep 0.2")).await;
     let mut input = execution.input();
-    let mut taken = 0;
+    let (mut taken, chunk) = (0, vec![b'x'; 100_000]);
     let end = loop {
-        match input.write_some(&[b'x'; 100_000]).await {
+        match input.write_some(&chunk).await {
             Ok(length) => taken += length,
             Err(error) => break error,
         }
