@@ -22,7 +22,7 @@ use super::secret::Secret;
 /// The file in the data directory.
 pub(super) const KEY_FILE: &str = "webhooks.key";
 const KEY_BYTES: usize = 32;
-/// Of XChaCha20: long enough to be random.
+/// Of `XChaCha20`: long enough to be random.
 const NONCE_BYTES: usize = 24;
 /// Begins the text of a secret that is sealed, with the version of its form.
 const PREFIX: &str = "sealed1_";

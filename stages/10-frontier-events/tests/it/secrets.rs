@@ -104,9 +104,9 @@ async fn a_copied_database_has_no_secret_and_cannot_sign() {
         let secret: stage_10_frontier_events::Secret = secret.parse().unwrap();
         secret.sign(id, seconds, body)
     };
-    let received = receiver.received();
+    let messages = receiver.received();
     let of_webhook =
-        |id: &Value| received.iter().find(|one| one.id.starts_with(id.as_str().unwrap())).unwrap();
+        |id: &Value| messages.iter().find(|one| one.id.starts_with(id.as_str().unwrap())).unwrap();
     let one = of_webhook(&webhook["id"]);
     assert_eq!(
         one.signature,
@@ -134,8 +134,8 @@ async fn a_copied_database_has_no_secret_and_cannot_sign() {
     let rotated: Value = client.post(&format!("{path}/rotate"), &json!({})).await.json();
     client.post(&format!("{path}/redeliver"), &json!({})).await;
     counts(&client, &webhook, "delivered", 2).await;
-    let received = receiver.received();
-    let last = received.last().unwrap();
+    let messages = receiver.received();
+    let last = messages.last().unwrap();
     let new = rotated["secret"].as_str().unwrap();
     assert_eq!(last.signature, signature(new, &last.id, &last.body, last.seconds));
     // A key that others may read is no key.

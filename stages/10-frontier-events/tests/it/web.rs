@@ -82,7 +82,7 @@ async fn the_fleet_is_shown_and_an_administrator_drains_a_worker() {
     open(&browser, &server, "workers").await;
     browser.wait_text("main", "No worker was seen lately").await;
     let key_file = site.path("key").display().to_string();
-    let _workers = ["north", "south"]
+    let workers = ["north", "south"]
         .map(|name| site.worker_with(name, &["--drain-seconds", "5", "--api-key-file", &key_file]));
     ready(&client, 2).await;
     let release = site.path("release");
@@ -106,6 +106,7 @@ async fn the_fleet_is_shown_and_an_administrator_drains_a_worker() {
     use_key(&browser, &reader).await;
     browser.wait_text("main", "shown to keys with the scope admin").await;
     assert_eq!(browser.count("main table").await, 0);
+    drop(workers);
     browser.finish_expecting(&["403"]).await;
 }
 
