@@ -36,7 +36,8 @@ fn installed(directory: &Path) -> PathBuf {
     let site = directory.join("site");
     let mut pip = tool("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-    pip.args(["--root-user-action=ignore", "--no-index", "--find-links"]).arg(Path::new(TOOLS).join("wheels"));
+    pip.args(["--root-user-action=ignore", "--no-index", "--find-links"])
+        .arg(Path::new(TOOLS).join("wheels"));
     succeeded("pip install", &pip.arg("--target").arg(&site).arg(package()).output().unwrap());
     site
 }
