@@ -9,7 +9,7 @@ use crate::tenants::key;
 /// The same requests in each run.
 const SEED: &str = "10";
 /// How long it may search.
-const SECONDS: &str = "60";
+const SECONDS: &str = "35";
 
 #[tokio::test]
 async fn schemathesis_finds_nothing_in_the_operations_of_this_stage() {
