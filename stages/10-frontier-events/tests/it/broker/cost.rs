@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
-use stage_10_frontier_events::Broker;
+use stage_10_frontier_events::BrokerOptions;
 
 use super::suite::{MakeBroker, Memory, next, options, ticket};
 use super::system::{Moto, Nats};
@@ -52,7 +52,7 @@ async fn alone_what_a_ticket_costs() {
         assert_eq!((left.waiting, left.in_flight, left.dead), (0, 0, 0), "{name}");
         let [publish, receive, ack, all] = times.map(median);
         println!("{name:12} {publish:8.3} {receive:8.3} {ack:8.3} {all:8.3}");
-        let [published, received] = rates(&*api, &*worker, tickets).await;
+        let [published, received] = rates(make, tickets).await;
         println!(
             "{name:12} {published:8.0} published and {received:8.0} received and acknowledged a second"
         );
@@ -60,7 +60,10 @@ async fn alone_what_a_ticket_costs() {
 }
 
 /// Tickets in a second: published as the API does it, and received and acknowledged by many places.
-async fn rates(api: &dyn Broker, worker: &dyn Broker, count: usize) -> [f64; 2] {
+async fn rates(make: &dyn MakeBroker, count: usize) -> [f64; 2] {
+    let options = || BrokerOptions { capacity: 10_000, ..options() };
+    let (api, worker) =
+        (&*make.open("rates", options()).await, &*make.open("rates", options()).await);
     let start = Instant::now();
     let publishing = stream::iter(0..count).map(async |_| api.publish(&ticket()).await.unwrap());
     publishing.buffered(UNCONFIRMED).collect::<Vec<()>>().await;
