@@ -106,10 +106,10 @@ scale rounds="40":
     CRUCIBLE_BINARY="$PWD/target/release/stage-10-frontier-events" CRUCIBLE_ROUNDS={{rounds}} \
       cargo nextest run -p stage-10-frontier-events --run-ignored all --no-capture -E 'test(/^scale::/)'
 
-# Simulate a thousand workers and a million evaluations an hour in virtual time, and print what they need
+# Simulate a thousand workers and a million evaluations an hour in virtual time, and print what they need, and what SQLite does here
 simulate seconds="3600":
     CRUCIBLE_SIMULATED_SECONDS={{seconds}} cargo test --release -p stage-10-frontier-events --lib \
-      -- --nocapture a_thousand_workers
+      -- --include-ignored --nocapture --test-threads 1 fleet::tests::scale::
 
 # Generate a typed Python client from the contract, in a new directory
 client DIRECTORY="target/client":

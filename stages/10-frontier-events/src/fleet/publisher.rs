@@ -76,7 +76,6 @@ impl Fleet {
         }
     }
 
-    // ANCHOR: publish
     /// Publishes what was not published, and what no worker has claimed for too long. False when the broker does
     /// not take it.
     async fn publish_due(&self) -> bool {
@@ -110,7 +109,6 @@ impl Fleet {
             }
         }
     }
-    // ANCHOR_END: publish
 
     fn due(&self) -> Vec<(Uuid, Ticket)> {
         let state = self.state();

@@ -70,8 +70,8 @@ pub(super) struct State {
     pub(super) sessions: HashMap<Uuid, Session>,
     /// The evaluation of each token.
     pub(super) tokens: HashMap<String, Uuid>,
-    /// The workers and tokens of sessions whose end was committed.
-    recorded: VecDeque<(Uuid, String)>,
+    /// The worker of each token whose session has ended with a commit, and these tokens in their order.
+    recorded: (HashMap<String, Uuid>, VecDeque<String>),
     /// What was claimed, for the queue.
     pub(super) leases: VecDeque<Lease>,
     /// What is offered.
@@ -182,7 +182,7 @@ impl State {
     }
 
     pub(super) fn is_recorded(&self, worker: Uuid, token: &str) -> bool {
-        self.recorded.iter().any(|(of, recorded)| *of == worker && recorded == token)
+        self.recorded.0.get(token) == Some(&worker)
     }
 
     /// Ends a session: its token is refused from now on, unless its end is recorded.
@@ -196,9 +196,13 @@ impl State {
         }
         session.phase.send_replace(last);
         if last == Phase::Recorded {
-            self.recorded.push_back((session.worker, session.token));
-            if self.recorded.len() > MAX_RECORDED {
-                self.recorded.pop_front();
+            let (workers, order) = &mut self.recorded;
+            workers.insert(session.token.clone(), session.worker);
+            order.push_back(session.token);
+            if order.len() > MAX_RECORDED
+                && let Some(oldest) = order.pop_front()
+            {
+                workers.remove(&oldest);
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::tenants::key;
 /// The same requests in each run.
 const SEED: u32 = 10;
 /// How long it may search.
-const SECONDS: u32 = 30;
+const SECONDS: u32 = 35;
 
 #[tokio::test]
 async fn schemathesis_finds_nothing_in_the_operations_of_this_stage() {

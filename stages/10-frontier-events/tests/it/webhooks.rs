@@ -72,7 +72,8 @@ async fn killed_at_any_moment_each_event_is_sent_at_least_once() {
     let directory = tempfile::tempdir().unwrap();
     let receiver = Receiver::start(503).await;
     let (mut submitted, mut webhook) = (Vec::new(), Value::Null);
-    for round in 0..4 {
+    // Three lives: a receiver that refuses has a delivery wait for twice as long each time.
+    for round in 0..3 {
         let server = on(directory.path()).start();
         let client = server.client();
         if round == 0 {
@@ -82,7 +83,7 @@ async fn killed_at_any_moment_each_event_is_sent_at_least_once() {
             submitted.push(client.submit_code(&format!("print({number})")).await);
         }
         tokio::time::sleep(Duration::from_millis(150 * round)).await;
-        if round == 2 {
+        if round == 1 {
             receiver.set_status(204);
         }
         server.kill();

@@ -1,6 +1,9 @@
-//! What a ticket costs: `just broker-cost` prints the medians.
+//! What a ticket costs: `just broker-cost` prints the medians, and the rates of many at the same time.
 
 use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt as _, stream};
+use stage_10_frontier_events::BrokerOptions;
 
 use super::suite::{MakeBroker, Memory, next, options, ticket};
 use super::system::{Moto, Nats};
@@ -10,6 +13,10 @@ const DEFAULT_TICKETS: usize = 20;
 
 /// How many tickets one median is of.
 const TICKETS_ENV: &str = "CRUCIBLE_TICKETS";
+
+/// Tickets that the API has sent and that are not confirmed, and workers' places that wait for one.
+const UNCONFIRMED: usize = 16;
+const PLACES: usize = 32;
 
 fn median(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
@@ -45,5 +52,26 @@ async fn alone_what_a_ticket_costs() {
         assert_eq!((left.waiting, left.in_flight, left.dead), (0, 0, 0), "{name}");
         let [publish, receive, ack, all] = times.map(median);
         println!("{name:12} {publish:8.3} {receive:8.3} {ack:8.3} {all:8.3}");
+        let [published, received] = rates(make, tickets).await;
+        println!(
+            "{name:12} {published:8.0} published and {received:8.0} received and acknowledged a second"
+        );
     }
+}
+
+/// Tickets in a second: published as the API does it, and received and acknowledged by many places.
+async fn rates(make: &dyn MakeBroker, count: usize) -> [f64; 2] {
+    let options = || BrokerOptions { capacity: 10_000, ..options() };
+    let (api, worker) =
+        (&*make.open("rates", options()).await, &*make.open("rates", options()).await);
+    let start = Instant::now();
+    let publishing = stream::iter(0..count).map(async |_| api.publish(&ticket()).await.unwrap());
+    publishing.buffered(UNCONFIRMED).collect::<Vec<()>>().await;
+    let published = Instant::now();
+    let receiving = stream::iter(0..count)
+        .map(async |_| worker.ack(next(worker).await.unwrap()).await.unwrap());
+    receiving.buffer_unordered(PLACES).collect::<Vec<()>>().await;
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let rate = |took: Duration| count as f64 / took.as_secs_f64();
+    [rate(published - start), rate(published.elapsed())]
 }

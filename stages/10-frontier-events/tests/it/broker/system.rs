@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -134,7 +135,11 @@ impl Nats {
 
     /// Removes what it has stored. It must be stopped.
     pub(crate) fn lose_everything(&self) {
-        fs::remove_dir_all(self.0.directory.path().join("data")).unwrap();
+        // One that was killed before it had begun has stored nothing.
+        match fs::remove_dir_all(self.0.directory.path().join("data")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            removed => removed.unwrap(),
+        }
     }
 
     pub(crate) fn url(&self, name: &str) -> String {

@@ -1,17 +1,19 @@
 //! What works: programs run elsewhere as they run here.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use harness::{Client, Signal, SseEvent, eventually_some, kinds, output};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::site::{EVENT_TIMEOUT, Site, has_printed, ready, waits_for, worker_named};
 use crate::broker::system::{Moto, Nats};
 use crate::stage;
 
-/// Long enough that no worker is lost on a busy machine.
-const LONG_LEASE: u32 = 60;
+/// Long enough that no worker is lost on a busy machine. A sync is delayed for a quarter of it, which is longer than
+/// any event is waited for: what a worker learns it learns because it was told.
+const LONG_LEASE: u32 = 600;
 const PROGRAMS: usize = 50;
 
 /// A program that writes to both streams, slowly enough that it is more than one event.
@@ -73,14 +75,9 @@ async fn a_cancellation_reaches_the_worker(site: &Site, client: &Client) {
     let events = client.events(&id).await;
     let started = Instant::now();
     assert_eq!(client.delete(&format!("/eval/{id}")).await.status, 200);
-    let events = events.rest().await;
+    let events = timeout(EVENT_TIMEOUT, events.rest()).await.expect("its worker was not told");
+    println!("cancelled on another machine after {:?}", started.elapsed());
     assert_eq!(events.last().unwrap().kind, "evaluation.cancelled");
-    // A sync is delayed for a quarter of the lease: it was interrupted.
-    assert!(
-        started.elapsed() < Duration::from_secs(u64::from(LONG_LEASE) / 8),
-        "{:?}",
-        started.elapsed()
-    );
     let ended = client.evaluation(&id).await;
     assert_eq!(
         (&ended["outcome"], &ended["stdout"]["text"]),
