@@ -3,6 +3,8 @@
 //! What a program gets there is what an agent gets: a root file system that can be written to, `/tmp` that executes,
 //! and, if the client says so, root. A response is that of stage 1: what was printed.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +22,9 @@ const ENVIRONMENT: &str = "agent";
 const MEMORY_BYTES: u64 = 256 << 20;
 const PIDS: u64 = 64;
 const DISK_BYTES: u64 = 64 << 20;
+/// How long a sandbox whose execution was cut may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(20);
+const END_INTERVAL: Duration = Duration::from_millis(200);
 /// The time limit of a program that names none.
 const DEFAULT_TIMEOUT_SECONDS: f64 = 10.0;
 
@@ -102,15 +107,27 @@ async fn execute_in(
     let ended: Execution = send(client.request(Method::PUT, &path).json(&body)).await?;
     let limit = match ended.outcome.as_str() {
         "timed_out" => Some(Outcome::WallTimeExceeded),
-        "sandbox_gone" => {
-            let path = format!("/sandboxes/{sandbox}");
-            let gone: Sandbox = send(client.request(Method::GET, &path)).await?;
-            gone.end_reason.as_deref().and_then(limit_of)
-        }
+        "sandbox_gone" => limit_of(&end_reason(client, sandbox).await?),
         _ => None,
     };
     let error = format!("{}\n{}", ended.stderr.into_text()?, ended.outcome);
     Ok(Answer::Executed(Plain { output: ended.stdout.into_text()?, error }, limit))
+}
+
+/// Why a sandbox has ended. It is removed first, which takes a moment.
+async fn end_reason(client: &Client, sandbox: &str) -> Result<String> {
+    let started = Instant::now();
+    loop {
+        let path = format!("/sandboxes/{sandbox}");
+        let gone: Sandbox = send(client.request(Method::GET, &path)).await?;
+        if let Some(reason) = gone.end_reason {
+            return Ok(reason);
+        }
+        if started.elapsed() > END_TIMEOUT {
+            bail!("a sandbox that is gone has not ended");
+        }
+        sleep(END_INTERVAL).await;
+    }
 }
 
 /// The limit that a sandbox has ended by.
