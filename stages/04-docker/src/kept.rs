@@ -166,8 +166,8 @@ impl DockerEngine {
             sender.send(()).ok(); // nothing waits for it any more
         });
         let copying = [reading, tokio::spawn(copy_input(reader, input))];
-        let _copying = copying.map(AbortOnDropHandle::new);
-        Ok((socket, KeptContainer { container, daemon, closed, _copying }))
+        let copying = copying.map(AbortOnDropHandle::new);
+        Ok((socket, KeptContainer { container, daemon, closed, _copying: copying }))
     }
     // ANCHOR_END: start_kept
 }
@@ -195,18 +195,18 @@ async fn copy_output(
 ) {
     let mut left = MAX_ERROR_BYTES;
     while let Some(Ok(chunk)) = output.next().await {
-        match chunk {
-            LogOutput::StdOut { message } => {
-                if writer.write_all(&message).await.is_err() {
-                    return; // the other stage has closed the socket
-                }
-            }
+        let frames = match chunk {
+            LogOutput::StdOut { message } => message,
             LogOutput::StdErr { message } if left > 0 => {
                 left = left.saturating_sub(message.len());
                 let text = String::from_utf8_lossy(&message);
                 tracing::debug!(sandbox = id, text = text.trim(), "the first process writes");
+                continue;
             }
-            _ => {}
+            _ => continue,
+        };
+        if writer.write_all(&frames).await.is_err() {
+            return; // the other stage has closed the socket
         }
     }
 }

@@ -48,7 +48,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 /// Why the supervisor ends the sandbox.
 type Error = Box<dyn std::error::Error>;
 
-/// This program, whatever its path is and whoever may read that.
+/// This program, whatever its path is and whichever user may read that.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
 fn main() {

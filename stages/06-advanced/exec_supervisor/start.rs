@@ -53,7 +53,7 @@ pub(crate) fn start(defaults: &Defaults, command: Command) -> Result<Started, Fa
     let failure = |kind| Failure { kind, errno: 0 };
     let name = command.user.as_ref().unwrap_or(&defaults.user);
     let user = match own_user(defaults) {
-        // A supervisor that is not root can become nobody else.
+        // A supervisor that is not root can become no other user.
         Some(own) if *name == defaults.user => own,
         Some(_) => return Err(failure(StartFailure::UserUnsupported)),
         None => User::find(name).ok_or(failure(StartFailure::UserUnknown))?,

@@ -51,6 +51,7 @@
 //! kernel is one.
 
 mod api_socket;
+mod calls;
 mod host;
 mod launch;
 mod privileges;

@@ -183,7 +183,7 @@ impl EngineHost {
         let checks = self.engine.test_suite().iter().map(|case| case.name.to_owned()).collect();
         let name = self.engine.name().to_owned();
         let (sandbox, max_runs) = (self.engine.sandbox(), self.max_runs);
-        let sandboxes = self.sandboxes.as_ref().map(|engine| engine.support());
+        let sandboxes = self.sandboxes.as_ref().map(|engine| Box::new(engine.support()));
         Reply::Ready { name, sandbox, checks, max_runs, sandboxes }
     }
 }

@@ -82,7 +82,7 @@ pub(super) enum Reply {
         /// Runs at one moment. One more ends the connection.
         max_runs: usize,
         /// The sandboxes that can be opened. None keeps none.
-        sandboxes: Option<SandboxSupport>,
+        sandboxes: Option<Box<SandboxSupport>>,
     },
     /// A run has written output; at most [`MAX_CHUNK_BYTES`].
     Output {

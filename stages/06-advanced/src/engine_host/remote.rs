@@ -3,27 +3,27 @@
 //! Task tree: [`RemoteEngine::connect`] spawns one task that reads replies and one that writes
 //! requests. Both end with the connection.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::component::SelfTestResult;
 use shared::{
-    BoxFuture, Engine, Evidence, Job, Outcome, OutputBuffer, SandboxInfo, Stream, TestCase,
+    BoxFuture, Engine, Evidence, Job, Outcome, OutputBuffer, SandboxInfo, TestCase,
     TestableComponent, Verdict,
 };
 use stage_04_docker::ReceivedArtifacts;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::api_socket::ApiSocket;
+use super::calls::{Calls, RunReply};
 use super::protocol::{
     self, FrameError, MAX_CHECKS, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Reply, Request, VERSION,
 };
-use super::remote_sandboxes::{RemoteSandboxes, SandboxCalls};
+use super::remote_sandboxes::RemoteSandboxes;
 use super::run::count_excess;
 use super::warm::WarmSandboxes;
 use crate::sandboxes::SandboxEngine;
@@ -64,88 +64,6 @@ pub struct RemoteEngine {
     kept: Option<Arc<RemoteSandboxes>>,
 }
 
-/// What waits for replies.
-#[derive(Default)]
-struct Calls {
-    /// Ties the two maps to `lost`: what registers after the end of the connection is refused, and
-    /// what registered before is woken by it.
-    state: Mutex<State>,
-    /// What the host has counted last.
-    warm: WarmSandboxes,
-    /// Kept sandboxes.
-    sandboxes: Arc<SandboxCalls>,
-    /// Cancelled when the connection has ended.
-    lost: CancellationToken,
-    /// Cancelled before that, if the engine was not closed.
-    host_gone: CancellationToken,
-}
-
-#[derive(Default)]
-struct State {
-    lost: bool,
-    runs: HashMap<Uuid, (mpsc::UnboundedSender<RunReply>, OwnedSemaphorePermit)>,
-    checks: HashMap<u64, (oneshot::Sender<SelfTestResult>, OwnedSemaphorePermit)>,
-    last_call: u64,
-}
-
-impl State {
-    fn send(&self, id: Uuid, reply: RunReply) {
-        if let Some((run, _)) = self.runs.get(&id) {
-            run.send(reply).ok(); // its future may be dropped
-        }
-    }
-}
-
-enum RunReply {
-    Output(Stream, Vec<u8>),
-    File(Option<Vec<u8>>, Vec<u8>),
-    Ended(Box<Verdict>, [u64; 2]),
-}
-
-impl Calls {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // No code panics while it holds the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn receive(&self, reply: Reply) {
-        let mut state = self.state();
-        match reply {
-            Reply::Output { id, stream, bytes } => {
-                state.send(id, RunReply::Output(stream, bytes));
-            }
-            Reply::File { id, path, bytes } => {
-                state.send(id, RunReply::File(path.map(|path| path.0), bytes));
-            }
-            Reply::Ended { id, verdict, excess_bytes } => {
-                if let Some((run, _)) = state.runs.remove(&id) {
-                    run.send(RunReply::Ended(verdict, excess_bytes)).ok(); // likewise
-                }
-            }
-            Reply::Checked { call, result } => {
-                if let Some((check, _)) = state.checks.remove(&call) {
-                    check.send(result).ok(); // likewise
-                }
-            }
-            Reply::Warm { sandboxes } => self.warm.set(sandboxes),
-            Reply::NotOpened { id, error } => self.sandboxes.not_opened(id, error),
-            Reply::Gone { id, reason } => self.sandboxes.gone(id, reason),
-            Reply::Ready { .. } | Reply::Closed {} => {}
-        }
-    }
-
-    /// Wakes everything that waits.
-    fn lose(&self) {
-        let mut state = self.state();
-        state.lost = true;
-        state.runs.clear();
-        state.checks.clear();
-        drop(state);
-        self.sandboxes.lose();
-        self.lost.cancel();
-    }
-}
-
 impl RemoteEngine {
     /// The engine at the other end of `socket`.
     ///
@@ -170,7 +88,7 @@ impl RemoteEngine {
         tokio::spawn(read(reader, Arc::clone(&calls)));
         let kept = sandboxes.zip(descriptors).map(|(support, descriptors)| {
             let calls = Arc::clone(&calls.sandboxes);
-            Arc::new(RemoteSandboxes::new(support, descriptors, requests.clone(), calls))
+            Arc::new(RemoteSandboxes::new(*support, descriptors, requests.clone(), calls))
         });
         Ok(Self {
             name: name.leak(),

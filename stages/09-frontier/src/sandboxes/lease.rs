@@ -47,7 +47,7 @@ pub(super) struct Use {
 }
 
 impl Lease {
-    pub(super) fn new(record: Record, executions: Executions, place: Place) -> Arc<Self> {
+    pub(super) fn new(record: &Record, executions: Executions, place: Place) -> Arc<Self> {
         let now = Instant::now();
         let state = State {
             lifetime_until: now + Duration::from_secs(record.lifetime_seconds),

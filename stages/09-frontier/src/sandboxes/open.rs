@@ -25,9 +25,9 @@ use crate::audit::actions;
 use crate::idempotency::{Begin, Kind};
 
 /// How long a sandbox may take to start: its files, its kernel, and the greeting of its first process.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
+const OPEN_TIMEOUT: Duration = Duration::from_mins(1);
 /// What is added to a lifetime that the sandbox enforces itself, should its host not do it before.
-pub(super) const LIFETIME_GRACE: Duration = Duration::from_secs(60);
+pub(super) const LIFETIME_GRACE: Duration = Duration::from_mins(1);
 /// When a place in the engine is likely to be free, in seconds.
 const RETRY_SECONDS: u64 = 5;
 
@@ -127,7 +127,7 @@ impl Sandboxes {
             self.max_output_bytes,
             (Arc::clone(&self.counters.stored_bytes), Arc::clone(&self.spool_memory)),
         );
-        let lease = Lease::new(record.clone(), executions, place);
+        let lease = Lease::new(&record, executions, place);
         self.live().insert(id, Arc::clone(&lease));
         self.counters.opened();
         let lifetime = record.lifetime_seconds;

@@ -167,7 +167,7 @@ impl Follower {
                 if !piece.bytes.is_empty() {
                     self.at[place] = piece.next;
                     let (text, encoding) = Encoding::encode(&piece.bytes);
-                    return Ok(Some(self.event(value!({
+                    return Ok(Some(self.event(&value!({
                         "type": "exec.output",
                         "stream": name,
                         "offset": piece.start,
@@ -180,7 +180,7 @@ impl Follower {
                 self.has_ended = true;
                 let mut data = serde_json::to_value(&*end).unwrap_or_default();
                 data["type"] = "exec.ended".into();
-                return Ok(Some(self.event(data)));
+                return Ok(Some(self.event(&data)));
             }
             if timeout(KEEP_ALIVE_INTERVAL, progress.changed()).await.is_err() {
                 return Ok(Some(Bytes::from_static(b": still here\n\n")));
@@ -188,7 +188,7 @@ impl Follower {
         }
     }
 
-    fn event(&self, data: Value) -> Bytes {
+    fn event(&self, data: &Value) -> Bytes {
         let (kind, [stdout, stderr]) = (data["type"].as_str().unwrap_or_default(), self.at);
         let mut text = String::new();
         write!(text, "event: {kind}\nid: {stdout}-{stderr}\ndata: {data}\n\n").ok();

@@ -249,8 +249,7 @@ mod tests {
         let spool = Spool::new(keep, max_bytes, directory.path().join("stdout"), memory);
         let mut all = Vec::new();
         for length in pieces {
-            let piece: Vec<u8> =
-                (all.len()..all.len() + length).map(|at| (at % 251) as u8).collect();
+            let piece: Vec<u8> = (0..=250).cycle().skip(all.len() % 251).take(*length).collect();
             spool.append(&piece).unwrap();
             all.extend(piece);
         }

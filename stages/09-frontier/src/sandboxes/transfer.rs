@@ -25,9 +25,9 @@ use super::lease::Use;
 use super::problem::Failure;
 
 /// How long a tool may do nothing, while the client is ready.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a client has for one body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(1_800);
+const BODY_TIMEOUT: Duration = Duration::from_mins(30);
 /// Output that is read before there is a response: a short one has a length, and an error a status.
 const MAX_AHEAD_BYTES: usize = 128 << 10;
 /// Standard error of a tool.
@@ -108,13 +108,11 @@ impl Transfer {
         // Its last line: the one before it may be the size.
         let end = self.stderr.strip_suffix(b"\n").unwrap_or_default();
         let last = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        match FileError::parse(&self.stderr[last..]) {
-            Some(error) => of_file(&error, &self.path),
-            None => {
-                let detail = "the sandbox did not end the transfer as it should";
-                Failure::new(StatusCode::BAD_GATEWAY, "other", detail).at_path(&self.path)
-            }
+        if let Some(error) = FileError::parse(&self.stderr[last..]) {
+            return of_file(&error, &self.path);
         }
+        let detail = "the sandbox did not end the transfer as it should";
+        Failure::new(StatusCode::BAD_GATEWAY, "other", detail).at_path(&self.path)
     }
 
     // ANCHOR: download

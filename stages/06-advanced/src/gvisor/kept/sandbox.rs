@@ -166,9 +166,10 @@ impl OpenSandbox for Watched {
                 () = out_of_memory => return EndReason::MemoryExceeded,
                 stop = memory.watch() => tracing::error!(?stop, "a sandbox is ended"),
             }
-            match was_out_of_memory(counters).await {
-                true => EndReason::MemoryExceeded,
-                false => EndReason::SandboxEnded,
+            if was_out_of_memory(counters).await {
+                EndReason::MemoryExceeded
+            } else {
+                EndReason::SandboxEnded
             }
         })
     }

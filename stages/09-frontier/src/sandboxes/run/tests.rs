@@ -60,7 +60,7 @@ async fn outcome(answer: Answer) -> (Outcome, u64) {
     };
     let executions =
         Executions::new(directory.path().to_owned(), 1 << 30, (Arc::default(), Arc::default()));
-    let lease = Lease::new(Record::for_test("a", "x"), executions, quotas.take("a", 1).unwrap());
+    let lease = Lease::new(&Record::for_test("a", "x"), executions, quotas.take("a", 1).unwrap());
     lease.opened(Arc::new(SandboxChannel::new(own, &defaults)));
     let (usage, channel) = lease.use_it().unwrap();
     let request = parse_exec(json!({ "argv": ["true"], "timeout_seconds": 0.5 })).unwrap();

@@ -76,9 +76,9 @@ async fn each_file_error_has_its_kind() {
             "{path}: {refused:?}"
         );
     }
-    let named = sandbox.get("/file?path=nosuch").await.json();
+    let missing = sandbox.get("/file?path=nosuch").await.json();
     assert_eq!(
-        (&named["path"], &named["detail"]),
+        (&missing["path"], &missing["detail"]),
         (&json!("nosuch"), &json!("there is nothing at this path: nosuch"))
     );
     for (path, status, kind) in [("a%20b", 409, "is_directory"), ("/etc/x", 403, "permission")] {
@@ -115,12 +115,12 @@ async fn each_file_error_has_its_kind() {
 
     // Large ones, with bounded memory at the server.
     let before = peak(&server);
-    let digest = digest(100);
+    let expected = digest(100);
     assert_eq!(
         sandbox.put_bytes("/file?path=/tmp/large", body(100)).await.json(),
         json!({ "bytes": 100 << 20 })
     );
-    assert_eq!(sandbox.sh("sum", "sha256sum < /tmp/large").await, format!("{digest}  -\n"));
+    assert_eq!(sandbox.sh("sum", "sha256sum < /tmp/large").await, format!("{expected}  -\n"));
     let mut response = client.open(&sandbox.path("/file?path=/tmp/large")).await;
     assert_eq!(response.content_length(), Some(100 << 20), "a download that is cut off is noticed");
     let (mut sum, mut length) = (Sha256::new(), 0);
@@ -128,7 +128,7 @@ async fn each_file_error_has_its_kind() {
         length += chunk.len();
         sum.update(&chunk);
     }
-    assert_eq!((length, data_encoding::HEXLOWER.encode(&sum.finalize())), (100 << 20, digest));
+    assert_eq!((length, data_encoding::HEXLOWER.encode(&sum.finalize())), (100 << 20, expected));
     sandbox.detach("wc", json!({ "argv": ["wc", "-c"], "stdin": "stream" })).await;
     let sent = sandbox.put_bytes("/execs/wc/stdin?eof=true", body(50)).await;
     assert_eq!(sent.json(), json!({ "received": 50 << 20, "closed": true }));

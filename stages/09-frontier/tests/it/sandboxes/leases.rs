@@ -13,7 +13,9 @@ fn served(site: &Site, arguments: &[&str]) -> (Server, [Client; 2]) {
     let directory = site.path().join("data");
     let key = |name: &str, scopes: &[&str]| {
         let mut arguments = vec!["keys", "create", "--name", name];
-        scopes.iter().for_each(|scope| arguments.extend(["--scope", scope]));
+        for scope in scopes {
+            arguments.extend(["--scope", scope]);
+        }
         let mut command = std::process::Command::new(crate::stage::BINARY);
         let output = command.args(arguments).arg("--data-dir").arg(&directory).output().unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -134,7 +136,7 @@ async fn idle_time_and_lifetime_end_a_sandbox() {
             let found = sandbox.get("").await.json();
             (found["status"] == "ended").then_some(found)
         };
-        let found = harness::eventually_some("its end", Duration::from_secs(60), ended).await;
+        let found = harness::eventually_some("its end", Duration::from_mins(1), ended).await;
         assert_eq!(found["end_reason"], reason, "{found}");
     }
     let times = async |sandbox: &Sandbox| {
