@@ -104,12 +104,12 @@ broker-cost tickets="500":
 scale rounds="40":
     cargo build --release -p stage-10-frontier-events
     CRUCIBLE_BINARY="$PWD/target/release/stage-10-frontier-events" CRUCIBLE_ROUNDS={{rounds}} \
-      cargo nextest run -p stage-10-frontier-events --run-ignored all --no-capture -E 'test(/^scale::/)'
+      cargo nextest run -p stage-10-frontier-events --features figures --no-capture -E 'test(/^(scale|figures)::/)'
 
 # Simulate a thousand workers and a million evaluations an hour in virtual time, and print what they need, and what SQLite does here
 simulate seconds="3600":
-    CRUCIBLE_SIMULATED_SECONDS={{seconds}} cargo test --release -p stage-10-frontier-events --lib \
-      -- --include-ignored --nocapture --test-threads 1 fleet::tests::scale::
+    CRUCIBLE_SIMULATED_SECONDS={{seconds}} cargo test --release -p stage-10-frontier-events --features figures --lib \
+      -- --nocapture --test-threads 1 fleet::tests::scale:: fleet::tests::figures::
 
 # Generate a typed Python client from the contract, in a new directory
 client DIRECTORY="target/client":

@@ -2,6 +2,8 @@
 
 mod bench;
 mod counted;
+#[cfg(feature = "figures")]
+mod figures;
 mod scale;
 mod simulated;
 

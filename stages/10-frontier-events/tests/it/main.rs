@@ -8,6 +8,8 @@
 )]
 
 mod broker;
+#[cfg(feature = "figures")]
+mod figures;
 mod fleet;
 mod fuzz;
 mod history;

@@ -158,6 +158,10 @@ impl Broker for CountedBroker {
         Box::pin(async { Err(BrokerError::NoDeadLetter(id.to_owned())) })
     }
 
+    fn remove_dead<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), BrokerError>> {
+        self.requeue_dead(id)
+    }
+
     fn stats(&self) -> BoxFuture<'_, Result<BrokerStats, BrokerError>> {
         Box::pin(async { Ok(BrokerStats::default()) })
     }
