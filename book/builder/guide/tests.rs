@@ -1,3 +1,5 @@
+//! Tests of the guide: its data, and bad examples.
+
 use super::*;
 use crate::{book_root, workspace_root};
 

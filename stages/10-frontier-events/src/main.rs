@@ -31,11 +31,10 @@ impl Stage for EventsStage {
         let mut built = Box::pin(Below::build(settings, below, fleet.as_ref())).await?;
         let mut accounts = Accounts::start(settings, &below.access, &mut built.frontier).await?;
         let parts = Parts::start(&built, &mut accounts, &args.events).await?;
-        let frontier = built.frontier;
         let options = below.platform_options(Self::NAME, settings);
         let contract = Arc::new(contract(&options.bounds, args)?);
-        let selection = Selection { bounds: options.bounds, ..frontier.selection };
-        let platform = Platform::new(frontier.components, options);
+        let selection = Selection { bounds: options.bounds, ..built.frontier.selection };
+        let platform = Platform::new(built.frontier.components, options);
         let router = platform
             .router()
             .merge(accounts.batches(selection.clone()).start(&platform).await?.routes())
