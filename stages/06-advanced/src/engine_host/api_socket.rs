@@ -142,22 +142,22 @@ mod tests {
     #[tokio::test]
     async fn a_socket_arrives_with_its_id_and_the_frames_with_theirs() {
         let (mut host, mut api) = ApiSocket::pair().unwrap();
-        let (send, receive) = (host.descriptors.unwrap(), api.descriptors.unwrap());
+        let (sender, receiver) = (host.descriptors.unwrap(), api.descriptors.unwrap());
         host.frames.write_all(b"frame").await.unwrap();
         for number in 1..3 {
             let (mut kept, sent) = UnixStream::pair().unwrap();
             let id = Uuid::from_u128(number);
-            send_descriptor(&send, id, sent.as_fd()).await.unwrap();
+            send_descriptor(&sender, id, sent.as_fd()).await.unwrap();
             drop(sent);
-            let (received, mut socket) = receive_descriptor(&receive).await.unwrap().unwrap();
-            assert_eq!(received, id);
+            let (arrived, mut socket) = receive_descriptor(&receiver).await.unwrap().unwrap();
+            assert_eq!(arrived, id);
             socket.write_all(b"x").await.unwrap();
             assert_eq!(kept.read_u8().await.unwrap(), b'x');
         }
         let mut frame = [0; 5];
         api.frames.read_exact(&mut frame).await.unwrap();
         assert_eq!(&frame, b"frame");
-        drop(send);
-        assert!(receive_descriptor(&receive).await.unwrap().is_none());
+        drop(sender);
+        assert!(receive_descriptor(&receiver).await.unwrap().is_none());
     }
 }
