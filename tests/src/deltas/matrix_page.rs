@@ -120,7 +120,7 @@ mod tests {
         let (_, block) = text.split_once("<div").unwrap();
         assert!(!block.contains("\n\n"), "an empty line ends a block of HTML");
         let line = text.lines().find(|line| line.contains("<code>kernel/bpf<")).unwrap();
-        assert!(line.contains("01–03 escapes; 04 contained by refused"), "{line}");
+        assert!(line.contains("01–03 escapes; 04–10 contained by refused"), "{line}");
     }
 
     #[test]
