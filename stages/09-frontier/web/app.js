@@ -11,6 +11,7 @@ const PAGES = [
   { name: "submit", title: "Submit" },
   { name: "list", title: "Evaluations" },
   { name: "compare", title: "Compare" },
+  { name: "sandboxes", title: "Sandboxes" },
   { name: "dashboard", title: "Dashboard" },
   { name: "environments", title: "Environments" },
   { name: "matrix", title: "Containment" },
@@ -18,6 +19,7 @@ const PAGES = [
   { name: "audit", title: "Audit" },
   ...MORE,
   { name: "eval", file: "evaluation", title: "Evaluation", inMenu: false },
+  { name: "sandbox", title: "Sandbox", inMenu: false },
 ];
 
 const isKeyFormOpen = signal(false);

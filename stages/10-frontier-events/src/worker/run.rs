@@ -83,7 +83,7 @@ async fn process(worker: &Worker, delivery: &Delivery) -> Next {
         Ok(opened) => opened,
         Err(next) => return next,
     };
-    let _place = bugs::place().await;
+    let _permit = bugs::place().await;
     let registered = worker.sessions.register(token, claimed, worker.welcome().lease);
     let session = Arc::clone(&registered.session);
     tracing::info!("evaluation started");

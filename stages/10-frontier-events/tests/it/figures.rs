@@ -44,7 +44,7 @@ async fn alone_what_a_broker_adds_to_an_evaluation() {
     let (on_nats, on_sqs) =
         (Site::on_nats(&nats, LEASE_SECONDS), Site::on_sqs(&moto, LEASE_SECONDS));
     let (alone, nats_api, sqs_api) = (stage::start(directory.path()), on_nats.api(), on_sqs.api());
-    let _workers = [on_nats.worker("one"), on_sqs.worker("one")];
+    let _guard = [on_nats.worker("one"), on_sqs.worker("one")];
     let clients = [alone.client(), nats_api.client(), sqs_api.client()];
     ready(&clients[1], 1).await;
     ready(&clients[2], 1).await;
@@ -61,7 +61,7 @@ async fn alone_what_a_broker_adds_to_an_evaluation() {
     let added = [nats - memory, sqs - memory];
     println!("median: memory {memory:.1} ms, NATS {nats:.1} ms, SQS (moto) {sqs:.1} ms");
     println!("a broker adds: NATS {:.1} ms, SQS (moto) {:.1} ms", added[0], added[1]);
-    // Moto is a test server in Python: its figure is printed, and judged by nobody.
+    // Moto is a test server in Python: its figure is printed, and not judged.
     assert!(added[0] <= MAX_BROKER_MS, "more than {MAX_BROKER_MS} ms");
 }
 

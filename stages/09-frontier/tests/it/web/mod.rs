@@ -6,6 +6,7 @@ mod browser;
 mod corpus;
 mod pages;
 mod run;
+mod sandbox;
 
 use harness::{Client, Launch, Server};
 use serde_json::{Value, json};

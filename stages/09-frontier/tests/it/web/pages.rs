@@ -9,17 +9,26 @@ use super::{Web, id_of, labelled};
 use crate::accounts::Site;
 
 /// axe-core, as its package has it.
-const AXE: &str = include_str!("axe/axe.min.js");
+pub(super) const AXE: &str = include_str!("axe/axe.min.js");
 /// The violations that it finds, with the elements.
 const FIND_VIOLATIONS: &str = "const done = arguments[0];
     axe.run(document, { resultTypes: ['violations'] }).then(
         found => done(found.violations.map(one => [one.id, one.help, one.nodes.map(node => node.html.slice(0, 200) + ' ' + (node.any[0]?.message ?? ''))])),
         error => done(String(error)))";
 /// The pages of the menu.
-const PAGES: [&str; 8] =
-    ["submit", "list", "compare", "dashboard", "environments", "matrix", "keys", "audit"];
+const PAGES: [&str; 9] = [
+    "submit",
+    "list",
+    "compare",
+    "sandboxes",
+    "dashboard",
+    "environments",
+    "matrix",
+    "keys",
+    "audit",
+];
 
-async fn assert_accessible(browser: &Browser, page: &str) {
+pub(super) async fn assert_accessible(browser: &Browser, page: &str) {
     for scheme in ["light", "dark"] {
         let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         browser.devtools("Emulation.setEmulatedMedia", feature).await;

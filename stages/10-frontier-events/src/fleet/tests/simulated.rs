@@ -22,7 +22,7 @@ use crate::fleet::wire::{ClaimRequest, SyncRequest};
 /// How long a worker waits for a ticket in one request.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// What each program prints, twice.
-const LINE: &str = "a line of forty characters, as they come\n";
+const OUTPUT_LINE: &str = "a line of forty characters, as they come\n";
 /// After an error of the broker or the API.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -216,8 +216,8 @@ impl Simulation {
         for half in 0..2 {
             sleep(run / 2).await;
             // Base64, and the members around it.
-            self.request(&self.requests.outputs, LINE.len() as u64 * 4 / 3 + 100).await;
-            let content = output(half * LINE.len() as u64, LINE);
+            self.request(&self.requests.outputs, OUTPUT_LINE.len() as u64 * 4 / 3 + 100).await;
+            let content = output(half * OUTPUT_LINE.len() as u64, OUTPUT_LINE);
             self.fleet.report(worker, &token, content).await.unwrap();
         }
         self.request(&self.requests.results, 500).await; // a verdict

@@ -135,7 +135,7 @@ impl Nats {
 
     /// Removes what it has stored. It must be stopped.
     pub(crate) fn lose_everything(&self) {
-        // One that was killed before it had begun has stored nothing.
+        // One that was killed before it had started has stored nothing.
         match fs::remove_dir_all(self.0.directory.path().join("data")) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             removed => removed.unwrap(),
