@@ -16,17 +16,20 @@ const MAX_SHOWN_FILE_BYTES = 65_536;
 
 function Terminal({ id }) {
   const [entries, set] = useState([]);
-  const [line, setLine] = useState("");
   const [asRoot, setRoot] = useState(false);
   const stop = useRef(new AbortController());
+  const count = useRef(0);
   useEffect(() => () => stop.current.abort(), []);
   const change = (key, changes) => set(all => all.map(one => one.key === key ? { ...one, ...changes(one) } : one));
   const start = async event => {
     event.preventDefault();
+    // Of the field itself: the last letter may not have been drawn yet.
+    const field = event.currentTarget.elements.command;
+    const line = field.value;
     if (!line.trim()) return;
-    const key = entries.length;
+    const key = count.current++;
     set(all => [...all, { key, line, text: "", state: "starting" }]);
-    setLine("");
+    field.value = "";
     try {
       const ended = await run(id, line, {
         signal: stop.current.signal,
@@ -46,16 +49,17 @@ function Terminal({ id }) {
       <p><code>$ ${visible(one.line)}</code> <small>${visibleName(one.state)}</small>
         ${one.exec && html` <button type="button" onClick=${() => kill(one.exec)}>Kill</button>`}</p>
       ${one.text && html`<pre tabindex="0">${visible(one.text)}</pre>`}</div>`)}</div>
-    <form class="row" onSubmit=${start}><label>Command <input value=${line} onInput=${event => setLine(event.target.value)}
+    <form class="row" onSubmit=${start}><label>Command <input name="command"
         autocomplete="off" autocapitalize="off" spellcheck=${false} /></label>
       <label class="row"><input type="checkbox" checked=${asRoot} onChange=${event => setRoot(event.target.checked)} /> as root</label>
       <button type="submit">Run</button></form></section>`;
 }
 
 function Files({ id, workdir }) {
-  const [name, setName] = useState(`${workdir}/`);
+  const field = useRef(null);
   const [state, set] = useState({});
-  const address = extra => `${path(id, "file")}?${new URLSearchParams({ path: name, ...extra })}`;
+  const name = () => field.current.value;
+  const address = extra => `${path(id, "file")}?${new URLSearchParams({ path: name(), ...extra })}`;
   const asked = async (options, extra) => {
     const response = await send(address(extra), options);
     if (!response.ok) throw new Problem(response.status, await response.json().catch(() => null), response.headers);
@@ -70,15 +74,15 @@ function Files({ id, workdir }) {
     const text = new TextDecoder().decode(await (await asked({}, { max_bytes: MAX_SHOWN_FILE_BYTES })).arrayBuffer());
     return { text };
   });
-  const download = act(async () => save(await (await asked({})).arrayBuffer(), safeName(name, "file")));
+  const download = act(async () => save(await (await asked({})).arrayBuffer(), safeName(name(), "file")));
   const upload = act(async event => {
     const [file] = event.target.files;
     if (!file) return undefined;
     await asked({ method: "PUT", body: file, headers: { "Content-Type": "application/octet-stream" } });
-    return { said: `${size(file.size)} written to ${name}` };
+    return { said: `${size(file.size)} written to ${name()}` };
   });
   return html`<section><h2>Files</h2>
-    <form class="row" onSubmit=${show}><label>Path <input value=${name} onInput=${event => setName(event.target.value)}
+    <form class="row" onSubmit=${show}><label>Path <input ref=${field} defaultValue=${`${workdir}/`}
         autocomplete="off" spellcheck=${false} /></label>
       <button type="submit">Show</button> <button type="button" onClick=${download}>Download</button>
       <label>Write a file of yours to this path <input type="file" onChange=${upload} /></label></form>

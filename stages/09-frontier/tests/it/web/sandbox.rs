@@ -31,11 +31,13 @@ async fn a_sandbox_is_opened_used_and_removed() {
         web.browser.wait_text(TERMINAL, text).await;
     }
     // What was written by one command is there for the next, and for the form below.
-    type_line(&web.browser, "echo kept > note; sleep 600").await;
-    web.browser.wait_text(TERMINAL, "running").await;
+    type_line(&web.browser, "echo kept > note; printf %s-%s it waits; sleep 600").await;
+    web.browser.wait_text(TERMINAL, "it-waits").await;
     web.browser.press("Kill").await;
     web.browser.wait_text(TERMINAL, "killed").await;
-    web.browser.script("document.querySelectorAll('form.row input')[2].focus()", vec![]).await;
+    let at_its_end = "const field = document.querySelectorAll('form.row input')[2];
+        field.focus(); field.setSelectionRange(field.value.length, field.value.length)";
+    web.browser.script(at_its_end, vec![]).await;
     web.browser.keys("note").await;
     web.browser.press("Show").await;
     web.browser.wait_text("form + p + pre, form ~ pre", "kept").await;
