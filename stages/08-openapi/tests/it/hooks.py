@@ -19,3 +19,9 @@ def before_load_schema(context, schema):
 def text(context, response):
     """A page, a style and a script are their text."""
     return response.text
+
+
+@schemathesis.serializer("application/x-tar")
+def archive(context, value):
+    """An archive is sent as it is; what is none is for the server to refuse."""
+    return value if isinstance(value, bytes) else str(value).encode()
