@@ -27,7 +27,7 @@ test:
 # Check format, lints, dependencies, scripts and spelling
 lint:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
     cargo fetch --locked # crates of other platforms too: cargo-deny reads them all, without a network
     cargo deny --offline --locked --log-level error check bans licenses sources
     shellcheck --external-sources infrastructure/*.sh infrastructure/*/*.sh infrastructure/terraform/modules/*/*.sh book/*.sh tests/*/*.sh stages/*/src/*/*.sh .ci/run

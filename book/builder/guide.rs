@@ -21,7 +21,7 @@ pub const TABLES: &str = "guide/tables.md";
 /// Measures at least, in all categories together.
 const MIN_MEASURES: usize = 130;
 /// Categories: a file for each.
-const CATEGORIES: usize = 10;
+const CATEGORY_COUNT: usize = 10;
 
 /// One category of measures: a file.
 #[derive(Debug, Clone, Deserialize)]
@@ -135,7 +135,7 @@ pub fn errors(categories: &[Category], workspace: &Path) -> anyhow::Result<Vec<S
     let mut proofs = Proofs::new(workspace);
     let mut errors = Vec::new();
     let count: usize = categories.iter().map(|category| category.item.len()).sum();
-    if categories.len() != CATEGORIES || count < MIN_MEASURES {
+    if categories.len() != CATEGORY_COUNT || count < MIN_MEASURES {
         errors.push(format!("{count} measures in {} categories are too few", categories.len()));
     }
     let mut seen = BTreeSet::new();

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the programs' code is made of, and the profile that they are built with.
-const INPUTS: [&str; 7] = [
+const INPUTS: [&str; 8] = [
     "build.rs",
     "supervisor",
+    "frame_codec.rs",
     "protocol",
     "exec_supervisor",
     "exec_protocol",

@@ -18,17 +18,17 @@ try:
     with open("/tmp/scratch", "wb") as file: file.write(bytes(1 << 20))
 except OSError as error: free.append(f"it has no scratch space: {error}")
 def limit(*paths):
+    # What the first of these files says; None where the kernel has none of them.
     for path in paths:
         try: return open(path).read().strip()
         except OSError: pass
-    return "max"
-def large(text, most): return text == "max" or int(text) > most
-if large(limit("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max"), 500):
+def large(text, most): return text is not None and (text == "max" or int(text) > most)
+base = "/sys/fs/cgroup/"
+if large(limit(base + "pids.max", base + "pids/pids.max"), 500):
     free.append("it may start 500 processes")
-if large(limit("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"), 200_000_000):
+if large(limit(base + "memory.max", base + "memory/memory.limit_in_bytes"), 200_000_000):
     free.append("it may take 200 MB of memory")
-both = limit("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes", "/sys/fs/cgroup/memory.swap.max")
-if both not in ("0",) and large(both, 200_000_000) and both != "max":
+if large(limit(base + "memory.swap.max", base + "memory/memory.memsw.limit_in_bytes"), 200_000_000):
     free.append("it may take more memory with swap")
 print("; ".join(free))
 """

@@ -32,11 +32,17 @@ pub struct StoredEvent {
     pub data: Box<RawValue>,
 }
 
-impl From<Event> for StoredEvent {
-    fn from(Event { kind, subject, time, data }: Event) -> Self {
+impl From<&Event> for StoredEvent {
+    fn from(Event { kind, subject, time, data }: &Event) -> Self {
         // It cannot fail: all keys of a value are strings.
-        let data = to_raw_value(&data).unwrap_or_else(|_| RawValue::NULL.to_owned());
-        Self { kind, subject, time, data }
+        let data = to_raw_value(data).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        Self { kind: kind.clone(), subject: *subject, time: *time, data }
+    }
+}
+
+impl From<Event> for StoredEvent {
+    fn from(event: Event) -> Self {
+        Self::from(&event)
     }
 }
 

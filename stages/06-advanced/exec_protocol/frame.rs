@@ -1,41 +1,10 @@
-//! The frames, and how each is encoded: a header of nine bytes, then the payload.
-//!
-//! | bytes | content |
-//! |---|---|
-//! | 0 to 3 | length of the payload, big-endian |
-//! | 4 | kind |
-//! | 5 to 8 | execution, big-endian; 0 in a frame about the whole sandbox |
-//!
-//! A decoder accepts exactly what an encoder can produce: no unknown kind, no missing or trailing
-//! byte, no empty chunk, no window of 0.
+//! The frames of a sandbox that stays; `frame_codec` has how each is encoded.
 
-use std::fmt;
 use std::num::NonZeroU32;
 
 use super::MAX_PAYLOAD_BYTES;
-
-const HEADER_BYTES: usize = 9;
-/// The highest number of a signal on Linux.
-const MAX_SIGNAL: u8 = 64;
-
-/// Identifies an execution within its sandbox; the host chooses it.
-pub(crate) type ExecutionId = NonZeroU32;
-
-/// One of a program's two output streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OutputStream {
-    Stdout,
-    Stderr,
-}
-
-/// How an execution ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// With an exit code.
-    Code(u8),
-    /// By a signal.
-    Signal(u8),
-}
+pub(crate) use crate::frame_codec::{DecodeError, ExecutionId, Exit, OutputStream};
+use crate::frame_codec::{MAX_SIGNAL, chunk, decode, encode, number, positive};
 
 /// Why an execution did not start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,29 +63,6 @@ pub(crate) enum SupervisorFrame {
     Exited { execution: ExecutionId, exit: Exit },
 }
 
-/// Why bytes are no frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DecodeError {
-    /// The header announces a payload longer than [`MAX_PAYLOAD_BYTES`].
-    TooLong { bytes: u32 },
-    /// No frame of this direction has this kind.
-    UnknownKind { kind: u8 },
-    /// The payload or the execution is not what this kind has.
-    Malformed { kind: u8 },
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong { bytes } => write!(formatter, "a frame of {bytes} bytes"),
-            Self::UnknownKind { kind } => write!(formatter, "a frame of unknown kind {kind}"),
-            Self::Malformed { kind } => write!(formatter, "a malformed frame of kind {kind}"),
-        }
-    }
-}
-
-impl std::error::Error for DecodeError {}
-
 impl HostFrame {
     /// Appends the frame to `to`. A payload above the limit is the caller's error, and is refused
     /// by the receiver.
@@ -141,7 +87,7 @@ impl HostFrame {
 
     /// The first frame in `bytes` and its length; none while bytes are missing.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, DecodeError> {
-        decode(bytes, 1..=10, |kind, execution, payload| {
+        decode(bytes, MAX_PAYLOAD_BYTES, 1..=10, |kind, execution, payload| {
             Some(match (kind, NonZeroU32::new(execution)) {
                 (1, None) => Self::Configure { bytes: chunk(payload)? },
                 (2, Some(execution)) => Self::Spec { execution, bytes: chunk(payload)? },
@@ -186,19 +132,13 @@ impl SupervisorFrame {
             Self::StdinWindow { execution, bytes } => {
                 encode(to, 70, execution.get(), &bytes.to_be_bytes());
             }
-            Self::Exited { execution, exit } => {
-                let payload = match exit {
-                    Exit::Code(code) => [0, *code],
-                    Exit::Signal(signal) => [1, *signal],
-                };
-                encode(to, 71, execution.get(), &payload);
-            }
+            Self::Exited { execution, exit } => encode(to, 71, execution.get(), &exit.encode()),
         }
     }
 
     /// The first frame in `bytes` and its length; none while bytes are missing.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, DecodeError> {
-        decode(bytes, 65..=71, |kind, execution, payload| {
+        decode(bytes, MAX_PAYLOAD_BYTES, 65..=71, |kind, execution, payload| {
             Some(match (kind, NonZeroU32::new(execution)) {
                 (65, None) => Self::Hello { version: u16::from_be_bytes(payload.try_into().ok()?) },
                 (66, Some(execution)) => {
@@ -216,14 +156,7 @@ impl SupervisorFrame {
                     Self::Output { execution, stream, bytes: chunk(payload)? }
                 }
                 (70, Some(execution)) => Self::StdinWindow { execution, bytes: positive(payload)? },
-                (71, Some(execution)) => {
-                    let exit = match *payload {
-                        [0, code] => Exit::Code(code),
-                        [1, signal @ 1..=MAX_SIGNAL] => Exit::Signal(signal),
-                        _ => return None,
-                    };
-                    Self::Exited { execution, exit }
-                }
+                (71, Some(execution)) => Self::Exited { execution, exit: Exit::decode(payload)? },
                 _ => return None,
             })
         })
@@ -247,43 +180,4 @@ impl StartFailure {
     pub(crate) fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|failure| failure.code() == code)
     }
-}
-
-fn encode(to: &mut Vec<u8>, kind: u8, execution: u32, payload: &[u8]) {
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    to.extend(length.to_be_bytes());
-    to.push(kind);
-    to.extend(execution.to_be_bytes());
-    to.extend_from_slice(payload);
-}
-
-fn decode<F>(
-    bytes: &[u8],
-    kinds: std::ops::RangeInclusive<u8>,
-    frame: impl FnOnce(u8, u32, &[u8]) -> Option<F>,
-) -> Result<Option<(F, usize)>, DecodeError> {
-    let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
-    let [l0, l1, l2, l3, kind, e0, e1, e2, e3] = *header;
-    let length = u32::from_be_bytes([l0, l1, l2, l3]);
-    if !kinds.contains(&kind) {
-        return Err(DecodeError::UnknownKind { kind });
-    }
-    let payload = usize::try_from(length).ok().filter(|length| *length <= MAX_PAYLOAD_BYTES);
-    let length = payload.ok_or(DecodeError::TooLong { bytes: length })?;
-    let Some(payload) = rest.get(..length) else { return Ok(None) };
-    let frame = frame(kind, u32::from_be_bytes([e0, e1, e2, e3]), payload);
-    let frame = frame.ok_or(DecodeError::Malformed { kind })?;
-    Ok(Some((frame, HEADER_BYTES + length)))
-}
-
-fn number(payload: &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(payload.try_into().ok()?))
-}
-
-fn positive(payload: &[u8]) -> Option<u32> {
-    number(payload).filter(|number| *number > 0)
-}
-
-fn chunk(payload: &[u8]) -> Option<Vec<u8>> {
-    (!payload.is_empty()).then(|| payload.to_vec())
 }

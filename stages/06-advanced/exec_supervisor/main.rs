@@ -35,6 +35,8 @@ mod supervisor;
 mod tree;
 mod user;
 
+#[path = "../frame_codec.rs"]
+mod frame_codec;
 #[cfg_attr(not(test), expect(dead_code, reason = "the host's half of both directions"))]
 #[path = "../exec_protocol/mod.rs"]
 mod protocol;

@@ -1,32 +1,10 @@
-//! The frames, and how each is encoded: a header of nine bytes, then the payload.
-//!
-//! | bytes | content |
-//! |---|---|
-//! | 0 to 3 | length of the payload, big-endian |
-//! | 4 | kind |
-//! | 5 to 8 | execution, big-endian; 0 in a frame about the whole sandbox |
-//!
-//! A decoder accepts exactly what an encoder can produce: no unknown kind, no missing or trailing
-//! byte, no empty chunk, no window of 0.
+//! The frames of a sandbox that runs one program; `frame_codec` has how each is encoded.
 
-use std::fmt;
 use std::num::NonZeroU32;
 
 use super::MAX_PAYLOAD_BYTES;
-
-const HEADER_BYTES: usize = 9;
-/// The highest number of a signal on Linux.
-const MAX_SIGNAL: u8 = 64;
-
-/// Identifies an execution within its sandbox; the host chooses it.
-pub(crate) type ExecutionId = NonZeroU32;
-
-/// One of a program's two output streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OutputStream {
-    Stdout,
-    Stderr,
-}
+pub(crate) use crate::frame_codec::{DecodeError, ExecutionId, Exit, OutputStream};
+use crate::frame_codec::{chunk, decode, encode, number, positive};
 
 /// What is executed, and as which user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,15 +15,6 @@ pub(crate) struct Command {
     pub(crate) argv: Vec<String>,
     /// The whole environment: nothing is inherited.
     pub(crate) env: Vec<(String, String)>,
-}
-
-/// How an execution ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// With an exit code.
-    Code(u8),
-    /// By a signal.
-    Signal(u8),
 }
 
 /// A frame from the host to the supervisor.
@@ -90,76 +59,51 @@ pub(crate) enum SupervisorFrame {
     Collected { execution: ExecutionId, skipped: u32 },
 }
 
-/// Why bytes are no frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DecodeError {
-    /// The header announces a payload longer than [`MAX_PAYLOAD_BYTES`].
-    TooLong { bytes: u32 },
-    /// No frame of this direction has this kind.
-    UnknownKind { kind: u8 },
-    /// The payload or the execution is not what this kind has.
-    Malformed { kind: u8 },
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong { bytes } => write!(formatter, "a frame of {bytes} bytes"),
-            Self::UnknownKind { kind } => write!(formatter, "a frame of unknown kind {kind}"),
-            Self::Malformed { kind } => write!(formatter, "a malformed frame of kind {kind}"),
-        }
-    }
-}
-
-impl std::error::Error for DecodeError {}
-
 impl HostFrame {
     /// Appends the frame to `to`. A payload above the limit is the caller's error, and is refused
     /// by the receiver.
     pub(crate) fn encode(&self, to: &mut Vec<u8>) {
         match self {
             Self::Start { execution, command } => {
-                encode(to, 1, execution.get(), |payload| command.encode(payload));
+                let mut payload = Vec::new();
+                command.encode(&mut payload);
+                encode(to, 1, execution.get(), &payload);
             }
-            Self::Lifetime { seconds } => encode(to, 2, 0, |p| p.extend(seconds.to_be_bytes())),
+            Self::Lifetime { seconds } => encode(to, 2, 0, &seconds.to_be_bytes()),
             Self::Stdin { execution, bytes } => {
-                encode(to, 3, execution.get(), |payload| payload.extend_from_slice(bytes));
+                encode(to, 3, execution.get(), bytes);
             }
-            Self::StdinEof { execution } => encode(to, 4, execution.get(), |_| {}),
+            Self::StdinEof { execution } => encode(to, 4, execution.get(), &[]),
             Self::Window { execution, stream, bytes } => {
                 let kind = if *stream == OutputStream::Stdout { 5 } else { 6 };
-                encode(to, kind, execution.get(), |p| p.extend(bytes.to_be_bytes()));
+                encode(to, kind, execution.get(), &bytes.to_be_bytes());
             }
-            Self::Collect { execution } => encode(to, 7, execution.get(), |_| {}),
-            Self::Kill { execution } => encode(to, 8, execution.get(), |_| {}),
+            Self::Collect { execution } => encode(to, 7, execution.get(), &[]),
+            Self::Kill { execution } => encode(to, 8, execution.get(), &[]),
         }
     }
 
     /// The first frame in `bytes` and its length; none while bytes are missing.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, DecodeError> {
-        decode(
-            bytes,
-            |kind, execution, payload| {
-                let execution = NonZeroU32::new(execution);
-                Some(match (kind, execution) {
-                    (1, Some(execution)) => {
-                        Self::Start { execution, command: Command::decode(payload)? }
-                    }
-                    (2, None) => Self::Lifetime { seconds: number(payload)? },
-                    (3, Some(execution)) => Self::Stdin { execution, bytes: chunk(payload)? },
-                    (4, Some(execution)) if payload.is_empty() => Self::StdinEof { execution },
-                    (5 | 6, Some(execution)) => {
-                        let stream =
-                            if kind == 5 { OutputStream::Stdout } else { OutputStream::Stderr };
-                        Self::Window { execution, stream, bytes: positive(payload)? }
-                    }
-                    (7, Some(execution)) if payload.is_empty() => Self::Collect { execution },
-                    (8, Some(execution)) if payload.is_empty() => Self::Kill { execution },
-                    _ => return None,
-                })
-            },
-            1..=8,
-        )
+        decode(bytes, MAX_PAYLOAD_BYTES, 1..=8, |kind, execution, payload| {
+            let execution = NonZeroU32::new(execution);
+            Some(match (kind, execution) {
+                (1, Some(execution)) => {
+                    Self::Start { execution, command: Command::decode(payload)? }
+                }
+                (2, None) => Self::Lifetime { seconds: number(payload)? },
+                (3, Some(execution)) => Self::Stdin { execution, bytes: chunk(payload)? },
+                (4, Some(execution)) if payload.is_empty() => Self::StdinEof { execution },
+                (5 | 6, Some(execution)) => {
+                    let stream =
+                        if kind == 5 { OutputStream::Stdout } else { OutputStream::Stderr };
+                    Self::Window { execution, stream, bytes: positive(payload)? }
+                }
+                (7, Some(execution)) if payload.is_empty() => Self::Collect { execution },
+                (8, Some(execution)) if payload.is_empty() => Self::Kill { execution },
+                _ => return None,
+            })
+        })
     }
 }
 
@@ -167,79 +111,54 @@ impl SupervisorFrame {
     /// Appends the frame to `to`.
     pub(crate) fn encode(&self, to: &mut Vec<u8>) {
         match self {
-            Self::Hello { version } => encode(to, 65, 0, |p| p.extend(version.to_be_bytes())),
+            Self::Hello { version } => encode(to, 65, 0, &version.to_be_bytes()),
             Self::Started { execution, pid } => {
-                encode(to, 66, execution.get(), |p| p.extend(pid.to_be_bytes()));
+                encode(to, 66, execution.get(), &pid.to_be_bytes());
             }
             Self::StartFailed { execution, errno } => {
-                encode(to, 67, execution.get(), |p| p.extend(errno.to_be_bytes()));
+                encode(to, 67, execution.get(), &errno.to_be_bytes());
             }
             Self::Output { execution, stream, bytes } => {
                 let kind = if *stream == OutputStream::Stdout { 68 } else { 69 };
-                encode(to, kind, execution.get(), |payload| payload.extend_from_slice(bytes));
+                encode(to, kind, execution.get(), bytes);
             }
             Self::StdinWindow { execution, bytes } => {
-                encode(to, 70, execution.get(), |p| p.extend(bytes.to_be_bytes()));
+                encode(to, 70, execution.get(), &bytes.to_be_bytes());
             }
-            Self::Exited { execution, exit } => {
-                let payload = match exit {
-                    Exit::Code(code) => [0, *code],
-                    Exit::Signal(signal) => [1, *signal],
-                };
-                encode(to, 71, execution.get(), |p| p.extend(payload));
-            }
+            Self::Exited { execution, exit } => encode(to, 71, execution.get(), &exit.encode()),
             Self::File { execution, path } => {
-                encode(to, 72, execution.get(), |payload| payload.extend_from_slice(path));
+                encode(to, 72, execution.get(), path);
             }
             Self::FileChunk { execution, bytes } => {
-                encode(to, 73, execution.get(), |payload| payload.extend_from_slice(bytes));
+                encode(to, 73, execution.get(), bytes);
             }
             Self::Collected { execution, skipped } => {
-                encode(to, 74, execution.get(), |p| p.extend(skipped.to_be_bytes()));
+                encode(to, 74, execution.get(), &skipped.to_be_bytes());
             }
         }
     }
 
     /// The first frame in `bytes` and its length; none while bytes are missing.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, DecodeError> {
-        decode(
-            bytes,
-            |kind, execution, payload| {
-                let execution = NonZeroU32::new(execution);
-                Some(match (kind, execution) {
-                    (65, None) => {
-                        Self::Hello { version: u16::from_be_bytes(payload.try_into().ok()?) }
-                    }
-                    (66, Some(execution)) => Self::Started { execution, pid: positive(payload)? },
-                    (67, Some(execution)) => {
-                        Self::StartFailed { execution, errno: number(payload)? }
-                    }
-                    (68 | 69, Some(execution)) => {
-                        let stream =
-                            if kind == 68 { OutputStream::Stdout } else { OutputStream::Stderr };
-                        Self::Output { execution, stream, bytes: chunk(payload)? }
-                    }
-                    (70, Some(execution)) => {
-                        Self::StdinWindow { execution, bytes: positive(payload)? }
-                    }
-                    (71, Some(execution)) => {
-                        let exit = match payload {
-                            [0, code] => Exit::Code(*code),
-                            [1, signal @ 1..=MAX_SIGNAL] => Exit::Signal(*signal),
-                            _ => return None,
-                        };
-                        Self::Exited { execution, exit }
-                    }
-                    (72, Some(execution)) => Self::File { execution, path: chunk(payload)? },
-                    (73, Some(execution)) => Self::FileChunk { execution, bytes: chunk(payload)? },
-                    (74, Some(execution)) => {
-                        Self::Collected { execution, skipped: number(payload)? }
-                    }
-                    _ => return None,
-                })
-            },
-            65..=74,
-        )
+        decode(bytes, MAX_PAYLOAD_BYTES, 65..=74, |kind, execution, payload| {
+            let execution = NonZeroU32::new(execution);
+            Some(match (kind, execution) {
+                (65, None) => Self::Hello { version: u16::from_be_bytes(payload.try_into().ok()?) },
+                (66, Some(execution)) => Self::Started { execution, pid: positive(payload)? },
+                (67, Some(execution)) => Self::StartFailed { execution, errno: number(payload)? },
+                (68 | 69, Some(execution)) => {
+                    let stream =
+                        if kind == 68 { OutputStream::Stdout } else { OutputStream::Stderr };
+                    Self::Output { execution, stream, bytes: chunk(payload)? }
+                }
+                (70, Some(execution)) => Self::StdinWindow { execution, bytes: positive(payload)? },
+                (71, Some(execution)) => Self::Exited { execution, exit: Exit::decode(payload)? },
+                (72, Some(execution)) => Self::File { execution, path: chunk(payload)? },
+                (73, Some(execution)) => Self::FileChunk { execution, bytes: chunk(payload)? },
+                (74, Some(execution)) => Self::Collected { execution, skipped: number(payload)? },
+                _ => return None,
+            })
+        })
     }
 }
 
@@ -284,45 +203,4 @@ impl Command {
         }
         Some(Self { user, argv, env })
     }
-}
-
-fn encode(to: &mut Vec<u8>, kind: u8, execution: u32, payload: impl FnOnce(&mut Vec<u8>)) {
-    let start = to.len();
-    to.extend([0; 4]);
-    to.push(kind);
-    to.extend(execution.to_be_bytes());
-    payload(to);
-    let length = u32::try_from(to.len() - start - HEADER_BYTES).unwrap_or(u32::MAX);
-    to[start..start + 4].copy_from_slice(&length.to_be_bytes());
-}
-
-fn decode<F>(
-    bytes: &[u8],
-    frame: impl FnOnce(u8, u32, &[u8]) -> Option<F>,
-    kinds: std::ops::RangeInclusive<u8>,
-) -> Result<Option<(F, usize)>, DecodeError> {
-    let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
-    let [l0, l1, l2, l3, kind, e0, e1, e2, e3] = *header;
-    let length = u32::from_be_bytes([l0, l1, l2, l3]);
-    if !kinds.contains(&kind) {
-        return Err(DecodeError::UnknownKind { kind });
-    }
-    let payload = usize::try_from(length).ok().filter(|length| *length <= MAX_PAYLOAD_BYTES);
-    let length = payload.ok_or(DecodeError::TooLong { bytes: length })?;
-    let Some(payload) = rest.get(..length) else { return Ok(None) };
-    let frame = frame(kind, u32::from_be_bytes([e0, e1, e2, e3]), payload);
-    let frame = frame.ok_or(DecodeError::Malformed { kind })?;
-    Ok(Some((frame, HEADER_BYTES + length)))
-}
-
-fn number(payload: &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(payload.try_into().ok()?))
-}
-
-fn positive(payload: &[u8]) -> Option<u32> {
-    number(payload).filter(|number| *number > 0)
-}
-
-fn chunk(payload: &[u8]) -> Option<Vec<u8>> {
-    (!payload.is_empty()).then(|| payload.to_vec())
 }

@@ -36,6 +36,8 @@ mod sandbox_channel;
 #[cfg_attr(not(test), expect(dead_code, reason = "the supervisor's half of both directions"))]
 #[path = "../exec_protocol/mod.rs"]
 mod exec_protocol;
+#[path = "../frame_codec.rs"]
+mod frame_codec;
 #[cfg_attr(not(test), expect(dead_code, reason = "the supervisor's half of both directions"))]
 #[path = "../protocol/mod.rs"]
 mod protocol;

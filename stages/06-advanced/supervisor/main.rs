@@ -33,6 +33,8 @@
 
 mod collect;
 mod execution;
+#[path = "../frame_codec.rs"]
+mod frame_codec;
 mod input;
 mod load;
 mod output;

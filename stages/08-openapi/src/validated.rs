@@ -84,18 +84,18 @@ impl<A: ApiService> OpenApiValidatedApi<A> {
     }
 
     // ANCHOR: match_and_check
-    /// Matches the operation, once for all layers, and checks the head against it.
+    /// Matches the operation, once for all layers, and checks the head against it. The match is left in the head
+    /// also when the check fails: a layer above may have a reason of its own to refuse the operation.
     fn match_and_check(&self, head: &mut Parts) -> Result<BodyPolicy, Problem> {
         let (operation, route) = self
             .contract
             .find(&head.method, head.uri.path())
             .map_err(|problem| self.reject(NO_OPERATION, problem))?;
-        let policy = operation
-            .check_head(&route.params, head)
-            .map_err(|rejection| self.reject(&operation.id, rejection.into()))?;
         head.extensions.insert(MatchedOperation(Arc::clone(operation)));
-        head.extensions.insert(route);
-        Ok(policy)
+        head.extensions.insert(route.clone());
+        operation
+            .check_head(&route.params, head)
+            .map_err(|rejection| self.reject(&operation.id, rejection.into()))
     }
     // ANCHOR_END: match_and_check
 

@@ -14,6 +14,7 @@
 mod buffer;
 mod rows;
 mod tail;
+mod writes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,7 @@ use crate::store::{Connection, DataDir, Store, StoreError};
 use buffer::Buffer;
 pub(crate) use rows::{drop_events, drop_orphans, event_bytes, insert_events, newest_number};
 use tail::{Cached, Tail};
+use writes::Writes;
 
 /// Events of one evaluation that a history returns.
 const MAX_HISTORY: usize = 4096;
@@ -39,6 +41,7 @@ pub(crate) struct SqliteEventLog {
     store: Arc<Store>,
     tail: Arc<Tail>,
     buffer: Arc<Buffer>,
+    writes: Writes,
     gaps: AtomicU64,
 }
 
@@ -50,8 +53,9 @@ impl SqliteEventLog {
     /// When the database cannot be read.
     pub(crate) async fn open(store: Arc<Store>) -> Result<Arc<Self>, StoreError> {
         let (newest, count) = store.read(|db| Ok((newest_number(db)?, rows::count(db)?))).await?;
-        let tail = Arc::new(Tail::new(newest, count));
-        Ok(Arc::new(Self { store, tail, buffer: Arc::default(), gaps: AtomicU64::new(0) }))
+        let (tail, buffer) = (Arc::new(Tail::new(newest, count)), Arc::<Buffer>::default());
+        let writes = Writes::new(&store, &tail, &buffer);
+        Ok(Arc::new(Self { store, tail, buffer, writes, gaps: AtomicU64::new(0) }))
     }
 
     // ANCHOR: commit
@@ -73,31 +77,16 @@ impl SqliteEventLog {
     /// Writes what is held of the output of an evaluation, before its end is committed.
     pub(crate) fn release(&self, id: Uuid) {
         if self.buffer.release(id) {
-            self.schedule();
+            self.writes.schedule();
         }
     }
 
     /// Returns when everything that was appended before is visible.
     async fn written(&self) -> Result<(), StoreError> {
+        if self.buffer.retry() {
+            self.writes.schedule();
+        }
         if self.buffer.is_unwritten() { self.store.write(|_| Ok(())).await } else { Ok(()) }
-    }
-
-    /// Writes the buffer with the next group.
-    fn schedule(&self) {
-        let (buffer, tail) = (Arc::clone(&self.buffer), Arc::clone(&self.tail));
-        let after = Arc::clone(&self.buffer);
-        self.store.write_then(
-            move |db| insert_events(db, buffer.take()),
-            move |written| {
-                after.written();
-                match written {
-                    Ok(events) => tail.committed(events, false),
-                    // Their numbers were not given: no reader has a gap, and the state of each
-                    // evaluation is in the changes, not here.
-                    Err(error) => tracing::error!(%error, "events were not written"),
-                }
-            },
-        );
     }
 
     async fn next(&self, filter: Filter, last: u64) -> Result<Option<Next>, StoreError> {
@@ -162,7 +151,7 @@ impl SqliteEventLog {
 impl EventLog for SqliteEventLog {
     fn append(&self, event: Event) {
         if !self.tail.publish(&event) && self.buffer.push(event) {
-            self.schedule();
+            self.writes.schedule();
         }
     }
 

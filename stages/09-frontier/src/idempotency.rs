@@ -43,7 +43,7 @@ const PURGE_INTERVAL: Duration = Duration::from_mins(10);
 /// Records that are removed in one transaction.
 const PURGE_STEP: u32 = 1_000;
 /// When a client may ask again for what is still being accepted, in seconds.
-const RETRY_SECONDS: u64 = 1;
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// The records of idempotency keys.
 pub struct Idempotency {
@@ -103,7 +103,9 @@ impl Idempotency {
             Found::Done(id) => Ok(Begin::Replay(id)),
             Found::Pending => {
                 let detail = "the first request with this Idempotency-Key is still being accepted";
-                Err(Refusal::new(StatusCode::CONFLICT, detail).retry_after(RETRY_SECONDS).into())
+                Err(Refusal::new(StatusCode::CONFLICT, detail)
+                    .retry_after(RETRY_AFTER_SECONDS)
+                    .into())
             }
             Found::Other => {
                 let detail = "this Idempotency-Key was used with another request; make a new one";

@@ -66,7 +66,7 @@ impl SqliteJournal {
                     store.check_space()?;
                     rows::insert_accepted(db, &accepted)?;
                     entry.map(|entry| audit::table::append(db, &entry)).transpose()?;
-                    insert_events(db, events)
+                    insert_events(db, &events)
                 });
                 // A bug that a test puts back: what is not committed is visible.
                 if failpoint("journal.early_publication").is_err() {
@@ -78,7 +78,7 @@ impl SqliteJournal {
                 let started = started.clone();
                 let write = self.log.commit(move |db| {
                     rows::update_live(db, &started)?;
-                    insert_events(db, events)
+                    insert_events(db, &events)
                 });
                 write.await
             }
@@ -89,7 +89,7 @@ impl SqliteJournal {
                 let write = self.log.commit(move |db| {
                     rows::write_attempt(db, &retried.lost)?;
                     rows::update_live(db, &retried.waiting)?;
-                    insert_events(db, events)
+                    insert_events(db, &events)
                 });
                 write.await
             }
@@ -100,7 +100,7 @@ impl SqliteJournal {
                 let files = Arc::clone(&self.files);
                 let ended = tokio::task::spawn_blocking(move || Ended::new(*ended, &files));
                 let ended = ended.await.unwrap_or(Err(StoreError::Panicked))?;
-                self.log.commit(move |db| end(db, &ended, events)).await
+                self.log.commit(move |db| end(db, &ended, &events)).await
             }
         }
     }
@@ -117,7 +117,7 @@ impl SqliteJournal {
                 rows::insert_accepted(db, accepted)?;
                 let entry = audit::of_submission(accepted);
                 entry.map(|entry| audit::table::append(db, &entry)).transpose()?;
-                numbered.extend(insert_events(db, change.events)?);
+                numbered.extend(insert_events(db, &change.events)?);
             }
             Ok(numbered)
         });
@@ -129,11 +129,11 @@ impl SqliteJournal {
 pub(crate) fn end(
     db: &rusqlite::Connection,
     ended: &Ended,
-    events: Vec<Event>,
+    events: &[Event],
 ) -> Result<Vec<stage_03_monitoring::SequencedEvent>, StoreError> {
     let mut numbered = insert_events(db, events)?;
     if rows::write_end(db, ended)? {
-        numbered.extend(insert_events(db, vec![saved(ended.evaluation().id)])?);
+        numbered.extend(insert_events(db, &[saved(ended.evaluation().id)])?);
     }
     Ok(numbered)
 }

@@ -5,6 +5,7 @@
 //! otherwise it has ended. All of that is one transaction, before the server listens.
 
 use std::collections::HashSet;
+use std::slice;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -58,7 +59,7 @@ pub(crate) async fn recover(
             if is_lost && evaluation.attempt >= submission.max_attempts {
                 let ended = Ended::new(lost(evaluation), &files)?;
                 let event = failed_event(ended.evaluation());
-                numbered.extend(end(db, &ended, vec![event.clone()])?);
+                numbered.extend(end(db, &ended, slice::from_ref(&event))?);
                 recovered.events.extend([event, saved(ended.evaluation().id)]);
                 continue;
             }
@@ -70,7 +71,7 @@ pub(crate) async fn recover(
                 let depth = recovered.waiting.len() + 1;
                 let data = QueuedData { depth };
                 let event = Event::now(EventType::EvaluationQueued, Some(evaluation.id), data);
-                numbered.extend(insert_events(db, vec![event.clone()])?);
+                numbered.extend(insert_events(db, slice::from_ref(&event))?);
                 recovered.events.push(event);
             }
             recovered.waiting.push(Resumed {

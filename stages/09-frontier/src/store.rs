@@ -12,6 +12,7 @@
 //! | a kill before or after a commit, a flush, a rename | the same | `killed_at_every_failpoint_nothing_accepted_is_lost` |
 //! | an error of the disk | the change is tried again, the submission refused | `a_failing_disk_loses_nothing_that_was_accepted` |
 //! | a full disk | a reserve is left for the ends of what runs; work is refused | `a_full_disk_refuses_work_ends_what_runs_and_goes_on_when_there_is_room` |
+//! | output of a program that meets a full disk | it waits for room, and is streamed without a gap | `output_that_meets_a_full_disk_is_streamed_without_a_gap` |
 //! | artifacts that fill the disk | half of the reserve is left to the database; an end with files waits for room | `artifacts_that_fill_the_disk_lose_nothing_and_leave_room_for_other_ends` |
 //! | a clock that goes back | events, ends and rows are ordered by numbers; ids by their time | `a_clock_that_goes_back_loses_nothing_and_changes_no_order_of_ends` |
 //! | a read-only directory | the start is refused | `a_read_only_directory_is_refused` |

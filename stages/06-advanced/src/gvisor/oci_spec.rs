@@ -100,19 +100,19 @@ fn process(limits: &Limits) -> Result<Process, OciSpecError> {
         // Attack: execute a setuid program -> it gains nothing.
         .no_new_privileges(true)
         .capabilities(capabilities)
-        .rlimits(rlimits(limits)?)
+        .rlimits(rlimits(limits.open_files, limits.disk_bytes)?)
         // The host's own processes survive when the whole machine runs out of memory.
         .oom_score_adj(1000)
         .build()
 }
 // ANCHOR_END: process
 
-/// Limits of each process.
-fn rlimits(limits: &Limits) -> Result<Vec<PosixRlimit>, OciSpecError> {
+/// Limits of each process: open files, and bytes of a file.
+pub(super) fn rlimits(open_files: u64, file_bytes: u64) -> Result<Vec<PosixRlimit>, OciSpecError> {
     let rlimits = [
-        (PosixRlimitType::RlimitNofile, limits.open_files),
+        (PosixRlimitType::RlimitNofile, open_files),
         // Attack: a sparse file of 10 GiB, on a file system of 16 MiB.
-        (PosixRlimitType::RlimitFsize, limits.disk_bytes),
+        (PosixRlimitType::RlimitFsize, file_bytes),
         // Attack: a crash whose core dump writes what other limits forbid.
         (PosixRlimitType::RlimitCore, 0),
     ];

@@ -22,7 +22,7 @@ use std::time::Duration;
 use ::oci_spec::OciSpecError;
 use ::oci_spec::runtime::Spec;
 use shared::Limits;
-use stage_04_docker::UserLease;
+use stage_04_docker::{CgroupLimits, UserLease};
 use tokio::net::UnixStream;
 use tokio::process::Command;
 
@@ -108,35 +108,20 @@ impl SandboxFactory {
         command
     }
 
-    /// Creates a sandbox's files and its cgroup and starts runsc, on one blocking thread.
+    /// Creates a sandbox's files and its cgroup, and starts runsc.
     async fn spawn(
         &self,
         guest: OwnedFd,
         limits: Limits,
         user: UserLease,
     ) -> Result<SandboxProcess, SandboxError> {
-        let dir = Arc::clone(&self.dir);
-        // While this exists the engine does not finish to close, so that nothing is left behind.
-        let in_use = dir.in_use().ok_or(SandboxError::Closing)?;
-        let command = self.runsc_command();
-        let factory = self.clone();
-        let blocking = move || {
-            let paths = Arc::new(dir.sandbox_paths());
-            let spawned = factory.create(&paths, &limits).and_then(|()| {
-                let child = run_command(command, &dir, &paths, guest).spawn();
-                let child = child.map_err(SandboxError::Runsc)?;
-                let owned = SandboxProcess::own(child, Arc::clone(&paths), user, &dir);
-                owned.map_err(SandboxError::Runsc)
-            });
-            if spawned.is_err() {
-                paths.remove_files();
-            }
-            drop(in_use);
-            spawned
+        let (command, factory, dir) = (self.runsc_command(), self.clone(), Arc::clone(&self.dir));
+        let start = move |paths: &SandboxPaths| {
+            let spec = factory.specification(paths, &limits)?;
+            create(paths, &spec, &oci_spec::cgroup_limits(&limits))?;
+            Ok(run_command(command, &dir, paths, guest))
         };
-        tokio::task::spawn_blocking(blocking)
-            .await
-            .map_err(|panicked| SandboxError::Files(std::io::Error::other(panicked)))?
+        spawn(&self.dir, user, start).await
     }
 
     /// The specification of a sandbox.
@@ -148,16 +133,47 @@ impl SandboxFactory {
         let rootfs = self.dir.rootfs(&self.profile);
         oci_spec::specification(&rootfs, &paths.cgroup.path(), limits, &self.profile)
     }
+}
 
-    /// Creates the bundle and the cgroup. Blocks.
-    fn create(&self, paths: &SandboxPaths, limits: &Limits) -> Result<(), SandboxError> {
-        let spec = self.specification(paths, limits)?;
-        let spec = serde_json::to_vec(&spec).map_err(|error| SandboxError::Files(error.into()))?;
-        std::fs::create_dir(&paths.bundle).map_err(SandboxError::Files)?;
-        std::fs::write(paths.bundle.join("config.json"), spec).map_err(SandboxError::Files)?;
-        paths.cgroup.create()?;
-        Ok(paths.cgroup.set_limits(&oci_spec::cgroup_limits(limits))?)
-    }
+/// Starts the runsc of a sandbox, on one blocking thread: `start` creates its files and its cgroup, and returns the
+/// command.
+pub(super) async fn spawn(
+    dir: &Arc<InstanceDir>,
+    user: UserLease,
+    start: impl FnOnce(&SandboxPaths) -> Result<Command, SandboxError> + Send + 'static,
+) -> Result<SandboxProcess, SandboxError> {
+    let dir = Arc::clone(dir);
+    // While this exists the engine does not finish to close, so that nothing is left behind.
+    let in_use = dir.in_use().ok_or(SandboxError::Closing)?;
+    let blocking = move || {
+        let paths = Arc::new(dir.sandbox_paths());
+        let spawned = start(&paths).and_then(|mut command| {
+            let child = command.spawn().map_err(SandboxError::Runsc)?;
+            let owned = SandboxProcess::own(child, Arc::clone(&paths), user, &dir);
+            owned.map_err(SandboxError::Runsc)
+        });
+        if spawned.is_err() {
+            paths.remove_files();
+        }
+        drop(in_use);
+        spawned
+    };
+    tokio::task::spawn_blocking(blocking)
+        .await
+        .map_err(|panicked| SandboxError::Files(std::io::Error::other(panicked)))?
+}
+
+/// Creates the bundle and the cgroup of a sandbox. Blocks.
+pub(super) fn create(
+    paths: &SandboxPaths,
+    spec: &Spec,
+    limits: &CgroupLimits,
+) -> Result<(), SandboxError> {
+    let spec = serde_json::to_vec(spec).map_err(|error| SandboxError::Files(error.into()))?;
+    std::fs::create_dir(&paths.bundle).map_err(SandboxError::Files)?;
+    std::fs::write(paths.bundle.join("config.json"), spec).map_err(SandboxError::Files)?;
+    paths.cgroup.create()?;
+    Ok(paths.cgroup.set_limits(limits)?)
 }
 
 // ANCHOR: spawn

@@ -97,9 +97,14 @@ impl<A: ApiService> AccessControl<A> {
             let status = self.parts.rate.check(&key.id).into_result()?;
             head.extensions.insert(Rate(status));
         }
-        let policy = self.inner.admit(head).await.map_err(|problem| with_rate(head, problem))?;
-        let allowed = self.parts.authorize(head, caller).await;
-        allowed.map_err(|problem| with_rate(head, problem))?;
+        let admitted = self.inner.admit(head).await;
+        // Attack: learn by a request that is wrong what only a key may ask -> of a route that exists the key is
+        // judged first.
+        if admitted.is_ok() || head.extensions.get::<RouteMatch>().is_some() {
+            let allowed = self.parts.authorize(head, caller).await;
+            allowed.map_err(|problem| with_rate(head, problem))?;
+        }
+        let policy = admitted.map_err(|problem| with_rate(head, problem))?;
         let key = idempotency_key.map_err(|problem| with_rate(head, problem))?;
         if let Some(context) = head.extensions.get_mut::<RequestContext>() {
             context.idempotency_key = key;

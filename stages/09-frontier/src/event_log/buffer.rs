@@ -8,9 +8,13 @@
 //! evaluation its output is held, and becomes an event of each stream once in [`HOLD_INTERVAL`], at
 //! [`MAX_JOINED_BYTES`], and before the end of the evaluation. Test:
 //! `a_program_that_prints_on_makes_few_events`.
+//!
+//! Events of which the write met a full disk are written once more, before those that came after them. What they
+//! take is bounded by the output of what runs, because no work is accepted meanwhile. Test:
+//! `what_was_not_written_comes_before_what_came_after`.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -40,6 +44,10 @@ pub(super) struct Buffer {
 #[derive(Default)]
 struct State {
     events: Vec<Event>,
+    /// Whether there is a write that will take them.
+    is_scheduled: bool,
+    /// What the write that is under way has taken. The writer has one at a time.
+    taken: Arc<Vec<Event>>,
     /// Writes that are scheduled or under way.
     writes: usize,
     /// The output of evaluations that have not ended.
@@ -60,31 +68,52 @@ impl Buffer {
     /// Adds an event. True when a write has to be scheduled for it.
     pub(super) fn push(&self, event: Event) -> bool {
         let mut state = self.state();
-        let was_empty = state.events.is_empty();
         if let Some(event) = state.join(event) {
             state.add(event);
         }
-        state.schedule(was_empty)
+        state.schedule()
     }
 
     /// Adds what is held of an evaluation, which is about to end. True when a write has to be scheduled
     /// for it.
     pub(super) fn release(&self, id: Uuid) -> bool {
         let mut state = self.state();
-        let was_empty = state.events.is_empty();
         let held = state.outputs.remove(&id).map(|output| output.held);
         state.events.extend(held.into_iter().flatten());
-        state.schedule(was_empty)
+        state.schedule()
     }
 
-    /// Removes everything, for a write.
-    pub(super) fn take(&self) -> Vec<Event> {
-        std::mem::take(&mut self.state().events)
+    /// True when a write has to be scheduled for what waits.
+    pub(super) fn retry(&self) -> bool {
+        self.state().schedule()
     }
 
-    /// A write has ended.
-    pub(super) fn written(&self) {
-        self.state().writes -= 1;
+    /// Takes everything, for a write. It is here until the write has ended.
+    pub(super) fn take(&self) -> Arc<Vec<Event>> {
+        let mut state = self.state();
+        state.is_scheduled = false;
+        state.taken = Arc::new(std::mem::take(&mut state.events));
+        Arc::clone(&state.taken)
+    }
+
+    /// A write has ended: with success, or with an error after which another one is of no use.
+    pub(super) fn ended(&self) {
+        let mut state = self.state();
+        state.writes -= 1;
+        state.taken = Arc::default();
+    }
+
+    /// A write has failed, and another one may not. What it has taken waits again.
+    pub(super) fn failed(&self) {
+        let mut state = self.state();
+        state.writes -= 1;
+        let taken = std::mem::take(&mut state.taken);
+        if taken.is_empty() {
+            state.is_scheduled = false; // it has failed before its turn
+        }
+        let mut events = Arc::unwrap_or_clone(taken);
+        events.append(&mut state.events);
+        state.events = events;
     }
 
     /// Whether an event is not on disk yet.
@@ -98,11 +127,12 @@ impl Buffer {
 }
 
 impl State {
-    /// Whether the events that were added are the first of a write.
-    fn schedule(&mut self, was_empty: bool) -> bool {
-        let is_first = was_empty && !self.events.is_empty();
-        self.writes += usize::from(is_first);
-        is_first
+    /// Whether there are events and no write that will take them. There is one from now on.
+    fn schedule(&mut self) -> bool {
+        let is_needed = !self.is_scheduled && !self.events.is_empty();
+        self.is_scheduled |= is_needed;
+        self.writes += usize::from(is_needed);
+        is_needed
     }
 
     /// Adds an event, or holds it.
@@ -207,8 +237,34 @@ mod tests {
             events.iter().map(|event| event.data["text"].as_str().unwrap()).collect();
         assert_eq!(texts, ["é", "x", "a gap stays one"]);
         assert!(buffer.is_unwritten());
-        buffer.written();
+        buffer.ended();
         assert!(!buffer.is_unwritten());
+    }
+
+    #[test]
+    fn what_was_not_written_comes_before_what_came_after() {
+        let (buffer, id) = (Buffer::default(), Uuid::now_v7());
+        let texts = |events: &[Event]| {
+            events.iter().map(|event| event.data["text"].clone()).collect::<Vec<_>>()
+        };
+        assert!(buffer.push(output(id, Stream::Stdout, 0, b"first")));
+        assert_eq!(texts(&buffer.take()), ["first"]);
+        assert!(buffer.push(output(id, Stream::Stderr, 0, b"second")));
+        buffer.failed();
+        assert!(!buffer.push(output(id, Stream::Stdout, 5, b"third")), "one is scheduled");
+        assert!(buffer.is_unwritten());
+        // The next one does not even get its turn.
+        buffer.failed();
+        assert!(!buffer.is_unwritten());
+        assert!(buffer.retry() && !buffer.retry());
+        assert_eq!(texts(&buffer.take()), ["first", "second", "third"]);
+        buffer.ended();
+        assert!(!buffer.retry() && !buffer.is_unwritten());
+        // Without an end of its own: a later event schedules the write.
+        assert!(buffer.push(output(id, Stream::Stdout, 10, b"fourth")));
+        buffer.failed();
+        assert!(buffer.release(id));
+        assert_eq!(texts(&buffer.take()), ["fourth"]);
     }
 
     /// One byte of each stream in turn, each flushed before the next.
@@ -218,7 +274,7 @@ mod tests {
         let (mut events, mut written) = (0, [Vec::new(), Vec::new()]);
         let mut flush = |is_scheduled: bool| {
             assert_eq!(is_scheduled, buffer.is_unwritten());
-            for event in if is_scheduled { buffer.take() } else { Vec::new() } {
+            for event in if is_scheduled { buffer.take() } else { Arc::default() }.iter() {
                 let data: ProgressData = event.data_as().unwrap();
                 let stream = &mut written[usize::from(data.stream == Stream::Stderr)];
                 assert_eq!(data.offset, stream.len() as u64, "in order, without a gap");
@@ -226,7 +282,7 @@ mod tests {
                 events += 1;
             }
             if is_scheduled {
-                buffer.written();
+                buffer.ended();
             }
         };
         for offset in 0..10_000 {
@@ -250,7 +306,7 @@ mod tests {
         for number in 0..2000 {
             if buffer.push(output(id, Stream::Stdout, number * (8 << 10), &chunk)) {
                 released += buffer.take().len();
-                buffer.written();
+                buffer.ended();
             }
         }
         assert!((1090..1130).contains(&released), "{released}");

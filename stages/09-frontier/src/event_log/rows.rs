@@ -23,7 +23,7 @@ const MAX_ORPHANS: i64 = 500;
 /// Inserts events in their order, and returns them with their numbers.
 pub(crate) fn insert_events(
     db: &Connection,
-    events: Vec<Event>,
+    events: &[Event],
 ) -> Result<Vec<SequencedEvent>, StoreError> {
     let mut insert = db
         .prepare_cached("INSERT INTO events (subject, kind, time, data) VALUES (?1, ?2, ?3, ?4)")?;

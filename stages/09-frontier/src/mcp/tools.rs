@@ -20,7 +20,7 @@ use super::result::{ended, result};
 use super::wire::{CloseSandbox, Execute, OpenSandbox, ReadFile, RunProgram, WriteFile};
 
 /// How long one request waits for the end of a program. A longer program is asked for again.
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// The time of a command that is given none, in seconds: a model waits for it.
 const DEFAULT_TIMEOUT_SECONDS: f64 = 120.0;
 /// The most of a file that a model reads, in bytes.
@@ -182,9 +182,9 @@ impl Tools {
             "timeout_seconds": timeout_seconds,
             "environment": environment,
         });
-        let prefer = format!("wait={}", WAIT.as_secs());
+        let prefer = format!("wait={}", WAIT_TIMEOUT.as_secs());
         let call = Call::new(Method::POST, "/eval".to_owned()).json(&without_nulls(body)).once();
-        let submit = self.api.json(call.header("prefer", prefer).waiting(WAIT));
+        let submit = self.api.json(call.header("prefer", prefer).waiting(WAIT_TIMEOUT));
         let mut evaluation = submit.await?;
         let path = format!("/eval/{}", encoded(evaluation["id"].as_str().unwrap_or_default()));
         while evaluation["outcome"].is_null() {
@@ -220,8 +220,8 @@ impl Tools {
         let started = Call::new(Method::PUT, path.clone()).json(&without_nulls(body));
         let mut execution = self.api.json(started).await?;
         while execution["status"] != "ended" {
-            let wait = format!("{path}?wait_seconds={}", WAIT.as_secs());
-            let wait = self.api.json(Call::new(Method::GET, wait).waiting(WAIT));
+            let wait = format!("{path}?wait_seconds={}", WAIT_TIMEOUT.as_secs());
+            let wait = self.api.json(Call::new(Method::GET, wait).waiting(WAIT_TIMEOUT));
             let Some(waited) = stop.run_until_cancelled(wait).await else {
                 execution = self.api.json(Call::new(Method::DELETE, path)).await?;
                 break;

@@ -52,8 +52,13 @@ impl Sandboxes {
         let (mut record, id) = (lease.record().0, lease.id);
         record.ended = Some(ended);
         let stored = self.store.write(move |database| table::end(database, id, ended)).await;
-        if let Err(error) = stored {
-            tracing::error!(%id, %error, "the end of a sandbox was not stored");
+        match stored {
+            Ok(()) => {}
+            // The next start writes the same.
+            Err(error) if reason == EndReason::ServerRestarted => {
+                tracing::info!(%id, %error, "the end of a sandbox is left to the next start");
+            }
+            Err(error) => tracing::error!(%id, %error, "the end of a sandbox was not stored"),
         }
         lease.has_ended(record);
         self.live().remove(&id);

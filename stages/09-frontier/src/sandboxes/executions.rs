@@ -20,7 +20,7 @@ const MAX_RUNNING: usize = 64;
 /// Executions of one sandbox that are remembered.
 const MAX_EXECUTIONS: usize = 4_096;
 /// When another execution is likely to be possible, in seconds.
-const RETRY_SECONDS: u64 = 1;
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// The executions of one sandbox.
 pub(super) struct Executions {
@@ -168,7 +168,7 @@ impl State {
     fn make_room(&mut self, needed: u64, max_bytes: u64) -> Result<Vec<Arc<Execution>>, Failure> {
         let busy = |detail: String| {
             let problem = Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_execs", detail);
-            Err(problem.retry_after(RETRY_SECONDS))
+            Err(problem.retry_after(RETRY_AFTER_SECONDS))
         };
         if self.running >= MAX_RUNNING {
             return busy(format!(

@@ -29,7 +29,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_mins(1);
 /// What is added to a lifetime that the sandbox enforces itself, should its host not do it before.
 pub(super) const LIFETIME_GRACE: Duration = Duration::from_mins(1);
 /// When a place in the engine is likely to be free, in seconds.
-const RETRY_SECONDS: u64 = 5;
+const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// A sandbox that is to be opened.
 struct Opening {
@@ -188,7 +188,7 @@ fn refused(error: &OpenError) -> Failure {
     match error {
         OpenError::Full { .. } => {
             let problem = Failure::new(StatusCode::SERVICE_UNAVAILABLE, "full", error.to_string());
-            problem.retry_after(RETRY_SECONDS)
+            problem.retry_after(RETRY_AFTER_SECONDS)
         }
         OpenError::UnknownEnvironment { .. } | OpenError::NotForSandboxes { .. } => {
             Failure::field("/environment", error.to_string())
@@ -199,7 +199,7 @@ fn refused(error: &OpenError) -> Failure {
         OpenError::Closed {} => {
             let detail = "the server is stopping, or its engine is gone";
             let problem = Failure::new(StatusCode::SERVICE_UNAVAILABLE, "closed", detail);
-            problem.retry_after(RETRY_SECONDS)
+            problem.retry_after(RETRY_AFTER_SECONDS)
         }
         OpenError::IdInUse {} | OpenError::Failed { .. } => failed(error),
     }
@@ -209,5 +209,5 @@ fn failed(error: &dyn std::error::Error) -> Failure {
     tracing::warn!(error = %error, "a sandbox was not opened");
     let detail = "the sandbox did not start; the log of the server has the reason";
     let problem = Failure::new(StatusCode::SERVICE_UNAVAILABLE, "not_started", detail);
-    problem.retry_after(RETRY_SECONDS)
+    problem.retry_after(RETRY_AFTER_SECONDS)
 }

@@ -11,7 +11,7 @@ use http::StatusCode;
 use shared::Refusal;
 
 /// Seconds after which a place is likely to be free.
-const RETRY_SECONDS: u64 = 10;
+const RETRY_AFTER_SECONDS: u64 = 10;
 
 /// The quota of each key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Quotas {
         if let Some(detail) = detail {
             self.refused.fetch_add(1, Ordering::Relaxed);
             let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, detail);
-            return Err(refusal.retry_after(RETRY_SECONDS));
+            return Err(refusal.retry_after(RETRY_AFTER_SECONDS));
         }
         let used = all.entry(Arc::clone(&owner)).or_default();
         used.sandboxes += 1;

@@ -263,6 +263,12 @@ fn in_savepoint<T>(
     let result = catch_unwind(AssertUnwindSafe(|| work(connection)));
     let result = result.unwrap_or(Err(StoreError::Panicked));
     if !connection.is_autocommit() {
+        // Whether SQLite ends the transaction itself depends on where it met the end of the disk. It always ends: what
+        // follows a piece of work in its group may rely on it.
+        if matches!(result, Err(StoreError::Full)) {
+            connection.execute_batch("ROLLBACK")?;
+            return result;
+        }
         if result.is_err() {
             connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
         }

@@ -105,6 +105,48 @@ async fn a_full_disk_refuses_work_ends_what_runs_and_goes_on_when_there_is_room(
 }
 
 #[tokio::test]
+async fn output_that_meets_a_full_disk_is_streamed_without_a_gap() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = on_tmpfs(directory.path(), "size=24m").start();
+    let client = server.client();
+    let code = "import time\nfor number in range(10_000_000): print(number); time.sleep(0.002)";
+    let id = client.submit(&json!({ "code": code, "timeout_seconds": 60 })).await;
+    let mut events = client.events(&id).await;
+    let first = events.until("evaluation.progress").await;
+    let inside = format!("/proc/{}/root{}", server.pid(), directory.path().display());
+    let ballast = Path::new(&inside).join("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    let is_full = || server.stderr().contains("events wait for room on the disk");
+    harness::eventually("a write without room", Duration::from_mins(1), || {
+        // A checkpoint may have made room.
+        while file.write_all(&[1; 1 << 10]).is_ok() {}
+        is_full()
+    })
+    .await;
+    drop(file);
+    std::fs::remove_file(&ballast).unwrap();
+    // Its output goes on, and what was printed meanwhile is there.
+    let mut expected = first.data()["text"].as_str().unwrap().len() as u64;
+    let printed = client.evaluation(&id).await["stdout"]["bytes_total"].as_u64().unwrap();
+    while expected <= printed {
+        let event = events.until("evaluation.progress").await;
+        assert_eq!(event.data()["offset"], expected);
+        expected += event.data()["text"].as_str().unwrap().len() as u64;
+    }
+    let mut streamed = client.events(&id).await;
+    assert_eq!(client.delete(&format!("/eval/{id}")).await.status, 200);
+    let ended = client.wait(&id).await;
+    let mut text = String::new();
+    while let Some(event) = streamed.next().await {
+        if event.kind == "evaluation.progress" {
+            assert_eq!(event.data()["offset"], text.len());
+            text.push_str(event.data()["text"].as_str().unwrap());
+        }
+    }
+    assert_eq!(ended["stdout"]["text"], text);
+}
+
+#[tokio::test]
 async fn artifacts_that_fill_the_disk_lose_nothing_and_leave_room_for_other_ends() {
     const FILE_BYTES: usize = 3 << 20;
     let directory = tempfile::tempdir().unwrap();

@@ -16,7 +16,9 @@ use super::super::error::{SandboxError, Text};
 use super::super::instance_dir::SandboxPaths;
 use super::super::memory::MemoryWatch;
 use super::super::process::SandboxProcess;
-use super::super::sandbox::{START_TIMEOUT, SandboxFactory, run_command, socket_pair};
+use super::super::sandbox::{
+    START_TIMEOUT, SandboxFactory, create, run_command, socket_pair, spawn,
+};
 use super::spec;
 use crate::sandboxes::{EndReason, OpenSandbox, Opened, SandboxLimits, wait_for_frame};
 
@@ -67,33 +69,21 @@ impl KeptFactory {
     }
     // ANCHOR_END: start
 
-    /// Creates a sandbox's files and its cgroup and starts runsc, on one blocking thread.
+    /// Creates a sandbox's files and its cgroup, and starts runsc.
     async fn spawn(
         &self,
         guest: OwnedFd,
         limits: SandboxLimits,
     ) -> Result<SandboxProcess, SandboxError> {
         let dir = Arc::clone(&self.base.dir);
-        let in_use = dir.in_use().ok_or(SandboxError::Closing)?;
         let user = dir.users.lease().ok_or(SandboxError::NoUser)?;
         let (command, factory) = (self.base.runsc_command(), self.clone());
-        let blocking = move || {
-            let paths = Arc::new(dir.sandbox_paths());
-            let spawned = factory.create(&paths, &limits).and_then(|()| {
-                let child = run_command(command, &dir, &paths, guest).spawn();
-                let child = child.map_err(SandboxError::Runsc)?;
-                let owned = SandboxProcess::own(child, Arc::clone(&paths), user, &dir);
-                owned.map_err(SandboxError::Runsc)
-            });
-            if spawned.is_err() {
-                paths.remove_files();
-            }
-            drop(in_use);
-            spawned
+        let start = move |paths: &SandboxPaths| {
+            let spec = factory.specification(paths, &limits)?;
+            create(paths, &spec, &spec::cgroup_limits(&limits))?;
+            Ok(run_command(command, &dir, paths, guest))
         };
-        tokio::task::spawn_blocking(blocking)
-            .await
-            .map_err(|panicked| SandboxError::Files(std::io::Error::other(panicked)))?
+        spawn(&self.base.dir, user, start).await
     }
 
     /// The specification of a sandbox.
@@ -103,16 +93,6 @@ impl KeptFactory {
         limits: &SandboxLimits,
     ) -> Result<Spec, OciSpecError> {
         spec::specification(&self.root, &paths.cgroup.path(), limits)
-    }
-
-    /// Creates the bundle and the cgroup. Blocks.
-    fn create(&self, paths: &SandboxPaths, limits: &SandboxLimits) -> Result<(), SandboxError> {
-        let spec = serde_json::to_vec(&self.specification(paths, limits)?);
-        let spec = spec.map_err(|error| SandboxError::Files(error.into()))?;
-        std::fs::create_dir(&paths.bundle).map_err(SandboxError::Files)?;
-        std::fs::write(paths.bundle.join("config.json"), spec).map_err(SandboxError::Files)?;
-        paths.cgroup.create()?;
-        Ok(paths.cgroup.set_limits(&spec::cgroup_limits(limits))?)
     }
 }
 

@@ -14,15 +14,15 @@ use std::path::Path;
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capability, LinuxBuilder, LinuxCapabilitiesBuilder, Mount, MountBuilder, PosixRlimit,
-    PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    Capability, LinuxBuilder, LinuxCapabilitiesBuilder, Mount, MountBuilder, Process,
+    ProcessBuilder, RootBuilder, Spec, SpecBuilder,
 };
 use shared::Limits;
 use stage_04_docker::CgroupLimits;
 use stage_05_gvisor::host_pids_limit;
 
 use super::super::memory::initial_limit;
-use super::super::oci_spec::{HOSTNAME, SHARED_MEMORY_BYTES, namespaces};
+use super::super::oci_spec::{HOSTNAME, SHARED_MEMORY_BYTES, namespaces, rlimits};
 use super::root::SUPERVISOR_PATH;
 use crate::sandboxes::{SANDBOX_PATH, SandboxLimits};
 
@@ -117,21 +117,9 @@ fn process(limits: &SandboxLimits) -> Result<Process, OciSpecError> {
         // Attack: the user `agent` executes a setuid program, to be root -> it gains nothing.
         .no_new_privileges(true)
         .capabilities(capabilities)
-        .rlimits(rlimits(limits)?)
+        .rlimits(rlimits(MAX_OPEN_FILES, limits.disk_bytes)?)
         .oom_score_adj(1000)
         .build()
-}
-
-fn rlimits(limits: &SandboxLimits) -> Result<Vec<PosixRlimit>, OciSpecError> {
-    let rlimits = [
-        (PosixRlimitType::RlimitNofile, MAX_OPEN_FILES),
-        (PosixRlimitType::RlimitFsize, limits.disk_bytes),
-        (PosixRlimitType::RlimitCore, 0),
-    ];
-    let build = |(kind, value): (PosixRlimitType, u64)| {
-        PosixRlimitBuilder::default().typ(kind).soft(value).hard(value).build()
-    };
-    rlimits.into_iter().map(build).collect()
 }
 
 fn mounts(limits: &SandboxLimits) -> Result<Vec<Mount>, OciSpecError> {

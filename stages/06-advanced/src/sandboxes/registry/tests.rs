@@ -9,7 +9,7 @@ use super::*;
 use crate::sandboxes::{SandboxBounds, SandboxEnvironment};
 
 const MAX_SANDBOXES: usize = 2;
-const LIFETIME: Duration = Duration::from_secs(100);
+const MAX_LIFETIME: Duration = Duration::from_secs(100);
 
 /// How many sandboxes exist, and what ends the next one.
 #[derive(Default)]
@@ -58,7 +58,7 @@ impl Opener for FakeOpener {
                 image_digest: None,
             },
             max_sandboxes: MAX_SANDBOXES,
-            max_lifetime_seconds: LIFETIME.as_secs(),
+            max_lifetime_seconds: MAX_LIFETIME.as_secs(),
             environments: vec![SandboxEnvironment {
                 name: "agent".to_owned(),
                 digest: String::new(),
@@ -108,7 +108,7 @@ async fn a_sandbox_ends_by_each_of_its_reasons() {
     open(3).await;
     let started = tokio::time::Instant::now();
     assert_eq!(ended(3).await, EndReason::LifetimeExceeded);
-    assert!(started.elapsed() >= LIFETIME);
+    assert!(started.elapsed() >= MAX_LIFETIME);
     open(4).await;
     registry.close().await;
     assert_eq!(machine.existing.load(Ordering::SeqCst), 0);

@@ -110,6 +110,30 @@ async fn a_body_without_a_key_is_not_read() {
     assert_eq!(answer, b"HTTP/1.1 401");
 }
 
+/// What is wrong in the head is named to those who may make the request, and not to others.
+#[tokio::test]
+async fn a_wrong_head_without_a_key_is_answered_as_a_right_one() {
+    let Tenants { alice, server, site: _site, .. } = Tenants::new();
+    let nothing = "0197abcd-f012-7345-8678-9abcdef01234";
+    let events = format!("/sandboxes/{nothing}/execs/e/events");
+    let archive = format!("/sandboxes/{nothing}/tar?path=a");
+    let stranger = server.client();
+    for (method, path, header, value, named) in [
+        (Method::GET, events.as_str(), "last-event-id", "x", 400),
+        (Method::PUT, &archive, "content-type", "text/plain", 415),
+        (Method::POST, "/sandboxes", "idempotency-key", "0", 400),
+        (Method::GET, "/eval?limit=x", "accept", "*/*", 400),
+    ] {
+        for (client, status) in [(&stranger, 401), (&alice, named)] {
+            let request = client.request(method.clone(), path).header(header, value);
+            let response = client.send(request).await;
+            assert_eq!(response.status, status, "{method} {path}: {response:?}");
+        }
+    }
+    // What does not exist needs no key to be said.
+    assert_eq!(stranger.get("/nothing").await.status, 404);
+}
+
 #[tokio::test]
 async fn the_audit_log_has_hashes_and_no_programs() {
     let Tenants { alice, server, site, .. } = Tenants::new();

@@ -84,8 +84,8 @@ impl Site {
         self.launch().start()
     }
 
-    #[cfg(feature = "figures")]
     /// A worker for so many programs at a time, on these processors.
+    #[cfg(feature = "figures")]
     pub(crate) fn worker_on(&self, processors: &str, workers: usize) -> Worker {
         let mut command = Command::new("taskset");
         command
