@@ -59,6 +59,10 @@ cpython *ARGS:
 sandboxes COMMANDS="1000" COUNT="64":
     CRUCIBLE_SANDBOX_COMMANDS={{COMMANDS}} CRUCIBLE_SANDBOX_COUNT={{COUNT}} cargo nextest run -p stage-09-frontier many_commands
 
+# Measure sandboxes that stay beside `docker exec` (as root)
+sandbox-speed *ARGS:
+    bash infrastructure/clients/sandbox_speed.sh {{ARGS}}
+
 # Send thousands of programs through one stage: memory must stay flat, and nothing may be left over
 soak *ARGS:
     cargo run --release -p ladder -- soak --stage {{stage}} {{ARGS}}
