@@ -7,7 +7,8 @@ use shared::Stream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{ApiClient, until_answered};
+use super::api::Api;
+use super::client::until_answered;
 use crate::fleet::wire::{MAX_CHUNK_BYTES, MAX_PIECES, OutputRequest, Piece};
 
 /// Output of one run that the API has not confirmed. What is in it is bounded by the run's `output_bytes`.
@@ -95,7 +96,7 @@ impl PendingOutput {
     /// session is lost.
     pub(super) async fn send(
         &self,
-        api: &ApiClient,
+        api: &dyn Api,
         token: &str,
         lost: &CancellationToken,
     ) -> bool {

@@ -144,7 +144,7 @@ async fn report(worker: &Worker, session: &Session, job: &Job) -> bool {
         pending.end();
         verdict
     };
-    let sending = pending.send(&worker.api, &session.token, &session.lost);
+    let sending = pending.send(&*worker.api, &session.token, &session.lost);
     // When the session is lost its program ends as well, and so do both.
     let (mut verdict, is_sent) = tokio::join!(running, async {
         let is_sent = sending.await;
