@@ -128,7 +128,13 @@ impl Sandboxes {
             (Arc::clone(&self.counters.stored_bytes), Arc::clone(&self.spool_memory)),
         );
         let lease = Lease::new(&record, executions, place);
-        self.live().insert(id, Arc::clone(&lease));
+        {
+            let mut live = self.live();
+            if self.closing.is_cancelled() {
+                return Err(refused(&OpenError::Closed {}));
+            }
+            live.insert(id, Arc::clone(&lease));
+        }
         self.counters.opened();
         let lifetime = record.lifetime_seconds;
         let order =

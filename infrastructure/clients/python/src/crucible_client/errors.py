@@ -54,7 +54,7 @@ class SandboxEndedError(ApiError):
 
     @property
     def end_reason(self) -> str | None:
-        """`removed`, `idle_timeout`, `lifetime_exceeded`, `memory_exceeded`, `server_restarted`, ..."""
+        """`removed`, `idle_timeout`, `lifetime_exceeded`, `memory_exceeded`, `server_stopped`, ..."""
         reason = self.problem.get("end_reason")
         return reason if isinstance(reason, str) else None
 
