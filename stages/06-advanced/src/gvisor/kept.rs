@@ -198,6 +198,7 @@ impl Opener for Kept {
             max_sandboxes: self.bounds.max_sandboxes,
             max_lifetime_seconds: self.bounds.max_lifetime_seconds,
             environments,
+            overhead: spec::overhead(),
         }
     }
 

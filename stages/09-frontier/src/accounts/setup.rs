@@ -175,6 +175,7 @@ impl Accounts {
         required: fn(&Method, &str) -> Access,
     ) -> Arc<AccessControl<A>> {
         let quotas = Arc::clone(&self.intake.quotas);
+        let [rate, of_sandboxes] = args.rates();
         let parts = AccessParts {
             metrics: FrontierMetrics::new(self.store, Arc::clone(&self.keys), quotas, self.warm)
                 .with(self.more_metrics),
@@ -182,7 +183,8 @@ impl Accounts {
             owners: self.owners,
             audit: self.audit,
             background: self.background,
-            rate: RateLimit::per_minute(args.rate()),
+            rate: RateLimit::per_minute("requests", rate),
+            sandbox_rate: RateLimit::per_minute("sandboxes", of_sandboxes),
             is_open: self.is_open,
             required,
             behind_proxy: args.behind_proxy,

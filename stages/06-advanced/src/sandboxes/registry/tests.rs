@@ -6,7 +6,7 @@ use shared::SandboxInfo;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::sandboxes::{SandboxBounds, SandboxEnvironment};
+use crate::sandboxes::{MemoryOverhead, SandboxBounds, SandboxEnvironment};
 
 const MAX_SANDBOXES: usize = 2;
 const MAX_LIFETIME: Duration = Duration::from_secs(100);
@@ -69,6 +69,7 @@ impl Opener for FakeOpener {
                 default,
                 max,
             }],
+            overhead: MemoryOverhead::default(),
         }
     }
 
