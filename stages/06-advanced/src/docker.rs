@@ -100,6 +100,7 @@ impl<E: HasDocker> Containers<E> {
             workdir: KEPT_HOME.to_owned(),
             variables,
             has_root: self.engine.docker().keeps_root(),
+            has_writable_root: false,
             default: self.bounds.default.within(max),
             max,
         }

@@ -153,6 +153,9 @@ pub struct SandboxEnvironment {
     pub variables: Vec<(String, String)>,
     /// Whether an execution can be root's. With a kernel that is the host's own it cannot.
     pub has_root: bool,
+    /// Whether all of the root file system can be written to. Otherwise that is `/tmp`, `/var/tmp` and the home, and there
+    /// is no list of what has changed.
+    pub has_writable_root: bool,
     /// Limits of a sandbox whose client names none.
     pub default: SandboxLimits,
     /// The highest limits.

@@ -126,6 +126,7 @@ impl Kept {
             workdir: AGENT_HOME.to_owned(),
             variables,
             has_root: true,
+            has_writable_root: true,
             default: own.within(max),
             max,
         }

@@ -179,6 +179,10 @@ impl Transfer {
     // ANCHOR_END: upload
 }
 
+/// What is read-only, and what is not.
+const READ_ONLY: &str = "the file system is read-only here: with the engines of Docker, /tmp, /var/tmp and the home can be \
+                         written to";
+
 /// The problem of an error of a file.
 fn of_file(error: &FileError, path: &str) -> Failure {
     let (status, kind, detail) = match error.kind {
@@ -200,6 +204,10 @@ fn of_file(error: &FileError, path: &str) -> Failure {
         FileErrorKind::Other => {
             let name = errno_name(error.errno);
             let name = name.unwrap_or_else(|| "an error without a number".to_owned());
+            if name == "EROFS" {
+                let failure = Failure::new(StatusCode::FORBIDDEN, "read_only", READ_ONLY);
+                return failure.at_path(path);
+            }
             return Failure::new(StatusCode::CONFLICT, "other", name).at_path(path);
         }
     };
@@ -210,7 +218,8 @@ fn not_started(failed: StartFailed) -> Failure {
     let (kind, detail) = match failed.kind {
         StartFailedKind::UserUnknown => ("user_unknown", "the sandbox has no such user"),
         StartFailedKind::UserUnsupported => {
-            ("user_unsupported", "the sandbox executes nothing as this user")
+            ("user_unsupported", "the sandbox executes nothing as this user: where its engine shares the \
+              kernel of the host there is no root, and one user alone")
         }
         _ => {
             let detail = "the sandbox has no processes, descriptors or memory left for it";

@@ -91,6 +91,7 @@ class FileTooLargeError(FileError):
 _FILE_ERRORS: dict[str, type[FileError]] = {
     "not_found": FileMissingError,
     "permission": FilePermissionError,
+    "read_only": FilePermissionError,
     "is_directory": FileIsDirectoryError,
     "not_regular": FileNotRegularError,
     "too_large": FileTooLargeError,

@@ -66,6 +66,7 @@ impl Opener for FakeOpener {
                 workdir: "/home/agent".to_owned(),
                 variables: Vec::new(),
                 has_root: true,
+                has_writable_root: true,
                 default,
                 max,
             }],
