@@ -246,3 +246,23 @@ fn silent() -> Failure {
     let detail = "the sandbox did not go on in time";
     Failure::new(StatusCode::GATEWAY_TIMEOUT, "silent", detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_only_file_system_is_said_to_be_one() {
+        let error = |errno| FileError { kind: FileErrorKind::Other, errno, path: String::new() };
+        let problem = |failure| match failure {
+            Failure::Detailed(problem) => serde_json::to_value(problem).unwrap(),
+            Failure::Plain(problem) => panic!("{problem:?}"),
+        };
+        let read_only = problem(of_file(&error(30), "/etc/x"));
+        assert_eq!((&read_only["kind"], &read_only["status"]), (&"read_only".into(), &403.into()));
+        let detail = read_only["detail"].as_str().unwrap();
+        assert!(detail.contains("/var/tmp") && detail.ends_with(": /etc/x"), "{detail}");
+        let full = problem(of_file(&error(28), "x"));
+        assert_eq!((&full["kind"], &full["detail"]), (&"other".into(), &"ENOSPC: x".into()));
+    }
+}

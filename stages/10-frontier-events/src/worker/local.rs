@@ -28,6 +28,7 @@ pub(crate) struct LocalParts {
     pub(crate) engine_gone: CancellationToken,
 }
 
+// ANCHOR: work
 /// Works until the process ends.
 pub(crate) fn work_locally(
     settings: &Settings,
@@ -58,3 +59,4 @@ pub(crate) fn work_locally(
         tokio::join!(stopping, working, worker.background());
     }
 }
+// ANCHOR_END: work
