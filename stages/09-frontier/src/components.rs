@@ -170,7 +170,7 @@ impl Frontier {
         let tasks = TaskQueue::new(parts, options);
         tasks.resume(waiting).await?;
         let of_process = local.as_ref().map(|local| Arc::clone(&local.engine));
-        let warm = local.as_ref().map_or_else(Default::default, |local| local.warm.clone());
+        let warm = local.as_ref().map(|local| local.warm.clone()).unwrap_or_default();
         let engine_gone = local.as_ref().map(|local| local.gone.clone()).unwrap_or_default();
         let components = Components {
             engine: if is_local { Some(engine) } else { of_process },
@@ -203,9 +203,10 @@ async fn engines(
     workers: usize,
 ) -> Result<(Option<LocalEngine>, Runner), BuildError> {
     if let Some(runner) = runner {
-        let local = match runner.with_local {
-            true => Some(LocalEngine::start(settings, args).await?),
-            false => None,
+        let local = if runner.with_local {
+            Some(LocalEngine::start(settings, args).await?)
+        } else {
+            None
         };
         return Ok((local, runner));
     }

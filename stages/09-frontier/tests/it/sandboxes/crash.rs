@@ -49,9 +49,9 @@ fn made(pid: u32) -> [Vec<String>; 4] {
     let mounts = mounts.lines().map(str::to_owned).filter(is_marked).collect();
     // runsc has a socket for each sandbox, by its name.
     let engines = directories.iter().flat_map(|directory| entries(Path::new(directory)));
-    let sandboxes: Vec<_> = engines.flat_map(|engine| entries(&engine.join("state"))).collect();
-    let names = sandboxes.iter().filter_map(|path| path.file_stem()?.to_str());
-    let names: Vec<_> = names.filter(|name| name.len() > 8).collect();
+    let bundles: Vec<_> = engines.flat_map(|engine| entries(&engine)).collect();
+    let bundles = bundles.iter().filter(|bundle| bundle.join("config.json").exists());
+    let names: Vec<_> = bundles.filter_map(|bundle| bundle.file_name()?.to_str()).collect();
     let sockets = lines("/proc/net/unix");
     let has_name = |line: &&str| names.iter().any(|name| line.contains(name));
     let sockets = sockets.lines().filter(has_name).map(str::to_owned).collect();

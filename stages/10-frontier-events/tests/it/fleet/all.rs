@@ -60,7 +60,10 @@ async fn an_api_that_runs_programs_shares_them_with_a_worker() {
         assert_eq!(ended["stdout"]["text"], "out\nend\n", "{ended}");
     }
     has_printed(&client, &next, 1).await;
-    assert_eq!(busy(&client).await, [0, 1]);
+    eventually_some("only the other one runs", EVENT_TIMEOUT, async || {
+        (busy(&client).await == [0, 1]).then_some(())
+    })
+    .await;
     let metrics = client.get("/metrics").await.text();
     let broken = metrics.lines().filter(|line| line.contains("_broken_total{"));
     assert!(broken.clone().all(|line| line.ends_with(" 0")), "{:?}", broken.collect::<Vec<_>>());
