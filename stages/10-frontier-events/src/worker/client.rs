@@ -163,9 +163,9 @@ impl Api for ApiClient {
 }
 
 /// Repeats a request until it succeeds, until its error is not temporary, or until `stop`. None then.
-pub(super) async fn until_answered<T>(
+pub(super) async fn until_answered<'a, T>(
     stop: &CancellationToken,
-    mut request: impl AsyncFnMut() -> Result<T, ApiError>,
+    mut request: impl FnMut() -> Answer<'a, T>,
 ) -> Option<Result<T, ApiError>> {
     let (mut pause, longest) = RETRY_INTERVALS;
     loop {

@@ -112,7 +112,7 @@ impl PendingOutput {
                 continue;
             }
             let request = OutputRequest { token: token.to_owned(), pieces };
-            match until_answered(lost, async || api.output(&request).await).await {
+            match until_answered(lost, || api.output(&request)).await {
                 Some(Ok(())) => self.confirm(&request.pieces),
                 Some(Err(error)) => {
                     tracing::warn!(%error, "output was refused");
