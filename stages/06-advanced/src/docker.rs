@@ -14,14 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::{BoxFuture, Engine, SandboxInfo};
-use stage_04_docker::{DockerEngine, KEPT_COUNTED_PROCESSES, KEPT_HOME, KeptContainer, KeptEnd, KeptOrder, error_chain};
+use stage_04_docker::{
+    DockerEngine, KEPT_COUNTED_PROCESSES, KEPT_HOME, KeptContainer, KeptEnd, KeptOrder, error_chain,
+};
 use stage_05_gvisor::GVisorEngine;
 
 use crate::Environment;
 use crate::sandboxes::{
-    AGENT_ID, EndReason, KeptSandboxes, MemoryOverhead, OpenError, OpenSandbox, Opened, Opener, Registry,
-    SANDBOX_PATH, SandboxBounds, SandboxEnvironment, SandboxLimits, SandboxOrder, SandboxSupport,
-    wait_for_frame,
+    AGENT_ID, EndReason, KeptSandboxes, MemoryOverhead, OpenError, OpenSandbox, Opened, Opener,
+    Registry, SANDBOX_PATH, SandboxBounds, SandboxEnvironment, SandboxLimits, SandboxOrder,
+    SandboxSupport, wait_for_frame,
 };
 use program::{PROGRAM_PATH, install};
 use with_kept::WithKept;

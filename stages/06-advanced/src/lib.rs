@@ -66,7 +66,7 @@ pub use sandbox_channel::{
 };
 pub use sandboxes::{
     AGENT_HOME, AGENT_ID, AGENT_USER, EndReason, KeptSandboxes, MemoryOverhead, OpenError,
-    SANDBOX_BASELINE, SANDBOX_PATH, SandboxBounds, SandboxEngine, SandboxEnvironment, SandboxLimits, SandboxOrder,
-    SandboxSupport, SharedSandboxEngine,
+    SANDBOX_BASELINE, SANDBOX_PATH, SandboxBounds, SandboxEngine, SandboxEnvironment,
+    SandboxLimits, SandboxOrder, SandboxSupport, SharedSandboxEngine,
 };
 pub use storage::{InMemoryStorage, StorageService, StorageUsage, storage_suite};

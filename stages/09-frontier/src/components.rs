@@ -12,7 +12,8 @@ use stage_03_monitoring::{
     AdvancedMonitor, EventLog, Filter, InMemoryMonitor, MonitoringService, SubscribeError,
 };
 use stage_06_advanced::{
-    Components, EngineArgs, InMemoryStorage, SandboxEngine, StorageService, WarmSandboxes, remote_engine,
+    Components, EngineArgs, InMemoryStorage, SandboxEngine, StorageService, WarmSandboxes,
+    remote_engine,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -203,17 +204,13 @@ async fn engines(
     workers: usize,
 ) -> Result<(Option<LocalEngine>, Runner), BuildError> {
     if let Some(runner) = runner {
-        let local = if runner.with_local {
-            Some(LocalEngine::start(settings, args).await?)
-        } else {
-            None
-        };
+        let local =
+            if runner.with_local { Some(LocalEngine::start(settings, args).await?) } else { None };
         return Ok((local, runner));
     }
     let local = LocalEngine::start(settings, args).await?;
     let dispatch: InBetween = Box::new(|dispatch| dispatch.clone());
-    let runner =
-        Runner { engine: Arc::clone(&local.engine), dispatch, workers, with_local: true };
+    let runner = Runner { engine: Arc::clone(&local.engine), dispatch, workers, with_local: true };
     Ok((Some(local), runner))
 }
 

@@ -51,8 +51,8 @@ pub(crate) mod wire;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use args::{RoleError, machine_name};
 pub use args::{FleetArgs, Role};
+pub(crate) use args::{RoleError, machine_name};
 use dispatch::BrokerDispatch;
 pub use engine::FleetEngine;
 pub use routes::fleet_routes;

@@ -217,10 +217,11 @@ fn of_file(error: &FileError, path: &str) -> Failure {
 fn not_started(failed: StartFailed) -> Failure {
     let (kind, detail) = match failed.kind {
         StartFailedKind::UserUnknown => ("user_unknown", "the sandbox has no such user"),
-        StartFailedKind::UserUnsupported => {
-            ("user_unsupported", "the sandbox executes nothing as this user: where its engine shares the \
-              kernel of the host there is no root, and one user alone")
-        }
+        StartFailedKind::UserUnsupported => (
+            "user_unsupported",
+            "the sandbox executes nothing as this user: where its engine shares the \
+              kernel of the host there is no root, and one user alone",
+        ),
         _ => {
             let detail = "the sandbox has no processes, descriptors or memory left for it";
             let problem = Failure::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);

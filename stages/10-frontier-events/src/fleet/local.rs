@@ -63,9 +63,9 @@ fn refused<E: ToString + Into<Problem>>(error: E) -> ApiError {
 
 impl LocalApi {
     fn report<'a>(&'a self, token: &'a str, content: Content) -> Answer<'a, ()> {
-        Box::pin(async move {
-            self.fleet.report(&self.caller, token, content).await.map_err(refused)
-        })
+        Box::pin(
+            async move { self.fleet.report(&self.caller, token, content).await.map_err(refused) },
+        )
     }
 }
 

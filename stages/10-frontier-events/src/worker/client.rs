@@ -19,11 +19,11 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::api::{Answer, Api, ApiError};
 use crate::fleet::wire::{
     Announcement, ClaimReply, ClaimRequest, FileRequest, OutputRequest, ResultRequest, SyncReply,
     SyncRequest, Welcome,
 };
-use super::api::{Answer, Api, ApiError};
 use stage_09_frontier::{client_config, system_roots};
 
 /// How long a connection may take.

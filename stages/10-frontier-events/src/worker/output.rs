@@ -94,12 +94,7 @@ impl PendingOutput {
 
     /// Sends output as it comes, until the program has ended and the rest fits into the last request. False when the
     /// session is lost.
-    pub(super) async fn send(
-        &self,
-        api: &dyn Api,
-        token: &str,
-        lost: &CancellationToken,
-    ) -> bool {
+    pub(super) async fn send(&self, api: &dyn Api, token: &str, lost: &CancellationToken) -> bool {
         loop {
             if self.is_almost_done() {
                 return true;

@@ -17,8 +17,8 @@ use super::serve::Worker;
 use super::sessions::Sessions;
 use crate::args::EventsArgs;
 use crate::broker::Broker;
-use crate::fleet::{RoleError, machine_name};
 use crate::fleet::wire::{Announcement, PROTOCOL, WireBounds};
+use crate::fleet::{RoleError, machine_name};
 use crate::{broker, bugs};
 
 /// What a worker is made of, beside its flags.

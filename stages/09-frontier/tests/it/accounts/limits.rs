@@ -34,7 +34,8 @@ async fn a_key_that_is_over_its_rate_is_told_when_to_come_back() {
 async fn requests_to_sandboxes_have_a_rate_of_their_own() {
     let limits = ["--rate-limit", "3", "--sandbox-rate-limit", "5"];
     let Tenants { alice, server: _server, site: _site, .. } = Tenants::with(&limits);
-    let sandbox = |number: u32| format!("/sandboxes/019abcde-f012-7345-8678-9abcdef0{number:04}/execs");
+    let sandbox =
+        |number: u32| format!("/sandboxes/019abcde-f012-7345-8678-9abcdef0{number:04}/execs");
     let first = alice.get(&sandbox(0)).await;
     assert_eq!(first.status, 404, "{first:?}");
     assert_eq!(first.headers["ratelimit-policy"], "\"sandboxes\";q=5;w=60");
@@ -48,7 +49,10 @@ async fn requests_to_sandboxes_have_a_rate_of_their_own() {
     assert_eq!(statuses.last(), Some(&429));
     // The other rate has everything left, and the list of sandboxes is one of its requests.
     let listed = alice.get("/sandboxes").await;
-    assert_eq!((listed.status, listed.headers["ratelimit"].as_bytes()), (200, &b"\"requests\";r=2;t=20"[..]));
+    assert_eq!(
+        (listed.status, listed.headers["ratelimit"].as_bytes()),
+        (200, &b"\"requests\";r=2;t=20"[..])
+    );
 }
 
 #[tokio::test]

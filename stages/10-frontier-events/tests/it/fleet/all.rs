@@ -18,7 +18,8 @@ async fn busy(client: &Client) -> [u64; 2] {
 }
 
 async fn is_drained(client: &Client, name: &str) {
-    let path = format!("/workers/{}/drain", worker_named(client, name).await["id"].as_str().unwrap());
+    let path =
+        format!("/workers/{}/drain", worker_named(client, name).await["id"].as_str().unwrap());
     assert_eq!(client.post(&path, &json!({})).await.status, 204);
     eventually_some(&format!("{name} drains"), EVENT_TIMEOUT, async || {
         (worker_named(client, name).await["state"] == "draining").then_some(())
@@ -35,7 +36,10 @@ async fn an_api_that_runs_programs_shares_them_with_a_worker() {
     ready(&client, 1).await;
     // Alone, it is what it was without a broker.
     let alone = client.run("print('alone')").await;
-    assert_eq!((&alone["outcome"], &alone["stdout"]["text"]), (&json!("exited"), &json!("alone\n")));
+    assert_eq!(
+        (&alone["outcome"], &alone["stdout"]["text"]),
+        (&json!("exited"), &json!("alone\n"))
+    );
     nobody_reports_for_the_worker_of_the_api(&client).await;
 
     let two = site.worker("two");
