@@ -131,6 +131,14 @@ exercise *ARGS:
 guide:
     cargo run -p crucible-book -- guide
 
+# Write the slides of the two-day course from the chapters: one file, target/slides/crucible.html
+slides *ARGS:
+    cargo run -q -p crucible-book -- slides {{ARGS}}
+
+# Print how long each page of the book takes to read, by its words
+times:
+    cargo run -q -p crucible-book -- times
+
 # Build the book, serve it, and build it again when it changes
 book-serve *ARGS:
     cargo run -p crucible-book -- serve {{ARGS}}

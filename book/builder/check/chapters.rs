@@ -85,7 +85,7 @@ pub fn section_errors(page: &Path, text: &str) -> Vec<String> {
 }
 
 /// Title and raw text of each section, that is, of each heading of the second level.
-fn sections_of(text: &str) -> Vec<(String, &str)> {
+pub(crate) fn sections_of(text: &str) -> Vec<(String, &str)> {
     let mut headings: Vec<(String, std::ops::Range<usize>)> = Vec::new();
     let mut open = false;
     for (event, range) in Parser::new(text).into_offset_iter() {
@@ -108,7 +108,7 @@ fn sections_of(text: &str) -> Vec<(String, &str)> {
     sections.map(|((title, range), end)| (title.clone(), &text[range.end..end])).collect()
 }
 
-fn numbers_in(text: &str) -> usize {
+pub(crate) fn numbers_in(text: &str) -> usize {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     words.filter(|word| word.parse::<u32>().is_ok()).count()
 }
