@@ -12,7 +12,7 @@ pub const AGENT_SECTIONS: [&str; 4] =
     ["Let it do", "Explain back", "One task, four hints", "What agents get wrong here"];
 /// The sections of a checkpoint.
 pub const CHECKPOINT_SECTIONS: [&str; 4] =
-    ["What you can do now", "Eight questions at most", "One task", "Minutes"];
+    ["What you can do now", "Questions", "One task", "Minutes"];
 /// Hints of a task.
 const HINTS: usize = 4;
 /// Questions of a checkpoint.
