@@ -135,6 +135,10 @@ guide:
 slides *ARGS:
     cargo run -q -p crucible-book -- slides {{ARGS}}
 
+# Count what copies of stages would have cost, on this repository's own history
+copies REVISION="HEAD":
+    bash book/copies.sh {{REVISION}}
+
 # Print how long each page of the book takes to read, by its words
 times:
     cargo run -q -p crucible-book -- times
