@@ -71,17 +71,14 @@ fn kind(tag: &Tag<'_>) -> Kind {
 pub fn sentences(paragraph: &str, count: usize) -> &str {
     let mut left = count;
     let mut in_code = false;
-    let mut characters = paragraph.char_indices().peekable();
-    while let Some((at, character)) = characters.next() {
+    for (at, character) in paragraph.char_indices() {
         match character {
             '`' => in_code = !in_code,
-            '.' | '!' | '?' | ':' if !in_code => {
+            '.' | '!' | '?' if !in_code => {
                 // What closes a sentence may follow: `**Bold.** Next`.
                 let after = paragraph[at + character.len_utf8()..].trim_start_matches(['*', '"', ')']);
                 let ends = after.is_empty() || after.starts_with([' ', '\n']);
-                if ends && character != ':' {
-                    left -= 1;
-                }
+                left -= usize::from(ends);
                 if left == 0 {
                     return &paragraph[..paragraph.len() - after.len()];
                 }

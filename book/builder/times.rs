@@ -9,7 +9,7 @@ use std::path::Path;
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 
 use crate::blocks::extensions;
-use crate::check::chapters::{numbers_in, sections_of};
+use crate::check::chapters::sections_of;
 use crate::check::{fences, includes};
 use crate::pages::Pages;
 
@@ -75,7 +75,7 @@ fn chapters_up_to(pages: &Pages, first: &str, last: &str) -> anyhow::Result<Amou
     let mut all = Amount::default();
     for (path, text) in pages.chapters() {
         let stage = path.to_string_lossy().chars().take(2).collect::<String>();
-        if *first <= *stage && *stage <= *last {
+        if (first..=last).contains(&stage.as_str()) {
             let Amount { words, lines } = amount(text, &pages.source())?;
             all = Amount { words: all.words + words, lines: all.lines + lines };
         }
@@ -124,10 +124,7 @@ pub fn errors(pages: &Pages) -> anyhow::Result<Vec<String>> {
 }
 
 fn first_number(text: &str) -> Option<usize> {
-    (numbers_in(text) > 0).then(|| {
-        let words = text.split(|c: char| !c.is_ascii_digit());
-        words.filter_map(|word| word.parse().ok()).next()
-    })?
+    text.split(|c: char| !c.is_ascii_digit()).find_map(|word| word.parse().ok())
 }
 
 /// The amounts of all pages, as a table for a terminal.

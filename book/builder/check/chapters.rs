@@ -108,7 +108,7 @@ pub(crate) fn sections_of(text: &str) -> Vec<(String, &str)> {
     sections.map(|((title, range), end)| (title.clone(), &text[range.end..end])).collect()
 }
 
-pub(crate) fn numbers_in(text: &str) -> usize {
+fn numbers_in(text: &str) -> usize {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     words.filter(|word| word.parse::<u32>().is_ok()).count()
 }

@@ -15,14 +15,13 @@ use crate::guide::proof::{Proof, Proofs};
 /// Directories at the root. A path that begins with one of them is a path of the repository.
 const ROOTS: [&str; 5] = ["book/", "infrastructure/", "shared/", "stages/", "tests/"];
 /// Packages beside those of the stages.
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 6] = [
     "shared",
     "ladder",
     "harness",
     "crucible-book",
     "crucible-lambda",
     "infrastructure-checks",
-    "crucible-client",
 ];
 /// The controls that `attack --without` and `--without-runsc` can leave out.
 const CONTROLS: &str = "tests/src/attack/fault_injection";
@@ -85,7 +84,10 @@ impl Workspace {
     fn path(&self, word: &str) -> Option<String> {
         let is_pattern = |c: char| "*{}…<>$[]".contains(c);
         let is_ours = ROOTS.iter().any(|root| word.starts_with(root));
-        if !is_ours || word.contains(is_pattern) || word.contains("NN") || word.contains("GROUP") {
+        // `tests/it` is in a package, and not at the root.
+        let is_of_package = word.starts_with("tests/it");
+        let has_placeholder = word.contains("NN") || word.contains("GROUP");
+        if !is_ours || is_of_package || has_placeholder || word.contains(is_pattern) {
             return None;
         }
         let path = word.split("::").next().unwrap_or(word);
@@ -163,7 +165,7 @@ impl Workspace {
                 value = false;
             } else if ["-p", "--test", "--profile", "--features", "-E"].contains(word) {
                 value = *word != "-E";
-            } else if !word.starts_with('-') {
+            } else if !word.starts_with('-') && word.contains(char::is_lowercase) {
                 wanted.push(word.trim_matches(['\'', '"']));
             }
         }

@@ -114,7 +114,6 @@ fn plan(sessions: &[Session], day: u8) -> String {
     let mut html =
         "<table><thead><tr><th>from</th><th>to</th><th></th><th>minutes</th><th>by the participants</th></tr></thead><tbody>"
             .to_owned();
-    let of_day = || sessions.iter().filter(|session| session.day == day);
     let mut row = |begin: u16, end: u16, title: &str, hands_on: u16| {
         let clock = |at: u16| format!("{:02}:{:02}", at / 60, at % 60);
         let own = if hands_on > 0 { hands_on.to_string() } else { String::new() };
@@ -128,7 +127,7 @@ fn plan(sessions: &[Session], day: u8) -> String {
         );
     };
     let mut last = None;
-    for session in of_day() {
+    for session in sessions.iter().filter(|session| session.day == day) {
         let (Some(begin), Some(end)) = (session.begin(), session.end()) else { continue };
         if let Some(last) = last.filter(|last| *last < begin) {
             row(last, begin, if begin - last > 30 { "lunch" } else { "break" }, 0);

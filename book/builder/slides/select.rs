@@ -113,7 +113,9 @@ impl Section<'_> {
         let most = rest.get(1).map_or(Ok(usize::MAX), |lines| lines.parse())?;
         let mut html = "<pre class=\"shell\">".to_owned();
         for step in &steps[first - 1..last] {
-            html += &format!("<b>$ {}</b>\n", escaped(&step.command.join("\n> ")));
+            html += "<b>$ ";
+            html += &escaped(&step.command.join("\n> "));
+            html += "</b>\n";
             for (number, line) in step.output.lines().enumerate() {
                 if number == most {
                     html += "...\n";
