@@ -15,7 +15,7 @@ lines() { # lines of Rust below a directory, in that revision
 mapfile -t stages < <(git ls-tree --name-only "$revision" stages/)
 declare -A born
 for stage in "${stages[@]}"; do
-  born[$stage]=$(git log --reverse --format=%ct "$revision" -- "$stage/src" | head -1)
+  born[$stage]=$(git log --reverse --format=%ct "$revision" -- "$stage/src" | sed -n 1p)
 done
 
 sum=0 copied=0

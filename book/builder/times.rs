@@ -158,7 +158,7 @@ mod tests {
         let text = "# A b\n\nOne `two` & three.\n\n| a | b |\n|---|---|\n| c | d e |\n\n```text\nx y\nz\n```\n";
         let found = amount(text, Path::new("/nowhere")).unwrap();
         assert_eq!(found, Amount { words: 2 + 3 + 2 + 3, lines: 2 });
-        assert_eq!(Amount { words: 201, lines: 40 }.minutes(), 3);
+        assert_eq!(Amount { words: 210, lines: 40 }.minutes(), 3);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use browser::Browser;
 /// The slides whose content is larger than their page, with what is too large.
 const FIND_OVERFLOW: &str = "const bad = [];
     for (let at = 0; at < slides.length; at++) {
-        go(at);
+        slides.forEach((slide, other) => slide.classList.toggle('current', other === at));
         const slide = slides[at], body = slide.querySelector('.body');
         const page = slide.getBoundingClientRect(), box = body.getBoundingClientRect();
         const over = Math.max(body.scrollHeight - body.clientHeight, body.scrollWidth - body.clientWidth);
@@ -27,6 +27,7 @@ const FIND_OVERFLOW: &str = "const bad = [];
                 return r.right > page.right + 1 || r.left < page.left - 1 || r.bottom > box.bottom + 2 || one.scrollWidth > one.clientWidth + 1 && one.tagName === 'PRE'; });
         if (over > 2 || wide.length) bad.push(`${at + 1} ${slide.querySelector('header').innerText.replace('\\n', ': ')}: ${over} pixels, ${wide.map(one => one.tagName).slice(0, 4)}`);
     }
+    slides.at(-1).classList.remove('current');
     go(0);
     return bad";
 

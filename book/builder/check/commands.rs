@@ -125,7 +125,8 @@ impl Workspace {
             [other, ..] => return Ok(Some(format!("the ladder has no command {other}"))),
             [] => return Ok(None),
         }
-        if let Some(probe) = after(arguments, "--probe") {
+        let probe = after(arguments, "--probe").filter(|probe| *probe != "GROUP/NAME");
+        if let Some(probe) = probe {
             return self.proofs.error(&Proof::Probe(probe.to_owned()));
         }
         let group = after(arguments, "--group").filter(|group| *group != "GROUP");
