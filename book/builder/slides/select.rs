@@ -132,7 +132,7 @@ impl Section<'_> {
     fn question(&self, n: &str) -> Result<Piece> {
         let place = self.blocks.iter().position(|block| block.raw.starts_with(&format!("**{n}.**")));
         let place = place.with_context(|| format!("there is no question {n}"))?;
-        let answer = self.blocks[place + 1..].iter().take_while(|block| !is_question(block.raw));
+        let answer = self.blocks[place + 1..].iter().take_while(|block| !ends_answer(block.raw));
         let answer = answer.filter(|block| block.kind == Kind::Paragraph);
         let notes: String = answer.map(|block| markdown(block.raw)).collect();
         let question = self.blocks[place].raw;
@@ -144,9 +144,10 @@ impl Section<'_> {
     }
 }
 
-/// Whether a block begins the next question.
-fn is_question(raw: &str) -> bool {
-    raw.strip_prefix("**").is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+/// Whether a block is the end of a folded answer, or the next question.
+fn ends_answer(raw: &str) -> bool {
+    let next = raw.strip_prefix("**");
+    raw.starts_with("</details>") || next.is_some_and(|rest| rest.starts_with(char::is_numeric))
 }
 
 /// Markdown as HTML. A link is its text: a slide leads nowhere.
