@@ -76,7 +76,8 @@ pub fn sentences(paragraph: &str, count: usize) -> &str {
             '`' => in_code = !in_code,
             '.' | '!' | '?' if !in_code => {
                 // What closes a sentence may follow: `**Bold.** Next`.
-                let after = paragraph[at + character.len_utf8()..].trim_start_matches(['*', '"', ')']);
+                let after =
+                    paragraph[at + character.len_utf8()..].trim_start_matches(['*', '"', ')']);
                 let ends = after.is_empty() || after.starts_with([' ', '\n']);
                 left -= usize::from(ends);
                 if left == 0 {

@@ -49,8 +49,7 @@ fn main() -> ExitCode {
         Command::Guide => guide::write(&book_root())
             .inspect(|()| println!("wrote {}", book_root().join(guide::TABLES).display())),
         Command::Slides { file } => {
-            let file =
-                file.unwrap_or_else(|| workspace_root().join("target/slides/crucible.html"));
+            let file = file.unwrap_or_else(|| workspace_root().join("target/slides/crucible.html"));
             slides::write(&book_root(), &file).inspect(|()| println!("wrote {}", file.display()))
         }
         Command::Times => Pages::read(&book_root())

@@ -34,8 +34,7 @@ pub struct Amount {
 impl Amount {
     /// Minutes, rounded up.
     pub fn minutes(self) -> usize {
-        let hundredths =
-            self.words * 100 / WORDS_PER_MINUTE + self.lines * 100 / LINES_PER_MINUTE;
+        let hundredths = self.words * 100 / WORDS_PER_MINUTE + self.lines * 100 / LINES_PER_MINUTE;
         hundredths.div_ceil(100)
     }
 
@@ -104,7 +103,11 @@ pub fn errors(pages: &Pages) -> anyhow::Result<Vec<String>> {
     for (page, text) in pages.chapters() {
         let sections = sections_of(text);
         let stated = sections.iter().find(|(title, _)| title == SECTION);
-        check(page, stated.and_then(|(_, text)| first_number(text)), amount(text, &pages.source())?);
+        check(
+            page,
+            stated.and_then(|(_, text)| first_number(text)),
+            amount(text, &pages.source())?,
+        );
     }
     for (page, text) in &pages.texts {
         let name = page.to_string_lossy();

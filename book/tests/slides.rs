@@ -54,17 +54,21 @@ async fn each_slide_fits_its_page_and_the_deck_is_driven_by_keys_and_printed() {
 
     for (width, height) in [(1280, 720), (1920, 1080)] {
         for scheme in ["light", "dark"] {
-            let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+            let feature =
+                json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
             browser.devtools("Emulation.setEmulatedMedia", feature).await;
             open(&browser, &deck, width, height).await;
             let overflow = browser.script(FIND_OVERFLOW, vec![]).await;
             assert_eq!(overflow, json!([]), "{width} by {height}, {scheme}: {overflow:#}");
-            let shown = browser.script("return getComputedStyle(document.documentElement).colorScheme", vec![]);
+            let shown = browser
+                .script("return getComputedStyle(document.documentElement).colorScheme", vec![]);
             assert_eq!(shown.await, json!(scheme));
         }
     }
     // A slide that is too long is noticed.
-    browser.script("slides[2].querySelector('.body').innerHTML += '<p>x</p>'.repeat(60)", vec![]).await;
+    browser
+        .script("slides[2].querySelector('.body').innerHTML += '<p>x</p>'.repeat(60)", vec![])
+        .await;
     let overflow = browser.script(FIND_OVERFLOW, vec![]).await;
     assert_eq!(overflow.as_array().map(Vec::len), Some(1), "{overflow:#}");
     open(&browser, &deck, 1280, 720).await;
@@ -79,9 +83,9 @@ async fn each_slide_fits_its_page_and_the_deck_is_driven_by_keys_and_printed() {
 
 async fn by_keys(browser: &Browser, count: u64) {
     for (keys, expected) in [
-        ("\u{e014}", 1),      // right
-        (" ", 2),             // space
-        ("\u{e012}", 1),      // left
+        ("\u{e014}", 1),         // right
+        (" ", 2),                // space
+        ("\u{e012}", 1),         // left
         ("\u{e010}", count - 1), // end
         ("\u{e014}", count - 1),
         ("\u{e011}", 0), // home

@@ -15,13 +15,22 @@ use crate::guide::proof::{Proof, Proofs};
 /// Directories at the root. A path that begins with one of them is a path of the repository.
 const ROOTS: [&str; 5] = ["book/", "infrastructure/", "shared/", "stages/", "tests/"];
 /// Packages beside those of the stages.
-const PACKAGES: [&str; 6] = [
-    "shared",
-    "ladder",
-    "harness",
-    "crucible-book",
-    "crucible-lambda",
-    "infrastructure-checks",
+const PACKAGES: [&str; 6] =
+    ["shared", "ladder", "harness", "crucible-book", "crucible-lambda", "infrastructure-checks"];
+/// The commands of the ladder.
+const LADDER: [&str; 12] = [
+    "attack",
+    "bench",
+    "compare",
+    "cpython",
+    "deltas",
+    "exercise",
+    "hostile-clients",
+    "humaneval",
+    "matrix",
+    "programs",
+    "soak",
+    "storage",
 ];
 /// The controls that `attack --without` and `--without-runsc` can leave out.
 const CONTROLS: &str = "tests/src/attack/fault_injection";
@@ -74,8 +83,7 @@ impl Workspace {
                     self.proofs.error(&Proof::Recipe((*recipe).to_owned()))
                 })
             }
-            ["bash" | "python3" | "sh", path, ..] => Ok(self.path(path)),
-            [path] => Ok(self.path(path)),
+            ["bash" | "python3" | "sh", path, ..] | [path] => Ok(self.path(path)),
             _ => Ok(None),
         }
     }
@@ -120,8 +128,7 @@ impl Workspace {
     fn ladder(&mut self, arguments: &[&str]) -> anyhow::Result<Option<String>> {
         match arguments {
             ["exercise", id, ..] => return Ok(self.exercise(id)),
-            ["attack" | "compare" | "matrix" | "deltas" | "exercise" | "bench" | "soak", ..] => {}
-            ["cpython" | "humaneval" | "programs" | "storage" | "hostile-clients", ..] => {}
+            [command, ..] if LADDER.contains(command) => {}
             [other, ..] => return Ok(Some(format!("the ladder has no command {other}"))),
             [] => return Ok(None),
         }

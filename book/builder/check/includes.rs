@@ -185,7 +185,9 @@ mod tests {
         let expand = |text: &str| expand(text, directory.path());
         assert_eq!(expand("1 {{#include code.rs:x}} 2").unwrap(), "1 b\nc 2");
         assert_eq!(expand("{{#include code.rs}}").unwrap(), "a\nb\nc\nd");
-        assert!(expand("{{#include code.rs:z}}").unwrap_err().to_string().contains("no such anchor"));
+        assert!(
+            expand("{{#include code.rs:z}}").unwrap_err().to_string().contains("no such anchor")
+        );
     }
 
     #[test]

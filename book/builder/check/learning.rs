@@ -105,9 +105,13 @@ mod tests {
     use super::*;
 
     fn agent_page() -> String {
-        let hints = [1, 2, 3, 4].map(|n| format!("<details><summary>Hint {n}: x</summary>\n\nX.\n"));
+        let hints =
+            [1, 2, 3, 4].map(|n| format!("<details><summary>Hint {n}: x</summary>\n\nX.\n"));
         let sections = AGENT_SECTIONS.map(|title| {
-            format!("## {title}\n\n{}\n`cargo x`\n\n", if title == AGENT_SECTIONS[2] { hints.concat() } else { String::new() })
+            format!(
+                "## {title}\n\n{}\n`cargo x`\n\n",
+                if title == AGENT_SECTIONS[2] { hints.concat() } else { String::new() }
+            )
         });
         format!("# A\n\n{}", sections.concat())
     }

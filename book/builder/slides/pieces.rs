@@ -37,7 +37,8 @@ pub(super) fn slide(
         (Some(page), Some(title)) => Some(section(pages, page, title)?),
         _ => None,
     };
-    let in_section = Section { blocks: section.map(blocks).unwrap_or_default(), directory: &source };
+    let in_section =
+        Section { blocks: section.map(blocks).unwrap_or_default(), directory: &source };
     let mut shown = Piece::default();
     for name in &slide.take {
         let piece = match name.split_whitespace().collect::<Vec<_>>().as_slice() {
@@ -101,7 +102,8 @@ fn notes(session: &Session, slide: &Slide, page: Option<&String>, shown: &Piece)
 
 /// The commands that the text of a section names.
 fn commands_in(section: &str) -> Vec<String> {
-    let is_command = |code: &str| ["cargo ", "just ", "bash "].iter().any(|word| code.starts_with(word));
+    let is_command =
+        |code: &str| ["cargo ", "just ", "bash "].iter().any(|word| code.starts_with(word));
     let codes = Parser::new(section).filter_map(|event| match event {
         Event::Code(code) if is_command(&code) => Some(code.into_string()),
         _ => None,
@@ -148,7 +150,9 @@ struct Exercise {
 
 /// The exercises of a stage, such as `04`.
 fn exercises(book: &Path, stage: &str) -> Result<String> {
-    let mut html = "<table><thead><tr><th>command</th><th></th><th></th><th>minutes</th></tr></thead><tbody>".to_owned();
+    let mut html =
+        "<table><thead><tr><th>command</th><th></th><th></th><th>minutes</th></tr></thead><tbody>"
+            .to_owned();
     for file in files_below(&book.join("exercises"))? {
         let id = file.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
         if !id.starts_with(&format!("{stage}-")) || !file.ends_with("exercise.toml") {

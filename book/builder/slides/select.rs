@@ -98,7 +98,8 @@ impl Section<'_> {
             text.lines().skip(first - 1).take(last.saturating_sub(first - 1)).collect();
         ensure!(!shown.is_empty(), "{anchor:?} has no line {first}");
         let above = place.checked_sub(1).map_or("", |before| self.blocks[before].raw);
-        let file = above.strip_prefix("<p class=\"file\">").and_then(|name| name.strip_suffix("</p>"));
+        let file =
+            above.strip_prefix("<p class=\"file\">").and_then(|name| name.strip_suffix("</p>"));
         let file = file.unwrap_or_default();
         Ok(format!("<p class=\"file\">{file}</p><pre>{}</pre>", escaped(&shown.join("\n"))))
     }
@@ -130,7 +131,8 @@ impl Section<'_> {
     }
 
     fn question(&self, n: &str) -> Result<Piece> {
-        let place = self.blocks.iter().position(|block| block.raw.starts_with(&format!("**{n}.**")));
+        let place =
+            self.blocks.iter().position(|block| block.raw.starts_with(&format!("**{n}.**")));
         let place = place.with_context(|| format!("there is no question {n}"))?;
         let answer = self.blocks[place + 1..].iter().take_while(|block| !ends_answer(block.raw));
         let answer = answer.filter(|block| block.kind == Kind::Paragraph);
@@ -220,10 +222,8 @@ fn table(raw: &str, rows: usize, columns: Option<Vec<usize>>) -> String {
             Event::Start(Tag::Table(_) | Tag::TableHead)
                 | Event::End(TagEnd::Table | TagEnd::TableHead)
         );
-        let is_row =
-            matches!(event, Event::Start(Tag::TableRow) | Event::End(TagEnd::TableRow));
-        let in_column =
-            is_row || columns.as_ref().is_none_or(|columns| columns.contains(&column));
+        let is_row = matches!(event, Event::Start(Tag::TableRow) | Event::End(TagEnd::TableRow));
+        let in_column = is_row || columns.as_ref().is_none_or(|columns| columns.contains(&column));
         is_structure || (row <= rows && in_column)
     });
     render(kept)

@@ -43,7 +43,10 @@ fn each_piece_is_taken_from_its_section() {
         ("table 1 1", "<td>1</td><td>2</td></tr>\n</tbody></table>"),
         ("table 1 2 2", "<tr><td>4</td></tr>"),
         ("figure", "<title>t</title>"),
-        ("code all", "<p class=\"file\">src/code.rs</p><pre>let a = &quot;&lt;&quot;;\nlet b;</pre>"),
+        (
+            "code all",
+            "<p class=\"file\">src/code.rs</p><pre>let a = &quot;&lt;&quot;;\nlet b;</pre>",
+        ),
         ("code all 2-2", "<pre>let b;</pre>"),
         ("shell a 1 2", "<b>$ echo 1</b>\n1\n2\n...</pre>"),
         ("shell a 2", "<pre class=\"shell\"><b>$ echo 2</b>\n2</pre>"),
@@ -59,7 +62,9 @@ fn each_piece_is_taken_from_its_section() {
 fn notes_have_words_time_commands_and_the_answer() {
     let html = made("The idea", "shell a 1").unwrap();
     let (_, notes) = html.split_once("<aside class=\"notes\">").unwrap();
-    for part in ["Day 1, 09:00, 30 minutes, of which 10", "Say <em>this</em>.", "echo 1\necho 2\njust lint"] {
+    for part in
+        ["Day 1, 09:00, 30 minutes, of which 10", "Say <em>this</em>.", "echo 1\necho 2\njust lint"]
+    {
         assert!(notes.contains(part), "{part}: {notes}");
     }
     let html = made("Predict, then run", "question 1").unwrap();
@@ -100,11 +105,9 @@ fn sessions_that_overlap_are_an_error() {
 #[test]
 fn the_course_is_two_days_and_shows_every_stage() {
     let sessions = read(&crate::book_root()).unwrap();
-    let days: std::collections::BTreeSet<u8> =
-        sessions.iter().map(|session| session.day).collect();
+    let days: std::collections::BTreeSet<u8> = sessions.iter().map(|session| session.day).collect();
     assert_eq!(days.into_iter().collect::<Vec<_>>(), [1, 2]);
-    let pages: Vec<&str> =
-        sessions.iter().filter_map(|session| session.page.as_deref()).collect();
+    let pages: Vec<&str> = sessions.iter().filter_map(|session| session.page.as_deref()).collect();
     for stage in 1..=10 {
         let prefix = format!("{stage:02}-");
         assert!(pages.iter().any(|page| page.starts_with(&prefix)), "no session on stage {stage}");
