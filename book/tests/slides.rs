@@ -2,8 +2,15 @@
 //!
 //! One browser for all of it. `just slides` writes the same file.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test, a panic is the report of a failure"
+)]
+
 #[path = "../../stages/09-frontier/tests/it/web/browser.rs"]
-#[allow(dead_code, reason = "the tests of stage 09 use more of it")]
+#[expect(dead_code, reason = "the tests of stage 09 use more of it")]
 mod browser;
 
 use std::path::Path;
