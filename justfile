@@ -135,6 +135,18 @@ exercise *ARGS:
 guide:
     cargo run -p crucible-book -- guide
 
+# Write the slides of the two-day course from the chapters: one file, target/slides/crucible.html
+slides *ARGS:
+    cargo run -q -p crucible-book -- slides {{ARGS}}
+
+# Count what copies of stages would have cost, on this repository's own history
+copies REVISION="HEAD":
+    bash book/copies.sh {{REVISION}}
+
+# Print how long each page of the book takes to read, by its words
+times:
+    cargo run -q -p crucible-book -- times
+
 # Build the book, serve it, and build it again when it changes
 book-serve *ARGS:
     cargo run -p crucible-book -- serve {{ARGS}}

@@ -3,14 +3,17 @@
 //! They take text so that a test can pass a bad example: a check that has never failed proves nothing.
 
 pub mod chapters;
+pub mod commands;
 pub mod fences;
 pub mod includes;
+pub mod learning;
 pub mod links;
 pub mod unused;
 
 use std::path::Path;
 
 use crate::pages::Pages;
+use crate::{times, workspace_root};
 
 /// Every error in the sources of a book.
 ///
@@ -22,10 +25,16 @@ pub fn sources(pages: &Pages) -> anyhow::Result<Vec<String>> {
     for (path, text) in &pages.texts {
         errors.extend(includes::errors(path, text, &pages.source()));
         errors.extend(fences::errors(path, text));
+        errors.extend(learning::errors(path, text));
     }
     for (path, text) in pages.chapters() {
         errors.extend(chapters::section_errors(path, text));
     }
+    let mut workspace = commands::Workspace::new(&workspace_root());
+    for (path, text) in &pages.texts {
+        errors.extend(workspace.errors(path, text)?);
+    }
+    errors.extend(times::errors(pages)?);
     errors.extend(unused::errors(pages)?);
     Ok(errors)
 }

@@ -7,6 +7,7 @@
 //! What it does not check: the prose.
 
 pub mod binaries;
+pub mod blocks;
 pub mod check;
 pub mod guide;
 pub mod output;
@@ -14,6 +15,8 @@ pub mod pages;
 pub mod render;
 pub mod serve;
 pub mod session;
+pub mod slides;
+pub mod times;
 pub mod transcript;
 
 use std::path::{Path, PathBuf};
