@@ -11,6 +11,7 @@ pub mod unused;
 use std::path::Path;
 
 use crate::pages::Pages;
+use crate::{quiz, run};
 
 /// Every error in the sources of a book.
 ///
@@ -19,14 +20,21 @@ use crate::pages::Pages;
 /// When a file cannot be read.
 pub fn sources(pages: &Pages) -> anyhow::Result<Vec<String>> {
     let mut errors = chapters::summary_errors(pages);
+    let quizzes = quiz::read(&pages.book)?;
+    errors.extend(quiz::errors(pages, &quizzes));
+    let mut pages = pages.clone();
+    for text in pages.texts.values_mut() {
+        *text = quiz::expand(text, &quizzes);
+    }
     for (path, text) in &pages.texts {
+        errors.extend(run::errors(path, text));
         errors.extend(includes::errors(path, text, &pages.source()));
         errors.extend(fences::errors(path, text));
     }
     for (path, text) in pages.chapters() {
         errors.extend(chapters::section_errors(path, text));
     }
-    errors.extend(unused::errors(pages)?);
+    errors.extend(unused::errors(&pages)?);
     Ok(errors)
 }
 
