@@ -20,6 +20,8 @@ use crate::transcript;
 
 /// Quizzes of a stage at least.
 const MIN_QUIZZES: usize = 2;
+/// Between the accepted texts in the page.
+const ALTERNATIVE: &str = "|";
 /// Bytes of a text that may be a part of a line.
 const MIN_PART_BYTES: usize = 5;
 
@@ -150,8 +152,9 @@ impl Quiz {
                 check(has_none, "a choice has no reason");
             }
             (Some(text), 0) => {
-                let normal = text.accept.iter().all(|text| !text.is_empty() && *text == normal(text));
-                check(text.accept.is_empty() || !normal, "accept needs answers in small letters, without spaces around them");
+                let is_normal = |text: &String| !text.is_empty() && *text == normal(text) && !text.contains(ALTERNATIVE);
+                let is_bad = text.accept.is_empty() || !text.accept.iter().all(is_normal);
+                check(is_bad, "accept needs answers in small letters, without spaces around them");
                 check(is_empty(&text.right) || is_empty(&text.wrong), "right or wrong has no reason");
             }
         }
@@ -222,7 +225,7 @@ impl Quiz {
         if let Some(text) = &self.text {
             data.push_str(" data-accept=\"");
             // Writing to a String cannot fail.
-            let _ = escape_html(&mut data, &text.accept.join("|"));
+            let _ = escape_html(&mut data, &text.accept.join(ALTERNATIVE));
             data.push('"');
         }
         data

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderValue, Method};
 use shared::cli::{BuildError, Settings, eprint_line};
 use shared::http::ApiService;
 use stage_06_advanced::{Platform, SandboxEngine, WarmSandboxes};
@@ -46,6 +46,7 @@ pub struct Accounts {
     sandboxes: Option<Arc<dyn SandboxEngine>>,
     more_metrics: Vec<MoreMetrics>,
     is_open: bool,
+    allowed_origins: Vec<HeaderValue>,
     /// Ends the tasks in the background with the server.
     background: DropGuard,
 }
@@ -100,6 +101,7 @@ impl Accounts {
             sandboxes,
             more_metrics,
             is_open,
+            allowed_origins: settings.allow_origin.clone(),
             background,
         })
     }
@@ -180,6 +182,7 @@ impl Accounts {
             is_open: self.is_open,
             required,
             behind_proxy: args.behind_proxy,
+            allowed_origins: self.allowed_origins,
         };
         Arc::new(AccessControl::new(inner, parts))
     }
