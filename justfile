@@ -123,6 +123,10 @@ vm *ARGS:
 book:
     cargo run -p crucible-book -- build
 
+# Make an EPUB of the book (needs pandoc)
+epub FILE="target/crucible.epub":
+    bash book/epub.sh {{FILE}}
+
 # List the exercises of the book, or check your answer to one: `just exercise 04-1`
 exercise *ARGS:
     cargo run -q -p ladder -- exercise {{ARGS}}

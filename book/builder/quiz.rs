@@ -189,7 +189,7 @@ impl Quiz {
     /// The answers, and the reasons in the same order. Of a text these are the right one, and all others.
     fn reasons(&self) -> Vec<(bool, &str)> {
         match &self.text {
-            Some(text) => vec![(true, &text.right), (false, &text.wrong)],
+            Some(text) => vec![(true, text.right.as_str()), (false, text.wrong.as_str())],
             None => self.choice.iter().map(|choice| (choice.right, choice.reason.as_str())).collect(),
         }
     }

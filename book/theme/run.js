@@ -25,11 +25,11 @@
   // whether there is one.
   const reach = async (address) => {
     try {
-      await fetch(`${address}/`, { cache: "no-store" });
+      await fetch(`${address}/queue`, { cache: "no-store" });
       return "open";
     } catch {
       try {
-        await fetch(`${address}/`, { mode: "no-cors", cache: "no-store" });
+        await fetch(`${address}/queue`, { mode: "no-cors", cache: "no-store" });
         return "closed";
       } catch {
         return "none";

@@ -149,8 +149,8 @@ pub(crate) fn origin(text: &str) -> Result<HeaderValue, &'static str> {
     let uri = text.parse::<Uri>().unwrap_or_default();
     let web = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme));
     let exact = web.zip(uri.authority()).map(|(scheme, place)| format!("{scheme}://{place}"));
-    let is_exact = exact.is_some_and(|exact| exact.to_lowercase() == text && !text.contains('@'));
-    HeaderValue::from_str(text).ok().filter(|_| is_exact).ok_or(
+    let is_exact = exact.is_some_and(|exact| exact.to_lowercase() == text);
+    HeaderValue::from_str(text).ok().filter(|_| is_exact && !text.contains(['@', '*'])).ok_or(
         "give one origin as a browser sends it, such as http://127.0.0.1:3000: scheme, host and port, \
          in small letters and without a slash at the end; `*` and `null` would be every page",
     )
