@@ -91,8 +91,8 @@ pub fn read(book: &Path) -> anyhow::Result<BTreeMap<String, Quizzes>> {
         let stage = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read {}", file.display()))?;
-        let quizzes = toml::from_str(&text)
-            .with_context(|| format!("{} is malformed", file.display()))?;
+        let quizzes =
+            toml::from_str(&text).with_context(|| format!("{} is malformed", file.display()))?;
         all.insert(stage, quizzes);
     }
     Ok(all)
@@ -114,7 +114,8 @@ pub fn errors(pages: &Pages, quizzes: &BTreeMap<String, Quizzes>) -> Vec<String>
         }
         let count = quizzes.get(&stage).map_or(0, |quizzes| quizzes.quiz.len());
         if count < MIN_QUIZZES {
-            errors.push(format!("quizzes/{stage}.toml: {count} quizzes, of at least {MIN_QUIZZES}"));
+            errors
+                .push(format!("quizzes/{stage}.toml: {count} quizzes, of at least {MIN_QUIZZES}"));
         }
         known.insert(stage);
     }
@@ -124,7 +125,9 @@ pub fn errors(pages: &Pages, quizzes: &BTreeMap<String, Quizzes>) -> Vec<String>
         }
         for (quiz, number) in quizzes.quiz.iter().zip(1..) {
             let found = quiz.errors(&pages.book);
-            errors.extend(found.into_iter().map(|e| format!("quizzes/{stage}.toml, quiz {number}: {e}")));
+            errors.extend(
+                found.into_iter().map(|e| format!("quizzes/{stage}.toml, quiz {number}: {e}")),
+            );
         }
     }
     errors
@@ -144,18 +147,27 @@ impl Quiz {
             (Some(_), 1..) => check(true, "it has choices and a text: take one of them"),
             (None, count) => {
                 let right = self.choice.iter().filter(|choice| choice.right).count();
-                let answers: BTreeSet<_> = self.choice.iter().map(|one| one.answer.trim()).collect();
+                let answers: BTreeSet<_> =
+                    self.choice.iter().map(|one| one.answer.trim()).collect();
                 check(count < 2, "one choice is no choice");
                 check(right != 1, &format!("{right} answers are right, and one has to be"));
-                check(answers.len() < count || answers.contains(""), "two answers are alike, or one is empty");
+                check(
+                    answers.len() < count || answers.contains(""),
+                    "two answers are alike, or one is empty",
+                );
                 let has_none = self.choice.iter().any(|choice| is_empty(&choice.reason));
                 check(has_none, "a choice has no reason");
             }
             (Some(text), 0) => {
-                let is_normal = |text: &String| !text.is_empty() && *text == normal(text) && !text.contains(ALTERNATIVE);
+                let is_normal = |text: &String| {
+                    !text.is_empty() && *text == normal(text) && !text.contains(ALTERNATIVE)
+                };
                 let is_bad = text.accept.is_empty() || !text.accept.iter().all(is_normal);
                 check(is_bad, "accept needs answers in small letters, without spaces around them");
-                check(is_empty(&text.right) || is_empty(&text.wrong), "right or wrong has no reason");
+                check(
+                    is_empty(&text.right) || is_empty(&text.wrong),
+                    "right or wrong has no reason",
+                );
             }
         }
         errors.extend(self.proof_error(book));
@@ -165,7 +177,10 @@ impl Quiz {
     /// Why the transcript does not show the answer.
     fn proof_error(&self, book: &Path) -> Option<String> {
         let file = format!("transcripts/{}.console", self.transcript);
-        let Ok(steps) = std::fs::read_to_string(book.join(&file)).map_err(anyhow::Error::from).and_then(|text| transcript::parse(&text)) else {
+        let Ok(steps) = std::fs::read_to_string(book.join(&file))
+            .map_err(anyhow::Error::from)
+            .and_then(|text| transcript::parse(&text))
+        else {
             return Some(format!("there is no {file}"));
         };
         if is_empty(&self.shows) || !steps.iter().any(|step| self.is_shown_by(&step.output)) {
@@ -176,7 +191,9 @@ impl Quiz {
         if !book.join("programs").join(program).exists() {
             return Some(format!("there is no programs/{program}"));
         }
-        let words = |step: &transcript::Step| step.script().split([' ', ';', '/', '.']).any(|word| word == stem);
+        let words = |step: &transcript::Step| {
+            step.script().split([' ', ';', '/', '.']).any(|word| word == stem)
+        };
         (!steps.iter().any(words)).then(|| format!("no command of {file} runs {program}"))
     }
 
@@ -190,17 +207,23 @@ impl Quiz {
     fn reasons(&self) -> Vec<(bool, &str)> {
         match &self.text {
             Some(text) => vec![(true, text.right.as_str()), (false, text.wrong.as_str())],
-            None => self.choice.iter().map(|choice| (choice.right, choice.reason.as_str())).collect(),
+            None => {
+                self.choice.iter().map(|choice| (choice.right, choice.reason.as_str())).collect()
+            }
         }
     }
 
     /// The quiz as Markdown, whose includes are relative to the pages.
     fn markdown(&self, stage: &str, number: usize) -> String {
-        let mut text = format!("<div class=\"quiz\" id=\"quiz-{stage}-{number}\"{}>\n\n", self.data());
+        let mut text =
+            format!("<div class=\"quiz\" id=\"quiz-{stage}-{number}\"{}>\n\n", self.data());
         // Writing to a String cannot fail.
         let _ = write!(text, "**Quiz {number}.** {}\n\n", one_line(&self.question));
         if let Some(program) = &self.program {
-            let _ = write!(text, "<p class=\"file\">book/programs/{program}</p>\n\n```python\n{{{{#include ../programs/{program}}}}}\n```\n\n");
+            let _ = write!(
+                text,
+                "<p class=\"file\">book/programs/{program}</p>\n\n```python\n{{{{#include ../programs/{program}}}}}\n```\n\n"
+            );
         }
         for (choice, place) in self.choice.iter().zip(1..) {
             let _ = writeln!(text, "{place}. {}", one_line(&choice.answer));
@@ -214,7 +237,11 @@ impl Quiz {
             };
             let _ = writeln!(text, "{place}. {verdict} {}", one_line(reason));
         }
-        let _ = write!(text, "\nThe run:\n\n```shell\n{{{{#include ../transcripts/{}.console}}}}\n```\n\n</details>\n</div>\n\n", self.transcript);
+        let _ = write!(
+            text,
+            "\nThe run:\n\n```shell\n{{{{#include ../transcripts/{}.console}}}}\n```\n\n</details>\n</div>\n\n",
+            self.transcript
+        );
         text
     }
 
@@ -238,8 +265,12 @@ pub fn expand(text: &str, quizzes: &BTreeMap<String, Quizzes>) -> String {
         if !text.contains(&mark(stage)) {
             return text;
         }
-        let rendered: String =
-            quizzes.quiz.iter().zip(1..).map(|(quiz, number)| quiz.markdown(stage, number)).collect();
+        let rendered: String = quizzes
+            .quiz
+            .iter()
+            .zip(1..)
+            .map(|(quiz, number)| quiz.markdown(stage, number))
+            .collect();
         text.replace(&mark(stage), rendered.trim_end())
     })
 }

@@ -79,8 +79,7 @@ mod tests {
     use super::*;
     use crate::workspace_root;
 
-    const PROGRAM: &str =
-        "<p class=\"file\">book/programs/a.py</p>\n\n```python\n{{#include ../programs/a.py}}\n```\n";
+    const PROGRAM: &str = "<p class=\"file\">book/programs/a.py</p>\n\n```python\n{{#include ../programs/a.py}}\n```\n";
 
     #[test]
     fn a_program_of_a_chapter_is_for_the_stage_of_the_chapter() {

@@ -57,7 +57,8 @@ impl Book {
     }
 
     async fn width(&self, width: u32) {
-        let metrics = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        let metrics =
+            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         self.browser.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 
@@ -78,7 +79,9 @@ impl Book {
 fn pages(built: &Path) -> Vec<String> {
     let names = std::fs::read_dir(built).unwrap().map(|entry| entry.unwrap().file_name());
     let names = names.map(|name| name.to_string_lossy().into_owned());
-    let own = |name: &String| name.ends_with(".html") && !["print.html", "toc.html", "404.html"].contains(&name.as_str());
+    let own = |name: &String| {
+        name.ends_with(".html") && !["print.html", "toc.html", "404.html"].contains(&name.as_str())
+    };
     let mut pages: Vec<String> = names.filter(own).collect();
     pages.sort();
     assert!(pages.len() > 20, "{pages:?}");
@@ -95,7 +98,14 @@ async fn a_reader_uses_the_pages() {
     the_button_runs_a_program_on_the_readers_stage(&book).await;
     book.stop.cancel();
     // A stage that does not answer, or does not allow this page, is what the button reports.
-    book.browser.finish_expecting(&["ERR_CONNECTION_REFUSED", "blocked by CORS policy", "ERR_FAILED", "favicon"]).await;
+    book.browser
+        .finish_expecting(&[
+            "ERR_CONNECTION_REFUSED",
+            "blocked by CORS policy",
+            "ERR_FAILED",
+            "favicon",
+        ])
+        .await;
 }
 
 async fn every_page_fits_every_width(book: &Book) {
@@ -124,7 +134,10 @@ async fn a_longer_text_is_found(book: &Book) {
         book.width(width).await;
         book.browser.script(longer, vec![]).await;
         let errors = book.errors(FIGURES, false).await;
-        assert!(errors.iter().any(|error| error.contains("crosses the border")), "{width}: {errors:?}");
+        assert!(
+            errors.iter().any(|error| error.contains("crosses the border")),
+            "{width}: {errors:?}"
+        );
     }
     let worse = "const svg = document.querySelector('main svg.diagram');
         svg.querySelector('title').textContent = ' ';
@@ -161,7 +174,11 @@ async fn quizzes_give_the_reason(book: &Book) {
     let (_, quiz) = html.split_once("id=\"quiz-02-2\"").unwrap();
     let (quiz, _) = quiz.split_once("</details>").unwrap();
     // Without JavaScript.
-    for part in ["<details class=\"quiz-answer\">", "<strong>Right.</strong>", "[exited 137, by exit_status"] {
+    for part in [
+        "<details class=\"quiz-answer\">",
+        "<strong>Right.</strong>",
+        "[exited 137, by exit_status",
+    ] {
         assert!(quiz.contains(part), "{part}: {quiz}");
     }
     book.width(900).await;
@@ -179,7 +196,14 @@ async fn quizzes_give_the_reason(book: &Book) {
     browser.keys("\u{e014}").await;
     browser.keys(ENTER).await;
     browser.wait_text(&format!("{verdict}.right"), "A program chooses its exit code").await;
-    assert!(browser.script("return location.pathname", vec![]).await.as_str().unwrap().ends_with("02-queue.html"));
+    assert!(
+        browser
+            .script("return location.pathname", vec![])
+            .await
+            .as_str()
+            .unwrap()
+            .ends_with("02-queue.html")
+    );
     // A short text; a letter that opens mdBook's search is a letter here.
     browser.type_into("#quiz-02-1 input", "s").await;
     browser.keys(ENTER).await;
@@ -207,7 +231,10 @@ fn stage(origin: Option<&str>) -> Server {
     let name = "stage-02-queue".to_owned();
     let directory = binaries::ready(own, &[name.clone()].into()).unwrap();
     let launch = Launch::new(directory.join(name));
-    origin.into_iter().fold(launch, |launch, origin| launch.arg("--allow-origin").arg(origin)).start()
+    origin
+        .into_iter()
+        .fold(launch, |launch, origin| launch.arg("--allow-origin").arg(origin))
+        .start()
 }
 
 async fn the_button_runs_a_program_on_the_readers_stage(book: &Book) {
@@ -235,7 +262,10 @@ async fn the_button_runs_a_program_on_the_readers_stage(book: &Book) {
     at(&address).await;
     let help = browser.wait_text(&result, "No stage answers").await;
     let command = format!("--allow-origin {}", book.origin);
-    assert!(help.contains("cargo run -p stage-03-monitoring -- ") && help.contains(&command), "{help}");
+    assert!(
+        help.contains("cargo run -p stage-03-monitoring -- ") && help.contains(&command),
+        "{help}"
+    );
     browser.screenshot("book-run-help").await;
     let stage_02 = stage(Some(&book.origin));
     at(stage_02.url()).await;
@@ -244,7 +274,10 @@ async fn the_button_runs_a_program_on_the_readers_stage(book: &Book) {
     browser.wait_text(&format!("{form} pre.output"), "event: evaluation.completed").await;
     assert_no_violation(book, "run").await;
     // A page of another origin is still refused, flag or not.
-    let hostile = stage_02.client().request(harness::Method::POST, "/eval").header("origin", "http://evil.example");
+    let hostile = stage_02
+        .client()
+        .request(harness::Method::POST, "/eval")
+        .header("origin", "http://evil.example");
     let answer = stage_02.client().send(hostile.json(&json!({ "code": "" }))).await;
     assert_eq!((answer.status, answer.json()["title"].clone()), (403, Value::from("Forbidden")));
 }

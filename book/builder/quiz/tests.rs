@@ -47,7 +47,12 @@ fn a_malformed_quiz_is_an_error() {
         (TYPED, "['124', 'one \"two\"']", "[]", "accept needs answers"),
         (TYPED, "['124', 'one \"two\"']", "['Yes']", "accept needs answers"),
         (TYPED, "['124', 'one \"two\"']", "['a|b']", "accept needs answers"),
-        (TYPED, "[quiz.text]", "[[quiz.choice]]\nanswer = 'A'\nreason = 'R'\n[quiz.text]", "take one"),
+        (
+            TYPED,
+            "[quiz.text]",
+            "[[quiz.choice]]\nanswer = 'A'\nreason = 'R'\n[quiz.text]",
+            "take one",
+        ),
     ] {
         assert!(good.contains(part), "{part}");
         let errors = errors_of(&good.replacen(part, other, 1));

@@ -213,7 +213,8 @@ async fn only_an_allowed_origin_reads_answers() {
 async fn a_preflight_is_answered_for_an_allowed_origin_alone() {
     let ask = |origin, allowed| cross(Method::OPTIONS, "/closed", origin, allowed);
     assert_eq!(ask(BOOK, &[BOOK]).await, (200, BOOK.to_owned()), "it has no key yet");
-    for (origin, allowed) in [(BOOK, &[][..]), ("http://evil.example", &[BOOK]), ("null", &[BOOK])] {
+    for (origin, allowed) in [(BOOK, &[][..]), ("http://evil.example", &[BOOK]), ("null", &[BOOK])]
+    {
         assert_eq!(ask(origin, allowed).await, (401, String::new()), "{origin}");
     }
     // Attack: a name that is rebound to this machine -> `Host` is checked before the preflight.

@@ -95,7 +95,8 @@ impl Table {
             return Err(Refusal::shutting_down());
         }
         if self.depth() >= capacity {
-            let full = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the queue is full; try again");
+            let full =
+                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the queue is full; try again");
             return Err(full.retry_after(retry_after));
         }
         self.reserved += 1;
