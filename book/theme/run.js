@@ -118,15 +118,21 @@
     const settings = element("details", {}, element("summary", { textContent: "Where" }),
       element("label", {}, "Address of the stage ", field));
     if (Number(stage.number) >= FIRST_WITH_KEYS) settings.append(element("label", {}, "Key, if it has any ", key));
-    const result = element("div", { className: "result" });
-    result.setAttribute("role", "status");
+    // A screen reader announces the status when it changes, and not the output each time it grows.
+    const status = element("div");
+    status.setAttribute("role", "status");
+    const output = element("div");
+    const result = element("div", { className: "result" }, status, output);
     const form = element("form", { className: "run" }, button, settings, result);
     form.setAttribute("aria-label", `Run ${caption.textContent}`);
     let isConfirmed = !isDangerous;
 
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      const show = (children) => result.replaceChildren(...children);
+      const show = ([first, ...rest]) => {
+        if (status.textContent !== first.textContent) status.replaceChildren(first);
+        output.replaceChildren(...rest);
+      };
       const address = field.value.trim().replace(/\/$/, "");
       if (!LOOPBACK.test(address)) {
         settings.open = true;
