@@ -125,7 +125,7 @@ book:
 
 # Make an EPUB of the book (needs pandoc)
 epub FILE="target/crucible.epub":
-    bash book/epub.sh {{FILE}}
+    cargo run -p crucible-book -- epub {{FILE}}
 
 # List the exercises of the book, or check your answer to one: `just exercise 04-1`
 exercise *ARGS:

@@ -8,6 +8,7 @@
 
 pub mod binaries;
 pub mod check;
+pub mod epub;
 pub mod guide;
 pub mod output;
 pub mod pages;
