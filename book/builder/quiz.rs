@@ -133,6 +133,13 @@ pub fn errors(pages: &Pages, quizzes: &BTreeMap<String, Quizzes>) -> Vec<String>
     errors
 }
 
+impl Text {
+    /// The answer that is shown.
+    fn shown(&self) -> &str {
+        self.accept.first().map_or("", String::as_str)
+    }
+}
+
 impl Quiz {
     fn errors(&self, book: &Path) -> Vec<String> {
         let mut errors = Vec::new();
@@ -231,7 +238,7 @@ impl Quiz {
         text.push_str("\n<details class=\"quiz-answer\"><summary>Answer</summary>\n\n");
         for ((is_right, reason), place) in self.reasons().into_iter().zip(1..) {
             let verdict = match (&self.text, is_right) {
-                (Some(text), true) => format!("**Right**, if it is `{}`.", text.accept[0]),
+                (Some(text), true) => format!("**Right**, if it is `{}`.", text.shown()),
                 (None, true) => "**Right.**".to_owned(),
                 (_, false) => "**Wrong.**".to_owned(),
             };
