@@ -111,6 +111,8 @@ async fn a_reader_uses_the_pages() {
 async fn every_page_fits_every_width(book: &Book) {
     let mut errors = Vec::new();
     for page in pages(book.built.path()) {
+        // mdBook decides by the width at the start whether it shows its sidebar.
+        book.width(WIDTHS[0]).await;
         book.go(&page).await;
         for width in WIDTHS {
             book.width(width).await;
