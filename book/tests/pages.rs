@@ -117,10 +117,7 @@ async fn every_page_fits_every_width(book: &Book) {
         for width in WIDTHS {
             book.width(width).await;
             let mut found = book.errors(WIDTH, false).await;
-            for theme in ["light", "navy"] {
-                book.theme(theme).await;
-                found.extend(book.errors(FIGURES, false).await);
-            }
+            found.extend(book.errors(FIGURES, false).await);
             errors.extend(found.into_iter().map(|error| format!("{page}, {width} px: {error}")));
         }
     }
@@ -132,9 +129,9 @@ async fn a_longer_text_is_found(book: &Book) {
     book.go("04-docker.html").await;
     let longer = "[...document.querySelectorAll('main svg text')].find(text => text.textContent === 'program')
         .textContent = 'the program that was submitted'";
+    book.browser.script(longer, vec![]).await;
     for width in WIDTHS {
         book.width(width).await;
-        book.browser.script(longer, vec![]).await;
         let errors = book.errors(FIGURES, false).await;
         assert!(
             errors.iter().any(|error| error.contains("crosses the border")),

@@ -1,5 +1,5 @@
-// Returns what is wrong with the figures of this page, at the current width and theme.
-const errors = [];
+// Returns what is wrong with the figures of this page at the current width, in the light and in a dark theme.
+const errors = new Set();
 const TOLERANCE = 1.5; // pixels: a text's box has room for accents above its letters
 const MIN_CONTRAST = 4.5;
 const box = (element) => {
@@ -26,29 +26,35 @@ const contrast = (one, other) => {
 };
 
 for (const picture of document.querySelectorAll("main img")) {
-  if (!picture.alt.trim()) errors.push(`${picture.getAttribute("src")} has no alternative text`);
+  if (!picture.alt.trim()) errors.add(`${picture.getAttribute("src")} has no alternative text`);
 }
-for (const svg of document.querySelectorAll("main svg.diagram")) {
-  const title = document.getElementById(svg.getAttribute("aria-labelledby"));
-  const name = svg.getAttribute("aria-labelledby");
-  if (svg.getAttribute("role") !== "img" || !title?.textContent.trim() || !svg.contains(title)) {
-    errors.push(`${name}: the figure has no title for those who do not see it`);
-  }
-  const figure = box(svg);
-  if (figure.left < -TOLERANCE || figure.right > innerWidth + TOLERANCE) errors.push(`${name}: wider than the window`);
-  const boxes = [...svg.querySelectorAll("rect")].filter((rect) => !rect.closest("defs"));
-  const background = getComputedStyle(document.documentElement).backgroundColor;
-  for (const text of svg.querySelectorAll("text")) {
-    const own = box(text);
-    const says = `${name}: the text ${JSON.stringify(text.textContent)}`;
-    if (!contains(figure, own)) errors.push(`${says} leaves the figure`);
-    for (const rect of boxes) {
-      if (overlaps(box(rect), own) && !contains(box(rect), own)) errors.push(`${says} crosses the border of a box`);
+const root = document.documentElement;
+const before = root.className;
+for (const theme of ["light", "navy"]) {
+  root.className = before.replace(/\b(light|navy)\b/, theme);
+  for (const svg of document.querySelectorAll("main svg.diagram")) {
+    const title = document.getElementById(svg.getAttribute("aria-labelledby"));
+    const name = svg.getAttribute("aria-labelledby");
+    if (svg.getAttribute("role") !== "img" || !title?.textContent.trim() || !svg.contains(title)) {
+      errors.add(`${name}: the figure has no title for those who do not see it`);
     }
-    const colour = getComputedStyle(text).fill;
-    const filled = boxes.filter((rect) => contains(box(rect), own) && getComputedStyle(rect).fill !== "none").at(-1);
-    const behind = filled ? getComputedStyle(filled).fill : background;
-    if (contrast(colour, behind) < MIN_CONTRAST) errors.push(`${says} is ${colour} on ${behind}`);
+    const figure = box(svg);
+    if (figure.left < -TOLERANCE || figure.right > innerWidth + TOLERANCE) errors.add(`${name}: wider than the window`);
+    const boxes = [...svg.querySelectorAll("rect")].filter((rect) => !rect.closest("defs"));
+    const background = getComputedStyle(document.documentElement).backgroundColor;
+    for (const text of svg.querySelectorAll("text")) {
+      const own = box(text);
+      const says = `${name}: the text ${JSON.stringify(text.textContent)}`;
+      if (!contains(figure, own)) errors.add(`${says} leaves the figure`);
+      for (const rect of boxes) {
+        if (overlaps(box(rect), own) && !contains(box(rect), own)) errors.add(`${says} crosses the border of a box`);
+      }
+      const colour = getComputedStyle(text).fill;
+      const filled = boxes.filter((rect) => contains(box(rect), own) && getComputedStyle(rect).fill !== "none").at(-1);
+      const behind = filled ? getComputedStyle(filled).fill : background;
+      if (contrast(colour, behind) < MIN_CONTRAST) errors.add(`${says} is ${colour} on ${behind}`);
+    }
   }
 }
-return errors;
+root.className = before;
+return [...errors];
