@@ -63,8 +63,8 @@ impl Book {
     }
 
     async fn theme(&self, theme: &str) {
-        let script = "document.documentElement.classList.remove('light', 'navy');
-            document.documentElement.classList.add(arguments[0])";
+        // By mdBook's own menu, which exchanges the colours of code as well.
+        let script = "document.getElementById(`mdbook-theme-${arguments[0]}`).click()";
         self.browser.script(script, vec![theme.into()]).await;
     }
 
@@ -184,13 +184,13 @@ async fn quizzes_give_the_reason(book: &Book) {
     book.go("02-queue.html").await;
     let browser = &book.browser;
     let verdict = "#quiz-02-2 .verdict";
-    browser.click("#quiz-02-2 form > button").await;
+    browser.click("#quiz-02-2 form.answer > button").await;
     browser.wait_text(verdict, "Answer first").await;
-    browser.click("#quiz-02-2 label:nth-of-type(2)").await;
-    browser.click("#quiz-02-2 form > button").await;
+    browser.click("#quiz-02-2 form.answer label:nth-of-type(2)").await;
+    browser.click("#quiz-02-2 form.answer > button").await;
     browser.wait_text(&format!("{verdict}.wrong"), "In a log of Kubernetes").await;
     // By the keyboard: mdBook would turn the page at this key.
-    let focus = "document.querySelector('#quiz-02-2 input:checked').focus()";
+    let focus = "document.querySelector('#quiz-02-2 form.answer input:checked').focus()";
     browser.script(focus, vec![]).await;
     browser.keys("\u{e014}").await;
     browser.keys(ENTER).await;
@@ -204,11 +204,13 @@ async fn quizzes_give_the_reason(book: &Book) {
             .ends_with("02-queue.html")
     );
     // A short text; a letter that opens mdBook's search is a letter here.
-    browser.type_into("#quiz-02-1 input", "s").await;
+    browser.type_into("#quiz-02-1 form.answer input", "s").await;
     browser.keys(ENTER).await;
     browser.wait_text("#quiz-02-1 .verdict.wrong", "no exit code of its own").await;
-    browser.script("document.querySelector('#quiz-02-1 input').value = ' 124 '", vec![]).await;
-    browser.click("#quiz-02-1 form > button").await;
+    browser
+        .script("document.querySelector('#quiz-02-1 form.answer input').value = ' 124 '", vec![])
+        .await;
+    browser.click("#quiz-02-1 form.answer > button").await;
     browser.wait_text("#quiz-02-1 .verdict.right", "124").await;
     assert_no_violation(book, "quiz").await;
 }

@@ -16,7 +16,7 @@
     verdict.setAttribute("role", "status");
     const question = quiz.querySelector(":scope > p").textContent;
     const fieldset = element("fieldset", {}, element("legend", { textContent: "Your answer" }));
-    const form = element("form", {}, fieldset, element("button", { textContent: "Check" }), verdict);
+    const form = element("form", { className: "answer" }, fieldset, element("button", { textContent: "Check" }), verdict);
     form.setAttribute("aria-label", question);
     // Which of the reasons belongs to the answer; 0 without one.
     let chosen;
