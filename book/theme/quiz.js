@@ -53,9 +53,4 @@
     form.addEventListener("keydown", (event) => event.stopPropagation());
     quiz.querySelector(".quiz-answer").before(form);
   }
-
-  // Folded answers would be missing on paper.
-  addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("main details")) details.open = true;
-  });
 })();

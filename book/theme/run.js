@@ -124,7 +124,9 @@
     const output = element("div");
     const result = element("div", { className: "result" }, status, output);
     const form = element("form", { className: "run" }, button, settings, result);
-    form.setAttribute("aria-label", `Run ${caption.textContent}`);
+    // A chapter and its quiz may show the same program.
+    const quiz = caption.closest(".quiz")?.id;
+    form.setAttribute("aria-label", `Run ${caption.textContent}${quiz ? `, ${quiz}` : ""}`);
     let isConfirmed = !isDangerous;
 
     form.addEventListener("submit", async (event) => {
