@@ -2,6 +2,13 @@
 //!
 //! Figures, widths, print, quizzes, and the run button against a real stage on another origin.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 #[path = "../../stages/09-frontier/tests/it/web/browser.rs"]
 #[expect(dead_code, reason = "the tests of stage 09 use more of it")]
 mod browser;
@@ -79,8 +86,10 @@ impl Book {
 fn pages(built: &Path) -> Vec<String> {
     let names = std::fs::read_dir(built).unwrap().map(|entry| entry.unwrap().file_name());
     let names = names.map(|name| name.to_string_lossy().into_owned());
+    let is_html =
+        |name: &str| Path::new(name).extension().is_some_and(|extension| extension == "html");
     let own = |name: &String| {
-        name.ends_with(".html") && !["print.html", "toc.html", "404.html"].contains(&name.as_str())
+        is_html(name) && !["print.html", "toc.html", "404.html"].contains(&name.as_str())
     };
     let mut pages: Vec<String> = names.filter(own).collect();
     pages.sort();

@@ -31,7 +31,7 @@ pub struct Settings {
     )]
     pub allow_host: Vec<String>,
     /// Origin of a page that may send programs here from a browser and read the answers, such as
-    /// http://127.0.0.1:3000, where this project's book is read (can be repeated) [default: none]
+    /// `http://127.0.0.1:3000`, where this project's book is read (can be repeated) [default: none]
     #[arg(long, global = true, value_name = "ORIGIN", env = "CRUCIBLE_ALLOW_ORIGIN",
           value_delimiter = ',', value_parser = origin)]
     pub allow_origin: Vec<HeaderValue>,
