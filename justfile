@@ -127,6 +127,11 @@ vm *ARGS:
 book:
     cargo run -p crucible-book -- build
 
+# Make an EPUB of the book (needs pandoc), and check it where epubcheck is installed
+epub FILE="target/crucible.epub":
+    cargo run -p crucible-book -- epub {{FILE}}
+    if [ -e /usr/share/java/epubcheck.jar ]; then java -jar /usr/share/java/epubcheck.jar --quiet {{FILE}}; fi
+
 # List the exercises of the book, or check your answer to one: `just exercise 04-1`
 exercise *ARGS:
     cargo run -q -p ladder -- exercise {{ARGS}}

@@ -61,6 +61,8 @@ pub struct AccessParts {
     pub required: fn(&Method, &str) -> Access,
     /// Whether a proxy in front adds the address of each client to `X-Forwarded-For`.
     pub behind_proxy: bool,
+    /// Origins whose pages may use the server from a browser (`--allow-origin`).
+    pub allowed_origins: Vec<HeaderValue>,
 }
 
 /// Knows the client of each request, and lets it do what its key allows.
@@ -91,7 +93,7 @@ impl<A: ApiService> AccessControl<A> {
     }
 
     async fn judge_uncounted(&self, head: &mut Parts) -> Result<BodyPolicy, Problem> {
-        same_site(head)?;
+        same_site(head, &self.parts.allowed_origins)?;
         let caller = self.parts.identify(head).await?;
         let idempotency_key = crate::idempotency::parse(&head.headers);
         // A worker makes as many requests as its programs write output.

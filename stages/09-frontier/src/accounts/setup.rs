@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use http::Method;
+use http::{HeaderValue, Method};
 use shared::cli::{BuildError, Settings, eprint_line};
 use shared::http::ApiService;
 use stage_06_advanced::{Platform, SandboxEngine, WarmSandboxes};
@@ -48,6 +48,7 @@ pub struct Accounts {
     opened: Arc<OnceLock<Weak<Sandboxes>>>,
     more_metrics: Vec<MoreMetrics>,
     is_open: bool,
+    allowed_origins: Vec<HeaderValue>,
     /// Ends the tasks in the background with the server.
     background: DropGuard,
 }
@@ -105,6 +106,7 @@ impl Accounts {
             opened,
             more_metrics,
             is_open,
+            allowed_origins: settings.allow_origin.clone(),
             background,
         })
     }
@@ -188,6 +190,7 @@ impl Accounts {
             is_open: self.is_open,
             required,
             behind_proxy: args.behind_proxy,
+            allowed_origins: self.allowed_origins,
         };
         Arc::new(AccessControl::new(inner, parts))
     }
