@@ -64,6 +64,17 @@ resource "aws_security_group" "worker" {
   }
 
   dynamic "egress" {
+    for_each = var.api_network == null ? [] : [var.api_network]
+    content {
+      description = "The API, which is in the VPC"
+      from_port   = egress.value.port
+      to_port     = egress.value.port
+      protocol    = "tcp"
+      cidr_blocks = [egress.value.cidr]
+    }
+  }
+
+  dynamic "egress" {
     for_each = var.internet ? [1] : []
     content {
       description = "The API, which has a public address"
