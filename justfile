@@ -177,7 +177,7 @@ deploy-plan *ARGS:
 bundle FILE="target/worker.tar.gz" *ARGS:
     bash infrastructure/terraform/bundle.sh {{FILE}} {{ARGS}}
 
-# Rehearse a deployment on this machine: user data in a fresh Debian of its own namespaces, release, roll back, spot notice (as root)
+# Rehearse a deployment on this machine: user data in a fresh Debian of its own namespaces, release, roll back, spot notice
 deploy-local *ARGS:
     bash infrastructure/rehearsal/rehearse.sh {{ARGS}}
 

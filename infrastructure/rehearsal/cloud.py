@@ -250,6 +250,8 @@ def spot_notice(cloud, machine):
 
 
 def main(directory, binary, *bundles):
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        del os.environ[name]  # there is no way out of this network
     cloud = Cloud(directory, binary, bundles)
     refuses(cloud, bundles[0])
     machine = Machine(cloud, "first", bundles[0])

@@ -12,14 +12,20 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source infrastructure/setup/lib.sh
 trap - ERR
 
-releases=(former next)
+script=$PWD/infrastructure/rehearsal/rehearse.sh releases=(former next)
 case ${1:-} in
   --short) releases=(former) ;;
   '') ;;
   *) die "rehearse.sh [--short]" ;;
 esac
-((EUID == 0)) || die "namespaces, mounts and sandboxes take root: run this as root"
 [[ -x $TOOLS/cloud/bin/moto_server ]] || die "moto and Terraform are not here: just setup --with-tests"
+if [[ -z ${CRUCIBLE_BINARY:-} ]]; then
+  cargo build --locked --release -p stage-10-frontier-events
+  CRUCIBLE_BINARY=target/release/stage-10-frontier-events
+fi
+# Namespaces, mounts and sandboxes take root.
+((EUID == 0)) || as_root env "PATH=$PATH" "CRUCIBLE_BINARY=$CRUCIBLE_BINARY" bash "$script" "$@"
+((EUID == 0)) || exit 0
 
 work=$(mktemp -d /var/tmp/crucible-rehearsal.XXXXXX)
 chmod 0755 "$work" # the API's own user has a directory in it
@@ -41,10 +47,6 @@ clean() {
 trap clean EXIT
 trap 'exit 130' INT TERM HUP
 
-if [[ -z ${CRUCIBLE_BINARY:-} ]]; then
-  cargo build --locked --release -p stage-10-frontier-events
-  CRUCIBLE_BINARY=target/release/stage-10-frontier-events
-fi
 # A debug build is some 200 MB larger with its symbols.
 strip --strip-debug -o "$work/program" "$CRUCIBLE_BINARY"
 
@@ -65,9 +67,9 @@ done
 
 # Process 1 of these namespaces is the cloud: with it everything ends, whatever happens, mounts and network as well.
 unshare --mount --net --pid --fork --kill-child=SIGKILL --mount-proc -- \
-  "$TOOLS/cloud/bin/python3" infrastructure/rehearsal/cloud.py "$work" "$work/program" "${bundles[@]}" &
+  "$TOOLS/cloud/bin/python3" -B infrastructure/rehearsal/cloud.py "$work" "$work/program" "${bundles[@]}" &
 child=$!
-wait "$child"
+wait "$child" || { child=; die "the rehearsal has failed; its reason is above"; }
 child=
 
 # --- nothing is left

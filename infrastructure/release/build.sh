@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 PACKAGES=(stage-09-frontier stage-10-frontier-events)
 files=$(realpath -m "${1:-target/release-files}") cargo_home=$(realpath -m "${CARGO_HOME:-$HOME/.cargo}")
 
-# The settings of whoever builds are none of the release's.
+# What the environment sets for builds is not part of the commit.
 while read -r name; do unset "$name"; done < <(compgen -e | grep -E '^(RUSTFLAGS|RUSTC_|CARGO_(BUILD|PROFILE|TARGET|ENCODED)_?|CC|CXX|CPPFLAGS|LDFLAGS|AR(FLAGS)?$)' || true)
 # Two directories are in what a compiler writes: that of the source, and that of the crates.
 rust=("--remap-path-prefix=$PWD=/crucible" "--remap-path-prefix=$cargo_home=/cargo")
