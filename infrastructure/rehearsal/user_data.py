@@ -1,6 +1,7 @@
 """User data as Terraform renders it: the module's own template with the module's own expressions."""
 
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -34,6 +35,7 @@ def settings(bundle):
     return other | given
 
 
+@functools.cache
 def user_data(directory, bundle):
     copy = os.path.join(directory, "module")
     environment = {"PATH": os.environ["PATH"], "TF_CLI_CONFIG_FILE": f"{TERRAFORM}/terraformrc", "HOME": directory}

@@ -222,3 +222,18 @@ fn worker_name(text: &str) -> Result<String, String> {
         Err("give a name of 1 to 100 characters, without control characters".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_may_be_behind_the_name_of_a_deployment_stage() {
+        for path in ["", "/", "/v1", "/v1/", "/the_workers-2"] {
+            assert!(is_stage(path), "{path}");
+        }
+        for path in ["/a/b", "//", "/v1//", "/..", "/v1%2Fworkers", "/v1;x", "/é"] {
+            assert!(!is_stage(path), "{path}");
+        }
+    }
+}
