@@ -24,6 +24,7 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
 mount -t tmpfs -o mode=1777 tmpfs dev/shm
 ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
+for number in 0=stdin 1=stdout 2=stderr; do ln -s "/proc/self/fd/${number%=*}" "dev/${number#*=}"; done
 # Of the control groups that this machine leaves: their names have this number.
 readlink /proc/self/ns/pid | tr -cd 0-9 >run/rehearsal/namespace
 

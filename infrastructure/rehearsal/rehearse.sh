@@ -48,7 +48,7 @@ trap clean EXIT
 trap 'exit 130' INT TERM HUP
 
 # A debug build is some 200 MB larger with its symbols.
-strip --strip-debug -o "$work/program" "$CRUCIBLE_BINARY"
+strip --strip-all -o "$work/program" "$CRUCIBLE_BINARY"
 
 if ((${#releases[@]} > 1)); then
   say "making a fresh Debian $DEBIAN_SUITE"
@@ -61,7 +61,8 @@ fi
 bundles=()
 for release in "${releases[@]}"; do
   say "packing the release '$release'"
-  CRUCIBLE_BINARY=$work/program CRUCIBLE_RELEASE=$release bash infrastructure/terraform/bundle.sh "$work/$release.tar.gz" >/dev/null
+  CRUCIBLE_BINARY=$work/program CRUCIBLE_RELEASE=$release CRUCIBLE_GZIP=-1 \
+    bash infrastructure/terraform/bundle.sh "$work/$release.tar.gz" >/dev/null
   bundles+=("$work/$release.tar.gz")
 done
 

@@ -2,7 +2,8 @@
 # Makes a worker's bundle for user data out of this machine's files: bundle.sh FILE [amazon-ssm-agent.deb]
 #
 # The same files give the same bytes. Prints the bundle's SHA-256, for the variable worker_bundle. CRUCIBLE_BINARY is the
-# program in the place of one that is built here, and CRUCIBLE_RELEASE the name of the release: git's, if it is not given.
+# program in the place of one that is built here, CRUCIBLE_RELEASE the name of the release (git's, if it is not given),
+# and CRUCIBLE_GZIP the level of compression.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -18,6 +19,7 @@ binary=${CRUCIBLE_BINARY:-target/$profile/stage-10-frontier-events}
 [[ -n ${CRUCIBLE_BINARY:-} ]] || cargo build --locked -p stage-10-frontier-events --profile "${profile/debug/dev}"
 work=$(mktemp -d /var/tmp/crucible-bundle.XXXXXX)
 trap 'as_root rm -rf "$work"' EXIT
+chmod 0755 "$work" # becomes the mode of the machine's root, through which unprivileged users go
 
 install -d "$work"/{usr/local/bin,usr/local/lib/crucible,etc/crucible,etc/systemd/system,var/lib/crucible}
 install -T "$binary" "$work/usr/local/bin/stage-10-frontier-events"
@@ -31,5 +33,5 @@ as_root chown -R 0:0 "$work"
 as_root cp -a "$rootfs" "$rootfs.manifest" "$work/var/lib/crucible/"
 as_root cp -a /etc/crucible/{image,rootfs} "$work/etc/crucible/"
 
-as_root tar -C "$work" --sort=name --mtime=@0 --numeric-owner -c . | gzip -n >"$file"
+as_root tar -C "$work" --sort=name --mtime=@0 --numeric-owner -c . | gzip -n "${CRUCIBLE_GZIP:--6}" >"$file"
 sha256sum "$file" | cut -d' ' -f1
