@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the programs of a release: build.sh [DIRECTORY]   (default: target/release-files)
+# Builds the programs of a release: build.sh [DIRECTORY [PACKAGE...]]   (default: target/release-files, both)
 #
 # The same commit gives the same bytes, in whatever directory and on whatever day: reproduce.sh compares. What it takes beside
 # the commit is the compiler of rust-toolchain.toml, and the same linker, C compiler and C library.
@@ -7,7 +7,8 @@ set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-PACKAGES=(stage-09-frontier stage-10-frontier-events)
+PACKAGES=("${@:2}")
+((${#PACKAGES[@]})) || PACKAGES=(stage-09-frontier stage-10-frontier-events)
 files=$(realpath -m "${1:-target/release-files}") cargo_home=$(realpath -m "${CARGO_HOME:-$HOME/.cargo}")
 
 # What the environment sets for builds is not part of the commit.

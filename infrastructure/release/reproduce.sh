@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the programs of a release twice, in two directories, and compares the bytes: reproduce.sh [REVISION]
+# Builds the programs of a release twice, in two directories, and compares the bytes: reproduce.sh [REVISION [PACKAGE...]]
 #
 # Takes as long as two release builds. Of the two programs that are embedded, a test of stage 06 compares the same.
 set -euo pipefail
@@ -16,7 +16,7 @@ for directory in "$work/a" "$work/another/and-longer"; do
   git archive "$revision" | tar -x -C "$directory"
   git log -1 --format=%ct "$revision" >"$directory/.source-date"
   echo "building $revision in $directory" >&2
-  bash "$directory/infrastructure/release/build.sh" "$directory/files" >&2
+  bash "$directory/infrastructure/release/build.sh" "$directory/files" "${@:2}" >&2
   sums+=("$(cat "$directory/files/SHA256SUMS")")
   # Only what is compared: two target directories are some gigabytes.
   rm -rf "$directory/target"
