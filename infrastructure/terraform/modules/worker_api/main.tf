@@ -119,7 +119,7 @@ resource "aws_api_gateway_deployment" "main" {
 
 resource "aws_api_gateway_stage" "main" {
   #checkov:skip=CKV_AWS_76: its log needs a role of the whole account; the function logs each request, the VPC each connection
-  #checkov:skip=CKV2_AWS_4: the same
+  #checkov:skip=CKV2_AWS_4: the level of that log, which is not there
   #checkov:skip=CKV_AWS_120: nothing that a worker asks for may come out of a cache
   #checkov:skip=CKV_AWS_73: the function is traced
   #checkov:skip=CKV2_AWS_29: a firewall for the web is for strangers, and this API answers to one endpoint
