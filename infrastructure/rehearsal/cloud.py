@@ -28,11 +28,11 @@ def say(text):
     print(f"rehearsal: {text}", flush=True)
 
 
-def until(what, condition):
+def until(what, condition, said=str):
     started = time.monotonic()
     while not (found := condition()):
         if time.monotonic() - started > TIMEOUT:
-            raise AssertionError(f"after {TIMEOUT} s: {what} has not happened")
+            raise AssertionError(f"after {TIMEOUT} s: {what} has not happened\n{said()}")
         time.sleep(0.05)
     return found
 
@@ -195,7 +195,7 @@ class Machine:
         log = self.log()
         proof, start = "a program ran and its isolation was verified", "worker: the worker runs"
         assert proof in log and log.index(proof) < log.index(start), self.said()
-        until(f"{self.name} to take work", lambda: self.name in self.cloud.workers())
+        until(f"{self.name} to take work", lambda: self.name in self.cloud.workers(), self.said)
 
     def turn_off(self):
         self.write("run/rehearsal/poweroff", "")

@@ -4,7 +4,7 @@
 # User data's own script, in a fresh Debian of its own namespaces: a worker is installed, proves gVisor, takes work from an
 # API, is replaced by another release and by the former one again, drains at a spot machine's notice, and leaves nothing.
 # --short: with this system's files in the place of a fresh Debian, and one release, as the tests do it.
-# CRUCIBLE_BINARY: the program, in the place of a release build.
+# CRUCIBLE_BINARY: the program, in the place of a release build. CRUCIBLE_DEBIAN: a directory with the system.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -24,7 +24,8 @@ if [[ -z ${CRUCIBLE_BINARY:-} ]]; then
   CRUCIBLE_BINARY=target/release/stage-10-frontier-events
 fi
 # Namespaces, mounts and sandboxes take root.
-((EUID == 0)) || as_root env "PATH=$PATH" "CRUCIBLE_BINARY=$CRUCIBLE_BINARY" bash "$script" "$@"
+((EUID == 0)) || as_root env "PATH=$PATH" "CRUCIBLE_BINARY=$CRUCIBLE_BINARY" "CRUCIBLE_DEBIAN=${CRUCIBLE_DEBIAN:-}" \
+  bash "$script" "$@"
 ((EUID == 0)) || exit 0
 
 work=$(mktemp -d /var/tmp/crucible-rehearsal.XXXXXX)
@@ -50,7 +51,9 @@ trap 'exit 130' INT TERM HUP
 # A debug build is some 200 MB larger with its symbols.
 strip --strip-all -o "$work/program" "$CRUCIBLE_BINARY"
 
-if ((${#releases[@]} > 1)); then
+if [[ -n ${CRUCIBLE_DEBIAN:-} ]]; then
+  cp -a --reflink=auto "$CRUCIBLE_DEBIAN" "$work/debian"
+elif ((${#releases[@]} > 1)); then
   say "making a fresh Debian $DEBIAN_SUITE"
   debian_sources >"$work/sources.list"
   apt-config dump Acquire::http Acquire::https Acquire::Check-Valid-Until >"$work/apt.conf"

@@ -47,8 +47,7 @@ resource "aws_api_gateway_rest_api" "main" {
 }
 
 # Attack: another VPC, with an endpoint of its own, calls the API -> it answers to this endpoint only.
-resource "aws_api_gateway_rest_api_policy" "main" {
-  rest_api_id = aws_api_gateway_rest_api.main.id
+locals {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -67,6 +66,11 @@ resource "aws_api_gateway_rest_api_policy" "main" {
       },
     ]
   })
+}
+
+resource "aws_api_gateway_rest_api_policy" "main" {
+  rest_api_id = aws_api_gateway_rest_api.main.id
+  policy      = local.policy
 }
 
 resource "aws_api_gateway_resource" "workers" {
@@ -107,10 +111,10 @@ resource "aws_api_gateway_deployment" "main" {
   # A change of what is deployed is another deployment.
   triggers = {
     content = sha256(jsonencode([
-      aws_api_gateway_rest_api_policy.main.policy, aws_api_gateway_resource.below.path_part, local.methods, var.invoke_arn,
+      local.policy, aws_api_gateway_resource.below.path_part, local.methods, var.invoke_arn,
     ]))
   }
-  depends_on = [aws_api_gateway_integration.below]
+  depends_on = [aws_api_gateway_integration.below, aws_api_gateway_rest_api_policy.main]
 
   lifecycle {
     create_before_destroy = true
