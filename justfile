@@ -198,6 +198,18 @@ deploy-plan *ARGS:
 bundle FILE="target/worker.tar.gz" *ARGS:
     bash infrastructure/terraform/bundle.sh {{FILE}} {{ARGS}}
 
+# Rehearse a deployment on this machine: user data in a fresh Debian of its own namespaces, release, roll back, spot notice
+deploy-local *ARGS:
+    bash infrastructure/rehearsal/rehearse.sh {{ARGS}}
+
+# Build the programs of a release reproducibly, to target/release-files
+release:
+    bash infrastructure/release/build.sh
+
+# Build a release twice in two directories, and compare the bytes
+reproduce:
+    bash infrastructure/release/reproduce.sh
+
 # Look for keys and passwords in the files that git knows
 secrets:
     bash infrastructure/secrets.sh
@@ -209,6 +221,6 @@ sbom:
     mkdir -p target/sbom
     git ls-files --others -- '*.cdx.json' | xargs --no-run-if-empty -I FILE mv FILE target/sbom/
 
-# Compare the dependencies with RustSec's list of vulnerabilities (needs a network)
-advisories:
-    cargo deny --locked check advisories
+# Compare the dependencies with RustSec's list of vulnerabilities: at GitHub, or a clone of it in DIRECTORY
+advisories *DIRECTORY:
+    bash infrastructure/release/advisories.sh {{DIRECTORY}}

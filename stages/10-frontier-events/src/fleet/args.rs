@@ -29,7 +29,8 @@ pub struct FleetArgs {
     #[arg(long, global = true, value_enum, value_name = "ROLE", env = "CRUCIBLE_ROLE",
           default_value_t = Role::All)]
     pub role: Role,
-    /// Address of the API that a worker works for: <http://HOST:PORT> or <https://HOST:PORT>
+    /// Address of the API that a worker works for: <http://HOST:PORT> or <https://HOST:PORT>; with API Gateway's name of a
+    /// deployment stage behind it, if it has one
     #[arg(long, global = true, value_name = "URL", env = "CRUCIBLE_API")]
     pub api: Option<Uri>,
     /// File with the key of a worker: one with the scope worker [default: none, for an API that is open on this
@@ -74,7 +75,7 @@ pub enum RoleError {
     #[error("--role worker serves nobody, and --listen is given")]
     Listens,
     /// An address that is none.
-    #[error("--api is no address of an API: http://HOST:PORT and https://HOST:PORT are")]
+    #[error("--api is no address of an API: http://HOST:PORT and https://HOST:PORT/STAGE are")]
     NoAddress,
     /// A key that would be sent in clear text.
     #[error(
@@ -101,7 +102,7 @@ impl shared::Hint for RoleError {
             Self::NoApi => "add --api URL",
             Self::UnusedApi => "leave it out, or add --role worker",
             Self::Listens => "leave --listen out",
-            Self::NoAddress => "give scheme, host and port, without a path, a user or a password",
+            Self::NoAddress => "give scheme, host and port, without a user, a password or a path of more than one name",
             Self::Unencrypted(_) => "give the API a certificate (--tls-cert) and use https://",
             Self::File { .. } => "the file has to be readable for the user that starts the worker",
             Self::NoKey(_) => {
@@ -146,7 +147,7 @@ impl FleetArgs {
             return Err(RoleError::Listens);
         }
         let authority = api.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-        let is_plain = matches!(api.path(), "" | "/") && api.query().is_none();
+        let is_plain = is_stage(api.path()) && api.query().is_none();
         let is_http = matches!(api.scheme_str(), Some("http" | "https"));
         if !is_plain || !is_http || authority.contains('@') {
             return Err(RoleError::NoAddress);
@@ -184,6 +185,13 @@ impl FleetArgs {
     }
 }
 
+/// Whether a path is empty or the name of a deployment stage, which API Gateway has before the paths of a REST API.
+fn is_stage(path: &str) -> bool {
+    let name = path.strip_prefix('/').unwrap_or(path);
+    let name = name.strip_suffix('/').unwrap_or(name);
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
 /// The name of an engine in what it says about its sandbox.
 pub(crate) fn engine_name(kind: EngineKind) -> &'static str {
     match kind {
@@ -213,5 +221,20 @@ fn worker_name(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("give a name of 1 to 100 characters, without control characters".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_may_be_behind_the_name_of_a_deployment_stage() {
+        for path in ["", "/", "/v1", "/v1/", "/the_workers-2"] {
+            assert!(is_stage(path), "{path}");
+        }
+        for path in ["/a/b", "//", "/v1//", "/..", "/v1%2Fworkers", "/v1;x", "/é"] {
+            assert!(!is_stage(path), "{path}");
+        }
     }
 }
