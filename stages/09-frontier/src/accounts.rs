@@ -32,6 +32,8 @@ pub(crate) mod table;
 
 pub use access::{Access, required};
 pub use admin::Administration;
+pub use bearer::{Credential, credential, insufficient, unauthorized};
+pub use key::{ApiKey, KeyDigest, NoRandomness};
 pub(crate) use args::AccessArgs;
 pub(crate) use command::KeysCommand;
 pub(crate) use intake::Intake;
@@ -39,5 +41,5 @@ pub(crate) use intake::spawn;
 
 pub use keys::Keys;
 pub use owners::Owners;
-pub use record::Scope;
+pub use record::{Scope, Scopes};
 pub use setup::Accounts;

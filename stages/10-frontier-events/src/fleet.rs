@@ -44,12 +44,13 @@ mod setup;
 mod state;
 mod status;
 mod suite;
-pub(crate) mod wire;
+pub mod wire;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use args::RoleError;
+pub use args::engine_name;
 pub use args::{FleetArgs, Role};
 use dispatch::BrokerDispatch;
 pub use engine::FleetEngine;
