@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use shared::BoxError;
 
@@ -178,7 +180,11 @@ impl Table {
             .expression_attribute_values(":now", number(now_seconds));
         match request.send().await {
             Ok(_) => Ok(true),
-            Err(error) if is_refused(error.as_service_error().map(|e| e.is_conditional_check_failed_exception())) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
                 Ok(false)
             }
             Err(error) => Err(self.failed(error)),
@@ -203,19 +209,17 @@ impl Table {
             .return_values(ReturnValue::AllNew);
         match request.send().await {
             Ok(changed) => Ok(changed.attributes),
-            Err(error) if is_refused(error.as_service_error().map(|e| e.is_conditional_check_failed_exception())) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
                 Ok(None)
             }
             Err(error) => Err(self.failed(error)),
         }
     }
     // ANCHOR_END: update
-
-    /// Removes an item.
-    pub(super) async fn delete(&self, key: &Key) -> Result<(), CloudError> {
-        let request = self.client.delete_item().table_name(&self.name).set_key(Some(key.item()));
-        request.send().await.map(drop).map_err(|error| self.failed(error))
-    }
 
     /// One page.
     pub(super) async fn page(&self, search: Search) -> Result<Found, CloudError> {
@@ -252,10 +256,6 @@ impl Table {
             }
         }
     }
-}
-
-fn is_refused(is_condition: Option<bool>) -> bool {
-    is_condition == Some(true)
 }
 
 #[cfg(test)]

@@ -186,10 +186,11 @@ impl Cloud {
         drained.map(drop).ok_or(MemberError::Unknown)
     }
 
-    /// Forgets a worker. What it still has is lost after its lease.
+    /// Forgets a worker: its item has expired from now on. What it still has is lost after its lease.
     pub(super) async fn leave(&self, caller: &Caller) -> Result<(), MemberError> {
-        self.member(caller).await?;
-        self.table.delete(&worker_key(caller.worker)).await?;
+        let change = while_member(caller).set("expires", number(seconds_in(Duration::ZERO)));
+        let left = self.table.update(&worker_key(caller.worker), change).await?;
+        left.ok_or(MemberError::Unknown)?;
         tracing::info!(worker = %caller.worker, "worker left");
         Ok(())
     }

@@ -10,6 +10,7 @@
 
 #[path = "../../../../stages/07-advanced-v2/tests/it/conversation/mod.rs"]
 mod conversation;
+mod cloud;
 mod emulator;
 
 use std::path::Path;
