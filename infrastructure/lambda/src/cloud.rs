@@ -35,6 +35,7 @@ mod reports;
 mod row;
 pub(crate) mod routes;
 pub(crate) mod served;
+mod sessions;
 mod setup;
 mod sweep;
 mod table;

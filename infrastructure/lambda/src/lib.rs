@@ -110,21 +110,6 @@ pub async fn serve_with(
     }
 }
 
-/// What answers events of a schedule: with JSON.
-pub type Scheduled = Arc<dyn Fn() -> BoxFuture<'static, Result<String, BoxError>> + Send + Sync>;
-
-/// Answers what is no request of a client.
-///
-/// Attack: a client starts what only the schedule may → API Gateway makes the event of a request, and that
-/// has members by which it is one, whatever the client sends. Test: `a_request_is_no_event_of_a_schedule`.
-async fn of_schedule(event: &Request, scheduled: Option<Scheduled>) -> Result<Response<Body>, Error> {
-    let value: serde_json::Value = serde_json::from_slice(event.body().as_ref())?;
-    let is_schedule = matches!(value["source"].as_str(), Some("aws.events" | "aws.scheduler"));
-    let scheduled = scheduled.filter(|_| is_schedule);
-    let scheduled = scheduled.ok_or("an event that is neither a request nor of a schedule")?;
-    Ok(Response::new(Body::Text(scheduled().await?)))
-}
-
 /// An event as the endpoint takes it: with the path that the API has, and the client's address.
 fn request(event: Request) -> http::Request<Full<Bytes>> {
     let (uri, peer) = (uri(&event), peer(&event));
@@ -141,6 +126,21 @@ fn request(event: Request) -> http::Request<Full<Bytes>> {
     http::Request::from_parts(head, Full::new(body))
 }
 // ANCHOR_END: adapter
+
+/// What answers events of a schedule: with JSON.
+pub type Scheduled = Arc<dyn Fn() -> BoxFuture<'static, Result<String, BoxError>> + Send + Sync>;
+
+/// Answers what is no request of a client.
+///
+/// Attack: a client starts what only the schedule may → API Gateway makes the event of a request, and that
+/// has members by which it is one, whatever the client sends. Test: `a_request_is_no_event_of_a_schedule`.
+async fn of_schedule(event: &Request, scheduled: Option<Scheduled>) -> Result<Response<Body>, Error> {
+    let value: serde_json::Value = serde_json::from_slice(event.body().as_ref())?;
+    let is_schedule = matches!(value["source"].as_str(), Some("aws.events" | "aws.scheduler"));
+    let scheduled = scheduled.filter(|_| is_schedule);
+    let scheduled = scheduled.ok_or("an event that is neither a request nor of a schedule")?;
+    Ok(Response::new(Body::Text(scheduled().await?)))
+}
 
 fn peer(event: &Request) -> Option<SocketAddr> {
     let Some(RequestContext::ApiGatewayV2(context)) = event.request_context_ref() else {

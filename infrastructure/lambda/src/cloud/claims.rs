@@ -9,7 +9,7 @@ use stage_10_frontier_events::wire::{ClaimReply, ClaimRequest};
 
 use super::row::{RUNNING, Row, key, millis_in, status_text};
 use super::table::{Change, number, text};
-use super::workers::{Caller, MemberError, queued_text};
+use super::workers::{Caller, MemberError};
 use super::{Cloud, CloudError};
 
 /// Random bytes of a token.
@@ -64,7 +64,7 @@ impl Cloud {
         self.note_session(caller, &token, row.id).await?;
         let evaluation = started(self.record(&row).await?, member.sandbox);
         let change = Change::when("#status = :queued AND #attempt = :attempt")
-            .with("queued", queued_text())
+            .with("queued", text(status_text(Status::Queued)))
             .with("attempt", number(row.attempt))
             .set("status", text(status_text(Status::Running)))
             .set("token", text(&*token))

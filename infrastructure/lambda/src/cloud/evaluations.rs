@@ -7,9 +7,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use shared::evaluation::{Evaluation, Evidence, Outcome, Output, Status};
 use shared::evaluations::{Answer, Page, Query, QueueStats};
+use shared::output::OutputListener;
 use shared::{
-    BoxFuture, Evaluations, EvaluationsError, OutputListener, RequestContext, Stream, Submission,
-    Verdict,
+    BoxFuture, Evaluations, EvaluationsError, RequestContext, Stream, Submission, Verdict,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

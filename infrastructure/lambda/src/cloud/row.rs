@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use shared::evaluation::{Evaluation, Output, Status};
-use shared::{Submission, Timing};
+use shared::Submission;
+use shared::evaluation::{Evaluation, Output, Status, Timing};
 use uuid::Uuid;
 
 use super::CloudError;

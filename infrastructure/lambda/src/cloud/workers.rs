@@ -6,12 +6,12 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::evaluation::Status;
 use shared::http::Problem;
 use stage_10_frontier_events::wire::{Announcement, SyncReply, SyncRequest, Welcome};
 use uuid::Uuid;
 
-use super::row::{RUNNING, Row, key, millis_in, seconds_in, status_text};
+use super::row::{RUNNING, millis_in, seconds_in};
+use super::sessions::Renewed;
 use super::table::{Change, Item, Key, Search, id_of, number, number_of, text, text_of};
 use super::{Cloud, CloudError};
 
@@ -53,13 +53,6 @@ impl From<MemberError> for Problem {
             MemberError::Cloud(error) => error.into(),
         }
     }
-}
-
-/// What a session of a sync is.
-enum Renewed {
-    Kept { token: String, is_cancelled: bool },
-    Lost(String),
-    Recorded,
 }
 
 fn worker_key(worker: Uuid) -> Key {
@@ -164,21 +157,6 @@ impl Cloud {
         Ok(reply)
     }
 
-    /// Extends the lease of a session, if it is still this worker's.
-    async fn renew(&self, caller: &Caller, token: &str) -> Result<Renewed, CloudError> {
-        let Some(id) = self.session_of(caller, token).await? else {
-            return Ok(Renewed::Lost(token.to_owned()));
-        };
-        let change = super::transitions::while_running(token)
-            .set("due", number(millis_in(self.options.lease)));
-        if let Some(item) = self.table.update(&key(id), change).await? {
-            let is_cancelled = Row::read(item)?.is_cancelled();
-            return Ok(Renewed::Kept { token: token.to_owned(), is_cancelled });
-        }
-        let is_recorded = self.row(id).await?.is_some_and(|row| row.is_recorded_by(token));
-        Ok(if is_recorded { Renewed::Recorded } else { Renewed::Lost(token.to_owned()) })
-    }
-
     /// Has a worker take no more tickets. What runs goes on.
     pub(super) async fn drain(&self, worker: Uuid) -> Result<(), MemberError> {
         let change = Change::when("attribute_exists(#pk)").set("drain", number(1));
@@ -262,43 +240,4 @@ impl Cloud {
         });
         items.collect()
     }
-
-    /// The evaluation of a session, if it was opened by this worker with this key.
-    pub(super) async fn session_of(
-        &self,
-        caller: &Caller,
-        token: &str,
-    ) -> Result<Option<Uuid>, CloudError> {
-        let found = self.table.get(&session_key(token)).await?;
-        let worker = caller.worker.to_string();
-        let own = found.filter(|item| {
-            text_of(item, "worker") == Some(&*worker)
-                && text_of(item, "principal") == Some(&*caller.principal)
-        });
-        Ok(own.and_then(|item| text_of(&item, "evaluation")?.parse().ok()))
-    }
-
-    /// Writes which evaluation a token is of. It says nothing about whether the token is valid.
-    pub(super) async fn note_session(
-        &self,
-        caller: &Caller,
-        token: &str,
-        evaluation: Uuid,
-    ) -> Result<(), CloudError> {
-        let mut item = session_key(token).item();
-        item.insert("worker".to_owned(), text(caller.worker.to_string()));
-        item.insert("principal".to_owned(), text(&*caller.principal));
-        item.insert("evaluation".to_owned(), text(evaluation.to_string()));
-        item.insert("expires".to_owned(), number(seconds_in(self.options.retention)));
-        self.table.put(item).await
-    }
-}
-
-fn session_key(token: &str) -> Key {
-    Key::new(format!("session#{token}"), "session")
-}
-
-/// The status of what a claim or a report is about, for its condition.
-pub(super) fn queued_text() -> aws_sdk_dynamodb::types::AttributeValue {
-    text(status_text(Status::Queued))
 }

@@ -18,7 +18,7 @@ const GVISOR: [&str; 0] = [];
 #[tokio::test(flavor = "multi_thread")]
 async fn every_evaluation_runs_once_in_a_sandbox() {
     let site = Site::with(3, &GVISOR, 10).await;
-    let _worker = site.worker("worker");
+    let _guard = site.worker("worker");
     let code = "print(open('/proc/version').read().split()[0])\nopen('/output/a.txt', 'w').write('left')";
     let id = site.client.submit_code(code).await;
     let ended = site.client.wait(&id).await;
@@ -116,7 +116,7 @@ async fn a_killed_worker_and_a_poisoned_message() {
         Some(line.split_whitespace().next()?.to_owned())
     })
     .await;
-    let _third = site.worker("third");
+    let _guard = site.worker("third");
     site.dead(&["requeue", &letter]);
     let ended = site.client.wait(&id).await;
     assert_eq!(ended["stdout"]["text"], "back\n", "{ended}");

@@ -30,7 +30,7 @@ async fn what_was_committed_and_not_published_is_published_by_the_sweep() {
     hanging.kill();
     sending.abort();
 
-    let _worker = site.worker("worker");
+    let _guard = site.worker("worker");
     let published = site
         .sweep_until("the publication", async |swept| {
             swept["published"].as_u64().filter(|count| *count > 0)
@@ -39,7 +39,7 @@ async fn what_was_committed_and_not_published_is_published_by_the_sweep() {
     assert_eq!(published, 1);
     let ended = client.wait(&id).await;
     assert_eq!((&ended["stdout"]["text"], &ended["attempt"]), (&json!("repaired\n"), &json!(1)));
-    // A ticket of what has ended is refused, whoever has published it.
+    // A ticket of what has ended is refused, by any publisher.
     let queue = site.queue_url("cloud-queue-python").await;
     let ticket = json!({ "evaluation": id, "attempt": 1, "environment": "python" }).to_string();
     site.sqs("SendMessage", json!({ "QueueUrl": queue, "MessageBody": ticket })).await;
