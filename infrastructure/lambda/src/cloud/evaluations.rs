@@ -11,6 +11,7 @@ use shared::output::OutputListener;
 use shared::{
     BoxFuture, Evaluations, EvaluationsError, RequestContext, Stream, Submission, Verdict,
 };
+use stage_02_queue::matches;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -51,7 +52,7 @@ impl Cloud {
                 id = known;
             }
         }
-        let evaluation = queued(id, &submission, context.principal.clone());
+        let evaluation = queued(id, &submission, context.principal.clone(), self.options.engine);
         let item = self.item(&evaluation, &submission, &group_of(owner)).await?;
         let row = Row::read(item.clone())?;
         if !self.table.insert(item, seconds_in(Duration::ZERO)).await? {
@@ -142,7 +143,9 @@ impl Cloud {
         let search =
             Search { index: Some(index), condition, values, newest_first: true, ..Search::default() };
         // One more than the page shows whether there is another.
-        let most = if query.status.is_some() { MAX_SCANNED } else { query.limit + 1 };
+        let is_filtered =
+            query.status.is_some() || query.outcome.is_some() || query.label.is_some();
+        let most = if is_filtered { MAX_SCANNED } else { query.limit + 1 };
         let limit = i32::try_from(most.min(query.limit + 1)).ok();
         let found = self.table.all(Search { limit, ..search }, most).await?;
         let ids: Vec<Uuid> = found.iter().filter_map(id_of).collect();
@@ -150,8 +153,7 @@ impl Cloud {
         let mut rows = stream::iter(ids).map(|id| self.listed(id)).buffered(MAX_READS);
         let (mut page, mut seen, mut last) = (Page::default(), 0, None);
         while let Some((id, evaluation)) = rows.try_next().await? {
-            let evaluation = evaluation
-                .filter(|one| query.status.is_none_or(|status| one.status == status));
+            let evaluation = evaluation.filter(|one| matches(&query, one));
             if page.items.len() == query.limit {
                 page.next_cursor = last;
                 return Ok(page);

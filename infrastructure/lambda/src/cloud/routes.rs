@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::json as value;
+use shared::Evaluations as _;
 use shared::http::{
     MatchedRequest, ParsedJson, Problem, Response, Router, StatefulRouter, full, json,
 };
@@ -20,6 +21,7 @@ type Answer = Result<Response, Problem>;
 /// All routes of a function.
 pub(crate) fn routes(cloud: &Arc<Cloud>) -> Router {
     let own: StatefulRouter<Arc<Cloud>> = Router::with_state(Arc::clone(cloud))
+        .route(Method::GET, "/eval", page)
         .route(Method::GET, "/eval/{id}/artifacts", Cloud::artifacts)
         .route(Method::GET, "/eval/{id}/artifacts/{number}", Cloud::artifact)
         .route(Method::GET, "/workers", list)
@@ -40,6 +42,11 @@ pub(crate) fn routes(cloud: &Arc<Cloud>) -> Router {
 async fn health(request: MatchedRequest) -> Answer {
     let [_ready] = request.query(["ready"])?;
     json(StatusCode::OK, &value!({ "status": "alive" }))
+}
+
+async fn page(cloud: Arc<Cloud>, request: MatchedRequest) -> Answer {
+    let query = stage_06_advanced::filtered_query(&request)?;
+    stage_02_queue::page_response(cloud.list(&request.context(), query).await?).await
 }
 
 async fn list(cloud: Arc<Cloud>, request: MatchedRequest) -> Answer {

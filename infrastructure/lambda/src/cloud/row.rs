@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use shared::Submission;
-use shared::evaluation::{Evaluation, Output, Status, Timing};
+use shared::evaluation::{Evaluation, Output, SandboxInfo, Status, Timing};
 use uuid::Uuid;
 
 use super::CloudError;
@@ -53,8 +53,18 @@ pub(super) fn status_text(status: Status) -> &'static str {
     }
 }
 
+/// Where what waits is expected to run.
+pub(super) fn expected(engine: &str) -> SandboxInfo {
+    SandboxInfo { engine: engine.to_owned(), ..SandboxInfo::default() }
+}
+
 /// An evaluation that has just been accepted.
-pub(super) fn queued(id: Uuid, submission: &Submission, owner: Option<String>) -> Evaluation {
+pub(super) fn queued(
+    id: Uuid,
+    submission: &Submission,
+    owner: Option<String>,
+    engine: &str,
+) -> Evaluation {
     Evaluation {
         id,
         status: Status::Queued,
@@ -66,7 +76,7 @@ pub(super) fn queued(id: Uuid, submission: &Submission, owner: Option<String>) -
         usage: None,
         limits: submission.limits,
         evidence: None,
-        sandbox: None,
+        sandbox: Some(expected(engine)),
         timing: Timing {
             submitted_at: Timestamp::now(),
             started_at: None,

@@ -7,7 +7,7 @@ use shared::{Artifact, Verdict};
 use stage_10_frontier_events::Ticket;
 use uuid::Uuid;
 
-use super::row::{Row, WAITING, key, millis_in, status_text};
+use super::row::{Row, WAITING, expected, key, millis_in, status_text};
 use super::table::{Change, number, text};
 use super::{Cloud, CloudError};
 
@@ -117,7 +117,8 @@ impl Cloud {
     ) -> Result<Ended, CloudError> {
         let (attempt, token) = (row.attempt + 1, row.text("token").unwrap_or_default());
         (evaluation.status, evaluation.attempt) = (Status::Queued, attempt);
-        (evaluation.sandbox, evaluation.timing.started_at) = (None, None);
+        evaluation.sandbox = Some(expected(self.options.engine));
+        evaluation.timing.started_at = None;
         evaluation.timing.queue_wait_ms = None;
         let change = change
             .set("status", text(status_text(Status::Queued)))

@@ -46,6 +46,8 @@ async fn a_key_sees_its_own_evaluations_only() {
     let cancelled = site.client.get("/eval?status=cancelled").await.json();
     let ids: Vec<_> = cancelled["items"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
     assert_eq!(ids, [&json!(own[1])]);
+    let none = site.client.get("/eval?label=run:a&outcome=exited").await.json();
+    assert_eq!(none["items"], json!([]), "{none}");
     let all = site.admin.get("/eval?limit=100").await.json();
     assert_eq!(all["items"].as_array().unwrap().len(), 6, "{all}");
     let queue = site.client.get("/queue").await.json();
