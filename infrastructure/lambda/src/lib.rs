@@ -90,9 +90,11 @@ pub async fn serve_with(
         let (endpoint, scheduled) = (Arc::clone(&endpoint), scheduled.clone());
         let token = tracker.token();
         async move {
-            let answer = match event.request_context_ref() {
-                Some(RequestContext::PassThrough) => of_schedule(&event, scheduled).await,
-                _ => whole(endpoint.answer(request(event)).await, COLLECT_TIMEOUT).await,
+            let context = event.request_context_ref();
+            let answer = if matches!(context, Some(RequestContext::PassThrough)) {
+                of_schedule(&event, scheduled).await
+            } else {
+                whole(endpoint.answer(request(event)).await, COLLECT_TIMEOUT).await
             };
             drop(token);
             answer

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
+use futures_util::FutureExt as _;
 use shared::cli::{BuildError, Settings, StageArgs as _};
 use shared::http::{Endpoint, ServerOptions};
 use shared::{Bounds, Hint};
@@ -18,7 +19,7 @@ use super::keys::Keys;
 use super::served::Served;
 use super::table::Table;
 use super::{Cloud, CloudOptions, aws, routes};
-use crate::serve_with;
+use crate::{Scheduled, serve_with};
 
 /// The most attempts that a submission may request, as in stage 09.
 const MAX_ATTEMPTS: u32 = 10;
@@ -122,11 +123,11 @@ pub async fn run() -> Result<(), BuildError> {
     let blobs = Blobs::new(s3, arguments.bucket.clone());
     let cloud = Arc::new(arguments.cloud(table, blobs, keys).await?);
     let endpoint = arguments.endpoint(&cloud)?;
-    let sweep = move || {
+    let sweep: Scheduled = Arc::new(move || {
         let cloud = Arc::clone(&cloud);
-        async move { Ok(serde_json::to_string(&cloud.sweep().await?)?) }
-    };
-    let served = serve_with(Arc::new(endpoint), Some(Arc::new(move || Box::pin(sweep())))).await;
+        async move { Ok(serde_json::to_string(&cloud.sweep().await?)?) }.boxed()
+    });
+    let served = serve_with(Arc::new(endpoint), Some(sweep)).await;
     served.map_err(|error| BuildError::new(error.to_string()).context("Lambda's interface failed"))
 }
 
