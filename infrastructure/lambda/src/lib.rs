@@ -136,7 +136,10 @@ pub type Scheduled = Arc<dyn Fn() -> BoxFuture<'static, Result<String, BoxError>
 ///
 /// Attack: a client starts what only the schedule may → API Gateway makes the event of a request, and that
 /// has members by which it is one, whatever the client sends. Test: `a_request_is_no_event_of_a_schedule`.
-async fn of_schedule(event: &Request, scheduled: Option<Scheduled>) -> Result<Response<Body>, Error> {
+async fn of_schedule(
+    event: &Request,
+    scheduled: Option<Scheduled>,
+) -> Result<Response<Body>, Error> {
     let value: serde_json::Value = serde_json::from_slice(event.body().as_ref())?;
     let is_schedule = matches!(value["source"].as_str(), Some("aws.events" | "aws.scheduler"));
     let scheduled = scheduled.filter(|_| is_schedule);

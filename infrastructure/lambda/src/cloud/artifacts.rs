@@ -69,9 +69,19 @@ impl Cloud {
         let row = self.row(id).await?.ok_or(shared::EvaluationsError::NotFound)?;
         let (token, digests) = (row.text("last_token"), row.text("digests"));
         let (Some(token), Some(digests), true) = (token, digests, row.status.is_final()) else {
-            return Ok(Files { id, token: String::new(), artifacts: Vec::new(), digests: Vec::new() });
+            return Ok(Files {
+                id,
+                token: String::new(),
+                artifacts: Vec::new(),
+                digests: Vec::new(),
+            });
         };
         let digests = serde_json::from_str(digests).map_err(|error| Problem::internal(&error))?;
-        Ok(Files { id, token: token.to_owned(), artifacts: self.record(&row).await?.artifacts, digests })
+        Ok(Files {
+            id,
+            token: token.to_owned(),
+            artifacts: self.record(&row).await?.artifacts,
+            digests,
+        })
     }
 }

@@ -69,10 +69,9 @@ impl Cloud {
     pub(super) async fn whole(&self, row: &Row) -> Result<Evaluation, CloudError> {
         let mut evaluation = self.record(row).await?;
         if row.status == Status::Running {
-            for (stream, output) in [
-                (Stream::Stdout, &mut evaluation.stdout),
-                (Stream::Stderr, &mut evaluation.stderr),
-            ] {
+            for (stream, output) in
+                [(Stream::Stdout, &mut evaluation.stdout), (Stream::Stderr, &mut evaluation.stderr)]
+            {
                 let (stored, total) = self.output(row, stream).await?;
                 *output = Output::new(&stored, total);
             }
@@ -117,8 +116,7 @@ impl Cloud {
                 }
                 continue;
             }
-            let verdict =
-                Verdict::new(Outcome::Cancelled, Evidence::new("cancelled_before_start"));
+            let verdict = Verdict::new(Outcome::Cancelled, Evidence::new("cancelled_before_start"));
             let evaluation = ended(self.record(&row).await?, verdict, Vec::new());
             if self.end(&row, same, &evaluation).await? {
                 return Ok(evaluation);
@@ -140,8 +138,13 @@ impl Cloud {
         // Above every id.
         let cursor = query.cursor.map_or_else(|| "g".to_owned(), |id| id.to_string());
         let values = vec![("of", text(from)), ("cursor", text(cursor))];
-        let search =
-            Search { index: Some(index), condition, values, newest_first: true, ..Search::default() };
+        let search = Search {
+            index: Some(index),
+            condition,
+            values,
+            newest_first: true,
+            ..Search::default()
+        };
         // One more than the page shows whether there is another.
         let is_filtered =
             query.status.is_some() || query.outcome.is_some() || query.label.is_some();

@@ -190,7 +190,11 @@ impl Cloud {
     }
 
     /// Stores a part of a file.
-    pub(super) async fn file(&self, caller: &Caller, part: &FileRequest) -> Result<(), ReportError> {
+    pub(super) async fn file(
+        &self,
+        caller: &Caller,
+        part: &FileRequest,
+    ) -> Result<(), ReportError> {
         let row = self.reported(caller, &part.token).await?;
         if !row.has_token(&part.token) {
             return Err(ReportError::Fenced);

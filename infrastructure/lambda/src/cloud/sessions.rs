@@ -25,8 +25,7 @@ impl Cloud {
         let Some(id) = self.session_of(caller, token).await? else {
             return Ok(Renewed::Lost(token.to_owned()));
         };
-        let change = while_running(token)
-            .set("due", number(millis_in(self.options.lease)));
+        let change = while_running(token).set("due", number(millis_in(self.options.lease)));
         if let Some(item) = self.table.update(&key(id), change).await? {
             let is_cancelled = Row::read(item)?.is_cancelled();
             return Ok(Renewed::Kept { token: token.to_owned(), is_cancelled });

@@ -31,7 +31,11 @@ pub(super) fn group_of(owner: &str) -> String {
 }
 
 /// What a running evaluation becomes with a verdict.
-pub(super) fn ended(evaluation: Evaluation, verdict: Verdict, artifacts: Vec<Artifact>) -> Evaluation {
+pub(super) fn ended(
+    evaluation: Evaluation,
+    verdict: Verdict,
+    artifacts: Vec<Artifact>,
+) -> Evaluation {
     let mut timing = evaluation.timing;
     timing.finished_at = Some(Timestamp::now());
     Evaluation {

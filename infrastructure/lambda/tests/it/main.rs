@@ -8,9 +8,9 @@
     reason = "in a test, a panic is the report of a failure"
 )]
 
+mod cloud;
 #[path = "../../../../stages/07-advanced-v2/tests/it/conversation/mod.rs"]
 mod conversation;
-mod cloud;
 mod emulator;
 
 use std::path::Path;

@@ -13,7 +13,10 @@ async fn a_key_sees_its_own_evaluations_only() {
     assert_eq!(open.get("/openapi.yaml").await.status, 200);
     for client in [&open, &open.with_key("crk_unknown")] {
         let refused = client.get("/eval").await;
-        assert_eq!((refused.status, refused.header("www-authenticate")), (401, "Bearer realm=\"crucible\""));
+        assert_eq!(
+            (refused.status, refused.header("www-authenticate")),
+            (401, "Bearer realm=\"crucible\"")
+        );
     }
     let (_, reader) = site.client_with(&["read"]);
     assert_eq!(reader.post("/eval", &json!({ "code": "" })).await.status, 403);
@@ -77,7 +80,10 @@ async fn a_repeated_request_makes_one_evaluation() {
             send(client, &key, "print(1)")
         );
         assert_eq!((one.0, other.0, third.0), (202, 202, 202), "{one:?} {other:?}");
-        assert!(one.1["id"] == other.1["id"] && other.1["id"] == third.1["id"], "{one:?} {other:?}");
+        assert!(
+            one.1["id"] == other.1["id"] && other.1["id"] == third.1["id"],
+            "{one:?} {other:?}"
+        );
         let (status, problem) = send(client, &key, "print(2)").await;
         assert_eq!(status, 422, "{problem}");
     }
@@ -114,7 +120,11 @@ async fn the_contract_holds_and_what_is_not_served_is_501() {
         ("/environments", 501),
     ] {
         let answer = client.get(path).await;
-        assert_eq!((answer.status, answer.json()["status"].as_u64()), (status, Some(status.into())), "{path}");
+        assert_eq!(
+            (answer.status, answer.json()["status"].as_u64()),
+            (status, Some(status.into())),
+            "{path}"
+        );
     }
     let id = client.submit_code("print(1)").await;
     let events = client.get(&format!("/eval/{id}/events")).await;

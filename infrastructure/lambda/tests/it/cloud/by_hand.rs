@@ -39,7 +39,8 @@ impl Hand {
     }
 
     async fn send(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
-        let request = self.client.request(method, &format!("/workers/{}{path}", self.id)).json(body);
+        let request =
+            self.client.request(method, &format!("/workers/{}{path}", self.id)).json(body);
         let response = self.client.send(request).await;
         let body = if response.body.is_empty() { Value::Null } else { response.json() };
         (response.status, body)
@@ -97,14 +98,17 @@ async fn one_of_two_claims_gets_an_evaluation() {
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 409], "round {round}: {claims:?}");
         // The same claim again is answered with the same session.
-        let (winner, hand) = if claims.0.0 == 200 { (&claims.0.1, &one) } else { (&claims.1.1, &other) };
+        let (winner, hand) =
+            if claims.0.0 == 200 { (&claims.0.1, &one) } else { (&claims.1.1, &other) };
         let again = hand.claim(&id, 1, &hand.id).await;
         assert_eq!((again.0, &again.1["token"]), (200, &winner["token"]));
         let token = winner["token"].as_str().unwrap();
         // Two ends at once: both are confirmed, because they are the same, and one is recorded.
         let none = json!([]);
-        let ends =
-            tokio::join!(hand.result(token, "exited", &none, 0), hand.result(token, "exited", &none, 0));
+        let ends = tokio::join!(
+            hand.result(token, "exited", &none, 0),
+            hand.result(token, "exited", &none, 0)
+        );
         assert_eq!(ends, (204, 204));
         assert_eq!(site.client.evaluation(&id).await["status"], "completed");
     }
@@ -176,7 +180,8 @@ async fn output_and_files_arrive_once_and_in_their_order() {
     assert_eq!(hand.output(&token, &overlap).await, 204);
     let path = STANDARD.encode("a/b.txt");
     let part = |number: u64, path: Option<&str>, bytes: &[u8]| {
-        let mut part = json!({ "token": token, "number": number, "base64": STANDARD.encode(bytes) });
+        let mut part =
+            json!({ "token": token, "number": number, "base64": STANDARD.encode(bytes) });
         if let Some(path) = path {
             part["path"] = path.into();
         }
@@ -196,7 +201,10 @@ async fn output_and_files_arrive_once_and_in_their_order() {
     let ended = site.client.evaluation(&id).await;
     let stdout = ended["stdout"]["text"].as_str().unwrap();
     assert_eq!((stdout.len(), &stdout[200 << 10..]), ((200 << 10) + 4, "bend"));
-    assert_eq!((&ended["stderr"]["text"], &ended["artifacts"][0]["path"]), (&json!("e"), &json!("a/b.txt")));
+    assert_eq!(
+        (&ended["stderr"]["text"], &ended["artifacts"][0]["path"]),
+        (&json!("e"), &json!("a/b.txt"))
+    );
     let list = site.client.get(&format!("/eval/{id}/artifacts")).await.json();
     assert_eq!(list["items"][0]["bytes"], 4, "{list}");
     let file = site.client.get(&format!("/eval/{id}/artifacts/0")).await;
@@ -239,6 +247,7 @@ async fn a_session_belongs_to_its_worker_and_its_key() {
     assert_eq!(drained.status, 204, "{}", drained.text());
     assert_eq!(hand.sync(&[]).await["drain"], true);
     let workers = site.admin.get("/workers").await.json();
-    let names: Vec<_> = workers["items"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    let names: Vec<_> =
+        workers["items"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
     assert_eq!(names, ["hand 1", "hand 2"], "{workers}");
 }

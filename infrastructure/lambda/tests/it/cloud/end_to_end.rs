@@ -19,7 +19,8 @@ const GVISOR: [&str; 0] = [];
 async fn every_evaluation_runs_once_in_a_sandbox() {
     let site = Site::with(3, &GVISOR, 10).await;
     let _guard = site.worker("worker");
-    let code = "print(open('/proc/version').read().split()[0])\nopen('/output/a.txt', 'w').write('left')";
+    let code =
+        "print(open('/proc/version').read().split()[0])\nopen('/output/a.txt', 'w').write('left')";
     let id = site.client.submit_code(code).await;
     let ended = site.client.wait(&id).await;
     assert_eq!(
@@ -54,7 +55,11 @@ async fn accounted(site: &Site) {
         for one in page["items"].as_array().unwrap() {
             let id = one["id"].as_str().unwrap().to_owned();
             if let Some(output) = expected.get(&id) {
-                assert_eq!((&one["status"], &one["attempt"]), (&json!("completed"), &json!(1)), "{one}");
+                assert_eq!(
+                    (&one["status"], &one["attempt"]),
+                    (&json!("completed"), &json!(1)),
+                    "{one}"
+                );
                 assert_eq!(one["stdout"]["text"], json!(output));
                 assert!(seen.insert(id), "twice in the list: {one}");
             }

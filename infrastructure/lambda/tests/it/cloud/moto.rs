@@ -70,7 +70,11 @@ impl Moto {
     pub(crate) async fn create_storage(&self) {
         let client = self.dynamodb();
         let attribute = |name: &str, kind| {
-            AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap()
+            AttributeDefinition::builder()
+                .attribute_name(name)
+                .attribute_type(kind)
+                .build()
+                .unwrap()
         };
         let key = |name: &str, kind| {
             KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap()

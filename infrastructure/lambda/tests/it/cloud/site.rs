@@ -15,7 +15,8 @@ use super::worker::Worker;
 /// How long anything may take that should happen soon.
 pub(crate) const EVENT_TIMEOUT: Duration = Duration::from_mins(1);
 /// No isolation, which is not what is tested here.
-pub(crate) const UNSANDBOXED: [&str; 4] = ["--engine", "subprocess", "--unsafe", "--single-process"];
+pub(crate) const UNSANDBOXED: [&str; 4] =
+    ["--engine", "subprocess", "--unsafe", "--single-process"];
 
 /// The function and its clients.
 pub(crate) struct Site {
@@ -70,8 +71,16 @@ impl Site {
         std::fs::write(directory.path().join("credentials"), "an-id:a-secret\n").unwrap();
         let (admin, worker_client) = (client.clone(), client.clone());
         let mut site = Self {
-            front, storage, tickets, directory, engine, lease_seconds,
-            functions: Vec::new(), client, admin, worker_client,
+            front,
+            storage,
+            tickets,
+            directory,
+            engine,
+            lease_seconds,
+            functions: Vec::new(),
+            client,
+            admin,
+            worker_client,
         };
         site.client = site.client_with(&["submit", "read"]).1;
         site.admin = site.client_with(&["admin"]).1;
