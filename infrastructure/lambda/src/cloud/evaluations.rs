@@ -153,7 +153,8 @@ impl Cloud {
         let found = self.table.all(Search { limit, ..search }, most).await?;
         let ids: Vec<Uuid> = found.iter().filter_map(id_of).collect();
         let (scanned, is_full) = (ids.len(), ids.len() >= most);
-        let mut rows = stream::iter(ids).map(|id| self.listed(id)).buffered(MAX_READS);
+        let reads: Vec<_> = ids.into_iter().map(|id| self.listed(id)).collect();
+        let mut rows = stream::iter(reads).buffered(MAX_READS);
         let (mut page, mut seen, mut last) = (Page::default(), 0, None);
         while let Some((id, evaluation)) = rows.try_next().await? {
             let evaluation = evaluation.filter(|one| matches(&query, one));

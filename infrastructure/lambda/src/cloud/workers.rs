@@ -137,8 +137,10 @@ impl Cloud {
         };
         let member = self.table.update(&worker_key(caller.worker), change).await?;
         let member = member.ok_or(MemberError::Unknown)?;
-        let renewals = stream::iter(&request.sessions).map(|token| self.renew(caller, token));
-        let renewed: Vec<_> = renewals.buffered(MAX_RENEWALS).try_collect().await?;
+        let renewals: Vec<_> =
+            request.sessions.iter().map(|token| self.renew(caller, token)).collect();
+        let renewed: Vec<Renewed> =
+            stream::iter(renewals).buffered(MAX_RENEWALS).try_collect().await?;
         let mut reply = SyncReply {
             drain: member.contains_key("drain") && !request.draining,
             ..SyncReply::default()

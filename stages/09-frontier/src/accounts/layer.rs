@@ -28,7 +28,7 @@ use super::bearer::{Credential, credential, insufficient, unauthorized};
 use super::feed::only_own;
 use super::keys::Keys;
 use super::owners::Owners;
-use super::record::{KeyRecord, Scope};
+use super::record::KeyRecord;
 use crate::audit::{AuditLog, Entry, actions};
 use crate::limits::{RateLimit, RateStatus, client_of};
 use crate::metrics::FrontierMetrics;
