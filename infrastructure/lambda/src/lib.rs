@@ -86,7 +86,7 @@ pub async fn serve_with(
 ) -> Result<(), Error> {
     let events = TaskTracker::new();
     let (tracker, shutdown) = (events.clone(), endpoint.shutdown().clone());
-    let serving = lambda_http::run(lambda_http::service_fn(move |event| {
+    let serving = lambda_http::run(lambda_http::service_fn(move |event: Request| {
         let (endpoint, scheduled) = (Arc::clone(&endpoint), scheduled.clone());
         let token = tracker.token();
         async move {
