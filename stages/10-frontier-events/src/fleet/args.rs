@@ -102,7 +102,9 @@ impl shared::Hint for RoleError {
             Self::NoApi => "add --api URL",
             Self::UnusedApi => "leave it out, or add --role worker",
             Self::Listens => "leave --listen out",
-            Self::NoAddress => "give scheme, host and port, without a user, a password or a path of more than one name",
+            Self::NoAddress => {
+                "give scheme, host and port, without a user, a password or a path of more than one name"
+            }
             Self::Unencrypted(_) => "give the API a certificate (--tls-cert) and use https://",
             Self::File { .. } => "the file has to be readable for the user that starts the worker",
             Self::NoKey(_) => {
@@ -193,7 +195,7 @@ fn is_stage(path: &str) -> bool {
 }
 
 /// The name of an engine in what it says about its sandbox.
-pub(crate) fn engine_name(kind: EngineKind) -> &'static str {
+pub fn engine_name(kind: EngineKind) -> &'static str {
     match kind {
         EngineKind::Gvisor | EngineKind::GvisorDocker => "gvisor",
         EngineKind::Docker => "docker",
