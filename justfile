@@ -59,6 +59,10 @@ cpython *ARGS:
 sandboxes COMMANDS="1000" COUNT="64":
     CRUCIBLE_SANDBOX_COMMANDS={{COMMANDS}} CRUCIBLE_SANDBOX_COUNT={{COUNT}} cargo nextest run -p stage-09-frontier many_commands
 
+# Measure sandboxes that stay beside `docker exec` (as root)
+sandbox-speed *ARGS:
+    bash infrastructure/clients/sandbox_speed.sh {{ARGS}}
+
 # Send thousands of programs through one stage: memory must stay flat, and nothing may be left over
 soak *ARGS:
     cargo run --release -p ladder -- soak --stage {{stage}} {{ARGS}}
@@ -122,6 +126,11 @@ vm *ARGS:
 # Build the book
 book:
     cargo run -p crucible-book -- build
+
+# Make an EPUB of the book (needs pandoc), and check it where epubcheck is installed
+epub FILE="target/crucible.epub":
+    cargo run -p crucible-book -- epub {{FILE}}
+    if [ -e /usr/share/java/epubcheck.jar ]; then java -jar /usr/share/java/epubcheck.jar --quiet {{FILE}}; fi
 
 # List the exercises of the book, or check your answer to one: `just exercise 04-1`
 exercise *ARGS:
@@ -189,6 +198,18 @@ deploy-plan *ARGS:
 bundle FILE="target/worker.tar.gz" *ARGS:
     bash infrastructure/terraform/bundle.sh {{FILE}} {{ARGS}}
 
+# Rehearse a deployment on this machine: user data in a fresh Debian of its own namespaces, release, roll back, spot notice
+deploy-local *ARGS:
+    bash infrastructure/rehearsal/rehearse.sh {{ARGS}}
+
+# Build the programs of a release reproducibly, to target/release-files
+release:
+    bash infrastructure/release/build.sh
+
+# Build a release twice in two directories, and compare the bytes
+reproduce:
+    bash infrastructure/release/reproduce.sh
+
 # Look for keys and passwords in the files that git knows
 secrets:
     bash infrastructure/secrets.sh
@@ -200,6 +221,6 @@ sbom:
     mkdir -p target/sbom
     git ls-files --others -- '*.cdx.json' | xargs --no-run-if-empty -I FILE mv FILE target/sbom/
 
-# Compare the dependencies with RustSec's list of vulnerabilities (needs a network)
-advisories:
-    cargo deny --locked check advisories
+# Compare the dependencies with RustSec's list of vulnerabilities: at GitHub, or a clone of it in DIRECTORY
+advisories *DIRECTORY:
+    bash infrastructure/release/advisories.sh {{DIRECTORY}}

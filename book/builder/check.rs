@@ -13,7 +13,7 @@ pub mod unused;
 use std::path::Path;
 
 use crate::pages::Pages;
-use crate::{times, workspace_root};
+use crate::{quiz, run, times, workspace_root};
 
 /// Every error in the sources of a book.
 ///
@@ -22,20 +22,28 @@ use crate::{times, workspace_root};
 /// When a file cannot be read.
 pub fn sources(pages: &Pages) -> anyhow::Result<Vec<String>> {
     let mut errors = chapters::summary_errors(pages);
-    for (path, text) in &pages.texts {
+    let quizzes = quiz::read(&pages.book)?;
+    errors.extend(quiz::errors(pages, &quizzes));
+    let mut expanded = pages.clone();
+    for text in expanded.texts.values_mut() {
+        *text = quiz::expand(text, &quizzes);
+    }
+    for (path, text) in &expanded.texts {
+        errors.extend(run::errors(path, text));
         errors.extend(includes::errors(path, text, &pages.source()));
         errors.extend(fences::errors(path, text));
         errors.extend(learning::errors(path, text));
     }
-    for (path, text) in pages.chapters() {
+    for (path, text) in expanded.chapters() {
         errors.extend(chapters::section_errors(path, text));
     }
     let mut workspace = commands::Workspace::new(&workspace_root());
-    for (path, text) in &pages.texts {
+    for (path, text) in &expanded.texts {
         errors.extend(workspace.errors(path, text)?);
     }
+    // The quizzes are not counted.
     errors.extend(times::errors(pages)?);
-    errors.extend(unused::errors(pages)?);
+    errors.extend(unused::errors(&expanded)?);
     Ok(errors)
 }
 

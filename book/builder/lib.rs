@@ -9,10 +9,14 @@
 pub mod binaries;
 pub mod blocks;
 pub mod check;
+pub mod epub;
 pub mod guide;
 pub mod output;
 pub mod pages;
+pub mod quiz;
 pub mod render;
+pub mod report;
+pub mod run;
 pub mod serve;
 pub mod session;
 pub mod slides;

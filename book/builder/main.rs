@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use crucible_book::pages::Pages;
-use crucible_book::{book_root, guide, render, serve, slides, times, workspace_root};
+use crucible_book::{book_root, epub, guide, render, serve, slides, times, workspace_root};
 
 #[derive(Parser)]
 #[command(about = "Build the book, or read it in a browser while you write it")]
@@ -22,6 +22,11 @@ struct Cli {
 enum Command {
     /// Build the book
     Build,
+    /// Make an EPUB of the book (needs pandoc)
+    Epub {
+        /// File to write [default: target/crucible.epub]
+        file: Option<PathBuf>,
+    },
     /// Write the tables of the security guide from their data
     Guide,
     /// Write the slides of the two-day course, as one file
@@ -46,6 +51,10 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Build => render::checked(&book_root(), &into)
             .inspect(|()| println!("built {}", into.join("index.html").display())),
+        Command::Epub { file } => {
+            let file = file.unwrap_or_else(|| workspace_root().join("target/crucible.epub"));
+            epub::write(&book_root(), &file).inspect(|()| println!("wrote {}", file.display()))
+        }
         Command::Guide => guide::write(&book_root())
             .inspect(|()| println!("wrote {}", book_root().join(guide::TABLES).display())),
         Command::Slides { file } => {

@@ -2,6 +2,10 @@
 
 locals {
   is_public = var.access_mode == "public_ssh"
+  # Workers with an API of their own need no other.
+  private_api = var.private_api && var.worker_api_url == null
+  # Only what calls an address in public needs a way there.
+  internet = (local.is_public || var.nat) && !local.private_api && var.worker_api_cidr == null
 }
 
 module "storage" {
@@ -58,6 +62,19 @@ module "api" {
   retention_days     = var.retention_days
 }
 
+module "worker_api" {
+  count             = local.private_api ? 1 : 0
+  source            = "./modules/worker_api"
+  name              = var.name
+  region            = var.region
+  vpc_id            = module.network.vpc_id
+  subnet_ids        = module.network.private_subnet_ids
+  endpoint_group_id = module.network.endpoint_group_id
+  function_name     = module.api.function_names[0]
+  invoke_arn        = module.api.invoke_arn
+  throttle          = var.requests_per_second
+}
+
 module "worker" {
   source             = "./modules/worker"
   name               = var.name
@@ -70,13 +87,14 @@ module "worker" {
   vpc_id             = module.network.vpc_id
   subnet_ids         = local.is_public ? module.network.public_subnet_ids : module.network.private_subnet_ids
   public             = local.is_public
-  internet           = local.is_public || var.nat
+  internet           = local.internet
   endpoint_group_id  = module.network.endpoint_group_id
   prefix_list_ids    = module.network.prefix_list_ids
   ssh_cidrs          = module.access.ssh_cidrs
   ssh_key_name       = module.access.ssh_key_name
   ssm_policy         = module.access.ssm_policy
-  api_url            = coalesce(var.worker_api_url, module.api.url)
+  api_url            = coalesce(var.worker_api_url, local.private_api ? module.worker_api[0].url : module.api.url)
+  api_network        = var.worker_api_cidr == null ? null : { cidr = var.worker_api_cidr, port = tonumber(try(regex(":([0-9]+)$", var.worker_api_url)[0], 443)) }
   queue_arns         = module.queue.arns
   dead_queue_arn     = module.queue.dead_arn
   visibility_seconds = module.queue.visibility_seconds
@@ -104,7 +122,7 @@ module "observability" {
 # A warning, and no error: the API may have an address in the VPC later.
 check "workers_reach_their_api" {
   assert {
-    condition     = local.is_public || var.nat || var.worker_api_url != null
-    error_message = "The HTTP API has a public address only, and workers in a private subnet without NAT cannot reach it: set worker_api_url to an API in the VPC, or nat to true."
+    condition     = local.private_api || local.internet || var.worker_api_cidr != null
+    error_message = "Workers in a private subnet without NAT reach no address in public: leave private_api on, or set worker_api_url and worker_api_cidr to an API in the VPC, or nat to true."
   }
 }

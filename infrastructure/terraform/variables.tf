@@ -74,7 +74,7 @@ variable "vpc_cidr" {
 }
 
 variable "zones" {
-  description = "Number of availability zones. Each further one costs another set of interface endpoints: 6 x 7.30 USD a month."
+  description = "Number of availability zones. Each further one costs another set of interface endpoints: 7 x 7.30 USD a month."
   type        = number
   default     = 1
 
@@ -87,7 +87,7 @@ variable "zones" {
 variable "nat" {
   description = <<-EOT
     A NAT gateway for the private subnets: 32.85 USD a month in us-east-1 (0.045 an hour), and 0.045 for each GB. Off, because
-    the endpoints lead to everything in AWS that a worker needs. A worker whose API has a public address only needs it.
+    the endpoints lead to everything in AWS that a worker needs, the API among it (private_api).
   EOT
   type        = bool
   default     = false
@@ -139,7 +139,7 @@ variable "worker_bundle" {
 }
 
 variable "worker_api_url" {
-  description = "Address of the API that workers report to. Null: the HTTP API of this stack, which has a public address only."
+  description = "Address of another API that workers report to, such as stage 10 on a machine in the VPC; then give worker_api_cidr too. Null: this stack's."
   type        = string
   default     = null
 
@@ -147,6 +147,28 @@ variable "worker_api_url" {
     condition     = var.worker_api_url == null || can(regex("^https://[A-Za-z0-9.-]+(:[0-9]+)?$", var.worker_api_url))
     error_message = "Give https://HOST or https://HOST:PORT; a worker's key is not sent in clear text."
   }
+}
+
+variable "worker_api_cidr" {
+  description = "With an API in the VPC at worker_api_url: its address as a /32, or a network that it is in. Workers may open connections there."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.worker_api_cidr == null || (can(regex("^(10|172|192)[.][0-9.]+/(1[6-9]|2[0-9]|3[0-2])$", var.worker_api_cidr)) && can(cidrhost(var.worker_api_cidr, 0)))
+    error_message = "Give a private IPv4 network, such as 10.20.0.9/32."
+  }
+}
+
+variable "private_api" {
+  description = <<-EOT
+    A private REST API for the workers, before the same function as the HTTP API, and the endpoint that leads to it: 7.30 USD
+    a month for each zone in us-east-1 (0.01 an hour), 0.01 for each GB, and 3.50 for a million requests. Without it workers
+    use the HTTP API, which has a public address only, so that they need `nat` or `public_ssh`. Not made when
+    worker_api_url names another API.
+  EOT
+  type        = bool
+  default     = true
 }
 
 # --- evaluations

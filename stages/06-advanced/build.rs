@@ -31,6 +31,16 @@ fn main() -> Result<(), String> {
     PROGRAMS.into_iter().try_for_each(build)
 }
 
+/// Static, and without the path of the crates' directory, which is in the messages of panics: the same sources give the same
+/// bytes on every machine. Those of this workspace are compiled under relative paths.
+fn flags() -> Vec<String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let crates = home.map(|home| format!("--remap-path-prefix={}=/cargo", home.display()));
+    let fixed = ["-Ctarget-feature=+crt-static", "-Crelocation-model=static"].map(str::to_owned);
+    fixed.into_iter().chain(crates).collect()
+}
+
 /// Builds a program, and puts it where the library includes it.
 fn build(program: &str) -> Result<(), String> {
     let variable = |name: &str| std::env::var(name).map_err(|error| format!("{name}: {error}"));
@@ -46,10 +56,7 @@ fn build(program: &str) -> Result<(), String> {
         .arg("--target-dir")
         .arg(&dir)
         .env("CARGO_INCREMENTAL", "0") // excludes the optimisation at link time
-        .env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            "-Ctarget-feature=+crt-static\u{1f}-Crelocation-model=static",
-        )
+        .env("CARGO_ENCODED_RUSTFLAGS", flags().join("\u{1f}"))
         .status()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
     if !status.success() {

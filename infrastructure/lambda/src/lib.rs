@@ -109,10 +109,13 @@ fn request(event: Request) -> http::Request<Full<Bytes>> {
 // ANCHOR_END: adapter
 
 fn peer(event: &Request) -> Option<SocketAddr> {
-    let Some(RequestContext::ApiGatewayV2(context)) = event.request_context_ref() else {
-        return None;
+    let address = match event.request_context_ref()? {
+        RequestContext::ApiGatewayV2(context) => context.http.source_ip.as_deref(),
+        // Of a REST API, such as that of the workers in a VPC.
+        RequestContext::ApiGatewayV1(context) => context.identity.source_ip.as_deref(),
+        _ => None,
     };
-    let address: IpAddr = context.http.source_ip.as_deref()?.parse().ok()?;
+    let address: IpAddr = address?.parse().ok()?;
     Some(SocketAddr::new(address, 0)) // an event has no port
 }
 

@@ -9,6 +9,8 @@ use shared::http::{Body as HttpBody, ServerOptions, full};
 
 use super::*;
 
+mod rest;
+
 /// An event as Amazon documents it for payload format 2.0.
 fn event(change: &Value) -> http::Request<Full<Bytes>> {
     let mut event = json!({

@@ -6,7 +6,6 @@ variables {
   region             = "eu-central-1"
   worker_ami         = "ami-12345678"
   worker_bundle      = { key = "releases/a.tar.gz", sha256 = "abababababababababababababababababababababababababababababababab" }
-  worker_api_url     = "https://api.internal:8443"
   api_package        = "tests/mocks/aws.tfmock.hcl"
   authorizer_package = "tests/mocks/aws.tfmock.hcl"
   lambda_runtimes    = { api = "provided.al2", authorizer = "python3.8" }
@@ -25,10 +24,31 @@ run "valid_ssh" {
   }
 }
 
+# With what is set when nothing is chosen, workers have a way to the API, and none to the internet.
+run "private" {
+  command = plan
+  assert {
+    condition     = length(module.worker_api) == 1 && !local.internet
+    error_message = "R1: workers reach the API through the VPC alone"
+  }
+}
+
+run "valid_api_in_the_vpc" {
+  command = plan
+  variables {
+    worker_api_url  = "https://api.internal:8443"
+    worker_api_cidr = "10.20.0.9/32"
+  }
+  assert {
+    condition     = length(module.worker_api) == 0
+    error_message = "R2: workers with another API cost no endpoint for this one"
+  }
+}
+
 run "workers_that_cannot_reach_their_api" {
   command = plan
   variables {
-    worker_api_url = null
+    private_api = false
   }
   expect_failures = [check.workers_reach_their_api]
 }

@@ -141,6 +141,14 @@ run "api_in_clear_text" {
   expect_failures = [var.worker_api_url]
 }
 
+run "an_api_that_is_not_in_a_private_network" {
+  command = plan
+  variables {
+    worker_api_cidr = "0.0.0.0/0"
+  }
+  expect_failures = [var.worker_api_cidr]
+}
+
 run "environments" {
   command = plan
   variables {

@@ -113,6 +113,20 @@ run "private" {
   }
 }
 
+run "api_in_the_vpc" {
+  variables {
+    api_network = { cidr = "10.20.0.9/32", port = 8443 }
+  }
+  module {
+    source = "./modules/worker"
+  }
+
+  assert {
+    condition     = [for rule in aws_security_group.worker.egress : [rule.from_port, rule.to_port] if rule.cidr_blocks == tolist(["10.20.0.9/32"])] == [[8443, 8443]]
+    error_message = "W20: a worker reaches an API in the VPC at its address and port, and at no other"
+  }
+}
+
 run "public" {
   variables {
     public       = true

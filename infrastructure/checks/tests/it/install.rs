@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use infrastructure_checks::{Moto, infrastructure, text, tool, workspace};
@@ -16,7 +16,7 @@ struct Metadata {
 
 impl Metadata {
     fn start() -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/metadata.py");
+        let script = infrastructure().join("rehearsal/metadata.py");
         let mut python = Command::new("python3");
         let mut process = python.arg(script).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();

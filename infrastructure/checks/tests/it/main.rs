@@ -14,6 +14,7 @@ mod install;
 mod kubernetes;
 mod moto;
 mod provider;
+mod rehearsal;
 mod terraform;
 mod units;
 mod workflows;

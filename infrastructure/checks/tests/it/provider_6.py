@@ -10,7 +10,7 @@ import hcl2
 # Of Terraform itself, in any resource.
 META = {"count", "for_each", "depends_on", "provider", "lifecycle", "dynamic"}
 # Mappings whose keys are names of the stack.
-MAPPINGS = {"tags", "variables", "dimensions"}
+MAPPINGS = {"tags", "variables", "dimensions", "triggers"}
 
 
 def walk(block, path, known, report):

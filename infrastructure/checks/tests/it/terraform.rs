@@ -7,8 +7,8 @@ use infrastructure_checks::{
 };
 
 /// The tests of single modules.
-const MODULES: [&str; 7] =
-    ["access", "api", "network", "observability", "queue", "storage", "worker"];
+const MODULES: [&str; 8] =
+    ["access", "api", "network", "observability", "queue", "storage", "worker", "worker_api"];
 
 fn files(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| format!("tests/{name}.tftest.hcl")).collect()

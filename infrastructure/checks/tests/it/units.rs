@@ -44,6 +44,8 @@ fn the_units_verify() {
 fn the_page_has_the_scores() {
     let directory = infrastructure().join("systemd");
     let page = fs::read_to_string(directory.join("README.md")).unwrap();
+    let book = infrastructure().join("../book/src/cloud-operations.md");
+    let book = fs::read_to_string(book).unwrap();
     for unit in UNITS {
         let path = directory.join(format!("{unit}.service"));
         let output =
@@ -51,6 +53,7 @@ fn the_page_has_the_scores() {
         let line = output.lines().find(|line| line.contains("Overall exposure level")).unwrap();
         let score = line.split_whitespace().find(|word| word.parse::<f32>().is_ok()).unwrap();
         assert!(page.contains(&format!("**Exposure level: {score}**")), "{unit}: {score}");
+        assert!(book.contains(&format!("| `{unit}` | {score} |")), "{unit}: {score}");
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(&format!("gives it {score} ")), "{unit}: {score}");
     }

@@ -61,7 +61,7 @@ fn the_workflows_run_recipes() {
             count += 1;
             let words: Vec<_> = command.split(' ').collect();
             let known = match words.as_slice() {
-                ["just", recipe] => recipes.contains(&format!("\n{recipe}:")),
+                ["just", recipe] => [":", " *"].iter().any(|end| recipes.contains(&format!("\n{recipe}{end}"))),
                 ["bash", script, ..] => workspace().join(script).exists(),
                 _ => false,
             };

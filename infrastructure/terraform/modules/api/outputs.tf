@@ -8,6 +8,11 @@ output "url" {
   value       = local.url
 }
 
+output "invoke_arn" {
+  description = "What another API of API Gateway calls for the API's function."
+  value       = aws_lambda_function.api.invoke_arn
+}
+
 output "function_names" {
   description = "The functions."
   value       = [aws_lambda_function.api.function_name, aws_lambda_function.authorizer.function_name]

@@ -36,16 +36,18 @@ resource "aws_security_group" "worker" {
   vpc_id      = var.vpc_id
 
   # Attack: the internet tries passwords and exploits on port 22 -> there is no open port, or one for one address.
-  dynamic "ingress" {
-    for_each = length(var.ssh_cidrs) == 0 ? [] : [var.ssh_cidrs]
-    content {
-      description = "SSH from the operator"
-      from_port   = 22
-      to_port     = 22
-      protocol    = "tcp"
-      cidr_blocks = ingress.value
-    }
-  }
+  # An empty list, and no absent block: without any block Terraform leaves the rules as they are, and the port open.
+  ingress = length(var.ssh_cidrs) == 0 ? [] : [{
+    description      = "SSH from the operator"
+    from_port        = 22
+    to_port          = 22
+    protocol         = "tcp"
+    cidr_blocks      = var.ssh_cidrs
+    ipv6_cidr_blocks = []
+    prefix_list_ids  = []
+    security_groups  = []
+    self             = false
+  }]
 
   egress {
     description     = "Endpoints"
@@ -61,6 +63,17 @@ resource "aws_security_group" "worker" {
     to_port         = 443
     protocol        = "tcp"
     prefix_list_ids = var.prefix_list_ids
+  }
+
+  dynamic "egress" {
+    for_each = var.api_network == null ? [] : [var.api_network]
+    content {
+      description = "The API, which is in the VPC"
+      from_port   = egress.value.port
+      to_port     = egress.value.port
+      protocol    = "tcp"
+      cidr_blocks = [egress.value.cidr]
+    }
   }
 
   dynamic "egress" {

@@ -83,6 +83,12 @@ variable "api_url" {
   type        = string
 }
 
+variable "api_network" {
+  description = "Network and port of an API that is in the VPC, or null."
+  type        = object({ cidr = string, port = number })
+  default     = null
+}
+
 variable "queue_arns" {
   description = "The queues of tickets."
   type        = list(string)

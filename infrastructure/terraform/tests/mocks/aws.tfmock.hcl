@@ -56,6 +56,14 @@ mock_resource "aws_apigatewayv2_api" {
   }
 }
 
+mock_resource "aws_api_gateway_rest_api" {
+  defaults = {
+    id               = "anapi"
+    root_resource_id = "aroot"
+    execution_arn    = "arn:aws:execute-api:eu-central-1:123456789012:anapi"
+  }
+}
+
 mock_resource "aws_apigatewayv2_authorizer" {
   defaults = { id = "anauthorizer" }
 }
@@ -96,5 +104,5 @@ mock_resource "aws_launch_template" {
 }
 
 mock_resource "aws_vpc_endpoint" {
-  defaults = { prefix_list_id = "pl-1" }
+  defaults = { id = "vpce-1", prefix_list_id = "pl-1" }
 }

@@ -14,5 +14,6 @@ mod exec;
 mod gvisor;
 mod http;
 mod platform;
+mod reproducible;
 mod self_test;
 mod speed;

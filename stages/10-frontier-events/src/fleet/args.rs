@@ -14,7 +14,7 @@ use crate::broker::QueueUrl;
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
-    /// Serves clients and runs their programs, without a broker
+    /// Serves clients and runs their programs; with a broker, so do workers on other machines
     All,
     /// Serves clients; workers on other machines run the programs
     Api,
@@ -29,7 +29,8 @@ pub struct FleetArgs {
     #[arg(long, global = true, value_enum, value_name = "ROLE", env = "CRUCIBLE_ROLE",
           default_value_t = Role::All)]
     pub role: Role,
-    /// Address of the API that a worker works for: <http://HOST:PORT> or <https://HOST:PORT>
+    /// Address of the API that a worker works for: <http://HOST:PORT> or <https://HOST:PORT>; with API Gateway's name of a
+    /// deployment stage behind it, if it has one
     #[arg(long, global = true, value_name = "URL", env = "CRUCIBLE_API")]
     pub api: Option<Uri>,
     /// File with the key of a worker: one with the scope worker [default: none, for an API that is open on this
@@ -39,7 +40,7 @@ pub struct FleetArgs {
     /// File with the certificates that may sign that of the API [default: those of this system]
     #[arg(long, global = true, value_name = "FILE", env = "CRUCIBLE_API_CA")]
     pub api_ca: Option<PathBuf>,
-    /// Name of a worker for people [default: the name of its machine]
+    /// Name of a worker for people, also of the one in an API with --role all [default: the name of its machine]
     #[arg(long, global = true, value_name = "NAME", env = "CRUCIBLE_WORKER_NAME", value_parser = worker_name)]
     pub worker_name: Option<String>,
     /// For an API: seconds without a sign of life after which a worker has lost what it runs
@@ -64,9 +65,6 @@ pub enum RoleError {
     /// A role that needs a broker has none.
     #[error("--role {0} needs a broker that other machines can reach, and --queue is memory")]
     NoBroker(&'static str),
-    /// A broker that is not used.
-    #[error("--role all runs programs itself, and uses no broker: --queue is {0}")]
-    UnusedBroker(String),
     /// A worker without an API.
     #[error("--role worker needs the address of its API")]
     NoApi,
@@ -77,7 +75,7 @@ pub enum RoleError {
     #[error("--role worker serves nobody, and --listen is given")]
     Listens,
     /// An address that is none.
-    #[error("--api is no address of an API: http://HOST:PORT and https://HOST:PORT are")]
+    #[error("--api is no address of an API: http://HOST:PORT and https://HOST:PORT/STAGE are")]
     NoAddress,
     /// A key that would be sent in clear text.
     #[error(
@@ -101,11 +99,10 @@ impl shared::Hint for RoleError {
     fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoBroker(_) => "give --queue nats://HOST:PORT or sqs://REGION",
-            Self::UnusedBroker(_) => "add --role api, or leave --queue out",
             Self::NoApi => "add --api URL",
             Self::UnusedApi => "leave it out, or add --role worker",
             Self::Listens => "leave --listen out",
-            Self::NoAddress => "give scheme, host and port, without a path, a user or a password",
+            Self::NoAddress => "give scheme, host and port, without a user, a password or a path of more than one name",
             Self::Unencrypted(_) => "give the API a certificate (--tls-cert) and use https://",
             Self::File { .. } => "the file has to be readable for the user that starts the worker",
             Self::NoKey(_) => {
@@ -137,11 +134,9 @@ impl FleetArgs {
             return Err(RoleError::UnusedApi);
         }
         match self.role {
-            Role::All if is_memory => Ok(()),
-            Role::All => Err(RoleError::UnusedBroker(queue.to_string())),
             Role::Api if is_memory => Err(RoleError::NoBroker("api")),
             Role::Worker if is_memory => Err(RoleError::NoBroker("worker")),
-            Role::Api => Ok(()),
+            Role::All | Role::Api => Ok(()),
             Role::Worker => self.check_worker(settings),
         }
     }
@@ -152,7 +147,7 @@ impl FleetArgs {
             return Err(RoleError::Listens);
         }
         let authority = api.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-        let is_plain = matches!(api.path(), "" | "/") && api.query().is_none();
+        let is_plain = is_stage(api.path()) && api.query().is_none();
         let is_http = matches!(api.scheme_str(), Some("http" | "https"));
         if !is_plain || !is_http || authority.contains('@') {
             return Err(RoleError::NoAddress);
@@ -190,6 +185,13 @@ impl FleetArgs {
     }
 }
 
+/// Whether a path is empty or the name of a deployment stage, which API Gateway has before the paths of a REST API.
+fn is_stage(path: &str) -> bool {
+    let name = path.strip_prefix('/').unwrap_or(path);
+    let name = name.strip_suffix('/').unwrap_or(name);
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
 /// The name of an engine in what it says about its sandbox.
 pub(crate) fn engine_name(kind: EngineKind) -> &'static str {
     match kind {
@@ -205,6 +207,13 @@ fn is_loopback(uri: &Uri) -> bool {
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// The name of this machine.
+pub(crate) fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().filter(|c| !c.is_control()).take(100).collect();
+    if name.is_empty() { "worker".to_owned() } else { name }
+}
+
 /// What a name of a worker may be.
 fn worker_name(text: &str) -> Result<String, String> {
     let is_name = (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control);
@@ -212,5 +221,20 @@ fn worker_name(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("give a name of 1 to 100 characters, without control characters".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_may_be_behind_the_name_of_a_deployment_stage() {
+        for path in ["", "/", "/v1", "/v1/", "/the_workers-2"] {
+            assert!(is_stage(path), "{path}");
+        }
+        for path in ["/a/b", "//", "/v1//", "/..", "/v1%2Fworkers", "/v1;x", "/é"] {
+            assert!(!is_stage(path), "{path}");
+        }
     }
 }

@@ -20,7 +20,7 @@ fn a_role_says_what_it_needs() {
     let cases: [(&[&str], bool, &str); 11] = [
         (&["--role", "api"], false, "give --queue"),
         (&["--role", "worker", "--api", "http://127.0.0.1:1"], false, "give --queue"),
-        (&[], true, "add --role api"),
+        (&["--role", "all", "--api", "http://127.0.0.1:1"], true, "add --role worker"),
         (&["--role", "worker"], true, "add --api URL"),
         (&["--role", "api", "--api", "http://127.0.0.1:1"], true, "add --role worker"),
         (
@@ -29,7 +29,8 @@ fn a_role_says_what_it_needs() {
             "leave --listen out",
         ),
         (&["--role", "worker", "--api", "ftp://127.0.0.1:1"], true, "no address of an API"),
-        (&["--role", "worker", "--api", "http://127.0.0.1:1/path"], true, "no address of an API"),
+        (&["--role", "worker", "--api", "http://127.0.0.1:1/a/b"], true, "no address of an API"),
+        (&["--role", "worker", "--api", "http://127.0.0.1:1/v1%2F"], true, "no address of an API"),
         (
             &["--role", "worker", "--api", "http://me:secret@127.0.0.1:1"],
             true,
