@@ -58,7 +58,7 @@ elif ((${#releases[@]} > 1)); then
   debian_sources >"$work/sources.list"
   apt-config dump Acquire::http Acquire::https Acquire::Check-Valid-Until >"$work/apt.conf"
   # What Debian's image for EC2 has and user data needs.
-  mmdebstrap --quiet --variant=minbase --aptopt="$work/apt.conf" --include=curl,python3 \
+  mmdebstrap --quiet --variant=minbase --aptopt="$work/apt.conf" --include=ca-certificates,curl,python3 \
     "$DEBIAN_SUITE" "$work/debian" "$work/sources.list" >&2
 fi
 bundles=()
