@@ -61,7 +61,9 @@ fn the_workflows_run_recipes() {
             count += 1;
             let words: Vec<_> = command.split(' ').collect();
             let known = match words.as_slice() {
-                ["just", recipe] => [":", " *"].iter().any(|end| recipes.contains(&format!("\n{recipe}{end}"))),
+                ["just", recipe] => {
+                    [":", " *"].iter().any(|end| recipes.contains(&format!("\n{recipe}{end}")))
+                }
                 ["bash", script, ..] => workspace().join(script).exists(),
                 _ => false,
             };

@@ -106,7 +106,9 @@ impl shared::Hint for RoleError {
             Self::NoApi => "add --api URL",
             Self::UnusedApi => "leave it out, or add --role worker",
             Self::Listens => "leave --listen out",
-            Self::NoAddress => "give scheme, host and port, without a user, a password or a path of more than one name",
+            Self::NoAddress => {
+                "give scheme, host and port, without a user, a password or a path of more than one name"
+            }
             Self::Unencrypted(_) => "give the API a certificate (--tls-cert) and use https://",
             Self::File { .. } => "the file has to be readable for the user that starts the worker",
             Self::NoKey(_) => {
