@@ -59,6 +59,10 @@ cpython *ARGS:
 sandboxes COMMANDS="1000" COUNT="64":
     CRUCIBLE_SANDBOX_COMMANDS={{COMMANDS}} CRUCIBLE_SANDBOX_COUNT={{COUNT}} cargo nextest run -p stage-09-frontier many_commands
 
+# Measure sandboxes that stay beside `docker exec` (as root)
+sandbox-speed *ARGS:
+    bash infrastructure/clients/sandbox_speed.sh {{ARGS}}
+
 # Send thousands of programs through one stage: memory must stay flat, and nothing may be left over
 soak *ARGS:
     cargo run --release -p ladder -- soak --stage {{stage}} {{ARGS}}
@@ -123,6 +127,11 @@ vm *ARGS:
 book:
     cargo run -p crucible-book -- build
 
+# Make an EPUB of the book (needs pandoc), and check it where epubcheck is installed
+epub FILE="target/crucible.epub":
+    cargo run -p crucible-book -- epub {{FILE}}
+    if [ -e /usr/share/java/epubcheck.jar ]; then java -jar /usr/share/java/epubcheck.jar --quiet {{FILE}}; fi
+
 # List the exercises of the book, or check your answer to one: `just exercise 04-1`
 exercise *ARGS:
     cargo run -q -p ladder -- exercise {{ARGS}}
@@ -130,6 +139,18 @@ exercise *ARGS:
 # Write the tables of the security guide from book/guide/*.toml
 guide:
     cargo run -p crucible-book -- guide
+
+# Write the slides of the two-day course from the chapters: one file, target/slides/crucible.html
+slides *ARGS:
+    cargo run -q -p crucible-book -- slides {{ARGS}}
+
+# Count what copies of stages would have cost, on this repository's own history
+copies REVISION="HEAD":
+    bash book/copies.sh {{REVISION}}
+
+# Print how long each page of the book takes to read, by its words
+times:
+    cargo run -q -p crucible-book -- times
 
 # Build the book, serve it, and build it again when it changes
 book-serve *ARGS:

@@ -7,13 +7,20 @@
 //! What it does not check: the prose.
 
 pub mod binaries;
+pub mod blocks;
 pub mod check;
+pub mod epub;
 pub mod guide;
 pub mod output;
 pub mod pages;
+pub mod quiz;
 pub mod render;
+pub mod report;
+pub mod run;
 pub mod serve;
 pub mod session;
+pub mod slides;
+pub mod times;
 pub mod transcript;
 
 use std::path::{Path, PathBuf};

@@ -3,13 +3,15 @@
 //! mdBook publishes the raw directive when an included file is missing, and an empty block when an
 //! anchor is, and reports success both times. [`checked`] therefore checks the sources first.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use mdbook_driver::MDBook;
 
-use crate::check;
 use crate::pages::Pages;
+use crate::quiz::{self, Quizzes};
+use crate::{check, report, run, workspace_root};
 
 /// Builds the book of `book` into the directory `into`.
 ///
@@ -20,7 +22,29 @@ pub fn build(book: &Path, into: &Path) -> anyhow::Result<()> {
     let mut mdbook = MDBook::load(book)
         .with_context(|| format!("cannot read the book in {}", book.display()))?;
     mdbook.config.build.build_dir = into.to_path_buf();
+    let quizzes = quiz::read(book)?;
+    let html = mdbook.config.html_config().unwrap_or_default();
+    let mut result = Ok(());
+    mdbook.book.for_each_chapter_mut(|chapter| {
+        let Some(page) = chapter.source_path.clone() else { return };
+        match complete(&page, &chapter.content, &quizzes, html.git_repository_url.as_deref()) {
+            Ok(content) => chapter.content = content,
+            Err(error) => result = Err(error),
+        }
+    });
+    result?;
     mdbook.build().with_context(|| format!("cannot build the book into {}", into.display()))
+}
+
+/// The text of a page with what the builder adds to it, before mdBook includes anything.
+fn complete(
+    page: &Path,
+    text: &str,
+    quizzes: &BTreeMap<String, Quizzes>,
+    repository: Option<&str>,
+) -> anyhow::Result<String> {
+    let text = quiz::expand(text, quizzes);
+    Ok(run::mark(page, &text, &workspace_root())? + &report::foot(page, repository))
 }
 
 /// Checks the sources, builds the book, and checks the result.

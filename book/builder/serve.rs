@@ -20,11 +20,12 @@ use crate::render;
 /// How often the sources are checked for changes.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// The directories that a book may include from. A workspace need not have all of them.
-const SOURCE_DIRS: [&str; 9] = [
+const SOURCE_DIRS: [&str; 10] = [
     "book/src",
     "book/theme",
     "book/transcripts",
     "book/programs",
+    "book/quizzes",
     "book/deltas",
     "shared/src",
     "stages",

@@ -29,6 +29,7 @@ missing_packages() {
     have npm || missing+=(npm)
     have chromium || missing+=(chromium) # the tests render the pages in a browser
     have chromedriver || missing+=(chromium-driver) # the tests of stage 9 use the web frontend as a person does
+    have pandoc || missing+=(pandoc) # a test makes an EPUB of the book
     have systemd-analyze || missing+=(systemd) # a test verifies the unit of the service
     have ip || missing+=(iproute2) # for the network namespace in which stages 1 to 3 are attacked
   fi

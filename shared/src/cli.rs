@@ -216,16 +216,13 @@ fn execute<S: Stage>(
     let exit = runtime.block_on(async {
         match command {
             Command::Serve => serve::serve::<S>(settings, args).await,
-            Command::Doctor => report::doctor(args.doctor().await),
-            Command::Own(command) => match command.run(settings, args).await {
-                Ok(exit) => exit,
-                Err(error) => error.print(Exit::FAILURE),
-            },
+            Command::Doctor => Ok(report::doctor(args.doctor().await)),
+            Command::Own(command) => command.run(settings, args).await,
         }
     });
     // A blocking task that hangs must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(exit.into())
+    exit.map(ExitCode::from)
 }
 
 /// Prints one line on standard error, and ignores that standard error may be closed.

@@ -157,12 +157,9 @@ impl Output {
     /// bytes of a torn last character are dropped from a truncated output.
     pub fn new(stored: &[u8], bytes_total: u64) -> Self {
         let truncated = bytes_total > stored.len() as u64;
-        let whole = match std::str::from_utf8(stored) {
-            Err(error) if truncated && error.error_len().is_none() => {
-                &stored[..error.valid_up_to()]
-            }
-            _ => stored,
-        };
+        let cut = std::str::from_utf8(stored).err();
+        let cut = cut.filter(|error| truncated && error.error_len().is_none());
+        let whole = cut.map_or(stored, |error| &stored[..error.valid_up_to()]);
         let (text, encoding) = Encoding::encode(whole);
         Self { text, encoding, bytes_total, truncated }
     }

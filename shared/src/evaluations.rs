@@ -63,12 +63,6 @@ impl Refusal {
         self
     }
 
-    /// The queue has no room; a slot is likely to be free after so many seconds.
-    pub fn queue_full(retry_after: u64) -> Self {
-        let detail = "the queue is full; try again";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(retry_after)
-    }
-
     /// The platform is shutting down.
     pub fn shutting_down() -> Self {
         let detail = "the platform is shutting down and takes no more work";

@@ -20,7 +20,7 @@ mod router;
 pub use endpoint::{Endpoint, PeerAddr, take_body_stream};
 pub use problem::Problem;
 pub use request_checks::ServerOptions;
-pub(crate) use request_checks::{DEFAULT_CONNECTIONS_PER_CLIENT, MAX_CONNECTIONS};
+pub(crate) use request_checks::{DEFAULT_CONNECTIONS_PER_CLIENT, MAX_CONNECTIONS, origin};
 pub use router::{MatchedRequest, RouteMatch, Router, StatefulRouter};
 
 use bytes::Bytes;

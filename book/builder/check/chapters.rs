@@ -85,7 +85,7 @@ pub fn section_errors(page: &Path, text: &str) -> Vec<String> {
 }
 
 /// Title and raw text of each section, that is, of each heading of the second level.
-fn sections_of(text: &str) -> Vec<(String, &str)> {
+pub(crate) fn sections_of(text: &str) -> Vec<(String, &str)> {
     let mut headings: Vec<(String, std::ops::Range<usize>)> = Vec::new();
     let mut open = false;
     for (event, range) in Parser::new(text).into_offset_iter() {

@@ -34,6 +34,56 @@ fn parse(target: &str) -> Include {
     }
 }
 
+/// `text` with the content of each include in its place, as mdBook replaces them. `directory` is that of
+/// the page.
+///
+/// # Errors
+///
+/// When a file or an anchor is not there.
+pub fn expand(text: &str, directory: &Path) -> anyhow::Result<String> {
+    let mut expanded = String::new();
+    let mut end = 0;
+    for found in DIRECTIVE.captures_iter(text) {
+        let Some(whole) = found.get(0) else { continue };
+        expanded.push_str(&text[end..whole.start()]);
+        expanded.push_str(included(&parse(&found[2]), directory)?.trim_end_matches('\n'));
+        end = whole.end();
+    }
+    expanded.push_str(&text[end..]);
+    Ok(expanded)
+}
+
+/// The lines that an include stands for, without those that are anchors.
+///
+/// # Errors
+///
+/// When the file or the anchor is not there.
+pub fn included(include: &Include, directory: &Path) -> anyhow::Result<String> {
+    let file = directory.join(&include.file);
+    if let Some(error) = error_of(include, directory) {
+        anyhow::bail!("{}: {error}", file.display());
+    }
+    let text = std::fs::read_to_string(&file)?;
+    let mut lines = Vec::new();
+    let mut inside = include.anchor.is_none();
+    for line in text.lines() {
+        match &include.anchor {
+            Some(anchor) if is_mark(line, "ANCHOR:", anchor) => inside = true,
+            Some(anchor) if is_mark(line, "ANCHOR_END:", anchor) => inside = false,
+            _ if line.contains("ANCHOR:") || line.contains("ANCHOR_END:") => {}
+            _ if inside => lines.push(line),
+            _ => {}
+        }
+    }
+    Ok(lines.join("\n") + "\n")
+}
+
+/// Whether a line begins or ends this anchor.
+fn is_mark(line: &str, mark: &str, anchor: &str) -> bool {
+    let rest = line.split_once(mark).map(|(_, rest)| rest.trim());
+    rest.is_some_and(|rest| rest.split_whitespace().next() == Some(anchor))
+}
+
 /// Errors in the directives of one page. `source` is the directory that `page` is in.
 pub fn errors(page: &Path, text: &str, source: &Path) -> Vec<String> {
     let mut errors = Vec::new();
@@ -71,11 +121,8 @@ fn anchor_error(text: &str, anchor: &str) -> Option<String> {
         return Some("include by a named anchor, not by line numbers".to_owned());
     }
     let marks = |mark: &str| -> Vec<usize> {
-        let is_mark = |line: &str| {
-            let rest = line.split_once(mark).map(|(_, rest)| rest.trim());
-            rest.is_some_and(|rest| rest.split_whitespace().next() == Some(anchor))
-        };
-        text.lines().enumerate().filter(|(_, line)| is_mark(line)).map(|(at, _)| at).collect()
+        let lines = text.lines().enumerate();
+        lines.filter(|(_, line)| is_mark(line, mark, anchor)).map(|(at, _)| at).collect()
     };
     let (begins, ends) = (marks("ANCHOR:"), marks("ANCHOR_END:"));
     match (&begins[..], &ends[..]) {
@@ -128,6 +175,19 @@ mod tests {
             assert_eq!(errors.len(), 1, "{target} of {content:?}: {errors:?}");
             assert!(errors[0].contains(expected), "{errors:?}");
         }
+    }
+
+    #[test]
+    fn an_include_is_replaced_by_its_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        let code = "a\n// ANCHOR: x\nb\n// ANCHOR: y\nc\n// ANCHOR_END: y\n// ANCHOR_END: x\nd\n";
+        std::fs::write(directory.path().join("code.rs"), code).unwrap();
+        let expand = |text: &str| expand(text, directory.path());
+        assert_eq!(expand("1 {{#include code.rs:x}} 2").unwrap(), "1 b\nc 2");
+        assert_eq!(expand("{{#include code.rs}}").unwrap(), "a\nb\nc\nd");
+        assert!(
+            expand("{{#include code.rs:z}}").unwrap_err().to_string().contains("no such anchor")
+        );
     }
 
     #[test]

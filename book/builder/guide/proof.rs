@@ -76,19 +76,19 @@ impl Proof {
 }
 
 /// Looks proofs up in the workspace, whose files it reads once.
-pub(super) struct Proofs {
+pub(crate) struct Proofs {
     workspace: PathBuf,
     /// The sources of a package, by its name.
     sources: BTreeMap<String, Vec<String>>,
 }
 
 impl Proofs {
-    pub(super) fn new(workspace: &Path) -> Self {
+    pub(crate) fn new(workspace: &Path) -> Self {
         Self { workspace: workspace.to_owned(), sources: BTreeMap::new() }
     }
 
     /// Why a proof proves nothing.
-    pub(super) fn error(&mut self, proof: &Proof) -> anyhow::Result<Option<String>> {
+    pub(crate) fn error(&mut self, proof: &Proof) -> anyhow::Result<Option<String>> {
         Ok(match proof {
             Proof::Test { package, name } => {
                 let is_there = self.sources(package)?.iter().any(|text| has_test(text, name));
@@ -125,7 +125,7 @@ impl Proofs {
         })
     }
 
-    fn sources(&mut self, package: &str) -> anyhow::Result<&[String]> {
+    pub(crate) fn sources(&mut self, package: &str) -> anyhow::Result<&[String]> {
         if !self.sources.contains_key(package) {
             let mut texts = Vec::new();
             for part in directories(package) {

@@ -25,12 +25,7 @@ pub(super) fn start(format: LogFormat, level: &str) {
     let filter = EnvFilter::try_from_env("CRUCIBLE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let is_terminal = std::io::stderr().is_terminal();
-    let json = match format {
-        LogFormat::Auto => !is_terminal,
-        LogFormat::Text => false,
-        LogFormat::Json => true,
-    };
-    if json {
+    if format == LogFormat::Json || (format == LogFormat::Auto && !is_terminal) {
         log.json().flatten_event(true).init();
     } else {
         log.with_ansi(is_terminal).init();

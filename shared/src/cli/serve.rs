@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -12,14 +13,10 @@ use super::{App, BuildError, Exit, Isolation, Settings, Stage, StageArgs, eprint
 use crate::http::{Endpoint, MAX_CONNECTIONS};
 use crate::{Event, EventType};
 
-pub(super) async fn serve<S: Stage>(settings: &Settings, args: &S::Args) -> Exit {
-    match try_serve::<S>(settings, args).await {
-        Ok(exit) => exit,
-        Err(error) => error.print(Exit::FAILURE),
-    }
-}
-
-async fn try_serve<S: Stage>(settings: &Settings, args: &S::Args) -> Result<Exit, BuildError> {
+pub(super) async fn serve<S: Stage>(
+    settings: &Settings,
+    args: &S::Args,
+) -> Result<Exit, BuildError> {
     let address = (Ipv4Addr::LOCALHOST, 8000 + S::NUMBER).into();
     let address = settings.listen.unwrap_or(address);
     let isolation = args.isolation().unwrap_or(S::ISOLATION);
@@ -63,24 +60,17 @@ fn check_listen_address(
     address: SocketAddr,
     isolation: Isolation,
 ) -> Result<(), BuildError> {
-    if address.ip().is_loopback() {
-        Ok(())
-    } else if isolation.is_unsandboxed {
-        let error = format!(
-            "{address} can be reached from other machines, and nothing isolates a program from \
-             this one"
-        );
-        Err(BuildError::new(error).with_hint("listen on 127.0.0.1, or go on to a later stage"))
-    } else if settings.allow_remote {
-        Ok(())
-    } else {
-        let error = format!(
-            "{address} can be reached from other machines, and every client there could run \
-             programs here"
-        );
-        let hint = "listen on 127.0.0.1, or add --allow-remote if that is what you want";
-        Err(BuildError::new(error).with_hint(hint))
-    }
+    let (danger, remedy) = match (isolation.is_unsandboxed, settings.allow_remote) {
+        _ if address.ip().is_loopback() => return Ok(()),
+        (false, true) => return Ok(()),
+        (true, _) => ("nothing isolates a program from this one", "go on to a later stage"),
+        (false, false) => (
+            "every client there could run programs here",
+            "add --allow-remote if that is what you want",
+        ),
+    };
+    let error = format!("{address} can be reached from other machines, and {danger}");
+    Err(BuildError::new(error).with_hint(format!("listen on 127.0.0.1, or {remedy}")))
 }
 
 /// SIGINT and SIGTERM.
@@ -114,7 +104,7 @@ impl Signals {
     /// and nothing is left. A second signal stops at once.
     pub async fn drain(mut self, app: &App, settings: &Settings) -> Exit {
         self.next().await;
-        let drain = settings.drain();
+        let drain = Duration::from_secs_f64(settings.drain_seconds);
         eprint_line(&format!(
             "shutting down: running evaluations have {} s; once more stops at once",
             drain.as_secs_f64()

@@ -1,13 +1,13 @@
 //! The settings of every stage.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use clap::Args;
+use http::HeaderValue;
 
 use super::descriptors;
 use super::log::LogFormat;
-use crate::http::{DEFAULT_CONNECTIONS_PER_CLIENT, ServerOptions};
+use crate::http::{DEFAULT_CONNECTIONS_PER_CLIENT, ServerOptions, origin};
 use crate::submission::MIN_MEMORY_BYTES;
 use crate::{Bounds, Limits};
 
@@ -30,6 +30,11 @@ pub struct Settings {
         value_delimiter = ','
     )]
     pub allow_host: Vec<String>,
+    /// Origin of a page that may send programs here from a browser and read the answers, such as
+    /// `http://127.0.0.1:3000`, where this project's book is read (can be repeated) [default: none]
+    #[arg(long, global = true, value_name = "ORIGIN", env = "CRUCIBLE_ALLOW_ORIGIN",
+          value_delimiter = ',', value_parser = origin)]
+    pub allow_origin: Vec<HeaderValue>,
     /// Connections that one client may have at the same time, of 2,048 in all; a client is an address
     /// of IPv4 or a /64 network of IPv6
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_CONNECTIONS_PER_CLIENT",
@@ -117,14 +122,11 @@ impl Settings {
     pub fn server_options(&self) -> ServerOptions {
         ServerOptions {
             allowed_hosts: self.allow_host.clone(),
+            allowed_origins: self.allow_origin.clone(),
             max_connections: descriptors::for_connections(self.workers),
             max_connections_per_client: self.connections_per_client.into(),
             ..ServerOptions::default()
         }
-    }
-
-    pub(super) fn drain(&self) -> Duration {
-        Duration::from_secs_f64(self.drain_seconds)
     }
 }
 

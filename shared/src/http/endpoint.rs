@@ -101,10 +101,13 @@ impl Endpoint {
         let context = context(&head);
         head.extensions.insert(context.clone());
         let RequestContext { request_id, .. } = context;
-        let is_head = head.method == Method::HEAD;
+        let origin = self.options.allowed_origin(&head.headers);
+        let (is_head, is_preflight) =
+            (head.method == Method::HEAD, self.options.is_preflight(&head));
         let span = tracing::info_span!("request", %request_id, method = %head.method);
         async {
             let mut response = match self.read(head, body).await {
+                Ok(_) if is_preflight => Response::new(full("")),
                 Ok(request) => self.service.call(request).await,
                 Err(problem) => problem.into_response(&request_id),
             };
@@ -112,6 +115,7 @@ impl Endpoint {
                 response = without_body(response);
             }
             set_headers(response.headers_mut(), &request_id);
+            self.options.grant(response.headers_mut(), origin);
             let (status, millis) = (response.status().as_u16(), started.elapsed().as_millis());
             tracing::debug!(status, millis, "answered");
             end_on_shutdown(response, self.shutdown.clone())
@@ -130,18 +134,18 @@ impl Endpoint {
     {
         let close = Problem::with_connection_close;
         self.options.check_origin(&head).map_err(close)?;
-        let max_bytes = match self.service.admit(&mut head).await {
-            Ok(BodyPolicy::Buffered { max_bytes }) => {
-                max_bytes.unwrap_or(self.options.max_body_bytes)
-            }
-            Ok(BodyPolicy::Streamed { max_bytes }) => {
+        if self.options.is_preflight(&head) {
+            return Ok(Request::from_parts(head, Bytes::new()));
+        }
+        // On an error hyper discards a small unread body, and closes the connection after a large one.
+        let max_bytes = match self.service.admit(&mut head).await? {
+            BodyPolicy::Buffered { max_bytes } => max_bytes.unwrap_or(self.options.max_body_bytes),
+            BodyPolicy::Streamed { max_bytes } => {
                 let body = self.stream(Limited::new(body, max_bytes));
                 let body = Arc::new(Mutex::new(Some(body)));
                 head.extensions.insert(StreamedBody(body));
                 return Ok(Request::from_parts(head, Bytes::new()));
             }
-            // hyper discards a small unread body, and closes the connection after a large one.
-            Err(problem) => return Err(problem),
         };
         let read = self.collect(Limited::new(body, max_bytes));
         let (body, permit) = match timeout(self.options.body_timeout, read).await {
@@ -195,12 +199,8 @@ impl Endpoint {
     {
         let limit = self.options.body_timeout;
         let frames = stream::try_unfold(Box::pin(body), move |mut body| async move {
-            match timeout(limit, body.frame()).await {
-                Ok(Some(Ok(frame))) => Ok(Some((frame, body))),
-                Ok(Some(Err(error))) => Err(error),
-                Ok(None) => Ok(None),
-                Err(elapsed) => Err(elapsed.into()),
-            }
+            let frame = timeout(limit, body.frame()).await?.transpose()?;
+            Ok::<_, BoxError>(frame.map(|frame| (frame, body)))
         });
         Body::new(StreamBody::new(frames.into_stream()))
     }
@@ -229,9 +229,7 @@ fn without_body(mut response: Response) -> Response {
 fn set_headers(headers: &mut HeaderMap, request_id: &str) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert(REQUEST_ID, id);
-    }
+    headers.extend(HeaderValue::from_str(request_id).map(|id| (REQUEST_ID, id)));
 }
 
 /// The same response, with a body that ends when `shutdown` is cancelled if its length is unknown: an

@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_time_for_another_try() {
-        let response = Problem::from(Refusal::queue_full(7)).into_response("");
+        let response = Problem::from(Refusal::shutting_down().retry_after(7)).into_response("");
         assert_eq!(
             (response.status().as_u16(), &response.headers()["retry-after"]),
             (503, &7.into())

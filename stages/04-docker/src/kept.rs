@@ -38,7 +38,7 @@ pub use spec::KEPT_HOME;
 /// How much is read at once from the other stage.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Processes that the runtime's own memory is counted for beside the limit, at most; it is not raised later.
-const MAX_COUNTED_PROCESSES: u64 = 16;
+pub const KEPT_COUNTED_PROCESSES: u64 = 16;
 /// How often the kernel's count of killed processes is read.
 const OOM_INTERVAL: Duration = Duration::from_millis(500);
 /// How much of what the first process writes to standard error is logged.
@@ -116,6 +116,15 @@ impl DockerEngine {
         self.launcher.users.is_none()
     }
 
+    /// The limit that the host sets for a container that stays, with these limits of its own: the runtime may need some
+    /// memory beside it.
+    pub fn kept_memory_limit(&self, memory_bytes: u64, pids: u64) -> u64 {
+        let (program, disk_bytes) = ((Path::new(""), ""), 0);
+        let order = KeptOrder { image: "", program, memory_bytes, cpus: 1, pids, disk_bytes };
+        let pids = pids.min(KEPT_COUNTED_PROCESSES);
+        (self.launcher.runtime.host_memory_limit)(&Limits { pids, ..order.limits() })
+    }
+
     // ANCHOR: start_kept
     /// Starts a container that stays. The socket is its standard input and output.
     ///
@@ -141,10 +150,7 @@ impl DockerEngine {
             runtime: launcher.runtime.name,
             seccomp: &launcher.seccomp,
             user,
-            memory_bytes: (launcher.runtime.host_memory_limit)(&Limits {
-                pids: limits.pids.min(MAX_COUNTED_PROCESSES),
-                ..limits
-            }),
+            memory_bytes: self.kept_memory_limit(limits.memory_bytes, limits.pids),
             pids: (launcher.runtime.host_pids_limit)(limits.pids),
             labels: launcher.reaper.labels(user),
             hostname: host_name(Uuid::new_v4()),

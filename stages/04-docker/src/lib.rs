@@ -75,7 +75,7 @@ pub use engine::{DockerEngine, EngineError, PROBE_LIMITS};
 pub use error_chain::{BoxError, error_chain};
 pub use init_message::{InitMessage, Nonce};
 pub use isolation_check::{ContainerSnapshot, IsolationCheck, IsolationError};
-pub use kept::{KEPT_HOME, KeptContainer, KeptEnd, KeptError, KeptOrder};
+pub use kept::{KEPT_COUNTED_PROCESSES, KEPT_HOME, KeptContainer, KeptEnd, KeptError, KeptOrder};
 pub use outcome::{ContainerExit, EngineFailure, RunObservation, Stop, decide};
 pub use payload::write_payload;
 pub use pin::{DEFAULT_IMAGE, IMAGE_PIN, PinError, read_pin};

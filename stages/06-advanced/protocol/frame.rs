@@ -49,8 +49,9 @@ pub(crate) enum SupervisorFrame {
     Output { execution: ExecutionId, stream: OutputStream, bytes: Vec<u8> },
     /// So many more bytes of standard input may be sent.
     StdinWindow { execution: ExecutionId, bytes: u32 },
-    /// The execution's first process ended, and all of its output was sent before.
-    Exited { execution: ExecutionId, exit: Exit },
+    /// The execution's first process ended, and all of its output was sent before. Without files there is nothing to
+    /// collect.
+    Exited { execution: ExecutionId, exit: Exit, has_files: bool },
     /// A file that the execution has left begins, by its path.
     File { execution: ExecutionId, path: Vec<u8> },
     /// A chunk of the file that was started last.
@@ -125,7 +126,10 @@ impl SupervisorFrame {
             Self::StdinWindow { execution, bytes } => {
                 encode(to, 70, execution.get(), &bytes.to_be_bytes());
             }
-            Self::Exited { execution, exit } => encode(to, 71, execution.get(), &exit.encode()),
+            Self::Exited { execution, exit, has_files } => {
+                let [kind, number] = exit.encode();
+                encode(to, 71, execution.get(), &[kind, number, (*has_files).into()]);
+            }
             Self::File { execution, path } => {
                 encode(to, 72, execution.get(), path);
             }
@@ -152,7 +156,13 @@ impl SupervisorFrame {
                     Self::Output { execution, stream, bytes: chunk(payload)? }
                 }
                 (70, Some(execution)) => Self::StdinWindow { execution, bytes: positive(payload)? },
-                (71, Some(execution)) => Self::Exited { execution, exit: Exit::decode(payload)? },
+                (71, Some(execution)) => {
+                    let (exit, has_files) = match payload {
+                        [exit @ .., has_files @ 0..=1] => (exit, *has_files == 1),
+                        _ => return None,
+                    };
+                    Self::Exited { execution, exit: Exit::decode(exit)?, has_files }
+                }
                 (72, Some(execution)) => Self::File { execution, path: chunk(payload)? },
                 (73, Some(execution)) => Self::FileChunk { execution, bytes: chunk(payload)? },
                 (74, Some(execution)) => Self::Collected { execution, skipped: number(payload)? },

@@ -40,7 +40,7 @@ mod tests;
 
 /// The version that the supervisor reports in its first frame. Both sides come from one build; a
 /// mismatch means that another program answers.
-pub(crate) const VERSION: u16 = 3;
+pub(crate) const VERSION: u16 = 4;
 /// The longest payload of a frame.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 64 << 10;
 /// How much input may be under way to a program that does not read it.

@@ -30,8 +30,8 @@ fn supervisor_frames() -> Vec<SupervisorFrame> {
         output(ID, OutputStream::Stdout, 1),
         output(ID, OutputStream::Stderr, 3),
         SupervisorFrame::StdinWindow { execution: ID, bytes: 1 },
-        SupervisorFrame::Exited { execution: ID, exit: Exit::Code(7) },
-        SupervisorFrame::Exited { execution: ID, exit: Exit::Signal(9) },
+        SupervisorFrame::Exited { execution: ID, exit: Exit::Code(7), has_files: true },
+        SupervisorFrame::Exited { execution: ID, exit: Exit::Signal(9), has_files: false },
         SupervisorFrame::File { execution: ID, path: b"a/b".to_vec() },
         SupervisorFrame::FileChunk { execution: ID, bytes: b"content".to_vec() },
         SupervisorFrame::Collected { execution: ID, skipped: 0 },
@@ -124,11 +124,12 @@ fn a_payload_that_its_kind_does_not_have_is_refused() {
         (68, 1, &[]),            // an empty chunk
         (68, 0, b"x"),           // output without an execution
         (70, 1, &[0; 4]),        // a window that does not open
-        (71, 1, &[0]),           // an exit without a code
-        (71, 1, &[2, 0]),        // an end that is neither code nor signal
-        (71, 1, &[1, 0]),        // by signal 0
-        (71, 1, &[1, 65]),       // by a signal that does not exist
-        (71, 1, &[0, 0, 0]),     // with a trailing byte
+        (71, 1, &[0, 0]),        // an exit without a code, or without whether it left files
+        (71, 1, &[2, 0, 0]),     // an end that is neither code nor signal
+        (71, 1, &[1, 0, 0]),     // by signal 0
+        (71, 1, &[1, 65, 0]),    // by a signal that does not exist
+        (71, 1, &[0, 0, 2]),     // with files or without
+        (71, 1, &[0, 0, 0, 0]),  // with a trailing byte
         (72, 1, &[]),            // a file without a path
         (73, 0, b"x"),           // a file of no execution
         (74, 1, &[0]),           // half a number
@@ -198,7 +199,7 @@ fn a_frame_of_an_unknown_execution_is_illegal() {
     for frame in [
         SupervisorFrame::Started { execution: OTHER, pid: 2 },
         output(OTHER, OutputStream::Stdout, 1),
-        SupervisorFrame::Exited { execution: OTHER, exit: Exit::Code(0) },
+        SupervisorFrame::Exited { execution: OTHER, exit: Exit::Code(0), has_files: false },
     ] {
         assert!(session.receive(&frame).unwrap_err().0.contains("not requested"), "{frame:?}");
     }

@@ -14,14 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::{BoxFuture, Engine, SandboxInfo};
-use stage_04_docker::{DockerEngine, KEPT_HOME, KeptContainer, KeptEnd, KeptOrder, error_chain};
+use stage_04_docker::{
+    DockerEngine, KEPT_COUNTED_PROCESSES, KEPT_HOME, KeptContainer, KeptEnd, KeptOrder, error_chain,
+};
 use stage_05_gvisor::GVisorEngine;
 
 use crate::Environment;
 use crate::sandboxes::{
-    AGENT_ID, EndReason, KeptSandboxes, OpenError, OpenSandbox, Opened, Opener, Registry,
-    SANDBOX_PATH, SandboxBounds, SandboxEnvironment, SandboxLimits, SandboxOrder, SandboxSupport,
-    wait_for_frame,
+    AGENT_ID, EndReason, KeptSandboxes, MemoryOverhead, OpenError, OpenSandbox, Opened, Opener,
+    Registry, SANDBOX_PATH, SandboxBounds, SandboxEnvironment, SandboxLimits, SandboxOrder,
+    SandboxSupport, wait_for_frame,
 };
 use program::{PROGRAM_PATH, install};
 use with_kept::WithKept;
@@ -100,9 +102,18 @@ impl<E: HasDocker> Containers<E> {
             workdir: KEPT_HOME.to_owned(),
             variables,
             has_root: self.engine.docker().keeps_root(),
+            has_writable_root: false,
             default: self.bounds.default.within(max),
             max,
         }
+    }
+
+    /// What the runtime is given beside the limit of a container.
+    fn overhead(&self) -> MemoryOverhead {
+        let limit = |pids| self.engine.docker().kept_memory_limit(0, pids);
+        let base_bytes = limit(0);
+        let process_bytes = limit(1).saturating_sub(base_bytes);
+        MemoryOverhead { base_bytes, process_bytes, max_processes: KEPT_COUNTED_PROCESSES }
     }
 
     async fn start(&self, order: &SandboxOrder) -> Result<Opened, OpenError> {
@@ -135,6 +146,7 @@ impl<E: HasDocker> Opener for Containers<E> {
             max_sandboxes: self.bounds.max_sandboxes,
             max_lifetime_seconds: self.bounds.max_lifetime_seconds,
             environments: self.environments.iter().map(|one| self.describe(one)).collect(),
+            overhead: self.overhead(),
         }
     }
 

@@ -65,8 +65,8 @@ pub use sandbox_channel::{
     SandboxDefaults, StartError, StartFailed, StartFailedKind, errno_name,
 };
 pub use sandboxes::{
-    AGENT_HOME, AGENT_ID, AGENT_USER, EndReason, KeptSandboxes, OpenError, SANDBOX_BASELINE,
-    SANDBOX_PATH, SandboxBounds, SandboxEngine, SandboxEnvironment, SandboxLimits, SandboxOrder,
-    SandboxSupport, SharedSandboxEngine,
+    AGENT_HOME, AGENT_ID, AGENT_USER, EndReason, KeptSandboxes, MemoryOverhead, OpenError,
+    SANDBOX_BASELINE, SANDBOX_PATH, SandboxBounds, SandboxEngine, SandboxEnvironment,
+    SandboxLimits, SandboxOrder, SandboxSupport, SharedSandboxEngine,
 };
 pub use storage::{InMemoryStorage, StorageService, StorageUsage, storage_suite};

@@ -106,9 +106,31 @@ pub struct SandboxSupport {
     pub max_lifetime_seconds: u64,
     /// The environments that can be kept, by their names.
     pub environments: Vec<SandboxEnvironment>,
+    /// What each of them may use beside its limit of memory.
+    pub overhead: MemoryOverhead,
+}
+
+/// Memory of the machine that one sandbox may use above its limit, at most: of the kernel that is its own, and for each
+/// process that it may have, up to a number of them. A program that has few processes can use most of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryOverhead {
+    /// Without a program.
+    pub base_bytes: u64,
+    /// For each process.
+    pub process_bytes: u64,
+    /// The number of processes that count.
+    pub max_processes: u64,
 }
 
 impl SandboxSupport {
+    /// The most memory of the machine that a sandbox with these limits can use: what an operator has to reckon with.
+    pub fn reserved_bytes(&self, limits: &SandboxLimits) -> u64 {
+        let MemoryOverhead { base_bytes, process_bytes, max_processes } = self.overhead;
+        let processes = process_bytes.saturating_mul(limits.pids.min(max_processes));
+        limits.memory_bytes.saturating_add(base_bytes).saturating_add(processes)
+    }
+
     /// The environment of this name.
     pub fn environment(&self, name: &str) -> Option<&SandboxEnvironment> {
         self.environments.iter().find(|environment| environment.name == name)
@@ -131,6 +153,9 @@ pub struct SandboxEnvironment {
     pub variables: Vec<(String, String)>,
     /// Whether an execution can be root's. With a kernel that is the host's own it cannot.
     pub has_root: bool,
+    /// Whether all of the root file system can be written to. Otherwise that is `/tmp`, `/var/tmp` and the home, and there
+    /// is no list of what has changed.
+    pub has_writable_root: bool,
     /// Limits of a sandbox whose client names none.
     pub default: SandboxLimits,
     /// The highest limits.

@@ -36,6 +36,16 @@ pub(crate) fn end(user: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether there is something to collect in a directory. It saves the host a round trip when there is not.
+pub(crate) fn has_files(path: &str) -> bool {
+    let opened = open(CWD, path, OFlags::DIRECTORY).and_then(Dir::read_from);
+    let is_file = |name: &CStr| !matches!(name.to_bytes(), b"." | b"..");
+    // A directory that cannot be read is reported with the files.
+    opened.map_or(true, |mut entries| {
+        entries.any(|entry| entry.map_or(true, |entry| is_file(entry.file_name())))
+    })
+}
+
 /// Sends the files that `user` has left, and ends what is left of the program before.
 pub(crate) fn collect(shared: &Shared, execution: ExecutionId, user: u32) -> io::Result<()> {
     end(user)?;
@@ -196,6 +206,18 @@ mod tests {
             }
         }
         panic!("no end");
+    }
+
+    #[test]
+    fn a_directory_has_files_unless_it_is_empty() {
+        let root = std::env::temp_dir().join(format!("supervisor-empty-{}", std::process::id()));
+        std::fs::create_dir_all(&root).unwrap();
+        let path = root.to_str().unwrap();
+        assert!(!has_files(path));
+        symlink("nowhere", root.join("link")).unwrap();
+        assert!(has_files(path));
+        std::fs::remove_dir_all(&root).unwrap();
+        assert!(has_files(path), "one that cannot be read");
     }
 
     #[test]

@@ -10,8 +10,10 @@ use std::thread::Builder;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
 
+use crate::collect;
 use crate::input::Input;
 use crate::output::Output;
+use crate::protocol::OUTPUT_DIR;
 use crate::protocol::frame::{
     Command, ExecutionId, Exit, HostFrame, OutputStream, SupervisorFrame,
 };
@@ -180,7 +182,8 @@ fn report_end(
     for output in outputs {
         output.drain(shared)?;
     }
-    shared.send(&SupervisorFrame::Exited { execution, exit })
+    let has_files = collect::has_files(OUTPUT_DIR);
+    shared.send(&SupervisorFrame::Exited { execution, exit, has_files })
 }
 
 fn exit(status: ExitStatus) -> Exit {

@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn exited() -> SupervisorFrame {
-        SupervisorFrame::Exited { execution: EXECUTION, exit: Exit::Code(0) }
+        SupervisorFrame::Exited { execution: EXECUTION, exit: Exit::Code(0), has_files: false }
     }
 
     /// A relay that is never scheduled, and an orphan that holds the pipe open.

@@ -12,7 +12,8 @@ use stage_03_monitoring::{
     AdvancedMonitor, EventLog, Filter, InMemoryMonitor, MonitoringService, SubscribeError,
 };
 use stage_06_advanced::{
-    Components, InMemoryStorage, SandboxEngine, StorageService, WarmSandboxes, remote_engine,
+    Components, EngineArgs, InMemoryStorage, SandboxEngine, StorageService, WarmSandboxes,
+    remote_engine,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,30 @@ pub struct Runner {
     pub dispatch: InBetween,
     /// Programs that `engine` runs at the same time, at most.
     pub workers: usize,
+    /// Whether the engine that the flags select is started as well: for sandboxes that stay, and as one of what
+    /// `engine` has programs run on.
+    pub with_local: bool,
+}
+
+/// The engine that the flags select, and what comes with it.
+struct LocalEngine {
+    engine: Arc<dyn Engine>,
+    /// Cancelled when the process that it runs in is gone.
+    gone: CancellationToken,
+    warm: WarmSandboxes,
+    sandboxes: Option<Arc<dyn SandboxEngine>>,
+}
+
+impl LocalEngine {
+    async fn start(settings: &Settings, args: &EngineArgs) -> Result<Self, BuildError> {
+        if let Some(engine) = remote_engine().await? {
+            let (gone, warm) = (engine.host_gone(), engine.warm_sandboxes());
+            return Ok(Self { gone, warm, sandboxes: engine.sandboxes(), engine });
+        }
+        let engine = args.start(settings.bounds().default).await?;
+        let (gone, warm) = (CancellationToken::new(), args.runsc.warm.clone());
+        Ok(Self { engine, gone, warm, sandboxes: args.runsc.kept.engine() })
+    }
 }
 
 /// Makes the monitor over an event log.
@@ -76,6 +101,8 @@ pub struct Frontier {
     pub quotas: Arc<Quotas>,
     /// Opens sandboxes that stay. None where no engine of this server can.
     pub sandboxes: Option<Arc<dyn SandboxEngine>>,
+    /// Cancelled when the process of the engine among the components is gone.
+    pub engine_gone: CancellationToken,
     /// The database. With `--storage memory` it is in a temporary directory, for what has no other
     /// place.
     pub store: Arc<Store>,
@@ -105,24 +132,11 @@ impl Frontier {
         // First, because another server is the most likely error.
         let store = Store::open(args.storage.lock()?)?;
         let engine_args = args.engine();
-        let mut engine_gone = CancellationToken::new();
-        let mut warm = engine_args.runsc.warm.clone();
         let mut options = QueueOptions::from(settings);
-        let mut in_between: InBetween = Box::new(|dispatch| dispatch.clone());
         let is_local = runner.is_none();
-        let mut sandboxes = None;
-        let engine: Arc<dyn Engine> = if let Some(runner) = runner {
-            (options.workers, in_between) = (runner.workers, runner.dispatch);
-            runner.engine
-        } else if let Some(engine) = remote_engine().await? {
-            (engine_gone, warm) = (engine.host_gone(), engine.warm_sandboxes());
-            sandboxes = engine.sandboxes();
-            engine
-        } else {
-            let engine = engine_args.start(settings.bounds().default).await?;
-            sandboxes = engine_args.runsc.kept.engine();
-            engine
-        };
+        let (local, runner) = engines(settings, &engine_args, runner, options.workers).await?;
+        let Runner { engine, dispatch: in_between, workers, .. } = runner;
+        options.workers = workers;
         let selection = Selection::new(engine_args.profiles(), settings.bounds(), engine.sandbox());
         let engine = WithEnvironments::wrap(engine, selection.profiles.clone());
         let monitor =
@@ -141,7 +155,9 @@ impl Frontier {
             sandbox: Some(engine.sandbox()),
             capacity: options.capacity,
         });
-        let dispatch = Arc::new(PriorityDispatch::new(args.access.key_running, engine_gone));
+        let gone = local.as_ref().filter(|_| is_local).map(|local| local.gone.clone());
+        let dispatch = PriorityDispatch::new(args.access.key_running, gone.unwrap_or_default());
+        let dispatch = Arc::new(dispatch);
         tokio::spawn(Expiry::new(dispatch.clone(), ledger.clone()).run());
         // The tasks that wait for workers on other machines are none of those workers.
         let events: Arc<dyn EventSink> =
@@ -154,8 +170,11 @@ impl Frontier {
         };
         let tasks = TaskQueue::new(parts, options);
         tasks.resume(waiting).await?;
+        let of_process = local.as_ref().map(|local| Arc::clone(&local.engine));
+        let warm = local.as_ref().map(|local| local.warm.clone()).unwrap_or_default();
+        let engine_gone = local.as_ref().map(|local| local.gone.clone()).unwrap_or_default();
         let components = Components {
-            engine: is_local.then_some(engine),
+            engine: if is_local { Some(engine) } else { of_process },
             queue: tasks.clone(),
             monitor,
             storage,
@@ -170,10 +189,29 @@ impl Frontier {
             selection,
             warm,
             quotas,
-            sandboxes,
+            sandboxes: local.and_then(|local| local.sandboxes),
+            engine_gone,
             store,
         })
     }
+}
+
+/// What runs the programs, and the engine of this process, where that is wanted.
+async fn engines(
+    settings: &Settings,
+    args: &EngineArgs,
+    runner: Option<Runner>,
+    workers: usize,
+) -> Result<(Option<LocalEngine>, Runner), BuildError> {
+    if let Some(runner) = runner {
+        let local =
+            if runner.with_local { Some(LocalEngine::start(settings, args).await?) } else { None };
+        return Ok((local, runner));
+    }
+    let local = LocalEngine::start(settings, args).await?;
+    let dispatch: InBetween = Box::new(|dispatch| dispatch.clone());
+    let runner = Runner { engine: Arc::clone(&local.engine), dispatch, workers, with_local: true };
+    Ok((Some(local), runner))
 }
 
 /// Where evaluations and events are stored, and what goes on after a restart.

@@ -16,6 +16,7 @@
 //! | a program becomes root inside and replaces the exec supervisor | frames are an attacker's: typed, bounded, and each wait has a deadline of the host | `a_supervisor_that_lies_makes_no_end_and_reaches_no_other_sandbox` |
 //! | a path of the sandbox that is a link, a device, a FIFO | no process of the host opens it: a program inside does, as the sandbox's user | `each_file_error_has_its_kind` |
 //! | a client goes and leaves a sandbox | idle time and lifetime end it | `idle_time_and_lifetime_end_a_sandbox` |
+//! | the server stops while sandboxes are open | they end first, and their ends are stored with that reason | `after_a_kill_nothing_is_left_and_the_next_server_says_so` |
 //! | the server is killed | the engine host removes what there is; the next server says so | `after_a_kill_nothing_is_left_and_the_next_server_says_so` |
 //!
 //! What it does not protect: a program from another one in the same sandbox. They are one client's.
@@ -52,6 +53,7 @@ use shared::http::{MatchedRequest, ParsedJson, Router};
 use shared::submission::InvalidSubmission;
 use stage_06_advanced::{Platform, SandboxEngine};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use args::SandboxArgs;
@@ -87,6 +89,8 @@ pub struct Sandboxes {
     max_output_bytes: u64,
     /// Those that have not ended.
     live: Mutex<HashMap<Uuid, Arc<Lease>>>,
+    /// Cancelled when the server stops.
+    closing: CancellationToken,
     quotas: Arc<Quotas>,
     counters: Arc<Counters>,
     /// A permit for each large response that is made.
@@ -139,6 +143,7 @@ impl SandboxParts {
             outputs,
             max_output_bytes: args.sandbox_output_bytes,
             live: Mutex::default(),
+            closing: CancellationToken::new(),
             quotas,
             counters,
             views: Arc::new(Semaphore::new(MAX_VIEWS)),

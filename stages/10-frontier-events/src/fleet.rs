@@ -15,7 +15,8 @@
 //! 4. `publisher`: tickets for what waits, published again when no worker claims them;
 //! 5. [`BrokerDispatch`] and [`FleetEngine`]: the fleet as a dispatch and as an engine of the queue below;
 //! 6. `routes`: the protocol over HTTP; `status`: the fleet for people; `events`: the events of workers;
-//! 7. `suite`: how the fleet verifies itself.
+//! 7. `local`: a worker in the process of the API;
+//! 8. `suite`: how the fleet verifies itself.
 //!
 //! The API's storage is the truth. A ticket says only that something waits, so that the broker may lose all of
 //! them, deliver them twice, or deliver them late.
@@ -36,6 +37,7 @@ mod claims;
 mod dispatch;
 mod engine;
 mod events;
+mod local;
 mod members;
 mod publisher;
 mod routes;
@@ -49,8 +51,8 @@ pub(crate) mod wire;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use args::RoleError;
 pub use args::{FleetArgs, Role};
+pub(crate) use args::{RoleError, machine_name};
 use dispatch::BrokerDispatch;
 pub use engine::FleetEngine;
 pub use routes::fleet_routes;

@@ -49,6 +49,10 @@ impl Below {
         let frontier = Frontier::build_on(settings, args, replaced).await?;
         if let Some(fleet) = fleet {
             fleet.emit_to(frontier.components.monitor.clone());
+            if let Some(engine) = &frontier.components.engine {
+                let (engine, gone) = (Arc::clone(engine), frontier.engine_gone.clone());
+                fleet.start_local_worker(settings, args, engine, gone);
+            }
         }
         Ok(Self { frontier, counters })
     }

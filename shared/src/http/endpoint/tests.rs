@@ -163,3 +163,90 @@ async fn bodies_have_a_budget() {
         assert_eq!(send(large()).await.status(), 200, "the budget is released with the request");
     }
 }
+
+/// The book is read at this origin.
+const BOOK: &str = "http://127.0.0.1:3000";
+
+/// The status of an answer to a page of `origin`, and the origin that may read it.
+async fn cross(method: Method, path: &str, origin: &str, allowed: &[&str]) -> (u16, String) {
+    let allowed_origins = allowed.iter().map(|origin| origin.parse().unwrap()).collect();
+    let options = ServerOptions { allowed_origins, ..ServerOptions::default() };
+    let endpoint = Endpoint::new(Service::new(), options, CancellationToken::new());
+    let mut request = request(method, path, full("text"));
+    request.headers_mut().insert("origin", origin.parse().unwrap());
+    let response = endpoint.answer(request).await;
+    let reader = response.headers().get("access-control-allow-origin");
+    assert_eq!(response.headers().contains_key("vary"), !allowed.is_empty());
+    let granted = response.headers().contains_key("access-control-allow-headers");
+    assert_eq!(granted, reader.is_some());
+    assert!(!response.headers().contains_key("access-control-allow-credentials"));
+    (response.status().as_u16(), reader.map_or("", |value| value.to_str().unwrap()).to_owned())
+}
+
+#[tokio::test]
+async fn only_an_allowed_origin_reads_answers() {
+    let read = |status| (status, BOOK.to_owned());
+    let unread = |status| (status, String::new());
+    for (method, plain, refused) in [(Method::POST, 200, 403), (Method::GET, 200, 200)] {
+        assert_eq!(cross(method.clone(), "/", BOOK, &[BOOK]).await, read(plain));
+        // Without the setting a page may send what changes nothing, and read nothing.
+        assert_eq!(cross(method.clone(), "/", BOOK, &[]).await, unread(refused));
+        for hostile in [
+            "http://evil.example",
+            "null",
+            "http://127.0.0.1:3001",
+            "https://127.0.0.1:3000",
+            "http://127.0.0.1:3000.evil.example",
+            "http://127.0.0.1",
+            "HTTP://127.0.0.1:3000",
+        ] {
+            let answer = cross(method.clone(), "/", hostile, &[BOOK]).await;
+            assert_eq!(answer, unread(refused), "{hostile}");
+        }
+    }
+    // A page can read why it was refused.
+    assert_eq!(cross(Method::POST, "/closed", BOOK, &[BOOK]).await, read(401));
+    assert_eq!(cross(Method::GET, "/nowhere", BOOK, &[BOOK]).await, read(404));
+}
+
+#[tokio::test]
+async fn a_preflight_is_answered_for_an_allowed_origin_alone() {
+    let ask = |origin, allowed| cross(Method::OPTIONS, "/closed", origin, allowed);
+    assert_eq!(ask(BOOK, &[BOOK]).await, (200, BOOK.to_owned()), "it has no key yet");
+    for (origin, allowed) in [(BOOK, &[][..]), ("http://evil.example", &[BOOK]), ("null", &[BOOK])]
+    {
+        assert_eq!(ask(origin, allowed).await, (401, String::new()), "{origin}");
+    }
+    // Attack: a name that is rebound to this machine -> `Host` is checked before the preflight.
+    let allowed_origins = vec![HeaderValue::from_static("http://evil.example")];
+    let options = ServerOptions { allowed_origins, ..ServerOptions::default() };
+    let endpoint = Endpoint::new(Service::new(), options, CancellationToken::new());
+    let rebound = http::Request::options("/").header("host", "evil.example");
+    let rebound = rebound.header("origin", "http://evil.example").body(full("")).unwrap();
+    assert_eq!(endpoint.answer(rebound).await.status(), 421);
+}
+
+#[test]
+fn an_origin_is_exact() {
+    let origin = crate::http::origin;
+    for good in [BOOK, "https://book.example", "http://[::1]:3000", "http://localhost"] {
+        assert_eq!(origin(good).unwrap(), good);
+    }
+    for bad in [
+        "",
+        "*",
+        "null",
+        "http://*",
+        "http://127.0.0.1:3000/",
+        "http://127.0.0.1:3000/page.html",
+        "127.0.0.1:3000",
+        "HTTP://127.0.0.1:3000",
+        "http://Book.example",
+        "http://user@book.example",
+        "file://",
+        "ftp://book.example",
+        "http://book.example http://other.example",
+    ] {
+        assert!(origin(bad).is_err(), "{bad}");
+    }
+}

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::StatusCode;
 use jiff::Timestamp;
 use shared::evaluation::{Encoding, Timing};
 use shared::output::OutputListener;
@@ -94,7 +95,9 @@ impl Table {
             return Err(Refusal::shutting_down());
         }
         if self.depth() >= capacity {
-            return Err(Refusal::queue_full(retry_after));
+            let full =
+                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the queue is full; try again");
+            return Err(full.retry_after(retry_after));
         }
         self.reserved += 1;
         Ok(())

@@ -247,8 +247,37 @@ fn the_command_line_explains_itself() {
     says(&["--workers", "0"], 2, "0 is not in 1..=256");
     says(&["--timeout-seconds", "inf"], 2, "from 0.1 to 86400");
     says(&["--listen", "0.0.0.0:0", "--allow-remote"], 1, "nothing isolates");
+    for origin in ["*", "null", "http://127.0.0.1:3000/"] {
+        says(&["--allow-origin", origin], 2, "give one origin as a browser sends it");
+    }
     says(&["doctor"], 0, "python3");
     says(&["test"], 0, "0 failed");
+}
+
+/// As a browser does for a page that is not of this server: a preflight, and then the request.
+#[tokio::test]
+async fn a_page_uses_the_server_where_its_origin_is_allowed() {
+    let book = "http://127.0.0.1:3000";
+    let open = harness::server!("--allow-origin", "http://localhost:1", "--allow-origin", book);
+    let plain = harness::server!();
+    for (server, origin, expected) in [
+        (&open, book, [200, 202, 200]),
+        (&open, "http://evil.example", [405, 403, 200]),
+        (&open, "null", [405, 403, 200]),
+        (&plain, book, [405, 403, 200]),
+    ] {
+        let client = server.client();
+        let preflight = client.request(Method::OPTIONS, "/eval");
+        let preflight = preflight.header("access-control-request-method", "POST");
+        let post = client.request(Method::POST, "/eval").json(&json!({"code": "print(1)"}));
+        let read = client.request(Method::GET, "/queue");
+        for (request, status) in [preflight, post, read].into_iter().zip(expected) {
+            let answer = client.send(request.header("origin", origin)).await;
+            assert_eq!(answer.status, status, "{origin}");
+            let reader = if expected[0] == 200 { origin } else { "" };
+            assert_eq!(answer.header("access-control-allow-origin"), reader, "{origin}");
+        }
+    }
 }
 
 /// Attack: connections use all file descriptors up, so that no program can be started → connections have

@@ -48,7 +48,9 @@ fn any_supervisor_frame() -> impl Strategy<Value = SupervisorFrame> {
         }),
         (any_id(), 1..=u32::MAX)
             .prop_map(|(execution, bytes)| SupervisorFrame::StdinWindow { execution, bytes }),
-        (any_id(), exit).prop_map(|(execution, exit)| SupervisorFrame::Exited { execution, exit }),
+        (any_id(), exit, any::<bool>()).prop_map(|(execution, exit, has_files)| {
+            SupervisorFrame::Exited { execution, exit, has_files }
+        }),
         (any_id(), any_chunk())
             .prop_map(|(execution, path)| SupervisorFrame::File { execution, path }),
         (any_id(), any_chunk())

@@ -38,6 +38,9 @@ async fn receive(connection: &mut Connection) -> Result<LeftFiles, CollectError>
     if connection.kill() {
         while !matches!(connection.next().await?, Event::Exited(_)) {}
     }
+    if !connection.has_files() {
+        return Ok(LeftFiles::Taken(Collected::default()));
+    }
     connection.collect();
     let mut received = ReceivedArtifacts::default();
     loop {
@@ -69,6 +72,10 @@ mod tests {
 
     /// What the host takes from a supervisor that sends these frames after the end of its program.
     async fn taken(frames: Vec<SupervisorFrame>) -> Option<Verdict> {
+        taken_after(true, frames).await
+    }
+
+    async fn taken_after(has_files: bool, frames: Vec<SupervisorFrame>) -> Option<Verdict> {
         let (host, mut supervisor) = UnixStream::pair().unwrap();
         let mut connection = Connection::new(host);
         let argv = vec!["/bin/program".to_owned()];
@@ -76,7 +83,7 @@ mod tests {
         let before = [
             SupervisorFrame::Hello { version: VERSION },
             SupervisorFrame::Started { execution: EXECUTION, pid: 2 },
-            SupervisorFrame::Exited { execution: EXECUTION, exit: Exit::Code(0) },
+            SupervisorFrame::Exited { execution: EXECUTION, exit: Exit::Code(0), has_files },
         ];
         let mut bytes = Vec::new();
         for frame in &before {
@@ -124,6 +131,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_is_requested_where_nothing_was_left() {
+        // It would wait for the answer until its deadline otherwise, and take none.
+        let verdict = taken_after(false, vec![file(b"a"), done(0)]).await.unwrap();
+        assert!(verdict.artifacts.is_empty());
+        assert!(!verdict.evidence.counters.contains_key("output.skipped"));
+    }
+
+    #[tokio::test]
     async fn nothing_is_taken_from_a_supervisor_that_lies() {
         let full = protocol::MAX_PAYLOAD_BYTES;
         let too_much = protocol::MAX_ARTIFACT_BYTES / full + 1;
@@ -143,7 +158,11 @@ mod tests {
             ("something else", vec![output]),
             (
                 "a second end",
-                vec![SupervisorFrame::Exited { execution: EXECUTION, exit: Exit::Code(1) }],
+                vec![SupervisorFrame::Exited {
+                    execution: EXECUTION,
+                    exit: Exit::Code(1),
+                    has_files: true,
+                }],
             ),
         ] {
             assert!(taken(frames).await.is_none(), "{lie}");

@@ -77,6 +77,8 @@ pub(super) struct Connection {
     stdin: Vec<u8>,
     encoded: usize,
     stdin_is_complete: bool,
+    /// Whether the execution has left files, by its end.
+    has_files: bool,
 }
 
 impl Connection {
@@ -90,6 +92,7 @@ impl Connection {
             stdin: Vec::new(),
             encoded: 0,
             stdin_is_complete: false,
+            has_files: false,
         }
     }
 
@@ -121,6 +124,11 @@ impl Connection {
             HostFrame::Kill { execution: EXECUTION }.encode(&mut self.outgoing);
         }
         is_running
+    }
+
+    /// Whether the execution, which has ended, has left files to collect.
+    pub(super) fn has_files(&self) -> bool {
+        self.has_files
     }
 
     /// Requests the files that the execution has left. It is sent by [`Self::next`].
@@ -185,7 +193,10 @@ impl Connection {
                 SupervisorFrame::Started { .. } => Event::Started,
                 SupervisorFrame::StartFailed { errno, .. } => Event::StartFailed { errno },
                 SupervisorFrame::Output { stream, bytes, .. } => Event::Output { stream, bytes },
-                SupervisorFrame::Exited { exit, .. } => Event::Exited(exit),
+                SupervisorFrame::Exited { exit, has_files, .. } => {
+                    self.has_files = has_files;
+                    Event::Exited(exit)
+                }
                 SupervisorFrame::File { path, .. } => Event::File { path },
                 SupervisorFrame::FileChunk { bytes, .. } => Event::FileChunk { bytes },
                 SupervisorFrame::Collected { skipped, .. } => Event::Collected { skipped },

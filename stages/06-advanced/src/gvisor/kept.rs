@@ -126,6 +126,7 @@ impl Kept {
             workdir: AGENT_HOME.to_owned(),
             variables,
             has_root: true,
+            has_writable_root: true,
             default: own.within(max),
             max,
         }
@@ -198,6 +199,7 @@ impl Opener for Kept {
             max_sandboxes: self.bounds.max_sandboxes,
             max_lifetime_seconds: self.bounds.max_lifetime_seconds,
             environments,
+            overhead: spec::overhead(),
         }
     }
 

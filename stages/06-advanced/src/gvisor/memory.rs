@@ -24,6 +24,8 @@ use shared::Limits;
 use stage_04_docker::{Cgroup, Controller, Stop};
 use tokio::time::{Interval, MissedTickBehavior};
 
+use crate::sandboxes::MemoryOverhead;
+
 /// For each process of a sandbox on the host. Measured: 4.2 MB for a child that sleeps, 8 MB for a
 /// worker of `multiprocessing`.
 const BYTES_PER_PROCESS: u64 = 8 << 20;
@@ -54,6 +56,15 @@ pub(super) fn initial_limit(limits: &Limits) -> u64 {
 /// The most that the limit is raised to.
 pub(super) fn highest_limit(limits: &Limits) -> u64 {
     allowed(limits, u64::MAX)
+}
+
+/// The same, for a sandbox that stays: what it may use above its limit, with so many processes that count.
+pub(super) fn overhead(max_processes: u64) -> MemoryOverhead {
+    MemoryOverhead {
+        base_bytes: (IDLE_PROCESSES + PROCESSES_AHEAD) * BYTES_PER_PROCESS,
+        process_bytes: BYTES_PER_PROCESS,
+        max_processes,
+    }
 }
 
 /// The files of one sandbox's limit.

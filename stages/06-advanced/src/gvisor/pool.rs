@@ -33,6 +33,9 @@ use super::error::SandboxError;
 use super::memory;
 use super::sandbox::{START_TIMEOUT, Sandbox, SandboxFactory};
 
+/// How long the program that has just got a sandbox has the processors, before the next sandbox is started: as long as
+/// a short program takes. Not when few sandboxes are ready.
+const HEAD_START: Duration = Duration::from_millis(30);
 /// The pause after a failed start; doubled with each further failure.
 const MIN_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -194,8 +197,13 @@ impl Pool {
                     () = self.closing.cancelled() => return,
                 }
             }
+            let head_start = if self.has_few_ready() { Duration::ZERO } else { HEAD_START };
+            let start = async {
+                tokio::time::sleep(head_start).await;
+                self.factory.start(&self.limits).await
+            };
             let started = tokio::select! {
-                started = self.factory.start(&self.limits) => started,
+                started = start => started,
                 () = self.closing.cancelled() => return,
             };
             if self.record_start(started) {
@@ -217,6 +225,12 @@ impl Pool {
         let is_wanted = state.ready.len() + state.status.starting < state.status.target;
         state.status.starting += usize::from(is_wanted);
         is_wanted
+    }
+
+    /// Whether the next programs may have to wait for a sandbox.
+    fn has_few_ready(&self) -> bool {
+        let state = self.state();
+        state.ready.len() * 2 < state.status.target
     }
 
     /// Whether a reserved start has succeeded; then its sandbox is ready.

@@ -47,7 +47,7 @@ async fn engine(kind: EngineKind) -> (Arc<dyn Engine>, Arc<dyn SandboxEngine>) {
 async fn keeps(kind: EngineKind, has_root: bool) {
     let (engine, kept) = engine(kind).await;
     let described = kept.support().environment("kept").unwrap().clone();
-    assert_eq!(described.has_root, has_root);
+    assert_eq!((described.has_root, described.has_writable_root), (has_root, false));
     let order =
         |limits| SandboxOrder { id: Uuid::new_v4(), environment: "kept".to_owned(), limits };
     let first = order(described.default);

@@ -42,6 +42,10 @@ pub struct AccessArgs {
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_RATE_LIMIT",
           default_value = "600", value_parser = value_parser!(u32).range(1..=10_000_000))]
     pub rate_limit: u32,
+    /// Requests of one key to its sandboxes that stay, in a minute; they are counted apart, and one more is answered 429
+    #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_SANDBOX_RATE_LIMIT",
+          default_value = "12000", value_parser = value_parser!(u32).range(1..=10_000_000))]
+    pub sandbox_rate_limit: u32,
     /// Evaluations of one key that may wait; one more is answered 429
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_KEY_QUEUED",
           default_value_t = 1_000, value_parser = value_parser!(u32).range(1..=100_000))]
@@ -87,9 +91,10 @@ impl AccessArgs {
         self.tls.get().cloned()
     }
 
-    /// Requests in a minute.
-    pub fn rate(&self) -> NonZeroU32 {
-        NonZeroU32::new(self.rate_limit).unwrap_or(NonZeroU32::MIN)
+    /// Requests in a minute, and those to sandboxes that stay.
+    pub fn rates(&self) -> [NonZeroU32; 2] {
+        let rates = [self.rate_limit, self.sandbox_rate_limit];
+        rates.map(|rate| NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN))
     }
 
     // ANCHOR: exposure

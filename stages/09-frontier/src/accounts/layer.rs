@@ -53,12 +53,16 @@ pub struct AccessParts {
     pub(crate) metrics: FrontierMetrics,
     /// The rate of each client.
     pub rate: RateLimit,
+    /// The rate of each key at its sandboxes that stay.
+    pub sandbox_rate: RateLimit,
     /// Whether a request without a key may do everything: on a loopback address, without keys.
     pub is_open: bool,
     /// What each operation needs.
     pub required: fn(&Method, &str) -> Access,
     /// Whether a proxy in front adds the address of each client to `X-Forwarded-For`.
     pub behind_proxy: bool,
+    /// Origins whose pages may use the server from a browser (`--allow-origin`).
+    pub allowed_origins: Vec<HeaderValue>,
 }
 
 /// Knows the client of each request, and lets it do what its key allows.
@@ -89,12 +93,12 @@ impl<A: ApiService> AccessControl<A> {
     }
 
     async fn judge_uncounted(&self, head: &mut Parts) -> Result<BodyPolicy, Problem> {
-        same_site(head)?;
+        same_site(head, &self.parts.allowed_origins)?;
         let caller = self.parts.identify(head).await?;
         let idempotency_key = crate::idempotency::parse(&head.headers);
         // A worker makes as many requests as its programs write output.
         if let Some(key) = caller.as_ref().filter(|key| !key.scopes.is_worker()) {
-            let status = self.parts.rate.check(&key.id).into_result()?;
+            let status = self.parts.rate_of(head).check(&key.id).into_result()?;
             head.extensions.insert(Rate(status));
         }
         let admitted = self.inner.admit(head).await;
@@ -227,6 +231,16 @@ impl AccessParts {
         }
         head.extensions.insert(Caller(key));
         Ok(())
+    }
+
+    /// What a request of a key is counted by.
+    ///
+    /// One step of an agent is several requests to a sandbox that it has: an execution, its output, a file. They are
+    /// cheap, and their number is bounded by what the sandbox does. What costs a place is counted with the others.
+    fn rate_of(&self, head: &Parts) -> &RateLimit {
+        // Before the route is known, so that a request for none is counted as well.
+        let rest = head.uri.path().strip_prefix("/sandboxes/").unwrap_or_default();
+        if rest.is_empty() { &self.rate } else { &self.sandbox_rate }
     }
 
     fn record(&self, head: &Parts, key: &KeyRecord, action: &str, target: &str) {

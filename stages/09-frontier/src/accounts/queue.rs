@@ -3,7 +3,7 @@
 //! The layer in front has checked the owner of an id already. This is the second check, at the last
 //! place before the evaluations, for routes that the layer does not know.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use shared::component::{SelfTestError, SelfTestResult};
@@ -22,6 +22,7 @@ use super::intake::Intake;
 use super::keys::Keys;
 use crate::audit::actions;
 use crate::batches::PriorityDispatch;
+use crate::sandboxes::Sandboxes;
 
 /// Shows each principal its own evaluations, and an administrator all of them.
 pub(super) struct OwnedQueue {
@@ -29,17 +30,21 @@ pub(super) struct OwnedQueue {
     keys: Arc<Keys>,
     intake: Arc<Intake>,
     dispatch: Arc<PriorityDispatch>,
+    /// What is closed with the queue, once there is any. It has the platform, which has this.
+    sandboxes: Arc<OnceLock<Weak<Sandboxes>>>,
 }
 
 impl OwnedQueue {
-    /// The evaluations of `inner`, whose jobs are in `dispatch`. Submissions go through `intake`.
+    /// The evaluations of `inner`, whose jobs are in `dispatch`. Submissions go through `intake`. The `sandboxes` that
+    /// stay are closed with it.
     pub(super) fn new(
         inner: Arc<dyn Queue>,
         keys: Arc<Keys>,
         intake: Arc<Intake>,
         dispatch: Arc<PriorityDispatch>,
+        sandboxes: Arc<OnceLock<Weak<Sandboxes>>>,
     ) -> Arc<Self> {
-        Arc::new(Self { inner, keys, intake, dispatch })
+        Arc::new(Self { inner, keys, intake, dispatch, sandboxes })
     }
 
     /// The principal whose evaluations are shown. None shows all: an administrator, or a call that no
@@ -109,8 +114,17 @@ impl Evaluations for OwnedQueue {
         self.inner.queue_stats()
     }
 
+    /// Sandboxes end meanwhile: the database is closed after this.
     fn shutdown(&self, now: CancellationToken) -> BoxFuture<'_, ()> {
-        self.inner.shutdown(now)
+        Box::pin(async move {
+            let sandboxes = self.sandboxes.get().and_then(Weak::upgrade);
+            let closing = async {
+                if let Some(sandboxes) = sandboxes {
+                    sandboxes.close().await;
+                }
+            };
+            tokio::join!(closing, self.inner.shutdown(now));
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! How the parts of this module are put between a platform and its clients.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
-use http::Method;
+use http::{HeaderValue, Method};
 use shared::cli::{BuildError, Settings, eprint_line};
 use shared::http::ApiService;
 use stage_06_advanced::{Platform, SandboxEngine, WarmSandboxes};
@@ -44,8 +44,11 @@ pub struct Accounts {
     warm: WarmSandboxes,
     /// Opens sandboxes that stay.
     sandboxes: Option<Arc<dyn SandboxEngine>>,
+    /// Where the queue finds them when it is shut down.
+    opened: Arc<OnceLock<Weak<Sandboxes>>>,
     more_metrics: Vec<MoreMetrics>,
     is_open: bool,
+    allowed_origins: Vec<HeaderValue>,
     /// Ends the tasks in the background with the server.
     background: DropGuard,
 }
@@ -84,7 +87,9 @@ impl Accounts {
             audit: Arc::clone(&audit),
         });
         let (of_keys, of_intake) = (Arc::clone(&keys), Arc::clone(&intake));
-        components.queue = OwnedQueue::new(inner, of_keys, of_intake, Arc::clone(dispatch));
+        let (of_jobs, opened) = (Arc::clone(dispatch), Arc::<OnceLock<_>>::default());
+        let of_sandboxes = Arc::clone(&opened);
+        components.queue = OwnedQueue::new(inner, of_keys, of_intake, of_jobs, of_sandboxes);
         // Revoked keys count: the last one revoked must not open the server at its next start.
         let store = Arc::clone(store);
         let background = stop.drop_guard();
@@ -98,8 +103,10 @@ impl Accounts {
             stored,
             warm,
             sandboxes,
+            opened,
             more_metrics,
             is_open,
+            allowed_origins: settings.allow_origin.clone(),
             background,
         })
     }
@@ -134,6 +141,7 @@ impl Accounts {
         };
         let (sandboxes, metrics) = parts.start(args).await?;
         self.add_metrics(metrics);
+        self.opened.get_or_init(|| Arc::downgrade(&sandboxes));
         Ok(sandboxes)
     }
 
@@ -169,6 +177,7 @@ impl Accounts {
         required: fn(&Method, &str) -> Access,
     ) -> Arc<AccessControl<A>> {
         let quotas = Arc::clone(&self.intake.quotas);
+        let [rate, of_sandboxes] = args.rates();
         let parts = AccessParts {
             metrics: FrontierMetrics::new(self.store, Arc::clone(&self.keys), quotas, self.warm)
                 .with(self.more_metrics),
@@ -176,10 +185,12 @@ impl Accounts {
             owners: self.owners,
             audit: self.audit,
             background: self.background,
-            rate: RateLimit::per_minute(args.rate()),
+            rate: RateLimit::per_minute("requests", rate),
+            sandbox_rate: RateLimit::per_minute("sandboxes", of_sandboxes),
             is_open: self.is_open,
             required,
             behind_proxy: args.behind_proxy,
+            allowed_origins: self.allowed_origins,
         };
         Arc::new(AccessControl::new(inner, parts))
     }

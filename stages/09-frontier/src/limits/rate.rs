@@ -33,6 +33,8 @@ pub struct RateLimit {
     limiter: Limiter,
     clock: DefaultClock,
     quota: NonZeroU32,
+    /// The name of the policy, in headers.
+    name: &'static str,
     max_clients: usize,
     started: Instant,
     /// When counts were removed last, in milliseconds after `started`.
@@ -42,6 +44,7 @@ pub struct RateLimit {
 /// What a client has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateStatus {
+    name: &'static str,
     quota: u32,
     remaining: u32,
     reset_seconds: u64,
@@ -62,34 +65,35 @@ pub enum Decision {
 }
 
 impl RateLimit {
-    /// At most so many requests in a minute, for each client.
-    pub fn per_minute(quota: NonZeroU32) -> Self {
-        Self::with_size(quota, MAX_CLIENTS)
+    /// At most so many requests in a minute, for each client. The policy has this name in headers.
+    pub fn per_minute(name: &'static str, quota: NonZeroU32) -> Self {
+        Self::with_size(name, quota, MAX_CLIENTS)
     }
 
-    fn with_size(quota: NonZeroU32, max_clients: usize) -> Self {
+    fn with_size(name: &'static str, quota: NonZeroU32, max_clients: usize) -> Self {
         let clock = DefaultClock::default();
         let store = HashMapStateStore::default();
         let limiter = Limiter::new(Quota::per_minute(quota), store, clock.clone());
         let (started, cleaned) = (Instant::now(), AtomicU64::new(0));
-        Self { limiter, clock, quota, max_clients, started, cleaned }
+        Self { limiter, clock, quota, name, max_clients, started, cleaned }
     }
 
     /// Counts a request of `client`.
     pub fn check(&self, client: &str) -> Decision {
         let client = if self.has_room() { client } else { OTHERS };
-        let quota = self.quota.get();
+        let (name, quota) = (self.name, self.quota.get());
         match self.limiter.check_key(&client.to_owned()) {
             Ok(state) => {
                 let remaining = state.remaining_burst_capacity().min(quota);
                 let used = u64::from(quota - remaining);
                 let reset_seconds = (used * WINDOW_SECONDS).div_ceil(u64::from(quota));
-                Decision::Allowed(RateStatus { quota, remaining, reset_seconds })
+                Decision::Allowed(RateStatus { name, quota, remaining, reset_seconds })
             }
             Err(refused) => {
                 let wait = refused.wait_time_from(self.clock.now());
                 let retry_after = wait.as_secs_f64().ceil().max(1.0);
-                let status = RateStatus { quota, remaining: 0, reset_seconds: WINDOW_SECONDS };
+                let (remaining, reset_seconds) = (0, WINDOW_SECONDS);
+                let status = RateStatus { name, quota, remaining, reset_seconds };
                 // A wait is at most a minute.
                 #[allow(
                     clippy::cast_possible_truncation,
@@ -137,8 +141,8 @@ impl RateStatus {
     }
 
     fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
-        let policy = format!("\"requests\";q={};w={WINDOW_SECONDS}", self.quota);
-        let limit = format!("\"requests\";r={};t={}", self.remaining, self.reset_seconds);
+        let policy = format!("\"{}\";q={};w={WINDOW_SECONDS}", self.name, self.quota);
+        let limit = format!("\"{}\";r={};t={}", self.name, self.remaining, self.reset_seconds);
         let both = [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, limit)];
         both.into_iter().filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)))
     }
@@ -186,7 +190,7 @@ mod tests {
     use super::*;
 
     fn limit(quota: u32, max_clients: usize) -> RateLimit {
-        RateLimit::with_size(NonZeroU32::new(quota).unwrap(), max_clients)
+        RateLimit::with_size("requests", NonZeroU32::new(quota).unwrap(), max_clients)
     }
 
     #[test]
@@ -205,7 +209,8 @@ mod tests {
 
     #[test]
     fn the_headers_are_those_of_the_draft() {
-        let status = RateStatus { quota: 100, remaining: 50, reset_seconds: 30 };
+        let (name, quota) = ("requests", 100);
+        let status = RateStatus { name, quota, remaining: 50, reset_seconds: 30 };
         let mut headers = HeaderMap::new();
         status.add_to(&mut headers);
         assert_eq!(headers["ratelimit-policy"], "\"requests\";q=100;w=60");

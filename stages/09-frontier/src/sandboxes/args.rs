@@ -16,9 +16,10 @@ pub struct SandboxArgs {
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_KEY_SANDBOXES",
           default_value_t = 64, value_parser = value_parser!(u32).range(1..=1_024))]
     pub key_sandboxes: u32,
-    /// Memory that the sandboxes of one key may have together, in bytes; more is answered 429
+    /// Memory that the sandboxes of one key may use together, in bytes, with what each may use above its limit; more is
+    /// answered 429
     #[arg(long, global = true, value_name = "BYTES", env = "CRUCIBLE_KEY_SANDBOX_MEMORY_BYTES",
-          default_value_t = 64 << 30, value_parser = value_parser!(u64).range(64 << 20..=1 << 50))]
+          default_value_t = 80 << 30, value_parser = value_parser!(u64).range(64 << 20..=1 << 50))]
     pub key_sandbox_memory_bytes: u64,
     /// The most memory that one sandbox that stays may request, in bytes
     #[arg(long, global = true, value_name = "BYTES", env = "CRUCIBLE_SANDBOX_MEMORY_BYTES",

@@ -1,8 +1,9 @@
-//! The end of a sandbox: the first of a request, a deadline, and its own end.
+//! The end of a sandbox: the first of a request, a deadline, its own end, and that of the server.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use stage_06_advanced::{EndReason as Reported, SandboxChannel};
 
 use super::lease::Lease;
@@ -11,6 +12,8 @@ use super::{Sandboxes, table};
 
 /// How long the engine may take to know why a sandbox has ended.
 const REASON_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long all sandboxes may take to end when the server stops.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Sandboxes {
     // ANCHOR: watch
@@ -35,11 +38,31 @@ impl Sandboxes {
             Ok(Reported::Removed) => EndReason::Removed,
             Ok(Reported::MemoryExceeded) => EndReason::MemoryExceeded,
             Ok(Reported::LifetimeExceeded) => EndReason::LifetimeExceeded,
-            // The server stops; should its row not be written any more, the next start writes the same.
-            Ok(Reported::EngineClosed) => EndReason::ServerRestarted,
+            // Its process is gone: an engine that is closed in order has no sandboxes any more.
+            Ok(Reported::EngineClosed) => EndReason::EngineError,
             Ok(Reported::SandboxEnded) | Err(_) => EndReason::SandboxEnded,
         }
     }
+
+    // ANCHOR: close
+    /// Ends all sandboxes while the database is open: when this returns, each end is stored with its reason. None is
+    /// opened from here on.
+    pub(crate) async fn close(&self) {
+        let leases: Vec<_> = {
+            let live = self.live();
+            // Under the lock: what is not among these is not opened.
+            self.closing.cancel();
+            live.values().cloned().collect()
+        };
+        for lease in &leases {
+            lease.end(EndReason::ServerStopped);
+        }
+        let ended = join_all(leases.iter().map(|lease| lease.ended()));
+        if tokio::time::timeout(CLOSE_TIMEOUT, ended).await.is_err() {
+            tracing::error!("sandboxes did not end in time; the next start says so");
+        }
+    }
+    // ANCHOR_END: close
 
     /// Removes a sandbox from the machine, then says that it has ended.
     pub(super) async fn end(&self, lease: &Arc<Lease>, reason: EndReason) {
@@ -54,10 +77,6 @@ impl Sandboxes {
         let stored = self.store.write(move |database| table::end(database, id, ended)).await;
         match stored {
             Ok(()) => {}
-            // The next start writes the same.
-            Err(error) if reason == EndReason::ServerRestarted => {
-                tracing::info!(%id, %error, "the end of a sandbox is left to the next start");
-            }
             Err(error) => tracing::error!(%id, %error, "the end of a sandbox was not stored"),
         }
         lease.has_ended(record);

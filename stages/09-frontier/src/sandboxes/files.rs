@@ -73,10 +73,24 @@ impl Sandboxes {
         let id = request.context().request_id;
         let read = async {
             let [] = request.query([])?;
+            self.check_diff(&request).await?;
             let tool = FileTool::Diff { baseline: SANDBOX_BASELINE.into() };
             self.read(&request, &tool, ("/".to_owned(), Some("root".to_owned())), TAR).await
         };
         answer(&id, read.await)
+    }
+
+    /// Refuses the difference of a sandbox that has none.
+    async fn check_diff(&self, request: &MatchedRequest) -> Result<(), Failure> {
+        let (record, _) = self.find_live(request).await?.record();
+        let support = self.engine()?.support();
+        let environment = support.environment(&record.fixed.environment);
+        if environment.is_none_or(|environment| environment.has_writable_root) {
+            return Ok(());
+        }
+        let detail = "with the engines of Docker the root file system is read-only, and there is no list of what has \
+                      changed: read /tmp, /var/tmp or the home as tar; --engine gvisor has one";
+        Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "read_only", detail))
     }
 
     async fn put_file(self: Arc<Self>, request: MatchedRequest) -> Result<Response, Problem> {

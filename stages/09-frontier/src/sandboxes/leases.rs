@@ -148,7 +148,7 @@ impl Sandboxes {
             self.record(&request.context(), actions::SANDBOX_REMOVE, lease.id, &value!({}));
             lease.end(EndReason::Removed);
             let ended = lease.ended().await;
-            record = ended.ok_or_else(|| Failure::gone(Some(EndReason::ServerRestarted)))?;
+            record = ended.ok_or_else(|| Failure::gone(Some(EndReason::ServerStopped)))?;
         }
         Ok(json(StatusCode::OK, &record.view(Status::Ended))?)
     }

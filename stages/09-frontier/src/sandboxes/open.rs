@@ -84,9 +84,10 @@ impl Sandboxes {
         request: CreateRequest,
     ) -> Result<(), Failure> {
         let owner = context.principal.clone().unwrap_or_default();
-        let place = self.quotas.take(&owner, request.limits.memory_bytes);
-        let place = place.map_err(EvaluationsError::from)?;
         let support = self.engine()?.support();
+        // Attack: fill the machine with what each sandbox may use above its limit -> the quota counts that too.
+        let place = self.quotas.take(&owner, support.reserved_bytes(&request.limits));
+        let place = place.map_err(EvaluationsError::from)?;
         let environment = support.environment(&request.environment).cloned();
         let environment =
             environment.ok_or_else(|| Failure::field("/environment", "choose another"))?;
@@ -128,7 +129,13 @@ impl Sandboxes {
             (Arc::clone(&self.counters.stored_bytes), Arc::clone(&self.spool_memory)),
         );
         let lease = Lease::new(&record, executions, place);
-        self.live().insert(id, Arc::clone(&lease));
+        {
+            let mut live = self.live();
+            if self.closing.is_cancelled() {
+                return Err(refused(&OpenError::Closed {}));
+            }
+            live.insert(id, Arc::clone(&lease));
+        }
         self.counters.opened();
         let lifetime = record.lifetime_seconds;
         let order =

@@ -1,4 +1,5 @@
-//! How many sandboxes one key may have at one moment, and how much memory.
+//! How many sandboxes one key may have at one moment, and how much memory of the machine: that of their limits, and what
+//! each of them may use above its own.
 //!
 //! A place is taken before a sandbox is opened and returned when nothing of it is left, so that requests that come
 //! at once do not pass the quota together.
@@ -67,7 +68,10 @@ impl Quotas {
         let detail = if used.sandboxes >= sandboxes {
             Some(format!("a key may have at most {sandboxes} sandboxes at one moment"))
         } else if used.memory_bytes.saturating_add(memory_bytes) > max_bytes {
-            Some(format!("the sandboxes of a key may have at most {max_bytes} bytes of memory"))
+            Some(format!(
+                "the sandboxes of a key may use at most {max_bytes} bytes of memory, and this one would use up to \
+                 {memory_bytes}"
+            ))
         } else {
             None
         };

@@ -34,19 +34,22 @@ pub(super) enum EndReason {
     MemoryExceeded,
     /// Its first process, or gVisor's kernel, has ended.
     SandboxEnded,
-    /// The server was started again.
+    /// The server has stopped, in order.
+    ServerStopped,
+    /// The server was started again, after one that could not say that it stops.
     ServerRestarted,
     /// It did not start, or its engine failed.
     EngineError,
 }
 
 /// All reasons, for metrics that are there from the start.
-pub(super) const END_REASONS: [EndReason; 7] = [
+pub(super) const END_REASONS: [EndReason; 8] = [
     EndReason::Removed,
     EndReason::IdleTimeout,
     EndReason::LifetimeExceeded,
     EndReason::MemoryExceeded,
     EndReason::SandboxEnded,
+    EndReason::ServerStopped,
     EndReason::ServerRestarted,
     EndReason::EngineError,
 ];
@@ -60,6 +63,7 @@ impl EndReason {
             Self::LifetimeExceeded => "lifetime_exceeded",
             Self::MemoryExceeded => "memory_exceeded",
             Self::SandboxEnded => "sandbox_ended",
+            Self::ServerStopped => "server_stopped",
             Self::ServerRestarted => "server_restarted",
             Self::EngineError => "engine_error",
         }

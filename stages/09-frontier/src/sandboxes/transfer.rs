@@ -179,6 +179,10 @@ impl Transfer {
     // ANCHOR_END: upload
 }
 
+/// What is read-only, and what is not.
+const READ_ONLY: &str = "the file system is read-only here: with the engines of Docker, /tmp, /var/tmp and the home can be \
+                         written to";
+
 /// The problem of an error of a file.
 fn of_file(error: &FileError, path: &str) -> Failure {
     let (status, kind, detail) = match error.kind {
@@ -200,6 +204,10 @@ fn of_file(error: &FileError, path: &str) -> Failure {
         FileErrorKind::Other => {
             let name = errno_name(error.errno);
             let name = name.unwrap_or_else(|| "an error without a number".to_owned());
+            if name == "EROFS" {
+                let failure = Failure::new(StatusCode::FORBIDDEN, "read_only", READ_ONLY);
+                return failure.at_path(path);
+            }
             return Failure::new(StatusCode::CONFLICT, "other", name).at_path(path);
         }
     };
@@ -209,9 +217,11 @@ fn of_file(error: &FileError, path: &str) -> Failure {
 fn not_started(failed: StartFailed) -> Failure {
     let (kind, detail) = match failed.kind {
         StartFailedKind::UserUnknown => ("user_unknown", "the sandbox has no such user"),
-        StartFailedKind::UserUnsupported => {
-            ("user_unsupported", "the sandbox executes nothing as this user")
-        }
+        StartFailedKind::UserUnsupported => (
+            "user_unsupported",
+            "the sandbox executes nothing as this user: where its engine shares the \
+              kernel of the host there is no root, and one user alone",
+        ),
         _ => {
             let detail = "the sandbox has no processes, descriptors or memory left for it";
             let problem = Failure::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
@@ -236,4 +246,24 @@ fn not_requested(error: &StartError) -> Failure {
 fn silent() -> Failure {
     let detail = "the sandbox did not go on in time";
     Failure::new(StatusCode::GATEWAY_TIMEOUT, "silent", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_only_file_system_is_said_to_be_one() {
+        let error = |errno| FileError { kind: FileErrorKind::Other, errno, path: String::new() };
+        let problem = |failure| match failure {
+            Failure::Detailed(problem) => serde_json::to_value(problem).unwrap(),
+            Failure::Plain(problem) => panic!("{problem:?}"),
+        };
+        let read_only = problem(of_file(&error(30), "/etc/x"));
+        assert_eq!((&read_only["kind"], &read_only["status"]), (&"read_only".into(), &403.into()));
+        let detail = read_only["detail"].as_str().unwrap();
+        assert!(detail.contains("/var/tmp") && detail.ends_with(": /etc/x"), "{detail}");
+        let full = problem(of_file(&error(28), "x"));
+        assert_eq!((&full["kind"], &full["detail"]), (&"other".into(), &"ENOSPC: x".into()));
+    }
 }

@@ -1,7 +1,7 @@
 //! A page of another site may show a link to this server, and nothing else.
 
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use shared::http::Problem;
 
 // ANCHOR: same_site
@@ -9,15 +9,18 @@ use shared::http::Problem;
 /// suffices for everything that changes something; this is about what only reads: a foreign page cannot see the
 /// answer, but it can hold a stream open, and measure how long an answer takes.
 ///
+/// The pages of the origins in `allowed` are no foreign ones (`--allow-origin`).
+///
 /// A link, and an address that a person types, are navigations of a whole window. Clients that are no browsers do not
 /// send these headers.
-pub(crate) fn same_site(head: &Parts) -> Result<(), Problem> {
-    let value = |name| head.headers.get(name).map(http::HeaderValue::as_bytes);
+pub(crate) fn same_site(head: &Parts, allowed: &[HeaderValue]) -> Result<(), Problem> {
+    let value = |name| head.headers.get(name).map(HeaderValue::as_bytes);
+    let is_allowed = head.headers.get("origin").is_some_and(|origin| allowed.contains(origin));
     let is_own = matches!(value("sec-fetch-site"), None | Some(b"same-origin" | b"none"));
     let is_link = head.method == Method::GET
         && value("sec-fetch-mode") == Some(b"navigate")
         && value("sec-fetch-dest") == Some(b"document");
-    if is_own || is_link {
+    if is_own || is_link || is_allowed {
         return Ok(());
     }
     Err(Problem::new(StatusCode::FORBIDDEN, "a page of another origin may not do this"))
@@ -33,7 +36,8 @@ mod tests {
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        same_site(&request.body(()).unwrap().into_parts().0).is_ok()
+        let allowed = [HeaderValue::from_static("http://127.0.0.1:3000")];
+        same_site(&request.body(()).unwrap().into_parts().0, &allowed).is_ok()
     }
 
     #[test]
@@ -53,6 +57,8 @@ mod tests {
                 "a picture"
             );
             assert!(!judge(Method::GET, &[site(other)]));
+            assert!(judge(Method::GET, &[site(other), ("origin", "http://127.0.0.1:3000")]));
+            assert!(!judge(Method::GET, &[site(other), ("origin", "http://127.0.0.1:3001")]));
         }
     }
 }

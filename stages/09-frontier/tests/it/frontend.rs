@@ -77,6 +77,28 @@ async fn a_page_of_another_site_gets_nothing() {
     assert_eq!(client.send(link).await.status, 200);
 }
 
+/// A browser asks before it sends a key, and sends none with that.
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_needs_a_key_like_any_client() {
+    let site = Site::new();
+    let key = site.key("book", &["submit", "read"]);
+    let origin = "http://127.0.0.1:3000";
+    let server = site.launch().arg("--allow-origin").arg(origin).start();
+    let client = server.client();
+    let send = async |method, client: &harness::Client, origin| {
+        let request = client.request(method, "/eval").header("sec-fetch-site", "same-site");
+        client.send(request.header("origin", origin)).await
+    };
+    let preflight = send(Method::OPTIONS, &client, origin).await;
+    assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (200, origin));
+    assert!(preflight.header("access-control-allow-headers").contains("authorization"));
+    let refused = send(Method::GET, &client, origin).await;
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (401, origin));
+    let with_key = client.with_key(&key);
+    assert_eq!(send(Method::GET, &with_key, origin).await.status, 200);
+    assert_eq!(send(Method::GET, &with_key, "http://evil.example").await.status, 403);
+}
+
 #[test]
 fn the_vendor_bundles_are_what_the_lock_file_gives() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infrastructure/web/bundle.sh");

@@ -14,7 +14,7 @@ use crate::broker::QueueUrl;
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
-    /// Serves clients and runs their programs, without a broker
+    /// Serves clients and runs their programs; with a broker, so do workers on other machines
     All,
     /// Serves clients; workers on other machines run the programs
     Api,
@@ -40,7 +40,7 @@ pub struct FleetArgs {
     /// File with the certificates that may sign that of the API [default: those of this system]
     #[arg(long, global = true, value_name = "FILE", env = "CRUCIBLE_API_CA")]
     pub api_ca: Option<PathBuf>,
-    /// Name of a worker for people [default: the name of its machine]
+    /// Name of a worker for people, also of the one in an API with --role all [default: the name of its machine]
     #[arg(long, global = true, value_name = "NAME", env = "CRUCIBLE_WORKER_NAME", value_parser = worker_name)]
     pub worker_name: Option<String>,
     /// For an API: seconds without a sign of life after which a worker has lost what it runs
@@ -65,9 +65,6 @@ pub enum RoleError {
     /// A role that needs a broker has none.
     #[error("--role {0} needs a broker that other machines can reach, and --queue is memory")]
     NoBroker(&'static str),
-    /// A broker that is not used.
-    #[error("--role all runs programs itself, and uses no broker: --queue is {0}")]
-    UnusedBroker(String),
     /// A worker without an API.
     #[error("--role worker needs the address of its API")]
     NoApi,
@@ -102,7 +99,6 @@ impl shared::Hint for RoleError {
     fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoBroker(_) => "give --queue nats://HOST:PORT or sqs://REGION",
-            Self::UnusedBroker(_) => "add --role api, or leave --queue out",
             Self::NoApi => "add --api URL",
             Self::UnusedApi => "leave it out, or add --role worker",
             Self::Listens => "leave --listen out",
@@ -140,11 +136,9 @@ impl FleetArgs {
             return Err(RoleError::UnusedApi);
         }
         match self.role {
-            Role::All if is_memory => Ok(()),
-            Role::All => Err(RoleError::UnusedBroker(queue.to_string())),
             Role::Api if is_memory => Err(RoleError::NoBroker("api")),
             Role::Worker if is_memory => Err(RoleError::NoBroker("worker")),
-            Role::Api => Ok(()),
+            Role::All | Role::Api => Ok(()),
             Role::Worker => self.check_worker(settings),
         }
     }
@@ -213,6 +207,13 @@ fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost"
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The name of this machine.
+pub(crate) fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().filter(|c| !c.is_control()).take(100).collect();
+    if name.is_empty() { "worker".to_owned() } else { name }
 }
 
 /// What a name of a worker may be.

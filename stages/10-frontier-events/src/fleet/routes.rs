@@ -129,7 +129,7 @@ impl Routes {
     fn caller(&self, request: &MatchedRequest) -> Result<(&Arc<Fleet>, Caller), Problem> {
         let [] = request.query([])?;
         let fleet = self.fleet.as_ref().ok_or_else(|| {
-            let detail = "this server runs programs itself; one with --role api has workers";
+            let detail = "this server runs programs itself; one with --queue, and --role all or --role api, has workers";
             Problem::new(StatusCode::CONFLICT, detail)
         })?;
         let principal = request.context().principal;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use shared::cli::{BuildError, Settings};
 use stage_09_frontier::Runner;
 
-use super::args::engine_name;
+use super::args::{engine_name, machine_name};
 use super::state::MAX_SESSIONS;
 use super::{BrokerDispatch, Fleet, FleetEngine, FleetOptions, Role};
 use crate::args::EventsArgs;
-use crate::broker;
+use crate::broker::{self, QueueUrl};
 
 impl Fleet {
-    /// The fleet of a server with the role `api`. None for others, and for commands beside `serve`, which run
-    /// programs themselves.
+    /// The fleet of a server with the role `api`, or `all` and a broker. None for others, and for commands beside
+    /// `serve`, which run programs themselves.
     ///
     /// # Errors
     ///
@@ -22,9 +22,12 @@ impl Fleet {
         settings: &Settings,
         args: &EventsArgs,
     ) -> Result<Option<Arc<Self>>, BuildError> {
-        if args.fleet.role != Role::Api || !args.frontier.storage.is_serving() {
+        let has_broker = !matches!(args.broker.queue, QueueUrl::Memory);
+        let is_api = has_broker && args.fleet.role != Role::Worker;
+        if !is_api || !args.frontier.storage.is_serving() {
             return Ok(None);
         }
+        let name = || args.fleet.worker_name.clone().unwrap_or_else(machine_name);
         let broker = broker::open(&args.broker.queue, &args.broker.options()).await?;
         let options = FleetOptions {
             lease: args.fleet.lease(),
@@ -32,6 +35,7 @@ impl Fleet {
             engine: engine_name(args.frontier.contract.api.platform.engine.engine),
             bounds: settings.bounds(),
             profiles: args.frontier.engine().profiles(),
+            local_worker: (args.fleet.role == Role::All).then(name),
         };
         Ok(Some(Self::new(broker, options)))
     }
@@ -44,5 +48,6 @@ pub(crate) fn runner(fleet: &Arc<Fleet>) -> Runner {
         engine: Arc::new(FleetEngine::new(Arc::clone(fleet))),
         dispatch: Box::new(move |jobs| BrokerDispatch::start(&of_dispatch, jobs)),
         workers: MAX_SESSIONS,
+        with_local: fleet.options.local_worker.is_some(),
     }
 }

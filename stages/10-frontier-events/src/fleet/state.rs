@@ -41,6 +41,8 @@ pub struct FleetOptions {
     pub bounds: Bounds,
     /// The environments that a submission may name, with their digests.
     pub profiles: Profiles,
+    /// The name of the worker in the process of the API. None where all of them are processes of their own.
+    pub local_worker: Option<String>,
 }
 
 /// The workers of one API.

@@ -96,6 +96,7 @@ impl Scratch {
             engine: ENGINE,
             bounds,
             profiles: Profiles { default: PYTHON, environments: Vec::new() },
+            local_worker: None,
         };
         let fleet = Fleet::new(broker.clone(), options);
         let ledger = Ledger::new(LedgerParts {

@@ -1,9 +1,9 @@
-//! Requests to the API.
+//! Requests to an API at an address.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri, header};
+use http::{Method, Request, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -19,6 +19,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::api::{Answer, Api, ApiError};
 use crate::fleet::wire::{
     Announcement, ClaimReply, ClaimRequest, FileRequest, OutputRequest, ResultRequest, SyncReply,
     SyncRequest, Welcome,
@@ -38,70 +39,7 @@ const MAX_RESPONSE_BYTES: usize = 32 << 20;
 /// The most of an error that is shown.
 const MAX_DETAIL: usize = 500;
 
-/// Why a request had no success.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ApiError {
-    /// There was no response.
-    #[error("the API cannot be reached")]
-    Unreachable(#[source] BoxError),
-    /// There was another response than a success.
-    #[error("the API answers {status}: {detail}")]
-    Status {
-        /// Its status.
-        status: StatusCode,
-        /// What it says.
-        detail: String,
-    },
-}
-
-impl ApiError {
-    /// The status of the response, if there was one.
-    pub(super) fn status(&self) -> Option<StatusCode> {
-        match self {
-            Self::Unreachable(_) => None,
-            Self::Status { status, .. } => Some(*status),
-        }
-    }
-
-    /// Whether the same request may succeed later.
-    pub(super) fn is_temporary(&self) -> bool {
-        self.status().is_none_or(|status| {
-            let is_busy =
-                matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-            status.is_server_error() || is_busy
-        })
-    }
-
-    /// Whether the API does not know this worker, as after a restart.
-    pub(super) fn is_unknown_worker(&self) -> bool {
-        self.status() == Some(StatusCode::NOT_FOUND)
-    }
-
-    /// What an operator can do about it.
-    fn hint(&self) -> &'static str {
-        match self.status() {
-            None => "check --api, and whether the API runs",
-            Some(StatusCode::UNAUTHORIZED) => {
-                "give a key with --api-key-file; on the API's machine: keys create --name NAME --scope worker"
-            }
-            Some(StatusCode::FORBIDDEN) => {
-                "the key needs the scope worker; on the API's machine: keys create --name NAME --scope worker"
-            }
-            Some(StatusCode::NOT_FOUND) => "check --api: only stage 10 has workers",
-            Some(StatusCode::CONFLICT) => "start API and worker with settings that fit",
-            Some(_) => "the log of the API has the cause",
-        }
-    }
-}
-
-impl From<ApiError> for BuildError {
-    fn from(error: ApiError) -> Self {
-        let hint = error.hint();
-        BuildError::from(anyhow::Error::new(error)).with_hint(hint)
-    }
-}
-
-/// What a worker may ask its API.
+/// The API at an address.
 pub(super) struct ApiClient {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
@@ -134,54 +72,32 @@ impl ApiClient {
         Ok(Self { http, base, key })
     }
 
-    pub(super) async fn announce(&self, announcement: &Announcement) -> Result<Welcome, ApiError> {
-        self.json(Method::PUT, "", announcement, REQUEST_TIMEOUT).await
-    }
-
-    pub(super) async fn sync(
-        &self,
-        request: &SyncRequest,
-        timeout: Duration,
-    ) -> Result<SyncReply, ApiError> {
-        self.json(Method::POST, "/sync", request, timeout).await
-    }
-
-    pub(super) async fn claim(&self, request: &ClaimRequest) -> Result<ClaimReply, ApiError> {
-        self.json(Method::POST, "/claim", request, REQUEST_TIMEOUT).await
-    }
-
-    pub(super) async fn output(&self, request: &OutputRequest) -> Result<(), ApiError> {
-        self.send(Method::POST, "/output", Some(request), REQUEST_TIMEOUT).await.map(drop)
-    }
-
-    pub(super) async fn file(&self, request: &FileRequest) -> Result<(), ApiError> {
-        self.send(Method::POST, "/files", Some(request), REQUEST_TIMEOUT).await.map(drop)
-    }
-
-    pub(super) async fn result(&self, request: &ResultRequest) -> Result<(), ApiError> {
-        self.send(Method::POST, "/result", Some(request), REQUEST_TIMEOUT).await.map(drop)
-    }
-
-    pub(super) async fn leave(&self) -> Result<(), ApiError> {
-        self.send(Method::DELETE, "", None::<&()>, CONNECT_TIMEOUT).await.map(drop)
-    }
-
     async fn json<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
-        body: &impl Serialize,
+        body: &(impl Serialize + Sync),
         timeout: Duration,
     ) -> Result<T, ApiError> {
         let response = self.send(method, path, Some(body), timeout).await?;
         serde_json::from_slice(&response).map_err(|error| ApiError::Unreachable(error.into()))
     }
 
+    async fn done(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+        timeout: Duration,
+    ) -> Result<(), ApiError> {
+        self.send(method, path, body, timeout).await.map(drop)
+    }
+
     async fn send(
         &self,
         method: Method,
         path: &str,
-        body: Option<&impl Serialize>,
+        body: Option<&(impl Serialize + Sync)>,
         timeout: Duration,
     ) -> Result<Bytes, ApiError> {
         let unreachable = |error: BoxError| ApiError::Unreachable(error);
@@ -216,10 +132,40 @@ impl ApiClient {
     }
 }
 
+impl Api for ApiClient {
+    fn announce<'a>(&'a self, announcement: &'a Announcement) -> Answer<'a, Welcome> {
+        Box::pin(self.json(Method::PUT, "", announcement, REQUEST_TIMEOUT))
+    }
+
+    fn sync<'a>(&'a self, request: &'a SyncRequest, timeout: Duration) -> Answer<'a, SyncReply> {
+        Box::pin(self.json(Method::POST, "/sync", request, timeout))
+    }
+
+    fn claim<'a>(&'a self, request: &'a ClaimRequest) -> Answer<'a, ClaimReply> {
+        Box::pin(self.json(Method::POST, "/claim", request, REQUEST_TIMEOUT))
+    }
+
+    fn output<'a>(&'a self, request: &'a OutputRequest) -> Answer<'a, ()> {
+        Box::pin(self.done(Method::POST, "/output", Some(request), REQUEST_TIMEOUT))
+    }
+
+    fn file<'a>(&'a self, request: &'a FileRequest) -> Answer<'a, ()> {
+        Box::pin(self.done(Method::POST, "/files", Some(request), REQUEST_TIMEOUT))
+    }
+
+    fn result<'a>(&'a self, request: &'a ResultRequest) -> Answer<'a, ()> {
+        Box::pin(self.done(Method::POST, "/result", Some(request), REQUEST_TIMEOUT))
+    }
+
+    fn leave(&self) -> Answer<'_, ()> {
+        Box::pin(self.done(Method::DELETE, "", None::<&()>, CONNECT_TIMEOUT))
+    }
+}
+
 /// Repeats a request until it succeeds, until its error is not temporary, or until `stop`. None then.
-pub(super) async fn until_answered<T>(
+pub(super) async fn until_answered<'a, T>(
     stop: &CancellationToken,
-    mut request: impl AsyncFnMut() -> Result<T, ApiError>,
+    mut request: impl FnMut() -> Answer<'a, T>,
 ) -> Option<Result<T, ApiError>> {
     let (mut pause, longest) = RETRY_INTERVALS;
     loop {

@@ -7,7 +7,8 @@ use shared::Stream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{ApiClient, until_answered};
+use super::api::Api;
+use super::client::until_answered;
 use crate::fleet::wire::{MAX_CHUNK_BYTES, MAX_PIECES, OutputRequest, Piece};
 
 /// Output of one run that the API has not confirmed. What is in it is bounded by the run's `output_bytes`.
@@ -93,12 +94,7 @@ impl PendingOutput {
 
     /// Sends output as it comes, until the program has ended and the rest fits into the last request. False when the
     /// session is lost.
-    pub(super) async fn send(
-        &self,
-        api: &ApiClient,
-        token: &str,
-        lost: &CancellationToken,
-    ) -> bool {
+    pub(super) async fn send(&self, api: &dyn Api, token: &str, lost: &CancellationToken) -> bool {
         loop {
             if self.is_almost_done() {
                 return true;
@@ -111,7 +107,7 @@ impl PendingOutput {
                 continue;
             }
             let request = OutputRequest { token: token.to_owned(), pieces };
-            match until_answered(lost, async || api.output(&request).await).await {
+            match until_answered(lost, || api.output(&request)).await {
                 Some(Ok(())) => self.confirm(&request.pieces),
                 Some(Err(error)) => {
                     tracing::warn!(%error, "output was refused");

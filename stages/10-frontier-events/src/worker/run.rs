@@ -102,9 +102,9 @@ async fn claim_until_decided(
 ) -> Result<(Instant, ClaimReply), Next> {
     loop {
         let mut sent = Instant::now();
-        let answered = until_answered(&worker.draining, async || {
+        let answered = until_answered(&worker.draining, || {
             sent = Instant::now();
-            worker.api.claim(claim).await
+            worker.api.claim(claim)
         });
         match answered.await {
             // It drains. A claim that was answered meanwhile is lost after its lease.
@@ -144,7 +144,7 @@ async fn report(worker: &Worker, session: &Session, job: &Job) -> bool {
         pending.end();
         verdict
     };
-    let sending = pending.send(&worker.api, &session.token, &session.lost);
+    let sending = pending.send(&*worker.api, &session.token, &session.lost);
     // When the session is lost its program ends as well, and so do both.
     let (mut verdict, is_sent) = tokio::join!(running, async {
         let is_sent = sending.await;
@@ -166,7 +166,7 @@ async fn report(worker: &Worker, session: &Session, job: &Job) -> bool {
         verdict,
         excess_bytes: [excess(Stream::Stdout), excess(Stream::Stderr)],
     };
-    match until_answered(&session.lost, async || worker.api.result(&request).await).await {
+    match until_answered(&session.lost, || worker.api.result(&request)).await {
         Some(Ok(())) => true,
         Some(Err(error)) => {
             tracing::warn!(%error, "the result was refused");
@@ -206,7 +206,7 @@ async fn send_files(worker: &Worker, session: &Session, artifacts: Vec<Artifact>
             content = rest;
             let token = session.token.clone();
             let request = FileRequest { token, number, path: path.take(), base64: chunk.to_vec() };
-            match until_answered(&session.lost, async || worker.api.file(&request).await).await? {
+            match until_answered(&session.lost, || worker.api.file(&request)).await? {
                 Ok(()) => number += 1,
                 Err(error) => {
                     tracing::warn!(%error, "a file was refused");

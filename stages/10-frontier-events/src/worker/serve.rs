@@ -10,7 +10,7 @@ use shared::{Bounds, Engine};
 use stage_06_advanced::{Profiles, remote_engine};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{ApiClient, ApiError};
+use super::api::{Api, ApiError};
 use super::sessions::Sessions;
 use super::{run, sync};
 use crate::args::EventsArgs;
@@ -33,7 +33,7 @@ pub(super) struct Terms {
 
 /// One worker.
 pub(super) struct Worker {
-    pub(super) api: ApiClient,
+    pub(super) api: Box<dyn Api>,
     pub(super) broker: Arc<dyn Broker>,
     pub(super) engine: Arc<dyn Engine>,
     pub(super) bounds: Bounds,
@@ -120,7 +120,7 @@ impl Worker {
     }
 
     /// Announces itself until the API has taken or refused it.
-    async fn join(&self) -> Result<(), ApiError> {
+    pub(super) async fn join(&self) -> Result<(), ApiError> {
         let (mut pause, longest) = RETRY_INTERVALS;
         loop {
             match self.announce().await {
@@ -140,7 +140,7 @@ impl Worker {
     async fn until_drained(&self, settings: &Settings, signals: &mut Signals) -> Exit {
         let signalled = CancellationToken::new();
         let places = async {
-            join_all((0..self.announcement.capacity).map(|_| self.place())).await;
+            self.places().await;
             if !signalled.is_cancelled() {
                 // A service manager would start it again, and it would take work again.
                 eprint_line(
@@ -148,9 +148,6 @@ impl Worker {
                 );
                 signalled.cancelled().await;
             }
-        };
-        let background = async {
-            tokio::join!(sync::run(self), self.test_engine());
         };
         let stopping = async {
             signals.next().await;
@@ -172,9 +169,19 @@ impl Worker {
         };
         tokio::select! {
             () = places => Exit::SUCCESS,
-            () = background => Exit::FAILURE,
+            () = self.background() => Exit::FAILURE,
             () = stopping => Exit::INTERRUPTED,
         }
+    }
+
+    /// Takes tickets in all places, until it drains and nothing runs any more.
+    pub(super) async fn places(&self) {
+        join_all((0..self.announcement.capacity).map(|_| self.place())).await;
+    }
+
+    /// Gives signs of life and tests the engine, until it is dropped.
+    pub(super) async fn background(&self) {
+        tokio::join!(sync::run(self), self.test_engine());
     }
 
     /// One place: takes a ticket, does what it says, and takes the next.
@@ -209,14 +216,19 @@ impl Worker {
     async fn test_engine(&self) {
         loop {
             tokio::time::sleep(self.test_interval).await;
-            let failing = match self.engine.self_test().await {
-                Err(SelfTestError::Broken(what)) => Some(what),
-                Ok(_) | Err(SelfTestError::TimedOut(_)) => None,
-            };
-            if let Some(what) = &failing {
-                tracing::error!(what, "the engine fails its self test; no tickets are taken");
-            }
-            *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failing;
+            self.test_engine_once().await;
         }
+    }
+
+    /// Tests the engine.
+    pub(super) async fn test_engine_once(&self) {
+        let failing = match self.engine.self_test().await {
+            Err(SelfTestError::Broken(what)) => Some(what),
+            Ok(_) | Err(SelfTestError::TimedOut(_)) => None,
+        };
+        if let Some(what) = &failing {
+            tracing::error!(what, "the engine fails its self test; no tickets are taken");
+        }
+        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failing;
     }
 }

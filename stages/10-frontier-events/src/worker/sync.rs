@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::client::ApiError;
+use super::api::ApiError;
 use super::serve::Worker;
 
 /// How much longer than the poll time of the API a request may take.

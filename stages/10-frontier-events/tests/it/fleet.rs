@@ -1,5 +1,6 @@
 //! One API, workers and a broker as processes.
 
+mod all;
 mod by_hand;
 mod events;
 mod failures;

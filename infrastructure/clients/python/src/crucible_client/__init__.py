@@ -27,7 +27,7 @@ from .errors import (
     TransportError,
     WaitTimeoutError,
 )
-from .models import Batch, Chunk, Evaluation, Execution, Output, SandboxInfo
+from .models import Batch, Chunk, Evaluation, Execution, ExecutionSummary, Output, SandboxInfo
 
 __version__ = "0.1.0"
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "CrucibleError",
     "Evaluation",
     "Execution",
+    "ExecutionSummary",
     "FileError",
     "FileIsDirectoryError",
     "FileMissingError",

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from ._http import RESPONSE_TIMEOUT, Call
-from .models import Batch, Chunk, Evaluation, Execution, Json, Keep, SandboxInfo
+from .models import Batch, Chunk, Evaluation, Execution, ExecutionSummary, Json, Keep, SandboxInfo
 
 Content = str | bytes
 
@@ -188,6 +188,15 @@ def get_exec(id: str, exec_id: str, wait_seconds: int) -> Call[Execution]:  # no
     return Call("GET", _at(id, "execs", exec_id), _execution, params=params, response_timeout=timeout, repeatable=True)
 
 
+def list_execs(id: str) -> Call[list[ExecutionSummary]]:  # noqa: A002
+    """The commands of a sandbox, as they are now."""
+
+    def parse(response: httpx.Response) -> list[ExecutionSummary]:
+        return [ExecutionSummary.parse(item) for item in response.json()["items"]]
+
+    return Call("GET", _at(id, "execs"), parse, repeatable=True)
+
+
 def put_stdin(id: str, exec_id: str, data: bytes, offset: int, eof: bool) -> Call[None]:  # noqa: A002
     """Bytes for a command's standard input. No time-out: the command may read slowly."""
     params = {"offset": str(offset), "eof": "true" if eof else "false"}
@@ -219,12 +228,35 @@ def exec_output(id: str, exec_id: str, stream: str, offset: int, wait_seconds: i
     return Call("GET", path, parse, params=params, response_timeout=timeout, repeatable=True)
 
 
+def _download(id: str, what: str, **params: Any) -> Call[bytes]:  # noqa: A002
+    given = {name: str(value) for name, value in present(**params).items()}
+
+    def parse(response: httpx.Response) -> bytes:
+        return response.content
+
+    return Call("GET", _at(id, what), parse, params=given, response_timeout=FILE_TIMEOUT, repeatable=True)
+
+
 def read_file(id: str, path: str, max_bytes: int | None, user: str | None) -> Call[bytes]:  # noqa: A002
     """The bytes of a file."""
-    params = {name: str(value) for name, value in present(path=path, max_bytes=max_bytes, user=user).items()}
+    return _download(id, "file", path=path, max_bytes=max_bytes, user=user)
+
+
+def read_tar(id: str, path: str, user: str | None) -> Call[bytes]:  # noqa: A002
+    """What is in a directory, as tar."""
+    return _download(id, "tar", path=path, user=user)
+
+
+def read_diff(id: str) -> Call[bytes]:  # noqa: A002
+    """What has changed since the start of a sandbox, as tar."""
+    return _download(id, "diff")
+
+
+def write_tar(id: str, path: str, archive: bytes, user: str | None) -> Call[None]:  # noqa: A002
+    """Writes what is in a tar into a directory, which is created."""
     return Call(
-        "GET", _at(id, "file"), lambda response: response.content, params=params, response_timeout=FILE_TIMEOUT,
-        repeatable=True,
+        "PUT", _at(id, "tar"), _nothing, params=present(path=path, user=user), content=archive,
+        headers={"content-type": "application/x-tar"}, response_timeout=FILE_TIMEOUT, repeatable=True,
     )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ class Call(Generic[T]):
         """For httpx's `request`."""
         headers = dict(self.headers)
         if self.content is not None:
-            headers["content-type"] = "application/octet-stream"
+            headers.setdefault("content-type", "application/octet-stream")
         timeout = httpx.Timeout(self.response_timeout, connect=CONNECT_TIMEOUT, pool=None)
         return {
             "method": self.method,

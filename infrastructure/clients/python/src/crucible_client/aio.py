@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from os import PathLike
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import anyio
+import anyio.to_thread
 import httpx
 
-from . import _calls, errors
+from . import _calls, _flows, errors
 from ._http import DEFAULT_PATIENCE, Attempts, Call, Settings
 from ._options import ExecOptions, SandboxOptions, SubmissionOptions, is_short
-from .models import Batch, Chunk, Evaluation, Execution, SandboxInfo
+from .archive import pack, unpack
+from .models import Batch, Chunk, Evaluation, Execution, ExecutionSummary, SandboxInfo
 
 T = TypeVar("T")
-_POLL_INTERVAL = 0.25
-_MAX_POLL_INTERVAL = 1.0
 _KILL_TIMEOUT = 10.0
 
 
@@ -55,6 +55,25 @@ class AsyncClient:
                 return call.parse(response)
             await anyio.sleep(delay)
 
+    async def run(self, flow: _flows.Flow[T]) -> T:
+        """Sends the calls of a flow, each when the one before is answered."""
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, float):
+                    await anyio.sleep(step)
+                    step = next(flow)
+                    continue
+                try:
+                    answer = await self.send(step)
+                except errors.ApiError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as ended:
+            value: T = ended.value
+            return value
+
     async def status(self) -> dict[str, Any]:
         """What the server runs on."""
         status: dict[str, Any] = await self.send(_calls.get_json("/status"))
@@ -79,17 +98,7 @@ class AsyncClient:
         Raises:
             WaitTimeoutError: when it has not ended after `wait` seconds; it goes on, and the server has it.
         """
-        deadline = None if wait is None else time.monotonic() + wait
-        first = _calls.MAX_PREFER_SECONDS if wait is None else int(wait)
-        evaluation = await self.send(_calls.submit(_calls.submission(code, **options), first))
-        interval = _POLL_INTERVAL
-        while not evaluation.ended:
-            if deadline is not None and time.monotonic() >= deadline:
-                raise errors.WaitTimeoutError(f"evaluation {evaluation.id} is {evaluation.status} after {wait} s")
-            await anyio.sleep(interval)
-            interval = min(interval * 1.5, _MAX_POLL_INTERVAL)
-            evaluation = await self.evaluation(evaluation.id)
-        return evaluation
+        return await self.run(_flows.evaluate(code, wait, options))
 
     async def evaluation(self, id: str) -> Evaluation:  # noqa: A002
         """An evaluation, as it is now."""
@@ -117,14 +126,7 @@ class AsyncClient:
         Raises:
             WaitTimeoutError: when it has not ended after `wait` seconds.
         """
-        deadline = None if wait is None else time.monotonic() + wait
-        interval = _POLL_INTERVAL
-        while not (batch := await self.batch(id)).ended:
-            if deadline is not None and time.monotonic() >= deadline:
-                raise errors.WaitTimeoutError(f"batch {id} has not ended after {wait} s: {batch.counts}")
-            await anyio.sleep(interval)
-            interval = min(interval * 1.5, _MAX_POLL_INTERVAL)
-        return batch
+        return await self.run(_flows.wait_batch(id, wait))
 
     async def batch_results(self, id: str) -> AsyncIterator[Evaluation]:  # noqa: A002
         """The evaluations of a batch, in the order in which they were submitted."""
@@ -197,7 +199,7 @@ class AsyncSandbox:
     ) -> Execution:
         """Starts a command and does not wait for it. With `stream_stdin`, `write_stdin` gives its standard input."""
         body, data = _calls.execution(argv, detach=True, stream_stdin=stream_stdin, **options)
-        return await self._run(exec_id or uuid.uuid4().hex, body, data)
+        return await self.client.run(_flows.start(self.id, exec_id or uuid.uuid4().hex, body, data))
 
     async def exec(
         self, argv: Sequence[str], *, exec_id: str | None = None, **options: Unpack[ExecOptions]
@@ -209,30 +211,17 @@ class AsyncSandbox:
         name = exec_id or uuid.uuid4().hex
         body, data = _calls.execution(argv, detach=not is_short(options), **options)
         try:
-            execution = await self._run(name, body, data)
-            while not execution.ended:
-                execution = await self.execution(name, wait_seconds=_calls.LONG_POLL_SECONDS)
+            return await self.client.run(_flows.run(self.id, name, body, data))
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_KILL_TIMEOUT, shield=True):
                 await self._kill_quietly(name)
             raise
-        return execution
 
     async def _kill_quietly(self, exec_id: str) -> None:
         try:
             await self.kill(exec_id)
         except errors.CrucibleError:
             return  # it never started, has ended, or the sandbox has
-
-    async def _run(self, exec_id: str, body: dict[str, Any], data: bytes | None) -> Execution:
-        execution = await self.client.send(_calls.put_exec(self.id, exec_id, body))
-        if data is not None and not execution.ended:
-            try:
-                await self.write_stdin(exec_id, data, eof=True)
-            except errors.ApiError as error:
-                if error.status != 409:  # the command ended without reading all of it
-                    raise
-        return execution
 
     async def write_stdin(self, exec_id: str, data: bytes, *, offset: int = 0, eof: bool = False) -> None:
         """Writes to the standard input of a command. `offset` is how many bytes were written before."""
@@ -241,6 +230,10 @@ class AsyncSandbox:
     async def execution(self, exec_id: str, *, wait_seconds: int = 0) -> Execution:
         """A command, when it has ended or after `wait_seconds`."""
         return await self.client.send(_calls.get_exec(self.id, exec_id, wait_seconds))
+
+    async def executions(self) -> list[ExecutionSummary]:
+        """The commands that were started in it, as they are now, without their output."""
+        return await self.client.send(_calls.list_execs(self.id))
 
     async def output(self, exec_id: str, stream: str = "stdout", *, offset: int = 0, wait_seconds: int = 0) -> Chunk:
         """The output of a command from an offset on."""
@@ -262,3 +255,23 @@ class AsyncSandbox:
         """Writes a file, with the directories above it."""
         raw = data.encode() if isinstance(data, str) else data
         await self.client.send(_calls.write_file(self.id, path, raw, user))
+
+    async def read_tar(self, path: str, *, user: str | None = None) -> bytes:
+        """What is in a directory, as tar. `archive` has functions for those."""
+        return await self.client.send(_calls.read_tar(self.id, path, user))
+
+    async def write_tar(self, path: str, archive: bytes, *, user: str | None = None) -> None:
+        """Writes what is in a tar into a directory, which is created with those above it."""
+        await self.client.send(_calls.write_tar(self.id, path, archive, user))
+
+    async def diff(self) -> bytes:
+        """What has changed since its start, as tar; what was removed is a file with the prefix `.wh.`."""
+        return await self.client.send(_calls.read_diff(self.id))
+
+    async def upload(self, directory: str | PathLike[str], path: str, *, user: str | None = None) -> None:
+        """Copies what is in a directory of this machine into one of the sandbox."""
+        await self.write_tar(path, await anyio.to_thread.run_sync(pack, directory), user=user)
+
+    async def download(self, path: str, directory: str | PathLike[str], *, user: str | None = None) -> None:
+        """Copies what is in a directory of the sandbox into one of this machine, which is new or empty."""
+        await anyio.to_thread.run_sync(unpack, await self.read_tar(path, user=user), directory)

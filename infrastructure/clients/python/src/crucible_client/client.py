@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
-from . import _calls, errors
+from . import _calls, _flows, errors
 from ._http import DEFAULT_PATIENCE, Attempts, Call, Settings
 from ._options import ExecOptions, SandboxOptions, SubmissionOptions, is_short
-from .models import Batch, Chunk, Evaluation, Execution, SandboxInfo
+from .archive import pack, unpack
+from .models import Batch, Chunk, Evaluation, Execution, ExecutionSummary, SandboxInfo
 
 T = TypeVar("T")
-_POLL_INTERVAL = 0.25
-_MAX_POLL_INTERVAL = 1.0
 
 
 class Client:
@@ -57,6 +57,25 @@ class Client:
                 return call.parse(response)
             time.sleep(delay)
 
+    def run(self, flow: _flows.Flow[T]) -> T:
+        """Sends the calls of a flow, each when the one before is answered."""
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, float):
+                    time.sleep(step)
+                    step = next(flow)
+                    continue
+                try:
+                    answer = self.send(step)
+                except errors.ApiError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as ended:
+            value: T = ended.value
+            return value
+
     def status(self) -> dict[str, Any]:
         """What the server runs on."""
         status: dict[str, Any] = self.send(_calls.get_json("/status"))
@@ -79,17 +98,7 @@ class Client:
         Raises:
             WaitTimeoutError: when it has not ended after `wait` seconds; it goes on, and the server has it.
         """
-        deadline = None if wait is None else time.monotonic() + wait
-        first = _calls.MAX_PREFER_SECONDS if wait is None else int(wait)
-        evaluation = self.send(_calls.submit(_calls.submission(code, **options), first))
-        interval = _POLL_INTERVAL
-        while not evaluation.ended:
-            if deadline is not None and time.monotonic() >= deadline:
-                raise errors.WaitTimeoutError(f"evaluation {evaluation.id} is {evaluation.status} after {wait} s")
-            time.sleep(interval)
-            interval = min(interval * 1.5, _MAX_POLL_INTERVAL)
-            evaluation = self.evaluation(evaluation.id)
-        return evaluation
+        return self.run(_flows.evaluate(code, wait, options))
 
     def evaluation(self, id: str) -> Evaluation:  # noqa: A002
         """An evaluation, as it is now."""
@@ -117,14 +126,7 @@ class Client:
         Raises:
             WaitTimeoutError: when it has not ended after `wait` seconds.
         """
-        deadline = None if wait is None else time.monotonic() + wait
-        interval = _POLL_INTERVAL
-        while not (batch := self.batch(id)).ended:
-            if deadline is not None and time.monotonic() >= deadline:
-                raise errors.WaitTimeoutError(f"batch {id} has not ended after {wait} s: {batch.counts}")
-            time.sleep(interval)
-            interval = min(interval * 1.5, _MAX_POLL_INTERVAL)
-        return batch
+        return self.run(_flows.wait_batch(id, wait))
 
     def batch_results(self, id: str) -> Iterator[Evaluation]:  # noqa: A002
         """The evaluations of a batch, in the order in which they were submitted."""
@@ -195,26 +197,13 @@ class Sandbox:
     ) -> Execution:
         """Starts a command and does not wait for it. With `stream_stdin`, `write_stdin` gives its standard input."""
         body, data = _calls.execution(argv, detach=True, stream_stdin=stream_stdin, **options)
-        return self._run(exec_id or uuid.uuid4().hex, body, data)
+        return self.client.run(_flows.start(self.id, exec_id or uuid.uuid4().hex, body, data))
 
     def exec(self, argv: Sequence[str], *, exec_id: str | None = None, **options: Unpack[ExecOptions]) -> Execution:
         """Runs a command to its end, and returns that. Whatever is lost on the way, it runs once."""
         name = exec_id or uuid.uuid4().hex
         body, data = _calls.execution(argv, detach=not is_short(options), **options)
-        execution = self._run(name, body, data)
-        while not execution.ended:
-            execution = self.execution(name, wait_seconds=_calls.LONG_POLL_SECONDS)
-        return execution
-
-    def _run(self, exec_id: str, body: dict[str, Any], data: bytes | None) -> Execution:
-        execution = self.client.send(_calls.put_exec(self.id, exec_id, body))
-        if data is not None and not execution.ended:
-            try:
-                self.write_stdin(exec_id, data, eof=True)
-            except errors.ApiError as error:
-                if error.status != 409:  # the command ended without reading all of it
-                    raise
-        return execution
+        return self.client.run(_flows.run(self.id, name, body, data))
 
     def write_stdin(self, exec_id: str, data: bytes, *, offset: int = 0, eof: bool = False) -> None:
         """Writes to the standard input of a command. `offset` is how many bytes were written before."""
@@ -223,6 +212,10 @@ class Sandbox:
     def execution(self, exec_id: str, *, wait_seconds: int = 0) -> Execution:
         """A command, when it has ended or after `wait_seconds`."""
         return self.client.send(_calls.get_exec(self.id, exec_id, wait_seconds))
+
+    def executions(self) -> list[ExecutionSummary]:
+        """The commands that were started in it, as they are now, without their output."""
+        return self.client.send(_calls.list_execs(self.id))
 
     def output(self, exec_id: str, stream: str = "stdout", *, offset: int = 0, wait_seconds: int = 0) -> Chunk:
         """The output of a command from an offset on."""
@@ -244,3 +237,23 @@ class Sandbox:
         """Writes a file, with the directories above it."""
         raw = data.encode() if isinstance(data, str) else data
         self.client.send(_calls.write_file(self.id, path, raw, user))
+
+    def read_tar(self, path: str, *, user: str | None = None) -> bytes:
+        """What is in a directory, as tar. `archive` has functions for those."""
+        return self.client.send(_calls.read_tar(self.id, path, user))
+
+    def write_tar(self, path: str, archive: bytes, *, user: str | None = None) -> None:
+        """Writes what is in a tar into a directory, which is created with those above it."""
+        self.client.send(_calls.write_tar(self.id, path, archive, user))
+
+    def diff(self) -> bytes:
+        """What has changed since its start, as tar; what was removed is a file with the prefix `.wh.`."""
+        return self.client.send(_calls.read_diff(self.id))
+
+    def upload(self, directory: str | PathLike[str], path: str, *, user: str | None = None) -> None:
+        """Copies what is in a directory of this machine into one of the sandbox."""
+        self.write_tar(path, pack(directory), user=user)
+
+    def download(self, path: str, directory: str | PathLike[str], *, user: str | None = None) -> None:
+        """Copies what is in a directory of the sandbox into one of this machine, which is new or empty."""
+        unpack(self.read_tar(path, user=user), directory)

@@ -54,7 +54,7 @@ class SandboxEndedError(ApiError):
 
     @property
     def end_reason(self) -> str | None:
-        """`removed`, `idle_timeout`, `lifetime_exceeded`, `memory_exceeded`, `server_restarted`, ..."""
+        """`removed`, `idle_timeout`, `lifetime_exceeded`, `memory_exceeded`, `server_stopped`, ..."""
         reason = self.problem.get("end_reason")
         return reason if isinstance(reason, str) else None
 
@@ -91,6 +91,7 @@ class FileTooLargeError(FileError):
 _FILE_ERRORS: dict[str, type[FileError]] = {
     "not_found": FileMissingError,
     "permission": FilePermissionError,
+    "read_only": FilePermissionError,
     "is_directory": FileIsDirectoryError,
     "not_regular": FileNotRegularError,
     "too_large": FileTooLargeError,

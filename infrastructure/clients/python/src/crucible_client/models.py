@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self, TypeVar
 
 Json = dict[str, Any]
+T = TypeVar("T")
 Keep = Literal["head", "tail"]
 
 PLATFORM_OUTCOMES = frozenset({"engine_error", "worker_lost", "queue_time_exceeded", "cancelled"})
 """Outcomes of an evaluation that say nothing about its program."""
 TIME_OUTCOMES = frozenset({"wall_time_exceeded", "cpu_time_exceeded"})
 """Outcomes of a program that was too slow."""
+
+
+def _of(model: type[T], raw: Json, **given: Any) -> T:
+    """A model whose fields are the members of `raw` by their names, but for those that are given."""
+    given["raw"] = raw
+    names = [one.name for one in fields(model) if one.name not in given]  # type: ignore[arg-type]
+    return model(**given, **{name: raw.get(name) for name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +73,7 @@ class Evaluation:
     @classmethod
     def parse(cls, raw: Json) -> Self:
         """Of an evaluation as the API has it."""
-        return cls(
-            id=raw["id"],
-            status=raw["status"],
-            outcome=raw.get("outcome"),
-            exit_code=raw.get("exit_code"),
-            signal=raw.get("signal"),
-            stdout=Output.parse(raw.get("stdout")),
-            stderr=Output.parse(raw.get("stderr")),
-            error=raw.get("error"),
-            raw=raw,
-        )
+        return _of(cls, raw, stdout=Output.parse(raw.get("stdout")), stderr=Output.parse(raw.get("stderr")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +114,7 @@ class SandboxInfo:
     @classmethod
     def parse(cls, raw: Json) -> Self:
         """Of a sandbox as the API has it."""
-        return cls(
-            id=raw["id"],
-            status=raw["status"],
-            environment=raw.get("environment"),
-            user=raw.get("user"),
-            workdir=raw.get("workdir"),
-            labels=dict(raw.get("labels") or {}),
-            expires_at=raw.get("expires_at"),
-            end_reason=raw.get("end_reason"),
-            raw=raw,
-        )
+        return _of(cls, raw, labels=dict(raw.get("labels") or {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +145,35 @@ class Execution:
     @classmethod
     def parse(cls, raw: Json) -> Self:
         """Of an execution as the API has it."""
-        return cls(
-            id=raw["id"],
-            status=raw["status"],
-            outcome=raw.get("outcome"),
-            exit_code=raw.get("exit_code"),
-            signal=raw.get("signal"),
-            errno=raw.get("errno"),
-            stdout=Output.parse(raw.get("stdout")),
-            stderr=Output.parse(raw.get("stderr")),
-            duration_ms=raw.get("duration_ms"),
-            raw=raw,
-        )
+        return _of(cls, raw, stdout=Output.parse(raw.get("stdout")), stderr=Output.parse(raw.get("stderr")))
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSummary:
+    """One command in a list: without its output, of which there is the length."""
+
+    id: str
+    status: str
+    program: str
+    started_at: str
+    outcome: str | None
+    exit_code: int | None
+    signal: str | None
+    errno: str | None
+    duration_ms: int | None
+    stdout_bytes: int
+    stderr_bytes: int
+    raw: Json = field(repr=False, compare=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has an outcome."""
+        return self.status == "ended"
+
+    @classmethod
+    def parse(cls, raw: Json) -> Self:
+        """Of an item of the API's list."""
+        return _of(cls, raw)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import sys
 import threading
+from typing import TextIO
 
 from .client import Client, Sandbox
 from .errors import CrucibleError
@@ -48,20 +50,27 @@ def _run(sandbox: Sandbox, user: str | None) -> int:
 
 def _feed(sandbox: Sandbox, execution: Execution) -> None:
     offset = 0
-    for line in sys.stdin.buffer:
-        sandbox.write_stdin(execution.id, line, offset=offset)
-        offset += len(line)
-    sandbox.write_stdin(execution.id, b"", offset=offset, eof=True)
+    try:
+        for line in sys.stdin.buffer:
+            sandbox.write_stdin(execution.id, line, offset=offset)
+            offset += len(line)
+        sandbox.write_stdin(execution.id, b"", offset=offset, eof=True)
+    except CrucibleError:
+        return  # the shell has ended, or its sandbox: the main thread says so
 
 
-def _copy(sandbox: Sandbox, execution: Execution, name: str, target: object) -> None:
+def _copy(sandbox: Sandbox, execution: Execution, name: str, target: TextIO) -> None:
     offset, ended = 0, False
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two parts
     while not ended:
-        chunk = sandbox.output(execution.id, name, offset=offset, wait_seconds=_LONG_POLL_SECONDS)
-        # Escape sequences of a program stay in its sandbox.
-        text = "".join(c if c.isprintable() or c in "\n\t" else "�" for c in chunk.data.decode("utf-8", "replace"))
-        print(text, end="", flush=True, file=target)  # type: ignore[call-overload]
+        try:
+            chunk = sandbox.output(execution.id, name, offset=offset, wait_seconds=_LONG_POLL_SECONDS)
+        except CrucibleError:
+            return  # likewise
         offset, ended = chunk.next_offset, chunk.ended
+        text = decoder.decode(chunk.data, final=ended)
+        # Escape sequences of a program stay in its sandbox.
+        print("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text), end="", flush=True, file=target)
 
 
 if __name__ == "__main__":

@@ -47,13 +47,14 @@ fn refusal(text: &str) -> String {
 #[test]
 fn what_the_file_says_is_the_default_of_the_flag() {
     let text = "engine = 'docker'\nworkers = 7\ntimeout_seconds = 2.5\nallow_remote = true\n\
-                allow_host = ['a.example', 'b.example']\nlisten = '127.0.0.1:1'\n\
+                allow_host = ['a.example', 'b.example']\nallow_origin = ['http://a.example']\nlisten = '127.0.0.1:1'\n\
                 storage_entries = 3\nimage = 'sha256:0'";
     let all = all(text, &[]);
     assert_eq!(all.platform.engine.engine, EngineKind::Docker);
     assert_eq!((all.settings.workers, all.platform.storage_entries), (7, 3));
     assert!((all.settings.timeout_seconds - 2.5).abs() < 1e-9 && all.settings.allow_remote);
     assert_eq!(all.settings.allow_host, ["a.example", "b.example"]);
+    assert_eq!(all.settings.allow_origin, ["http://a.example"]);
     assert_eq!(all.settings.listen.unwrap().port(), 1);
     assert_eq!(all.platform.engine.docker.image.as_deref(), Some("sha256:0"));
 }
@@ -102,6 +103,7 @@ fn values_that_cannot_be_are_refused_by_their_key() {
         ("timeout_seconds = 1979-05-27", "FILE: timeout_seconds: give a number or a string"),
         ("allow_remote = 'yes'", "FILE: allow_remote: give true or false"),
         ("allow_host = [1]", "FILE: allow_host: give a list of strings"),
+        ("allow_origin = ['*']", "FILE: allow_origin: invalid value '*'"),
         ("engine = 'runc'", "FILE: engine: invalid value 'runc'"),
         ("workers = 1\nworkers = 2", "FILE is not TOML"),
         ("workers", "FILE is not TOML"),

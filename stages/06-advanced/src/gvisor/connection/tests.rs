@@ -32,7 +32,7 @@ fn honest() -> Vec<SupervisorFrame> {
         output(OutputStream::Stderr, b"ready\n"),
         output(OutputStream::Stderr, begin.as_bytes()),
         output(OutputStream::Stdout, b"42\n"),
-        SupervisorFrame::Exited { execution: EXECUTION, exit: Exit::Code(7) },
+        SupervisorFrame::Exited { execution: EXECUTION, exit: Exit::Code(7), has_files: false },
     ]
 }
 
@@ -65,7 +65,11 @@ fn lies() -> Vec<(&'static str, std::ops::Range<usize>, Vec<u8>)> {
         ("StartFailed", 2..5, frame(SupervisorFrame::StartFailed { execution: id, errno: 2 })),
         ("output", 0..2, frame(output(OutputStream::Stdout, b"x"))),
         ("output", 0..2, frame(output(OutputStream::Stderr, b"ready\n"))),
-        ("an end", 0..2, frame(SupervisorFrame::Exited { execution: id, exit: Exit::Code(0) })),
+        (
+            "an end",
+            0..2,
+            frame(SupervisorFrame::Exited { execution: id, exit: Exit::Code(0), has_files: false }),
+        ),
         ("a window", 0..5, frame(SupervisorFrame::StdinWindow { execution: id, bytes: u32::MAX })),
         ("too long a frame", 0..5, too_long),
         ("a frame of the host", 0..5, of_the_host),
@@ -215,7 +219,11 @@ async fn input_waits_for_the_supervisors_window_and_output_for_the_hosts() {
             supervisor.write_all(&chunk).await.unwrap();
             credit -= MAX_PAYLOAD_BYTES;
         }
-        let exit = SupervisorFrame::Exited { execution: EXECUTION, exit: Exit::Signal(9) };
+        let exit = SupervisorFrame::Exited {
+            execution: EXECUTION,
+            exit: Exit::Signal(9),
+            has_files: false,
+        };
         supervisor.write_all(&encoded(&[exit])).await.unwrap();
         supervisor
     });

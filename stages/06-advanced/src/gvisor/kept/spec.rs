@@ -24,12 +24,13 @@ use stage_05_gvisor::host_pids_limit;
 use super::super::memory::initial_limit;
 use super::super::oci_spec::{HOSTNAME, SHARED_MEMORY_BYTES, namespaces, rlimits};
 use super::root::SUPERVISOR_PATH;
-use crate::sandboxes::{SANDBOX_PATH, SandboxLimits};
+use crate::sandboxes::{MemoryOverhead, SANDBOX_PATH, SandboxLimits};
 
 /// Open files of each process.
 const MAX_OPEN_FILES: u64 = 16_384;
 /// Processes that gVisor's own memory is counted for beside the limit, at most: 8 MB each. Those of a sandbox with more
-/// count as the sandbox's.
+/// count as the sandbox's. With those that it needs without a program that is 568 MiB, which [`MemoryOverhead`] tells the
+/// quotas.
 const MAX_COUNTED_PROCESSES: u64 = 64;
 
 /// What Docker gives the root of a container, without `CAP_NET_RAW`.
@@ -89,6 +90,11 @@ pub(super) fn memory_limits(limits: &SandboxLimits) -> Limits {
     }
 }
 
+/// What a sandbox may use above its limit of memory.
+pub(super) fn overhead() -> MemoryOverhead {
+    super::super::memory::overhead(MAX_COUNTED_PROCESSES)
+}
+
 /// The limits of the cgroup.
 pub(super) fn cgroup_limits(limits: &SandboxLimits) -> CgroupLimits {
     CgroupLimits {
@@ -145,8 +151,9 @@ fn mounts(limits: &SandboxLimits) -> Result<Vec<Mount>, OciSpecError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::memory::highest_limit;
     use super::*;
-    use crate::sandboxes::SandboxBounds;
+    use crate::sandboxes::{SandboxBounds, SandboxSupport};
 
     #[test]
     fn the_whole_specification_of_a_sandbox_that_stays() {
@@ -164,5 +171,18 @@ mod tests {
         assert_eq!((cgroup.cpus, cgroup.memory_bytes >> 20), (2, 568));
         assert_eq!(cgroup.pids, host_pids_limit(256));
         assert_eq!(memory_limits(&limits).pids, 64, "and no more memory for more processes");
+        for pids in [1, 64, 256] {
+            let limits = SandboxLimits { pids, ..limits };
+            let support = SandboxSupport {
+                sandbox: shared::SandboxInfo::default(),
+                max_sandboxes: 1,
+                max_lifetime_seconds: 1,
+                environments: Vec::new(),
+                overhead: overhead(),
+            };
+            let highest = highest_limit(&memory_limits(&limits));
+            assert_eq!(support.reserved_bytes(&limits), highest, "{pids}");
+        }
+        assert_eq!(highest_limit(&memory_limits(&limits)) >> 20, 512 + 568);
     }
 }

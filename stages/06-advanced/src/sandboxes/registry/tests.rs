@@ -6,7 +6,7 @@ use shared::SandboxInfo;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::sandboxes::{SandboxBounds, SandboxEnvironment};
+use crate::sandboxes::{MemoryOverhead, SandboxBounds, SandboxEnvironment};
 
 const MAX_SANDBOXES: usize = 2;
 const MAX_LIFETIME: Duration = Duration::from_secs(100);
@@ -66,9 +66,11 @@ impl Opener for FakeOpener {
                 workdir: "/home/agent".to_owned(),
                 variables: Vec::new(),
                 has_root: true,
+                has_writable_root: true,
                 default,
                 max,
             }],
+            overhead: MemoryOverhead::default(),
         }
     }
 

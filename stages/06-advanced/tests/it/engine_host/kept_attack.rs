@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use shared::profile::PYTHON;
 use shared::{BoxFuture, SandboxInfo};
 use stage_06_advanced::{
-    ApiSocket, EndReason, EngineHost, OpenError, Profiles, SandboxBounds, SandboxEngine,
-    SandboxOrder, SandboxSupport,
+    ApiSocket, EndReason, EngineHost, MemoryOverhead, OpenError, Profiles, SandboxBounds,
+    SandboxEngine, SandboxOrder, SandboxSupport,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -40,6 +40,7 @@ impl SandboxEngine for EmptySandboxes {
             max_sandboxes: MAX_SANDBOXES,
             max_lifetime_seconds: 60,
             environments: Vec::new(),
+            overhead: MemoryOverhead::default(),
         }
     }
 

@@ -122,7 +122,7 @@ async fn another_program_is_not_taken_for_gvisor() {
     // of output.
     let script = r#"#!/bin/sh
 [ "$1" = --version ] && { echo runsc version 1; exit; }
-printf '\000\000\000\002A\000\000\000\000\000\003' >&0
+printf '\000\000\000\002A\000\000\000\000\000\004' >&0
 printf '\000\000\000\004B\000\000\000\001\000\000\000\002' >&0
 printf '\000\000\000\006E\000\000\000\001ready\n' >&0
 head -c 100 >/dev/null

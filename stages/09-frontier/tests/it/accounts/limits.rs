@@ -29,6 +29,32 @@ async fn a_key_that_is_over_its_rate_is_told_when_to_come_back() {
     assert_eq!(mallory.get("/queue").await.status, 200);
 }
 
+/// What an agent does in its sandboxes is counted apart, and by its key: an id is none of its own making.
+#[tokio::test]
+async fn requests_to_sandboxes_have_a_rate_of_their_own() {
+    let limits = ["--rate-limit", "3", "--sandbox-rate-limit", "5"];
+    let Tenants { alice, server: _server, site: _site, .. } = Tenants::with(&limits);
+    let sandbox =
+        |number: u32| format!("/sandboxes/019abcde-f012-7345-8678-9abcdef0{number:04}/execs");
+    let first = alice.get(&sandbox(0)).await;
+    assert_eq!(first.status, 404, "{first:?}");
+    assert_eq!(first.headers["ratelimit-policy"], "\"sandboxes\";q=5;w=60");
+    let mut statuses = Vec::new();
+    for number in 1..10 {
+        statuses.push(alice.get(&sandbox(number)).await.status);
+    }
+    // One more may be given back meanwhile.
+    let found = statuses.iter().filter(|status| **status == 404).count();
+    assert!((4..=5).contains(&found), "{statuses:?}");
+    assert_eq!(statuses.last(), Some(&429));
+    // The other rate has everything left, and the list of sandboxes is one of its requests.
+    let listed = alice.get("/sandboxes").await;
+    assert_eq!(
+        (listed.status, listed.headers["ratelimit"].as_bytes()),
+        (200, &b"\"requests\";r=2;t=20"[..])
+    );
+}
+
 #[tokio::test]
 async fn guessing_is_limited_by_address() {
     let Tenants { alice, server, site: _site, .. } = Tenants::with(&["--rate-limit", "10"]);

@@ -1,6 +1,6 @@
-//! The server is killed while a sandbox executes.
+//! The server is killed, or stopped, while a sandbox executes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -28,6 +28,36 @@ fn left(pids: &[u32]) -> usize {
     pids.iter().filter(is_left).count()
 }
 
+/// What a server has made outside of its data directory, by the number of its process: directories beside the image's
+/// files, cgroups, mounts, and sockets of sandboxes in those directories.
+fn made(pid: u32) -> [Vec<String>; 4] {
+    let mark = format!(".{pid}.");
+    let entries = |dir: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    };
+    let is_marked = |text: &String| text.contains(&mark);
+    let text = |path: PathBuf| path.display().to_string();
+    let pin = std::fs::read_to_string(stage_06_advanced::ROOTFS_PIN).unwrap();
+    let images = entries(Path::new(pin.trim()).parent().unwrap());
+    let directories: Vec<_> = images.into_iter().map(text).filter(is_marked).collect();
+    let hierarchies = ["", "memory", "pids", "cpu,cpuacct", "devices"];
+    let parents = hierarchies.map(|name| Path::new("/sys/fs/cgroup").join(name));
+    let cgroups = parents.iter().flat_map(|parent| entries(&parent.join("crucible-runsc")));
+    let cgroups = cgroups.map(text).filter(is_marked).collect();
+    let lines = |path: &str| std::fs::read_to_string(path).unwrap();
+    let mounts = lines("/proc/self/mountinfo");
+    let mounts = mounts.lines().map(str::to_owned).filter(is_marked).collect();
+    // runsc has a socket for each sandbox, by its name.
+    let engines = directories.iter().flat_map(|directory| entries(Path::new(directory)));
+    let bundles: Vec<_> = engines.flat_map(|engine| entries(&engine)).collect();
+    let bundles = bundles.iter().filter(|bundle| bundle.join("config.json").exists());
+    let names: Vec<_> = bundles.filter_map(|bundle| bundle.file_name()?.to_str()).collect();
+    let sockets = lines("/proc/net/unix");
+    let has_name = |line: &&str| names.iter().any(|name| line.contains(name));
+    let sockets = sockets.lines().filter(has_name).map(str::to_owned).collect();
+    [directories, cgroups, mounts, sockets]
+}
+
 #[tokio::test]
 async fn after_a_kill_nothing_is_left_and_the_next_server_says_so() {
     let directory = tempfile::tempdir().unwrap();
@@ -42,10 +72,18 @@ async fn after_a_kill_nothing_is_left_and_the_next_server_says_so() {
     assert!(outputs.exists(), "a large output is a file");
     let (id, processes) = (sandbox.id.clone(), descendants(server.pid()));
     assert!(processes.len() > 3, "a server, a sandbox and what is in it: {processes:?}");
+    let (pid, before) = (server.pid(), made(server.pid()));
+    let [directories, cgroups, mounts, sockets] = &before;
+    let is_seen = [directories, cgroups, mounts].iter().all(|all| !all.is_empty());
+    assert!(is_seen, "otherwise nothing is proven: {before:?}");
     server.kill();
     harness::eventually("nothing is left", Duration::from_mins(1), || left(&processes) == 0).await;
+    let open = std::fs::read_to_string("/proc/net/unix").unwrap();
+    assert!(sockets.iter().all(|socket| !open.lines().any(|line| line == socket)), "{sockets:?}");
 
     let server = launch(directory.path()).start();
+    let rest = made(pid);
+    assert!(rest.iter().all(Vec::is_empty), "the next start removes the rest: {rest:?}");
     let sandbox = Sandbox { client: server.client(), id };
     let found = sandbox.get("").await.json();
     assert_eq!(
@@ -66,5 +104,20 @@ async fn after_a_kill_nothing_is_left_and_the_next_server_says_so() {
     assert_eq!(second.sh("on", "echo on").await, "on\n");
     let removed = first.client.delete(&first.path("")).await;
     assert_eq!(removed.status, 200, "{removed:?}");
+
+    // A server that is stopped ends its sandboxes first, and stores why.
+    second.detach("run", json!({ "argv": ["sleep", "300"] })).await;
+    let processes = descendants(server.pid());
     assert_eq!(server.stop(), Some(0));
+    assert_eq!(left(&processes), 0);
+    let server = launch(directory.path()).args(["--sandboxes", "0"]).start();
+    let second = Sandbox { client: server.client(), id: second.id };
+    let found = second.get("").await.json();
+    assert_eq!(
+        (&found["status"], &found["end_reason"]),
+        (&json!("ended"), &json!("server_stopped")),
+        "{found}"
+    );
+    let metrics = server.client().get("/metrics").await.text();
+    assert!(metrics.contains("ended_total{reason=\"server_restarted\"} 0"), "{metrics}");
 }

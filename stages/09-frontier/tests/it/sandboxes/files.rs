@@ -157,3 +157,25 @@ async fn an_upload_that_is_cut_off_is_an_error() {
     // The sandbox serves on.
     assert_eq!(sandbox.sh("true", "echo on").await, "on\n");
 }
+
+/// What the engines of Docker do not have is said, and not half done.
+#[tokio::test]
+async fn a_container_that_stays_says_what_it_lacks() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = launch(directory.path()).args(["--engine", "docker"]).start();
+    let client = server.client();
+    let sandbox = Sandbox::open(&client, json!({})).await;
+    let written = sandbox.put_bytes("/file?path=/etc/new", "x").await;
+    // Its user could not write there either; which of both is said first is the kernel's.
+    assert_eq!(written.status, 403, "{written:?}");
+    let written = sandbox.put_bytes("/file?path=note", "kept").await;
+    assert_eq!(written.status, 200, "{written:?}");
+    assert_eq!(sandbox.sh("read", "cat note").await, "kept");
+    let diff = sandbox.get("/diff").await;
+    assert_eq!((diff.status, &diff.json()["kind"]), (501, &json!("read_only")), "{diff:?}");
+    assert!(diff.text().contains("--engine gvisor"), "{diff:?}");
+    let root = json!({ "argv": ["true"], "user": "root" });
+    assert_eq!(sandbox.exec("root", &root).await["outcome"], "user_unsupported");
+    let refused = sandbox.get("/file?path=/etc/passwd&user=root").await;
+    assert_eq!((refused.status, &refused.json()["kind"]), (422, &json!("user_unsupported")));
+}

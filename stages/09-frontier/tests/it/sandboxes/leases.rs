@@ -122,8 +122,15 @@ async fn another_keys_sandbox_does_not_exist() {
 #[tokio::test]
 async fn idle_time_and_lifetime_end_a_sandbox() {
     let directory = tempfile::tempdir().unwrap();
-    let server = launch(directory.path()).args(["--sandboxes", "3"]).start();
+    let memory = ((4_u64 * (512 + 568)) << 20).to_string();
+    let limits = ["--sandboxes", "3", "--key-sandbox-memory-bytes", &memory];
+    let server = launch(directory.path()).args(limits).start();
     let client = server.client();
+    // What it may use above its limit counts as well: 568 MiB with 64 processes or more.
+    let large = json!({ "limits": { "memory_bytes": (4_u64 * (512 + 568) - 567) << 20 } });
+    let refused = client.post("/sandboxes", &large).await;
+    assert_eq!(refused.status, 429, "{refused:?}");
+    assert!(refused.text().contains("bytes of memory"), "{refused:?}");
     let idle = Sandbox::open(&client, json!({ "idle_timeout_seconds": 1 })).await;
     let used = Sandbox::open(&client, json!({ "idle_timeout_seconds": 1 })).await;
     used.detach("sleep", json!({ "argv": ["sleep", "3"] })).await;

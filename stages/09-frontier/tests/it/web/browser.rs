@@ -203,7 +203,9 @@ impl Browser {
 
     /// A picture of the window, as `target/screenshots/NAME.png`.
     pub(crate) async fn screenshot(&self, name: &str) {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/screenshots");
+        let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let root = above.into_iter().find(|path| path.join("Cargo.lock").exists()).unwrap();
+        let directory = root.join("target/screenshots");
         std::fs::create_dir_all(&directory).unwrap();
         self.driver.screenshot(&directory.join(format!("{name}.png"))).await.unwrap();
     }

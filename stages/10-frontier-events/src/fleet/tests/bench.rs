@@ -54,6 +54,7 @@ pub(super) fn over(
         engine: "gvisor",
         bounds: bounds(),
         profiles: profiles(),
+        local_worker: None,
     };
     let fleet = Fleet::new(broker, options);
     let ledger = Ledger::new(LedgerParts {

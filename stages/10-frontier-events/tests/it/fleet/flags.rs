@@ -20,7 +20,7 @@ fn a_role_says_what_it_needs() {
     let cases: [(&[&str], bool, &str); 12] = [
         (&["--role", "api"], false, "give --queue"),
         (&["--role", "worker", "--api", "http://127.0.0.1:1"], false, "give --queue"),
-        (&[], true, "add --role api"),
+        (&["--role", "all", "--api", "http://127.0.0.1:1"], true, "add --role worker"),
         (&["--role", "worker"], true, "add --api URL"),
         (&["--role", "api", "--api", "http://127.0.0.1:1"], true, "add --role worker"),
         (

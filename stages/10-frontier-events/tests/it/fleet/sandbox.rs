@@ -59,3 +59,27 @@ async fn a_worker_with_sandboxes_runs_programs_and_sends_their_files() {
     let log = fs::read_to_string(directory.path().join("worker.log")).unwrap();
     assert_eq!(status.code(), Some(0), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_with_sandboxes_of_its_own_runs_programs_in_them_and_opens_some_that_stay() {
+    let nats = Nats::start();
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let api = Launch::new(BINARY)
+        .args(["--role", "all", "--queue", &nats.url("all"), "--workers", "1"])
+        .args(["--self-test-seconds", "3600", "--data-dir"])
+        .arg(directory.path().join("data"))
+        .start();
+    let client = api.client();
+    ready(&client, 1).await;
+    let ended = client.run("print(open('/proc/version').read().split()[0])").await;
+    assert_eq!(
+        (&ended["outcome"], &ended["sandbox"]["engine"]),
+        (&json!("exited"), &json!("gvisor")),
+        "{ended}"
+    );
+    // Not 501, as with the role `api`: there is an engine, and no such environment.
+    let refused = client.post("/sandboxes", &json!({ "environment": "no-such" })).await;
+    assert_eq!(refused.status, 422, "{refused:?}");
+    assert_eq!(api.stop(), Some(0));
+}

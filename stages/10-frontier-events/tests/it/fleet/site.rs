@@ -57,11 +57,11 @@ impl Site {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    fn api_arguments(&self) -> Vec<String> {
+    fn api_arguments(&self, role: &str) -> Vec<String> {
         let (listen, lease) = (format!("127.0.0.1:{}", self.port), self.lease_seconds.to_string());
         let data = self.path("data").display().to_string();
         let flags =
-            ["--role", "api", "--strict-contract", "--drain-seconds", "5", "--listen", &listen];
+            ["--role", role, "--strict-contract", "--drain-seconds", "5", "--listen", &listen];
         let more = ["--lease-seconds", &lease, "--republish-seconds", "1", "--data-dir", &data];
         let all = flags.iter().chain(&more).chain(&SHARED).map(|text| (*text).to_owned());
         all.chain(self.queue.iter().cloned()).collect()
@@ -70,14 +70,20 @@ impl Site {
     /// The API, to be configured further.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(binary());
-        command.args(self.api_arguments()).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(self.api_arguments("api")).stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(Stdio::null());
         command
     }
 
     /// The API, until it listens.
     pub(crate) fn launch(&self) -> Launch {
-        Launch::new(binary()).args(self.api_arguments())
+        Launch::new(binary()).args(self.api_arguments("api"))
+    }
+
+    /// An API that runs programs as well, two at a time, as the worker of that name.
+    pub(crate) fn all(&self, name: &str) -> Server {
+        let launch = Launch::new(binary()).args(self.api_arguments("all"));
+        launch.args(["--worker-name", name, "--workers", "2"]).start()
     }
 
     pub(crate) fn api(&self) -> Server {
