@@ -150,9 +150,10 @@ class Machine:
         self.write("run/rehearsal/environment", "".join(f"{key}={value}\n" for key, value in environment.items()))
         command = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child=SIGKILL"]
         self.process = cloud.start(f"{name}.console", [*command, "bash", f"{HERE}/machine.sh", self.root, name])
-        until(f"user data of {name}", lambda: self.status() or self.process.poll() is not None)
+        number = until(f"the boot of {name}", lambda: read(self.path("run/rehearsal/namespace")), self.said)
         with open(cloud.path("namespaces"), "a") as file:
-            file.write(read(self.path("run/rehearsal/namespace")) + "\n")
+            file.write(f"{number}\n")
+        until(f"user data of {name}", lambda: self.status() or self.process.poll() is not None, self.said)
 
     def like_this_one(self):
         """This system's files, which the machine cannot change, without what a fresh one has not."""

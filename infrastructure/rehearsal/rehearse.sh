@@ -35,7 +35,7 @@ child=
 # Control groups of the machines' sandboxes: their names have the numbers of the machines' pid namespaces.
 groups_left() {
   local namespace
-  for namespace in $(cat "$work"/*/run/rehearsal/namespace "$work"/namespaces 2>/dev/null); do
+  { cat "$work"/namespaces 2>/dev/null || true; } | while read -r namespace; do
     find /sys/fs/cgroup -depth -type d -path "*/crucible-runsc/*.$namespace.*" 2>/dev/null
   done
 }
@@ -58,7 +58,7 @@ elif ((${#releases[@]} > 1)); then
   debian_sources >"$work/sources.list"
   apt-config dump Acquire::http Acquire::https Acquire::Check-Valid-Until >"$work/apt.conf"
   # What Debian's image for EC2 has and user data needs.
-  mmdebstrap --quiet --variant=minbase --aptopt="$work/apt.conf" --include=curl,python3 \
+  mmdebstrap --quiet --variant=minbase --aptopt="$work/apt.conf" --include=ca-certificates,curl,python3 \
     "$DEBIAN_SUITE" "$work/debian" "$work/sources.list" >&2
 fi
 bundles=()
@@ -77,7 +77,9 @@ wait "$child" || { child=; die "the rehearsal has failed; its reason is above"; 
 child=
 
 # --- nothing is left
-left=$(grep --files-with-matches --fixed-strings --file=<(echo "$work") /proc/[0-9]*/{cmdline,mountinfo} 2>/dev/null || true)
+echo "$work" >"$work.name" # in a file: the search would find its own command line
+left=$(grep --files-with-matches --fixed-strings --file "$work.name" /proc/[0-9]*/{cmdline,mountinfo} 2>/dev/null || true)
+rm "$work.name"
 [[ -z $left ]] || die "processes or mounts are left: $left"
 left=$(groups_left)
 [[ -z $left ]] || die "control groups are left: $left"

@@ -10,18 +10,18 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp deny.toml "$work/deny.toml"
-deny() { cargo deny --locked --config "$work/deny.toml" "$@"; }
+deny() { cargo deny --offline --locked --config "$work/deny.toml" "$@"; }
 
 if (($#)); then
   [[ -d $1/crates ]] || { echo "advisories: $1 is no clone of RustSec's list: it has no directory crates" >&2; exit 2; }
   # cargo-deny wants a clone where and how it would have made it.
   url=https://example.com/local/advisory-db
   printf '\n[advisories]\ndb-path = "%s/lists"\ndb-urls = ["%s"]\n' "$work" "$url" >>"$work/deny.toml"
-  list=$(deny check --disable-fetch advisories 2>&1 | grep -oE "$work/lists/[A-Za-z0-9._-]+" | head -1 || true)
+  list=$(deny check advisories 2>&1 | grep -oE "$work/lists/[A-Za-z0-9._-]+" | head -1 || true)
   [[ -n $list ]] || { echo "advisories: this cargo-deny does not say where it looks for its list" >&2; exit 2; }
-  mkdir -p "${list%/*}"
+  mkdir -p "${list%/*}" # a list that is older than 90 days is refused
   git clone --quiet "$1" "$list"
-  deny check --disable-fetch advisories
+  deny check advisories
   exit
 fi
 if ! timeout 300 cargo deny --locked fetch db >"$work/log" 2>&1; then
@@ -35,4 +35,4 @@ and with that directory here:
 END
   exit 1
 fi
-deny check --disable-fetch advisories
+deny check advisories

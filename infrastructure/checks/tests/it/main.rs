@@ -8,6 +8,7 @@
 )]
 #![cfg(target_arch = "x86_64")]
 
+mod advisories;
 mod authorizer;
 mod checkov;
 mod install;

@@ -44,6 +44,8 @@ print("header = \"x-amz-security-token: %s\"" % c["Token"])' <<<"$credentials" >
   rm -f "$config"
 }
 
+# Of the image, not of the bundle: without it nothing that speaks HTTPS trusts anything.
+[[ -s /etc/ssl/certs/ca-certificates.crt ]] || die "the image has no certificates of authorities: it lacks ca-certificates"
 bundle=$(mktemp)
 say "fetching $BUNDLE_KEY"
 signed s3 --output "$bundle" "$S3/$BUNDLE_KEY" || die "the bundle cannot be fetched"

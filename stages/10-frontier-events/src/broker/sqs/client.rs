@@ -58,7 +58,14 @@ pub(super) async fn new(
 
 fn connector(certificates: Option<&Path>) -> Result<SharedHttpClient, BrokerError> {
     let builder = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
-    let Some(path) = certificates else { return Ok(builder.build_https()) };
+    let Some(path) = certificates else {
+        // Without any, `build_https` panics: a fresh Debian has none.
+        if stage_09_frontier::system_roots().is_empty() {
+            let missing = "this system has no certificates of authorities: install ca-certificates";
+            return Err(BrokerError::Refused(missing.into()));
+        }
+        return Ok(builder.build_https());
+    };
     let refused = |reason: String| {
         BrokerError::Refused(format!("certificates {}: {reason}", path.display()).into())
     };

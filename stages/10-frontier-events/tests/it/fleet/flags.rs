@@ -17,7 +17,7 @@ fn a_role_says_what_it_needs() {
     std::fs::write(&key, "crk_x").unwrap();
     let key = key.to_str().unwrap();
     let engine = ["--engine", "subprocess", "--unsafe", "--single-process"];
-    let cases: [(&[&str], bool, &str); 11] = [
+    let cases: [(&[&str], bool, &str); 12] = [
         (&["--role", "api"], false, "give --queue"),
         (&["--role", "worker", "--api", "http://127.0.0.1:1"], false, "give --queue"),
         (&["--role", "all", "--api", "http://127.0.0.1:1"], true, "add --role worker"),
