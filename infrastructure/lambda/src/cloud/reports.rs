@@ -250,7 +250,8 @@ impl Cloud {
         evaluation.stdout = self.captured(&row, Stream::Stdout, stdout).await?;
         evaluation.stderr = self.captured(&row, Stream::Stderr, stderr).await?;
         let digests = serde_json::to_string(&digests).map_err(CloudError::from)?;
-        let change = while_running(&token).set("digests", text(digests));
+        let change =
+            while_running(&token).set("digests", text(digests)).set("last_token", text(&*token));
         if self.end(&row, change, &evaluation).await? {
             return Ok(());
         }

@@ -78,7 +78,6 @@ impl Cloud {
         let token = row.text("token").unwrap_or("client");
         let change = change
             .set("status", text(status_text(evaluation.status)))
-            .set("last_token", text(token))
             .remove("token")
             .remove("queue")
             .remove("due")

@@ -103,8 +103,8 @@ async fn the_contract_holds_and_what_is_not_served_is_501() {
     };
     for (body, media, status) in [
         ("{", "application/json", 400),
-        ("{\"code\": 7}", "application/json", 422),
-        ("{\"code\": \"\", \"image\": \"mine\"}", "application/json", 422),
+        ("{\"code\": 7}", "application/json", 400),
+        ("{\"code\": \"\", \"image\": \"mine\"}", "application/json", 400),
         ("{\"code\": \"\", \"timeout_seconds\": 1e9}", "application/json", 422),
         ("{\"code\": \"\"}", "text/plain", 415),
     ] {

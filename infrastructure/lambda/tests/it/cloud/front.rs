@@ -2,6 +2,7 @@
 //! waits for the next process of the function that asks for one. Each process has one event at a time.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 /// As long as API Gateway waits for a function.
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// In a debug build, on a busy machine: the contract of stage 10 is compiled.
+const START_TIMEOUT: Duration = Duration::from_mins(2);
 const RUNTIME: &str = "/2018-06-01/runtime";
 
 /// An event, and where its answer goes: the function's, or the error that it has reported.
@@ -36,6 +39,8 @@ pub(crate) struct Front {
 
 struct Shared {
     waiting: AsyncMutex<mpsc::UnboundedReceiver<Invocation>>,
+    /// How often a process has asked for an event.
+    asked: AtomicUsize,
     running: Mutex<(u64, HashMap<String, oneshot::Sender<Result<Value, Value>>>)>,
 }
 
@@ -43,8 +48,11 @@ impl Front {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (events, waiting) = mpsc::unbounded_channel();
-        let shared =
-            Arc::new(Shared { waiting: AsyncMutex::new(waiting), running: Mutex::default() });
+        let shared = Arc::new(Shared {
+            waiting: AsyncMutex::new(waiting),
+            asked: AtomicUsize::new(0),
+            running: Mutex::default(),
+        });
         let address = listener.local_addr().unwrap().to_string();
         let front = Self { address, events, shared };
         let router = Router::new()
@@ -65,6 +73,14 @@ impl Front {
     /// What clients and workers find the API by.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Waits until so many processes have asked for their first event.
+    pub(crate) async fn has(&self, functions: usize) {
+        harness::eventually("the processes of the function", START_TIMEOUT, || {
+            self.shared.asked.load(Ordering::Relaxed) >= functions
+        })
+        .await;
     }
 
     /// Calls the function with an event: its answer, or its error. None when there is none in time.
@@ -88,6 +104,7 @@ impl Front {
 
 /// A process of the function asks for its next event.
 async fn next(State(front): State<Front>) -> Response<Body> {
+    front.shared.asked.fetch_add(1, Ordering::Relaxed);
     let Invocation { event, answer } = front.shared.waiting.lock().await.recv().await.unwrap();
     let mut running = front.shared.running.lock().unwrap();
     running.0 += 1;

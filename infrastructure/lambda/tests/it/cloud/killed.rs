@@ -15,6 +15,7 @@ async fn what_was_committed_and_not_published_is_published_by_the_sweep() {
     let queue = format!("sqs://us-east-1/cloud?endpoint=http://{}", silent.local_addr().unwrap());
     let front = Front::start().await;
     let mut hanging = site.function(&front, &queue);
+    front.has(1).await;
     let (key, client) = site.client_with(&["submit", "read"]);
     let submitter = harness::Client::new(front.url()).with_key(&key);
     let sending = tokio::spawn(async move {

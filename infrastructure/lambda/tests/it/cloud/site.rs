@@ -90,6 +90,7 @@ impl Site {
         for _ in 0..functions {
             site.add_function();
         }
+        site.front.has(functions).await;
         site
     }
 
