@@ -3,7 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | an evaluation, with its status, attempt, token and lease | one item of a table of DynamoDB |
-//! | what is larger than [`blobs::MAX_INLINE_BYTES`] | an object of S3, whose key is in the item |
+//! | what is larger than 8 KiB | an object of S3, whose key is in the item |
 //! | a ticket for what waits | SQS, by the broker of stage 10, so that its worker takes it unchanged |
 //!
 //! **The fence.** Every transition of an evaluation is one conditional write of its item, which names the status,
@@ -12,7 +12,7 @@
 //! sparse index `due` is made of two attributes of the same one, and is the list of what waits and of what runs.
 //!
 //! **The outbox.** An evaluation is committed first and its ticket published after that. A function that is killed
-//! in between leaves an evaluation that waits and was never published; the [sweep], which a schedule starts
+//! in between leaves an evaluation that waits and was never published; the sweep, which a schedule starts
 //! every minute, publishes it. A ticket without an evaluation that waits is refused at its claim.
 //!
 //! # What it does not protect

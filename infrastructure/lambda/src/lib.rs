@@ -135,7 +135,8 @@ pub type Scheduled = Arc<dyn Fn() -> BoxFuture<'static, Result<String, BoxError>
 /// Answers what is no request of a client.
 ///
 /// Attack: a client starts what only the schedule may → API Gateway makes the event of a request, and that
-/// has members by which it is one, whatever the client sends. Test: `a_request_is_no_event_of_a_schedule`.
+/// has members by which it is one, whatever the client sends. Test:
+/// `the_contract_holds_and_what_is_not_served_is_501`.
 async fn of_schedule(
     event: &Request,
     scheduled: Option<Scheduled>,

@@ -105,7 +105,7 @@ impl Row {
             status.and_then(Result::ok).ok_or_else(|| invalid("status"))?,
         );
         let attempt = number_of(&item, "attempt").ok_or_else(|| invalid("attempt"))?;
-        Ok(Self { id, status, attempt, item })
+        Ok(Self { item, id, status, attempt })
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {

@@ -15,8 +15,8 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn new(router: Router) -> Self {
-        let routes = router.routes().map(|(method, path)| (method.clone(), path.to_owned()));
-        Self { routes: routes.collect(), router }
+        let served = router.routes().map(|(method, path)| (method.clone(), path.to_owned()));
+        Self { routes: served.collect(), router }
     }
 
     fn check(&self, head: &Parts) -> Result<(), Problem> {

@@ -42,6 +42,7 @@ pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "numbers are copied")]
 pub(super) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
@@ -100,17 +101,16 @@ impl Change {
 
     /// The expression of the update, with its values among those of the condition.
     fn expression(&mut self) -> String {
-        let mut expression = String::new();
-        for (number, (name, value)) in std::mem::take(&mut self.set).into_iter().enumerate() {
-            expression += if number == 0 { "SET " } else { ", " };
-            expression += &format!("#{name} = :set_{name}");
+        let mut set = Vec::new();
+        for (name, value) in std::mem::take(&mut self.set) {
+            set.push(format!("#{name} = :set_{name}"));
             self.values.insert(format!(":set_{name}"), value);
         }
-        for (number, name) in self.remove.iter().enumerate() {
-            expression += if number == 0 { " REMOVE " } else { ", " };
-            expression += &format!("#{name}");
-        }
-        expression
+        let remove: Vec<_> = self.remove.iter().map(|name| format!("#{name}")).collect();
+        let clauses = [("SET", set), ("REMOVE", remove)].into_iter();
+        let clauses = clauses.filter(|(_, parts)| !parts.is_empty());
+        let clauses = clauses.map(|(verb, parts)| format!("{verb} {}", parts.join(", ")));
+        clauses.collect::<Vec<_>>().join(" ")
     }
 }
 

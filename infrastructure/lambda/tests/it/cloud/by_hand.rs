@@ -205,8 +205,8 @@ async fn output_and_files_arrive_once_and_in_their_order() {
         (&ended["stderr"]["text"], &ended["artifacts"][0]["path"]),
         (&json!("e"), &json!("a/b.txt"))
     );
-    let list = site.client.get(&format!("/eval/{id}/artifacts")).await.json();
-    assert_eq!(list["items"][0]["bytes"], 4, "{list}");
+    let files = site.client.get(&format!("/eval/{id}/artifacts")).await.json();
+    assert_eq!(files["items"][0]["bytes"], 4, "{files}");
     let file = site.client.get(&format!("/eval/{id}/artifacts/0")).await;
     assert_eq!((file.status, file.text().as_str()), (200, "file"));
     assert_eq!(site.client.get(&format!("/eval/{id}/artifacts/1")).await.status, 404);

@@ -23,10 +23,13 @@ const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
 const START_TIMEOUT: Duration = Duration::from_mins(2);
 const RUNTIME: &str = "/2018-06-01/runtime";
 
+/// Where the answer of a function goes, or the error that it has reported.
+type Answered = oneshot::Sender<Result<Value, Value>>;
+
 /// An event, and where its answer goes: the function's, or the error that it has reported.
 struct Invocation {
     event: Value,
-    answer: oneshot::Sender<Result<Value, Value>>,
+    answer: Answered,
 }
 
 /// The server.
@@ -41,7 +44,7 @@ struct Shared {
     waiting: AsyncMutex<mpsc::UnboundedReceiver<Invocation>>,
     /// How often a process has asked for an event.
     asked: AtomicUsize,
-    running: Mutex<(u64, HashMap<String, oneshot::Sender<Result<Value, Value>>>)>,
+    running: Mutex<(u64, HashMap<String, Answered>)>,
 }
 
 impl Front {
