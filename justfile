@@ -96,6 +96,11 @@ lambda *ARGS:
     cd infrastructure/lambda && cargo lambda watch --package crucible-lambda --ignore-changes --disable-cors \
       --invoke-address 127.0.0.1 --invoke-port 9007 {{ARGS}}
 
+# Send 200 evaluations through the function, moto and a worker with sandboxes, and account for each
+cloud-many:
+    cargo build -p stage-10-frontier-events
+    cargo nextest run -p crucible-lambda --features figures --no-capture every_evaluation_runs_once_in_a_sandbox
+
 # Measure the cost of the contract: validate a request of 64 KiB
 contract-cost:
     cargo test --release -p stage-08-openapi --test it -- alone_ --nocapture

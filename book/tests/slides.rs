@@ -112,6 +112,16 @@ async fn by_keys(browser: &Browser, count: u64) {
     browser.keys("?").await;
     browser.wait_text("#help", "next").await;
     browser.keys("?").await;
+    // A second window. A file has an origin of its own, so that what it shows cannot be read from here; what
+    // it sends is followed, and what others send is not.
+    browser.keys("s").await;
+    browser.wait_until("a second window", "return Boolean(other) && !other.closed").await;
+    let send = "dispatchEvent(new MessageEvent('message', { data: { slide: 3 }, source: arguments[0] ? other : window }))";
+    browser.script(send, vec![json!(false)]).await;
+    assert_eq!(place(browser).await, 0);
+    browser.script(send, vec![json!(true)]).await;
+    assert_eq!(place(browser).await, 3);
+    browser.script("other.close(); go(0)", vec![]).await;
 }
 
 /// A page for each slide, and twice as many with the notes.

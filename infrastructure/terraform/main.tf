@@ -100,7 +100,6 @@ module "worker" {
   visibility_seconds = module.queue.visibility_seconds
   bucket             = module.storage.bucket
   bucket_arn         = module.storage.bucket_arn
-  table_arn          = module.storage.table_arn
   kms_key_arn        = module.storage.kms_key_arn
 }
 

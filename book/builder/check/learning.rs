@@ -7,7 +7,7 @@ use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 use super::chapters::sections_of;
 use crate::times;
 
-/// The sections of a page in `agents/`.
+/// The sections of a page on a stage with an agent.
 pub const AGENT_SECTIONS: [&str; 4] =
     ["Let it do", "Explain back", "One task, four hints", "What agents get wrong here"];
 /// The sections of a checkpoint.
@@ -21,7 +21,7 @@ const QUESTIONS: std::ops::RangeInclusive<usize> = 5..=8;
 /// Errors in one page, if it is one of these.
 pub fn errors(page: &Path, text: &str) -> Vec<String> {
     let name = page.file_stem().unwrap_or_default().to_string_lossy();
-    let errors = if page.starts_with("agents") {
+    let errors = if name.starts_with("agents-") {
         agent_errors(text)
     } else if name.starts_with("checkpoint-") {
         checkpoint_errors(text)
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_page_with_all_parts_has_no_error() {
-        assert_eq!(errors(Path::new("agents/01.md"), &agent_page()), [""; 0]);
+        assert_eq!(errors(Path::new("agents-01.md"), &agent_page()), [""; 0]);
         assert_eq!(errors(Path::new("checkpoint-03.md"), &checkpoint()), [""; 0]);
         assert_eq!(errors(Path::new("preface.md"), ""), [""; 0]);
     }
@@ -135,11 +135,11 @@ mod tests {
             ("## Explain back", "### Explain back", "its sections are"),
             ("Hint 3: ", "Hint 2: ", "has not one"),
         ] {
-            let found = errors(Path::new("agents/01.md"), &agent_page().replace(part, by));
+            let found = errors(Path::new("agents-01.md"), &agent_page().replace(part, by));
             assert!(found.iter().any(|found| found.contains(error)), "{found:?}");
         }
         let without = agent_page().replace("`cargo x`", "");
-        assert!(errors(Path::new("agents/01.md"), &without)[0].contains("names no command"));
+        assert!(errors(Path::new("agents-01.md"), &without)[0].contains("names no command"));
         for (part, by, error) in [
             ("5. [A](a.md#b)\n", "", "4 questions"),
             ("2. [A](a.md#b)", "2. [A](a.md)", "question 2 names no section"),

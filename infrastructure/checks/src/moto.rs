@@ -13,7 +13,7 @@ use crate::tools::tool;
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The services that the stack uses, by the names of the provider.
-const SERVICES: &str = "apigateway autoscaling budgets cloudwatch cloudwatchlogs dynamodb ec2 iam kms lambda s3 sns sqs ssm sts";
+const SERVICES: &str = "apigateway autoscaling budgets cloudwatch cloudwatchevents cloudwatchlogs dynamodb ec2 iam kms lambda s3 sns sqs ssm sts";
 
 /// A `moto_server`, which is killed when this is dropped.
 pub struct Moto {

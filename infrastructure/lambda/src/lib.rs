@@ -23,6 +23,8 @@
 //!
 //! [`any_host`]: shared::http::ServerOptions::any_host
 
+pub mod cloud;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +39,7 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Body, Error, Request, RequestExt, Response};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use shared::http::{Endpoint, PeerAddr, Problem};
+use shared::{BoxError, BoxFuture};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
@@ -69,12 +72,30 @@ const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
 ///
 /// When Lambda's runtime interface cannot be reached or breaks off.
 pub async fn serve(endpoint: Arc<Endpoint>) -> Result<(), Error> {
+    serve_with(endpoint, None).await
+}
+
+/// The same, and an event of a schedule is answered by `scheduled`.
+///
+/// # Errors
+///
+/// When Lambda's runtime interface cannot be reached or breaks off.
+pub async fn serve_with(
+    endpoint: Arc<Endpoint>,
+    scheduled: Option<Scheduled>,
+) -> Result<(), Error> {
     let events = TaskTracker::new();
     let (tracker, shutdown) = (events.clone(), endpoint.shutdown().clone());
-    let serving = lambda_http::run(lambda_http::service_fn(move |event| {
-        let (endpoint, token) = (Arc::clone(&endpoint), tracker.token());
+    let serving = lambda_http::run(lambda_http::service_fn(move |event: Request| {
+        let (endpoint, scheduled) = (Arc::clone(&endpoint), scheduled.clone());
+        let token = tracker.token();
         async move {
-            let answer = whole(endpoint.answer(request(event)).await, COLLECT_TIMEOUT).await;
+            let context = event.request_context_ref();
+            let answer = if matches!(context, Some(RequestContext::PassThrough)) {
+                of_schedule(&event, scheduled).await
+            } else {
+                whole(endpoint.answer(request(event)).await, COLLECT_TIMEOUT).await
+            };
             drop(token);
             answer
         }
@@ -107,6 +128,24 @@ fn request(event: Request) -> http::Request<Full<Bytes>> {
     http::Request::from_parts(head, Full::new(body))
 }
 // ANCHOR_END: adapter
+
+/// What answers events of a schedule: with JSON.
+pub type Scheduled = Arc<dyn Fn() -> BoxFuture<'static, Result<String, BoxError>> + Send + Sync>;
+
+/// Answers what is no request of a client.
+///
+/// Attack: a client starts what only the schedule may → API Gateway makes the event of a request, and that
+/// has members by which it is one, whatever the client sends. Test: `a_request_is_no_event_of_a_schedule`.
+async fn of_schedule(
+    event: &Request,
+    scheduled: Option<Scheduled>,
+) -> Result<Response<Body>, Error> {
+    let value: serde_json::Value = serde_json::from_slice(event.body().as_ref())?;
+    let is_schedule = matches!(value["source"].as_str(), Some("aws.events" | "aws.scheduler"));
+    let scheduled = scheduled.filter(|_| is_schedule);
+    let scheduled = scheduled.ok_or("an event that is neither a request nor of a schedule")?;
+    Ok(Response::new(Body::Text(scheduled().await?)))
+}
 
 fn peer(event: &Request) -> Option<SocketAddr> {
     let address = match event.request_context_ref()? {

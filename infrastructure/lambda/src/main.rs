@@ -1,4 +1,5 @@
-//! The API of stage 7 as a Lambda function: the platform runs in the function's own process.
+//! The API as a Lambda function. With `CRUCIBLE_TABLE` it is that of stage 10, over DynamoDB, S3 and SQS, and its
+//! workers are elsewhere. Without, it is that of stage 7, and the platform runs in the function's own process.
 //!
 //! Settings come from the environment (`CRUCIBLE_...`), as Lambda passes no arguments. Amazon's machines
 //! have neither Docker nor runsc, so there the function reports that and ends; where there is one, as
@@ -8,13 +9,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
-use crucible_lambda::serve;
+use crucible_lambda::{cloud, serve};
 use shared::BuildError;
 use shared::cli::{Settings, Signals, StageArgs as _};
 use shared::http::{Endpoint, ServerOptions};
 use stage_06_advanced::{Platform, PlatformArgs};
 use stage_07_advanced_v2::RestfulApi;
 use tokio_util::sync::CancellationToken;
+
+/// With a table the evaluations are in it.
+const TABLE_ENV: &str = "CRUCIBLE_TABLE";
 
 /// The API of stage 7 behind AWS Lambda
 #[derive(Parser)]
@@ -30,7 +34,9 @@ struct Arguments {
 async fn main() -> ExitCode {
     // Lambda stores text: no colours of a terminal.
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    match Box::pin(run()).await {
+    let is_cloud = std::env::var_os(TABLE_ENV).is_some();
+    let served = if is_cloud { Box::pin(cloud::run()).await } else { Box::pin(run()).await };
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "cannot serve");

@@ -76,4 +76,14 @@ run "api" {
     condition     = aws_apigatewayv2_authorizer.keys.authorizer_result_ttl_in_seconds <= 60
     error_message = "A12: a revoked key counts for a minute at most"
   }
+  assert {
+    condition     = aws_lambda_permission.sweep.source_arn == aws_cloudwatch_event_rule.sweep.arn && aws_cloudwatch_event_target.sweep.arn == aws_lambda_function.api.arn
+    error_message = "A13: only this schedule starts the sweep"
+  }
+  assert {
+    condition = toset(flatten([for s in jsondecode(aws_iam_role_policy.api.policy).Statement : s.Action if contains(flatten([s.Resource]), var.table_arn)])) == toset([
+      "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query",
+    ])
+    error_message = "A14: the API cannot delete evaluations or scan the table"
+  }
 }

@@ -57,4 +57,14 @@ run "storage" {
     ])
     error_message = "S9: services use the key for this account only"
   }
+  assert {
+    condition = { for index in aws_dynamodb_table.evaluations.global_secondary_index : index.name => "${index.hash_key} ${index.range_key} ${index.projection_type}" } == {
+      due = "queue due KEYS_ONLY", owner = "owner id KEYS_ONLY", kind = "kind id KEYS_ONLY"
+    }
+    error_message = "S10: the indexes are those that the API reads, and have no content of evaluations"
+  }
+  assert {
+    condition     = aws_dynamodb_table.evaluations.ttl[0].enabled && aws_dynamodb_table.evaluations.ttl[0].attribute_name == "expires"
+    error_message = "S11: what has expired is deleted"
+  }
 }

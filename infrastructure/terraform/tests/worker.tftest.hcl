@@ -25,7 +25,6 @@ variables {
   visibility_seconds = 360
   bucket             = "a-bucket"
   bucket_arn         = "arn:aws:s3:::a-bucket"
-  table_arn          = "arn:aws:dynamodb:eu-central-1:123456789012:table/a-table"
   kms_key_arn        = "arn:aws:kms:eu-central-1:123456789012:key/1"
 }
 
@@ -147,5 +146,11 @@ run "public" {
   assert {
     condition     = aws_launch_template.worker.key_name == "test" && tobool(aws_launch_template.worker.network_interfaces[0].associate_public_ip_address)
     error_message = "W19: a public worker has an address and the operator's key"
+  }
+  assert {
+    condition = [for s in jsondecode(aws_iam_role_policy.worker.policy).Statement : s.Sid
+      if anytrue([for action in flatten([s.Action]) : startswith(action, "s3:") || startswith(action, "dynamodb:")])
+    ] == ["Bundle"]
+    error_message = "W20: a worker cannot read what others have submitted"
   }
 }

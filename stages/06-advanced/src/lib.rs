@@ -57,7 +57,7 @@ pub use gvisor::{
 };
 pub use platform::{
     ComponentHealth, Components, Health, Platform, PlatformOptions, PlatformStatus, Queue,
-    ScratchError, ScratchPlatform, SelfTestRun, SelfTestStatus,
+    ScratchError, ScratchPlatform, SelfTestRun, SelfTestStatus, filtered_query,
 };
 pub use sandbox_channel::{
     ChannelError, EXEC_SUPERVISOR, Execution, ExecutionControl, ExecutionEvent, ExecutionExit,

@@ -14,7 +14,7 @@ mod self_test;
 mod self_test_run;
 
 pub use health::{ComponentHealth, Health};
-pub use routes::PlatformStatus;
+pub use routes::{PlatformStatus, filtered_query};
 pub use scratch::{ScratchError, ScratchPlatform};
 pub use self_test_run::{SelfTestRun, SelfTestStatus};
 

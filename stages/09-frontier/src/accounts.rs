@@ -33,11 +33,13 @@ pub(crate) mod table;
 pub use access::{Access, required};
 pub use admin::Administration;
 pub(crate) use args::AccessArgs;
+pub use bearer::{Credential, credential, insufficient, unauthorized};
 pub(crate) use command::KeysCommand;
 pub(crate) use intake::Intake;
 pub(crate) use intake::spawn;
+pub use key::{ApiKey, KeyDigest, NoRandomness};
 
 pub use keys::Keys;
 pub use owners::Owners;
-pub use record::Scope;
+pub use record::{Scope, Scopes};
 pub use setup::Accounts;

@@ -32,7 +32,7 @@ use shared::{EvaluationsError, Refusal};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub(crate) use key::parse;
+pub use key::parse;
 use table::Found;
 pub(crate) use table::Kind;
 

@@ -59,7 +59,10 @@ mod security_test;
 
 mod web;
 
-pub use accounts::{Access, Accounts, Administration, Keys, Owners, Scope, required};
+pub use accounts::{
+    Access, Accounts, Administration, ApiKey, Credential, KeyDigest, Keys, NoRandomness, Owners,
+    Scope, Scopes, credential, insufficient, required, unauthorized,
+};
 pub use args::{FrontierArgs, StorageArgs, StorageKind};
 pub use artifacts::Artifacts;
 pub use audit::{AuditEntry, AuditLog};
@@ -68,6 +71,7 @@ pub use commands::FrontierCommand;
 pub use components::{Frontier, InBetween, MakeMonitor, Replaced, Runner};
 pub use environments::{EnvCommand, EnvironmentArgs, Selection, environment_routes};
 pub use failpoint::{FAILPOINTS, read_failpoints};
+pub use idempotency::parse as parse_idempotency_key;
 pub use metrics::MoreMetrics;
 pub use other_routes::other_routes;
 pub use overlay::contract;

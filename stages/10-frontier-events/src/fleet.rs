@@ -46,11 +46,12 @@ mod setup;
 mod state;
 mod status;
 mod suite;
-pub(crate) mod wire;
+pub mod wire;
 
 #[cfg(test)]
 mod tests;
 
+pub use args::engine_name;
 pub use args::{FleetArgs, Role};
 pub(crate) use args::{RoleError, machine_name};
 use dispatch::BrokerDispatch;

@@ -44,7 +44,7 @@ pub use bus::{
     SubscriberStats, Topic, TopicError, Work,
 };
 pub use commands::EventsCommand;
-pub use fleet::{Fleet, FleetArgs, FleetEngine, Role, fleet_routes};
+pub use fleet::{Fleet, FleetArgs, FleetEngine, Role, engine_name, fleet_routes, wire};
 pub use overlay::contract;
 pub use parts::{Below, Parts};
 pub use rules::{RuleError, Rules};

@@ -8,6 +8,7 @@
     reason = "in a test, a panic is the report of a failure"
 )]
 
+mod cloud;
 #[path = "../../../../stages/07-advanced-v2/tests/it/conversation/mod.rs"]
 mod conversation;
 mod emulator;

@@ -68,10 +68,17 @@ resource "aws_iam_role_policy" "api" {
         Resource = [var.dead_queue_arn]
       },
       {
+        # Nothing is deleted: what has expired is deleted by the table. Nothing is scanned.
         Sid      = "Evaluations"
         Effect   = "Allow"
-        Action   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query", "dynamodb:ConditionCheckItem"]
-        Resource = [var.table_arn, "${var.table_arn}/index/*"]
+        Action   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"]
+        Resource = var.table_arn
+      },
+      {
+        Sid      = "Lists"
+        Effect   = "Allow"
+        Action   = "dynamodb:Query"
+        Resource = [for index in ["due", "owner", "kind"] : "${var.table_arn}/index/${index}"]
       },
       {
         Sid      = "Large"
@@ -107,10 +114,13 @@ resource "aws_lambda_function" "api" {
 
   environment {
     variables = {
-      CRUCIBLE_QUEUE      = "sqs://${var.region}/${var.name}"
-      CRUCIBLE_TABLE      = var.table
-      CRUCIBLE_BUCKET     = var.bucket
-      CRUCIBLE_LOG_FORMAT = "json"
+      CRUCIBLE_QUEUE          = "sqs://${var.region}/${var.name}"
+      CRUCIBLE_TABLE          = var.table
+      CRUCIBLE_BUCKET         = var.bucket
+      CRUCIBLE_RETENTION_DAYS = tostring(var.retention_days)
+      # The sweep, which gives a lost lease back, runs every minute. A worker pauses for a quarter of it between two
+      # syncs, each of which is a call.
+      CRUCIBLE_LEASE_SECONDS = "60"
     }
   }
 
@@ -127,6 +137,27 @@ resource "aws_lambda_permission" "api" {
   function_name = aws_lambda_function.api.function_name
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_apigatewayv2_api.main.execution_arn}/*/$default"
+}
+
+# --- the sweep: the same function, called by a schedule
+
+resource "aws_cloudwatch_event_rule" "sweep" {
+  name                = "${var.name}-sweep"
+  description         = "Publishes what was committed and not published, and gives back what a lost worker had"
+  schedule_expression = "rate(1 minute)"
+}
+
+resource "aws_cloudwatch_event_target" "sweep" {
+  rule = aws_cloudwatch_event_rule.sweep.name
+  arn  = aws_lambda_function.api.arn
+}
+
+resource "aws_lambda_permission" "sweep" {
+  statement_id  = "Sweep"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.api.function_name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.sweep.arn
 }
 
 # --- the authoriser

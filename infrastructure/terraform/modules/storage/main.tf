@@ -81,6 +81,37 @@ resource "aws_dynamodb_table" "evaluations" {
     type = "S"
   }
 
+  # What waits and what runs, by the moment at which the sweep has to look at it. Only these have `queue`.
+  global_secondary_index {
+    name            = "due"
+    hash_key        = "queue"
+    range_key       = "due"
+    projection_type = "KEYS_ONLY"
+  }
+
+  # One key's evaluations, and all of them, by their ids, which rise with time.
+  global_secondary_index {
+    name            = "owner"
+    hash_key        = "owner"
+    range_key       = "id"
+    projection_type = "KEYS_ONLY"
+  }
+
+  global_secondary_index {
+    name            = "kind"
+    hash_key        = "kind"
+    range_key       = "id"
+    projection_type = "KEYS_ONLY"
+  }
+
+  dynamic "attribute" {
+    for_each = { queue = "S", due = "N", owner = "S", kind = "S", id = "S" }
+    content {
+      name = attribute.key
+      type = attribute.value
+    }
+  }
+
   ttl {
     attribute_name = "expires"
     enabled        = true

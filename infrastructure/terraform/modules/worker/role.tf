@@ -1,4 +1,5 @@
-# What a worker may do in AWS. A program that leaves its sandbox may do this and no more.
+# What a worker may do in AWS. A program that leaves its sandbox may do this and no more. Evaluations are not in it: what
+# a worker needs of them it gets from the API, by its key and the token of a session.
 
 resource "aws_iam_role" "worker" {
   name = "${var.name}-worker"
@@ -44,18 +45,6 @@ resource "aws_iam_role_policy" "worker" {
         Effect   = "Allow"
         Action   = ["sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes"]
         Resource = [var.dead_queue_arn]
-      },
-      {
-        Sid      = "Evaluations"
-        Effect   = "Allow"
-        Action   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
-        Resource = [var.table_arn]
-      },
-      {
-        Sid      = "Large"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject"]
-        Resource = "${var.bucket_arn}/data/*"
       },
       {
         Sid      = "Bundle"

@@ -114,11 +114,6 @@ variable "bucket_arn" {
   type        = string
 }
 
-variable "table_arn" {
-  description = "Table of evaluations."
-  type        = string
-}
-
 variable "kms_key_arn" {
   description = "Key of disks, tickets and data."
   type        = string

@@ -106,3 +106,7 @@ mock_resource "aws_launch_template" {
 mock_resource "aws_vpc_endpoint" {
   defaults = { id = "vpce-1", prefix_list_id = "pl-1" }
 }
+
+mock_resource "aws_cloudwatch_event_rule" {
+  defaults = { arn = "arn:aws:events:eu-central-1:123456789012:rule/a-rule" }
+}

@@ -73,6 +73,16 @@ async fn status(platform: Arc<Platform>, request: MatchedRequest) -> Answer {
 }
 
 async fn list(platform: Arc<Platform>, request: MatchedRequest) -> Answer {
+    let query = filtered_query(&request)?;
+    stage_02_queue::page_response(platform.list(&request.context(), query).await?).await
+}
+
+/// The query of `GET /eval` with all filters of the contract.
+///
+/// # Errors
+///
+/// 400 when a parameter is invalid, unknown, or there twice.
+pub fn filtered_query(request: &MatchedRequest) -> Result<Query, Problem> {
     let names = ["status", "outcome", "label", "limit", "cursor"];
     let [status, outcome, label, limit, cursor] = request.query(names)?;
     let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, detail);
@@ -85,8 +95,7 @@ async fn list(platform: Arc<Platform>, request: MatchedRequest) -> Answer {
         None => Err(bad("label is the key and the value of one label: key:value")),
     });
     let query = stage_02_queue::list_query(status, limit, cursor)?;
-    let query = Query { outcome: outcome.transpose()?, label: label.transpose()?, ..query };
-    stage_02_queue::page_response(platform.list(&request.context(), query).await?).await
+    Ok(Query { outcome: outcome.transpose()?, label: label.transpose()?, ..query })
 }
 
 // ANCHOR: self_test

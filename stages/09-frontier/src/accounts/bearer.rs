@@ -1,13 +1,16 @@
 //! The header `Authorization: Bearer crk_…` (RFC 6750).
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use shared::http::Problem;
+
+use super::record::Scope;
 
 /// The longest token that is looked up. A key is much shorter.
 const MAX_TOKEN_BYTES: usize = 256;
 
 /// What a request has in its header `Authorization`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Credential<'a> {
+pub enum Credential<'a> {
     /// There is no such header.
     Absent,
     /// A bearer token.
@@ -20,7 +23,7 @@ pub(super) enum Credential<'a> {
 ///
 /// Attack: two headers, of which a proxy checks one and the server uses the other → several headers
 /// are malformed. Test: `only_one_plain_bearer_token_is_a_credential`.
-pub(super) fn credential(headers: &HeaderMap) -> Credential<'_> {
+pub fn credential(headers: &HeaderMap) -> Credential<'_> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Credential::Absent };
     let token = value.to_str().ok().and_then(|text| {
@@ -35,6 +38,27 @@ pub(super) fn credential(headers: &HeaderMap) -> Credential<'_> {
     match (token, values.next()) {
         (Some(token), None) => Credential::Bearer(token),
         _ => Credential::Malformed,
+    }
+}
+
+/// The challenge of a 401 (RFC 6750).
+const CHALLENGE: &str = "Bearer realm=\"crucible\"";
+
+/// The one problem of a missing, wrong, revoked or expired key.
+pub fn unauthorized() -> Problem {
+    let detail = "send a valid key, as Authorization: Bearer crk_...";
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, detail);
+    problem.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE))
+}
+
+/// The problem of a key without this scope.
+pub fn insufficient(scope: Scope) -> Problem {
+    let problem =
+        Problem::new(StatusCode::FORBIDDEN, format!("this needs a key with the scope {scope}"));
+    let challenge = format!("{CHALLENGE}, error=\"insufficient_scope\", scope=\"{scope}\"");
+    match HeaderValue::try_from(challenge) {
+        Ok(challenge) => problem.with_header(header::WWW_AUTHENTICATE, challenge),
+        Err(_) => problem, // the name of a scope is a valid header value
     }
 }
 

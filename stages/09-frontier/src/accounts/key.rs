@@ -29,19 +29,19 @@ pub(crate) const KEY_LENGTH: usize = PREFIX.len() + SECRET_DIGITS + CHECKSUM_DIG
 
 /// A key in clear text. It is shown once, and not stored.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct ApiKey(String);
+pub struct ApiKey(String);
 
 /// The SHA-256 of a key: what is stored, and what a key is looked up by.
 ///
 /// A key has 160 random bits, so that its digest cannot be reversed by trying; a slow hash, as for
 /// passwords, would only make each request slow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct KeyDigest([u8; 32]);
+pub struct KeyDigest([u8; 32]);
 
 /// The system has no random bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("the system gives no random bytes")]
-pub(crate) struct NoRandomness(#[source] getrandom::Error);
+pub struct NoRandomness(#[source] getrandom::Error);
 
 impl shared::Hint for NoRandomness {}
 
@@ -51,7 +51,7 @@ impl ApiKey {
     /// # Errors
     ///
     /// When the system has no random bytes.
-    pub(crate) fn generate() -> Result<Self, NoRandomness> {
+    pub fn generate() -> Result<Self, NoRandomness> {
         let mut secret = [0; SECRET_BYTES];
         getrandom::fill(&mut secret).map_err(NoRandomness)?;
         Ok(Self::from_secret(&secret))
@@ -67,12 +67,12 @@ impl ApiKey {
     }
 
     /// The key in clear text, for the one time that it is shown.
-    pub(crate) fn reveal(&self) -> &str {
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 
     /// Its digest.
-    pub(crate) fn digest(&self) -> KeyDigest {
+    pub fn digest(&self) -> KeyDigest {
         KeyDigest::of(&self.0)
     }
 }
@@ -87,12 +87,12 @@ impl fmt::Debug for ApiKey {
 
 impl KeyDigest {
     /// The digest of a text, whether or not it is a key.
-    pub(crate) fn of(text: &str) -> Self {
+    pub fn of(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
     /// Its bytes.
-    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+    pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
 use serde_json::json;
@@ -24,11 +24,11 @@ use tokio_util::sync::DropGuard;
 use uuid::Uuid;
 
 use super::access::Access;
-use super::bearer::{Credential, credential};
+use super::bearer::{Credential, credential, insufficient, unauthorized};
 use super::feed::only_own;
 use super::keys::Keys;
 use super::owners::Owners;
-use super::record::{KeyRecord, Scope};
+use super::record::KeyRecord;
 use crate::audit::{AuditLog, Entry, actions};
 use crate::limits::{RateLimit, RateStatus, client_of};
 use crate::metrics::FrontierMetrics;
@@ -36,8 +36,6 @@ use crate::web::same_site;
 
 /// How often the key of an open stream is checked again.
 const STREAM_CHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// The challenge of a 401 (RFC 6750).
-const CHALLENGE: &str = "Bearer realm=\"crucible\"";
 
 /// What the layer is connected to.
 pub struct AccessParts {
@@ -257,9 +255,7 @@ impl AccessParts {
         if let Err(problem) = self.rate.check(&client).into_result() {
             return problem;
         }
-        let detail = "send a valid key, as Authorization: Bearer crk_...";
-        let problem = Problem::new(StatusCode::UNAUTHORIZED, detail);
-        problem.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE))
+        unauthorized()
     }
 }
 
@@ -286,16 +282,6 @@ fn client_address(head: &Parts, behind_proxy: bool) -> Option<IpAddr> {
 fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
     let last = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
     last.rsplit(',').next()?.trim().parse().ok()
-}
-
-fn insufficient(scope: Scope) -> Problem {
-    let problem =
-        Problem::new(StatusCode::FORBIDDEN, format!("this needs a key with the scope {scope}"));
-    let challenge = format!("{CHALLENGE}, error=\"insufficient_scope\", scope=\"{scope}\"");
-    match HeaderValue::try_from(challenge) {
-        Ok(challenge) => problem.with_header(header::WWW_AUTHENTICATE, challenge),
-        Err(_) => problem, // the name of a scope is a valid header value
-    }
 }
 
 fn with_rate(head: &Parts, problem: Problem) -> Problem {

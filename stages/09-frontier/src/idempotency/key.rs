@@ -12,7 +12,7 @@ const MAX_KEY: usize = 255;
 ///
 /// 400 when the header is there and is not one string in quotes: a key that is ignored would let the
 /// client repeat what it must not.
-pub(crate) fn parse(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub fn parse(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
     let key = value.to_str().ok().and_then(unquote);

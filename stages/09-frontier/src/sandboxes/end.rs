@@ -38,8 +38,8 @@ impl Sandboxes {
             Ok(Reported::Removed) => EndReason::Removed,
             Ok(Reported::MemoryExceeded) => EndReason::MemoryExceeded,
             Ok(Reported::LifetimeExceeded) => EndReason::LifetimeExceeded,
-            // Its process is gone: an engine that is closed in order has no sandboxes any more.
-            Ok(Reported::EngineClosed) => EndReason::EngineError,
+            // Its process is gone, and so this one stops: which of both is noticed first does not matter.
+            Ok(Reported::EngineClosed) => EndReason::ServerStopped,
             Ok(Reported::SandboxEnded) | Err(_) => EndReason::SandboxEnded,
         }
     }

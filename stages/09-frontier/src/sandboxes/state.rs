@@ -34,7 +34,7 @@ pub(super) enum EndReason {
     MemoryExceeded,
     /// Its first process, or gVisor's kernel, has ended.
     SandboxEnded,
-    /// The server has stopped, in order.
+    /// The server has stopped, in order: by a signal, or because the process of its engine was gone.
     ServerStopped,
     /// The server was started again, after one that could not say that it stops.
     ServerRestarted,

@@ -195,7 +195,7 @@ fn is_stage(path: &str) -> bool {
 }
 
 /// The name of an engine in what it says about its sandbox.
-pub(crate) fn engine_name(kind: EngineKind) -> &'static str {
+pub fn engine_name(kind: EngineKind) -> &'static str {
     match kind {
         EngineKind::Gvisor | EngineKind::GvisorDocker => "gvisor",
         EngineKind::Docker => "docker",

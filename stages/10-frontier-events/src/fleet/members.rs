@@ -10,10 +10,7 @@ use uuid::Uuid;
 
 use super::Fleet;
 use super::state::{MAX_WORKERS, Member, State};
-use super::wire::{Announcement, PROTOCOL, SyncReply, SyncRequest, Welcome, WireBounds};
-
-/// The most evaluations that one worker may run at the same time.
-const MAX_CAPACITY: u32 = 256;
+use super::wire::{Announcement, SyncReply, SyncRequest, Welcome};
 
 /// How long a sync is delayed while the server shuts down: it waits for the last response.
 const SHUTDOWN_INTERVAL: Duration = Duration::from_millis(200);
@@ -43,7 +40,9 @@ impl Fleet {
         caller: &Caller,
         mut announcement: Announcement,
     ) -> Result<Welcome, MemberError> {
-        self.check(&announcement)?;
+        if let Some(why) = announcement.unfit(self.options.engine, &self.options.bounds) {
+            return Err(MemberError::Unfit(why));
+        }
         self.keep_known_environments(&mut announcement);
         let mut state = self.state();
         state.forget(self.options.lease);
@@ -80,37 +79,11 @@ impl Fleet {
         }
         self.offers_changed.notify_one();
         let (lease, poll) = (self.options.lease, self.poll());
-        Ok(Welcome { lease_seconds: lease.as_secs_f64(), poll_seconds: poll.as_secs_f64() })
-    }
-
-    /// Attack: a worker without isolation joins, so that programs of this API run without any -> the operator of
-    /// the API has said which engine its workers have. Test: `a_worker_with_another_engine_is_refused`.
-    fn check(&self, announcement: &Announcement) -> Result<(), MemberError> {
-        let unfit = |text: String| Err(MemberError::Unfit(text));
-        if announcement.protocol != PROTOCOL {
-            let theirs = announcement.protocol;
-            return unfit(format!(
-                "the worker speaks version {theirs} of the protocol, the API {PROTOCOL}"
-            ));
-        }
-        let (engine, needed) = (&announcement.sandbox.engine, self.options.engine);
-        if engine != needed {
-            return unfit(format!(
-                "this API has workers with the engine {needed}, and this one has {engine}: give both the \
-                 same --engine"
-            ));
-        }
-        if let Some(flag) = announcement.bounds.lower_than(&WireBounds::from(&self.options.bounds))
-        {
-            return unfit(format!(
-                "a program of this API may have more than the worker allows: start the worker with the \
-                 API's {flag}"
-            ));
-        }
-        if !(1..=MAX_CAPACITY).contains(&announcement.capacity) {
-            return unfit(format!("a worker runs 1 to {MAX_CAPACITY} programs at the same time"));
-        }
-        Ok(())
+        Ok(Welcome {
+            lease_seconds: lease.as_secs_f64(),
+            poll_seconds: poll.as_secs_f64(),
+            pause_seconds: None,
+        })
     }
 
     /// An environment of another digest is another environment.

@@ -20,16 +20,16 @@ use shared::{Bounds, Job, Limits, SandboxInfo, Stream, Verdict};
 use uuid::Uuid;
 
 /// The version of this protocol.
-pub(crate) const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 1;
 /// Bytes of output or of a file in one request, at most.
-pub(crate) const MAX_CHUNK_BYTES: usize = 256 << 10;
+pub const MAX_CHUNK_BYTES: usize = 256 << 10;
 /// Pieces of output in one request, at most.
-pub(crate) const MAX_PIECES: usize = 1024;
+pub const MAX_PIECES: usize = 1024;
 
 /// What a worker says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Announcement {
+pub struct Announcement {
     /// [`PROTOCOL`].
     pub protocol: u32,
     /// A name for people.
@@ -49,7 +49,7 @@ pub(crate) struct Announcement {
 /// The highest limits of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct WireBounds {
+pub struct WireBounds {
     /// The limits that a submission cannot change, and the defaults of those that it can.
     pub limits: Limits,
     /// The longest wall-clock time.
@@ -70,7 +70,7 @@ impl From<&Bounds> for WireBounds {
 
 impl WireBounds {
     /// The first limit that is lower here than in `needed`, by the name of its flag.
-    pub(crate) fn lower_than(&self, needed: &Self) -> Option<&'static str> {
+    pub fn lower_than(&self, needed: &Self) -> Option<&'static str> {
         let (here, there) = (&self.limits, &needed.limits);
         let numbers = [
             ("--max-memory-bytes", self.max_memory_bytes, needed.max_memory_bytes),
@@ -89,7 +89,7 @@ impl WireBounds {
     }
 
     /// Whether a program may have these limits here.
-    pub(crate) fn allow(&self, limits: &Limits) -> bool {
+    pub fn allow(&self, limits: &Limits) -> bool {
         let needed = Self {
             limits: *limits,
             max_timeout_seconds: limits.timeout_seconds,
@@ -99,19 +99,58 @@ impl WireBounds {
     }
 }
 
+/// The most evaluations that one worker may run at the same time.
+const MAX_CAPACITY: u32 = 256;
+
+impl Announcement {
+    /// Why this worker cannot run what an API with this engine and these bounds accepts. None when it can.
+    ///
+    /// Attack: a worker without isolation joins, so that programs of this API run without any -> the operator of
+    /// the API has said which engine its workers have. Test: `a_worker_with_another_engine_is_refused`.
+    pub fn unfit(&self, engine: &str, bounds: &Bounds) -> Option<String> {
+        if self.protocol != PROTOCOL {
+            let theirs = self.protocol;
+            return Some(format!(
+                "the worker speaks version {theirs} of the protocol, the API {PROTOCOL}"
+            ));
+        }
+        let own = &self.sandbox.engine;
+        if own != engine {
+            return Some(format!(
+                "this API has workers with the engine {engine}, and this one has {own}: give both the \
+                 same --engine"
+            ));
+        }
+        if let Some(flag) = self.bounds.lower_than(&WireBounds::from(bounds)) {
+            return Some(format!(
+                "a program of this API may have more than the worker allows: start the worker with the \
+                 API's {flag}"
+            ));
+        }
+        if !(1..=MAX_CAPACITY).contains(&self.capacity) {
+            return Some(format!("a worker runs 1 to {MAX_CAPACITY} programs at the same time"));
+        }
+        None
+    }
+}
+
 /// How a worker has to behave.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Welcome {
+pub struct Welcome {
     /// For so long a session is the worker's own after its last sync.
     pub lease_seconds: f64,
     /// For so long a sync is delayed at most.
     pub poll_seconds: f64,
+    /// So long a worker waits between two syncs, where the API does not delay them: one that is paid for by its
+    /// time does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_seconds: Option<f64>,
 }
 
 /// The sign of life of a worker, which extends its leases.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SyncRequest {
+pub struct SyncRequest {
     /// The tokens of its sessions.
     pub sessions: Vec<String>,
     /// Those among them that it is ending because they were cancelled.
@@ -125,7 +164,7 @@ pub(crate) struct SyncRequest {
 
 /// What has changed for a worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SyncReply {
+pub struct SyncReply {
     /// Sessions whose program has to end.
     pub cancel: Vec<String>,
     /// Sessions that are not the worker's any more.
@@ -137,7 +176,7 @@ pub(crate) struct SyncReply {
 /// The claim of what a ticket stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ClaimRequest {
+pub struct ClaimRequest {
     /// From the ticket.
     pub evaluation: Uuid,
     /// From the ticket.
@@ -148,7 +187,7 @@ pub(crate) struct ClaimRequest {
 
 /// A session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ClaimReply {
+pub struct ClaimReply {
     /// The fencing token: what every later request of the session has to carry.
     pub token: String,
     /// What to run.
@@ -158,7 +197,7 @@ pub(crate) struct ClaimReply {
 /// Output of a program, in its order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct OutputRequest {
+pub struct OutputRequest {
     /// Of the session.
     pub token: String,
     /// In the order in which they were read.
@@ -168,7 +207,7 @@ pub(crate) struct OutputRequest {
 /// A piece of one output stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Piece {
+pub struct Piece {
     /// Which stream.
     pub stream: Stream,
     /// Where in it.
@@ -181,7 +220,7 @@ pub(crate) struct Piece {
 /// A part of a file that a program has left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct FileRequest {
+pub struct FileRequest {
     /// Of the session.
     pub token: String,
     /// Parts are numbered from 0, over all files of a session.
@@ -196,12 +235,12 @@ pub(crate) struct FileRequest {
 
 /// The bytes of a path that a program has chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FilePath(#[serde(with = "base64_bytes")] pub Vec<u8>);
+pub struct FilePath(#[serde(with = "base64_bytes")] pub Vec<u8>);
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ResultRequest {
+pub struct ResultRequest {
     /// Of the session.
     pub token: String,
     /// Output that was not sent yet.

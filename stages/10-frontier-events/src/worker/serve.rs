@@ -29,6 +29,8 @@ const END_GRACE: Duration = Duration::from_secs(8);
 pub(super) struct Terms {
     pub(super) lease: Duration,
     pub(super) poll: Duration,
+    /// Between two syncs.
+    pub(super) pause: Duration,
 }
 
 /// One worker.
@@ -113,8 +115,11 @@ impl Worker {
     pub(super) async fn announce(&self) -> Result<(), ApiError> {
         let welcome = self.api.announce(&self.announcement).await?;
         let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        let terms =
-            Terms { lease: seconds(welcome.lease_seconds), poll: seconds(welcome.poll_seconds) };
+        let terms = Terms {
+            lease: seconds(welcome.lease_seconds),
+            poll: seconds(welcome.poll_seconds),
+            pause: seconds(welcome.pause_seconds.unwrap_or_default()),
+        };
         *self.terms.lock().unwrap_or_else(PoisonError::into_inner) = terms;
         Ok(())
     }

@@ -36,6 +36,7 @@ pub(super) async fn run(worker: &Worker) {
                 if std::mem::take(&mut failing) {
                     tracing::info!("the API answers again");
                 }
+                pause(worker, draining).await;
             }
             Err(error) => {
                 if !failing {
@@ -46,6 +47,16 @@ pub(super) async fn run(worker: &Worker) {
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
         }
+    }
+}
+
+/// Waits as long as the API wants between two syncs, unless there is something to say.
+async fn pause(worker: &Worker, draining: bool) {
+    let pause = tokio::time::sleep(worker.welcome().pause);
+    if draining {
+        pause.await;
+    } else {
+        worker.draining.run_until_cancelled(pause).await;
     }
 }
 

@@ -1,0 +1,11 @@
+//! The API over Amazon's storage, as processes: events of API Gateway, the function's binary, moto in the place of
+//! DynamoDB, S3 and SQS, and the workers of stage 10.
+
+mod api;
+mod by_hand;
+mod end_to_end;
+mod front;
+mod killed;
+mod moto;
+mod site;
+mod worker;
