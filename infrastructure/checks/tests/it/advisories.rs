@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use infrastructure_checks::{infrastructure, text};
+use infrastructure_checks::{infrastructure, text, workspace};
 
 fn compare(list: &Path) -> anyhow::Result<String> {
     let mut script = Command::new("bash");
@@ -35,6 +35,8 @@ fn list_with(package: &str) -> tempfile::TempDir {
 
 #[test]
 fn a_list_in_a_directory_is_compared_without_a_network() {
+    // The crates of other platforms too: cargo-deny reads them all.
+    text(Command::new("cargo").args(["fetch", "--locked"]).current_dir(workspace())).unwrap();
     let error = compare(list_with("tokio").path()).unwrap_err().to_string();
     assert!(error.contains("RUSTSEC-2099-0001"), "{error}");
     compare(list_with("not-a-dependency").path()).unwrap();
