@@ -36,15 +36,15 @@ fn the_embedded_programs_are_the_same_from_another_directory() {
     let mut build = Command::new(&script);
     build.current_dir(&package).env("OUT_DIR", &out).env("TARGET", host).env("CARGO", cargo);
     output(&mut build);
-    let built = std::fs::read(out.join("exec_supervisor")).unwrap();
-    assert!(built == EXEC_SUPERVISOR, "{} and {} bytes", built.len(), EXEC_SUPERVISOR.len());
+    let bytes = std::fs::read(out.join("exec_supervisor")).unwrap();
+    assert!(bytes == EXEC_SUPERVISOR, "{} and {} bytes", bytes.len(), EXEC_SUPERVISOR.len());
     // Nothing of the machine is in them.
     for program in ["supervisor", "exec_supervisor"] {
-        let built = std::fs::read(out.join(program)).unwrap();
+        let bytes = std::fs::read(out.join(program)).unwrap();
         let places = [temporary.path().to_path_buf(), std::env::home_dir().unwrap()];
         for place in places {
             let place = place.into_os_string().into_encoded_bytes();
-            let found = built.windows(place.len()).any(|window| window == place);
+            let found = bytes.windows(place.len()).any(|window| window == place);
             assert!(!found, "{program}: {}", String::from_utf8_lossy(&place));
         }
     }
