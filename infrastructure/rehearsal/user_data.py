@@ -31,7 +31,7 @@ def settings(bundle):
     other |= dict.fromkeys(["public", "internet", "spot"], False)
     other |= dict.fromkeys(["subnet_ids", "prefix_list_ids", "ssh_cidrs", "queue_arns"], [])
     names = ["ami", "instance_type", "vpc_id", "endpoint_group_id", "ssm_policy", "dead_queue_arn", "bucket_arn"]
-    other |= dict.fromkeys([*names, "table_arn", "kms_key_arn"], "-")
+    other |= dict.fromkeys([*names, "kms_key_arn"], "-")
     return other | given
 
 

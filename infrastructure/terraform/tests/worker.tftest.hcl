@@ -151,6 +151,6 @@ run "public" {
     condition = [for s in jsondecode(aws_iam_role_policy.worker.policy).Statement : s.Sid
       if anytrue([for action in flatten([s.Action]) : startswith(action, "s3:") || startswith(action, "dynamodb:")])
     ] == ["Bundle"]
-    error_message = "W20: a worker cannot read what others have submitted"
+    error_message = "W21: a worker cannot read what others have submitted"
   }
 }
