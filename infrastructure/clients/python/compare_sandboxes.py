@@ -54,7 +54,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image", required=True, help="the environment `agent` as an image of Docker")
     parser.add_argument("--rounds", type=int, default=20, help="turns of each [default: %(default)s]")
-    parser.add_argument("--burst", type=int, default=50, help="sandboxes that are created at once [default: %(default)s]")
+    parser.add_argument(
+        "--burst", type=int, default=50, help="sandboxes that are created at once [default: %(default)s]"
+    )
     options = parser.parse_args()
     missed = []
     containers = {runtime: container(options.image, runtime) for runtime in ("runc", "runsc")}
