@@ -46,7 +46,7 @@ mod setup;
 mod state;
 mod status;
 mod suite;
-pub mod wire;
+pub(crate) mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -44,7 +44,11 @@ pub use bus::{
     SubscriberStats, Topic, TopicError, Work,
 };
 pub use commands::EventsCommand;
-pub use fleet::{Fleet, FleetArgs, FleetEngine, Role, engine_name, fleet_routes, wire};
+pub use fleet::wire::{
+    Announcement, ClaimReply, ClaimRequest, FilePath, FileRequest, OutputRequest, Piece,
+    ResultRequest, SyncReply, SyncRequest, Welcome, WireBounds,
+};
+pub use fleet::{Fleet, FleetArgs, FleetEngine, Role, engine_name, fleet_routes};
 pub use overlay::contract;
 pub use parts::{Below, Parts};
 pub use rules::{RuleError, Rules};

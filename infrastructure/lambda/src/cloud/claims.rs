@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use shared::Job;
 use shared::evaluation::{Evaluation, SandboxInfo, Status};
 use shared::http::Problem;
-use stage_10_frontier_events::wire::{ClaimReply, ClaimRequest};
+use stage_10_frontier_events::{ClaimReply, ClaimRequest};
 
 use super::row::{RUNNING, Row, key, millis_in, status_text};
 use super::table::{Change, number, text};

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::idempotency::Reserved;
-use super::row::{RUNNING, Row, WAITING, key, queued, seconds_in, status_text};
+use super::row::{QUEUED, RUNNING, Row, key, queued, seconds_in, status_text};
 use super::table::{Change, DUE_INDEX, KIND_INDEX, OWNER_INDEX, Search, id_of, number, text};
 use super::transitions::{ended, group_of};
 use super::{Cloud, CloudError};
@@ -188,7 +188,7 @@ impl Cloud {
     }
 
     async fn stats(&self) -> Result<QueueStats, CloudError> {
-        let waiting = self.queue(WAITING).await?;
+        let waiting = self.queue(QUEUED).await?;
         let since = waiting.iter().filter_map(id_of).min().and_then(|id| id.get_timestamp());
         let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
         let since = since.map(|at| {

@@ -11,7 +11,7 @@ use shared::evaluation::Output;
 use shared::http::Problem;
 use shared::{Outcome, Stream, harmless};
 use stage_04_docker::ReceivedArtifacts;
-use stage_10_frontier_events::wire::{FileRequest, Piece, ResultRequest};
+use stage_10_frontier_events::{FileRequest, Piece, ResultRequest};
 use uuid::Uuid;
 
 use super::row::{Row, key, millis_in, seconds_in};

@@ -9,7 +9,7 @@ use shared::Evaluations as _;
 use shared::http::{
     MatchedRequest, ParsedJson, Problem, Response, Router, StatefulRouter, full, json,
 };
-use stage_10_frontier_events::wire::{
+use stage_10_frontier_events::{
     Announcement, ClaimRequest, FileRequest, OutputRequest, ResultRequest, SyncRequest,
 };
 

@@ -14,7 +14,7 @@ use super::table::{Change, Item, Key, number, number_of, text, text_of};
 use super::{Cloud, blobs::Checked};
 
 /// What an evaluation that waits has as its `queue`, and one that runs.
-pub(super) const WAITING: &str = "waiting";
+pub(super) const QUEUED: &str = "queued";
 pub(super) const RUNNING: &str = "running";
 
 /// An evaluation as its item has it.
@@ -169,7 +169,7 @@ impl Cloud {
         add("attempt", number(evaluation.attempt));
         add("max_attempts", number(submission.max_attempts));
         add("environment", text(&*submission.profile));
-        add("queue", text(WAITING));
+        add("queue", text(QUEUED));
         add("due", number(millis_in(self.options.republish)));
         add("expires", number(seconds_in(self.options.retention)));
         let values = [

@@ -7,7 +7,7 @@ use serde::Serialize;
 use shared::Verdict;
 use shared::evaluation::Status;
 
-use super::row::{RUNNING, Row, WAITING, millis_in};
+use super::row::{QUEUED, RUNNING, Row, millis_in};
 use super::table::{DUE_INDEX, Search, id_of, number, text};
 use super::transitions::{Ended, while_lost};
 use super::{Cloud, CloudError};
@@ -48,7 +48,7 @@ impl Cloud {
             }
         }
         let is_idle = self.places().await? > self.queue(RUNNING).await?.len();
-        for row in self.due(WAITING).await? {
+        for row in self.due(QUEUED).await? {
             // A ticket of its own waits in the queue, as long as all workers are busy.
             let was_published = row.item.contains_key("published");
             let is_due = row.number::<i64>("due") <= millis_in(Duration::ZERO);

@@ -7,7 +7,7 @@ use shared::{Artifact, Verdict};
 use stage_10_frontier_events::Ticket;
 use uuid::Uuid;
 
-use super::row::{Row, WAITING, expected, key, millis_in, status_text};
+use super::row::{QUEUED, Row, expected, key, millis_in, status_text};
 use super::table::{Change, number, text};
 use super::{Cloud, CloudError};
 
@@ -126,7 +126,7 @@ impl Cloud {
         let change = change
             .set("status", text(status_text(Status::Queued)))
             .set("attempt", number(attempt))
-            .set("queue", text(WAITING))
+            .set("queue", text(QUEUED))
             .set("due", number(millis_in(self.options.republish)))
             .remove("token")
             .remove("published");

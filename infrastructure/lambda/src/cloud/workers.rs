@@ -7,7 +7,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::http::Problem;
-use stage_10_frontier_events::wire::{Announcement, SyncReply, SyncRequest, Welcome};
+use stage_10_frontier_events::{Announcement, SyncReply, SyncRequest, Welcome};
 use uuid::Uuid;
 
 use super::row::{RUNNING, millis_in, seconds_in};

@@ -20,11 +20,11 @@ use shared::{Bounds, Job, Limits, SandboxInfo, Stream, Verdict};
 use uuid::Uuid;
 
 /// The version of this protocol.
-pub const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 1;
 /// Bytes of output or of a file in one request, at most.
-pub const MAX_CHUNK_BYTES: usize = 256 << 10;
+pub(crate) const MAX_CHUNK_BYTES: usize = 256 << 10;
 /// Pieces of output in one request, at most.
-pub const MAX_PIECES: usize = 1024;
+pub(crate) const MAX_PIECES: usize = 1024;
 
 /// What a worker says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
