@@ -191,7 +191,8 @@ impl FleetArgs {
 fn is_stage(path: &str) -> bool {
     let name = path.strip_prefix('/').unwrap_or(path);
     let name = name.strip_suffix('/').unwrap_or(name);
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    let is_named = !name.is_empty() || matches!(path, "" | "/");
+    is_named && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// The name of an engine in what it says about its sandbox.

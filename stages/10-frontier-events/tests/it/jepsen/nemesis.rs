@@ -106,9 +106,11 @@ pub(super) async fn run(
     let (mut injected, mut left) = (Injected::new(), Vec::new());
     let lease = Duration::from_secs(plan.lease_seconds.into());
     let (shortest, longest) = plan.pause_ms;
-    while !failures.is_empty() && !done.is_cancelled() {
+    // Each was there at least once, however early the clients were done.
+    while injected.len() < failures.len() || !done.is_cancelled() && !failures.is_empty() {
         let pause = random.millis(shortest, longest);
-        if done.run_until_cancelled(sleep(pause)).await.is_none() {
+        let is_done = done.run_until_cancelled(sleep(pause)).await.is_none();
+        if is_done && injected.len() == failures.len() {
             break;
         }
         if left.is_empty() {
