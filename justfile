@@ -28,6 +28,11 @@ test:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+    # The code of a release, which has no failpoints. With another profile for these two alone, and with the libraries
+    # as tests want them (any test does, `slides` is a small one), nothing else is compiled again.
+    cargo clippy --workspace --lib --bins --test slides --all-features --locked \
+      --config profile.dev.package.stage-09-frontier.debug-assertions=false \
+      --config profile.dev.package.stage-10-frontier-events.debug-assertions=false -- -D warnings
     cargo fetch --locked # crates of other platforms too: cargo-deny reads them all, without a network
     cargo deny --offline --locked --log-level error check bans licenses sources
     shellcheck --external-sources infrastructure/*.sh infrastructure/*/*.sh infrastructure/terraform/modules/*/*.sh book/*.sh tests/*/*.sh stages/*/src/*/*.sh .ci/run
@@ -88,7 +93,7 @@ screenshots:
     cargo build -p stage-09-frontier
     cargo nextest run -p stage-09-frontier web::
     mkdir -p book/src/img
-    for name in submit live evaluation list compare dashboard files audit; do \
+    for name in submit live evaluation list compare dashboard files audit sandbox; do \
       install -m 0644 "target/screenshots/$name.png" "book/src/img/09-$name.png"; done
 
 # Serve stage 7's API as a Lambda function on http://127.0.0.1:9007 (its tools: `just setup --with-tests`)
@@ -96,10 +101,10 @@ lambda *ARGS:
     cd infrastructure/lambda && cargo lambda watch --package crucible-lambda --ignore-changes --disable-cors \
       --invoke-address 127.0.0.1 --invoke-port 9007 {{ARGS}}
 
-# Send 200 evaluations through the function, moto and a worker with sandboxes, and account for each
+# Send 2,000 evaluations through the function, moto and a worker with sandboxes, and account for each
 cloud-many:
     cargo build -p stage-10-frontier-events
-    cargo nextest run -p crucible-lambda --features figures --no-capture every_evaluation_runs_once_in_a_sandbox
+    cargo nextest run --profile crash -p crucible-lambda --features figures --no-capture every_evaluation_runs_once_in_a_sandbox
 
 # Measure the cost of the contract: validate a request of 64 KiB
 contract-cost:
@@ -120,9 +125,9 @@ simulate seconds="3600":
     CRUCIBLE_SIMULATED_SECONDS={{seconds}} cargo test --release -p stage-10-frontier-events --features figures --lib \
       -- --nocapture --test-threads 1 fleet::tests::scale:: fleet::tests::figures::
 
-# Generate a typed Python client from the contract, in a new directory
-client DIRECTORY="target/client":
-    cargo run -q -p stage-08-openapi -- --generate-client python {{DIRECTORY}}
+# Generate a typed Python client from the contract of stage 10, or of another, in a new directory: `just client DIR stage-08-openapi`
+client DIRECTORY="target/client" PACKAGE="stage-10-frontier-events":
+    cargo run -q -p {{PACKAGE}} -- --generate-client python {{DIRECTORY}}
 
 # Boot Debian 12 and 13 with systemd and cgroups v2 in an emulator, and run the tests of the engines there
 vm *ARGS:
@@ -165,17 +170,18 @@ book-serve *ARGS:
 crash times="1000":
     CRUCIBLE_CRASHES={{times}} cargo nextest run --profile crash -p stage-09-frontier --no-capture -E 'test(killed_at_random_moments)'
 
-# Search longer for requests that break the contract of stages 8 to 10: `just fuzz 600 3`
+# Search longer for requests that break the contract of stages 8 to 10, and of the function: `just fuzz 600 3`
 fuzz seconds="600" seed="1":
     cargo build --workspace --bins
     CRUCIBLE_FUZZ_SECONDS={{seconds}} CRUCIBLE_FUZZ_SEED={{seed}} CRUCIBLE_STRICT_CONTRACT=true \
-      cargo nextest run --profile crash -p stage-08-openapi -p stage-09-frontier -p stage-10-frontier-events -E 'test(/schemathesis/)'
+      cargo nextest run --profile crash -p stage-08-openapi -p stage-09-frontier -p stage-10-frontier-events \
+      -p crucible-lambda -E 'test(/schemathesis/)'
 
-# Break API, workers, broker and network of stage 10 by a random schedule, and check what the clients have seen
-jepsen count="10000" seed="12" broker="nats" clients="20":
-    CRUCIBLE_JEPSEN_COUNT={{count}} CRUCIBLE_JEPSEN_SEED={{seed}} CRUCIBLE_JEPSEN_BROKER={{broker}} \
-      CRUCIBLE_JEPSEN_CLIENTS={{clients}} \
-      cargo nextest run --profile crash -p stage-10-frontier-events --no-capture -E 'test(whatever_fails)'
+# Break API, workers, broker and network of stage 10 by a random schedule, and check what the clients have seen: `just jepsen 500 7 sqs`
+jepsen count="10000" seed="12" broker="nats|sqs|memory" clients="40":
+    CRUCIBLE_JEPSEN_COUNT={{count}} CRUCIBLE_JEPSEN_SEED={{seed}} CRUCIBLE_JEPSEN_CLIENTS={{clients}} \
+      cargo nextest run --profile crash -p stage-10-frontier-events --no-capture \
+      -E 'test(/^jepsen::on_({{broker}})_each_evaluation_ends_once$/)'
 
 # Build a container image of stage 9's server (no registry is involved)
 server-image *ARGS:
@@ -192,6 +198,7 @@ vendor *ARGS:
 
 # Check what infrastructure/ deploys: Terraform against moto, Kubernetes, workflows, services (no cloud is called)
 infrastructure *ARGS:
+    cargo build -p stage-10-frontier-events
     cargo nextest run -p infrastructure-checks {{ARGS}}
 
 # Show what a deployment to AWS would change; `terraform.tfvars` in infrastructure/terraform has your values

@@ -20,8 +20,9 @@ pub fn named_in(text: &str) -> BTreeSet<String> {
         let mut words = line.split_whitespace().skip_while(|word| *word != "cargo");
         while let Some(word) = words.next() {
             if word == "-p" {
-                // In prose, a command ends with a backtick.
-                names.extend(words.next().map(|name| name.trim_end_matches('`').to_owned()));
+                // In prose, a command ends with a backtick, and a comma may follow.
+                let is_part = |letter: &char| letter.is_alphanumeric() || "-_".contains(*letter);
+                names.extend(words.next().map(|name| name.chars().take_while(is_part).collect()));
             }
         }
     }

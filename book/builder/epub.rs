@@ -9,34 +9,32 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use anyhow::{Context as _, ensure};
-use regex::Regex;
+use lazy_regex::{Regex, regex};
 
 use crate::pages::files_below;
 use crate::render;
 
 /// Parts of the print page, and what stands in their place.
-static PARTS: LazyLock<[(Regex, &str); 7]> = LazyLock::new(|| {
+static PARTS: LazyLock<[(&'static Regex, &'static str); 7]> = LazyLock::new(|| {
     [
         // The signs of warnings.
-        (pattern(r"(?s)<svg\b.*?</svg>"), ""),
+        (regex!(r"(?s)<svg\b.*?</svg>"), ""),
         // The links of headings to themselves.
-        (pattern(r#"(?s)<a class="header"[^>]*>(.*?)</a>"#), "$1"),
-        (pattern(r"</?details[^>]*>"), ""),
-        (pattern(r"(?s)<summary>(.*?)</summary>"), "<p><strong>$1</strong></p>"),
-        (pattern(r#"(?s)<footer class="report">.*?</footer>"#), ""),
-        (pattern(r#"<div style="break-before: page;[^>]*></div>"#), ""),
-        (pattern(r#"(?s)<div class="(?:guide|matrix)-filter">.*?</div>"#), ""),
+        (regex!(r#"(?s)<a class="header"[^>]*>(.*?)</a>"#), "$1"),
+        (regex!(r"</?details[^>]*>"), ""),
+        (regex!(r"(?s)<summary>(.*?)</summary>"), "<p><strong>$1</strong></p>"),
+        (regex!(r#"(?s)<footer class="report">.*?</footer>"#), ""),
+        (regex!(r#"<div style="break-before: page;[^>]*></div>"#), ""),
+        (regex!(r#"(?s)<div class="(?:guide|matrix)-filter">.*?</div>"#), ""),
     ]
 });
-static FIGURE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r#"(?s)<svg\b[^>]*class="diagram"[^>]*aria-labelledby="([\w-]+)".*?</svg>"#)
-});
-static TITLE: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"(?s)<title id="([\w-]+)">(.*?)</title>"#));
 
-#[allow(clippy::expect_used, reason = "constant patterns, compiled by the first test")]
-fn pattern(text: &str) -> Regex {
-    Regex::new(text).expect("a valid pattern")
+fn figure_pattern() -> &'static Regex {
+    regex!(r#"(?s)<svg\b[^>]*class="diagram"[^>]*aria-labelledby="([\w-]+)".*?</svg>"#)
+}
+
+fn title_pattern() -> &'static Regex {
+    regex!(r#"(?s)<title id="([\w-]+)">(.*?)</title>"#)
 }
 
 /// Builds the book of `book`, and writes it to `file` as an EPUB.
@@ -89,7 +87,7 @@ fn figures(book: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     for file in files_below(&book.join("src/img"))? {
         if file.extension().is_some_and(|extension| extension == "svg") {
             let text = std::fs::read_to_string(&file)?;
-            let title = TITLE.captures(&text);
+            let title = title_pattern().captures(&text);
             let title = title.with_context(|| format!("{} has no title", file.display()))?;
             figures.insert(title[1].to_owned(), text);
         }
@@ -102,10 +100,10 @@ fn content(print: &str, figures: &BTreeMap<String, String>) -> anyhow::Result<St
     let main = print.split_once("<main>").and_then(|(_, rest)| rest.split_once("</main>"));
     let (main, _) = main.context("mdBook's print page has no main part")?;
     let mut main = main.to_owned();
-    while let Some(found) = FIGURE.captures(&main) {
+    while let Some(found) = figure_pattern().captures(&main) {
         let (range, name) = (found.get(0).map_or(0..0, |whole| whole.range()), found[1].to_owned());
         let figure = figures.get(&name).with_context(|| format!("there is no figure {name}"))?;
-        let title = TITLE.captures(figure).map(|title| title[2].replace('"', "&quot;"));
+        let title = title_pattern().captures(figure).map(|title| title[2].replace('"', "&quot;"));
         let title = title.unwrap_or_default();
         main.replace_range(range, &format!("<img src=\"{name}.svg\" alt=\"{title}\">"));
     }

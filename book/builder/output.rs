@@ -6,53 +6,49 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use lazy_regex::{Regex, regex};
 
 /// Pattern and placeholder. `$1` retains the text before the value.
-const RULES: [(&str, &str); 25] = [
-    // Digests first: the other patterns would match parts of their digits.
-    (r"sha256:[0-9a-f]{64}", "<digest>"),
-    (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
-    (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>"),
-    // A date in a header, in HTTP's format.
-    (r"(?m)^(date: ).*$", "${1}<time>"),
-    (r#"("\w+_ms": ?)\d+"#, "${1}<n>"),
-    (r#"("\w+\.\w+_us": ?)\d+"#, "${1}<n>"),
-    (r#"("memory\.used_bytes": ?)\d+"#, "${1}<n>"),
-    // A host user of the range that sandboxes share: which one it is depends on those that run.
-    (r"\b19000\d{5}\b", "<user>"),
-    // Older kernels do not count these at all.
-    (r#"\s*"(?:memory\.peak_bytes|memory_peak_bytes)": ?\d+,"#, ""),
-    (r#",\s*"(?:pids\.peak|pids_peak)": ?\d+"#, ""),
-    (r"\b\d+ ms\b", "<n> ms"),
-    (r"\b(pid )\d+\b", "${1}<n>"),
-    (r"\bprocess \d+\b", "process <n>"),
-    (r"\bLinux version [^\n]*", "Linux version <version>"),
-    // A key of stage 09, and a hash of its audit log.
-    (r"\bcrk_[0-9A-Za-z]{33}\b", "<key>"),
-    (r"\b(head )?(\d+):[0-9a-f]{64}\b", "${1}${2}:<hash>"),
-    (r#"(ratelimit: "requests";r=\d+;t=)\d+"#, "${1}<n>"),
-    // The versions of Docker and gVisor in the output of `doctor`.
-    (r"(?m)^(ok +(?:docker|runsc|platform)): .*$", "${1}: <version>"),
-    (r"\b(Docker knows ).*", "${1}<runtimes>"),
-    (r"is \S+/runsc's sandbox", "is <path>/runsc's sandbox"),
-    (r"\bcontrol groups v[12]", "control groups v<n>"),
-    (r"\babout \d+ bytes", "about <n> bytes"),
-    // The sequence number of an event, which starts with the time at which the server started.
-    (r"(?m)^(id: )\d+$", "${1}<n>"),
-    (r#"("id":")\d{10,}""#, "${1}<n>\""),
-    (r#"("runtime_version": ?)"[^"]*""#, "${1}<version>"),
-];
-
-#[allow(clippy::expect_used, reason = "constant patterns, compiled by the first test")]
-static COMPILED: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
-    let compile = |(pattern, mark)| (Regex::new(pattern).expect("a valid pattern"), mark);
-    RULES.into_iter().map(compile).collect()
+static RULES: LazyLock<Vec<(&'static Regex, &'static str)>> = LazyLock::new(|| {
+    vec![
+        // Digests first: the other patterns would match parts of their digits.
+        (regex!(r"sha256:[0-9a-f]{64}"), "<digest>"),
+        (regex!(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<id>"),
+        (regex!(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
+        // A date in a header, in HTTP's format.
+        (regex!(r"(?m)^(date: ).*$"), "${1}<time>"),
+        (regex!(r#"("\w+_ms": ?)\d+"#), "${1}<n>"),
+        (regex!(r#"("\w+\.\w+_us": ?)\d+"#), "${1}<n>"),
+        (regex!(r#"("memory\.used_bytes": ?)\d+"#), "${1}<n>"),
+        // A host user of the range that sandboxes share: which one it is depends on those that run.
+        (regex!(r"\b19000\d{5}\b"), "<user>"),
+        // Older kernels do not count these at all.
+        (regex!(r#"\s*"(?:memory\.peak_bytes|memory_peak_bytes)": ?\d+,"#), ""),
+        (regex!(r#",\s*"(?:pids\.peak|pids_peak)": ?\d+"#), ""),
+        (regex!(r"\b\d+ ms\b"), "<n> ms"),
+        (regex!(r"\b(pid )\d+\b"), "${1}<n>"),
+        (regex!(r"\bprocess \d+\b"), "process <n>"),
+        (regex!(r"\bLinux version [^\n]*"), "Linux version <version>"),
+        // A key of stage 09, and a hash of its audit log.
+        (regex!(r"\bcrk_[0-9A-Za-z]{33}\b"), "<key>"),
+        (regex!(r"\b(head )?(\d+):[0-9a-f]{64}\b"), "${1}${2}:<hash>"),
+        (regex!(r#"(ratelimit: "requests";r=\d+;t=)\d+"#), "${1}<n>"),
+        // The versions of Docker and gVisor in the output of `doctor`.
+        (regex!(r"(?m)^(ok +(?:docker|runsc|platform)): .*$"), "${1}: <version>"),
+        (regex!(r"\b(Docker knows ).*"), "${1}<runtimes>"),
+        (regex!(r"is \S+/runsc's sandbox"), "is <path>/runsc's sandbox"),
+        (regex!(r"\bcontrol groups v[12]"), "control groups v<n>"),
+        (regex!(r"\babout \d+ bytes"), "about <n> bytes"),
+        // The sequence number of an event, which starts with the time at which the server started.
+        (regex!(r"(?m)^(id: )\d+$"), "${1}<n>"),
+        (regex!(r#"("id":")\d{10,}""#), "${1}<n>\""),
+        (regex!(r#"("runtime_version": ?)"[^"]*""#), "${1}<version>"),
+    ]
 });
 
 /// `text` with placeholders for the parts that differ from run to run.
 pub fn settled(text: &str) -> String {
-    COMPILED.iter().fold(text.to_owned(), |text, (pattern, mark)| {
+    RULES.iter().fold(text.to_owned(), |text, (pattern, mark)| {
         pattern.replace_all(&text, *mark).into_owned()
     })
 }

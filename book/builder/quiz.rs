@@ -238,7 +238,7 @@ impl Quiz {
         text.push_str("\n<details class=\"quiz-answer\"><summary>Answer</summary>\n\n");
         for ((is_right, reason), place) in self.reasons().into_iter().zip(1..) {
             let verdict = match (&self.text, is_right) {
-                (Some(text), true) => format!("**Right**, if it is `{}`.", text.shown()),
+                (Some(text), true) => format!("**Right**: `{}`.", text.shown()),
                 (None, true) => "**Right.**".to_owned(),
                 (_, false) => "**Wrong.**".to_owned(),
             };

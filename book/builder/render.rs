@@ -43,8 +43,10 @@ fn complete(
     quizzes: &BTreeMap<String, Quizzes>,
     repository: Option<&str>,
 ) -> anyhow::Result<String> {
-    let text = quiz::expand(text, quizzes);
-    Ok(run::mark(page, &text, &workspace_root())? + &report::foot(page, repository))
+    let workspace = workspace_root();
+    let text = run::add_listings(page, text, &quiz::expand(text, quizzes), &workspace)?;
+    let text = run::mark(page, &quiz::expand(&text, quizzes), &workspace)?;
+    Ok(report::link_files(&text, repository, &workspace)? + &report::foot(page, repository))
 }
 
 /// Checks the sources, builds the book, and checks the result.

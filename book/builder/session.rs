@@ -161,12 +161,13 @@ impl Session {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// A command of the book, with the session's ports and home directory.
+    /// A command of the book, with the session's ports and data directory. The home directory has to be
+    /// named as a reader's shell names it, `~` or `$HOME`: a path below `/home/you` exists on no machine.
     fn inward(&self, text: &str) -> String {
         let rename = |text: String, (stage, port): (&u16, &u16)| {
             text.replace(&format!("127.0.0.1:80{stage:02}"), &format!("127.0.0.1:{port}"))
         };
-        let text = text.replace(HOME, &self.home_path()).replace(DATA, &self.data_path());
+        let text = text.replace(DATA, &self.data_path());
         self.ports.iter().fold(text, rename)
     }
 
@@ -276,7 +277,7 @@ mod tests {
         );
         let real = session.execute(&step("echo $CRUCIBLE_BOOK_PORT_03")).unwrap();
         assert_ne!(real, "8003");
-        let file = session.execute(&step("echo hi > /home/you/f; cat ~/f")).unwrap();
+        let file = session.execute(&step("echo hi > ~/f; cat $HOME/f")).unwrap();
         assert_eq!(file, "hi");
     }
 

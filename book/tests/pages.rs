@@ -12,14 +12,17 @@
 #[path = "../../stages/09-frontier/tests/it/web/browser.rs"]
 #[expect(dead_code, reason = "the tests of stage 09 use more of it")]
 mod browser;
+#[path = "pages/matrix.rs"]
+mod matrix;
+#[path = "pages/run.rs"]
+mod run;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use browser::{Browser, ENTER};
-use crucible_book::{binaries, book_root, render, serve};
-use harness::{Launch, Server};
-use serde_json::{Value, json};
+use crucible_book::{book_root, render, serve};
+use serde_json::json;
 use shared::http::{Endpoint, ServerOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +33,7 @@ const FIGURES: &str = include_str!("pages/figures.js");
 const WIDTH: &str = include_str!("pages/width.js");
 /// The violations that axe finds in what this book adds to mdBook's pages.
 const VIOLATIONS: &str = "const done = arguments[0];
-    axe.run({ include: ['.quiz', 'form.run', 'footer.report'] }, { resultTypes: ['violations'] }).then(
+    axe.run({ include: ['.quiz', 'form.run', 'footer.report', '.matrix-filter', '.probe', '.verdicts'] }, { resultTypes: ['violations'] }).then(
         found => done(found.violations.map(one => [one.id, one.help, one.nodes.map(node => node.html.slice(0, 200))])),
         error => done(String(error)))";
 /// Of a telephone, of a tablet, of a desk.
@@ -104,15 +107,23 @@ async fn a_reader_uses_the_pages() {
     a_longer_text_is_found(&book).await;
     nothing_is_cut_off_on_paper(&book).await;
     quizzes_give_the_reason(&book).await;
-    the_button_runs_a_program_on_the_readers_stage(&book).await;
+    matrix::cells_lead_to_probes(&book).await;
+    run::every_program_has_a_button(&book).await;
+    run::the_button_asks_before_it_runs_without_isolation(&book).await;
+    run::the_button_runs_on_a_stage_without_accounts(&book).await;
+    run::the_button_runs_on_a_stage_with_accounts(&book).await;
     book.stop.cancel();
     // A stage that does not answer, or does not allow this page, is what the button reports.
     book.browser
         .finish_expecting(&[
             "ERR_CONNECTION_REFUSED",
+            "ERR_UNSAFE_PORT",
+            "401 (Unauthorized)",
             "blocked by CORS policy",
             "ERR_FAILED",
             "favicon",
+            // A stage with keys, before one is given.
+            "/eval - Failed to load resource: the server responded with a status of 401",
         ])
         .await;
 }
@@ -233,61 +244,4 @@ async fn assert_no_violation(book: &Book, name: &str) {
         let violations = book.browser.async_script(VIOLATIONS).await;
         assert_eq!(violations, json!([]), "{name}, {theme}: {violations:#}");
     }
-}
-
-/// Stage 02, which runs programs on this host: those of the book that this test sends are harmless.
-fn stage(origin: Option<&str>) -> Server {
-    let own = Path::new(env!("CARGO_BIN_EXE_crucible-book"));
-    let name = "stage-02-queue".to_owned();
-    let directory = binaries::ready(own, &[name.clone()].into()).unwrap();
-    let launch = Launch::new(directory.join(name));
-    origin
-        .into_iter()
-        .fold(launch, |launch, origin| launch.arg("--allow-origin").arg(origin))
-        .start()
-}
-
-async fn the_button_runs_a_program_on_the_readers_stage(book: &Book) {
-    book.go("03-monitoring.html").await;
-    let browser = &book.browser;
-    let form = "form.run[aria-label='Run book/programs/forge.py']";
-    let (button, result) = (format!("{form} > button"), format!("{form} .result"));
-    let at = async |address: &str| {
-        let script = "document.querySelector(arguments[0]).value = arguments[1]";
-        let field = format!("{form} input[type=url]");
-        browser.script(script, vec![field.into(), address.into()]).await;
-        browser.click(&button).await;
-    };
-    at("http://127.0.0.1.evil.example:8003").await;
-    browser.wait_text(&result, "Give an address of this machine").await;
-    let stage_02 = stage(None);
-    at(stage_02.url()).await;
-    browser.wait_text(&result, "isolates nothing").await;
-    at(stage_02.url()).await;
-    browser.wait_text(&result, "does not allow this page").await;
-    let sent = stage_02.client().get("/eval").await.json();
-    assert_eq!(sent["items"], json!([]), "nothing was run");
-    let address = stage_02.url().to_owned();
-    stage_02.stop();
-    at(&address).await;
-    let help = browser.wait_text(&result, "No stage answers").await;
-    let command = format!("--allow-origin {}", book.origin);
-    assert!(
-        help.contains("cargo run -p stage-03-monitoring -- ") && help.contains(&command),
-        "{help}"
-    );
-    browser.screenshot("book-run-help").await;
-    let stage_02 = stage(Some(&book.origin));
-    at(stage_02.url()).await;
-    browser.wait_text(&result, "exited, exit code 1, decided by exit_status").await;
-    // What a program prints is text.
-    browser.wait_text(&format!("{form} pre.output"), "event: evaluation.completed").await;
-    assert_no_violation(book, "run").await;
-    // A page of another origin is still refused, flag or not.
-    let hostile = stage_02
-        .client()
-        .request(harness::Method::POST, "/eval")
-        .header("origin", "http://evil.example");
-    let answer = stage_02.client().send(hostile.json(&json!({ "code": "" }))).await;
-    assert_eq!((answer.status, answer.json()["title"].clone()), (403, Value::from("Forbidden")));
 }

@@ -1,12 +1,13 @@
 // A button below each program of a chapter: sends it to the reader's own stage, and shows what comes back.
 //
 // The stage decides whether it answers this page (`--allow-origin`). The address has to be of this machine.
-// A key is kept in its field, and goes to that address only. What a program prints is shown as text.
+// Without keys a stage serves this machine alone, so that the page needs none. A key that is typed is kept in
+// its field, in memory: it goes to that address only, and is gone with the page. What a program prints is shown
+// as text.
 "use strict";
 (() => {
   const POLL_INTERVAL = 400;
   const MAX_POLL_INTERVAL = 3000;
-  const FIRST_WITH_KEYS = 9;
   const LOOPBACK = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?$/;
   const BOOK = "http://127.0.0.1:3000";
 
@@ -49,8 +50,22 @@
     const what = state === "none"
       ? paragraph(`No stage answers at ${address}. Start it at the root of the repository, so that this page may use it, and press again:`)
       : paragraph(`Something listens at ${address} and does not allow this page. If it is stage ${stage.number}, stop it, start it so, and press again:`);
-    return [what, element("pre", {}, code(`cargo run -p ${stage.package} --${listen} --allow-origin ${location.origin}`))];
+    const command = `cargo run -p ${stage.package} --${listen} --allow-origin ${location.origin}`;
+    const shown = [what, element("pre", { tabIndex: 0 }, code(command))];
+    if (stage.needsRoot) shown.push(paragraph("Start it as root: it drives the sandboxes."));
+    if (stage.hasKeys) {
+      shown.push(paragraph("As long as nobody has made a key, it serves this machine alone and asks for none. If you have made keys, put one with the scopes ",
+        code("submit"), " and ", code("read"), " below ", element("em", { textContent: "Where" }), "."));
+    }
+    return shown;
   };
+
+  const refusedKey = (stage, isGiven) => [
+    paragraph(isGiven ? "The stage does not know this key." : "The stage has keys, and wants one."),
+    paragraph("Put one into the field above. The field keeps it in memory only. This makes one, which is printed once; with your options in place of the defaults, such as ",
+      code("--data-dir"), ", if the stage has any:"),
+    element("pre", { tabIndex: 0 }, code(`cargo run -p ${stage.package} -- keys create --name book --scope submit --scope read`)),
+  ];
 
   const problem = async (response) => {
     const body = await response.json().catch(() => ({}));
@@ -80,13 +95,13 @@
       ...stream("stdout", evaluation.stdout), ...stream("stderr", evaluation.stderr)];
   };
 
-  const evaluate = async (address, key, text, show) => {
+  const evaluate = async (stage, address, key, submission, show) => {
     const headers = key ? { Authorization: `Bearer ${key}` } : {};
-    const body = JSON.stringify({ code: text });
+    const body = JSON.stringify(submission);
     const json = { ...headers, "Content-Type": "application/json" };
     const accepted = await fetch(`${address}/eval`, { method: "POST", headers: json, body });
     if (!accepted.ok) {
-      show(await problem(accepted));
+      show(accepted.status === 401 ? refusedKey(stage, Boolean(key)) : await problem(accepted));
       return accepted.status;
     }
     let evaluation = await accepted.json();
@@ -108,16 +123,18 @@
   };
 
   for (const caption of document.querySelectorAll("p.file[data-stage]")) {
-    const stage = { number: caption.dataset.stage, package: caption.dataset.package };
+    const { stage: number, package: name, timeout } = caption.dataset;
+    const stage = { number, package: name, needsRoot: "root" in caption.dataset, hasKeys: "keys" in caption.dataset };
     const program = caption.nextElementSibling;
-    const text = program.querySelector("code").textContent;
+    const submission = { code: program.querySelector("code").textContent };
+    if (timeout) submission.timeout_seconds = Number(timeout);
     const isDangerous = "unsandboxed" in caption.dataset;
     const button = element("button", { textContent: `Run on stage ${stage.number}` });
     const field = element("input", { type: "url", value: `http://127.0.0.1:80${stage.number}`, autocomplete: "off" });
     const key = element("input", { type: "password", autocomplete: "off" });
     const settings = element("details", {}, element("summary", { textContent: "Where" }),
       element("label", {}, "Address of the stage ", field));
-    if (Number(stage.number) >= FIRST_WITH_KEYS) settings.append(element("label", {}, "Key, if it has any ", key));
+    if (stage.hasKeys) settings.append(element("label", {}, "Key, if it has any ", key));
     // A screen reader announces the status when it changes, and not the output each time it grows.
     const status = element("div");
     status.setAttribute("role", "status");
@@ -153,7 +170,7 @@
         const state = await reach(address);
         if (state !== "open") {
           show(help(state, stage, address));
-        } else if ((await evaluate(address, key.value.trim(), text, show)) === 401) {
+        } else if ((await evaluate(stage, address, key.value.trim(), submission, show)) === 401) {
           settings.open = true;
           key.focus();
         }

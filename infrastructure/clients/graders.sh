@@ -15,7 +15,7 @@ chmod 0755 "$work" # the API process has no rights
   --workers "$(nproc)" --warm-sandboxes "$(($(nproc) + 2))" >"$work/url" 2>"$work/log" &
 stage=$!
 trap 'kill "$stage" 2>/dev/null; wait "$stage" || true; rm -rf "$work"' EXIT
-until grep -q '^listening on ' "$work/url"; do
+until grep -q -s '^listening on ' "$work/url"; do
   kill -0 "$stage" 2>/dev/null || { cat "$work/log" >&2; die "the stage did not start; its log is above"; }
   sleep 0.1
 done

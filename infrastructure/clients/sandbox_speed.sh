@@ -16,7 +16,7 @@ chmod 0755 "$work" # the API process has no rights
   --sandboxes 64 --key-sandboxes 64 --key-sandbox-memory-bytes $((64 << 30)) >"$work/url" 2>"$work/log" &
 stage=$!
 trap 'kill "$stage" 2>/dev/null; wait "$stage" || true; rm -rf "$work"' EXIT
-until grep -q '^listening on ' "$work/url"; do
+until grep -q -s '^listening on ' "$work/url"; do
   kill -0 "$stage" 2>/dev/null || { cat "$work/log" >&2; die "the stage did not start; its log is above"; }
   sleep 0.1
 done

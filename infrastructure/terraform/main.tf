@@ -53,6 +53,7 @@ module "api" {
   runtimes           = var.lambda_runtimes
   throttle           = var.requests_per_second
   queue_arns         = module.queue.arns
+  max_deliveries     = module.queue.max_deliveries
   dead_queue_arn     = module.queue.dead_arn
   bucket             = module.storage.bucket
   bucket_arn         = module.storage.bucket_arn

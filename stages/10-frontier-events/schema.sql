@@ -37,3 +37,12 @@ CREATE TABLE IF NOT EXISTS webhook_deliveries (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS webhook_deliveries_due ON webhook_deliveries (parked, due_at);
 CREATE INDEX IF NOT EXISTS webhook_deliveries_webhook ON webhook_deliveries (webhook, parked, number);
+CREATE INDEX IF NOT EXISTS webhook_deliveries_turn ON webhook_deliveries (parked, webhook, due_at, number);
+
+-- Bytes of the bodies of each webhook, from the rows above where an earlier version has left some.
+CREATE TABLE IF NOT EXISTS webhook_backlogs (
+    webhook TEXT PRIMARY KEY,
+    bytes   INTEGER NOT NULL
+) STRICT;
+INSERT OR IGNORE INTO webhook_backlogs
+    SELECT webhook, sum(octet_length(body)) FROM webhook_deliveries GROUP BY webhook;

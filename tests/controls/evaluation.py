@@ -13,7 +13,7 @@ import uuid
 from datetime import datetime, timezone
 
 # Wall-clock time of a program in seconds. Long, so that every probe reaches its attack.
-PROGRAM_SECONDS = 15
+PROGRAM_SECONDS = 30
 # How many programs run at the same time.
 slots = threading.Semaphore(8)
 

@@ -11,6 +11,7 @@
 //! | `NN-attack.md` | the same | how many probes of each group escape |
 //! | `NN-unsafe-cells.md` | the same, and `known_gaps.toml` | which probes escape, and why |
 //! | `matrix-table.md` | all of it | each probe, what it tries, and what holds it on each stage |
+//! | `probes-GROUP.md` | the same, and the probes | each probe of a group with its verdicts and its program |
 //!
 //! A transcript, `tests/transcripts/NN.txt`, has the responses of one stage to
 //! `tests/scenario.toml`. All of it is committed, so that a change of behaviour shows up in review.
@@ -20,7 +21,9 @@ pub mod cells;
 pub mod containment;
 mod markdown;
 mod matrix_page;
+mod probe_pages;
 mod redact;
+mod removed_controls;
 mod render;
 mod runner;
 pub mod scenario;
@@ -104,10 +107,14 @@ pub fn from_sources(stages: &[Stage]) -> Result<Files> {
     for pair in wirings.windows(2) {
         files.insert(delta(pair[1].stage, "wiring"), wiring::between(&pair[0], &pair[1])?);
     }
-    let headers = probe::all()?.into_iter().map(|probe| probe.header).collect();
+    let probes = probe::all()?;
+    let headers = probes.iter().map(|probe| probe.header.clone()).collect();
     let facts = Facts::new(Cells::load()?, headers, Expectations::load()?)?;
     let table = PathBuf::from(DELTAS_DIR).join(matrix_page::FILE);
     files.insert(table, matrix_page::table(&facts)?);
+    for (name, text) in probe_pages::all(&facts, &probes, &Workspace::load()?.root)? {
+        files.insert(PathBuf::from(DELTAS_DIR).join(name), text);
+    }
     for stage in stages.iter().map(|stage| stage.number) {
         files.insert(delta(stage, "attack"), facts.sums(stage)?);
         files.insert(delta(stage, "unsafe-cells"), facts.escaped(stage)?);

@@ -26,7 +26,7 @@ use progress::Progress;
 pub struct Options {
     /// Which one, such as 04-1; without, a list of all with your progress
     id: Option<String>,
-    /// Show the next hint instead of a check
+    /// Show the next hint, and those before it, instead of a check
     #[arg(long, requires = "id")]
     hint: bool,
     /// Show a solution, once you have tried
@@ -80,14 +80,17 @@ fn list(exercises: &[Exercise], progress: &Progress) {
     println!("\n{passed} of {} passed", exercises.len());
 }
 
+/// Shows the next hint below those that were shown before.
 fn hint(exercise: &Exercise, progress: &mut Progress) -> Result<Status> {
-    let taken = progress.of(&exercise.id).hints;
-    let Some(hint) = exercise.hints.get(taken) else {
+    let (shown, count) = (progress.of(&exercise.id).hints, exercise.hints.len());
+    for (number, hint) in (1..=shown + 1).zip(&exercise.hints) {
+        println!("hint {number} of {count}: {hint}");
+    }
+    if shown < count {
+        progress.change(&exercise.id, |record| record.hints += 1)?;
+    } else {
         println!("there are no more hints; after an attempt, --solution shows a solution");
-        return Ok(Status::Pass);
-    };
-    println!("hint {} of {}: {hint}", taken + 1, exercise.hints.len());
-    progress.change(&exercise.id, |record| record.hints += 1)?;
+    }
     Ok(Status::Pass)
 }
 

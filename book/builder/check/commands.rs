@@ -5,10 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
+use lazy_regex::{Regex, regex};
 use pulldown_cmark::{Event, Parser};
-use regex::Regex;
 
 use crate::guide::proof::{Proof, Proofs};
 
@@ -35,9 +34,9 @@ const LADDER: [&str; 12] = [
 /// The controls that `attack --without` and `--without-runsc` can leave out.
 const CONTROLS: &str = "tests/src/attack/fault_injection";
 
-#[allow(clippy::expect_used, reason = "a constant pattern, compiled by the first test")]
-static NAME: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\b(?:fn|mod) +([a-z_0-9]+)").expect("a valid pattern"));
+fn name_pattern() -> &'static Regex {
+    regex!(r"\b(?:fn|mod) +([a-z_0-9]+)")
+}
 
 /// What there is in the workspace. Files are read once.
 pub struct Workspace {
@@ -192,7 +191,7 @@ impl Workspace {
     fn names(&mut self, package: &str) -> anyhow::Result<&BTreeSet<String>> {
         if !self.names.contains_key(package) {
             let texts = self.proofs.sources(package)?;
-            let names = texts.iter().flat_map(|text| NAME.captures_iter(text));
+            let names = texts.iter().flat_map(|text| name_pattern().captures_iter(text));
             let names = names.map(|found| found[1].to_owned()).collect();
             self.names.insert(package.to_owned(), names);
         }

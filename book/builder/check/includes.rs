@@ -4,13 +4,12 @@
 //! line is added above.
 
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
-use regex::Regex;
+use lazy_regex::{Regex, regex};
 
-#[allow(clippy::expect_used, reason = "a constant pattern, compiled by the first test")]
-static DIRECTIVE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\{\{\s*#(\w+)\s*([^}]*?)\s*\}\}").expect("a valid pattern"));
+fn directive_pattern() -> &'static Regex {
+    regex!(r"\{\{\s*#(\w+)\s*([^}]*?)\s*\}\}")
+}
 
 /// One `{{#include file:anchor}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub struct Include {
 
 /// The includes of a text, in order. Other directives are left out.
 pub fn find(text: &str) -> Vec<Include> {
-    let includes = DIRECTIVE.captures_iter(text).filter(|found| &found[1] == "include");
+    let includes = directive_pattern().captures_iter(text).filter(|found| &found[1] == "include");
     includes.map(|found| parse(&found[2])).collect()
 }
 
@@ -43,7 +42,7 @@ fn parse(target: &str) -> Include {
 pub fn expand(text: &str, directory: &Path) -> anyhow::Result<String> {
     let mut expanded = String::new();
     let mut end = 0;
-    for found in DIRECTIVE.captures_iter(text) {
+    for found in directive_pattern().captures_iter(text) {
         let Some(whole) = found.get(0) else { continue };
         expanded.push_str(&text[end..whole.start()]);
         expanded.push_str(included(&parse(&found[2]), directory)?.trim_end_matches('\n'));
@@ -89,7 +88,7 @@ pub fn errors(page: &Path, text: &str, source: &Path) -> Vec<String> {
     let mut errors = Vec::new();
     let directory = source.join(page);
     let directory = directory.parent().unwrap_or(source);
-    for found in DIRECTIVE.captures_iter(text) {
+    for found in directive_pattern().captures_iter(text) {
         let error = match &found[1] {
             "include" => error_of(&parse(&found[2]), directory),
             other => Some(format!("#{other} is not used in this book: only #include is checked")),
@@ -98,7 +97,7 @@ pub fn errors(page: &Path, text: &str, source: &Path) -> Vec<String> {
             errors.push(format!("{}: {}: {error}", page.display(), &found[0]));
         }
     }
-    if text.matches("{{#").count() > DIRECTIVE.find_iter(text).count() {
+    if text.matches("{{#").count() > directive_pattern().find_iter(text).count() {
         errors.push(format!("{}: a directive is not closed", page.display()));
     }
     errors

@@ -14,7 +14,7 @@ pub const AGENT_SECTIONS: [&str; 4] =
 pub const CHECKPOINT_SECTIONS: [&str; 4] =
     ["What you can do now", "Questions", "One task", "Minutes"];
 /// Hints of a task.
-const HINTS: usize = 4;
+const HINT_COUNT: usize = 4;
 /// Questions of a checkpoint.
 const QUESTIONS: std::ops::RangeInclusive<usize> = 5..=8;
 
@@ -35,7 +35,7 @@ fn agent_errors(text: &str) -> Vec<String> {
     let mut errors = wrong_sections(text, &AGENT_SECTIONS);
     for (title, content) in sections_of(text) {
         if title == AGENT_SECTIONS[2] {
-            let steps = (1..=HINTS).map(|n| format!("<details><summary>Hint {n}: "));
+            let steps = (1..=HINT_COUNT).map(|n| format!("<details><summary>Hint {n}: "));
             let missing = steps.filter(|step| content.matches(step.as_str()).count() != 1);
             errors.extend(missing.map(|step| format!("{title:?} has not one {step:?}")));
         }

@@ -11,6 +11,8 @@ use crate::pages::files_below;
 
 /// A row for each probe.
 const MATRIX: &str = "tests/tests/it/snapshots/matrix.snap";
+/// The cell of a probe that was not contained.
+const ESCAPED: &str = "ESCAPED";
 /// The properties of the Terraform stack, as assertions.
 const PROPERTIES: &str = "infrastructure/terraform/tests";
 
@@ -67,7 +69,13 @@ impl Proof {
         };
         match self {
             Self::Test { package, name } => code("test", name, package),
-            Self::Probe(id) => code("probe", id, "tests/probes"),
+            // To its place in the page of its group.
+            Self::Probe(id) => {
+                let (group, _) = id.split_once('/').unwrap_or((id, ""));
+                let place = escaped(&id.replace('/', "-"));
+                let link = format!("probes-{}.md#{place}", escaped(group));
+                format!("probe <a href=\"{link}\"><code>{}</code></a>", escaped(id))
+            }
             Self::Property(id) => code("property", id, PROPERTIES),
             Self::Recipe(name) => code("recipe", &format!("just {name}"), "justfile"),
             Self::File(path) => code("file", path, path),
@@ -96,8 +104,14 @@ impl Proofs {
             }
             Proof::Probe(id) => {
                 let matrix = std::fs::read_to_string(self.workspace.join(MATRIX))?;
-                let is_there = matrix.lines().any(|line| line.split(' ').next() == Some(id));
-                (!is_there).then(|| format!("the matrix has no probe {id}"))
+                match matrix.lines().find(|line| line.split(' ').next() == Some(id)) {
+                    None => Some(format!("the matrix has no probe {id}")),
+                    // Its last column is the last stage.
+                    Some(row) if row.trim_end().ends_with(ESCAPED) => {
+                        Some(format!("the last stage does not contain the probe {id}"))
+                    }
+                    Some(_) => None,
+                }
             }
             Proof::Property(id) => {
                 let message = format!("error_message = \"{id}: ");

@@ -35,6 +35,10 @@ fn a_status_without_what_it_needs_is_an_error() {
         ("status = 'done'", "A1 is done without a proof"),
         ("status = 'done'\nproof = ['file Cargo.toml']", "A1 is critical"),
         ("status = 'done'\nproof = ['probe x/y']", "A1: the matrix has no probe x/y"),
+        (
+            "status = 'done'\nproof = ['probe evaluator/read-the-answer']",
+            "A1: the last stage does not contain the probe evaluator/read-the-answer",
+        ),
         ("status = 'done'\nproof = ['probe kernel/bpf']\nleft = 'x'", "A1 is done, and says"),
         ("status = 'partly'", "A1 does not say what is left"),
         ("status = 'not done'", "A1 does not say what is left"),

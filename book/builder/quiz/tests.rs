@@ -94,7 +94,7 @@ fn a_mark_becomes_a_question_with_a_folded_answer() {
         "1. **Right.** R\n2. **Wrong.** S\n",
         "{{#include ../transcripts/02-burn.console}}",
         "data-accept=\"124|one &quot;two&quot;\"",
-        "1. **Right**, if it is `124`. R\n2. **Wrong.** S\n",
+        "1. **Right**: `124`. R\n2. **Wrong.** S\n",
         "</div>\n\n## Next",
     ] {
         assert!(page.contains(part), "{part}: {page}");

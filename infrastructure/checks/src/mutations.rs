@@ -1,7 +1,7 @@
 //! Changes that each break one property of the stack, and which of them are applied together.
 //!
-//! A run of `terraform test` for each of about seventy changes would take minutes. So they are applied in [`BATCHES`]
-//! groups: each change is in half of them, and no two changes of one module are in the same ones. A property has to
+//! A run of `terraform test` for each of about ninety changes would take minutes. So they are applied in [`BATCHES`]
+//! groups: each change is in [`WEIGHT`] of them, and no two changes of one module are in the same ones. A property has to
 //! fail in exactly the batches of its change. If another change of the module broke it as well, it would fail in
 //! that one's batches too. A module's tests see nothing but this module, so the modules share the combinations.
 
@@ -13,8 +13,10 @@ use serde::Deserialize;
 use crate::stack::Failures;
 use crate::tools::infrastructure;
 
-/// How often the tests run. Each change is in half of the batches: of six things there are twenty such halves.
-pub const BATCHES: u32 = 6;
+/// How often the tests run.
+pub const BATCHES: u32 = 7;
+/// In how many of the batches each change is: three of seven can be chosen in 35 ways, so that a module may have as many.
+const WEIGHT: u32 = 3;
 
 /// A change that breaks a property.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,8 +47,10 @@ pub fn mutations() -> Result<Vec<Mutation>> {
     let mut all = Vec::new();
     for (property, mutation) in read {
         let module = mutation.file.split('/').nth(1).context("a module's file")?.to_owned();
-        let free = codes.entry(module.clone()).or_insert_with(halves);
-        let code = free.pop().with_context(|| format!("{module}: more changes than codes"))?;
+        let free = codes.entry(module.clone()).or_insert_with(combinations);
+        let code = free
+            .pop()
+            .with_context(|| format!("{module}: more changes than combinations of batches"))?;
         all.push(Mutation { property, code, ..mutation });
     }
     ensure!(!all.is_empty(), "there are no changes");
@@ -63,9 +67,9 @@ pub fn expected(all: &[Mutation], batch: u32) -> Failures {
     of_batch(all, batch).into_iter().map(|mutation| mutation.property.clone()).collect()
 }
 
-/// All numbers with half of [`BATCHES`] bits.
-fn halves() -> Vec<u32> {
-    (0..1 << BATCHES).filter(|code: &u32| code.count_ones() == BATCHES / 2).collect()
+/// All numbers of [`BATCHES`] bits of which [`WEIGHT`] are set.
+fn combinations() -> Vec<u32> {
+    (0..1 << BATCHES).filter(|code: &u32| code.count_ones() == WEIGHT).collect()
 }
 
 #[cfg(test)]
@@ -74,8 +78,8 @@ mod tests {
 
     #[test]
     fn no_change_is_in_all_batches_of_another() {
-        let all = halves();
-        assert_eq!(all.len(), 20);
+        let all = combinations();
+        assert_eq!(all.len(), 35);
         for one in &all {
             assert!(all.iter().all(|other| one == other || one & other != *one));
         }

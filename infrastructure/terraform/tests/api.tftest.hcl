@@ -10,6 +10,7 @@ variables {
   runtimes           = { api = "provided.al2", authorizer = "python3.8" }
   throttle           = { rate = 50, burst = 100 }
   queue_arns         = ["arn:aws:sqs:eu-central-1:123456789012:test-queue-python"]
+  max_deliveries     = 10
   dead_queue_arn     = "arn:aws:sqs:eu-central-1:123456789012:test-dead"
   bucket             = "a-bucket"
   bucket_arn         = "arn:aws:s3:::a-bucket"
@@ -46,9 +47,9 @@ run "api" {
   }
   assert {
     condition = toset(flatten([for s in jsondecode(aws_iam_role_policy.api.policy).Statement : s.Action if contains(flatten([s.Resource]), var.queue_arns[0])])) == toset([
-      "sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:SetQueueAttributes",
+      "sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes",
     ])
-    error_message = "A6: the API cannot receive or delete tickets"
+    error_message = "A6: the API cannot receive or delete tickets, or change a queue"
   }
   assert {
     condition     = aws_apigatewayv2_authorizer.keys.identity_sources == toset(["$request.header.Authorization"])

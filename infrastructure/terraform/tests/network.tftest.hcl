@@ -60,6 +60,18 @@ run "private" {
     condition     = length(distinct([for subnet in aws_subnet.private : subnet.availability_zone])) == 2
     error_message = "N9: the private subnets are in different zones"
   }
+  assert {
+    condition = alltrue([for endpoint in aws_vpc_endpoint.gateway : alltrue([for s in jsondecode(endpoint.policy).Statement :
+      try(s.Condition.StringEquals["aws:ResourceAccount"], "") == "123456789012"
+    ])])
+    error_message = "N11: the way to buckets and tables leads to those of this account"
+  }
+  assert {
+    condition = alltrue([for endpoint in aws_vpc_endpoint.interface : alltrue([for s in jsondecode(endpoint.policy).Statement :
+      try(s.Condition.StringEquals["aws:PrincipalAccount"], "") == "123456789012"
+    ])])
+    error_message = "N12: credentials of another account are of no use at an endpoint"
+  }
 }
 
 run "with_nat" {

@@ -58,6 +58,12 @@ run "storage" {
     error_message = "S9: services use the key for this account only"
   }
   assert {
+    condition = alltrue([for s in jsondecode(aws_kms_key.main.policy).Statement :
+      !contains(flatten([s.Action]), "kms:CreateGrant") || try(s.Condition.Bool["kms:GrantIsForAWSResource"], "") == "true"
+    ])
+    error_message = "S12: grants on the key are made for resources of AWS only"
+  }
+  assert {
     condition = { for index in aws_dynamodb_table.evaluations.global_secondary_index : index.name => "${index.hash_key} ${index.range_key} ${index.projection_type}" } == {
       due = "queue due KEYS_ONLY", owner = "owner id KEYS_ONLY", kind = "kind id KEYS_ONLY"
     }

@@ -147,4 +147,10 @@ run "public" {
     condition     = aws_launch_template.worker.key_name == "test" && tobool(aws_launch_template.worker.network_interfaces[0].associate_public_ip_address)
     error_message = "W19: a public worker has an address and the operator's key"
   }
+  assert {
+    condition = [for s in jsondecode(aws_iam_role_policy.worker.policy).Statement : s.Sid
+      if anytrue([for action in flatten([s.Action]) : startswith(action, "s3:") || startswith(action, "dynamodb:")])
+    ] == ["Bundle"]
+    error_message = "W21: a worker cannot read what others have submitted"
+  }
 }

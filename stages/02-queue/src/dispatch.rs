@@ -9,7 +9,7 @@ mod in_memory;
 
 use std::time::Duration;
 
-use shared::{BoxError, BoxFuture, Job};
+use shared::{BoxError, BoxFuture, Job, Submission};
 use uuid::Uuid;
 
 pub use in_memory::{FirstCome, InMemoryDispatch, Order};
@@ -53,6 +53,19 @@ pub trait Dispatch: Send + Sync {
 
     /// Removes a job that is not leased. False when there is none of this id.
     fn remove(&self, id: Uuid) -> BoxFuture<'_, Result<bool, DispatchError>>;
+
+    /// Reserves a worker of this process that has nothing to do, for a submission that it could run at once: its
+    /// acceptance and its start are recorded together then. False when there is none. [`Dispatch::assign`] or
+    /// [`Dispatch::release`] follows.
+    fn reserve(&self, _submission: &Submission) -> bool {
+        false
+    }
+
+    /// Leases this job to the worker that is reserved for it.
+    fn assign(&self, _job: Job) {}
+
+    /// Ends the reservation of a worker: the submission was not accepted.
+    fn release(&self, _submission: &Submission) {}
 
     /// Jobs that workers elsewhere can run at the same time. None when those of this process lease them.
     fn places(&self) -> Option<usize> {

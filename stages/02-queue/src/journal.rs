@@ -63,7 +63,8 @@ pub trait Journal: Send + Sync {
     /// change any more.
     fn commit<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), JournalError>>;
 
-    /// Persists several changes and their events in one step: all of them or none.
+    /// Persists several changes and their events in one step: all of them or none. They are acceptances, or an
+    /// acceptance and its start.
     fn commit_all<'a>(&'a self, changes: &'a [Change]) -> BoxFuture<'a, Result<(), JournalError>>;
 
     /// Makes the events of a committed change visible, in their order.

@@ -14,7 +14,9 @@
 //! evaluation, whichever comes first. A transition runs in a task of its own, so that a client that
 //! disconnects does not stop it halfway.
 
+mod assigned;
 mod batch;
+mod events;
 mod live;
 mod log;
 mod lookup;
@@ -38,8 +40,8 @@ use crate::archive::Archive;
 use crate::journal::{Accepted, Change, Journal, JournalError, Transition};
 #[cfg(test)]
 pub(crate) use lookup::merge;
-pub use table::Resumed;
 use table::{CancelDecision, Table};
+pub use table::{Resumed, queued};
 
 /// The pauses between attempts to commit a change that has happened already: the first, doubled up
 /// to the last.
@@ -126,16 +128,7 @@ impl Ledger {
         let (ledger, context) = (Arc::clone(self), context.clone());
         self.in_task(async move {
             let _slot = slot; // released after the entry is in the table, or at an error
-            let accepted = Table::accepted(&submission, &context, ledger.parts.sandbox.clone());
-            let depth = ledger.table().depth();
-            let change = Change {
-                events: vec![table::queued_event(&accepted, depth)],
-                transition: Transition::Accepted(Box::new(Accepted {
-                    evaluation: accepted.clone(),
-                    submission: submission.clone(),
-                    context,
-                })),
-            };
+            let (accepted, change) = ledger.acceptance(Uuid::now_v7(), &submission, &context);
             ledger.parts.journal.commit(&change).await.map_err(not_committed)?;
             let output = ledger.output(&accepted, listener);
             let mut table = ledger.table();
@@ -145,6 +138,26 @@ impl Ledger {
             Ok((accepted, job))
         })
         .await?
+    }
+
+    /// An evaluation that is about to be accepted, and the change that has to be committed first.
+    fn acceptance(
+        &self,
+        id: Uuid,
+        submission: &Submission,
+        context: &RequestContext,
+    ) -> (Evaluation, Change) {
+        let (owner, sandbox) = (context.principal.clone(), self.parts.sandbox.clone());
+        let accepted = queued(id, submission, owner, sandbox);
+        let change = Change {
+            events: vec![events::queued_event(&accepted, self.table().depth())],
+            transition: Transition::Accepted(Box::new(Accepted {
+                evaluation: accepted.clone(),
+                submission: submission.clone(),
+                context: context.clone(),
+            })),
+        };
+        (accepted, change)
     }
     // ANCHOR_END: accept
 
@@ -158,8 +171,8 @@ impl Ledger {
     }
 
     // ANCHOR: start
-    /// Records that a worker runs a job in `sandbox`. None when the evaluation was cancelled before,
-    /// or has another attempt.
+    /// Records that a worker runs a job in `sandbox`, unless that is recorded already. None when the evaluation was
+    /// cancelled before, or has another attempt.
     pub async fn start(
         self: &Arc<Self>,
         id: Uuid,
@@ -167,10 +180,14 @@ impl Ledger {
         sandbox: SandboxInfo,
     ) -> Option<Assignment> {
         let (started, assignment) = self.table().decide_start(id, attempt, sandbox)?;
+        let Some(started) = started else {
+            // Its acceptance was committed after the shutdown had given up: the next start decides about it.
+            return (!self.abandoned.is_cancelled()).then_some(assignment);
+        };
         let ledger = Arc::clone(self);
         let recorded = self.in_task(async move {
             let change = Change {
-                events: vec![table::started_event(&started)],
+                events: vec![events::started_event(&started)],
                 transition: Transition::Started(Box::new(started.clone())),
             };
             ledger.commit_until_done(&change).await.ok()?;
@@ -198,18 +215,20 @@ impl Ledger {
         let ledger = Arc::clone(self);
         let recorded = self.in_task(async move {
             let change = Change {
-                events: table::ended_events(&ended),
+                events: events::ended_events(&ended),
                 transition: Transition::Ended(Box::new(ended.clone())),
             };
             if ledger.commit_until_done(&change).await.is_err() {
                 return;
             }
             log::end(&ended);
+            let id = ended.id;
+            let waiters = ledger.table().waiters(id);
+            let copy = (waiters > 0).then(|| Arc::new(ended.clone()));
             let mut table = ledger.table();
             ledger.parts.journal.publish(change.events);
-            let id = ended.id;
             ledger.parts.archive.insert(ended);
-            table.remove(id);
+            table.remove(id, copy);
         });
         recorded.await.ok(); // an error is a panic, which `in_task` has logged
     }
@@ -265,7 +284,7 @@ impl Ledger {
     }
 
     fn output(&self, of: &Evaluation, listener: Option<OutputListener>) -> Arc<OutputBuffer> {
-        let listener = table::progress_listener(Arc::clone(&self.parts.progress), of.id, listener);
+        let listener = events::progress_listener(Arc::clone(&self.parts.progress), of.id, listener);
         Arc::new(OutputBuffer::new(of.limits.output_bytes, listener))
     }
 

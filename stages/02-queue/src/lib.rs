@@ -44,7 +44,7 @@ pub use event_data::{EndedData, ProgressData, QueuedData, StartedData, WorkerDat
 pub use http_server::{TrackedStream, accept, accept_over, client_network, serve};
 pub use instance::InstanceId;
 pub use journal::{Accepted, Change, InMemoryJournal, Journal, JournalError, Retried, Transition};
-pub use ledger::{Assignment, Ledger, LedgerParts, LedgerStats, Resumed};
+pub use ledger::{Assignment, Ledger, LedgerParts, LedgerStats, Resumed, queued};
 pub use queue::{QueueOptions, QueueParts, TaskQueue};
 pub use routes::{index_routes, list_query, preferred_wait, routes};
 pub use self_test::ScratchQueue;

@@ -9,6 +9,7 @@
 
 mod batch;
 mod evaluations;
+mod reserved_worker;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -254,13 +255,15 @@ impl TaskQueue {
         let (parts, context) = (self.parts.clone(), context.clone());
         let retry_after = self.slot_interval();
         let task = async move {
-            let accepted = parts.ledger.accept(&context, submission, listener, retry_after).await;
-            let (evaluation, job) = accepted.inspect_err(|refused| {
+            let accepted = parts.accept(&context, submission, listener, retry_after).await;
+            let (evaluation, waiting) = accepted.inspect_err(|refused| {
                 tracing::info!(reason = %refused, "submission refused");
             })?;
             let principal = context.principal.as_deref();
             tracing::info!(id = %evaluation.id, principal, "evaluation accepted");
-            parts.dispatch_job(job).await?;
+            if let Some(job) = waiting {
+                parts.dispatch_job(job).await?;
+            }
             Ok(evaluation)
         };
         let task = tokio::spawn(task.in_current_span());
@@ -292,7 +295,8 @@ impl TaskQueue {
     // ANCHOR: shutdown
     async fn drain(&self, now: CancellationToken) {
         self.scratch_closings.close();
-        // What has not started does not start any more: its client gets an end instead of a wait.
+        // What has not started does not start any more: its client gets an end instead of a wait. One whose start is
+        // being committed runs until `now`.
         self.parts.ledger.close().await;
         self.parts.dispatch.close();
         let grace = async {

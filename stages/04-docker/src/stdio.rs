@@ -50,6 +50,9 @@ struct Sink<'a> {
     /// Standard error before the program starts: an error of init or of the runtime, for the log.
     early: Vec<u8>,
     events: VecDeque<Event>,
+    /// Whether output has reached its limit, which standard output may do before the message that the program starts is
+    /// read.
+    is_over_limit: bool,
     /// Whether the program's output is of no interest any more: a limit has ended it.
     discards: bool,
     /// The files that init sends after the program's end; none if it sends none, or has sent all.
@@ -71,6 +74,7 @@ impl<'a> Stdio<'a> {
             reports: ReportState::default(),
             early: Vec::new(),
             events: VecDeque::new(),
+            is_over_limit: false,
             discards: false,
             files: sends_files.then(ArtifactStream::default),
             left: None,
@@ -155,7 +159,13 @@ impl Sink<'_> {
         let output = match chunk {
             Chunk::Output(output) => output,
             Chunk::Line(message, line) => match self.reports.accept(stream, message) {
-                Report::Started => return self.events.push_back(Event::Started),
+                Report::Started => {
+                    self.events.push_back(Event::Started);
+                    if self.is_over_limit {
+                        self.events.push_back(Event::OutputLimit);
+                    }
+                    return;
+                }
                 Report::Ended(message) => return self.events.push_back(Event::Ended(message)),
                 Report::StreamComplete => return,
                 Report::Output => line,
@@ -167,7 +177,12 @@ impl Sink<'_> {
             let room = MAX_EARLY_BYTES - self.early.len();
             self.early.extend_from_slice(&output[..room.min(output.len())]);
         } else if !self.discards && self.buffer.push(stream, output).is_err() {
-            self.events.push_back(Event::OutputLimit);
+            // Attack: a program floods standard output at its first moment, so that the limit comes before
+            // its start → the start is waited for, without which it would have no usage and no files.
+            if self.reports.has_started() {
+                self.events.push_back(Event::OutputLimit);
+            }
+            self.is_over_limit = true;
         }
     }
 
@@ -287,9 +302,17 @@ mod tests {
 
     #[tokio::test]
     async fn reaching_the_limit_is_an_event_at_once() {
-        let flood = vec![(Stream::Stdout, "x".repeat(11))];
-        let (seen, buffer) = events(flood, &Nonce::random()).await;
-        assert_eq!(seen, [Event::OutputLimit, Event::Closed]);
+        let nonce = Nonce::random();
+        let begin =
+            (Stream::Stderr, format!("{} begin\n", String::from_utf8_lossy(nonce.as_bytes())));
+        let flood = (Stream::Stdout, "x".repeat(11));
+        let (seen, buffer) = events(vec![begin.clone(), flood.clone()], &nonce).await;
+        assert_eq!(seen, [Event::Started, Event::OutputLimit, Event::Closed]);
+        assert_eq!(buffer.output(Stream::Stdout).text.len(), 10);
+
+        let early = vec![flood.clone(), flood, begin];
+        let (seen, buffer) = events(early, &nonce).await;
+        assert_eq!(seen, [Event::Started, Event::OutputLimit, Event::Closed], "in this order");
         assert_eq!(buffer.output(Stream::Stdout).text.len(), 10);
     }
 

@@ -10,6 +10,7 @@ use stage_07_advanced_v2::ApiArgs;
 
 use crate::client::{ClientError, LANGUAGE, generate_client};
 use crate::contract::Contract;
+use crate::error::ContractError;
 
 /// The flags of a platform, its API and its contract.
 #[derive(Debug, Clone, clap::Args)]
@@ -44,8 +45,7 @@ impl StageArgs for ContractArgs {
     }
 
     fn run_one_shot(&self, settings: &Settings) -> Option<Result<(), BuildError>> {
-        let [language, dir] = self.generate_client.as_deref()? else { return None };
-        Some(generate(language, dir.as_ref(), settings))
+        self.client_from(|| Contract::load(&settings.bounds()))
     }
 
     fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {
@@ -53,10 +53,29 @@ impl StageArgs for ContractArgs {
     }
 }
 
-fn generate(language: &OsString, dir: &Path, settings: &Settings) -> Result<(), BuildError> {
+impl ContractArgs {
+    /// Generates the client that the command line asks for, from the contract of the stage that was called. `None` when
+    /// it asks for none.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`], or when the contract cannot be read.
+    pub fn client_from(
+        &self,
+        contract: impl FnOnce() -> Result<Contract, ContractError>,
+    ) -> Option<Result<(), BuildError>> {
+        let [language, dir] = self.generate_client.as_deref()? else { return None };
+        Some(generate(language, dir.as_ref(), contract))
+    }
+}
+
+fn generate(
+    language: &OsString,
+    dir: &Path,
+    contract: impl FnOnce() -> Result<Contract, ContractError>,
+) -> Result<(), BuildError> {
     if language != LANGUAGE {
         return Err(ClientError::Language.into());
     }
-    let contract = Contract::load(&settings.bounds())?;
-    Ok(generate_client(&contract, dir)?)
+    Ok(generate_client(&contract()?, dir)?)
 }

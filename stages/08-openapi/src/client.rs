@@ -14,14 +14,15 @@ pub(crate) const LANGUAGE: &str = "python";
 const GENERATOR: &str = "openapi-python-client";
 /// Where the setup script installs it, if it is not on PATH.
 const TOOLS: &str = "/opt/crucible/bin";
-/// The configuration of the generator: the name of the package, the media types that are text, and no
+/// The configuration of the generator: the name of the package, the media types that are text or bytes, and no
 /// other programs to run.
 const CONFIGURATION: &str = r#"{
     "project_name_override": "crucible-client",
     "package_name_override": "crucible_client",
     "content_type_overrides": {
         "application/yaml": "text/plain",
-        "application/openmetrics-text": "text/plain"
+        "application/openmetrics-text": "text/plain",
+        "application/x-tar": "application/octet-stream"
     },
     "post_hooks": []
 }"#;

@@ -34,8 +34,6 @@ pub struct Contract {
     pub(crate) yaml: Bytes,
     /// The same as JSON.
     pub(crate) json: Bytes,
-    document: Arc<Value>,
-    bounds: Option<Bounds>,
     operations: Vec<Arc<Operation>>,
     paths: matchit::Router<PathItem>,
 }
@@ -52,26 +50,28 @@ impl Contract {
     ///
     /// [`ContractError`], when the file has something that cannot be checked.
     pub fn load(bounds: &Bounds) -> Result<Self, ContractError> {
-        let text = with_bounds(OPENAPI, bounds);
-        Ok(Self { bounds: Some(*bounds), ..Self::parse(text)? })
+        Self::parse(with_bounds(OPENAPI, bounds))
     }
 
     // ANCHOR: overlay
-    /// This contract with what an overlay adds: paths, operations, members of schemas, event types.
-    /// Settings that the overlay names in comments are filled in as in the contract itself.
+    /// The contract of the platform with what the overlays add, in their order: paths, operations, members of
+    /// schemas, event types. Settings that an overlay names in comments are filled in as in the contract itself.
+    ///
+    /// All of them at once, so that only their result is compiled.
     ///
     /// # Errors
     ///
-    /// [`ContractError`], when the overlay would change the contract, or the result cannot be checked.
-    pub fn with_overlay(&self, text: &str) -> Result<Self, ContractError> {
-        let text = match &self.bounds {
-            Some(bounds) => with_bounds(text, bounds),
-            None => text.to_owned(),
-        };
-        let mut document = Value::clone(&self.document);
-        overlay::apply(&mut document, &text)?;
+    /// [`ContractError`], when an overlay would change the contract, or the result cannot be checked.
+    pub fn with_overlays<T: AsRef<str>>(
+        bounds: &Bounds,
+        overlays: impl IntoIterator<Item = T>,
+    ) -> Result<Self, ContractError> {
+        let mut document = read(&with_bounds(OPENAPI, bounds))?;
+        for overlay in overlays {
+            overlay::apply(&mut document, &with_bounds(overlay.as_ref(), bounds))?;
+        }
         let yaml = yaml::write(&document);
-        Ok(Self { bounds: self.bounds, ..Self::compile(document, yaml)? })
+        Self::compile(document, yaml)
     }
     // ANCHOR_END: overlay
 
@@ -82,9 +82,7 @@ impl Contract {
     ///
     /// [`ContractError`]. Nothing is left for later: a contract that loads can be checked against.
     pub fn parse(text: String) -> Result<Self, ContractError> {
-        let document =
-            serde_saphyr::from_str(&text).map_err(|error| ContractError::Yaml(Box::new(error)))?;
-        Self::compile(document, text)
+        Self::compile(read(&text)?, text)
     }
 
     fn compile(document: Value, yaml: String) -> Result<Self, ContractError> {
@@ -104,7 +102,7 @@ impl Contract {
                 .map_err(|source| ContractError::Path { path, source })?;
         }
         let json = Bytes::from(document.to_string());
-        Ok(Self { yaml: yaml.into(), json, document, bounds: None, operations, paths })
+        Ok(Self { yaml: yaml.into(), json, operations, paths })
     }
     // ANCHOR_END: parse
 
@@ -131,6 +129,10 @@ impl Contract {
         let params = found.params.iter().map(owned).collect();
         Ok((operation, RouteMatch { template: Arc::clone(template), params }))
     }
+}
+
+fn read(text: &str) -> Result<Value, ContractError> {
+    serde_saphyr::from_str(text).map_err(|error| ContractError::Yaml(Box::new(error)))
 }
 
 fn compile_path(

@@ -39,9 +39,11 @@ mod validated;
 mod docs;
 
 mod args;
+mod body;
 mod client;
 
 pub use args::ContractArgs;
+pub use body::parsed_body;
 pub use client::{ClientError, generate_client};
 pub use contract::Contract;
 pub use docs::docs_routes;

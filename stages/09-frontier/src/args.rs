@@ -3,8 +3,8 @@
 use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use clap::{ValueEnum, value_parser};
 use rustix::process::geteuid;
@@ -47,6 +47,10 @@ pub struct StorageArgs {
     /// Set by `serve`. Other commands must not meet the directory of a server that runs.
     #[arg(skip)]
     is_serving: Arc<AtomicBool>,
+    /// Decided once, by the user that starts the process: the API process gives up its rights later, and
+    /// would then find another directory than the one that root has made for it.
+    #[arg(skip)]
+    default_dir: Arc<OnceLock<PathBuf>>,
 }
 
 /// The flags of a platform, its API, its contract and its storage.
@@ -151,7 +155,8 @@ impl StorageArgs {
         let given = self.data_dir.clone();
         // systemd names the directory that it has made for the service.
         let service = || env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-        given.or_else(service).unwrap_or_else(default_data_dir)
+        let default = || self.default_dir.get_or_init(default_data_dir).clone();
+        given.or_else(service).unwrap_or_else(default)
     }
 
     /// Creates the data directory for the process that will serve, when root runs this: that one is
@@ -217,7 +222,7 @@ impl StageArgs for FrontierArgs {
         if let Some(group) = &self.security_test {
             return Some(crate::security_test::run(group, settings, self));
         }
-        self.contract.run_one_shot(settings)
+        self.contract.client_from(|| crate::overlay::contract(&settings.bounds(), self))
     }
 
     fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {

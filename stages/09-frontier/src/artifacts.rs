@@ -88,7 +88,9 @@ impl Artifacts {
             let detail = "the program has left no file of this number";
             return Err(Problem::new(StatusCode::NOT_FOUND, detail));
         };
-        self.downloads.answer(storage.files(), number, found).await
+        let context = request.context();
+        let key = context.principal.as_deref();
+        self.downloads.answer(key, storage.files(), number, found).await
     }
 
     /// The files of the evaluation of a request. None, if it has not ended.

@@ -146,7 +146,7 @@ impl Frontier {
                 StorageKind::Sqlite => durable(args, &store, monitor, upkeep).await?,
                 StorageKind::Memory => in_memory(args, monitor).await?,
             };
-        let quotas = Quotas::new(args.access.quotas());
+        let quotas = Quotas::new(args.access.quotas(settings.queue_capacity));
         let journal = UsageJournal::start(journal, quotas.clone(), store.clone()).await?;
         let ledger = Ledger::new(LedgerParts {
             journal,

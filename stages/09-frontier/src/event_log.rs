@@ -74,11 +74,39 @@ impl SqliteEventLog {
     }
     // ANCHOR_END: commit
 
+    /// The same with a change that all output of an evaluation comes before, which was released.
+    ///
+    /// Attack: a program prints while the disk is full, and ends in the moment in which there is room again, so that its
+    /// end gets a number and its output a later one → the end is not committed; tried again, it is behind the output. Test:
+    /// `an_end_waits_for_output_that_met_a_full_disk`.
+    ///
+    /// # Errors
+    ///
+    /// When the change was not committed, or output waits.
+    pub(crate) fn commit_after_output(
+        &self,
+        id: Uuid,
+        change: impl FnOnce(&Connection) -> Result<Vec<SequencedEvent>, StoreError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        let buffer = Arc::clone(&self.buffer);
+        self.commit(move |db| {
+            // In the thread of the writer: a write that has failed has put its events back.
+            if buffer.has_output(id) { Err(StoreError::OutputWaits) } else { change(db) }
+        })
+    }
+
     /// Writes what is held of the output of an evaluation, before its end is committed.
     pub(crate) fn release(&self, id: Uuid) {
         if self.buffer.release(id) {
             self.writes.schedule();
         }
+    }
+
+    /// As after a write of this event that met a full disk, with its retry still to come.
+    #[cfg(test)]
+    pub(crate) fn meet_a_full_disk(&self, event: Event) {
+        self.buffer.push(event);
+        self.buffer.failed();
     }
 
     /// Returns when everything that was appended before is visible.

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::failpoint::failpoint;
-use crate::store::{DataDir, StoreError, check_file};
+use crate::store::{DataDir, StoreError, check_file, no_links};
 
 /// The directory of files that are being written.
 const TEMPORARY: &str = "new";
@@ -173,8 +173,10 @@ impl FileStorage {
     ///
     /// [`StoreError::Damaged`] when it is missing, or not what its name says.
     pub(crate) fn get(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
-        let content = std::fs::read(self.path(digest)).ok();
-        let content = content.filter(|content| self::digest(content) == digest);
+        let mut content = Vec::new();
+        let read = open(&self.path(digest)).and_then(|mut file| file.read_to_end(&mut content));
+        let content =
+            read.is_ok().then_some(content).filter(|content| self::digest(content) == digest);
         content.ok_or_else(|| StoreError::Damaged { digest: digest.to_owned() })
     }
 
@@ -185,7 +187,7 @@ impl FileStorage {
     ///
     /// [`StoreError::Damaged`] when it is missing, or not what its digest says.
     pub(crate) fn open_checked(&self, part: &Part) -> Result<File, StoreError> {
-        let checked = File::open(self.path(&part.file)).and_then(|mut file| {
+        let checked = open(&self.path(&part.file)).and_then(|mut file| {
             file.seek(SeekFrom::Start(part.offset))?;
             let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
             let mut content = (&mut file).take(part.bytes);
@@ -267,6 +269,12 @@ impl Drop for HeldFile {
             }
         }
     }
+}
+
+/// Opens a file, and nothing else: root makes backups of what another user owns.
+fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(no_links()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 /// The SHA-256 of a content, as hexadecimal digits.

@@ -11,7 +11,8 @@
 //! | the same key and another submission | 422 |
 //! | a key that is no string in quotes | 400 |
 //!
-//! A request that was refused leaves no record: it did nothing.
+//! A request that was refused leaves no record: it did nothing. When that, or the opposite, cannot be written, because the
+//! disk is full, it is written before the next request with the key is decided: the key is not pending until a restart.
 //!
 //! | attack | setting | test |
 //! |---|---|---|
@@ -21,7 +22,8 @@
 mod key;
 mod table;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -49,6 +51,8 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 pub struct Idempotency {
     store: Arc<Store>,
     lifetime: SignedDuration,
+    /// Records of which the end could not be written, and whether something was made.
+    unwritten: Mutex<HashMap<Record, bool>>,
 }
 
 /// What a request with an idempotency key has to do.
@@ -61,7 +65,7 @@ pub enum Begin {
 }
 
 /// A record that is neither completed nor forgotten yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Record {
     owner: String,
     key: [u8; 32],
@@ -71,7 +75,7 @@ impl Idempotency {
     /// The records in `store`, each of which is remembered for `hours`.
     pub fn new(store: Arc<Store>, hours: u32) -> Arc<Self> {
         let lifetime = SignedDuration::from_hours(hours.into());
-        Arc::new(Self { store, lifetime })
+        Arc::new(Self { store, lifetime, unwritten: Mutex::default() })
     }
 
     /// Decides what a request of `owner` with `key` has to do. `planned` is the id of what it makes.
@@ -97,7 +101,14 @@ impl Idempotency {
             created_at: Timestamp::now(),
         };
         let (record, lifetime) = (row.record.clone(), self.lifetime);
-        let found = self.store.write(move |database| table::begin(database, &row, lifetime)).await;
+        let unwritten = self.unwritten().remove(&record);
+        let found = self.store.write(move |database| {
+            unwritten.map(|is_made| table::end(database, &row.record, is_made)).transpose()?;
+            table::begin(database, &row, lifetime)
+        });
+        let found = found.await.inspect_err(|_| {
+            self.unwritten().extend(unwritten.map(|is_made| (record.clone(), is_made)));
+        });
         match found.map_err(internal)? {
             Found::Inserted => Ok(Begin::New(record)),
             Found::Done(id) => Ok(Begin::Replay(id)),
@@ -116,19 +127,26 @@ impl Idempotency {
 
     /// What the record plans was made.
     pub async fn complete(&self, record: Record) {
-        let completed = self.store.write(move |database| table::complete(database, &record)).await;
-        if let Err(error) = completed {
-            // The next request with the key finds the evaluation by its planned id.
-            tracing::warn!(%error, "an idempotency key was not completed");
-        }
+        self.end(record, true).await;
     }
 
     /// Nothing was made: the key can be used again.
     pub async fn forget(&self, record: Record) {
-        let forgotten = self.store.write(move |database| table::forget(database, &record)).await;
-        if let Err(error) = forgotten {
-            tracing::warn!(%error, "an idempotency key was not released");
+        self.end(record, false).await;
+    }
+
+    async fn end(&self, record: Record, is_made: bool) {
+        let ended = record.clone();
+        let write = self.store.write(move |database| table::end(database, &ended, is_made));
+        if let Err(error) = write.await {
+            tracing::warn!(%error, is_made, "the end of an idempotency key waits to be written");
+            self.unwritten().insert(record, is_made);
         }
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, HashMap<Record, bool>> {
+        // No code panics while it holds the lock.
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Decides about records that a crash has left: what they plan was either accepted or not.
@@ -153,8 +171,12 @@ impl Idempotency {
         }
     }
 
-    /// Removes old records in small steps, so that no other write waits for long.
+    /// Removes old records in small steps, so that no other write waits for long. Ends that wait are written first.
     async fn purge(&self) -> Result<(), StoreError> {
+        let unwritten = std::mem::take(&mut *self.unwritten());
+        for (record, is_made) in unwritten {
+            self.end(record, is_made).await;
+        }
         let oldest = Timestamp::now() - self.lifetime;
         loop {
             let step = move |database: &_| table::purge(database, oldest, PURGE_STEP);

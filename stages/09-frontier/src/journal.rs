@@ -58,35 +58,14 @@ impl SqliteJournal {
     async fn write(&self, change: &Change) -> Result<(), StoreError> {
         let events = change.events.clone();
         match &change.transition {
-            Transition::Accepted(accepted) => {
-                let (accepted, store) = (accepted.clone(), Arc::clone(&self.store));
-                let entry = audit::of_submission(&accepted);
-                let write = self.log.commit(move |db| {
-                    // Here and not below: the reserve is for the ends of what was accepted.
-                    store.check_space()?;
-                    rows::insert_accepted(db, &accepted)?;
-                    entry.map(|entry| audit::table::append(db, &entry)).transpose()?;
-                    insert_events(db, &events)
-                });
-                // A bug that a test puts back: what is not committed is visible.
-                if failpoint("journal.early_publication").is_err() {
-                    return Ok(());
-                }
-                write.await
-            }
-            Transition::Started(started) => {
-                let started = started.clone();
-                let write = self.log.commit(move |db| {
-                    rows::update_live(db, &started)?;
-                    insert_events(db, &events)
-                });
-                write.await
+            Transition::Accepted(_) | Transition::Started(_) => {
+                self.write_all(std::slice::from_ref(change)).await
             }
             Transition::Retried(retried) => {
                 let retried = retried.clone();
                 // Its output comes before what follows, as at an end.
                 self.log.release(retried.waiting.id);
-                let write = self.log.commit(move |db| {
+                let write = self.log.commit_after_output(retried.waiting.id, move |db| {
                     rows::write_attempt(db, &retried.lost)?;
                     rows::update_live(db, &retried.waiting)?;
                     insert_events(db, &events)
@@ -98,31 +77,50 @@ impl SqliteJournal {
                 self.unpublished.insert(ended.id);
                 self.log.release(ended.id);
                 let files = Arc::clone(&self.files);
-                let ended = tokio::task::spawn_blocking(move || Ended::new(*ended, &files));
-                let ended = ended.await.unwrap_or(Err(StoreError::Panicked))?;
-                self.log.commit(move |db| end(db, &ended, &events)).await
+                let ended = if Ended::has_files(&ended) {
+                    let ended = tokio::task::spawn_blocking(move || Ended::new(*ended, &files));
+                    ended.await.unwrap_or(Err(StoreError::Panicked))?
+                } else {
+                    Ended::new(*ended, &files)?
+                };
+                let id = ended.evaluation().id;
+                self.log.commit_after_output(id, move |db| end(db, &ended, &events)).await
             }
         }
     }
-    // ANCHOR_END: write
 
-    /// Several acceptances in one transaction. Nothing else is changed together.
+    /// Acceptances and starts in one transaction. Nothing else is changed together.
     async fn write_all(&self, changes: &[Change]) -> Result<(), StoreError> {
-        self.store.check_space()?;
-        let changes = changes.to_vec();
+        let (changes, store) = (changes.to_vec(), Arc::clone(&self.store));
+        let accepts = |change: &Change| matches!(change.transition, Transition::Accepted(_));
+        let accepts = changes.iter().any(accepts);
         let write = self.log.commit(move |db| {
+            if accepts {
+                // Not at an end: the reserve is for the ends of what was accepted.
+                store.check_space()?;
+            }
             let mut numbered = Vec::new();
             for change in changes {
-                let Transition::Accepted(accepted) = &change.transition else { continue };
-                rows::insert_accepted(db, accepted)?;
-                let entry = audit::of_submission(accepted);
-                entry.map(|entry| audit::table::append(db, &entry)).transpose()?;
+                match &change.transition {
+                    Transition::Accepted(accepted) => {
+                        rows::insert_accepted(db, accepted)?;
+                        let entry = audit::of_submission(accepted);
+                        entry.map(|entry| audit::table::append(db, &entry)).transpose()?;
+                    }
+                    Transition::Started(started) => rows::update_live(db, started)?,
+                    Transition::Retried(_) | Transition::Ended(_) => continue,
+                }
                 numbered.extend(insert_events(db, &change.events)?);
             }
             Ok(numbered)
         });
+        // A bug that a test puts back: what is not committed is visible.
+        if accepts && failpoint("journal.early_publication").is_err() {
+            return Ok(());
+        }
         write.await
     }
+    // ANCHOR_END: write
 }
 
 /// Writes the end of an evaluation and its events.

@@ -74,7 +74,7 @@ pub use failpoint::{FAILPOINTS, read_failpoints};
 pub use idempotency::parse as parse_idempotency_key;
 pub use metrics::MoreMetrics;
 pub use other_routes::other_routes;
-pub use overlay::contract;
+pub use overlay::{contract, overlays};
 pub use sandboxes::{SandboxArgs, Sandboxes};
 pub use security_test::SecurityTests;
 pub use storage::{SqliteStorage, Upkeep};

@@ -15,8 +15,10 @@
 mod journal;
 mod quotas;
 mod rate;
+mod share;
 
 pub(crate) use journal::UsageJournal;
 pub(crate) use quotas::{QuotaLimits, Quotas, Reservation};
 pub(crate) use rate::client_of;
-pub(crate) use rate::{RateLimit, RateStatus};
+pub(crate) use rate::{Decision, RateLimit, RateStatus};
+pub(crate) use share::{Permit, Shares};

@@ -32,14 +32,14 @@ const LIFETIME: &str = "IDEMPOTENCY_HOURS";
 ///
 /// When an overlay does not fit the contract.
 pub fn contract(bounds: &Bounds, args: &FrontierArgs) -> Result<Contract, ContractError> {
+    Contract::with_overlays(bounds, overlays(args))
+}
+
+/// What this stage adds to the contract, with these settings.
+#[must_use]
+pub fn overlays(args: &FrontierArgs) -> Vec<String> {
     let accounts = ACCOUNTS.replace(LIFETIME, &args.access.idempotency_hours.to_string());
-    let stored = Contract::load(bounds)?.with_overlay(STORAGE)?.with_overlay(&accounts)?;
-    stored
-        .with_overlay(ARTIFACTS)?
-        .with_overlay(ENVIRONMENTS)?
-        .with_overlay(PAIRS)?
-        .with_overlay(SANDBOXES)?
-        .with_overlay(SECURITY_TEST)?
-        .with_overlay(WEB)?
-        .with_overlay(ADMIN)
+    let overlays =
+        [STORAGE, &accounts, ARTIFACTS, ENVIRONMENTS, PAIRS, SANDBOXES, SECURITY_TEST, WEB, ADMIN];
+    overlays.map(ToOwned::to_owned).into()
 }

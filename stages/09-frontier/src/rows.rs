@@ -28,13 +28,19 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// Writes large outputs, and what the program left, to files. It blocks.
+    /// Whether a part of it becomes a file.
+    pub(crate) fn has_files(evaluation: &Evaluation) -> bool {
+        let outputs = [&evaluation.stdout, &evaluation.stderr];
+        !evaluation.artifacts.is_empty() || outputs.into_iter().any(is_large)
+    }
+
+    /// Writes large outputs, and what the program left, to files. It blocks while it does.
     pub(crate) fn new(
         mut evaluation: Evaluation,
         files: &std::sync::Arc<FileStorage>,
     ) -> Result<Self, StoreError> {
         let file = |output: &mut Output| -> Result<Option<HeldFile>, StoreError> {
-            if output.text.len() <= MAX_INLINE_BYTES {
+            if !is_large(output) {
                 return Ok(None);
             }
             files.put(&[std::mem::take(&mut output.text).as_bytes()]).map(Some)
@@ -54,6 +60,10 @@ impl Ended {
     fn files(&self) -> impl Iterator<Item = &HeldFile> {
         self.stdout.iter().chain(&self.stderr).chain(&self.pack)
     }
+}
+
+fn is_large(output: &Output) -> bool {
+    output.text.len() > MAX_INLINE_BYTES
 }
 
 // ANCHOR: accepted

@@ -10,9 +10,12 @@
 //! | attack | setting | test |
 //! |---|---|---|
 //! | the id of another key's sandbox, on any route | each handler finds it by its owner: the answer is that of an id that nothing has | `another_keys_sandbox_does_not_exist` |
+//! | a key is revoked while it has sandboxes | they end | `a_revoked_key_has_no_sandboxes` |
 //! | more sandboxes or memory than a key may have | a place is reserved before anything is opened | `a_key_has_so_many_sandboxes_and_so_much_memory` |
 //! | a lost response makes a client repeat a command | the command runs under an id of the client's, once | `a_command_runs_once_however_often_it_is_requested` |
-//! | endless output | a spool has a limit, and so has the disk that a sandbox gets for them | `the_first_or_the_last_bytes_are_kept` |
+//! | endless output | a spool has a limit, and so has the disk that a sandbox gets for them; the last of the disk is not for outputs | `the_first_or_the_last_bytes_are_kept`, `output_that_could_not_be_stored_is_counted` |
+//! | commands that never read their standard input | a sandbox has so many bytes of it in memory | `standard_input_that_is_not_read_is_bounded` |
+//! | long responses that are read slowly | a key has half of the turns | `one_key_does_not_hold_all` |
 //! | a program becomes root inside and replaces the exec supervisor | frames are an attacker's: typed, bounded, and each wait has a deadline of the host | `a_supervisor_that_lies_makes_no_end_and_reaches_no_other_sandbox` |
 //! | a path of the sandbox that is a link, a device, a FIFO | no process of the host opens it: a program inside does, as the sandbox's user | `each_file_error_has_its_kind` |
 //! | a client goes and leaves a sandbox | idle time and lifetime end it | `idle_time_and_lifetime_end_a_sandbox` |
@@ -49,10 +52,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::StatusCode;
 use serde_json::Value;
 use shared::RequestContext;
-use shared::http::{MatchedRequest, ParsedJson, Router};
+use shared::http::{MatchedRequest, Router};
 use shared::submission::InvalidSubmission;
 use stage_06_advanced::{Platform, SandboxEngine};
-use tokio::sync::Semaphore;
+use stage_08_openapi::parsed_body;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -60,6 +63,7 @@ pub use args::SandboxArgs;
 
 use crate::accounts::{Intake, Keys};
 use crate::audit::Entry;
+use crate::limits::Shares;
 use crate::metrics::MoreMetrics;
 use crate::store::{Store, StoreError};
 use lease::Lease;
@@ -71,7 +75,8 @@ use state::{EndReason, Record};
 
 /// The directory of outputs, in the data directory.
 const OUTPUTS: &str = "sandboxes";
-/// Responses with long outputs that are made or sent at the same time: each may have 20 MiB, and more as JSON.
+/// Responses with long outputs that are made or sent at the same time: each may have 20 MiB, and more as JSON. One key
+/// has half of them at most, and half of the transfers.
 const MAX_VIEWS: usize = 8;
 /// Files that are transferred at the same time: each may have a few hundred KiB in memory.
 const MAX_TRANSFERS: usize = 64;
@@ -94,10 +99,10 @@ pub struct Sandboxes {
     quotas: Arc<Quotas>,
     counters: Arc<Counters>,
     /// A permit for each large response that is made.
-    views: Arc<Semaphore>,
+    views: Shares,
     spool_memory: Arc<SpoolMemory>,
     /// A permit for each file that is transferred.
-    transfers: Arc<Semaphore>,
+    transfers: Shares,
 }
 
 /// What sandboxes are connected to.
@@ -121,7 +126,8 @@ impl SandboxParts {
     ) -> Result<(Arc<Sandboxes>, MoreMetrics), StoreError> {
         let Self { store, intake, keys, engine, platform } = self;
         let quotas = Quotas::new(QuotaLimits {
-            sandboxes: args.key_sandboxes.into(),
+            of_key: args.of_client(true).into(),
+            without_key: args.of_client(false).into(),
             memory_bytes: args.key_sandbox_memory_bytes,
         });
         let counters = Counters::new(Arc::clone(&quotas));
@@ -146,10 +152,11 @@ impl SandboxParts {
             closing: CancellationToken::new(),
             quotas,
             counters,
-            views: Arc::new(Semaphore::new(MAX_VIEWS)),
+            views: Shares::new(MAX_VIEWS, MAX_VIEWS / 2),
             spool_memory: Arc::default(),
-            transfers: Arc::new(Semaphore::new(MAX_TRANSFERS)),
+            transfers: Shares::new(MAX_TRANSFERS, MAX_TRANSFERS / 2),
         });
+        tokio::spawn(end::end_with_keys(Arc::downgrade(&sandboxes)));
         Ok((sandboxes, metrics))
     }
 }
@@ -235,12 +242,8 @@ impl Sandboxes {
 
 /// The JSON body of a request; null when it has none.
 fn body(request: &mut MatchedRequest) -> Result<Value, InvalidSubmission> {
-    if let Some(ParsedJson(body)) = request.request.extensions_mut().remove::<ParsedJson>() {
-        return Ok(Arc::unwrap_or_clone(body));
-    }
     if request.request.body().is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(request.request.body())
-        .map_err(|error| InvalidSubmission::Malformed(error.to_string()))
+    parsed_body(request).map_err(|error| InvalidSubmission::Malformed(error.to_string()))
 }

@@ -177,7 +177,7 @@ impl Inner {
         let files = Arc::clone(&self.files);
         let work = move |db: &Connection| rows::insert_ended(db, &Ended::new(ended, &files)?);
         self.unwritten.fetch_add(1, Ordering::Relaxed);
-        self.store.clone().write_then(work, move |written| {
+        self.store.clone().write_behind(work, move |written| {
             self.unwritten.fetch_sub(1, Ordering::Relaxed);
             if let Err(error) = written {
                 tracing::error!(%error, "an evaluation was not stored");

@@ -38,13 +38,14 @@ mod writer;
 pub(crate) use backup::{Contents, back_up, restore, verify};
 pub(crate) use beside::Beside;
 pub(crate) use counters::Counters;
-pub(crate) use directory::DataDir;
+pub(crate) use directory::{DataDir, no_links};
 pub use error::StoreError;
 pub(crate) use rusqlite::Connection;
 pub(crate) use space::check_file;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
 use shared::BoxFuture;
@@ -53,6 +54,10 @@ use tokio::sync::oneshot;
 use readers::Readers;
 use writer::Writer;
 pub(crate) use writer::WriterStats;
+
+/// How long a write that nothing waits for waits for another one, such as the end of the program of which it is the
+/// output.
+const BEHIND_DELAY: Duration = Duration::from_millis(10);
 
 /// The database of a data directory, open for one process.
 pub struct Store {
@@ -129,20 +134,20 @@ impl Store {
         after: impl FnOnce(T) -> U + Send + 'static,
     ) -> BoxFuture<'static, Result<U, StoreError>> {
         let (sender, receiver) = oneshot::channel();
-        self.write_then(work, |result| {
+        self.writer.submit(Duration::ZERO, work, |result| {
             sender.send(result.map(after)).ok(); // the caller may have gone
         });
         Box::pin(async { receiver.await.unwrap_or(Err(StoreError::Closed)) })
     }
 
-    /// The same, without a future: `then` is called on the thread of the writer, in the order of the
-    /// transactions. It must not block.
-    pub fn write_then<T: Send + 'static>(
+    /// The same for what nothing waits for: it comes with the next write, or after 10 ms without one. `then` is
+    /// called on the thread of the writer, in the order of the transactions. It must not block.
+    pub fn write_behind<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
         then: impl FnOnce(Result<T, StoreError>) + Send + 'static,
     ) {
-        self.writer.submit(work, then);
+        self.writer.submit(BEHIND_DELAY, work, then);
     }
 
     /// Runs `query` on a connection for reading. It sees every write that was answered before.

@@ -118,7 +118,9 @@ impl StageArgs for EventsArgs {
     }
 
     fn run_one_shot(&self, settings: &Settings) -> Option<Result<(), BuildError>> {
-        self.below().run_one_shot(settings)
+        let contract = || crate::overlay::contract(&settings.bounds(), self);
+        let generated = self.frontier.contract.client_from(contract);
+        generated.or_else(|| self.below().run_one_shot(settings))
     }
 
     fn before_serve(&self, settings: &Settings) -> Result<Option<ExitCode>, BuildError> {

@@ -25,12 +25,19 @@
 //! |---|---|---|
 //! | a worker that was cut off reports when another one has the evaluation | each claim has a token of its own, and a token that is not the session's is refused with 410 | `a_token_is_refused_after_its_lease` |
 //! | a key of a worker reports for another worker | a token counts with the worker and the key that made the claim | `a_session_belongs_to_its_worker_and_its_key` |
+//! | a worker claims or reports what another one has claimed | the same; a claim of what runs is refused | `what_another_worker_has_claimed_is_not_touched` |
+//! | a key of a worker is stolen, and revoked | its requests are refused, and its sessions end with their leases | `a_session_is_of_one_key_and_ends_when_that_is_revoked` |
+//! | a worker sends output without end, each time as a sign of life | the buffer has the limit of the program, and the queue ends the session a minute after its time | `endless_output_is_cut_off_and_ends` |
+//! | a worker sends files without end | they are counted, in number and bytes | `endless_files_are_refused` |
 //! | a worker says that it has 2^60 bytes above the limit | the count is cut off at `MAX_EXCESS_BYTES` | `excess_is_counted_within_bounds` |
 //! | a worker without isolation joins | the operator of the API says which engine workers have (`--engine`) | `a_worker_with_another_engine_is_refused` |
 //! | a worker takes everything and runs nothing | it has at most as many sessions as its capacity, each with a lease | `a_worker_has_no_more_sessions_than_its_capacity` |
 //!
+//! | a worker says that a program took a year of processor time, so that its key may run nothing more today | no more is believed than the program may use | `processor_time_is_counted_within_bounds` |
+//! | a worker loses its isolation | it takes no tickets, and `security.violation` says so | `a_worker_whose_engine_fails_gets_no_tickets` |
+//!
 //! What it does not protect: a worker sees the programs and files of the evaluations that it claims, and can forge
-//! their results.
+//! their results. A key of workers can announce as many of them as a fleet may have, and leave no place for others.
 
 mod args;
 mod claims;

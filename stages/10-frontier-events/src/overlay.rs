@@ -20,9 +20,7 @@ const OVERLAYS: [&str; 5] = [
 ///
 /// When an overlay does not fit the contract.
 pub fn contract(bounds: &Bounds, args: &EventsArgs) -> Result<Contract, ContractError> {
-    let mut contract = stage_09_frontier::contract(bounds, &args.frontier)?;
-    for overlay in OVERLAYS {
-        contract = contract.with_overlay(overlay)?;
-    }
-    Ok(contract)
+    let mut overlays = stage_09_frontier::overlays(&args.frontier);
+    overlays.extend(OVERLAYS.map(ToOwned::to_owned));
+    Contract::with_overlays(bounds, overlays)
 }

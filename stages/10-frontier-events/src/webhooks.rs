@@ -1,7 +1,7 @@
 //! Webhooks: events that are sent to the URL of a client, as [Standard Webhooks] has it.
 //!
 //! 1. [`secret`]: what signs, and `vault`: how it is stored; 2. [`address`] and [`client`]: where a request may go, and how it does;
-//! 3. `table`: webhooks and what they have not got yet; 4. `outbox`: a durable subscriber of the bus,
+//! 3. `table`: webhooks, and `backlog`: what they have not got yet; 4. `outbox`: a durable subscriber of the bus,
 //!    which makes a delivery of each event; 5. `sender`: sends them, again and again for a bounded time;
 //! 6. `routes`: how clients make and read them.
 //!
@@ -14,8 +14,8 @@
 //! | the URL names an address of the server's own network | [`NetworkPolicy`]: none that is special, unless the operator allows it | `special_addresses_are_refused` |
 //! | the name of a public host resolves to 127.0.0.1, at once or at the second look-up | the resolver of the connection itself drops such addresses | `a_name_that_leads_to_loopback_is_not_connected_to` |
 //! | the receiver redirects to such an address | redirects are followed here, each checked as the first URL | `a_redirect_to_a_forbidden_address_is_not_followed` |
-//! | a receiver that never answers, or answers without end | a time limit; the body of a response is not read | `a_receiver_that_hangs_holds_up_no_other` |
-//! | a receiver that is down for days, while events come | deliveries of a webhook have a limit, and are parked after a time | `what_is_not_delivered_in_time_is_parked_and_can_be_sent_again` |
+//! | a receiver that never answers, or answers without end | a time limit, and for each key a number of requests at one moment; the body of a response is not read | `a_receiver_that_hangs_holds_up_no_other`, `receivers_of_one_key_that_hang_hold_up_no_other_key` |
+//! | a receiver that is down for days, while events come | deliveries of a webhook have a limit in number and in bytes, leave the disk the room that ends need, and are parked after a time | `what_is_not_delivered_in_time_is_parked_and_can_be_sent_again` |
 //! | a client reads events of another through a webhook | the owner of each evaluation is checked; a revoked key ends its webhooks | `a_webhook_of_a_key_has_events_of_its_own_evaluations` |
 //!
 //! What it does not protect: who reads the data directory has the secrets, and the key that they are sealed with.
@@ -23,6 +23,7 @@
 //! [Standard Webhooks]: https://github.com/standard-webhooks/standard-webhooks
 
 mod address;
+mod backlog;
 mod client;
 mod outbox;
 mod routes;
@@ -95,6 +96,8 @@ pub struct Webhooks {
     attempts: Attempts,
     /// All of them, as they are in the database. Read again after each change.
     list: RwLock<Arc<Vec<Arc<Webhook>>>>,
+    /// Held while they are read again, so that what was read first does not replace what was read after it.
+    reloading: tokio::sync::Mutex<()>,
     /// Notified when there is something to send; the sender looks into the database before it waits.
     due: Notify,
     _stop: DropGuard,
@@ -128,6 +131,7 @@ impl Webhooks {
             options,
             attempts: new_attempts(),
             list: RwLock::default(),
+            reloading: tokio::sync::Mutex::default(),
             due: Notify::new(),
             _stop: stop.clone().drop_guard(),
         });
@@ -154,6 +158,7 @@ impl Webhooks {
     }
 
     async fn reload(&self) -> Result<(), StoreError> {
+        let _guard = self.reloading.lock().await;
         let vault = self.vault.clone();
         let list = self.store.read(move |db| table::list(db, &vault)).await?;
         let unusable = list.iter().filter(|webhook| webhook.secret.is_none()).count();

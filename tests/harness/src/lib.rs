@@ -10,10 +10,12 @@
 //! ```
 //!
 //! * [`Launch`] and [`Server`]: start the binary on a free port, stop it, read its standard error;
+//! * [`Worker`]: a worker as a process, with its log in a file;
 //! * [`Client`], [`Response`], [`EventStream`]: requests that fail the test when they cannot be sent;
 //! * [`eventually`] and [`eventually_some`]: wait for a condition, with a name and a timeout;
 //! * [`FakeEngine`], [`run`], [`assert_verifies`], [`TEST_LIMITS`]: engines and components in process;
-//! * [`fuzz_seconds`] and [`fuzz_seed`]: how long a fuzzer searches, and from where;
+//! * [`Schemathesis`]: requests that the contract allows, and others;
+//! * [`free_port`]: for a server that is started again at its address;
 //! * [`left_files`]: what an engine that takes files has to do.
 //!
 //! What is asserted here panics, and names what it expected: a test fails by panicking. Only
@@ -29,31 +31,27 @@
 mod client;
 mod engine;
 mod events;
+mod fuzz;
 mod launch;
 pub mod left_files;
 mod log;
+mod port;
 mod server;
 mod wait;
+mod worker;
 
 pub use client::{Client, Response};
 pub use engine::{FakeEngine, Run, TEST_LIMITS, assert_verifies, run, run_submission};
 pub use events::{EventStream, SseEvent, kinds, output};
+pub use fuzz::Schemathesis;
 pub use launch::{Launch, StartError, binary};
+pub use port::free_port;
 /// For requests and signals, so that a test crate needs no dependency for them.
 pub use reqwest::{Method, RequestBuilder};
 pub use rustix::process::Signal;
 pub use server::{Server, StopError};
 pub use wait::{eventually, eventually_some};
-
-/// How long a fuzzer searches, in seconds: `ordinary`, or `CRUCIBLE_FUZZ_SECONDS`, which `just fuzz` sets.
-pub fn fuzz_seconds(ordinary: u32) -> String {
-    std::env::var("CRUCIBLE_FUZZ_SECONDS").unwrap_or_else(|_| ordinary.to_string())
-}
-
-/// Where a fuzzer starts: `ordinary`, so that each run makes the same requests, or `CRUCIBLE_FUZZ_SEED`.
-pub fn fuzz_seed(ordinary: u32) -> String {
-    std::env::var("CRUCIBLE_FUZZ_SEED").unwrap_or_else(|_| ordinary.to_string())
-}
+pub use worker::Worker;
 
 /// Starts the binary of the package under test, on a free port of the loopback interface.
 ///

@@ -2,11 +2,10 @@
 # class: PeerDoS
 # title: Keep the output open after the end
 # intent: Ends at once, but leaves a child that holds the pipe that the engine reads to its end
-# success: The answer comes more than 15 seconds later
+# success: The answer comes more than 10 seconds later
 # source: CPython issues 81605 and 82388
-# evidence: late 15
+# evidence: late 10
 # host: confined
-# seconds: 25
 # contained-from: 2
 import time
 

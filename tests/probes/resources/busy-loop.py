@@ -2,9 +2,9 @@
 # class: SelfDoS
 # title: Never end
 # intent: Counts without end, with a time limit of three seconds
-# success: The answer comes more than 15 seconds later
+# success: The answer comes more than 10 seconds later
 # source: isolate(1), --wall-time; OWASP API4:2023
-# evidence: late 15
+# evidence: late 10
 # host: safe
 # seconds: 3
 # contained-from: 2

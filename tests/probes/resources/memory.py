@@ -7,7 +7,6 @@
 # evidence: grows memory 400
 # host: confined
 # alone: yes
-# seconds: 25
 import mmap
 import time
 

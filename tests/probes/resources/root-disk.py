@@ -7,7 +7,6 @@
 # evidence: grows root 300
 # host: confined
 # alone: yes
-# seconds: 25
 import time
 
 SCRATCH = ("/tmp", "/dev", "/proc", "/sys")

@@ -3,7 +3,7 @@ const limits = { maxOldGenerationSizeMb: 4, maxYoungGenerationSizeMb: 1, stackSi
 let last;
 for (let count = 0; count < AMOUNT && !last; count += 1) {
   try {
-    const worker = new Worker("setTimeout(() => {}, 20000)", { eval: true, resourceLimits: limits });
+    const worker = new Worker("setTimeout(() => {}, 60000)", { eval: true, resourceLimits: limits });
     worker.on("error", (error) => (last = error));
   } catch (error) {
     last = error;

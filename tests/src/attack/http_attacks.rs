@@ -23,7 +23,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
-use crate::attack::probe::{Attack, Body, Header, Probe};
+use crate::attack::probe::{Attack, Body, Header, Listing, Probe};
 
 /// A header, and its attack.
 struct HttpProbe {
@@ -69,7 +69,11 @@ pub fn probes() -> Result<Vec<Probe>> {
     all.map(|http_probe| {
         let header = Header::parse(http_probe.header, Path::new(http_probe.file));
         let header = header.map_err(|error| anyhow!("{error}"))?;
-        Ok(Probe { header, body: Body::Http(http_probe.attack), others: Vec::new() })
+        // The function stands between anchors with the name of its probe.
+        let anchor = header.id.split_once('/').map(|(_, name)| name.to_owned());
+        let listings = vec![Listing { file: http_probe.file.to_owned(), anchor }];
+        let body = Body::Http(http_probe.attack);
+        Ok(Probe { header, body, others: Vec::new(), listings })
     })
     .collect()
 }

@@ -35,6 +35,17 @@ pub struct Probe {
     pub body: Body,
     /// The same attack in other languages, for environments without Python.
     pub others: Vec<(Language, String)>,
+    /// Where it is written.
+    pub listings: Vec<Listing>,
+}
+
+/// A file with an attack, or a part of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// The path from the root of the workspace.
+    pub file: String,
+    /// The anchor of the part.
+    pub anchor: Option<String>,
 }
 
 impl Probe {
@@ -96,15 +107,21 @@ pub fn load(dir: &Path) -> Result<Vec<Probe>> {
             bail!("{}: id is {:?}, not {:?}", path.display(), header.id, inside.display());
         }
         let mut others = Vec::new();
+        let listing = |path: &Path| -> Result<Listing> {
+            let file = Path::new("tests/probes").join(path.strip_prefix(dir)?);
+            Ok(Listing { file: file.display().to_string(), anchor: None })
+        };
+        let mut listings = vec![listing(&path)?];
         for language in Language::OTHERS {
             let path = path.with_extension(language.extension());
             if path.exists() {
                 let code = std::fs::read_to_string(&path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
                 others.push((language, code));
+                listings.push(listing(&path)?);
             }
         }
-        probes.push(Probe { header, body: Body::Program(code), others });
+        probes.push(Probe { header, body: Body::Program(code), others, listings });
     }
     if probes.is_empty() {
         bail!("there are no probes in {}", dir.display());
@@ -157,7 +174,9 @@ mod tests {
         let error = load(root.path()).unwrap_err().to_string();
         assert!(error.contains("other.py: id is \"network/tcp\""), "{error}");
         std::fs::rename(group.join("other.py"), group.join("tcp.py")).unwrap();
-        assert_eq!(load(root.path()).unwrap().len(), 1);
+        let [probe] = &load(root.path()).unwrap()[..] else { panic!("not one probe") };
+        let file = "tests/probes/network/tcp.py".to_owned();
+        assert_eq!(probe.listings, [Listing { file, anchor: None }]);
         std::fs::write(root.path().join("stray.py"), code).unwrap();
         assert!(load(root.path()).unwrap_err().to_string().contains("directory of its group"));
     }

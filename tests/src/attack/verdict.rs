@@ -22,107 +22,91 @@ pub enum Verdict {
 }
 // ANCHOR_END: verdict
 
-/// What contained a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum By {
-    /// The file is not in its own file system.
-    OwnFiles,
-    /// The file system is read-only.
-    ReadOnlyRoot,
-    /// The file system is full, or a file has its maximum size.
-    DiskLimit,
-    /// The file system is mounted noexec.
-    NoExec,
-    /// It has no network.
-    NoNetwork,
-    /// It reached only its own network.
-    OwnNetwork,
-    /// It saw only its own processes.
-    OwnProcesses,
-    /// It saw only its own namespaces.
-    OwnNames,
-    /// The environment has no secret of the server.
-    CleanEnvironment,
-    /// The next run has a new sandbox.
-    FreshSandbox,
-    /// All its processes were removed at its end.
-    NothingLeft,
-    /// The kernel refused: by capabilities, a filter or file ownership.
-    Refused,
-    /// The kernel does not have that system call.
-    NoSuchCall,
-    /// It reached a kernel, but not the host's.
-    Sentry,
-    /// Too many processes or threads.
-    PidsLimit,
-    /// Too much memory.
-    MemoryLimit,
-    /// Too much processor time.
-    CpuLimit,
-    /// No more than its share of the processors.
-    CpuShare,
-    /// Too much wall-clock time.
-    TimeLimit,
-    /// Too much output.
-    OutputCap,
-    /// Too many open files.
-    OpenFilesLimit,
-    /// The platform used its own evidence instead of the program's claim.
-    Evidence,
-    /// The platform refused the request.
-    Validation,
-    /// The platform refused the client.
-    Authorization,
-    /// The platform closed the connection after a deadline.
-    Deadline,
-    /// The platform limited the work that it accepts.
-    BackPressure,
-    /// Its output stayed text.
-    Escaping,
-    /// A message is signed with a secret that it does not have.
-    Signature,
-    /// It could not influence the grader.
-    Nonce,
-    /// It had an effect below the threshold.
-    Bounded,
+/// Defines [`By`]: for each reason its meaning, its name, and the words in the matrix.
+macro_rules! reasons {
+    ($(#[doc = $meaning:literal] $variant:ident = $words:literal,)+) => {
+        /// What contained a probe.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum By { $(#[doc = $meaning] $variant,)+ }
+
+        impl By {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The words, as they stand in the matrix.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $words,)+ }
+            }
+
+            /// What they mean, as a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning.trim_ascii(),)+ }
+            }
+        }
+    };
 }
 
-impl By {
-    /// The words, as they stand in the matrix.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OwnFiles => "own files",
-            Self::ReadOnlyRoot => "read-only root",
-            Self::DiskLimit => "disk limit",
-            Self::NoExec => "noexec",
-            Self::NoNetwork => "no network",
-            Self::OwnNetwork => "own network",
-            Self::OwnProcesses => "own processes",
-            Self::OwnNames => "own namespaces",
-            Self::CleanEnvironment => "clean environment",
-            Self::FreshSandbox => "fresh sandbox",
-            Self::NothingLeft => "nothing left",
-            Self::Refused => "refused",
-            Self::NoSuchCall => "no such call",
-            Self::Sentry => "sentry",
-            Self::PidsLimit => "pids limit",
-            Self::MemoryLimit => "memory limit",
-            Self::CpuLimit => "cpu limit",
-            Self::CpuShare => "cpu share",
-            Self::TimeLimit => "time limit",
-            Self::OutputCap => "output cap",
-            Self::OpenFilesLimit => "open-files limit",
-            Self::Evidence => "evidence",
-            Self::Validation => "validation",
-            Self::Authorization => "authorization",
-            Self::Deadline => "deadline",
-            Self::BackPressure => "back-pressure",
-            Self::Escaping => "escaping",
-            Self::Signature => "signature",
-            Self::Nonce => "nonce",
-            Self::Bounded => "bounded",
-        }
-    }
+reasons! {
+    /// The file is not in its own file system.
+    OwnFiles = "own files",
+    /// The file system is read-only.
+    ReadOnlyRoot = "read-only root",
+    /// The file system is full, or a file has its maximum size.
+    DiskLimit = "disk limit",
+    /// The file system is mounted noexec.
+    NoExec = "noexec",
+    /// It has no network.
+    NoNetwork = "no network",
+    /// It reached only its own network.
+    OwnNetwork = "own network",
+    /// It saw only its own processes.
+    OwnProcesses = "own processes",
+    /// It saw only its own namespaces.
+    OwnNames = "own namespaces",
+    /// The environment has no secret of the server.
+    CleanEnvironment = "clean environment",
+    /// The next run has a new sandbox.
+    FreshSandbox = "fresh sandbox",
+    /// All its processes were removed at its end.
+    NothingLeft = "nothing left",
+    /// The kernel refused: by capabilities, a filter or file ownership.
+    Refused = "refused",
+    /// The kernel does not have that system call.
+    NoSuchCall = "no such call",
+    /// It reached a kernel, but not the host's.
+    Sentry = "sentry",
+    /// Too many processes or threads.
+    PidsLimit = "pids limit",
+    /// Too much memory.
+    MemoryLimit = "memory limit",
+    /// Too much processor time.
+    CpuLimit = "cpu limit",
+    /// No more than its share of the processors.
+    CpuShare = "cpu share",
+    /// Too much wall-clock time.
+    TimeLimit = "time limit",
+    /// Too much output.
+    OutputCap = "output cap",
+    /// Too many open files.
+    OpenFilesLimit = "open-files limit",
+    /// The platform used its own evidence instead of the program's claim.
+    Evidence = "evidence",
+    /// The platform refused the request.
+    Validation = "validation",
+    /// The platform refused the client.
+    Authorization = "authorization",
+    /// The platform closed the connection after a deadline.
+    Deadline = "deadline",
+    /// The platform limited the work that it accepts.
+    BackPressure = "back-pressure",
+    /// Its output stayed text.
+    Escaping = "escaping",
+    /// A message is signed with a secret that it does not have.
+    Signature = "signature",
+    /// It could not influence the grader.
+    Nonce = "nonce",
+    /// It had an effect below the threshold.
+    Bounded = "bounded",
 }
 
 impl fmt::Display for By {
@@ -189,5 +173,14 @@ mod tests {
         let contained = json(Verdict::Contained(By::NoNetwork));
         assert_eq!(contained, r#"{"verdict":"contained","by":"no network"}"#);
         assert_eq!(Verdict::Error("lost".into()).cell(), "ERROR");
+    }
+
+    #[test]
+    fn a_reason_is_words_and_a_sentence() {
+        assert_eq!(By::NoNetwork.meaning(), "It has no network.");
+        for by in By::ALL {
+            assert!(by.meaning().ends_with('.') && !by.meaning().starts_with(' '), "{by}");
+            assert_eq!(By::ALL.iter().filter(|other| other.as_str() == by.as_str()).count(), 1);
+        }
     }
 }

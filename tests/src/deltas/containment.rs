@@ -191,6 +191,12 @@ impl Facts {
         found.map(|known_gap| known_gap.reason.trim())
     }
 
+    /// Why a probe escapes on no stage, and the test that shows that it can.
+    pub(super) fn control(&self, id: &str) -> Option<&str> {
+        let found = self.expectations.controls.iter().find(|control| control.probe == id);
+        found.map(|control| control.reason.trim())
+    }
+
     /// The Markdown of how many probes of each group escape from `stage`.
     ///
     /// # Errors
@@ -207,7 +213,7 @@ impl Facts {
         writeln!(text, "|---|--:|--:|--:|")?;
         for (group, cells) in self.grouped(&column, |(id, _)| id)? {
             let [escaped, contained, other] = count(&cells);
-            writeln!(text, "| {group} | {escaped} | {contained} | {other} |")?;
+            writeln!(text, "| [{group}](probes-{group}.md) | {escaped} | {contained} | {other} |")?;
         }
         let [escaped, contained, other] = count(&column);
         writeln!(text, "| **all** | **{escaped}** | **{contained}** | **{other}** |")?;
@@ -298,7 +304,7 @@ mod tests {
     #[test]
     fn sums_are_by_group_and_over_all() {
         let text = facts(&ROWS).sums(4).unwrap();
-        assert!(text.contains("| kernel | 2 | 1 | 0 |"), "{text}");
+        assert!(text.contains("| [kernel](probes-kernel.md) | 2 | 1 | 0 |"), "{text}");
         assert!(text.contains("| **all** | **3** | **2** | **0** |"), "{text}");
     }
 

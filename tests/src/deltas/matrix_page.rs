@@ -1,5 +1,6 @@
 //! The committed matrix as a table for the book's page: a row for each probe, which opens to what the
-//! probe does, how success is seen, and what holds it on which stage.
+//! probe does, how success is seen, and what holds it on which stage. Each cell leads to the verdict of its
+//! stage on the probe's own place, with its program ([`super::probe_pages`]).
 
 use std::fmt::Write as _;
 
@@ -7,7 +8,7 @@ use anyhow::Result;
 
 use super::cells::Cell;
 use super::containment::Facts;
-use super::markdown;
+use super::{markdown, probe_pages};
 
 /// The name of the generated file.
 pub(super) const FILE: &str = "matrix-table.md";
@@ -47,15 +48,23 @@ fn row(text: &mut String, facts: &Facts, id: &str, cells: &[Cell]) -> Result<()>
         write!(text, "<dt>{name}</dt><dd>{}</dd>", html(value))?;
     }
     write!(text, "<dt>on the stages</dt><dd>{}</dd>", html(&by_stage(facts, id, cells)))?;
-    text.push_str("</dl></details></td>");
-    for cell in cells {
-        match cell {
-            Cell::Escaped => text.push_str("<td class=\"escaped\">ESC</td>"),
-            Cell::Contained(by) => {
-                write!(text, "<td class=\"contained\" title=\"{}\">ok</td>", html(by))?;
-            }
-            Cell::NotApplicable => text.push_str("<td class=\"other\">-</td>"),
-        }
+    let page = probe_pages::page(group);
+    let place = probe_pages::place(id);
+    write!(
+        text,
+        "</dl><a href=\"{page}#{place}\">The program, and all verdicts</a></details></td>"
+    )?;
+    for (stage, cell) in facts.cells.stages.iter().zip(cells) {
+        let (class, title, shown) = match cell {
+            Cell::Escaped => ("escaped", "escaped", "ESC"),
+            Cell::Contained(by) => ("contained", by.as_str(), "ok"),
+            Cell::NotApplicable => ("other", "does not apply", "-"),
+        };
+        write!(
+            text,
+            "<td class=\"{class}\"><a href=\"{page}#{place}-{stage:02}\" title=\"{}\">{shown}</a></td>",
+            html(title)
+        )?;
     }
     text.push_str("</tr>\n");
     Ok(())
@@ -63,31 +72,48 @@ fn row(text: &mut String, facts: &Facts, id: &str, cells: &[Cell]) -> Result<()>
 
 /// What became of a probe, with neighbouring stages of one verdict together.
 fn by_stage(facts: &Facts, id: &str, cells: &[Cell]) -> String {
-    let mut runs: Vec<(u16, u16, String)> = Vec::new();
-    for (stage, cell) in facts.cells.stages.iter().copied().zip(cells) {
-        let verdict = match cell {
-            Cell::Escaped => match facts.reason(id, stage) {
+    let of_run = |run: Run<'_>| {
+        let verdict = match run.cell {
+            Cell::Escaped => match run.reason {
                 Some(reason) => format!("escapes ({reason})"),
                 None => "escapes".to_owned(),
             },
             Cell::Contained(by) => format!("contained by {by}"),
             Cell::NotApplicable => "does not apply".to_owned(),
         };
+        match run.stages[..] {
+            [only] => format!("{only:02} {verdict}"),
+            [first, .., last] => format!("{first:02}–{last:02} {verdict}"),
+            [] => verdict,
+        }
+    };
+    runs(facts, id, cells).into_iter().map(of_run).collect::<Vec<_>>().join("; ")
+}
+
+/// Neighbouring stages with one verdict on a probe.
+pub(super) struct Run<'a> {
+    pub(super) stages: Vec<u16>,
+    pub(super) cell: &'a Cell,
+    /// Why it is left so, for a known gap.
+    pub(super) reason: Option<&'a str>,
+}
+
+/// The verdicts on a probe, in the order of the stages.
+pub(super) fn runs<'a>(facts: &'a Facts, id: &str, cells: &'a [Cell]) -> Vec<Run<'a>> {
+    let mut runs: Vec<Run<'a>> = Vec::new();
+    for (stage, cell) in facts.cells.stages.iter().copied().zip(cells) {
+        let is_escape = *cell == Cell::Escaped;
+        let reason = facts.reason(id, stage).filter(|_| is_escape);
         match runs.last_mut() {
-            Some((_, last, of_run)) if *of_run == verdict => *last = stage,
-            _ => runs.push((stage, stage, verdict)),
+            Some(run) if run.cell == cell && run.reason == reason => run.stages.push(stage),
+            _ => runs.push(Run { stages: vec![stage], cell, reason }),
         }
     }
-    let runs = runs.into_iter().map(|(first, last, verdict)| {
-        let stages =
-            if first == last { format!("{first:02}") } else { format!("{first:02}–{last:02}") };
-        format!("{stages} {verdict}")
-    });
-    runs.collect::<Vec<_>>().join("; ")
+    runs
 }
 
 /// `text` in an element or in an attribute, so that nothing in it is HTML or Markdown.
-fn html(text: &str) -> String {
+pub(super) fn html(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -121,6 +147,8 @@ mod tests {
         assert!(!block.contains("\n\n"), "an empty line ends a block of HTML");
         let line = text.lines().find(|line| line.contains("<code>kernel/bpf<")).unwrap();
         assert!(line.contains("01–03 escapes; 04–10 contained by refused"), "{line}");
+        let cell = "<td class=\"contained\"><a href=\"probes-kernel.md#kernel-bpf-05\" title=\"refused\">ok</a></td>";
+        assert!(line.contains(cell), "{line}");
     }
 
     #[test]

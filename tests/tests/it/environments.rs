@@ -107,6 +107,7 @@ async fn alone_nothing_escapes_in_an_environment_that_does_not_in_python() {
 #[tokio::test(flavor = "multi_thread")]
 async fn alone_the_programs_of_each_language_escape_without_isolation() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("controls/vulnerable_server.py");
+    assert!(!script.starts_with("/tmp"), "the jail has its own /tmp: put the repository elsewhere");
     let python = std::fs::canonicalize("/usr/bin/python3").unwrap();
     let wrapper = [python.into(), "-B".into(), script.into(), "".into()];
     let mut pairs = Vec::new();

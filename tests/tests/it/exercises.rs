@@ -67,6 +67,9 @@ fn a_reader_gets_a_file_a_verdict_and_hints() {
     let (_, first) = ladder(&["01-1", "--hint"]);
     let (_, second) = ladder(&["01-1", "--hint"]);
     assert!(first.contains("hint 1 of") && second.contains("hint 2 of"), "{first}{second}");
+    assert!(second.starts_with(&first) && !first.contains("hint 2 of"), "{first}{second}");
+    let all = (0..9).fold(String::new(), |_, _| ladder(&["01-1", "--hint"]).1);
+    assert!(all.starts_with(&second) && all.contains("no more hints"), "{all}");
     let (code, solution) = ladder(&["01-1", "--solution"]);
     assert_eq!(code, Some(0), "{solution}");
     std::fs::write(directory.path().join("01-1.py"), solution).unwrap();

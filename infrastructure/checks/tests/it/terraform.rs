@@ -75,6 +75,9 @@ fn each_property_has_a_change() {
     }
     let changes: BTreeSet<_> = mutations().unwrap().into_iter().map(|one| one.property).collect();
     assert_eq!(changes, properties);
+    let page = infrastructure().join("../book/src/cloud.md");
+    let stated = format!("There are {} properties", properties.len());
+    assert!(std::fs::read_to_string(page).unwrap().contains(&stated), "cloud.md: {stated}");
 }
 
 /// The variables alone, without resources and provider: twenty plans of the whole stack would take longer. Each run is
@@ -102,6 +105,14 @@ fn the_variables_refuse_what_they_say() {
     let (stack, names) = variables();
     let failures = stack.test(&[]).unwrap();
     assert!(failures.is_empty(), "{failures:?}");
+    let page = std::fs::read_to_string(infrastructure().join("../book/src/cloud.md")).unwrap();
+    let refusing =
+        std::fs::read_to_string(infrastructure().join("terraform/tests/variables.tftest.hcl"));
+    let count = refusing.unwrap().matches("expect_failures").count();
+    assert!(
+        page.contains(&format!("{count} values that a variable has to refuse")),
+        "cloud.md: {count}"
+    );
     // Without their conditions they refuse nothing.
     let text = std::fs::read_to_string(stack.path("variables.tf")).unwrap();
     let mut open = String::new();

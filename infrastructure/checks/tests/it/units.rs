@@ -73,3 +73,31 @@ fn a_worker_starts_after_its_proof_only() {
         ]
     );
 }
+
+/// The number behind `name` in a text.
+fn number_after(text: &str, name: &str) -> u32 {
+    let (_, rest) = text.split_once(name).unwrap_or_else(|| panic!("{name} is not there"));
+    let digits = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
+    digits.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+}
+
+/// A worker that drains for longer than it may stop is killed with what it runs.
+#[test]
+fn a_worker_drains_within_the_time_that_it_has() {
+    // What is ended after that still has to report its end.
+    const END_SECONDS: u32 = 8;
+    for (file, stop, most) in [
+        ("systemd/crucible-worker.service", "TimeoutStopSec=", 120), // a spot machine has two minutes
+        ("kubernetes/base/workers.yaml", "terminationGracePeriodSeconds:", u32::MAX),
+    ] {
+        let text = std::fs::read_to_string(infrastructure().join(file)).unwrap();
+        let (drain, stop) =
+            (number_after(&text, "CRUCIBLE_DRAIN_SECONDS"), number_after(&text, stop));
+        assert!(drain + END_SECONDS < stop && stop < most, "{file}: {drain} and {stop}");
+        assert!(drain > 10, "{file}: no more than the default");
+    }
+    let unit = std::fs::read_to_string(infrastructure().join("systemd/crucible-worker.service"));
+    let drain = number_after(&unit.unwrap(), "CRUCIBLE_DRAIN_SECONDS");
+    let page = std::fs::read_to_string(infrastructure().join("../book/src/cloud.md")).unwrap();
+    assert!(page.contains(&format!("what runs has {drain} s to end")), "cloud.md: {drain}");
+}

@@ -11,13 +11,13 @@ use shared::output::OutputListener;
 use shared::{
     BoxFuture, Evaluations, EvaluationsError, RequestContext, Stream, Submission, Verdict,
 };
-use stage_02_queue::matches;
+use stage_02_queue::{matches, queued};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::idempotency::Reserved;
-use super::row::{QUEUED, RUNNING, Row, key, queued, seconds_in, status_text};
+use super::row::{QUEUED, RUNNING, Row, expected, key, seconds_in, status_text};
 use super::table::{Change, DUE_INDEX, KIND_INDEX, OWNER_INDEX, Search, id_of, number, text};
 use super::transitions::{ended, group_of};
 use super::{Cloud, CloudError};
@@ -52,7 +52,8 @@ impl Cloud {
                 id = known;
             }
         }
-        let evaluation = queued(id, &submission, context.principal.clone(), self.options.engine);
+        let sandbox = Some(expected(self.options.engine));
+        let evaluation = queued(id, &submission, context.principal.clone(), sandbox);
         let item = self.item(&evaluation, &submission, &group_of(owner)).await?;
         let row = Row::read(item.clone())?;
         if !self.table.insert(item, seconds_in(Duration::ZERO)).await? {

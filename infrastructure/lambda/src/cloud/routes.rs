@@ -6,9 +6,8 @@ use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::json as value;
 use shared::Evaluations as _;
-use shared::http::{
-    MatchedRequest, ParsedJson, Problem, Response, Router, StatefulRouter, full, json,
-};
+use shared::http::{MatchedRequest, Problem, Response, Router, StatefulRouter, full, json};
+use stage_08_openapi::parsed_body;
 use stage_10_frontier_events::{
     Announcement, ClaimRequest, FileRequest, OutputRequest, ResultRequest, SyncRequest,
 };
@@ -112,11 +111,8 @@ fn caller(request: &MatchedRequest) -> Result<Caller, Problem> {
 
 /// The body, which the contract has checked and parsed.
 fn body<T: DeserializeOwned>(request: &mut MatchedRequest) -> Result<T, Problem> {
-    let parsed = match request.request.extensions_mut().remove::<ParsedJson>() {
-        Some(ParsedJson(body)) => T::deserialize(&*body),
-        None => serde_json::from_slice(request.request.body()),
-    };
-    parsed.map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+    parsed_body(request)
+        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
 }
 
 fn done() -> Response {

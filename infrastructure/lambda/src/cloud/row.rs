@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use shared::Submission;
-use shared::evaluation::{Evaluation, Output, SandboxInfo, Status, Timing};
+use shared::evaluation::{Evaluation, SandboxInfo, Status};
 use uuid::Uuid;
 
 use super::CloudError;
@@ -56,39 +56,6 @@ pub(super) fn status_text(status: Status) -> &'static str {
 /// Where what waits is expected to run.
 pub(super) fn expected(engine: &str) -> SandboxInfo {
     SandboxInfo { engine: engine.to_owned(), ..SandboxInfo::default() }
-}
-
-/// An evaluation that has just been accepted.
-pub(super) fn queued(
-    id: Uuid,
-    submission: &Submission,
-    owner: Option<String>,
-    engine: &str,
-) -> Evaluation {
-    Evaluation {
-        id,
-        status: Status::Queued,
-        outcome: None,
-        exit_code: None,
-        signal: None,
-        stdout: Output::default(),
-        stderr: Output::default(),
-        usage: None,
-        limits: submission.limits,
-        evidence: None,
-        sandbox: Some(expected(engine)),
-        timing: Timing {
-            submitted_at: Timestamp::now(),
-            started_at: None,
-            finished_at: None,
-            queue_wait_ms: None,
-        },
-        attempt: 1,
-        owner,
-        labels: submission.labels.clone(),
-        artifacts: Vec::new(),
-        error: None,
-    }
 }
 
 impl Row {

@@ -3,9 +3,12 @@
 
 mod api;
 mod by_hand;
+mod conversation;
 mod end_to_end;
 mod front;
+mod fuzz;
 mod killed;
 mod moto;
+mod queue;
+mod same;
 mod site;
-mod worker;

@@ -1,6 +1,6 @@
 //! `cargo lambda watch` in the place of Amazon, and the function as a process.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ impl Emulator {
     /// Starts it without a function: the test starts the one that is built already.
     pub(crate) fn start() -> Self {
         // It cannot choose a free port by itself.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = harness::free_port();
         let child = Command::new("cargo-lambda")
             .args(["lambda", "watch", "--only-lambda-apis", "--disable-cors"])
             .args(["--invoke-address", "127.0.0.1", "--invoke-port", &port.to_string()])

@@ -1,5 +1,6 @@
 //! The real function, with `cargo lambda watch` in the place of Amazon's front end and runtime
-//! interface, and the conversation of stage 7 through both.
+//! interface, and the conversation of stage 7 through both. The tests of stages 7 to 9 that are here too are
+//! the same code, by their paths.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,10 +9,14 @@
     reason = "in a test, a panic is the report of a failure"
 )]
 
+#[path = "../../../../stages/09-frontier/tests/it/accounts/clients.rs"]
+mod clients;
 mod cloud;
 #[path = "../../../../stages/07-advanced-v2/tests/it/conversation/mod.rs"]
 mod conversation;
 mod emulator;
+#[path = "../../../../stages/08-openapi/tests/it/invalid.rs"]
+mod invalid;
 
 use std::path::Path;
 use std::time::Duration;

@@ -54,11 +54,12 @@ resource "aws_iam_role_policy" "api" {
         Resource = "${aws_cloudwatch_log_group.function["api"].arn}:*"
       },
       {
-        # It sends and counts. It cannot receive or delete: a stolen role hides no work from the workers.
-        # SetQueueAttributes: a publisher of stage 10 writes the redrive policy with its own number of deliveries.
+        # It sends and counts. It cannot receive, delete or change a queue: a stolen role hides no work from the workers.
+        # A publisher of stage 10 writes the redrive policy only where it is another one than its own: the same number
+        # of deliveries is in the environment below.
         Sid      = "Send"
         Effect   = "Allow"
-        Action   = ["sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:SetQueueAttributes"]
+        Action   = ["sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes"]
         Resource = var.queue_arns
       },
       {
@@ -114,10 +115,11 @@ resource "aws_lambda_function" "api" {
 
   environment {
     variables = {
-      CRUCIBLE_QUEUE          = "sqs://${var.region}/${var.name}"
-      CRUCIBLE_TABLE          = var.table
-      CRUCIBLE_BUCKET         = var.bucket
-      CRUCIBLE_RETENTION_DAYS = tostring(var.retention_days)
+      CRUCIBLE_QUEUE             = "sqs://${var.region}/${var.name}"
+      CRUCIBLE_BROKER_DELIVERIES = tostring(var.max_deliveries)
+      CRUCIBLE_TABLE             = var.table
+      CRUCIBLE_BUCKET            = var.bucket
+      CRUCIBLE_RETENTION_DAYS    = tostring(var.retention_days)
       # The sweep, which gives a lost lease back, runs every minute. A worker pauses for a quarter of it between two
       # syncs, each of which is a call.
       CRUCIBLE_LEASE_SECONDS = "60"

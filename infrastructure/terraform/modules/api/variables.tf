@@ -39,6 +39,11 @@ variable "queue_arns" {
   type        = list(string)
 }
 
+variable "max_deliveries" {
+  description = "Deliveries before a ticket is a dead letter, as the queues have it."
+  type        = number
+}
+
 variable "dead_queue_arn" {
   description = "The queue of dead letters."
   type        = string

@@ -11,8 +11,11 @@ data "aws_availability_zones" "available" {
   }
 }
 
+data "aws_caller_identity" "current" {}
+
 locals {
-  zones = slice(data.aws_availability_zones.available.names, 0, var.zones)
+  account = data.aws_caller_identity.current.account_id
+  zones   = slice(data.aws_availability_zones.available.names, 0, var.zones)
   # What a worker calls: tickets, Session Manager (three names), logs, and the key of the tickets.
   interfaces = toset(["sqs", "ssm", "ssmmessages", "ec2messages", "logs", "kms"])
   gateways   = toset(["s3", "dynamodb"])
@@ -117,6 +120,26 @@ resource "aws_route" "nat" {
 
 # --- endpoints
 
+# Attack: a program that leaves its sandbox sends what it finds to a bucket, a table or a queue of another account, with
+# credentials of that account -> an endpoint lets only principals of this account through, and the way to buckets and
+# tables leads to those of this account only. The other endpoints have no such second condition: Session Manager's own
+# resources belong to AWS.
+locals {
+  endpoint_policies = { for name, condition in {
+    interface = { StringEquals = { "aws:PrincipalAccount" = local.account } }
+    gateway   = { StringEquals = { "aws:PrincipalAccount" = local.account, "aws:ResourceAccount" = local.account } }
+    } : name => jsonencode({
+      Version = "2012-10-17"
+      Statement = [{
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = "*"
+        Resource  = "*"
+        Condition = condition
+      }]
+  }) }
+}
+
 resource "aws_security_group" "endpoints" {
   #checkov:skip=CKV2_AWS_5: the interface endpoints below use it
   name        = "${var.name}-endpoints"
@@ -140,6 +163,7 @@ resource "aws_vpc_endpoint" "interface" {
   subnet_ids          = aws_subnet.private[*].id
   security_group_ids  = [aws_security_group.endpoints.id]
   private_dns_enabled = true
+  policy              = local.endpoint_policies.interface
 }
 
 resource "aws_vpc_endpoint" "gateway" {
@@ -148,6 +172,7 @@ resource "aws_vpc_endpoint" "gateway" {
   service_name      = "com.amazonaws.${var.region}.${each.value}"
   vpc_endpoint_type = "Gateway"
   route_table_ids   = [aws_route_table.private.id, aws_route_table.public.id]
+  policy            = local.endpoint_policies.gateway
 }
 
 # --- flow logs

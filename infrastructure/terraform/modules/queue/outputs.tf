@@ -18,6 +18,11 @@ output "dead_name" {
   value       = aws_sqs_queue.dead.name
 }
 
+output "max_deliveries" {
+  description = "Deliveries before a ticket is a dead letter."
+  value       = var.max_deliveries
+}
+
 output "visibility_seconds" {
   description = "For how long a delivery is hidden."
   value       = local.visibility_seconds

@@ -19,7 +19,7 @@ variable "kms_key_arn" {
 }
 
 variable "max_deliveries" {
-  description = "Deliveries before a ticket is a dead letter. The API writes the same number: CRUCIBLE_BROKER_DELIVERIES."
+  description = "Deliveries before a ticket is a dead letter. The API has the same number: CRUCIBLE_BROKER_DELIVERIES."
   type        = number
   default     = 10
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use shared::{BoxFuture, Job};
+use shared::{BoxFuture, Job, Submission};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -25,6 +25,17 @@ pub trait Order: Send {
 
     /// The lease of a job has ended, which may let another one run.
     fn acknowledged(&mut self, _id: Uuid) {}
+
+    /// Whether a job of this submission would be leased before all others now. Counts it as one that runs, if so.
+    fn reserve(&mut self, _submission: &Submission) -> bool {
+        false
+    }
+
+    /// A job that was counted is leased.
+    fn assigned(&mut self, _job: &Job) {}
+
+    /// A submission that was counted will not run.
+    fn released(&mut self, _submission: &Submission) {}
 }
 // ANCHOR_END: order
 
@@ -69,7 +80,22 @@ pub struct InMemoryDispatch<O = FirstCome> {
 struct State<O> {
     order: O,
     leased: BTreeSet<Uuid>,
+    /// Workers that wait for a job.
+    sleeping: usize,
+    /// How many of them are reserved, which leaves them no job of the order.
+    reserved: usize,
+    /// The jobs of reserved workers.
+    assigned: VecDeque<Job>,
     closed: bool,
+}
+
+/// One worker that waits, and was counted. Dropped when it wakes, or is gone.
+struct Sleeping<'a, O: Order>(&'a InMemoryDispatch<O>);
+
+impl<O: Order> Drop for Sleeping<'_, O> {
+    fn drop(&mut self) {
+        self.0.state().sleeping -= 1;
+    }
 }
 
 impl InMemoryDispatch {
@@ -82,8 +108,15 @@ impl InMemoryDispatch {
 impl<O: Order> InMemoryDispatch<O> {
     /// A dispatch that leases in this order.
     pub fn with_order(order: O) -> Self {
-        let state = Mutex::new(State { order, leased: BTreeSet::new(), closed: false });
-        Self { state, job_ready: Notify::new() }
+        let state = State {
+            order,
+            leased: BTreeSet::new(),
+            sleeping: 0,
+            reserved: 0,
+            assigned: VecDeque::new(),
+            closed: false,
+        };
+        Self { state: Mutex::new(state), job_ready: Notify::new() }
     }
 
     /// Reads or changes the order under the lock. It must not block.
@@ -123,17 +156,39 @@ impl<O: Order> InMemoryDispatch<O> {
             notified.as_mut().enable();
             {
                 let mut state = self.state();
-                if state.closed {
-                    return None;
-                } else if let Some(job) = state.order.next() {
-                    state.leased.insert(job.id);
+                if let Some(job) = state.lease() {
                     return Some(job);
+                } else if state.closed && state.reserved == 0 {
+                    return None;
                 }
+                state.sleeping += 1;
             }
+            let _guard = Sleeping(self);
             notified.await;
         }
     }
     // ANCHOR_END: next
+}
+
+impl<O: Order> State<O> {
+    /// Leases the job of a worker that is awake.
+    fn lease(&mut self) -> Option<Job> {
+        let job = if let Some(job) = self.assigned.pop_front() {
+            self.reserved -= 1;
+            job
+        } else if self.closed || self.sleeping < self.reserved {
+            return None; // the others have to be enough for what is reserved
+        } else {
+            self.order.next()?
+        };
+        self.leased.insert(job.id);
+        Some(job)
+    }
+
+    /// Wakes a worker after a change of what is reserved; after the close all of them, which may end now.
+    fn wake(&self, job_ready: &Notify) {
+        if self.closed { job_ready.notify_waiters() } else { job_ready.notify_one() }
+    }
 }
 
 impl<O: Order> Dispatch for InMemoryDispatch<O> {
@@ -171,6 +226,28 @@ impl<O: Order> Dispatch for InMemoryDispatch<O> {
     fn remove(&self, id: Uuid) -> BoxFuture<'_, Result<bool, DispatchError>> {
         let removed = self.in_order(|order| order.remove(id));
         Box::pin(std::future::ready(Ok(removed)))
+    }
+
+    fn reserve(&self, submission: &Submission) -> bool {
+        let mut state = self.state();
+        let is_free = !state.closed && state.reserved < state.sleeping;
+        let is_reserved = is_free && state.order.reserve(submission);
+        state.reserved += usize::from(is_reserved);
+        is_reserved
+    }
+
+    fn assign(&self, job: Job) {
+        let mut state = self.state();
+        state.order.assigned(&job);
+        state.assigned.push_back(job);
+        state.wake(&self.job_ready);
+    }
+
+    fn release(&self, submission: &Submission) {
+        let mut state = self.state();
+        state.order.released(submission);
+        state.reserved -= 1;
+        state.wake(&self.job_ready);
     }
 
     fn close(&self) {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use shared::{Evaluation, EvaluationsError, Job, RequestContext, Submission};
 use uuid::Uuid;
 
-use super::{Ledger, ReservedSlot, Table, internal, table};
-use crate::journal::{Accepted, Change, Transition};
+use super::{Ledger, ReservedSlot, not_committed};
 
 impl Ledger {
     /// Accepts submissions under these ids, which must be new: when this returns, all of them are
@@ -29,41 +28,22 @@ impl Ledger {
         let (ledger, context) = (Arc::clone(self), context.clone());
         self.in_task(async move {
             let _slot = slots; // released after the entries are in the table, or at an error
-            let changes: Vec<_> =
-                submissions.iter().map(|one| ledger.acceptance(&context, one)).collect();
-            ledger.parts.journal.commit_all(&changes).await.map_err(internal)?;
-            let mut accepted = Vec::with_capacity(submissions.len());
-            for (change, (id, submission)) in changes.into_iter().zip(submissions) {
-                let Transition::Accepted(record) = change.transition else { continue };
-                let evaluation = record.evaluation;
-                let output = ledger.output(&evaluation, None);
+            let acceptance = |(id, submission): (Uuid, Submission)| {
+                let (evaluation, change) = ledger.acceptance(id, &submission, &context);
+                let job = Job { id, attempt: evaluation.attempt, submission };
+                ((evaluation, job), change)
+            };
+            let (accepted, changes): (Vec<_>, Vec<_>) =
+                submissions.into_iter().map(acceptance).unzip();
+            ledger.parts.journal.commit_all(&changes).await.map_err(not_committed)?;
+            for ((evaluation, _), change) in accepted.iter().zip(changes) {
+                let output = ledger.output(evaluation, None);
                 let mut table = ledger.table();
                 table.insert(evaluation.clone(), output);
                 ledger.parts.journal.publish(change.events);
-                drop(table);
-                let job = Job { id, attempt: evaluation.attempt, submission };
-                accepted.push((evaluation, job));
             }
             Ok(accepted)
         })
         .await?
-    }
-
-    fn acceptance(
-        &self,
-        context: &RequestContext,
-        (id, submission): &(Uuid, Submission),
-    ) -> Change {
-        let sandbox = self.parts.sandbox.clone();
-        let evaluation = Evaluation { id: *id, ..Table::accepted(submission, context, sandbox) };
-        let depth = self.table().depth();
-        Change {
-            events: vec![table::queued_event(&evaluation, depth)],
-            transition: Transition::Accepted(Box::new(Accepted {
-                evaluation,
-                submission: submission.clone(),
-                context: context.clone(),
-            })),
-        }
     }
 }

@@ -35,11 +35,15 @@ impl Ledger {
     ///
     /// Not found, or internal when the archive cannot be read.
     pub async fn wait(&self, id: Uuid, timeout: Duration) -> Result<Evaluation, EvaluationsError> {
-        let ended = self.table().ended(id);
-        if let Some(ended) = ended {
-            // After the timeout the evaluation is returned as it is.
-            tokio::time::timeout(timeout, ended.cancelled()).await.ok();
+        let end = self.table().end(id);
+        if let Some(mut end) = end
+            && let Ok(Ok(ended)) =
+                tokio::time::timeout(timeout, end.wait_for(Option::is_some)).await
+            && let Some(ended) = ended.as_ref()
+        {
+            return Ok(Evaluation::clone(ended));
         }
+        // After the timeout it is returned as it is. It may also have ended when nothing waited yet.
         self.get(id).await
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared::{Job, Outcome, Verdict};
 
-use super::{Ledger, log, table};
+use super::{Ledger, events, log};
 use crate::journal::{Change, Retried, Transition};
 
 impl Ledger {
@@ -33,7 +33,7 @@ impl Ledger {
         let recorded = self.in_task(async move {
             let (id, depth) = (retried.waiting.id, ledger.table().depth() + 1);
             let change = Change {
-                events: vec![table::queued_event(&retried.waiting, depth)],
+                events: vec![events::queued_event(&retried.waiting, depth)],
                 transition: Transition::Retried(Box::new(retried.clone())),
             };
             if ledger.commit_until_done(&change).await.is_err() {

@@ -8,19 +8,18 @@ use std::time::Instant;
 
 use http::StatusCode;
 use jiff::Timestamp;
-use shared::evaluation::{Encoding, Timing};
-use shared::output::OutputListener;
+use shared::evaluation::Timing;
 use shared::{
-    Evaluation, Event, EventSink, EventType, Evidence, Job, Outcome, Output, OutputBuffer, Query,
-    Refusal, RequestContext, SandboxInfo, Status, Submission, Verdict,
+    Evaluation, Evidence, Job, Outcome, Output, OutputBuffer, Query, Refusal, SandboxInfo, Status,
+    Submission, Verdict,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::live::Live;
 use super::{Assignment, LedgerStats};
 use crate::archive::{matches, older_than};
-use crate::event_data::{EndedData, ProgressData, QueuedData, StartedData};
 
 /// Everything that has not ended.
 #[derive(Default)]
@@ -33,6 +32,8 @@ pub(super) struct Table {
     /// Entries that a worker has.
     running: usize,
     closed: bool,
+    /// Every running program was told to end, and one that starts after that is as well.
+    ends_running: bool,
 }
 
 struct Entry {
@@ -44,8 +45,9 @@ struct Entry {
     accepted: Instant,
     /// Has the worker end the program.
     cancel: CancellationToken,
-    /// Cancelled when the evaluation has ended and is in the archive.
-    ended: CancellationToken,
+    /// Closed when the evaluation has ended and is in the archive. What waits by then gets it from here, and does not read
+    /// what was just written.
+    end: watch::Sender<Option<Arc<Evaluation>>>,
 }
 
 /// Which transition may come next. It is ahead of the status while a transition is being committed.
@@ -53,6 +55,8 @@ struct Entry {
 enum Phase {
     /// It waits: it can be started or cancelled.
     Queued,
+    /// Its start was recorded with its acceptance, and its worker comes next: it can only end.
+    Assigned,
     /// A worker has it: it can only end.
     Running,
     /// Its end is being committed: nothing can change any more.
@@ -113,15 +117,6 @@ impl Table {
         self.queued + self.reserved
     }
 
-    /// The evaluation of a submission that is about to be accepted.
-    pub(super) fn accepted(
-        submission: &Submission,
-        context: &RequestContext,
-        sandbox: Option<SandboxInfo>,
-    ) -> Evaluation {
-        queued(Uuid::now_v7(), submission, context.principal.clone(), sandbox)
-    }
-
     /// Adds an evaluation that waits.
     pub(super) fn insert(&mut self, evaluation: Evaluation, output: Arc<OutputBuffer>) {
         let entry = Entry {
@@ -130,35 +125,49 @@ impl Table {
             output,
             accepted: Instant::now(),
             cancel: CancellationToken::new(),
-            ended: CancellationToken::new(),
+            end: watch::Sender::default(),
             evaluation,
         };
         self.queued += 1;
         self.entries.insert(entry.evaluation.id, entry);
     }
 
-    /// Reserves the start of a waiting evaluation, and returns it as it will be.
+    /// Adds an evaluation whose start was recorded with its acceptance. A shutdown may have ended all that run
+    /// meanwhile: then it is told to end as well.
+    pub(super) fn insert_assigned(&mut self, evaluation: Evaluation, output: Arc<OutputBuffer>) {
+        let id = evaluation.id;
+        self.insert(evaluation, output);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            (entry.phase, entry.has_worker) = (Phase::Assigned, true);
+            if self.ends_running {
+                entry.cancel.cancel();
+            }
+            self.queued -= 1;
+            self.running += 1;
+        }
+    }
+
+    /// Reserves the start of a waiting evaluation, and returns it as it will be, unless that is recorded already.
     pub(super) fn decide_start(
         &mut self,
         id: Uuid,
         attempt: u32,
         sandbox: SandboxInfo,
-    ) -> Option<(Evaluation, Assignment)> {
+    ) -> Option<(Option<Evaluation>, Assignment)> {
         let entry = self.entries.get_mut(&id)?;
+        let assignment =
+            Assignment { output: Arc::clone(&entry.output), cancel: entry.cancel.clone() };
+        if entry.phase == Phase::Assigned {
+            entry.phase = Phase::Running;
+            return Some((None, assignment));
+        }
         if entry.phase != Phase::Queued || entry.evaluation.attempt != attempt {
             return None;
         }
         (entry.phase, entry.has_worker) = (Phase::Running, true);
         self.queued -= 1;
         self.running += 1;
-        let mut started = entry.evaluation.clone();
-        let wait = u64::try_from(entry.accepted.elapsed().as_millis()).unwrap_or(u64::MAX);
-        started.status = Status::Running;
-        started.sandbox = Some(sandbox);
-        started.timing.started_at = Some(Timestamp::now());
-        started.timing.queue_wait_ms = Some(wait);
-        let (output, cancel) = (Arc::clone(&entry.output), entry.cancel.clone());
-        Some((started, Assignment { output, cancel }))
+        Some((Some(started(entry.evaluation.clone(), sandbox, entry.accepted)), assignment))
     }
 
     /// Applies a start that was committed. False when the evaluation was ended meanwhile.
@@ -179,11 +188,16 @@ impl Table {
         Some(entry.live().ended(verdict))
     }
 
+    /// How many clients wait for the end of an evaluation.
+    pub(super) fn waiters(&self, id: Uuid) -> usize {
+        self.entries.get(&id).map_or(0, |entry| entry.end.receiver_count())
+    }
+
     /// Removes an evaluation whose end was committed, and wakes what waits for it.
-    pub(super) fn remove(&mut self, id: Uuid) {
+    pub(super) fn remove(&mut self, id: Uuid, ended: Option<Arc<Evaluation>>) {
         if let Some(entry) = self.entries.remove(&id) {
             self.running -= usize::from(entry.has_worker);
-            entry.ended.cancel();
+            entry.end.send_replace(ended);
         }
     }
 
@@ -206,20 +220,21 @@ impl Table {
     }
 
     pub(super) fn running_ids(&self) -> Vec<Uuid> {
-        self.ids(Phase::Running)
+        [self.ids(Phase::Assigned), self.ids(Phase::Running)].concat()
     }
 
-    pub(super) fn cancel_running(&self) {
-        let running = self.entries.values().filter(|entry| entry.phase == Phase::Running);
-        running.for_each(|entry| entry.cancel.cancel());
+    pub(super) fn cancel_running(&mut self) {
+        self.ends_running = true;
+        let has_worker = |entry: &&Entry| matches!(entry.phase, Phase::Assigned | Phase::Running);
+        self.entries.values().filter(has_worker).for_each(|entry| entry.cancel.cancel());
     }
 
     pub(super) fn get(&self, id: Uuid) -> Option<Live> {
         self.entries.get(&id).map(Entry::live)
     }
 
-    pub(super) fn ended(&self, id: Uuid) -> Option<CancellationToken> {
-        self.entries.get(&id).map(|entry| entry.ended.clone())
+    pub(super) fn end(&self, id: Uuid) -> Option<watch::Receiver<Option<Arc<Evaluation>>>> {
+        self.entries.get(&id).map(|entry| entry.end.subscribe())
     }
 
     /// What a page may have, newest first: one more than its limit.
@@ -251,7 +266,8 @@ impl Entry {
     }
 }
 
-fn queued(
+/// An evaluation that has just been accepted, and waits.
+pub fn queued(
     id: Uuid,
     submission: &Submission,
     owner: Option<String>,
@@ -283,55 +299,13 @@ fn queued(
     }
 }
 
-pub(super) fn queued_event(evaluation: &Evaluation, depth: usize) -> Event {
-    Event::now(EventType::EvaluationQueued, Some(evaluation.id), QueuedData { depth })
-}
-
-pub(super) fn started_event(evaluation: &Evaluation) -> Event {
-    let data = StartedData {
-        attempt: evaluation.attempt,
-        queue_wait_ms: evaluation.timing.queue_wait_ms.unwrap_or(0),
-        sandbox: evaluation.sandbox.clone().unwrap_or_default(),
-    };
-    Event::now(EventType::EvaluationStarted, Some(evaluation.id), data)
-}
-
-/// The events of an end: the limit that was exceeded, if one was, and the last event.
-pub(super) fn ended_events(evaluation: &Evaluation) -> Vec<Event> {
-    let (Some(outcome), Some(evidence)) = (evaluation.outcome, evaluation.evidence.clone()) else {
-        return Vec::new();
-    };
-    let data = EndedData {
-        outcome,
-        exit_code: evaluation.exit_code,
-        signal: evaluation.signal.clone(),
-        usage: evaluation.usage,
-        evidence,
-        error: evaluation.error.clone(),
-        engine: evaluation.sandbox.as_ref().map(|one| one.engine.clone()).unwrap_or_default(),
-    };
-    let last = match evaluation.status {
-        Status::Completed => EventType::EvaluationCompleted,
-        Status::Cancelled => EventType::EvaluationCancelled,
-        _ => EventType::EvaluationFailed,
-    };
-    let limit = outcome.is_limit().then_some(EventType::ResourceLimitExceeded);
-    let kinds = limit.into_iter().chain([last]);
-    kinds.map(|kind| Event::now(kind, Some(evaluation.id), &data)).collect()
-}
-
-/// Turns captured output into progress events, and passes it on to the listener of the submission.
-pub(super) fn progress_listener(
-    events: Arc<dyn EventSink>,
-    id: Uuid,
-    listener: Option<OutputListener>,
-) -> OutputListener {
-    Box::new(move |stream, offset, bytes| {
-        let (text, encoding) = Encoding::encode(bytes);
-        let data = ProgressData { stream, offset, text, encoding };
-        events.emit(Event::now(EventType::EvaluationProgress, Some(id), data));
-        if let Some(listener) = &listener {
-            listener(stream, offset, bytes);
-        }
-    })
+/// An evaluation that a worker takes now.
+pub(super) fn started(of: Evaluation, sandbox: SandboxInfo, accepted: Instant) -> Evaluation {
+    let mut started = of;
+    let wait = u64::try_from(accepted.elapsed().as_millis()).unwrap_or(u64::MAX);
+    started.status = Status::Running;
+    started.sandbox = Some(sandbox);
+    started.timing.started_at = Some(Timestamp::now());
+    started.timing.queue_wait_ms = Some(wait);
+    started
 }

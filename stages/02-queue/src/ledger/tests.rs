@@ -9,6 +9,8 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::{ArchiveLimits, InMemoryArchive};
 
+mod assigned;
+
 const LIMITS: Limits = Limits {
     timeout_seconds: 1.0,
     cpu_seconds: 1.0,
@@ -294,4 +296,53 @@ async fn a_page_that_the_archive_has_cut_skips_nothing() {
         }
     }
     assert_eq!(seen, all);
+}
+
+/// An archive that stores nothing.
+struct Nothing;
+
+impl Archive for Nothing {
+    fn insert(&self, _ended: Evaluation) {}
+
+    fn get(
+        &self,
+        _id: Uuid,
+    ) -> shared::BoxFuture<'_, Result<Option<Evaluation>, crate::ArchiveError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn list<'a>(
+        &'a self,
+        _query: &'a shared::Query,
+    ) -> shared::BoxFuture<'a, Result<shared::Page, crate::ArchiveError>> {
+        Box::pin(std::future::ready(Ok(shared::Page::default())))
+    }
+}
+
+#[tokio::test]
+async fn an_end_reaches_what_waits_for_it_without_the_archive() {
+    let ledger = Ledger::new(LedgerParts {
+        journal: SlowJournal::new(100),
+        archive: Arc::new(Nothing),
+        progress: Arc::new(NoopSink),
+        sandbox: None,
+        capacity: 10,
+    });
+    let (accepted, job) = accept(&ledger).await.unwrap();
+    let waits = |timeout| {
+        let ledger = Arc::clone(&ledger);
+        tokio::spawn(async move { ledger.wait(accepted.id, timeout).await })
+    };
+    let waiting = [waits(Duration::MAX), waits(Duration::MAX)];
+    let brief = waits(Duration::ZERO).await.unwrap().unwrap();
+    assert_eq!(brief.status, Status::Queued, "it has not ended, and is returned as it is");
+    while ledger.table().waiters(accepted.id) < waiting.len() {
+        tokio::task::yield_now().await;
+    }
+    ledger.finish(job.id, exited()).await;
+    for one in waiting {
+        assert_eq!(one.await.unwrap().unwrap().outcome, Some(Outcome::Exited));
+    }
+    let late = ledger.wait(accepted.id, Duration::MAX).await;
+    assert!(matches!(late, Err(EvaluationsError::NotFound)), "the archive has it not");
 }

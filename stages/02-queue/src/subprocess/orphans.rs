@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::process_tree::read_of_memory;
 use crate::InstanceId;
 
 /// The environment variable with the instance.
@@ -42,7 +43,7 @@ pub(super) fn kill_labelled(which: impl Fn(&InstanceId) -> bool) {
             continue;
         };
         // The environment of another user's process is unreadable: it is left alone.
-        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        let environment = read_of_memory(pid, "environ").unwrap_or_default();
         if instance_in(&environment).is_some_and(|instance| which(&instance))
             && let Some(pid) = Pid::from_raw(pid)
         {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use stat::Stat;
+pub(super) use stat::read_of_memory;
 
 /// How often a running program is looked at. A limit is passed by what happens in this time.
 pub(super) const SAMPLE_INTERVAL: Duration = Duration::from_millis(25);
@@ -110,25 +111,26 @@ impl ProcessTree {
     /// The memory of all processes, with each shared page divided among those that have it. For many
     /// processes, that of the largest.
     pub(super) fn memory_bytes(&self) -> u64 {
-        let resident =
-            self.members.iter().map(|(pid, stat)| (pid, stat.resident_pages * self.page_size));
         if self.members.len() > MAX_SUMMED {
-            return resident.map(|(_, bytes)| bytes).max().unwrap_or_default();
+            let pages = self.members.values().map(|stat| stat.resident_pages);
+            return pages.max().unwrap_or_default() * self.page_size;
         }
-        let sum = || resident.clone().map(|(pid, bytes)| self.memory_of(*pid, bytes)).sum::<u64>();
-        // When one of several processes ends, the others' parts of what they shared grow. A sum that is
-        // read meanwhile has the same page in several parts; the next one does not.
-        sum().min(sum())
+        // When one of several processes ends, the others' parts of what they shared grow, so that in one pass the same
+        // page can be in several parts. One that lives at the second pass shared with all others that do during the
+        // whole first one: the parts that they had in it do not add up to more than there is.
+        let members = self.members.keys();
+        let first: Vec<_> = members.map(|pid| (*pid, self.memory_of(*pid))).collect();
+        first.into_iter().map(|(pid, bytes)| bytes.min(self.memory_of(pid))).sum()
     }
 
     /// The part of a process; 0 when it has ended since the sample.
-    fn memory_of(&self, pid: i32, resident_bytes: u64) -> u64 {
+    fn memory_of(&self, pid: i32) -> u64 {
+        let is_member =
+            |now: &Stat| self.members.get(&pid).is_some_and(|member| member.started == now.started);
         stat::proportional_bytes(pid).unwrap_or_else(|| {
-            let is_same =
-                |now: &Stat| self.members.get(&pid).is_some_and(|m| m.started == now.started);
-            let lives = Stat::read(pid).is_some_and(|now| is_same(&now) && !now.is_zombie);
-            // The file of a living process of another user is unreadable.
-            if lives { resident_bytes } else { 0 }
+            // The file of another user's process is unreadable, and that of one which is ending: only the first has memory.
+            let now = Stat::read(pid).filter(is_member);
+            now.map_or(0, |now| now.resident_pages * self.page_size)
         })
     }
 
@@ -180,7 +182,7 @@ impl ProcessTree {
     }
 
     fn is_labelled(&self, pid: i32) -> bool {
-        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let environment = read_of_memory(pid, "environ").unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|variable| variable == self.label)
     }
 }
@@ -278,6 +280,24 @@ mod tests {
             assert!(started.elapsed() < Duration::from_mins(1), "the daemon lives on");
             std::thread::sleep(SAMPLE_INTERVAL);
         }
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_is_counted_and_killed() {
+        let code = "import ctypes, threading, time\n\
+                    def work():\n    x = bytearray(b'x') * (64 << 20); time.sleep(60)\n\
+                    threading.Thread(target=work).start()\n\
+                    ctypes.CDLL(None).pthread_exit(None)";
+        let (mut child, mut tree) = python(code);
+        let state = format!("/proc/{}/stat", tree.leader);
+        until(&mut tree, |sample, _| {
+            let has_ended = std::fs::read_to_string(&state).unwrap().contains(") Z ");
+            has_ended && sample.resident_bytes > 64 << 20
+        });
+        assert!(tree.memory_bytes() > 64 << 20, "{}", tree.memory_bytes());
+        assert!(tree.is_labelled(tree.leader));
+        tree.kill();
+        child.wait().unwrap();
     }
 
     #[test]

@@ -108,6 +108,9 @@ fn expect(verdict: &Verdict, outcome: Outcome, also: bool) -> Result<(), String>
     if verdict.outcome == outcome && also {
         Ok(())
     } else {
-        Err(format!("expected {}, got {verdict:?}", outcome.as_str()))
+        let (got, by) = (verdict.outcome.as_str(), &verdict.evidence.decided_by);
+        let why = verdict.error.as_deref().map_or(String::new(), |error| format!(": {error}"));
+        let code = verdict.exit_code.map_or(String::new(), |code| format!(" {code}"));
+        Err(format!("expected {}, got {got}{code} by {by}{why}", outcome.as_str()))
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct ProgramOutput<'a> {
     buffer: &'a OutputBuffer,
     pub(super) handshake: LoaderHandshake,
     /// The program wrote more than its limit allows.
-    pub(super) limit_reached: bool,
+    limit_reached: bool,
 }
 
 impl<'a> ProgramOutput<'a> {
@@ -73,6 +73,12 @@ impl<'a> ProgramOutput<'a> {
 
     fn push(&mut self, stream: Stream, bytes: &[u8]) {
         self.limit_reached |= self.buffer.push(stream, bytes).is_err();
+    }
+
+    /// Whether the program has to end. Standard output may arrive before the loader's line on standard
+    /// error; then the limit waits for that line, without which the run would have no usage and no files.
+    pub(super) fn is_over_limit(&self) -> bool {
+        self.limit_reached && self.handshake == LoaderHandshake::Started
     }
 
     /// Why the engine stopped watching, once everything has been read.
@@ -118,6 +124,19 @@ mod tests {
         }
         let (handshake, text) = receive(&[&format!("{line}together")]);
         assert_eq!((handshake, text.as_str()), (LoaderHandshake::Started, "together"));
+    }
+
+    #[test]
+    fn the_limit_of_output_waits_for_the_start() {
+        let buffer = OutputBuffer::new(10, Box::new(|_, _, _| {}));
+        let mut output = ProgramOutput::new(&buffer);
+        output.receive(OutputStream::Stdout, b"more than ten");
+        assert!(!output.is_over_limit(), "the program has not been seen to start");
+        output.receive(
+            OutputStream::Stderr,
+            format!("{} begin\n", "s".repeat(NONCE_BYTES)).as_bytes(),
+        );
+        assert!(output.is_over_limit());
     }
 
     #[test]

@@ -139,13 +139,13 @@ pub(super) async fn supervise(
                 return stop;
             },
         }
-        if output.limit_reached {
-            return Stop::OutputLimit;
-        }
         if output.handshake == LoaderHandshake::Started && sampler.started_at.is_none() {
             sampler.started_at = Some(Instant::now());
             let timeout = Duration::from_secs_f64(job.submission.limits.timeout_seconds);
             deadline.as_mut().reset(tokio::time::Instant::now() + timeout);
+        }
+        if output.is_over_limit() {
+            return Stop::OutputLimit;
         }
     };
     output.stop_reason(stop)

@@ -18,6 +18,9 @@ use crate::exec_protocol::{MAX_PAYLOAD_BYTES, VERSION};
 
 /// Beyond it nothing is started, and no input is taken.
 const MAX_OUTGOING_BYTES: usize = 256 << 10;
+/// A supervisor that sends, and leaves more than this unread, makes answers that it does not want. One command has
+/// less.
+const MAX_UNREAD_BYTES: usize = 16 << 20;
 
 /// What the task of a channel and its handles share.
 #[derive(Debug)]
@@ -192,6 +195,9 @@ impl State {
         }
         if !self.is_greeted {
             return illegal("a frame before Hello");
+        }
+        if self.outgoing.unsent().len() > MAX_UNREAD_BYTES {
+            return illegal("more frames, and it reads none");
         }
         let (id, legal) = match &frame {
             SupervisorFrame::Started { execution, .. }

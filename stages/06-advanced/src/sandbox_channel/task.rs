@@ -43,6 +43,9 @@ async fn serve(
             receive(shared, &mut incoming)?;
         }
         shared.progressed();
+        // Nothing here counts as work for the scheduler, and a socket that is always readable would keep the thread: as
+        // many sandboxes as threads, each with a supervisor that writes without end, would stop the process.
+        tokio::task::yield_now().await;
     }
 }
 

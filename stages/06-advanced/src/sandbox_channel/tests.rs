@@ -239,6 +239,45 @@ async fn input_behind_its_end_is_refused_by_the_host() {
     assert_eq!(host_frame(&mut supervisor, &mut bytes).await, HostFrame::Kill { execution: FIRST });
 }
 
+#[tokio::test]
+async fn a_supervisor_that_floods_does_not_keep_the_thread() {
+    let (channel, mut supervisor) = channel();
+    let execution = channel.start(&SandboxCommand::new(["program"])).await.unwrap();
+    supervisor.write_all(&encoded(&honest()[..2])).await.unwrap();
+    channel.ready().await.unwrap();
+    // What it writes from now on is discarded, and its window is open again at once.
+    drop(execution);
+    let mut supervisor = supervisor.into_std().unwrap();
+    supervisor.set_nonblocking(false).unwrap();
+    let block = encoded(&vec![output(FIRST, b"x"); 1000]);
+    let flood = std::thread::spawn(move || {
+        let mut blocks = 0;
+        while std::io::Write::write_all(&mut supervisor, &block).is_ok() {
+            blocks += 1;
+        }
+        blocks
+    });
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(channel);
+    let blocks = tokio::task::spawn_blocking(|| flood.join().unwrap()).await.unwrap();
+    assert!(blocks > 1, "{blocks}");
+}
+
+#[test]
+fn a_supervisor_that_reads_nothing_is_not_answered_without_end() {
+    let shared = Shared::new();
+    let mut state = shared.lock();
+    state.is_greeted = true;
+    let (execution, _) = state.request(b"program");
+    state.receive(SupervisorFrame::Started { execution, pid: 2 }).unwrap();
+    state.receive(output(execution, b"x")).unwrap();
+    state.outgoing.push(&vec![0; 16 << 20]);
+    let refused = state.receive(output(execution, b"x")).unwrap_err();
+    assert!(refused.to_string().contains("reads none"), "{refused}");
+}
+
 #[test]
 fn what_was_sent_does_not_stay_in_memory() {
     let mut outgoing = state::Outgoing::default();

@@ -234,7 +234,7 @@ actions:
 
 /// How many violations `value` has by the schema at `pointer` of a contract.
 fn count(contract: &Contract, pointer: &str, value: &Value) -> usize {
-    let schemas = Schemas::new(Arc::clone(&contract.document)).unwrap();
+    let schemas = Schemas::new(serde_json::from_slice(&contract.json).unwrap()).unwrap();
     let mut violations = Violations::default();
     schemas.at(pointer).unwrap().check(value, Part::Body, "", &mut violations);
     violations.as_slice().len()
@@ -243,7 +243,7 @@ fn count(contract: &Contract, pointer: &str, value: &Value) -> usize {
 #[test]
 fn an_overlay_adds_paths_members_and_event_types() {
     let base = Contract::load(&BOUNDS).unwrap();
-    let extended = base.with_overlay(OVERLAY).unwrap();
+    let extended = Contract::with_overlays(&BOUNDS, [OVERLAY]).unwrap();
     assert_eq!(extended.operations().len(), base.operations().len() + 1);
     assert!(base.find(&Method::PUT, "/costs").is_err());
     let (operation, route) = extended.find(&Method::PUT, "/costs").unwrap();
@@ -266,19 +266,19 @@ fn an_overlay_adds_paths_members_and_event_types() {
     let served: Value = serde_saphyr::from_slice(&extended.yaml).unwrap();
     assert_eq!(served, serde_json::from_slice::<Value>(&extended.json).unwrap());
     assert!(extended.yaml.starts_with(b"openapi: 3.1."));
-    assert!(extended.with_overlay(OVERLAY.split("  - target").next().unwrap()).is_err());
+    let empty = OVERLAY.split("  - target").next().unwrap();
+    assert!(Contract::with_overlays(&BOUNDS, [OVERLAY, empty]).is_err());
     let other = OVERLAY.replace("/costs", "/prices").replace("putCosts", "putPrices");
     let other = other.split("  - target: $.components").next().unwrap();
-    assert!(extended.with_overlay(other).is_ok());
+    assert!(Contract::with_overlays(&BOUNDS, [OVERLAY, other]).is_ok());
 }
 
 #[test]
 fn an_overlay_that_would_change_the_contract_is_refused() {
-    let base = Contract::load(&BOUNDS).unwrap();
     let refused = |target: &str, update: &str| {
         let action = format!("[{{target: \"{target}\", update: {update}}}]");
         let overlay = format!("overlay: 1.0.0\ninfo: {{}}\nactions: {action}");
-        base.with_overlay(&overlay).err().map(|error| error.to_string())
+        Contract::with_overlays(&BOUNDS, [overlay]).err().map(|error| error.to_string())
     };
     let summary = refused("$.paths['/eval'].post", "{summary: Submit everything}").unwrap();
     assert!(summary.contains("/paths/~1eval/post/summary"), "{summary}");

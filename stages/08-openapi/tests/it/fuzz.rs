@@ -1,11 +1,10 @@
 //! Schemathesis: another implementation of the contract makes requests from it, and checks the responses.
 
-use std::path::Path;
-use std::process::Command;
+use std::path::PathBuf;
 
-use harness::Server;
+use harness::{Schemathesis, Server};
 
-use crate::stage::{assert_no_violation, directory, run, tool, unsandboxed};
+use crate::stage::{assert_no_violation, directory, unsandboxed};
 
 /// The same requests in each run.
 const SEED: u32 = 8008;
@@ -14,35 +13,22 @@ const SECONDS: u32 = 40;
 /// The same without configuration.
 const BARE_SECONDS: u32 = 30;
 
-/// Schemathesis, with the contract of `server` from a file: it does not test the operation that it
-/// loaded the contract with.
-async fn schemathesis(server: &Server, work: &Path, seconds: u32) -> Command {
-    let contract = work.join("contract.json");
-    std::fs::write(&contract, server.client().get("/openapi.json").await.body).unwrap();
-    let mut schemathesis = Command::new(tool("schemathesis"));
-    schemathesis.current_dir(work).env("HOME", work);
-    schemathesis.args(["run", "--seed", &harness::fuzz_seed(SEED)]);
-    schemathesis.args(["--max-time", &harness::fuzz_seconds(seconds), "--url", server.url()]);
-    schemathesis.arg(&contract);
-    schemathesis
-}
-
-async fn output(mut command: Command) -> (Option<i32>, String) {
-    tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap()
+/// The exit code and the output of a run.
+async fn schemathesis(
+    server: &Server,
+    seconds: u32,
+    config: Option<PathBuf>,
+) -> (Option<i32>, String) {
+    let contract = server.client().get("/openapi.json").await.body;
+    let (url, contract) = (server.url(), &contract[..]);
+    Schemathesis { url, contract, seed: SEED, seconds, config, key: None, args: &[] }.run().await
 }
 
 #[tokio::test]
 async fn schemathesis_finds_nothing() {
     let server = unsandboxed();
-    let work = tempfile::tempdir().unwrap();
-    std::fs::copy(
-        directory().join("tests/it/schemathesis.toml"),
-        work.path().join("schemathesis.toml"),
-    )
-    .unwrap();
-    let mut schemathesis = schemathesis(&server, work.path(), SECONDS).await;
-    schemathesis.env("SCHEMATHESIS_HOOKS", directory().join("tests/it/hooks.py"));
-    let (code, output) = output(schemathesis).await;
+    let config = directory().join("tests/it/schemathesis.toml");
+    let (code, output) = schemathesis(&server, SECONDS, Some(config)).await;
     assert_eq!(code, Some(0), "{output}");
     // A run that tested nothing would find nothing as well.
     assert!(
@@ -59,8 +45,7 @@ async fn schemathesis_needs_no_configuration() {
     let server = unsandboxed();
     let contract = server.client().get("/openapi.yaml").await.text();
     assert!(contract.contains("and `GET` answers 200 with it"), "the explanation is gone");
-    let work = tempfile::tempdir().unwrap();
-    let (_, output) = output(schemathesis(&server, work.path(), BARE_SECONDS).await).await;
+    let (_, output) = schemathesis(&server, BARE_SECONDS, None).await;
     assert!(output.contains("Selected: 19/19"), "{output}");
     let failures = output.lines().filter_map(|line| line.trim().strip_prefix("\u{274c} ST"));
     let others: Vec<_> = failures.filter(|code| !code.starts_with("301 ")).collect();

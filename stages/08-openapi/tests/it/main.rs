@@ -16,6 +16,7 @@ mod generated_client;
 mod hostile_requests;
 mod http_server;
 mod in_process;
+mod invalid;
 mod large_bodies;
 mod requests;
 mod responses;

@@ -13,8 +13,8 @@ use shared::http::{Body, BodyPolicy, MatchedRequest, Response, Router, full, tak
 use stage_08_openapi::{Contract, OpenApiValidatedApi};
 
 use crate::in_process::{
-    FixedApi, ask, bytes, contract, endpoint, evaluation, fixed, get, health, json_response,
-    request, response, send,
+    BOUNDS, FixedApi, ask, bytes, endpoint, evaluation, fixed, get, health, json_response, request,
+    response, send,
 };
 
 /// Makes the response that a test has chosen.
@@ -195,7 +195,7 @@ actions:
     };
     let sent = bytes(send(&fixed(opened, true), get("/events")).await).await;
     assert!(sent.is_empty());
-    let extended = Arc::new(contract().with_overlay(OVERLAY).unwrap());
+    let extended = Arc::new(Contract::with_overlays(&BOUNDS, [OVERLAY]).unwrap());
     let api = endpoint(Arc::new(OpenApiValidatedApi::new(FixedApi(opened), extended, true)));
     let sent = bytes(send(&api, get("/events")).await).await;
     assert!(sent.starts_with(b"event: sandbox.opened\n"), "{sent:?}");

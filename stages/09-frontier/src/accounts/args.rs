@@ -46,15 +46,16 @@ pub struct AccessArgs {
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_SANDBOX_RATE_LIMIT",
           default_value = "12000", value_parser = value_parser!(u32).range(1..=10_000_000))]
     pub sandbox_rate_limit: u32,
-    /// Evaluations of one key that may wait; one more is answered 429
+    /// Evaluations of one key that may wait; one more is answered 429 [default: half of --queue-capacity]
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_KEY_QUEUED",
-          default_value_t = 1_000, value_parser = value_parser!(u32).range(1..=100_000))]
-    pub key_queued: u32,
+          value_parser = value_parser!(u32).range(1..=100_000))]
+    pub key_queued: Option<u32>,
     /// Evaluations of one key that run at the same time; more of them wait
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_KEY_RUNNING",
           default_value_t = 16, value_parser = value_parser!(u32).range(1..=256))]
     pub key_running: u32,
-    /// Processor time of one key in a day (UTC), in seconds; after that it is answered 429
+    /// Processor time of the evaluations of one key in a day (UTC), in seconds; after that they are answered 429, and so are
+    /// sandboxes that it opens
     #[arg(long, global = true, value_name = "SECONDS", env = "CRUCIBLE_KEY_CPU_SECONDS",
           default_value_t = 86_400, value_parser = value_parser!(u64).range(1..=1 << 32))]
     pub key_cpu_seconds: u64,
@@ -68,9 +69,13 @@ pub struct AccessArgs {
 }
 
 impl AccessArgs {
-    /// The quotas of each key.
-    pub fn quotas(&self) -> QuotaLimits {
-        QuotaLimits { queued: self.key_queued, cpu_seconds_per_day: self.key_cpu_seconds }
+    /// The quotas of each key of a server where so many evaluations may wait.
+    ///
+    /// Attack: one key fills the queue with programs that sleep, and every other key is refused for hours → unless the
+    /// operator says otherwise, a key has half of the queue. Test: `a_key_has_half_of_the_queue`.
+    pub fn quotas(&self, queue_capacity: u32) -> QuotaLimits {
+        let queued = self.key_queued.unwrap_or(queue_capacity.div_ceil(2).max(1));
+        QuotaLimits { queued, capacity: queue_capacity, cpu_seconds_per_day: self.key_cpu_seconds }
     }
 
     /// Reads the certificate and its key, if they are given: while the process may.
@@ -124,4 +129,34 @@ impl AccessArgs {
 /// The address that the server listens on, if it is not a loopback address.
 pub(crate) fn remote_address(settings: &Settings) -> Option<SocketAddr> {
     settings.listen.filter(|address| !address.ip().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::sandboxes::SandboxArgs;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        access: AccessArgs,
+        #[command(flatten)]
+        sandboxes: SandboxArgs,
+    }
+
+    #[test]
+    fn a_key_has_half_of_the_queue() {
+        let line = |arguments: &[&str]| Line::parse_from([&["x"], arguments].concat());
+        let queued = |arguments: &[&str], capacity| line(arguments).access.quotas(capacity).queued;
+        assert_eq!([1, 2, 99, 100].map(|capacity| queued(&[], capacity)), [1, 1, 50, 50]);
+        assert_eq!(queued(&["--key-queued", "700"], 100), 700);
+        let sandboxes = |arguments: &[&str]| {
+            [true, false].map(|is_key| line(arguments).sandboxes.of_client(is_key))
+        };
+        assert_eq!(sandboxes(&[]), [32, u32::MAX]);
+        assert_eq!(sandboxes(&["--sandboxes", "1"]), [1, u32::MAX]);
+        assert_eq!(sandboxes(&["--key-sandboxes", "5"]), [5, 5]);
+    }
 }

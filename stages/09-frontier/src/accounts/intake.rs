@@ -122,8 +122,11 @@ impl Intake {
         count: u32,
     ) -> Result<Option<Reservation>, Refusal> {
         let owner = context.principal.as_deref();
-        let reserved = owner.map(|owner| self.quotas.reserve(owner, count, Timestamp::now()));
-        reserved.transpose().inspect_err(|refusal| {
+        let reserved = self.quotas.check_number(owner, count).and_then(|()| {
+            let reserved = owner.map(|owner| self.quotas.reserve(owner, count, Timestamp::now()));
+            reserved.transpose()
+        });
+        reserved.inspect_err(|refusal| {
             tracing::info!(reason = %refusal, "submission refused");
         })
     }

@@ -120,7 +120,7 @@ impl Keys {
             return;
         }
         let (keys, id, written) = (Arc::clone(self), key.id.clone(), key.id.clone());
-        self.store.write_then(
+        self.store.write_behind(
             move |database| table::touch(database, &written, now),
             move |result| {
                 if let Err(error) = result {

@@ -92,6 +92,9 @@ impl<A: ApiService> AccessControl<A> {
 
     async fn judge_uncounted(&self, head: &mut Parts) -> Result<BodyPolicy, Problem> {
         same_site(head, &self.parts.allowed_origins)?;
+        if self.parts.behind_proxy {
+            set_client(head);
+        }
         let caller = self.parts.identify(head).await?;
         let idempotency_key = crate::idempotency::parse(&head.headers);
         // A worker makes as many requests as its programs write output.
@@ -245,13 +248,19 @@ impl AccessParts {
         let Some(context) = head.extensions.get::<RequestContext>() else { return };
         let context = RequestContext { principal: Some(key.id.clone()), ..context.clone() };
         let detail = json!({ "scopes": key.scopes.names() });
-        self.audit.record_later(Entry::of(&context, action, target, &detail));
+        let entry = Entry::of(&context, action, target, &detail);
+        if action == actions::REFUSE {
+            self.audit.record_refused(entry);
+        } else {
+            self.audit.record_later(entry);
+        }
     }
 
     /// The one problem of a missing, wrong, revoked or expired key. An address that has too many of
     /// them has to wait.
     fn unauthorized(&self, head: &Parts) -> Problem {
-        let client = client_of(client_address(head, self.behind_proxy));
+        let peer = head.extensions.get::<RequestContext>().and_then(|context| context.peer);
+        let client = client_of(peer);
         if let Err(problem) = self.rate.check(&client).into_result() {
             return problem;
         }
@@ -267,16 +276,16 @@ fn evaluation_id(route: &RouteMatch) -> Option<Uuid> {
     route.params.iter().find(|(name, _)| name == "id")?.1.parse().ok()
 }
 
-/// The address of the client. Behind a proxy the last entry of `X-Forwarded-For` is the one that the
-/// proxy has added.
+/// Makes the last entry of `X-Forwarded-For`, which the proxy has added, the peer of the request: streams are counted by
+/// it, and the audit log has it. Without one the peer is the proxy.
 ///
 /// Attack: a client sends the header itself, with another address each time → what is before the
 /// last entry is not read. Test: `only_the_entry_of_the_proxy_counts`.
-fn client_address(head: &Parts, behind_proxy: bool) -> Option<IpAddr> {
-    if behind_proxy {
-        return forwarded_for(&head.headers);
+fn set_client(head: &mut Parts) {
+    let Some(client) = forwarded_for(&head.headers) else { return };
+    if let Some(context) = head.extensions.get_mut::<RequestContext>() {
+        context.peer = Some(client);
     }
-    head.extensions.get::<RequestContext>()?.peer
 }
 
 fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
@@ -325,5 +334,15 @@ mod tests {
         assert_eq!(headers(&["10.0.0.1", "192.0.2.7"]).as_deref(), Some("192.0.2.7"));
         assert_eq!(headers(&["10.0.0.1, unknown"]), None);
         assert_eq!(headers(&[]), None);
+        let peer = |forwarded: &str| {
+            let request = http::Request::builder().header("x-forwarded-for", forwarded);
+            let (mut head, ()) = request.body(()).unwrap().into_parts();
+            let proxy = Some("127.0.0.1".parse().unwrap());
+            head.extensions.insert(RequestContext { peer: proxy, ..RequestContext::internal() });
+            set_client(&mut head);
+            head.extensions.get::<RequestContext>().unwrap().peer.unwrap().to_string()
+        };
+        assert_eq!(peer("10.0.0.1, 192.0.2.7"), "192.0.2.7");
+        assert_eq!(peer("unknown"), "127.0.0.1");
     }
 }

@@ -71,7 +71,7 @@ impl Accounts {
         let (stored, warm) = (stored.clone(), warm.clone());
         let keys = Keys::new(Arc::clone(store));
         let (all, active) = keys.count().await?;
-        require_key(settings, active)?;
+        require_key(settings, args, active)?;
         let audit = AuditLog::new(Arc::clone(store));
         let inner = Arc::clone(&components.queue);
         let owners = Owners::new(Arc::clone(&inner));
@@ -216,20 +216,21 @@ impl Accounts {
     }
 }
 
-/// Refuses an address that other machines can reach without a key that is valid: no client could
-/// show one, and an open server would run the programs of everybody.
-fn require_key(settings: &Settings, active: u64) -> Result<(), BuildError> {
-    match remote_address(settings) {
-        Some(address) if active == 0 => {
-            let error = format!(
-                "{address} can be reached from other machines, and there is no key that a client \
-                 could show"
-            );
-            let hint = "make one: keys create --name NAME --scope submit --scope read";
-            Err(BuildError::new(error).with_hint(hint))
-        }
-        _ => Ok(()),
-    }
+/// Refuses to serve other machines without a key that is valid: no client could show one, and an open server would run
+/// the programs of everybody.
+///
+/// Attack: a proxy on the same machine passes requests of strangers on to a loopback address, and the data directory is
+/// new → with `--behind-proxy` a key is needed at each address. Test: `an_address_for_other_machines_needs_tls_and_keys`.
+fn require_key(settings: &Settings, args: &AccessArgs, active: u64) -> Result<(), BuildError> {
+    let of_others = match remote_address(settings) {
+        _ if active > 0 => return Ok(()),
+        Some(address) => format!("{address} can be reached from other machines"),
+        None if args.behind_proxy => "the proxy can be reached from other machines".to_owned(),
+        None => return Ok(()),
+    };
+    let error = format!("{of_others}, and there is no key that a client could show");
+    let hint = "make one: keys create --name NAME --scope submit --scope read";
+    Err(BuildError::new(error).with_hint(hint))
 }
 
 #[cfg(test)]
@@ -255,18 +256,22 @@ mod tests {
         for address in ["127.0.0.1:8009", "[::1]:8009", "127.1.2.3:1"] {
             let local = line(&["--listen", address]);
             assert!(local.access.check_exposure(&local.settings).is_ok());
-            assert!(require_key(&local.settings, 0).is_ok());
+            assert!(require_key(&local.settings, &local.access, 0).is_ok());
+            let proxied = line(&["--listen", address, "--behind-proxy"]);
+            assert!(require_key(&proxied.settings, &proxied.access, 0).is_err());
+            assert!(require_key(&proxied.settings, &proxied.access, 1).is_ok());
         }
-        assert!(require_key(&line(&[]).settings, 0).is_ok());
+        let default = line(&[]);
+        assert!(require_key(&default.settings, &default.access, 0).is_ok());
         for address in ["0.0.0.0:8009", "[::]:8009", "192.0.2.1:80", "[::ffff:127.0.0.1]:1"] {
             let plain = line(&["--listen", address]);
             let error = plain.access.check_exposure(&plain.settings).unwrap_err().to_string();
             assert!(error.contains("--tls-cert"), "{error}");
             let proxied = line(&["--listen", address, "--behind-proxy"]);
             assert!(proxied.access.check_exposure(&proxied.settings).is_ok());
-            let error = require_key(&proxied.settings, 0).unwrap_err().to_string();
+            let error = require_key(&proxied.settings, &proxied.access, 0).unwrap_err().to_string();
             assert!(error.contains("keys create"), "{error}");
-            assert!(require_key(&proxied.settings, 1).is_ok());
+            assert!(require_key(&proxied.settings, &proxied.access, 1).is_ok());
         }
     }
 }

@@ -9,15 +9,15 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use shared::http::{Body, Problem, Response};
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
 
 use super::name::disposition;
 use super::{Answer, StoredArtifact};
 use crate::files::FileStorage;
+use crate::limits::{Permit, Shares};
 
-/// Downloads at one moment: each has a descriptor.
+/// Downloads at one moment: each has a descriptor. One key has half of them.
 const MAX_DOWNLOADS: usize = 32;
 /// How long one more waits for its turn.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,12 +32,12 @@ const POLICY: &str = "default-src 'none'; sandbox";
 
 /// The downloads of one server.
 pub(super) struct Downloads {
-    permits: Arc<Semaphore>,
+    permits: Shares,
 }
 
 impl Default for Downloads {
     fn default() -> Self {
-        Self { permits: Arc::new(Semaphore::new(MAX_DOWNLOADS)) }
+        Self { permits: Shares::new(MAX_DOWNLOADS, MAX_DOWNLOADS / 2) }
     }
 }
 
@@ -45,11 +45,12 @@ impl Downloads {
     /// The content of a file, which is checked against its hash first.
     pub(super) async fn answer(
         &self,
+        key: Option<&str>,
         files: Arc<FileStorage>,
         number: usize,
         stored: StoredArtifact,
     ) -> Answer {
-        let permit = self.permit().await?;
+        let permit = self.permit(key).await?;
         let StoredArtifact { artifact, part } = stored;
         let opened = tokio::task::spawn_blocking(move || files.open_checked(&part)).await;
         let opened = opened.map_err(|error| Problem::internal(&error))?;
@@ -67,10 +68,9 @@ impl Downloads {
         Ok(response)
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let permit = Arc::clone(&self.permits).acquire_owned();
-        let permit = tokio::time::timeout(TURN_TIMEOUT, permit).await;
-        permit.ok().and_then(Result::ok).ok_or_else(|| {
+    async fn permit(&self, key: Option<&str>) -> Result<Permit, Problem> {
+        let permit = tokio::time::timeout(TURN_TIMEOUT, self.permits.take(key)).await;
+        permit.ok().flatten().ok_or_else(|| {
             let detail = "too many files are being downloaded; try again";
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
             problem.with_header(header::RETRY_AFTER, 5)
@@ -83,7 +83,7 @@ impl Downloads {
 fn stream(
     file: impl futures_util::Stream<Item = std::io::Result<bytes::Bytes>> + Send + 'static,
     deadline: Instant,
-    permit: OwnedSemaphorePermit,
+    permit: Permit,
 ) -> Body {
     let frames = file.map(move |chunk| {
         let _permit = &permit; // as long as the body
@@ -104,24 +104,33 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_download_is_a_stream_with_a_deadline() {
         let downloads = Downloads::default();
-        let permit = downloads.permit().await.unwrap();
-        assert_eq!(downloads.permits.available_permits(), MAX_DOWNLOADS - 1);
+        let mut permits = Vec::new();
+        for _ in 0..MAX_DOWNLOADS {
+            permits.push(downloads.permit(None).await.unwrap());
+        }
+        let permit = permits.pop().unwrap();
         let chunks = stream::repeat_with(|| Ok("chunk".into()));
         let mut body = super::stream(chunks, Instant::now() + Duration::from_secs(1), permit);
         body.frame().await.unwrap().unwrap();
         tokio::time::advance(Duration::from_secs(2)).await;
         body.frame().await.unwrap().unwrap_err();
+        assert!(downloads.permit(None).await.is_err());
         drop(body);
-        assert_eq!(downloads.permits.available_permits(), MAX_DOWNLOADS);
+        assert!(downloads.permit(None).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_download_too_many_is_refused() {
         let downloads = Downloads::default();
         let mut taken = Vec::new();
-        for _ in 0..MAX_DOWNLOADS {
-            taken.push(downloads.permit().await.unwrap());
+        for _ in 0..MAX_DOWNLOADS / 2 {
+            taken.push(downloads.permit(Some("a")).await.unwrap());
         }
-        assert_eq!(downloads.permit().await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+        let refused = downloads.permit(Some("a")).await.err().unwrap();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "a key has half of them");
+        for _ in 0..MAX_DOWNLOADS / 2 {
+            taken.push(downloads.permit(Some("b")).await.unwrap());
+        }
+        assert!(downloads.permit(Some("c")).await.is_err());
     }
 }

@@ -1,6 +1,8 @@
 //! Writes the audit log of a running server.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,10 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::chain::{Entry, Hash, Head};
 use super::table;
+use crate::limits::{Decision, RateLimit};
 use crate::store::{Store, StoreError};
 
 /// How often the head is logged, for an operator who stores the log elsewhere.
 const HEAD_INTERVAL: Duration = Duration::from_hours(1);
+/// Rows of one actor in a minute about what was refused.
+const MAX_REFUSED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// The actor of a command.
 pub(crate) const COMMAND_LINE: &str = "command-line";
 /// The actor of what the platform does by itself.
@@ -62,12 +67,16 @@ pub(crate) mod actions {
 /// The audit log in a database.
 pub struct AuditLog {
     pub(super) store: Arc<Store>,
+    refused: RateLimit,
+    /// Rows about what was refused that were not written, by actor.
+    omitted: Mutex<HashMap<String, u64>>,
 }
 
 impl AuditLog {
     /// The log in `store`.
     pub fn new(store: Arc<Store>) -> Arc<Self> {
-        Arc::new(Self { store })
+        let refused = RateLimit::per_minute("audit", MAX_REFUSED_PER_MINUTE);
+        Arc::new(Self { store, refused, omitted: Mutex::default() })
     }
 
     /// Appends a row about what a request did, and returns when it is on disk.
@@ -79,16 +88,54 @@ impl AuditLog {
         self.store.write(move |database| table::append(database, &entry).map(drop)).await
     }
 
-    /// Appends a row behind the request: for what is refused or read, so that it costs no flush.
+    /// Appends a row behind the request, so that it costs no flush. It does not take the last of the disk: work that is
+    /// accepted needs that for its end. Then the row is in the log of the server.
     pub fn record_later(&self, entry: Entry) {
-        self.store.write_then(
-            move |database| table::append(database, &entry).map(drop),
-            |result| {
+        Self::append_later(&self.store, entry);
+    }
+
+    /// The same for what is refused.
+    ///
+    /// Attack: a key asks for what it may not, two hundred times a second, until the rows about that have filled the disk →
+    /// a minute has so many of them, and the next row has the number of those that are missing. Test:
+    /// `rows_about_refusals_are_bounded_and_counted`.
+    pub fn record_refused(&self, entry: Entry) {
+        if let Some(entry) = self.counted(entry) {
+            Self::append_later(&self.store, entry);
+        }
+    }
+
+    /// Appends a row to the log in `store`, as [`AuditLog::record_later`].
+    pub(crate) fn append_later(store: &Arc<Store>, entry: Entry) {
+        let (of_writer, of_log) = (Arc::clone(store), entry.clone());
+        store.write_behind(
+            move |database| {
+                of_writer.check_space()?;
+                table::append(database, &entry).map(drop)
+            },
+            move |result| {
                 if let Err(error) = result {
-                    tracing::error!(%error, "a row of the audit log was not written");
+                    let Entry { actor, action, target, .. } = of_log;
+                    tracing::error!(%error, actor, action, target, "a row of the audit log was not written");
                 }
             },
         );
+    }
+
+    /// The row with the number of those that its actor is missing before it. None when it is one too many.
+    fn counted(&self, mut entry: Entry) -> Option<Entry> {
+        let is_allowed = matches!(self.refused.check(&entry.actor), Decision::Allowed(_));
+        let mut omitted = self.omitted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_allowed {
+            *omitted.entry(entry.actor).or_default() += 1;
+            return None;
+        }
+        let count = omitted.remove(&entry.actor);
+        if let (Some(count), Ok(mut detail)) = (count, entry.detail.parse::<Value>()) {
+            detail["rows_omitted"] = count.into();
+            entry.detail = detail.to_string();
+        }
+        Some(entry)
     }
 
     /// Appends a row in a transaction of its caller, which has to be one of the writer.
@@ -178,4 +225,41 @@ fn submission_detail(submission: &Submission) -> Value {
         "stdin_bytes": submission.stdin.len(),
         "files": submission.files.len(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::DataDir;
+
+    #[tokio::test]
+    async fn rows_about_refusals_are_bounded_and_counted() {
+        let store = Store::open(DataDir::scratch().unwrap()).unwrap();
+        let log = AuditLog::new(Arc::clone(&store));
+        let entry = |actor: &str| {
+            let context =
+                RequestContext { principal: Some(actor.to_owned()), ..RequestContext::internal() };
+            Entry::of(&context, actions::REFUSE, "GET /audit", &serde_json::json!({}))
+        };
+        for _ in 0..1000 {
+            log.record_refused(entry("a"));
+        }
+        log.record_refused(entry("b"));
+        store.write(|_| Ok(())).await.unwrap();
+        let written = log.head().await.unwrap().number;
+        assert!(
+            (61..200).contains(&written),
+            "one more for each second that this takes: {written}"
+        );
+        let omitted = log.omitted.lock().unwrap()["a"];
+        assert_eq!(omitted + u64::try_from(written).unwrap(), 1001);
+        // The row of the next minute.
+        let later = AuditLog {
+            refused: RateLimit::per_minute("audit", MAX_REFUSED_PER_MINUTE),
+            ..Arc::into_inner(log).unwrap()
+        };
+        let row = later.counted(entry("a")).unwrap();
+        assert_eq!(row.detail, serde_json::json!({ "rows_omitted": omitted }).to_string());
+        assert!(later.counted(entry("a")).unwrap().detail == "{}");
+    }
 }

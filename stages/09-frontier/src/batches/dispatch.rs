@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::{BoxFuture, Job};
+use shared::{BoxFuture, Job, Submission};
 use stage_02_queue::{Dispatch, DispatchError, InMemoryDispatch, Lease, Order};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -220,6 +220,25 @@ impl Order for Priorities {
             self.stop_running(&owner);
         }
     }
+
+    /// Where jobs wait, the next one is decided by turns, and nothing passes them.
+    fn reserve(&mut self, submission: &Submission) -> bool {
+        let owner = SubmitOptions::of(submission).owner;
+        let waits = self.waiting.values().any(|lines| !lines.is_empty());
+        if waits || self.engine_gone.is_cancelled() || !self.may_run(&owner) {
+            return false;
+        }
+        *self.running.entry(owner).or_default() += 1;
+        true
+    }
+
+    fn assigned(&mut self, job: &Job) {
+        self.leased.insert(job.id, SubmitOptions::of(&job.submission).owner);
+    }
+
+    fn released(&mut self, submission: &Submission) {
+        self.stop_running(&SubmitOptions::of(submission).owner);
+    }
 }
 
 /// When a job has waited long enough. The first attempt waits from its acceptance on, which is in its
@@ -260,6 +279,18 @@ impl Dispatch for PriorityDispatch {
 
     fn remove(&self, id: Uuid) -> BoxFuture<'_, Result<bool, DispatchError>> {
         self.jobs.remove(id)
+    }
+
+    fn reserve(&self, submission: &Submission) -> bool {
+        self.jobs.reserve(submission)
+    }
+
+    fn assign(&self, job: Job) {
+        self.jobs.assign(job);
+    }
+
+    fn release(&self, submission: &Submission) {
+        self.jobs.release(submission);
     }
 
     fn close(&self) {

@@ -7,10 +7,11 @@ use http::{HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json as value};
-use shared::http::{MatchedRequest, ParsedJson, Problem, Response, json};
+use shared::http::{MatchedRequest, Problem, Response, json};
 use shared::submission::InvalidSubmission;
 use shared::{Evaluations as _, EvaluationsError, RequestContext, Submission};
 use stage_06_advanced::Platform;
+use stage_08_openapi::parsed_body;
 use uuid::Uuid;
 
 use super::options::SubmitOptions;
@@ -72,11 +73,7 @@ impl Groups {
 
     /// The JSON body of a request.
     fn body(request: &mut MatchedRequest) -> Result<Value, InvalidSubmission> {
-        match request.request.extensions_mut().remove::<ParsedJson>() {
-            Some(ParsedJson(body)) => Ok(Arc::unwrap_or_clone(body)),
-            None => serde_json::from_slice(request.request.body())
-                .map_err(|error| InvalidSubmission::Malformed(error.to_string())),
-        }
+        parsed_body(request).map_err(|error| InvalidSubmission::Malformed(error.to_string()))
     }
 
     /// Refuses work while a part of the platform fails its test.

@@ -88,6 +88,14 @@ impl Buffer {
         self.state().schedule()
     }
 
+    /// Whether output of an evaluation waits, and no write has taken it.
+    pub(super) fn has_output(&self, id: Uuid) -> bool {
+        let is_of = |event: &Event| {
+            event.subject == Some(id) && event.kind == EventType::EvaluationProgress
+        };
+        self.state().events.iter().any(is_of)
+    }
+
     /// Takes everything, for a write. It is here until the write has ended.
     pub(super) fn take(&self) -> Arc<Vec<Event>> {
         let mut state = self.state();

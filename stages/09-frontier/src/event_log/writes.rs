@@ -39,7 +39,7 @@ impl Writes {
     pub(super) fn schedule(&self) {
         let Some(store) = self.store.upgrade() else { return };
         let (buffer, after) = (Arc::clone(&self.buffer), self.clone());
-        store.write_then(
+        store.write_behind(
             move |db| insert_events(db, &buffer.take()),
             move |written| match written {
                 Ok(events) => {

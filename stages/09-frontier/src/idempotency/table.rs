@@ -105,15 +105,14 @@ fn compare(existing: &Existing, row: &Row) -> Found {
     }
 }
 
-pub(super) fn complete(database: &Connection, record: &Record) -> Result<(), StoreError> {
-    let update = "UPDATE idempotency SET is_done = 1 WHERE owner = ?1 AND key = ?2";
-    database.prepare_cached(update)?.execute(params![record.owner, record.key])?;
-    Ok(())
-}
-
-pub(super) fn forget(database: &Connection, record: &Record) -> Result<(), StoreError> {
-    let delete = "DELETE FROM idempotency WHERE owner = ?1 AND key = ?2 AND is_done = 0";
-    database.prepare_cached(delete)?.execute(params![record.owner, record.key])?;
+/// Completes a record when something was made, and removes it otherwise.
+pub(super) fn end(database: &Connection, record: &Record, is_made: bool) -> Result<(), StoreError> {
+    let step = if is_made {
+        "UPDATE idempotency SET is_done = 1 WHERE owner = ?1 AND key = ?2"
+    } else {
+        "DELETE FROM idempotency WHERE owner = ?1 AND key = ?2 AND is_done = 0"
+    };
+    database.prepare_cached(step)?.execute(params![record.owner, record.key])?;
     Ok(())
 }
 

@@ -55,6 +55,41 @@ async fn a_refused_request_leaves_no_record() {
 }
 
 #[tokio::test]
+async fn an_end_that_cannot_be_written_is_not_lost() {
+    let idempotency = idempotency();
+    let made = record(&idempotency, "a", "made", "x").await;
+    let refused = record(&idempotency, "a", "refused", "x").await;
+    let unused = record(&idempotency, "a", "unused", "x").await;
+    let schema = async |sql: &'static str| {
+        idempotency.store.write(|database| Ok(database.execute_batch(sql)?)).await.unwrap();
+    };
+    for step in ["UPDATE", "DELETE"] {
+        let trigger = format!(
+            "CREATE TRIGGER full_{step} BEFORE {step} ON idempotency \
+             BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
+        );
+        schema(trigger.leak()).await;
+    }
+    idempotency.complete(made).await;
+    idempotency.forget(refused).await;
+    idempotency.forget(unused).await;
+    // Nothing is decided wrongly meanwhile, and what waits goes on waiting.
+    let plan = (Kind::Evaluation, Uuid::now_v7());
+    for key in ["made", "refused"] {
+        let answer = idempotency.begin(Some("a"), key, &"x", plan).await;
+        assert!(matches!(answer, Err(EvaluationsError::Internal(_))), "{answer:?}");
+    }
+    assert_eq!(idempotency.unwritten().len(), 3);
+    schema("DROP TRIGGER full_UPDATE; DROP TRIGGER full_DELETE").await;
+    assert!(matches!(begin(&idempotency, "a", "made", "x").await, Ok(Begin::Replay(_))));
+    record(&idempotency, "a", "refused", "x").await;
+    // The record of a key that never comes back is removed as well.
+    idempotency.purge().await.unwrap();
+    assert!(idempotency.unwritten().is_empty());
+    record(&idempotency, "a", "unused", "another request").await;
+}
+
+#[tokio::test]
 async fn an_idempotency_key_belongs_to_its_api_key() {
     let idempotency = idempotency();
     let first = record(&idempotency, "a", "k", "x").await;

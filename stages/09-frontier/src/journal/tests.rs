@@ -2,11 +2,20 @@
 
 use std::sync::Arc;
 
-use shared::{Artifact, Evaluation, Event, EventType, NoopSink, RequestContext, Submission};
-use stage_02_queue::{Accepted, Change, Journal as _, Transition};
+use harness::FakeEngine;
+use shared::{
+    Artifact, Evaluation, Evaluations as _, Event, EventType, NoopSink, RequestContext, Status,
+    Submission,
+};
+use stage_02_queue::{
+    Accepted, ArchiveLimits, Change, InMemoryArchive, Journal as _, Ledger, LedgerParts,
+    QueueOptions, QueueParts, TaskQueue, Transition,
+};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::*;
+use crate::PriorityDispatch;
 use crate::store::Connection;
 use crate::store::DataDir;
 
@@ -207,4 +216,112 @@ async fn an_acceptance_and_its_row_in_the_audit_log_are_one_transaction() {
     assert!(journal.commit(&accepted(Some("a key"))).await.is_err());
     assert!(journal.commit_all(&[accepted(None), accepted(Some("a key"))]).await.is_err());
     assert_eq!(counts(&journal).await, [4, 4, 3]);
+}
+
+/// The types of all events, by their numbers.
+async fn kinds(store: &Store) -> Vec<String> {
+    let kinds = store.read(|db| {
+        let mut kinds = db.prepare("SELECT kind FROM events ORDER BY number")?;
+        let kinds = kinds.query_map([], |row| row.get(0))?;
+        Ok(kinds.collect::<Result<Vec<_>, _>>()?)
+    });
+    kinds.await.unwrap()
+}
+
+#[tokio::test]
+async fn an_acceptance_and_a_start_are_one_transaction() {
+    let journal = journal().await;
+    let acceptance = accepted(Some("a key"));
+    let Transition::Accepted(record) = &acceptance.transition else { panic!() };
+    let (id, evaluation) = (record.evaluation.id, record.evaluation.clone());
+    let started = Evaluation { status: Status::Running, ..evaluation };
+    let start = Change {
+        events: vec![Event::now(EventType::EvaluationStarted, Some(id), json!({ "attempt": 1 }))],
+        transition: Transition::Started(Box::new(started)),
+    };
+    let before = journal.store.stats().commits;
+    journal.commit_all(&[acceptance, start]).await.unwrap();
+    assert_eq!(journal.store.stats().commits - before, 1);
+    assert_eq!(counts(&journal).await, [1, 2, 1]);
+    let status = journal.store.read(|db| {
+        Ok(db.query_row("SELECT status FROM evaluations", [], |row| row.get::<_, String>(0))?)
+    });
+    assert_eq!(status.await.unwrap(), "running");
+}
+
+fn queue(journal: SqliteJournal, workers: usize) -> Arc<TaskQueue> {
+    let ledger = Ledger::new(LedgerParts {
+        journal: Arc::new(journal),
+        archive: Arc::new(InMemoryArchive::new(ArchiveLimits::default())),
+        progress: Arc::new(NoopSink),
+        sandbox: None,
+        capacity: 9,
+    });
+    let parts = QueueParts {
+        ledger,
+        dispatch: Arc::new(PriorityDispatch::new(9, CancellationToken::new())),
+        engine: Some(Arc::new(FakeEngine::new().output(""))),
+        events: Arc::new(NoopSink),
+    };
+    TaskQueue::new(parts, QueueOptions { workers, capacity: 9, limits: limits() })
+}
+
+#[tokio::test]
+async fn an_evaluation_for_a_worker_that_waits_is_two_commits() {
+    let context = RequestContext::internal();
+    for (workers, commits, status) in [(1, 2, Status::Completed), (0, 1, Status::Queued)] {
+        let journal = journal().await;
+        let store = Arc::clone(&journal.store);
+        let queue = queue(journal, workers);
+        tokio::task::yield_now().await; // so that a worker waits
+        let before = store.stats().commits;
+        let submission = Submission::new("pass", limits());
+        let accepted = queue.submit(&context, submission, None).await.unwrap();
+        assert_eq!(accepted.status, Status::Queued);
+        let timeout = std::time::Duration::from_secs(if workers == 0 { 0 } else { 60 });
+        let evaluation = queue.wait(&context, accepted.id, timeout).await.unwrap();
+        assert_eq!((evaluation.status, store.stats().commits - before), (status, commits));
+        let events = kinds(&store).await;
+        let started = events.iter().any(|kind| kind == "evaluation.started");
+        assert_eq!((events[0].as_str(), started), ("evaluation.queued", workers == 1));
+    }
+}
+
+/// The write of the output is under way when the evaluation ends, and fails then.
+#[tokio::test]
+async fn an_end_waits_for_output_that_met_a_full_disk() {
+    let journal = journal().await;
+    let acceptance = accepted(None);
+    let Transition::Accepted(record) = &acceptance.transition else { panic!() };
+    let evaluation = record.evaluation.clone();
+    let id = evaluation.id;
+    journal.commit(&acceptance).await.unwrap();
+    let end = Change {
+        events: vec![Event::now(EventType::EvaluationCompleted, Some(id), json!({}))],
+        transition: Transition::Ended(Box::new(Evaluation {
+            status: Status::Completed,
+            outcome: Some(shared::Outcome::Exited),
+            ..evaluation
+        })),
+    };
+    let (release, is_released) = std::sync::mpsc::channel();
+    let writing = journal.store.write(move |_| {
+        is_released.recv().unwrap();
+        Ok(())
+    });
+    let output = json!({ "stream": "stdout", "offset": 0, "text": "x", "encoding": "utf8" });
+    let output = Event::now(EventType::EvaluationProgress, Some(id), output);
+    let fails = async {
+        journal.log.meet_a_full_disk(output);
+        release.send(()).unwrap();
+    };
+    // The end is in the queue of the writer before the output is back in the buffer.
+    let (written, ended, ()) = tokio::join!(biased; writing, journal.commit(&end), fails);
+    written.unwrap();
+    let refused = ended.unwrap_err();
+    assert!(refused.0.to_string().contains("output"), "{refused:?}");
+    journal.commit(&end).await.unwrap();
+    let expected =
+        ["evaluation.queued", "evaluation.progress", "evaluation.completed", "storage.saved"];
+    assert_eq!(kinds(&journal.store).await, expected);
 }

@@ -73,7 +73,7 @@ impl UsageJournal {
             return;
         }
         if let Some(entry) = audit::of_submission(accepted) {
-            AuditLog::new(Arc::clone(&self.store)).record_later(entry);
+            AuditLog::append_later(&self.store, entry);
         }
     }
 
@@ -87,7 +87,7 @@ impl UsageJournal {
         if cpu_ms == 0 {
             return;
         }
-        self.store.write_then(
+        self.store.write_behind(
             move |database| add_cpu(database, &owner, day_of(now), cpu_ms),
             |result| {
                 if let Err(error) = result {
@@ -176,7 +176,7 @@ mod tests {
             Ok(())
         });
         write.await.unwrap();
-        let limits = QuotaLimits { queued: 2, cpu_seconds_per_day: 10 };
+        let limits = QuotaLimits { queued: 2, capacity: 9, cpu_seconds_per_day: 10 };
         let quotas = Quotas::new(limits);
         let inner = Arc::new(stage_02_queue::InMemoryJournal::new(Arc::new(shared::NoopSink)));
         UsageJournal::start(inner, Arc::clone(&quotas), Arc::clone(&store)).await.unwrap();

@@ -23,6 +23,8 @@ const QUEUE_RETRY_SECONDS: u64 = 5;
 pub struct QuotaLimits {
     /// Evaluations that may wait.
     pub queued: u32,
+    /// Those of all keys together.
+    pub capacity: u32,
     /// Processor time of one day (UTC), in seconds.
     pub cpu_seconds_per_day: u64,
 }
@@ -87,6 +89,24 @@ impl Quotas {
         self.limits
     }
 
+    /// Refuses more at once than can ever wait, of a key or of a client without one.
+    ///
+    /// # Errors
+    ///
+    /// 422: the client need not wait for anything.
+    pub(crate) fn check_number(&self, owner: Option<&str>, count: u32) -> Result<(), Refusal> {
+        let QuotaLimits { queued, capacity, .. } = self.limits;
+        let most = owner.map_or(capacity, |_| capacity.min(queued));
+        if count <= most {
+            return Ok(());
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let detail = format!(
+            "these are {count} evaluations, and at most {most} may wait: submit them in parts"
+        );
+        Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
+    }
+
     /// Reserves places for `count` submissions of `owner`, all or none.
     ///
     /// # Errors
@@ -98,23 +118,16 @@ impl Quotas {
         count: u32,
         now: Timestamp,
     ) -> Result<Reservation, Refusal> {
-        let refuse = |detail: String, seconds| {
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(seconds)
-        };
         let (owner, mut used) = (Arc::<str>::from(owner), self.used());
         let entry = used.entry(Arc::clone(&owner)).or_default();
-        let cpu_ms = self.limits.cpu_seconds_per_day.saturating_mul(MILLIS);
-        let error = if entry.cpu_ms_on(day_of(now)) >= cpu_ms {
-            let detail = format!(
-                "the key has used its {} s of processor time of this day (UTC)",
-                self.limits.cpu_seconds_per_day
-            );
-            Some(refuse(detail, seconds_left(now)))
+        let error = if entry.cpu_ms_on(day_of(now)) >= self.cpu_ms_per_day() {
+            Some(self.day_is_used(now))
         } else if entry.queued.saturating_add(entry.reserved).saturating_add(count)
             > self.limits.queued
         {
             let detail = format!("at most {} evaluations of a key may wait", self.limits.queued);
-            Some(refuse(detail, QUEUE_RETRY_SECONDS))
+            let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, detail);
+            Some(refusal.retry_after(QUEUE_RETRY_SECONDS))
         } else {
             entry.reserved += count;
             None
@@ -130,6 +143,31 @@ impl Quotas {
             }
             None => Ok(Reservation { quotas: Arc::clone(self), owner, count }),
         }
+    }
+
+    /// Refuses what `owner` wants beside evaluations, if its processor time of the day is used.
+    ///
+    /// # Errors
+    ///
+    /// 429, with the time until the next day.
+    pub(crate) fn check_day(&self, owner: &str, now: Timestamp) -> Result<(), Refusal> {
+        let used = self.used().get(owner).map_or(0, |used| used.cpu_ms_on(day_of(now)));
+        if used < self.cpu_ms_per_day() {
+            return Ok(());
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Err(self.day_is_used(now))
+    }
+
+    fn cpu_ms_per_day(&self) -> u64 {
+        self.limits.cpu_seconds_per_day.saturating_mul(MILLIS)
+    }
+
+    fn day_is_used(&self, now: Timestamp) -> Refusal {
+        let seconds = self.limits.cpu_seconds_per_day;
+        let detail =
+            format!("the key has used its {seconds} s of processor time of this day (UTC)");
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(seconds_left(now))
     }
 
     /// An evaluation of `owner` was accepted.
@@ -201,7 +239,7 @@ fn seconds_left(now: Timestamp) -> u64 {
 mod tests {
     use super::*;
 
-    const LIMITS: QuotaLimits = QuotaLimits { queued: 3, cpu_seconds_per_day: 10 };
+    const LIMITS: QuotaLimits = QuotaLimits { queued: 3, capacity: 5, cpu_seconds_per_day: 10 };
 
     #[test]
     fn a_key_cannot_fill_the_queue() {
@@ -220,6 +258,26 @@ mod tests {
         assert!(quotas.reserve("a", 2, now).is_err());
         quotas.started("a");
         assert!(quotas.reserve("a", 2, now).is_ok());
+    }
+
+    #[test]
+    fn more_than_can_ever_wait_is_not_told_to_wait() {
+        let quotas = Quotas::new(LIMITS);
+        assert!(quotas.check_number(Some("a"), 3).is_ok() && quotas.check_number(None, 5).is_ok());
+        for (owner, count) in [(Some("a"), 4), (None, 6)] {
+            let refused = quotas.check_number(owner, count).unwrap_err();
+            assert_eq!((refused.status.as_u16(), refused.retry_after), (422, None));
+        }
+        assert_eq!(quotas.refused(), 2);
+    }
+
+    #[test]
+    fn a_key_whose_day_is_used_opens_nothing_else() {
+        let (quotas, now) = (Quotas::new(LIMITS), Timestamp::now());
+        assert!(quotas.check_day("a", now).is_ok());
+        quotas.restore_cpu("a", day_of(now), 10_000);
+        assert_eq!(quotas.check_day("a", now).unwrap_err().status.as_u16(), 429);
+        assert!(quotas.check_day("b", now).is_ok());
     }
 
     #[test]

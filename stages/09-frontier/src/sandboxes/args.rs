@@ -12,10 +12,10 @@ pub struct SandboxArgs {
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_SANDBOXES",
           default_value_t = 64, value_parser = value_parser!(u32).range(0..=1_024))]
     pub sandboxes: u32,
-    /// Sandboxes that stay, of one key at the same time; one more is answered 429
+    /// Sandboxes that stay, of one key at the same time; one more is answered 429 [default: half of --sandboxes]
     #[arg(long, global = true, value_name = "N", env = "CRUCIBLE_KEY_SANDBOXES",
-          default_value_t = 64, value_parser = value_parser!(u32).range(1..=1_024))]
-    pub key_sandboxes: u32,
+          value_parser = value_parser!(u32).range(1..=1_024))]
+    pub key_sandboxes: Option<u32>,
     /// Memory that the sandboxes of one key may use together, in bytes, with what each may use above its limit; more is
     /// answered 429
     #[arg(long, global = true, value_name = "BYTES", env = "CRUCIBLE_KEY_SANDBOX_MEMORY_BYTES",
@@ -45,6 +45,12 @@ impl SandboxArgs {
             return KeptSandboxes::default();
         }
         self.kept.get_or_init(|| KeptSandboxes::within(self.bounds())).clone()
+    }
+
+    /// Sandboxes of one client. Of one without a key, where none is needed, they have no limit of their own.
+    pub(crate) fn of_client(&self, is_key: bool) -> u32 {
+        let half = self.sandboxes.div_ceil(2).max(1);
+        self.key_sandboxes.unwrap_or(if is_key { half } else { u32::MAX })
     }
 
     fn bounds(&self) -> SandboxBounds {

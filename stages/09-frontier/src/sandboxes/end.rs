@@ -1,6 +1,6 @@
 //! The end of a sandbox: the first of a request, a deadline, its own end, and that of the server.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -14,6 +14,29 @@ use super::{Sandboxes, table};
 const REASON_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long all sandboxes may take to end when the server stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often it is looked at whether the keys of sandboxes are valid still.
+const KEY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Ends the sandboxes of keys that are not valid any more, until there are no `sandboxes`.
+///
+/// Attack: a stolen key opens sandboxes and is revoked, and what runs in them goes on for a day → test
+/// `a_revoked_key_has_no_sandboxes`.
+pub(super) async fn end_with_keys(sandboxes: Weak<Sandboxes>) {
+    loop {
+        tokio::time::sleep(KEY_INTERVAL).await;
+        let Some(sandboxes) = sandboxes.upgrade() else { return };
+        let live: Vec<_> = sandboxes.live().values().cloned().collect();
+        for lease in live {
+            let owner = lease.record().0.owner;
+            // One that was opened without a key ends by its own deadlines.
+            if !owner.is_empty() && matches!(sandboxes.keys.is_active(&owner).await, Ok(false)) {
+                tracing::info!(id = %lease.id, "the key of a sandbox is not valid any more");
+                lease.end(EndReason::Removed);
+            }
+        }
+    }
+}
 
 impl Sandboxes {
     // ANCHOR: watch

@@ -15,7 +15,6 @@ use shared::http::{
     take_body_stream,
 };
 use stage_02_queue::off_runtime;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::execution::{Execution, Order};
 use super::executions::Begin;
@@ -24,6 +23,7 @@ use super::problem::{Failure, answer};
 use super::wire::{number, parse_exec, parse_signal};
 use super::{Sandboxes, body, run};
 use crate::audit::actions;
+use crate::limits::Permit;
 
 /// The largest body of an execution, and of one request with standard input, in bytes. The contract has the same.
 const MAX_EXEC_BODY_BYTES: usize = 4 << 20;
@@ -91,7 +91,8 @@ impl Sandboxes {
         if !detach {
             execution.ended().await;
         }
-        self.exec_response(&execution, StatusCode::ACCEPTED).await
+        let context = request.context();
+        self.exec_response(&execution, StatusCode::ACCEPTED, context.principal.as_deref()).await
     }
     // ANCHOR_END: executed
 
@@ -100,9 +101,10 @@ impl Sandboxes {
         &self,
         execution: &Arc<Execution>,
         running: StatusCode,
+        key: Option<&str>,
     ) -> Result<Response, Failure> {
         let is_large = execution.stored() > LARGE_BYTES;
-        let permit = if is_large { Some(self.turn().await?) } else { None };
+        let permit = if is_large { Some(self.turn(key).await?) } else { None };
         let execution = Arc::clone(execution);
         let response = move || {
             let has_ended = execution.end().is_some();
@@ -119,10 +121,9 @@ impl Sandboxes {
     }
 
     /// A turn to make and send a long response.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        let permit = Arc::clone(&self.views).acquire_owned();
-        let permit = tokio::time::timeout(TURN_TIMEOUT, permit).await;
-        permit.ok().and_then(Result::ok).ok_or_else(|| {
+    async fn turn(&self, key: Option<&str>) -> Result<Permit, Failure> {
+        let permit = tokio::time::timeout(TURN_TIMEOUT, self.views.take(key)).await;
+        permit.ok().flatten().ok_or_else(|| {
             let detail = "too many long outputs are being sent; try again, or read them in parts";
             Failure::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(5)
         })
@@ -150,7 +151,8 @@ impl Sandboxes {
         let wait = number("wait_seconds", wait, 0, MAX_WAIT_SECONDS)?;
         let (_usage, _, execution) = self.find_exec(request).await?;
         tokio::time::timeout(Duration::from_secs(wait), execution.ended()).await.ok();
-        self.exec_response(&execution, StatusCode::OK).await
+        let context = request.context();
+        self.exec_response(&execution, StatusCode::OK, context.principal.as_deref()).await
     }
 
     async fn list_execs(self: Arc<Self>, request: MatchedRequest) -> Result<Response, Problem> {
@@ -178,7 +180,8 @@ impl Sandboxes {
                 // It fails when the execution has ended meanwhile: then there is nothing to signal.
                 execution.orders.send(Order::Signal { number, tree }).await.ok();
             }
-            self.exec_response(&execution, StatusCode::OK).await
+            let context = request.context();
+            self.exec_response(&execution, StatusCode::OK, context.principal.as_deref()).await
         };
         answer(&id, signaled.await)
     }
@@ -192,7 +195,8 @@ impl Sandboxes {
                 execution.orders.send(Order::Kill).await.ok();
                 tokio::time::timeout(KILL_TIMEOUT, execution.ended()).await.ok();
             }
-            self.exec_response(&execution, StatusCode::OK).await
+            let context = request.context();
+            self.exec_response(&execution, StatusCode::OK, context.principal.as_deref()).await
         };
         answer(&id, killed.await)
     }
@@ -222,7 +226,7 @@ impl Sandboxes {
 /// A body with something that lives as long as it does.
 struct Held {
     inner: Body,
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<Permit>,
 }
 
 impl http_body::Body for Held {

@@ -9,16 +9,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::execution::{Execution, Prepared};
 use super::problem::Failure;
 use super::spool::SpoolMemory;
-use super::wire::ExecRequest;
+use super::wire::{ExecRequest, Input};
 
 /// Executions of one sandbox that run at the same time.
 const MAX_RUNNING: usize = 64;
 /// Executions of one sandbox that are remembered.
 const MAX_EXECUTIONS: usize = 4_096;
+/// Bytes of standard input that came with the requests of one sandbox and wait in memory for its programs.
+const MAX_STDIN_BYTES: usize = 16 << 20;
 /// When another execution is likely to be possible, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
@@ -30,6 +33,8 @@ pub(super) struct Executions {
     /// Bytes of output that all sandboxes have stored, for the metrics.
     all_stored: Arc<AtomicU64>,
     memory: Arc<SpoolMemory>,
+    /// A permit for each byte of standard input that came with its request and is not written yet.
+    stdin: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
@@ -63,7 +68,8 @@ impl Executions {
         max_stored_bytes: u64,
         (all_stored, memory): (Arc<AtomicU64>, Arc<SpoolMemory>),
     ) -> Self {
-        Self { directory, max_stored_bytes, all_stored, memory, state: Mutex::default() }
+        let stdin = Arc::new(Semaphore::new(MAX_STDIN_BYTES));
+        Self { directory, max_stored_bytes, all_stored, memory, stdin, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -84,11 +90,13 @@ impl Executions {
             let detail = "this id was used for another command; choose a new one";
             return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "exec_id_in_use", detail));
         }
+        let permit = self.stdin_permit(&request.input)?;
         let needed = request.max_output_bytes.saturating_mul(2);
         let discarded = state.make_room(needed, self.max_stored_bytes)?;
         state.number += 1;
-        let prepared =
+        let mut prepared =
             Execution::prepare(id, request, state.number, (&self.directory, &self.memory));
+        prepared.source.hold(permit);
         state.running += 1;
         state.reserved_bytes += needed;
         state.by_id.insert(id.to_owned(), Arc::clone(&prepared.execution));
@@ -97,6 +105,19 @@ impl Executions {
         Ok(Begin::New(prepared))
     }
     // ANCHOR_END: begin
+
+    fn stdin_permit(&self, input: &Input) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+        let Input::Bytes(bytes) = input else { return Ok(None) };
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&self.stdin).try_acquire_many_owned(length);
+        permit.map(Some).map_err(|_| {
+            let detail = format!(
+                "the commands of a sandbox have {MAX_STDIN_BYTES} bytes of standard input that they did not read yet"
+            );
+            let problem = Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_execs", detail);
+            problem.retry_after(RETRY_AFTER_SECONDS)
+        })
+    }
 
     /// An execution with this limit of its output has ended.
     pub(super) fn ended(&self, execution: &Arc<Execution>, max_output_bytes: u64) {
@@ -204,5 +225,38 @@ impl State {
             self.by_id.remove(&forgotten.id);
         }
         Ok(discarded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::wire::parse_exec;
+    use super::*;
+
+    #[tokio::test]
+    async fn standard_input_that_is_not_read_is_bounded() {
+        let directory = tempfile::tempdir().unwrap();
+        let new = || {
+            let all = (Arc::default(), Arc::default());
+            Executions::new(directory.path().to_owned(), 1 << 30, all)
+        };
+        let (one, other) = (new(), new());
+        let text = "x".repeat(4 << 20);
+        let request =
+            json!({ "argv": ["sleep", "9"], "max_output_bytes": 1, "stdin": { "text": text } });
+        let request = parse_exec(request).unwrap();
+        let begin = |executions: &Executions, id: &str| match executions.begin(id, &request) {
+            Ok(Begin::New(prepared)) => Some(prepared),
+            Ok(Begin::Existing(_)) => panic!("it is not new"),
+            Err(_) => None,
+        };
+        let mut prepared: Vec<_> = ["a", "b", "c", "d"].map(|id| begin(&one, id).unwrap()).into();
+        assert!(begin(&one, "e").is_none());
+        assert!(begin(&other, "e").is_some(), "another sandbox has its own");
+        // What was read makes room.
+        prepared.pop();
+        assert!(begin(&one, "e").is_some());
     }
 }

@@ -122,9 +122,10 @@ impl Sandboxes {
         action: &str,
     ) -> Result<Transfer, Failure> {
         let lease = self.find_live(request).await?;
-        let permit = Arc::clone(&self.transfers).acquire_owned();
+        let context = request.context();
+        let permit = self.transfers.take(context.principal.as_deref());
         let permit = tokio::time::timeout(TURN_TIMEOUT, permit).await;
-        let permit = permit.ok().and_then(Result::ok).ok_or_else(|| {
+        let permit = permit.ok().flatten().ok_or_else(|| {
             let detail = "too many files are being transferred; try again";
             Failure::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(5)
         })?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json as value;
 use shared::{EvaluationsError, RequestContext};
 use stage_06_advanced::{
@@ -84,6 +84,10 @@ impl Sandboxes {
         request: CreateRequest,
     ) -> Result<(), Failure> {
         let owner = context.principal.clone().unwrap_or_default();
+        if !owner.is_empty() {
+            let day = self.intake.quotas.check_day(&owner, Timestamp::now());
+            day.map_err(EvaluationsError::from)?;
+        }
         let support = self.engine()?.support();
         // Attack: fill the machine with what each sandbox may use above its limit -> the quota counts that too.
         let place = self.quotas.take(&owner, support.reserved_bytes(&request.limits));

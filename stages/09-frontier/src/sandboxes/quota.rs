@@ -17,7 +17,9 @@ const RETRY_AFTER_SECONDS: u64 = 10;
 /// The quota of each key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct QuotaLimits {
-    pub(super) sandboxes: u64,
+    pub(super) of_key: u64,
+    /// Of a client without a key, where none is needed.
+    pub(super) without_key: u64,
     pub(super) memory_bytes: u64,
 }
 
@@ -61,7 +63,8 @@ impl Quotas {
     ///
     /// 429, when there is none.
     pub(super) fn take(self: &Arc<Self>, owner: &str, memory_bytes: u64) -> Result<Place, Refusal> {
-        let QuotaLimits { sandboxes, memory_bytes: max_bytes } = self.limits;
+        let QuotaLimits { of_key, without_key, memory_bytes: max_bytes } = self.limits;
+        let sandboxes = if owner.is_empty() { without_key } else { of_key };
         let owner = Arc::<str>::from(owner);
         let mut all = self.used();
         let used = all.get(&owner).copied().unwrap_or_default();
@@ -105,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_key_has_so_many_sandboxes_and_so_much_memory() {
-        let quotas = Quotas::new(QuotaLimits { sandboxes: 2, memory_bytes: 100 });
+        let quotas = Quotas::new(QuotaLimits { of_key: 2, without_key: 3, memory_bytes: 100 });
         let first = quotas.take("a", 60).unwrap();
         let refused = quotas.take("a", 41).err().unwrap();
         assert_eq!(
@@ -115,6 +118,9 @@ mod tests {
         let second = quotas.take("a", 40).unwrap();
         assert!(quotas.take("a", 0).err().unwrap().detail.contains("at most 2 sandboxes"));
         drop(quotas.take("b", 100).unwrap());
+        let open =
+            [quotas.take("", 0).unwrap(), quotas.take("", 0).unwrap(), quotas.take("", 0).unwrap()];
+        drop(open);
         drop((first, second));
         assert!(quotas.used().is_empty());
         assert_eq!(quotas.refused(), 2);

@@ -140,6 +140,7 @@ impl Run {
         };
         if let Err(error) = stored {
             tracing::warn!(%error, "output of an execution was not stored");
+            self.execution.spool(stream).give_up(length);
         }
         self.execution.progress.send_modify(|progress| progress.written += length);
     }

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::check_file;
+
 /// What is kept in memory of one stream: most executions write less.
 const MAX_MEMORY_BYTES: u64 = 8 << 10;
 /// What is kept in memory of all streams of a server. What does not fit is in files.
@@ -121,7 +123,10 @@ impl Spool {
         }
         match self.keep {
             Keep::Head => (0, state.total.min(self.max_bytes)),
-            Keep::Tail => (state.reserved.saturating_sub(self.max_bytes), state.total),
+            // What replaces more than there is leaves nothing to read until it is written.
+            Keep::Tail => {
+                (state.reserved.saturating_sub(self.max_bytes).min(state.total), state.total)
+            }
         }
     }
 
@@ -162,6 +167,10 @@ impl Spool {
         if let (Some(_), Some(directory)) = (&moved, self.path.parent()) {
             std::fs::create_dir_all(directory)?;
         }
+        if let Some(directory) = self.path.parent() {
+            // The last of the disk is for the ends of evaluations.
+            check_file(directory, kept.len() as u64).map_err(io::Error::other)?;
+        }
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(&self.path)?;
@@ -180,6 +189,15 @@ impl Spool {
         Ok(())
     }
     // ANCHOR_END: append
+
+    /// Stores nothing of these bytes nor of any others, and counts them: what a reader gets has no holes.
+    pub(super) fn give_up(&self, length: u64) {
+        self.discard();
+        std::fs::remove_file(&self.path).ok(); // of which a part may have been written
+        let mut state = self.state();
+        state.total += length;
+        state.reserved = state.total;
+    }
 
     /// Writes bytes to their places in a file that is a ring when the last ones are kept.
     fn write_at(&self, file: &File, from: u64, bytes: &[u8]) -> io::Result<()> {
@@ -240,82 +258,4 @@ fn index(bytes: u64) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn filled(keep: Keep, max_bytes: u64, pieces: &[usize]) -> (tempfile::TempDir, Spool, Vec<u8>) {
-        let directory = tempfile::tempdir().unwrap();
-        let memory = Arc::default();
-        let spool = Spool::new(keep, max_bytes, directory.path().join("stdout"), memory);
-        let mut all = Vec::new();
-        for length in pieces {
-            let piece: Vec<u8> = (0..=250).cycle().skip(all.len() % 251).take(*length).collect();
-            spool.append(&piece).unwrap();
-            all.extend(piece);
-        }
-        assert_eq!(spool.total(), all.len() as u64);
-        (directory, spool, all)
-    }
-
-    #[test]
-    fn the_first_or_the_last_bytes_are_kept() {
-        for pieces in [&[0, 1, 5][..], &[3000; 9], &[20_000, 1, 50_000, 7], &[100; 300]] {
-            for max_bytes in [1, 100, 8192, 8193, 30_000, 1 << 20] {
-                let (_guard, spool, all) = filled(Keep::Head, max_bytes, pieces);
-                let kept = all.len().min(index(max_bytes));
-                let piece = spool.read(0, u64::MAX).unwrap();
-                assert_eq!((piece.start, &piece.bytes[..]), (0, &all[..kept]));
-                let (_guard, spool, all) = filled(Keep::Tail, max_bytes, pieces);
-                let piece = spool.read(0, u64::MAX).unwrap();
-                assert_eq!(piece.start, (all.len() - kept) as u64);
-                assert!(piece.bytes == all[all.len() - kept..], "{pieces:?} {max_bytes}");
-                assert_eq!(piece.next, all.len() as u64);
-                assert_eq!(spool.stored(), kept as u64);
-            }
-        }
-    }
-
-    #[test]
-    fn memory_is_bounded_over_all_spools() {
-        let (directory, memory) = (tempfile::tempdir().unwrap(), Arc::<SpoolMemory>::default());
-        memory.0.store(MAX_ALL_MEMORY_BYTES - 10, Ordering::Relaxed);
-        let new = |name: &str| {
-            Spool::new(Keep::Head, 100, directory.path().join(name), Arc::clone(&memory))
-        };
-        let (first, second) = (new("first"), new("second"));
-        first.append(b"0123456789").unwrap();
-        second.append(b"0123456789").unwrap();
-        assert_eq!(second.read(0, 100).unwrap().bytes, b"0123456789");
-        let files = directory.path().read_dir().unwrap();
-        assert_eq!(files.map(|file| file.unwrap().file_name()).collect::<Vec<_>>(), ["second"]);
-        drop((first, second));
-        assert_eq!(memory.0.load(Ordering::Relaxed), MAX_ALL_MEMORY_BYTES - 10);
-    }
-
-    #[test]
-    fn a_reader_goes_on_where_it_was() {
-        let (_guard, spool, all) = filled(Keep::Head, 1 << 20, &[10_000; 5]);
-        let (mut read, mut offset) = (Vec::new(), 0);
-        while offset < spool.total() {
-            let piece = spool.read(offset, 777).unwrap();
-            assert_eq!(piece.start, offset);
-            read.extend(piece.bytes);
-            offset = piece.next;
-        }
-        assert!(read == all);
-    }
-
-    #[test]
-    fn what_is_discarded_is_counted() {
-        for length in [10, 100_000] {
-            let (directory, spool, all) = filled(Keep::Tail, 1 << 20, &[length]);
-            spool.discard();
-            spool.append(b"more").unwrap();
-            let piece = spool.read(0, 100).unwrap();
-            assert_eq!(piece.bytes, b"");
-            assert_eq!(spool.total(), all.len() as u64 + 4);
-            assert_eq!(spool.stored(), 0);
-            assert_eq!(directory.path().read_dir().unwrap().count(), 0);
-        }
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use serde::Serialize;
 use shared::http::Body;
 use stage_06_advanced::ExecutionInput;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::problem::Failure;
 use super::wire::Input;
@@ -49,6 +49,8 @@ pub(super) struct Received {
 /// The other end of a standard input: what the task writes.
 pub(super) struct Source {
     first: Bytes,
+    /// Of the memory of the first bytes. Returned when they are written.
+    permit: Option<OwnedSemaphorePermit>,
     rest: Option<mpsc::Receiver<Bytes>>,
 }
 
@@ -56,7 +58,7 @@ impl Stdin {
     /// The standard input that was requested, and what is to be written.
     pub(super) fn new(input: &Input) -> (Self, Source) {
         let (mut state, mut source) =
-            (State::default(), Source { first: Bytes::new(), rest: None });
+            (State::default(), Source { first: Bytes::new(), permit: None, rest: None });
         match input {
             Input::Closed => {}
             Input::Bytes(bytes) => source.first = bytes.clone(),
@@ -146,12 +148,19 @@ impl Stdin {
 }
 
 impl Source {
+    /// Holds this until the first bytes are written.
+    pub(super) fn hold(&mut self, permit: Option<OwnedSemaphorePermit>) {
+        self.permit = permit;
+    }
+
     /// Writes all there is into the sandbox, then closes it there.
     pub(super) async fn pump(self, mut input: ExecutionInput) {
-        if !self.first.is_empty() && input.write(&self.first).await.is_err() {
+        let Self { first, permit, rest } = self;
+        if !first.is_empty() && input.write(&first).await.is_err() {
             return;
         }
-        if let Some(mut rest) = self.rest {
+        drop((first, permit));
+        if let Some(mut rest) = rest {
             while let Some(bytes) = rest.recv().await {
                 if input.write(&bytes).await.is_err() {
                     return;

@@ -58,7 +58,7 @@ pub(super) fn end(database: &Connection, id: Uuid, ended: Ended) -> Result<(), S
                   WHERE id = ?1 AND ended_at IS NULL";
     let at = ended.at.as_microsecond();
     database.prepare_cached(update)?.execute(params![id.as_bytes(), at, ended.reason.as_str()])?;
-    Ok(())
+    purge(database)
 }
 
 /// Ends the sandboxes of a server that was before, and removes the oldest records. Returns how many were ended.

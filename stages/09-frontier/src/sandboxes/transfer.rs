@@ -18,11 +18,11 @@ use stage_06_advanced::{
     Execution, ExecutionEvent, ExecutionExit, FileError, FileErrorKind, FileTool, SandboxChannel,
     SandboxCommand, StartError, StartFailed, StartFailedKind, errno_name,
 };
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::lease::Use;
 use super::problem::Failure;
+use crate::limits::Permit;
 
 /// How long a tool may do nothing, while the client is ready.
 const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -40,7 +40,7 @@ pub(super) struct Transfer {
     path: String,
     /// As long as this lives.
     _usage: Use,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 /// What comes next.
@@ -53,7 +53,7 @@ impl Transfer {
     /// Starts a tool for `path`.
     pub(super) async fn start(
         (usage, channel): (Use, Arc<SandboxChannel>),
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
         tool: &FileTool,
         (path, user): (String, Option<String>),
     ) -> Result<Self, Failure> {

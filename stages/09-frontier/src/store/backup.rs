@@ -4,6 +4,9 @@
 //! copied before it, and once more for what came in between. A file that is in the copy of the
 //! database and in neither is one that was deleted meanwhile, and then the backup starts again.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
@@ -121,23 +124,23 @@ fn all_files(directory: &Path) -> Result<Vec<String>, StoreError> {
     FileStorage::at(directory.join(super::directory::FILES)).digests()
 }
 
+/// Copies those of the files whose content is what their name says.
+///
+/// Attack: the user of the server puts a link to a file of root's beside its own, for root to copy into a backup and to
+/// give away with the next restore → the name of a copy is the hash of its content. Test:
+/// `a_backup_has_no_file_that_the_server_did_not_write`.
 fn copy_files(digests: &[String], from: &Path, to: &Path) -> Result<(), StoreError> {
     let files = |directory: &Path| FileStorage::at(directory.join(super::directory::FILES));
     let (source, target) = (files(from), files(to));
     for digest in digests {
-        let (path, copy) = (source.path(digest), target.path(digest));
-        if copy.exists() {
-            continue;
-        }
+        let copy = target.path(digest);
+        // Deleted meanwhile, or no file of the server's; whether it is needed is checked at the end.
+        let Some(content) = source.get(digest).ok().filter(|_| !copy.exists()) else { continue };
         DataDir::create(copy.parent().unwrap_or(to))?;
-        match std::fs::copy(&path, &copy) {
-            Ok(_) => std::fs::File::open(&copy)
-                .and_then(|file| file.sync_all())
-                .map_err(|error| StoreError::io(&copy, error))?,
-            // Deleted meanwhile; whether it is needed is checked at the end.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(StoreError::io(&copy, error)),
-        }
+        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&copy);
+        created
+            .and_then(|mut file| file.write_all(&content).and_then(|()| file.sync_all()))
+            .map_err(|error| StoreError::io(&copy, error))?;
     }
     Ok(())
 }
@@ -150,4 +153,39 @@ fn flush(directory: &Path) -> Result<(), StoreError> {
             .map_err(|error| StoreError::io(&path, error))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn a_backup_has_no_file_that_the_server_did_not_write() {
+        let (parent, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = Store::open(DataDir::lock(data.path()).unwrap()).unwrap();
+        let directory = store.directory().files();
+        let files = FileStorage::open(directory.clone()).unwrap();
+        let written = files.put(&[b"of the server"]).unwrap().digest().to_owned();
+        let secret = parent.path().join("shadow");
+        std::fs::write(&secret, "of root").unwrap();
+        let strange = directory.join("sh");
+        std::fs::create_dir(&strange).unwrap();
+        symlink(&secret, strange.join("shadow")).unwrap();
+        // Even one that is named by its content: that is known to the server, and the file is another's.
+        let named = files.path(&crate::files::digest(b"of root"));
+        std::fs::create_dir_all(named.parent().unwrap()).unwrap();
+        symlink(&secret, &named).unwrap();
+        let pipe = std::process::Command::new("mkfifo").arg(strange.join("pipe")).status();
+        assert!(pipe.unwrap().success());
+        let copies = [parent.path().join("backup"), parent.path().join("restored")];
+        let contents = back_up(data.path(), &copies[0]).unwrap();
+        assert_eq!(contents, restore(&copies[0], &copies[1]).unwrap());
+        for copy in copies {
+            let copied = FileStorage::at(copy.join("files")).digests().unwrap();
+            assert_eq!(copied, [written.as_str()]);
+        }
+    }
 }

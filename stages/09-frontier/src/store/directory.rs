@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use stage_06_advanced::ApiUser;
 
@@ -27,6 +28,9 @@ pub struct DataDir {
 impl DataDir {
     /// Creates `path` if it does not exist, and locks it.
     ///
+    /// Attack: the user of the server puts a symbolic link to a file of root's in place of the lock, and waits for a
+    /// command that root runs → no link is followed. Test: `a_link_in_place_of_a_file_is_not_followed`.
+    ///
     /// # Errors
     ///
     /// [`StoreError::InUse`] when another process has it, [`StoreError::Io`] when it cannot be used.
@@ -39,6 +43,7 @@ impl DataDir {
             .read(true)
             .write(true)
             .mode(0o600)
+            .custom_flags(no_links())
             .open(&file)
             .map_err(|error| StoreError::io(&file, error))?;
         match lock.try_lock() {
@@ -72,14 +77,16 @@ impl DataDir {
         Ok(Self { _scratch: Some(scratch), ..locked })
     }
 
-    /// Creates `path` for its owner alone, if it does not exist.
+    /// Creates `path` for its owner alone, if it does not exist. A missing parent becomes a directory like any
+    /// other: the user of the server has to pass it, and is not the one who creates it.
     ///
     /// # Errors
     ///
     /// When it cannot be created.
     pub fn create(path: &Path) -> Result<(), StoreError> {
-        let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        created.map_err(|error| StoreError::io(path, error))
+        let parents = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let own = || DirBuilder::new().recursive(true).mode(0o700).create(path);
+        parents.and_then(|()| own()).map_err(|error| StoreError::io(path, error))
     }
 
     /// The same for `user`, if root creates it, or has created it and put nothing into it: systemd
@@ -168,6 +175,11 @@ impl DataDir {
     }
 }
 
+/// Flags for opening a file in a directory of another user: no symbolic link is followed, and no pipe is waited for.
+pub(crate) fn no_links() -> i32 {
+    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -190,6 +202,24 @@ mod tests {
         for path in [secret.as_path(), other.path()] {
             assert_eq!(path.metadata().unwrap().uid(), 0, "{}", path.display());
         }
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_file_is_not_followed() {
+        let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let secret = other.path().join("secret");
+        std::fs::write(&secret, "of root").unwrap();
+        symlink(&secret, data.path().join(LOCK)).unwrap();
+        assert!(matches!(DataDir::lock(data.path()), Err(StoreError::Io { .. })));
+        std::fs::remove_file(data.path().join(LOCK)).unwrap();
+        symlink(&secret, data.path().join(DATABASE)).unwrap();
+        assert!(crate::store::Beside::open(data.path()).is_err());
+        assert_eq!(std::fs::read_to_string(&secret).unwrap(), "of root");
+        // The directory itself may be found by a link: the operator has made that.
+        let (real, link) = (other.path().join("real"), other.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        symlink(&real, &link).unwrap();
+        crate::store::Beside::open(&link).unwrap();
     }
 
     #[test]

@@ -67,6 +67,9 @@ pub enum StoreError {
     /// The disk is full.
     #[error("the disk of the data directory is full")]
     Full,
+    /// Output of an evaluation met a full disk, and comes before what was to be written.
+    #[error("output that comes before it waits for room on the disk")]
+    OutputWaits,
     /// The disk is nearly full. What runs can still end.
     #[error("the disk of the data directory has {free} bytes left, and {reserve} are reserved")]
     NoSpace {

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0004_packs.sql"),
     include_str!("../../migrations/0005_pairs.sql"),
     include_str!("../../migrations/0006_sandboxes.sql"),
+    include_str!("../../migrations/0007_owners.sql"),
 ];
 /// Marks a file as a database of Crucible: "CRUC".
 const APPLICATION_ID: i32 = 0x4352_5543;

@@ -38,6 +38,31 @@ async fn writes_that_gather_share_a_commit() {
 }
 
 #[tokio::test]
+async fn a_write_that_nothing_waits_for_comes_with_the_next_one() {
+    let store = store();
+    let before = store.stats();
+    let behind = |delay: Duration, name: &str| {
+        let (sender, receiver) = oneshot::channel();
+        let then = |written: Result<(), StoreError>| {
+            sender.send(written.is_ok()).ok();
+        };
+        store.writer.submit(delay, insert(name.to_owned()), then);
+        receiver
+    };
+    let long = Duration::from_hours(1);
+    let first = behind(long, "first");
+    store.write(insert("second".to_owned())).await.unwrap();
+    assert!(first.await.unwrap());
+    assert_eq!(store.stats().commits - before.commits, 1, "both in one");
+    // Alone it is not forgotten, and a later one that may wait longer does not make it wait.
+    let (soon, late) = (behind(Duration::from_millis(1), "soon"), behind(long, "late"));
+    assert!(soon.await.unwrap());
+    let last = behind(long, "last");
+    store.close().await;
+    assert!(late.await.unwrap() && last.await.unwrap());
+}
+
+#[tokio::test]
 async fn a_write_that_fails_or_panics_takes_nothing_of_its_neighbours_with_it() {
     let store = store();
     let before = store.read(count).await.unwrap();

@@ -4,6 +4,9 @@
 //! is flushed the next one gathers, so that the number of submissions in a second is not the number
 //! of flushes.
 //!
+//! Work that nothing waits for, such as output, begins no group for some milliseconds: a program that prints and ends has
+//! its output in the flush of its end.
+//!
 //! Each piece of work has a savepoint of its own: one that fails takes nothing of its neighbours
 //! with it.
 
@@ -72,6 +75,8 @@ pub struct WriterStats {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// When the first of them is to be run at the latest.
+    due: Option<Instant>,
     closed: bool,
 }
 
@@ -95,8 +100,10 @@ impl Writer {
         Ok(Self { queue, thread: Mutex::new(Some(thread)) })
     }
 
+    /// Runs `work` with the next group, which begins after `delay` if nothing else is to be written before that.
     pub(super) fn submit<T: Send + 'static>(
         &self,
+        delay: Duration,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
         then: impl FnOnce(Result<T, StoreError>) + Send + 'static,
     ) {
@@ -109,6 +116,8 @@ impl Writer {
             let result = in_savepoint(connection, work);
             Box::new(|committed| then(result.and_then(|value| committed.map(|()| value))))
         }));
+        let due = Instant::now() + delay;
+        state.due = Some(state.due.map_or(due, |before| before.min(due)));
         drop(state);
         self.queue.ready.notify_one();
     }
@@ -160,14 +169,25 @@ impl Queue {
         self.ready.notify_all();
     }
 
-    /// What has gathered, as soon as there is something. Empty at the end.
+    /// What has gathered, as soon as some of it is due. Empty at the end.
     fn gather(&self) -> Vec<Job> {
         let mut state = self.state();
-        while state.jobs.is_empty() && !state.closed {
-            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while !state.closed {
+            let Some(due) = state.due else {
+                state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let rest = due.saturating_duration_since(Instant::now());
+            if rest.is_zero() {
+                break;
+            }
+            let waited = self.ready.wait_timeout(state, rest);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let count = state.jobs.len().min(MAX_GROUP);
-        state.jobs.drain(..count).collect()
+        let group = state.jobs.drain(..count).collect();
+        state.due = state.due.filter(|_| !state.jobs.is_empty());
+        group
     }
 }
 

@@ -118,7 +118,8 @@ fn ladder(site: &Site, script: &str) -> std::path::PathBuf {
 async fn one_test_at_a_time_and_its_verdicts_are_there() {
     let site = Site::new();
     let (root, reader) = (site.key("root", &["admin"]), site.key("alice", &["read", "submit"]));
-    let free = free_port();
+    // The address has to be in the configuration for the ladder to get it.
+    let free = harness::free_port();
     let (seen, go) = (site.path().join("seen"), site.path().join("go"));
     let verdict = r#"[{"probe":"tenants/batch","verdict":"contained","by":"authorization","must_contain":true}]"#;
     let script = format!(
@@ -160,11 +161,6 @@ async fn one_test_at_a_time_and_its_verdicts_are_there() {
     let admin = server.client().with_key(&root);
     let stored = admin.get("/security-test").await.json();
     assert_eq!((&stored["status"], &stored["verdicts"]), (&"ended".into(), &test["verdicts"]));
-}
-
-/// A port that is free now: the address has to be in the configuration for the ladder to get it.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[tokio::test]

@@ -28,6 +28,22 @@ fn directory() -> tempfile::TempDir {
     directory
 }
 
+/// The first command of the chapter: root starts the stage, and names no directory.
+#[tokio::test]
+async fn both_processes_have_the_same_default_data_directory() {
+    let script = "mount -t tmpfs none /var/lib && exec \"$@\"";
+    let wrapper = ["unshare", "--mount", "sh", "-c", script, "sh"];
+    let server = Launch::new(stage::BINARY)
+        .args(["--engine", "subprocess", "--unsafe", "--drain-seconds", "5"])
+        .with_wrapper(wrapper.map(Into::into).to_vec())
+        .start();
+    let ended = server.client().run("print(1)").await;
+    assert_eq!(ended["outcome"], "exited", "{ended}");
+    let inside = format!("/proc/{}/root/var/lib/crucible/data/crucible.db", server.pid());
+    assert!(Path::new(&inside).is_file(), "{inside}");
+    assert_eq!(server.stop(), Some(0));
+}
+
 fn api_process(of: &Server) -> u32 {
     let tasks = fs::read_dir(format!("/proc/{}/task", of.pid())).unwrap();
     let lists = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("children")));

@@ -6,6 +6,8 @@ import { html, useEffect, useRef } from "./ui.js";
 document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: "/web/vendor/uplot.css" }));
 
 const HEIGHT = 150;
+// Between two labels of the axis: it shows whole seconds.
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 const variable = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // A custom property may be `light-dark(…)`, which a canvas does not know: an element has the colour that it comes to.
@@ -35,7 +37,7 @@ export function Chart({ title, series, data, format = String }) {
       width: element.current.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { show: false },
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 0, 1e-9) * 1.1 || 1] } },
       axes: [
-        { ...axis, values: (_, times) => times.map(clock) },
+        { ...axis, incrs: SECONDS, values: (_, times) => times.map(clock) },
         { ...axis, size: 64, values: (_, values) => values.map(format) },
       ],
       series: [{}, ...series.map((label, at) => ({ label, stroke: colour(COLOURS[at]), width: 2, spanGaps: true, points: { show: data[0].length < 3 } }))],

@@ -48,7 +48,7 @@ export function LimitsAndUsage({ evaluation }) {
   return html`<section aria-labelledby="limits"><h2 id="limits">Limits and usage</h2><div class="scroll"><table>
     <thead><tr><th scope="col">Limit</th><th scope="col" class="number">Used</th><th scope="col" class="number">Of</th><th scope="col">Share</th></tr></thead>
     <tbody>${limitsBesideUsage(evaluation).map(({ name, used, limit, share }) => html`<tr key=${name}>
-      <th scope="row">${name}</th><td class="number">${used ?? html`<span class="absent">not measured</span>`}</td>
+      <th scope="row">${name}</th><td class="number">${used ?? html`<span class="absent">${evaluation.outcome === null ? "not yet" : "not measured"}</span>`}</td>
       <td class="number">${limit}</td>
       <td>${share !== null && html`<meter min="0" max="1" high="0.9" value=${share} aria-label=${`${name}: share of its limit`}>
         ${Math.round(share * 100)} %</meter> <span class="faint">${Math.round(share * 100)} %</span>`}</td></tr>`)}

@@ -24,14 +24,14 @@ async function read(address, signal, take) {
   }
 }
 
-// Runs a line with the sandbox's shell. `onStart(id)` gets the id of the execution, `onText(text)` what it prints. The
+// Runs a line with the sandbox's shell. `onStart(id)` gets the id of the execution, `onText(text, stream)` what it prints. The
 // result is the execution that has ended.
 export async function run(sandbox, line, { signal, user, onStart, onText }) {
   const id = newId();
   const body = { argv: ["/bin/sh", "-c", line], detach: true, keep: "head", ...(user && { user }) };
   await call("PUT", path(sandbox, "execs", id), { body, signal });
   onStart(id);
-  await Promise.all(["stdout", "stderr"].map(stream => read(path(sandbox, "execs", id, stream), signal, onText)));
+  await Promise.all(["stdout", "stderr"].map(stream => read(path(sandbox, "execs", id, stream), signal, text => onText(text, stream))));
   return call("GET", path(sandbox, "execs", id), { query: { wait_seconds: WAIT_SECONDS }, signal });
 }
 

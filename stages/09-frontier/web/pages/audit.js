@@ -3,6 +3,7 @@
 import { html } from "/web/lib/ui.js";
 import { get } from "/web/lib/api.js";
 import { Pager } from "/web/lib/cursor.js";
+import { PROGRAM } from "/web/lib/more.js";
 import { Failure, Time } from "/web/lib/parts.js";
 import { usePolled } from "/web/lib/polled.js";
 import { href } from "/web/lib/router.js";
@@ -29,12 +30,12 @@ const Row = ({ row }) => html`<tr><td class="number">${row.number}</td><td><${Ti
 export default function Page({ route: { query } }) {
   const cursor = query.get("cursor");
   const { value, error } = usePolled(signal => get("/audit", { query: { limit: 50, cursor }, signal }), [cursor], INTERVAL);
-  return html`<p>Each row has a hash over itself and the row before. <code>stage-09-frontier audit verify</code> checks all of them.</p>
+  return html`<p>Each row has a hash over itself and the row before. <code>${PROGRAM} audit verify</code> checks all of them.</p>
     <${Failure} error=${error} />
     ${!value && !error && html`<p role="status">Loading…</p>`}
     ${value?.items.length === 0 && html`<p>Nothing is recorded.</p>`}
     ${value?.items.length > 0 && html`<div class="scroll"><table><caption class="hidden">Audit log, newest first</caption>
-      <thead><tr>${["Row", "Time", "Key", "Action", "Of", "Details", "Hash"].map(name => html`<th key=${name} scope="col">${name}</th>`)}</tr></thead>
+      <thead><tr>${["Row", "Time", "Key", "Action", "Target", "Details", "Hash"].map(name => html`<th key=${name} scope="col">${name}</th>`)}</tr></thead>
       <tbody>${value.items.map(row => html`<${Row} key=${row.number} row=${row} />`)}</tbody></table></div>
       <${Pager} next=${value.next_cursor} />`}`;
 }

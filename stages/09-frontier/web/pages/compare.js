@@ -22,8 +22,8 @@ function Choose({ a, b }) {
       event.preventDefault();
       setQuery({ a: left.current.value.trim(), b: right.current.value.trim() }, {});
     }}>
-    <label>First id <input ref=${left} name="a" value=${a} key=${`a${a}`} size="36" spellcheck=${false} required /></label>
-    <label>Second id <input ref=${right} name="b" value=${b} key=${`b${b}`} size="36" spellcheck=${false} required /></label>
+    <label>First id <input ref=${left} name="a" class="code" value=${a} key=${`a${a}`} size="36" spellcheck=${false} required /></label>
+    <label>Second id <input ref=${right} name="b" class="code" value=${b} key=${`b${b}`} size="36" spellcheck=${false} required /></label>
     <button class="primary">Compare</button>
     <button type="button" disabled=${!a || !b} onClick=${() => setQuery({ a: b, b: a })}>Exchange</button></form>`;
 }
@@ -55,8 +55,8 @@ function RunElsewhere({ id }) {
     onChange=${event => choose(old => ({ ...old, [name]: event.target.value }))}>
     ${ready.map(({ name }) => html`<option key=${name} value=${name}>${visibleName(name)}</option>`)}</select></label>`;
   return html`<form class="row" aria-label="Run it in two environments" onSubmit=${run}>
-    ${select("Run the program of the first in", "first", first)} ${select("and in", "second", second)}
-    <button disabled=${isBusy}>${isBusy ? "Submitting…" : "Run in both"}</button>
+    ${select("First environment", "first", first)} ${select("Second environment", "second", second)}
+    <button disabled=${isBusy}>${isBusy ? "Submitting…" : "Run the first program in both"}</button>
     <${Failure} error=${failure} /></form>`;
 }
 

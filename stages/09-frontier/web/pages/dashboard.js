@@ -108,7 +108,7 @@ export default function Page() {
       ["Workers busy", `${now.busy ?? "—"} of ${now.workers ?? "—"}`],
       ["Warm sandboxes", now.warm == null ? undefined : Object.entries(by(samples, "crucible_warm_sandboxes", "environment"))
         .map(([name, count]) => `${visibleName(name)} ${count}`).join(", ")],
-      ["Database", bytes == null ? undefined : size(bytes)],
+      ["Database and its log", bytes == null ? undefined : `${size(bytes)}, ${size(total(samples, "crucible_storage_wal_bytes") ?? 0)}`],
     ]} />
     <div class="charts" key=${scheme}>
       <${Chart} title="Throughput, per second" series=${["ended"]} data=${data(({ rate }) => rate)} format=${value => value.toFixed(1)} />

@@ -3,12 +3,13 @@
 import { html } from "/web/lib/ui.js";
 import { get } from "/web/lib/api.js";
 import { Pager } from "/web/lib/cursor.js";
+import { PROGRAM } from "/web/lib/more.js";
 import { CopyButton, Failure, Time, useLoaded } from "/web/lib/parts.js";
 import { visibleName } from "/web/lib/text.js";
 
 const COMMANDS = [
-  ["Make one", "stage-09-frontier keys create --name NAME --scope submit --scope read"],
-  ["Revoke one", "stage-09-frontier keys revoke ID"],
+  ["Make one", `${PROGRAM} keys create --name NAME --scope submit --scope read`],
+  ["Revoke one", `${PROGRAM} keys revoke ID`],
 ];
 
 const Row = ({ one }) => html`<tr data-state=${one.state}><th scope="row"><bdi>${visibleName(one.name)}</bdi></th>

@@ -3,6 +3,7 @@
 import { html, useEffect, useState } from "/web/lib/ui.js";
 import { call, get } from "/web/lib/api.js";
 import { duration } from "/web/lib/format.js";
+import { PROGRAM } from "/web/lib/more.js";
 import { Facts, Failure, Time, useLoaded } from "/web/lib/parts.js";
 import { setQuery } from "/web/lib/router.js";
 import { visibleName } from "/web/lib/text.js";
@@ -52,7 +53,7 @@ export default function Page({ route }) {
 const Missing = ({ why }) => html`<section aria-labelledby="missing"><h2 id="missing">What is missing</h2>
   <p>${visibleName(why)}.</p>
   <p>The probes are a program of their own, the ladder. <code>cargo build -p ladder</code> puts it beside the server. On the
-    machine itself, <code>stage-09-frontier --security-test</code> fires them as well.</p></section>`;
+    machine itself, <code>${PROGRAM} --security-test</code> fires them as well.</p></section>`;
 
 function Report({ test, chosen }) {
   if (test.status === "never") return html`<p class="faint">No test yet, by this server or on its data directory.</p>`;

@@ -3,16 +3,25 @@
 import { html, useEffect, useRef, useState } from "/web/lib/ui.js";
 import { call, get, Problem, send } from "/web/lib/api.js";
 import { size } from "/web/lib/format.js";
-import { Facts, Failure, Labels, Time } from "/web/lib/parts.js";
+import { CopyButton, Facts, Failure, Labels, Time } from "/web/lib/parts.js";
 import { usePolled } from "/web/lib/polled.js";
 import { safeName, save } from "/web/lib/save.js";
+import { Tail } from "/web/lib/tail.js";
 import { ending, path, run } from "/web/lib/terminal.js";
 import { visible, visibleName } from "/web/lib/text.js";
 
 const POLL_MILLISECONDS = 2_000;
-// Of each command the page keeps the last so many characters.
-const MAX_SHOWN = 100_000;
 const MAX_SHOWN_FILE_BYTES = 65_536;
+
+// What a command has printed so far, both streams in the order in which they arrived.
+function Printed({ tail }) {
+  const element = useRef(null);
+  useEffect(() => {
+    tail.attach(element.current);
+    return () => tail.close();
+  }, []);
+  return html`<pre ref=${element} tabindex="0"></pre>`;
+}
 
 function Terminal({ id }) {
   const [entries, set] = useState([]);
@@ -28,14 +37,15 @@ function Terminal({ id }) {
     const line = field.value;
     if (!line.trim()) return;
     const key = count.current++;
-    set(all => [...all, { key, line, text: "", state: "starting" }]);
+    const tail = new Tail();
+    set(all => [...all, { key, line, tail, state: "starting" }]);
     field.value = "";
     try {
       const ended = await run(id, line, {
         signal: stop.current.signal,
         user: asRoot ? "root" : undefined,
         onStart: exec => change(key, () => ({ exec, state: "running" })),
-        onText: text => change(key, one => ({ text: (one.text + text).slice(-MAX_SHOWN) })),
+        onText: (text, stream) => tail.take({ stream, text }),
       });
       change(key, () => ({ exec: null, state: ending(ended) }));
     } catch (error) {
@@ -48,8 +58,8 @@ function Terminal({ id }) {
     <div class="terminal" role="log" aria-label="Commands and what they print">${entries.map(one => html`<div key=${one.key}>
       <p><code>$ ${visible(one.line)}</code> <small>${visibleName(one.state)}</small>
         ${one.exec && html` <button type="button" onClick=${() => kill(one.exec)}>Kill</button>`}</p>
-      ${one.text && html`<pre tabindex="0">${visible(one.text)}</pre>`}</div>`)}</div>
-    <form class="row" onSubmit=${start}><label>Command <input name="command"
+      <${Printed} tail=${one.tail} /></div>`)}</div>
+    <form class="row" onSubmit=${start}><label class="line">Command <input name="command" class="code"
         autocomplete="off" autocapitalize="off" spellcheck=${false} /></label>
       <label class="row"><input type="checkbox" checked=${asRoot} onChange=${event => setRoot(event.target.checked)} /> as root</label>
       <button type="submit">Run</button></form></section>`;
@@ -82,7 +92,7 @@ function Files({ id, workdir }) {
     return { said: `${size(file.size)} written to ${name()}` };
   });
   return html`<section><h2>Files</h2>
-    <form class="row" onSubmit=${show}><label>Path <input ref=${field} defaultValue=${`${workdir}/`}
+    <form class="row" onSubmit=${show}><label class="line">Path <input ref=${field} class="code" defaultValue=${`${workdir}/`}
         autocomplete="off" spellcheck=${false} /></label>
       <button type="submit">Show</button> <button type="button" onClick=${download}>Download</button>
       <label>Write a file of yours to this path <input type="file" onChange=${upload} /></label></form>
@@ -116,6 +126,7 @@ export default function Page({ route: { rest: [id] } }) {
   const { sandbox, items } = value;
   const isReady = sandbox.status === "ready";
   return html`<${Facts} of=${[
+      ["Id", html`<span class="code">${sandbox.id}</span> <${CopyButton} text=${sandbox.id}><span class="hidden">Id: </span>Copy<//>`],
       ["State", `${sandbox.status}${sandbox.end_reason ? `: ${sandbox.end_reason}` : ""}`],
       ["Environment", html`<bdi>${visibleName(sandbox.environment)}</bdi>`],
       ["User", `${sandbox.user}, in ${sandbox.workdir}`],

@@ -1,5 +1,6 @@
 //! The order in which a receiver looks at the queues of several environments.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -32,9 +33,20 @@ impl Turns {
     where
         F: Future<Output = Result<Option<Delivery>, BrokerError>>,
     {
+        let (queues, mut failed) = (self.queues, HashSet::new());
         for (queue, wait) in self {
-            if let Some(delivery) = next(queue, wait).await? {
-                return Ok(Some(delivery));
+            if failed.contains(&queue) {
+                continue;
+            }
+            match next(queue, wait).await {
+                Ok(None) => {}
+                Ok(delivery) => return Ok(delivery),
+                // The queue of one environment may be forbidden to this user, and those of the others are not.
+                Err(error @ BrokerError::Refused(_)) if failed.len() + 1 < queues => {
+                    tracing::warn!(%error, "no ticket was received of one environment");
+                    failed.insert(queue);
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(None)
@@ -63,6 +75,24 @@ impl Iterator for Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_is_forbidden_keeps_nobody_from_the_others() {
+        let looks = std::cell::RefCell::new(Vec::new());
+        let turns = Turns::new(2, 0, TURN);
+        let found = turns.find(|queue, wait| {
+            looks.borrow_mut().push(queue);
+            async move {
+                tokio::time::sleep(wait).await;
+                if queue == 0 { Err(BrokerError::Refused("forbidden".into())) } else { Ok(None) }
+            }
+        });
+        assert!(found.await.unwrap().is_none());
+        assert_eq!(*looks.borrow(), [0, 1, 1]);
+        let refused = |_, _| async { Err(BrokerError::Refused("forbidden".into())) };
+        let found = Turns::new(2, 0, TURN).find(refused).await;
+        assert!(matches!(found, Err(BrokerError::Refused(_))));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn each_queue_is_looked_at_before_any_is_waited_at() {

@@ -20,7 +20,7 @@ use super::reader::{BusItem, BusReader};
 use super::{EventBus, Lag, Start, Subscribe, Topic, cursor};
 
 /// How long a cursor may lag behind events that needed nothing.
-const CURSOR_INTERVAL: Duration = Duration::from_millis(500);
+pub(super) const CURSOR_INTERVAL: Duration = Duration::from_millis(500);
 /// Calls for one event before it is skipped.
 const MAX_TRIES: usize = 8;
 /// The waits between them.
@@ -37,7 +37,8 @@ pub trait DurableHandler: Send + Sync + 'static {
 
     /// Handles one event. The cursor moves past it when the future has ended well, and what it returns
     /// is written. An error, a panic or 30 seconds without an end are a failure; it is called again for
-    /// the same event, and after eight failures the event is skipped.
+    /// the same event, and after eight failures the event is skipped. While the disk is full, or the database slow,
+    /// it is called again without an end.
     fn handle<'a>(
         &'a self,
         event: &'a Arc<SequencedEvent>,
@@ -92,6 +93,26 @@ impl EventBus {
     }
 }
 
+/// Why an event was not handled.
+struct Failure {
+    error: String,
+    /// Whether it is of the disk or the database, and of no event: another try will succeed some time.
+    is_of_disk: bool,
+}
+
+impl Failure {
+    fn of_handler(what: &str) -> Self {
+        Self { error: what.to_owned(), is_of_disk: false }
+    }
+
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let of_store = error.downcast_ref::<StoreError>();
+        let is_of_disk = of_store
+            .is_some_and(|error| error.is_full() || matches!(error, StoreError::TooSlow { .. }));
+        Self { error: error.to_string(), is_of_disk }
+    }
+}
+
 struct Durable {
     handler: Arc<dyn DurableHandler>,
     store: Arc<stage_09_frontier::Store>,
@@ -117,7 +138,14 @@ impl Durable {
                 }
             };
             match item {
-                Ok(BusItem::Event(event)) => self.handle(&event).await,
+                Ok(BusItem::Event(event)) => {
+                    if !is_behind {
+                        // A tick that was due while nothing happened would be a flush right after the event,
+                        // in the way of what its evaluation writes next.
+                        ticks.reset();
+                    }
+                    self.handle(&event).await;
+                }
                 Ok(BusItem::Missed(gap)) => {
                     self.handler.missed(gap);
                     self.cursor = gap.to;
@@ -136,10 +164,10 @@ impl Durable {
             .with_jitter();
         let mut delays = delays.build();
         self.cursor = event.sequence;
-        while let Err(error) = self.attempt(event).await {
+        while let Err(Failure { error, is_of_disk }) = self.attempt(event).await {
             let (subscriber, number) = (self.handler.name(), event.sequence);
             self.reader.count_failure();
-            let Some(delay) = delays.next() else {
+            let Some(delay) = delays.next().or(is_of_disk.then_some(MAX_RETRY_DELAY)) else {
                 tracing::error!(subscriber, number, error, "an event was skipped");
                 return;
             };
@@ -148,17 +176,17 @@ impl Durable {
         }
     }
 
-    async fn attempt(&mut self, event: &Arc<SequencedEvent>) -> Result<(), String> {
+    async fn attempt(&mut self, event: &Arc<SequencedEvent>) -> Result<(), Failure> {
         let call = AssertUnwindSafe(self.handler.handle(event)).catch_unwind();
         let result = tokio::time::timeout(HANDLER_TIMEOUT, call).await;
-        let result = result.map_err(|_| "it took too long".to_owned())?;
-        let result = result.map_err(|_| "it panicked".to_owned())?;
-        let Some(work) = result.map_err(|error| error.to_string())? else { return Ok(()) };
+        let result = result.map_err(|_| Failure::of_handler("it took too long"))?;
+        let result = result.map_err(|_| Failure::of_handler("it panicked"))?;
+        let Some(work) = result.map_err(|error| Failure::of(&*error))? else { return Ok(()) };
         match self.write(Some(work)).await {
             Ok(()) => self.handler.committed(),
             // The server ends, and its next start begins with this event.
             Err(StoreError::Closed) => {}
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(Failure::of(&error)),
         }
         Ok(())
     }

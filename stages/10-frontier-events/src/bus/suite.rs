@@ -199,7 +199,7 @@ async fn panics(bus: Arc<EventBus>) -> CheckResult {
 }
 
 /// Remembers the numbers of the events.
-struct Collector(mpsc::UnboundedSender<u64>);
+pub(super) struct Collector(pub(super) mpsc::UnboundedSender<u64>);
 
 impl DurableHandler for Collector {
     fn name(&self) -> &'static str {

@@ -1,14 +1,14 @@
 //! Tests of the bus on a log in memory.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use shared::{BoxError, BoxFuture, EventType, TestableComponent as _};
 use stage_03_monitoring::{EventLogLimits, InMemoryEventLog, SequencedEvent};
 use uuid::Uuid;
 
-use super::suite::{next, next_event, publish};
+use super::suite::{Collector, next, next_event, publish};
 use super::*;
 
 async fn bus() -> Arc<EventBus> {
@@ -119,6 +119,8 @@ async fn a_handler_that_hangs_gets_the_next_event() {
 /// Fails as often as it is told to, then writes the number of the event.
 struct Flaky {
     failures: AtomicUsize,
+    /// What the failures are: of a full disk, or of the handler.
+    is_full: bool,
     panics: AtomicBool,
 }
 
@@ -136,7 +138,8 @@ impl DurableHandler for Flaky {
             let left = self.failures.load(Ordering::Relaxed);
             if left > 0 {
                 self.failures.store(left - 1, Ordering::Relaxed);
-                return Err("it fails on purpose".into());
+                let error = if self.is_full { StoreError::Full } else { StoreError::Failpoint };
+                return Err(error.into());
             }
             let number = i64::try_from(event.sequence)?;
             Ok(Some(Box::new(move |db: &rusqlite::Connection| {
@@ -147,33 +150,67 @@ impl DurableHandler for Flaky {
     }
 }
 
+/// The numbers that were written, as soon as they are these, or after a minute.
+async fn written(bus: &EventBus, expected: &str) -> String {
+    let query = "SELECT group_concat(number) FROM handled";
+    let started = Instant::now();
+    loop {
+        let text = |db: &rusqlite::Connection| {
+            Ok(db.query_row(query, [], |row| row.get::<_, Option<String>>(0))?)
+        };
+        let written = bus.store.read(text).await.unwrap().unwrap_or_default();
+        if written == expected || started.elapsed() > Duration::from_mins(2) {
+            return written;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_durable_subscriber_waits_for_a_full_disk_for_as_long_as_it_takes() {
+    let bus = bus().await;
+    let table = "CREATE TABLE handled (number INTEGER NOT NULL)";
+    bus.store.write(|db| Ok(db.execute_batch(table)?)).await.unwrap();
+    // One more than the tries of an event that cannot be handled.
+    let flaky =
+        Flaky { failures: AtomicUsize::new(9), is_full: true, panics: AtomicBool::new(false) };
+    bus.attach_durable(Arc::new(flaky)).await.unwrap();
+    publish(&bus, EventType::WorkerStarted, Uuid::now_v7(), 1);
+    assert_eq!(written(&bus, "1").await, "1");
+    assert_eq!(bus.stats()[0].failed, 9);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_durable_subscriber_tries_again_and_writes_once() {
     let bus = bus().await;
     let table = "CREATE TABLE handled (number INTEGER NOT NULL)";
     bus.store.write(|db| Ok(db.execute_batch(table)?)).await.unwrap();
-    let flaky = Flaky { failures: AtomicUsize::new(2), panics: AtomicBool::new(true) };
+    let panics = AtomicBool::new(true);
+    let flaky = Flaky { failures: AtomicUsize::new(2), is_full: false, panics };
     bus.attach_durable(Arc::new(flaky)).await.unwrap();
     for number in 1..=3 {
         publish(&bus, EventType::WorkerStarted, Uuid::now_v7(), number);
     }
-    let written = async || {
-        let query = "SELECT group_concat(number) FROM handled";
-        let text = |db: &rusqlite::Connection| {
-            Ok(db.query_row(query, [], |row| row.get::<_, Option<String>>(0))?)
-        };
-        bus.store.read(text).await.unwrap().unwrap_or_default()
-    };
-    for _ in 0..2000 {
-        if written().await == "1,2,3" {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(written().await, "1,2,3");
+    assert_eq!(written(&bus, "1,2,3").await, "1,2,3");
     let cursor = bus.store.read(|db| cursor::read(db, "flaky")).await.unwrap();
     assert_eq!(cursor, Some(3));
     assert_eq!(bus.stats()[0].failed, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_waits_also_after_an_idle_time() {
+    let bus = bus().await;
+    bus.attach_durable(Arc::new(Collector(mpsc::unbounded_channel().0))).await.unwrap();
+    tokio::time::sleep(durable::CURSOR_INTERVAL * 2).await;
+    let published = Instant::now();
+    publish(&bus, EventType::WorkerStarted, Uuid::now_v7(), 1);
+    let moved = async || bus.store.read(|db| cursor::read(db, "check")).await.unwrap() == Some(1);
+    while !moved().await {
+        assert!(published.elapsed() < Duration::from_mins(1));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // A slow machine makes it longer.
+    assert!(published.elapsed() >= durable::CURSOR_INTERVAL, "{:?}", published.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ use super::state::{MAX_SESSIONS, State};
 use super::wire::{ClaimReply, ClaimRequest};
 use crate::bugs::{self, has_bug};
 
-/// How long a request waits for a commit. The worker sends it again after that.
+/// How long a request waits for a commit, a claim at most half of the lease. The worker sends it again after that.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Random bytes of a token.
 const TOKEN_BYTES: usize = 16;
@@ -44,8 +44,10 @@ impl Fleet {
     ) -> Result<ClaimReply, ClaimError> {
         let (mut phase, reply) = self.open_session(caller, request).await?;
         let decided = phase.wait_for(|phase| *phase != Phase::Claimed);
+        // The worker counts its lease from the request that is answered.
+        let longest = COMMIT_TIMEOUT.min(self.options.lease / 2);
         let decided = tokio::select! {
-            decided = timeout(COMMIT_TIMEOUT, decided) => decided,
+            decided = timeout(longest, decided) => decided,
             () = self.closing.cancelled() => return Err(ClaimError::Later),
         };
         match decided {
@@ -72,9 +74,10 @@ impl Fleet {
             let (places, is_open) = (member.places(), member.is_open(lease));
             let environments = member.announcement.environments.clone();
             let sandbox = member.announcement.sandbox.clone();
-            if let Some(session) = state.sessions.get(&request.evaluation) {
+            if let Some(session) = state.sessions.get_mut(&request.evaluation) {
                 let is_same = session.worker == caller.worker && session.claim == request.claim;
                 return if is_same || has_bug(bugs::CLAIMED_TWICE) {
+                    session.renew(lease);
                     Ok(opened(session))
                 } else {
                     refused("it runs already")
@@ -126,7 +129,7 @@ impl Fleet {
             }
             let session = state.session_of(caller.worker, token).filter(|_| is_member);
             let session = session.ok_or(ReportError::Fenced)?;
-            session.until = tokio::time::Instant::now() + self.options.lease;
+            session.renew(self.options.lease);
             (session.reports.clone(), session.phase.subscribe())
         };
         if *phase.borrow() == Phase::Running {

@@ -1,10 +1,11 @@
 //! The fleet as the engine of the queue: an evaluation runs where its claim came from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::component::SelfTestResult;
 use shared::{
-    BoxFuture, Engine, Job, OutputBuffer, SandboxInfo, Stream, TestCase, TestableComponent,
+    BoxFuture, Engine, Job, OutputBuffer, SandboxInfo, Stream, TestCase, TestableComponent, Usage,
     Verdict, harmless,
 };
 use stage_04_docker::ReceivedArtifacts;
@@ -17,6 +18,11 @@ use super::Fleet;
 use super::session::{Content, Phase, Report, ReportError};
 use super::wire::{FileRequest, Piece};
 
+/// Processor time beyond its limit that is believed of a program: the time to notice that and to end it.
+///
+/// Attack: a worker reports a year of it, and the key of the evaluation may run nothing until midnight -> test
+/// `processor_time_is_counted_within_bounds`.
+const CPU_GRACE: Duration = Duration::from_secs(2);
 /// Bytes above the limit that a worker may have counted, at most.
 pub(super) const MAX_EXCESS_BYTES: u64 = 1 << 36;
 
@@ -26,8 +32,9 @@ pub struct FleetEngine {
 }
 
 /// What has arrived of one session.
-#[derive(Default)]
 struct Received {
+    /// Processor time that the program may have used at most, in milliseconds.
+    max_cpu_ms: u64,
     offsets: [u64; 2],
     files: ReceivedArtifacts,
     parts: u64,
@@ -62,7 +69,7 @@ impl FleetEngine {
             return lost("the worker was lost before the program started");
         };
         let _guard = GiveUp { fleet: &self.fleet, evaluation: job.id, token };
-        let (mut received, mut is_cancelled) = (Received::default(), false);
+        let (mut received, mut is_cancelled) = (Received::of(job), false);
         loop {
             let Some(until) = self.lease_of(job.id) else {
                 return lost("its session was given up");
@@ -103,6 +110,8 @@ impl FleetEngine {
             return None;
         }
         let inbox = session.inbox.take()?;
+        // The commit may have taken long. From now on the worker can name its token.
+        session.renew(self.fleet.options.lease);
         session.phase.send_replace(Phase::Running);
         Some((session.token.clone(), inbox))
     }
@@ -151,6 +160,13 @@ impl FleetEngine {
 }
 
 impl Received {
+    fn of(job: &Job) -> Self {
+        let seconds = job.submission.limits.cpu_seconds + CPU_GRACE.as_secs_f64();
+        let max_cpu = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let max_cpu_ms = u64::try_from(max_cpu.as_millis()).unwrap_or(u64::MAX);
+        Self { max_cpu_ms, offsets: [0; 2], files: ReceivedArtifacts::default(), parts: 0 }
+    }
+
     /// Takes a report: what to answer, and the verdict if it was the last.
     fn take(
         &mut self,
@@ -170,7 +186,11 @@ impl Received {
                 count_excess(output, excess_bytes);
                 let artifacts = std::mem::take(&mut self.files).into_artifacts();
                 let error = verdict.error.as_deref().map(harmless);
-                (Ok(()), Some(Verdict { artifacts, error, ..*verdict }))
+                let usage = verdict.usage.map(|usage| Usage {
+                    cpu_ms: usage.cpu_ms.map(|cpu_ms| cpu_ms.min(self.max_cpu_ms)),
+                    ..usage
+                });
+                (Ok(()), Some(Verdict { artifacts, error, usage, ..*verdict }))
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use shared::{Event, EventSink, EventType};
+use shared::{Event, EventSink, EventType, Evidence, harmless};
 use uuid::Uuid;
 
 use super::Fleet;
@@ -24,6 +24,17 @@ impl Fleet {
     /// A worker has left, or is lost.
     pub(super) fn worker_stopped(&self, id: Uuid, member: &Member, reason: &'static str) {
         self.emit(EventType::WorkerStopped, id, member, Some(reason));
+    }
+
+    /// The engine of a worker fails its self test, as that of this process would: a rule makes it an alarm.
+    pub(super) fn isolation_lost(&self, id: Uuid, member: &Member) {
+        let (Some(events), Some(what)) = (self.events.get(), &member.failing) else { return };
+        let evidence = Evidence::new("self_test")
+            .with("detail", harmless(what))
+            .with("worker", id.to_string())
+            .with("name", member.announcement.name.as_str());
+        let data = json!({ "component": self.options.engine, "evidence": evidence });
+        events.emit(Event::now(EventType::SecurityViolation, None, data));
     }
 
     /// Reports the workers without a sign of life for the time of a lease, once each.

@@ -47,6 +47,7 @@ impl Fleet {
         let mut state = self.state();
         state.forget(self.options.lease);
         let known = state.members.get(&caller.worker);
+        let alarm = known.map(|member| member.alarm).unwrap_or_default();
         let (is_new, is_back) = (known.is_none(), known.is_some_and(|member| member.is_lost));
         if is_new && state.members.len() >= MAX_WORKERS {
             let most = format!("this API has {MAX_WORKERS} workers, and takes no more");
@@ -65,6 +66,7 @@ impl Fleet {
             is_draining: false,
             drain: false,
             failing: None,
+            alarm,
             number,
             is_lost: false,
             news: Arc::new(Notify::new()),
@@ -142,7 +144,10 @@ impl Fleet {
         let member = state.member(caller)?;
         let was_open = member.is_open(lease);
         (member.seen, member.seen_at) = (now, Timestamp::now());
-        (member.is_draining, member.failing) = (request.draining, request.failing.clone());
+        member.is_draining = request.draining;
+        if member.set_failing(request.failing.clone(), now) {
+            self.isolation_lost(caller.worker, member);
+        }
         if std::mem::take(&mut member.is_lost) {
             self.worker_started(caller.worker, member);
         }
@@ -150,7 +155,7 @@ impl Fleet {
         for token in &request.sessions {
             let session = state.session_of(caller.worker, token);
             if let Some(session) = session.filter(|session| session.is_leased()) {
-                session.until = now + lease;
+                session.renew(lease);
             }
         }
         drop(state);

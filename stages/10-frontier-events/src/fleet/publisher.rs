@@ -85,12 +85,13 @@ impl Fleet {
         let mut confirmed = stream::iter(due)
             .map(|(id, ticket)| async move { (id, self.broker.publish(&ticket).await) })
             .buffered(MAX_UNCONFIRMED);
+        let mut is_taken = true;
         loop {
             let published = tokio::select! {
                 published = confirmed.next() => published,
                 () = self.closing.cancelled() => return true,
             };
-            let Some((id, published)) = published else { return true };
+            let Some((id, published)) = published else { return is_taken };
             let mut state = self.state();
             match published {
                 Ok(()) => {
@@ -101,10 +102,15 @@ impl Fleet {
                         offer.published = Some(Instant::now());
                     }
                 }
-                // What else was sent is published again: the broker or the claim drops the second ticket.
                 Err(error) => {
                     state.note(&error);
-                    return false;
+                    is_taken = false;
+                    // The queue of one environment may be full or forbidden, and those of the others are not. Without
+                    // a broker all of them would wait for it: what else was sent is published again, and the broker or
+                    // the claim drops the second ticket.
+                    if matches!(error, BrokerError::Unavailable(_)) {
+                        return false;
+                    }
                 }
             }
         }

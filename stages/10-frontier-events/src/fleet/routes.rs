@@ -6,10 +6,9 @@ use std::sync::Arc;
 use http::{Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 use shared::Bounds;
-use shared::http::{
-    MatchedRequest, ParsedJson, Problem, Response, Router, StatefulRouter, full, json,
-};
+use shared::http::{MatchedRequest, Problem, Response, Router, StatefulRouter, full, json};
 use stage_06_advanced::Platform;
+use stage_08_openapi::parsed_body;
 
 use super::Fleet;
 use super::claims::ClaimError;
@@ -146,11 +145,8 @@ fn at_once(
 
 /// The body, which the contract has checked and parsed.
 fn body<T: DeserializeOwned>(request: &mut MatchedRequest) -> Result<T, Problem> {
-    let parsed = match request.request.extensions_mut().remove::<ParsedJson>() {
-        Some(ParsedJson(body)) => T::deserialize(&*body),
-        None => serde_json::from_slice(request.request.body()),
-    };
-    parsed.map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+    parsed_body(request)
+        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
 }
 
 fn done() -> Response {

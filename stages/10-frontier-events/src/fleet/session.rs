@@ -102,6 +102,11 @@ impl Session {
         }
     }
 
+    /// Its worker has given a sign of life.
+    pub(super) fn renew(&mut self, lease: Duration) {
+        self.until = Instant::now() + lease;
+    }
+
     pub(super) fn phase(&self) -> Phase {
         *self.phase.borrow()
     }

@@ -28,6 +28,9 @@ const MAX_RECORDED: usize = 4096;
 /// After so many leases without a sign of life a worker is forgotten.
 const FORGET_LEASES: u32 = 10;
 
+/// Between two reports that the engine of one worker fails.
+const REPORT_INTERVAL: Duration = Duration::from_mins(1);
+
 /// The settings of a fleet.
 #[derive(Debug, Clone)]
 pub struct FleetOptions {
@@ -94,12 +97,22 @@ pub(super) struct Member {
     /// As the operator has asked for.
     pub(super) drain: bool,
     pub(super) failing: Option<String>,
+    pub(super) alarm: Alarm,
     /// Its number among the workers of this API, from 1.
     pub(super) number: u64,
     /// Whether it was reported as lost, and not seen since.
     pub(super) is_lost: bool,
     /// Wakes its sync.
     pub(super) news: Arc<Notify>,
+}
+
+/// The report that the engine of a worker fails.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Alarm {
+    /// It is still to be made.
+    is_pending: bool,
+    /// When there was one last.
+    reported: Option<Instant>,
 }
 
 /// An evaluation for which there is a ticket, or should be.
@@ -153,6 +166,19 @@ impl Member {
     pub(super) fn is_open_at(&self, now: Instant, lease: Duration) -> bool {
         let is_alive = now.duration_since(self.seen) < lease;
         is_alive && !self.is_draining && !self.drain && self.failing.is_none()
+    }
+
+    /// Takes what its self tests say. Returns whether that is to be reported now: a worker that changes its mind all the
+    /// time fills no log, and one that fails again soon is reported later.
+    pub(super) fn set_failing(&mut self, failing: Option<String>, now: Instant) -> bool {
+        let Alarm { is_pending, reported } = self.alarm;
+        let is_pending = failing.is_some() && (self.failing.is_none() || is_pending);
+        self.failing = failing;
+        let is_due = reported.is_none_or(|at| now.duration_since(at) >= REPORT_INTERVAL);
+        let reports = is_pending && is_due;
+        let reported = if reports { Some(now) } else { reported };
+        self.alarm = Alarm { is_pending: is_pending && !reports, reported };
+        reports
     }
 
     /// Evaluations that it runs at the same time.

@@ -4,18 +4,23 @@ mod bench;
 mod counted;
 #[cfg(feature = "figures")]
 mod figures;
+mod hostile;
 mod scale;
 mod simulated;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use shared::{Evaluations as _, Evidence, Limits, Outcome, RequestContext, Stream, Verdict};
+use shared::{
+    Evaluations as _, Event, EventSink, EventType, Evidence, Limits, Outcome, RequestContext,
+    Stream, Verdict,
+};
 use uuid::Uuid;
 
 use super::claims::ClaimError;
 use super::members::{Caller, MemberError};
 use super::session::{Content, ReportError};
-use super::wire::{Piece, SyncRequest};
+use super::wire::{ClaimRequest, Piece, SyncRequest};
 use bench::{Bench, DIGEST, LEASE, announcement};
 
 fn exited() -> Content {
@@ -250,12 +255,58 @@ async fn what_drains_gets_nothing_and_keeps_what_it_has() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_that_is_made_again_has_the_whole_lease() {
+    let bench = Bench::new();
+    let worker = bench.join(&PYTHON_ONLY, 2);
+    let id = bench.submit("python", 1).await;
+    let request = ClaimRequest { evaluation: id, attempt: 1, claim: Uuid::now_v7() };
+    let first = bench.fleet.claim(&worker, &request).await.unwrap();
+    tokio::time::sleep(LEASE * 3 / 4).await;
+    // Its answer was lost. The worker counts the lease from this request.
+    let again = bench.fleet.claim(&worker, &request).await.unwrap();
+    assert_eq!(again.token, first.token);
+    tokio::time::sleep(LEASE * 3 / 4).await;
+    bench.fleet.report(&worker, &again.token, exited()).await.unwrap();
+    assert_eq!(bench.get(id).await.outcome, Some(Outcome::Exited));
+}
+
+/// What was emitted.
+#[derive(Default)]
+struct Emitted(Mutex<Vec<Event>>);
+
+impl EventSink for Emitted {
+    fn emit(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_whose_engine_fails_gets_no_tickets() {
     let bench = Bench::new();
+    let emitted = Arc::new(Emitted::default());
+    bench.fleet.emit_to(emitted.clone());
     let worker = bench.join(&PYTHON_ONLY, 2);
     let failing = Some("the isolation is lost".to_owned());
     let request = SyncRequest { failing, ..SyncRequest::default() };
-    bench.fleet.sync(&worker, &request).await.unwrap();
+    let violations = || -> Vec<_> {
+        let events = emitted.0.lock().unwrap();
+        let all = events.iter().filter(|event| event.kind == EventType::SecurityViolation);
+        all.map(|event| event.data.clone()).collect()
+    };
+    // A worker that changes its mind all the time is reported once in a minute, and then if it still fails.
+    let failing = || bench.fleet.sync(&worker, &request);
+    failing().await.unwrap();
+    bench.fleet.sync(&worker, &SyncRequest::default()).await.unwrap();
+    failing().await.unwrap();
+    assert_eq!(violations().len(), 1);
+    for _ in 0..3 {
+        tokio::time::advance(Duration::from_mins(1)).await;
+        failing().await.unwrap();
+    }
+    let [_, violation] = &violations()[..] else { panic!("{:?}", violations()) };
+    assert_eq!(violation["component"], "gvisor");
+    assert!(violation.to_string().contains("the isolation is lost"), "{violation}");
+    assert!(violation.to_string().contains(&worker.worker.to_string()), "{violation}");
     let id = bench.submit("python", 1).await;
     assert_eq!(bench.tickets("python").await, 0);
     assert!(bench.claim(&worker, id, 1).await.is_err());

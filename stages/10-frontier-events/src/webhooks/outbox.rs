@@ -8,7 +8,8 @@ use shared::{BoxError, BoxFuture};
 use stage_03_monitoring::SequencedEvent;
 
 use super::Webhooks;
-use super::table::{self, Delivery, Webhook};
+use super::backlog::{self, Delivery};
+use super::table::Webhook;
 use crate::bus::{DurableHandler, SOURCE, Work};
 
 /// The durable subscriber `webhooks`.
@@ -35,8 +36,10 @@ impl DurableHandler for Outbox {
             if deliveries.is_empty() {
                 return Ok(None);
             }
+            // The last of the disk is for the ends of evaluations: events wait in the log meanwhile.
+            webhooks.store.check_space()?;
             let write = move |db: &Connection| {
-                deliveries.iter().try_for_each(|delivery| table::enqueue(db, delivery))
+                deliveries.iter().try_for_each(|delivery| backlog::enqueue(db, delivery))
             };
             Ok(Some(Box::new(write) as Work))
         })

@@ -7,13 +7,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json as value};
 use shared::RequestContext;
-use shared::http::{MatchedRequest, ParsedJson, Problem, Response, Router, StatefulRouter, json};
+use shared::http::{MatchedRequest, Problem, Response, Router, StatefulRouter, json};
+use stage_08_openapi::parsed_body;
 use stage_09_frontier::{AuditEntry, StoreError};
 use uuid::Uuid;
 
 use super::Webhooks;
+use super::backlog::{self, Delivery};
 use super::secret::Secret;
-use super::table::{self, Delivery, FIXED_PREFIX, Webhook};
+use super::table::{self, FIXED_PREFIX, Webhook};
 use crate::bus::Topic;
 
 /// Webhooks of one key.
@@ -54,11 +56,8 @@ impl Webhooks {
     async fn create(self: Arc<Self>, mut request: MatchedRequest) -> Answer {
         let [] = request.query([])?;
         let context = request.context();
-        let body = match request.request.extensions_mut().remove::<ParsedJson>() {
-            Some(ParsedJson(body)) => serde_json::from_value(Arc::unwrap_or_clone(body)),
-            None => serde_json::from_slice(request.request.body()),
-        };
-        let NewWebhook { url, events } = body.map_err(|error| bad(error.to_string()))?;
+        let NewWebhook { url, events } =
+            parsed_body(&mut request).map_err(|error| bad(error.to_string()))?;
         if url.len() > MAX_URL || events.is_empty() || events.len() > MAX_TOPICS {
             let limits = format!("{MAX_URL} characters, events 1 to {MAX_TOPICS} types");
             return Err(bad(format!("url has at most {limits}")));
@@ -68,10 +67,6 @@ impl Webhooks {
         let topics = topics.collect::<Result<_, _>>();
         let topics = topics.map_err(|error| bad(format!("events: {error}")))?;
         let owner = context.principal.clone();
-        if self.list().iter().filter(|webhook| webhook.owner == owner).count() >= MAX_OF_KEY {
-            let detail = format!("a key has at most {MAX_OF_KEY} webhooks; delete one");
-            return Err(Problem::new(StatusCode::CONFLICT, detail));
-        }
         let secret = Secret::generate().map_err(|error| Problem::internal(&error))?;
         let webhook = Webhook {
             id: Uuid::now_v7().to_string(),
@@ -84,7 +79,18 @@ impl Webhooks {
             created_at: Timestamp::now(),
         };
         let (stored, sealed) = (webhook.clone(), self.seal(&webhook.id, &secret)?);
-        self.store.write(move |db| table::insert(db, &stored, &sealed)).await.map_err(internal)?;
+        let insert = self.store.write(move |db| {
+            // In the transaction of the insertion, so that requests at the same time do not pass it together.
+            let has_room = table::count_of(db, stored.owner.as_deref())? < MAX_OF_KEY;
+            if has_room {
+                table::insert(db, &stored, &sealed)?;
+            }
+            Ok(has_room)
+        });
+        if !insert.await.map_err(internal)? {
+            let detail = format!("a key has at most {MAX_OF_KEY} webhooks; delete one");
+            return Err(Problem::new(StatusCode::CONFLICT, detail));
+        }
         self.changed(&context, "webhook.create", &webhook.id).await?;
         let mut answer = self.item(&webhook).await?;
         answer["secret"] = secret.reveal().into();
@@ -135,7 +141,7 @@ impl Webhooks {
         let [] = request.query([])?;
         let webhook = self.find(&request)?;
         let (id, now) = (webhook.id.clone(), Timestamp::now());
-        let write = self.store.write(move |db| table::redeliver(db, &id, now));
+        let write = self.store.write(move |db| backlog::redeliver(db, &id, now));
         let count = write.await.map_err(internal)?;
         self.due.notify_one();
         json(StatusCode::OK, &value!({ "redelivered": count }))
@@ -149,7 +155,7 @@ impl Webhooks {
         let after = cursor.map_or(Ok(0), |text| text.parse());
         let after = after.map_err(|_| bad("cursor: the next_cursor of another page"))?;
         let id = self.find(&request)?.id.clone();
-        let read = self.store.read(move |db| table::page(db, &id, after, limit + 1));
+        let read = self.store.read(move |db| backlog::page(db, &id, after, limit + 1));
         let mut page = read.await.map_err(internal)?;
         let next = (page.len() > limit).then(|| page[limit - 1].number);
         page.truncate(limit);
@@ -204,7 +210,7 @@ impl Webhooks {
 
     async fn item(&self, webhook: &Webhook) -> Result<Value, Problem> {
         let id = webhook.id.clone();
-        let counts = self.store.read(move |db| table::counts(db, &id)).await.map_err(internal)?;
+        let counts = self.store.read(move |db| backlog::counts(db, &id)).await.map_err(internal)?;
         let events: Vec<_> = webhook.topics.iter().map(ToString::to_string).collect();
         Ok(value!({
             "id": webhook.id,

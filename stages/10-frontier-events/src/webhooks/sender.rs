@@ -11,11 +11,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Webhooks;
+use super::backlog::{self, Delivery};
 use super::client::{Message, SendError};
-use super::table::{self, Delivery, Webhook};
+use super::table::{FIXED_PREFIX, Webhook};
 
-/// Requests of one webhook at one moment, and of all.
+/// Requests of one webhook at one moment, of all webhooks of one key, and of all.
 const MAX_SENDING_EACH: usize = 4;
+const MAX_SENDING_OWNER: usize = 8;
 const MAX_SENDING: usize = 64;
 /// Longest time for an attempt, with its redirects.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,8 +56,16 @@ pub(super) async fn run(webhooks: Weak<Webhooks>, stop: CancellationToken) {
 #[derive(Default)]
 struct Sending {
     tasks: JoinSet<()>,
-    /// The number of the delivery of each task, and the id of its webhook.
-    under_way: HashMap<tokio::task::Id, (i64, String)>,
+    under_way: HashMap<tokio::task::Id, Place>,
+}
+
+/// What a task sends.
+struct Place {
+    /// The number of the delivery.
+    number: i64,
+    webhook: String,
+    /// The key of the webhook.
+    owner: Option<String>,
 }
 
 impl Sending {
@@ -63,23 +73,35 @@ impl Sending {
     async fn start(&mut self, webhooks: &Arc<Webhooks>) -> Result<Duration, StoreError> {
         let now = Timestamp::now();
         // Twice as many as may be sent: those that are being sent are among them.
-        let due = webhooks.store.read(move |db| table::due(db, now, 2 * MAX_SENDING_EACH)).await?;
-        for delivery in due {
-            let of_webhook = |(_, webhook): &&(i64, String)| *webhook == delivery.webhook;
-            let is_under_way =
-                self.under_way.values().any(|(number, _)| *number == delivery.number);
+        let due =
+            webhooks.store.read(move |db| backlog::due(db, now, 2 * MAX_SENDING_EACH)).await?;
+        let list = webhooks.list();
+        let owners: HashMap<_, _> =
+            list.iter().map(|webhook| (webhook.id.as_str(), webhook.owner.as_ref())).collect();
+        let owner = |delivery: &Delivery| owners.get(delivery.webhook.as_str()).copied().flatten();
+        let mut due: Vec<_> =
+            due.into_iter().map(|delivery| (owner(&delivery), delivery)).collect();
+        // The key with the fewest requests under way comes first.
+        due.sort_by_key(|(owner, _)| self.sending(|place| place.owner.as_ref() == *owner));
+        for (owner, delivery) in due {
             let is_full = self.tasks.len() >= MAX_SENDING
-                || self.under_way.values().filter(of_webhook).count() >= MAX_SENDING_EACH;
-            if is_under_way || is_full {
+                || self.sending(|place| place.webhook == delivery.webhook) >= MAX_SENDING_EACH
+                || self.sending(|place| place.owner.as_ref() == owner) >= MAX_SENDING_OWNER;
+            if is_full || self.sending(|place| place.number == delivery.number) > 0 {
                 continue;
             }
-            let place = (delivery.number, delivery.webhook.clone());
+            let (number, webhook) = (delivery.number, delivery.webhook.clone());
             let task = self.tasks.spawn(Arc::clone(webhooks).deliver(delivery));
-            self.under_way.insert(task.id(), place);
+            self.under_way.insert(task.id(), Place { number, webhook, owner: owner.cloned() });
         }
-        let next = webhooks.store.read(move |db| table::next_due(db, now)).await?;
+        let next = webhooks.store.read(move |db| backlog::next_due(db, now)).await?;
         let pause = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
         Ok(pause.map_or(IDLE_INTERVAL, |pause| pause.min(IDLE_INTERVAL)))
+    }
+
+    /// The number of requests under way of which something holds.
+    fn sending(&self, is_counted: impl Fn(&Place) -> bool) -> usize {
+        self.under_way.values().filter(|place| is_counted(place)).count()
     }
 }
 
@@ -103,19 +125,22 @@ impl Webhooks {
         let write = match result {
             Some(Ok(())) => {
                 self.count("delivered");
-                self.store.write(move |db| table::delivered(db, number, &delivery.webhook))
+                self.store.write(move |db| backlog::delivered(db, number, &delivery.webhook))
             }
             Some(Err(error)) => {
                 let again = self.next_attempt(&delivery, &error);
                 let (webhook, is_parked) = (&webhook.id, again.is_none());
                 self.count(if is_parked { "parked" } else { "failed" });
                 tracing::info!(webhook, is_parked, %error, "webhook not delivered");
-                self.store.write(move |db| table::failed(db, number, again, &error.to_string()))
+                self.store.write(move |db| backlog::failed(db, number, again, &error.to_string()))
             }
             None => {
                 self.count("parked");
-                let error = "the key of the webhook is not valid any more";
-                self.store.write(move |db| table::failed(db, number, None, error))
+                let error = match webhook.owner {
+                    Some(_) => "the key of the webhook is not valid any more",
+                    None => "it was made without a key, and this server has keys now",
+                };
+                self.store.write(move |db| backlog::failed(db, number, None, error))
             }
         };
         if let Err(error) = write.await {
@@ -129,10 +154,14 @@ impl Webhooks {
 
     /// Attack: a key is revoked, and its webhook sends on → the key is looked up at each attempt.
     /// Test: `a_webhook_of_a_revoked_key_is_silent`.
+    ///
+    /// Attack: one is made while the server has no keys, and goes on with the events of those that come later → it needs a
+    /// key as soon as there is one. Test: `a_webhook_without_a_key_ends_when_there_are_keys`.
     async fn is_valid(&self, webhook: &Webhook) -> Result<bool, StoreError> {
         match &webhook.owner {
             Some(owner) => self.keys.is_active(owner).await,
-            None => Ok(true),
+            None if webhook.id.starts_with(FIXED_PREFIX) => Ok(true),
+            None => Ok(self.keys.count().await?.0 == 0),
         }
     }
 

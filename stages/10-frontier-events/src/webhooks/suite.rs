@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::backlog;
 use super::client::Client;
 use super::{
     NetworkPolicy, Secret, Webhook, WebhookOptions, Webhooks, new_attempts, outbox, sender, table,
@@ -22,6 +23,8 @@ use crate::bus::{EventBus, Topic};
 /// A receiver in this process answers at once; the time is for a machine under load, and one second of it is the wait
 /// between two attempts.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
+/// The id of the webhook of the checks: one of the server's own, which needs no key.
+const CHECKED: &str = "rule-check";
 /// The most of a request that is read.
 const MAX_REQUEST_BYTES: usize = 16 << 10;
 
@@ -39,7 +42,7 @@ impl TestableComponent for WebhooksTest {
     /// A receiver that is away is no error of the server.
     fn self_test(&self) -> BoxFuture<'_, SelfTestResult> {
         Box::pin(async {
-            let counts = self.webhooks.store.read(table::totals).await;
+            let counts = self.webhooks.store.read(backlog::totals).await;
             let (waiting, parked) = counts.map_err(|error| error.to_string())?;
             let webhooks = self.webhooks.list().len();
             Ok(format!("{webhooks} webhooks; {waiting} events wait, {parked} are parked"))
@@ -93,9 +96,9 @@ impl Webhooks {
         url: String,
         secret: Secret,
     ) -> Result<Arc<Self>, BoxError> {
-        let sealed = self.vault.seal("check", &secret)?;
+        let sealed = self.vault.seal(CHECKED, &secret)?;
         let webhook = Webhook {
-            id: "check".to_owned(),
+            id: CHECKED.to_owned(),
             owner: None,
             sees_all: true,
             url,
@@ -119,6 +122,7 @@ impl Webhooks {
             options: WebhookOptions { policy, retry_time },
             attempts: new_attempts(),
             list: RwLock::default(),
+            reloading: tokio::sync::Mutex::default(),
             due: Notify::new(),
             _stop: CancellationToken::new().drop_guard(),
         });

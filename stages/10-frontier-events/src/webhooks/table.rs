@@ -1,4 +1,4 @@
-//! Webhooks and their deliveries as rows.
+//! Webhooks as rows.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
@@ -8,8 +8,6 @@ use super::secret::Secret;
 use super::vault::Vault;
 use crate::bus::Topic;
 
-/// Deliveries of one webhook that may wait or be parked. What comes then is counted and dropped.
-pub(super) const MAX_PENDING: i64 = 10_000;
 /// Begins the id of a webhook of the rule file.
 pub(crate) const FIXED_PREFIX: &str = "rule-";
 
@@ -34,35 +32,12 @@ pub struct Webhook {
     pub created_at: Timestamp,
 }
 
-/// What became of the events of a webhook.
-pub(super) struct Counts {
-    pub(super) delivered: u64,
-    pub(super) dropped: u64,
-    pub(super) pending: u64,
-    pub(super) parked: u64,
-}
-
-/// An event that is to be sent.
-#[derive(Debug, Clone)]
-pub(super) struct Delivery {
-    pub(super) number: i64,
-    pub(super) id: String,
-    pub(super) webhook: String,
-    pub(super) kind: String,
-    pub(super) body: String,
-    pub(super) created_at: Timestamp,
-    pub(super) due_at: Timestamp,
-    pub(super) attempts: u32,
-    pub(super) is_parked: bool,
-    pub(super) error: Option<String>,
-}
-
 /// Nanoseconds since 1970.
 pub(super) fn nanoseconds(time: Timestamp) -> i64 {
     i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)
 }
 
-fn time(nanoseconds: i64) -> Timestamp {
+pub(super) fn time(nanoseconds: i64) -> Timestamp {
     Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or_default()
 }
 
@@ -178,154 +153,18 @@ pub(super) fn rotate(
     Ok(())
 }
 
+/// The number of webhooks of a key, or of those without one.
+pub(super) fn count_of(db: &Connection, owner: Option<&str>) -> Result<usize, StoreError> {
+    let sql = "SELECT count(*) FROM webhooks
+               WHERE owner IS ?1 AND substr(id, 1, length(?2)) <> ?2";
+    let count: i64 = db.query_row(sql, params![owner, FIXED_PREFIX], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
 /// Deletes a webhook, and what it has not got.
 pub(super) fn delete(db: &Connection, id: &str) -> Result<(), StoreError> {
     db.execute("DELETE FROM webhook_deliveries WHERE webhook = ?1", [id])?;
+    db.execute("DELETE FROM webhook_backlogs WHERE webhook = ?1", [id])?;
     db.execute("DELETE FROM webhooks WHERE id = ?1", [id])?;
     Ok(())
-}
-
-pub(super) fn counts(db: &Connection, id: &str) -> Result<Counts, StoreError> {
-    let sql = "SELECT delivered, dropped, pending,
-                   (SELECT count(*) FROM webhook_deliveries WHERE webhook = ?1 AND parked = 1)
-               FROM webhooks WHERE id = ?1";
-    let count = |row: &Row<'_>, column| {
-        row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0))
-    };
-    Ok(db.prepare_cached(sql)?.query_row([id], |row| {
-        Ok(Counts {
-            delivered: count(row, 0)?,
-            dropped: count(row, 1)?,
-            pending: count(row, 2)?,
-            parked: count(row, 3)?,
-        })
-    })?)
-}
-
-/// Events of all webhooks that wait, and those that are parked.
-pub(super) fn totals(db: &Connection) -> Result<(u64, u64), StoreError> {
-    let sql = "SELECT count(*) FROM webhook_deliveries WHERE parked = ?1";
-    let mut query = db.prepare_cached(sql)?;
-    let mut count = |is_parked: bool| query.query_row([is_parked], |row| row.get::<_, i64>(0));
-    Ok((count(false)?.unsigned_abs(), count(true)?.unsigned_abs()))
-}
-
-/// Adds a delivery of an event, unless the webhook has too many, or is gone.
-pub(super) fn enqueue(db: &Connection, delivery: &Delivery) -> Result<(), StoreError> {
-    let sql = "UPDATE webhooks SET pending = pending + 1 WHERE id = ?1 AND pending < ?2";
-    if db.prepare_cached(sql)?.execute(params![delivery.webhook, MAX_PENDING])? == 0 {
-        let sql = "UPDATE webhooks SET dropped = dropped + 1 WHERE id = ?1";
-        db.prepare_cached(sql)?.execute([&delivery.webhook])?;
-        return Ok(());
-    }
-    let created_at = nanoseconds(delivery.created_at);
-    db.prepare_cached(
-        "INSERT INTO webhook_deliveries (id, webhook, kind, body, created_at, due_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
-    )?
-    .execute(params![
-        delivery.id,
-        delivery.webhook,
-        delivery.kind,
-        delivery.body,
-        created_at
-    ])?;
-    Ok(())
-}
-
-const COLUMNS: &str =
-    "number, id, webhook, kind, body, created_at, due_at, attempts, parked, error";
-
-fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
-    Ok(Delivery {
-        number: row.get(0)?,
-        id: row.get(1)?,
-        webhook: row.get(2)?,
-        kind: row.get(3)?,
-        body: row.get(4)?,
-        created_at: time(row.get(5)?),
-        due_at: time(row.get(6)?),
-        attempts: row.get(7)?,
-        is_parked: row.get(8)?,
-        error: row.get(9)?,
-    })
-}
-
-/// What is due, at most `each` of one webhook: one that is slow takes no place of another.
-pub(super) fn due(
-    db: &Connection,
-    now: Timestamp,
-    each: usize,
-) -> Result<Vec<Delivery>, StoreError> {
-    let each = i64::try_from(each).unwrap_or(i64::MAX);
-    let sql = format!(
-        "SELECT {COLUMNS} FROM (
-             SELECT *, row_number() OVER (PARTITION BY webhook ORDER BY due_at, number) AS place
-             FROM webhook_deliveries WHERE parked = 0 AND due_at <= ?1)
-         WHERE place <= ?2 ORDER BY number"
-    );
-    let mut query = db.prepare_cached(&sql)?;
-    let rows = query.query_map(params![nanoseconds(now), each], delivery)?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// When the next one is due.
-pub(super) fn next_due(db: &Connection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT min(due_at) FROM webhook_deliveries WHERE parked = 0 AND due_at > ?1";
-    let next = db.prepare_cached(sql)?.query_row([nanoseconds(now)], |row| row.get(0));
-    Ok(next.map(|due: Option<i64>| due.map(time))?)
-}
-
-/// It was delivered.
-pub(super) fn delivered(db: &Connection, number: i64, webhook: &str) -> Result<(), StoreError> {
-    if db.execute("DELETE FROM webhook_deliveries WHERE number = ?1", [number])? == 1 {
-        let sql = "UPDATE webhooks SET pending = pending - 1, delivered = delivered + 1
-                   WHERE id = ?1";
-        db.prepare_cached(sql)?.execute([webhook])?;
-    }
-    Ok(())
-}
-
-/// An attempt has failed. Without another time it is parked.
-pub(super) fn failed(
-    db: &Connection,
-    number: i64,
-    due_at: Option<Timestamp>,
-    error: &str,
-) -> Result<(), StoreError> {
-    let sql = "UPDATE webhook_deliveries
-               SET attempts = attempts + 1, due_at = coalesce(?2, due_at), parked = ?2 IS NULL,
-                   error = ?3
-               WHERE number = ?1";
-    db.prepare_cached(sql)?.execute(params![number, due_at.map(nanoseconds), error])?;
-    Ok(())
-}
-
-/// Parked deliveries of a webhook are due again, with all of their time. Returns how many.
-pub(super) fn redeliver(
-    db: &Connection,
-    webhook: &str,
-    now: Timestamp,
-) -> Result<usize, StoreError> {
-    let sql = "UPDATE webhook_deliveries
-               SET parked = 0, attempts = 0, created_at = ?2, due_at = ?2
-               WHERE webhook = ?1 AND parked = 1";
-    Ok(db.execute(sql, params![webhook, nanoseconds(now)])?)
-}
-
-/// A page of the deliveries of a webhook, the oldest first.
-pub(super) fn page(
-    db: &Connection,
-    webhook: &str,
-    after: i64,
-    limit: usize,
-) -> Result<Vec<Delivery>, StoreError> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM webhook_deliveries WHERE webhook = ?1 AND number > ?2
-         ORDER BY number LIMIT ?3"
-    );
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut query = db.prepare_cached(&sql)?;
-    let rows = query.query_map(params![webhook, after, limit], delivery)?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }

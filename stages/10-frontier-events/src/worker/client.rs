@@ -165,11 +165,20 @@ impl Api for ApiClient {
 /// Repeats a request until it succeeds, until its error is not temporary, or until `stop`. None then.
 pub(super) async fn until_answered<'a, T>(
     stop: &CancellationToken,
+    request: impl FnMut() -> Answer<'a, T>,
+) -> Option<Result<T, ApiError>> {
+    until_answered_or(stop, stop, request).await
+}
+
+/// The same, where `stop` waits for the answer to what is sent already, unless `now` is cancelled as well.
+pub(super) async fn until_answered_or<'a, T>(
+    stop: &CancellationToken,
+    now: &CancellationToken,
     mut request: impl FnMut() -> Answer<'a, T>,
 ) -> Option<Result<T, ApiError>> {
     let (mut pause, longest) = RETRY_INTERVALS;
     loop {
-        let result = stop.run_until_cancelled(request()).await?;
+        let result = now.run_until_cancelled(request()).await?;
         match result {
             Err(error) if error.is_temporary() => tracing::debug!(%error, "sent again"),
             result => return Some(result),
@@ -195,4 +204,27 @@ fn roots(ca: Option<&[u8]>) -> Result<RootCertStore, BuildError> {
 fn no_certificate() -> BuildError {
     let error = "there is no certificate that could sign that of the API";
     BuildError::new(error).with_hint("give a PEM file with --api-ca")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_waits_for_the_answer_to_what_is_sent() {
+        let (stop, now) = (CancellationToken::new(), CancellationToken::new());
+        let answer = || -> Answer<'_, u32> {
+            let stop = &stop;
+            Box::pin(async move {
+                stop.cancel();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(7)
+            })
+        };
+        let answered = until_answered_or(&stop, &now, answer).await;
+        assert_eq!(answered.unwrap().unwrap(), 7);
+        assert!(until_answered(&stop, answer).await.is_none());
+        now.cancel();
+        assert!(until_answered_or(&stop, &now, answer).await.is_none());
+    }
 }

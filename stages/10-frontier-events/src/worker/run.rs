@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::client::until_answered;
+use super::client::{until_answered, until_answered_or};
 use super::output::PendingOutput;
 use super::serve::Worker;
 use super::sessions::Session;
@@ -102,12 +102,12 @@ async fn claim_until_decided(
 ) -> Result<(Instant, ClaimReply), Next> {
     loop {
         let mut sent = Instant::now();
-        let answered = until_answered(&worker.draining, || {
+        // A worker that drains waits for the answer: what the API has given it would be lost after its lease.
+        let answered = until_answered_or(&worker.draining, &worker.now, || {
             sent = Instant::now();
             worker.api.claim(claim)
         });
         match answered.await {
-            // It drains. A claim that was answered meanwhile is lost after its lease.
             None => return Err(Next::Release),
             Some(Ok(reply)) => return Ok((sent, reply)),
             Some(Err(error)) if error.is_unknown_worker() => {

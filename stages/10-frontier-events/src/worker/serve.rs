@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use shared::cli::{BuildError, Exit, Settings, Signals, eprint_line};
-use shared::component::SelfTestError;
+use shared::component::{SelfTestError, SelfTestResult};
 use shared::{Bounds, Engine};
 use stage_06_advanced::{Profiles, remote_engine};
 use tokio_util::sync::CancellationToken;
@@ -227,13 +227,39 @@ impl Worker {
 
     /// Tests the engine.
     pub(super) async fn test_engine_once(&self) {
-        let failing = match self.engine.self_test().await {
-            Err(SelfTestError::Broken(what)) => Some(what),
-            Ok(_) | Err(SelfTestError::TimedOut(_)) => None,
-        };
+        let failing = failing_after(self.failing(), self.engine.self_test().await);
         if let Some(what) = &failing {
             tracing::error!(what, "the engine fails its self test; no tickets are taken");
         }
         *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failing;
+    }
+}
+
+/// Why the engine does not work after a self test, if it does not. A test without a result says nothing: what was
+/// broken still is, and what worked may be on a busy machine.
+///
+/// Attack: a program keeps the machine busy until an engine that was proven broken is trusted again -> test
+/// `a_self_test_without_a_result_changes_nothing`.
+fn failing_after(before: Option<String>, tested: SelfTestResult) -> Option<String> {
+    match tested {
+        Ok(_) => None,
+        Err(SelfTestError::Broken(what)) => Some(what),
+        Err(SelfTestError::TimedOut(_)) => before,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_self_test_without_a_result_changes_nothing() {
+        let timed_out = || Err(SelfTestError::TimedOut("10 s".to_owned()));
+        let broken = Some("the network is reachable".to_owned());
+        assert_eq!(failing_after(broken.clone(), timed_out()), broken);
+        assert_eq!(failing_after(None, timed_out()), None);
+        let tested = Err(SelfTestError::Broken("the network is reachable".to_owned()));
+        assert_eq!(failing_after(None, tested), broken);
+        assert_eq!(failing_after(broken, Ok("it works".to_owned())), None);
     }
 }

@@ -125,8 +125,10 @@ impl Sessions {
         let state = self.state();
         let cancelled = state.sessions.values().filter(|session| session.is_cancelled());
         let cancelled = cancelled.map(|session| &session.token).chain(&state.early);
+        // What is lost is said once: named again it would be answered at once, for as long as its program takes to end.
+        let held = state.sessions.values().filter(|session| !session.lost.is_cancelled());
         SyncRequest {
-            sessions: state.sessions.keys().cloned().collect(),
+            sessions: held.map(|session| session.token.clone()).collect(),
             cancelled: cancelled.cloned().collect(),
             ..SyncRequest::default()
         }
@@ -160,5 +162,24 @@ impl Sessions {
         for session in self.state().sessions.values() {
             session.lose();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_lost_is_not_named_again() {
+        let sessions = Sessions::default();
+        let register = |token: &str| {
+            sessions.register(token.to_owned(), Instant::now(), Duration::from_mins(1))
+        };
+        let (_held, _lost) = (register("held"), register("lost"));
+        let request = sessions.request();
+        assert_eq!(request.sessions.len(), 2);
+        let reply = SyncReply { lost: vec!["lost".to_owned()], ..SyncReply::default() };
+        sessions.apply(&request, Instant::now(), &reply);
+        assert_eq!(sessions.request().sessions, ["held"]);
     }
 }

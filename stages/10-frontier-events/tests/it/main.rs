@@ -12,6 +12,7 @@ mod broker;
 mod figures;
 mod fleet;
 mod fuzz;
+mod generated_client;
 mod history;
 mod jepsen;
 mod receiver;

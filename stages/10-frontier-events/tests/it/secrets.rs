@@ -1,6 +1,7 @@
 //! Secrets of webhooks: in transit to a receiver with HTTPS, and at rest.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
@@ -130,7 +131,8 @@ async fn a_copied_database_has_no_secret_and_cannot_sign() {
     let error = parked["items"][0]["error"].as_str().unwrap();
     assert!(error.contains("cannot be opened with the key of this server"), "{error}");
     assert_eq!(receiver.received().len(), 2);
-    assert!(server.stderr().contains("webhooks.key"), "{}", server.stderr());
+    let is_logged = || server.stderr().contains("webhooks.key");
+    harness::eventually("the log names the key", Duration::from_secs(20), is_logged).await;
     let rotated: Value = client.post(&format!("{path}/rotate"), &json!({})).await.json();
     client.post(&format!("{path}/redeliver"), &json!({})).await;
     counts(&client, &webhook, "delivered", 2).await;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use stage_09_frontier::Access;
 use stage_10_frontier_events::required;
 
-use crate::receiver::Receiver;
+use crate::receiver::{HANG, Receiver};
 use crate::stage;
 
 /// The standard output of a command of the stage that succeeds.
@@ -98,6 +98,50 @@ async fn a_webhook_of_a_revoked_key_is_silent() {
     let parked: Value = admin.get(&format!("{path}/deliveries")).await.json();
     let error = parked["items"][0]["error"].as_str().unwrap();
     assert!(error.contains("not valid any more"), "{error}");
+}
+
+#[tokio::test]
+async fn a_webhook_without_a_key_ends_when_there_are_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let receiver = Receiver::start(200).await;
+    let start = || stage::on(data).args(["--webhook-allow", "127.0.0.1/32"]).start();
+    let server = start();
+    let hook = json!({ "url": receiver.url, "events": ["evaluation.completed"] });
+    let created: Value = server.client().post("/webhooks", &hook).await.json();
+    server.client().run("print(1)").await;
+    receiver.eventually("its event", |received| received.len() == 1).await;
+    assert_eq!(server.stop(), Some(0));
+    let admin = key(data, "admin", &["admin"]);
+    let server = start();
+    let admin = server.client().with_key(&admin);
+    admin.run("print('secret')").await;
+    let path = format!("/webhooks/{}", created["id"].as_str().unwrap());
+    let is_parked = async || (admin.get(&path).await.json()["parked"] == 1).then_some(());
+    harness::eventually_some("its event is parked", Duration::from_mins(1), is_parked).await;
+    assert_eq!(receiver.received().len(), 1);
+}
+
+#[tokio::test]
+async fn receivers_of_one_key_that_hang_hold_up_no_other_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let keys = [key(data, "alice", &["submit", "read"]), key(data, "mallory", &["submit", "read"])];
+    let server = stage::on(data).args(["--webhook-allow", "127.0.0.1/32"]).start();
+    let [alice, mallory] = keys.map(|key| server.client().with_key(&key));
+    let (hanging, quick) = (Receiver::start(HANG).await, Receiver::start(200).await);
+    let hook = |url: &str, events: &str| json!({ "url": url, "events": [events] });
+    for _ in 0..20 {
+        let created = mallory.post("/webhooks", &hook(&hanging.url, "*")).await;
+        assert_eq!(created.status, 201, "{created:?}");
+    }
+    for _ in 0..20 {
+        mallory.run("print(1)").await;
+    }
+    alice.post("/webhooks", &hook(&quick.url, "evaluation.completed")).await;
+    alice.run("print(2)").await;
+    // There is more for those that hang than all requests at one moment could send before this.
+    quick.eventually("alice gets hers", |received| received.len() == 1).await;
 }
 
 #[tokio::test]

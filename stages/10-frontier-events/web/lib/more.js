@@ -4,3 +4,5 @@ export const MORE = [
   { name: "webhooks", title: "Webhooks" },
   { name: "workers", title: "Workers" },
 ];
+// The program that serves the pages, as their commands name it.
+export const PROGRAM = "stage-10-frontier-events";

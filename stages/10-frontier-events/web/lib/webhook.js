@@ -30,7 +30,7 @@ const Row = ({ one }) => html`<tr data-state=${one.state}><td><code>${visibleNam
 function Deliveries({ page, cursor }) {
   if (page.items.length === 0) return html`<p>Nothing waits, and nothing is parked.</p>`;
   return html`<div class="scroll"><table><caption class="hidden">Deliveries that were not made yet, oldest first</caption>
-      <thead><tr>${COLUMNS.map(name => html`<th key=${name} scope="col">${name}</th>`)}</tr></thead>
+      <thead><tr>${COLUMNS.map(name => html`<th key=${name} scope="col" class=${name === "Attempts" ? "number" : undefined}>${name}</th>`)}</tr></thead>
       <tbody>${page.items.map(one => html`<${Row} key=${one.id} one=${one} />`)}</tbody></table></div>
     <nav class="row pager" aria-label="Pages of the deliveries">
       <button type="button" disabled=${!cursor} onClick=${() => setQuery({ cursor: null }, {})}>Oldest</button>
@@ -58,6 +58,7 @@ export function One({ id, cursor }) {
     <${Failure} error=${failure ?? error} />
     ${made && html`<${Secret} secret=${made.secret} until=${made.old_secret_until} />`}
     <${Facts} of=${[
+      ["Id", html`<code>${webhook.id}</code>`],
       ["URL", html`<bdi>${visibleName(webhook.url)}</bdi>`],
       ["Events", html`<${Events} of=${webhook.events} />`],
       ["Made", html`<${Time} at=${webhook.created_at} />`],

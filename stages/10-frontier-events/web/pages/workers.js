@@ -52,7 +52,7 @@ export default function Page() {
   return html`<${Failure} error=${action.error ?? error} />
     <${Facts} of=${[
       ["Workers", `${fleet.workers}, ${fleet.ready} of them take work`],
-      ["Places of those", fleet.capacity],
+      ["Places of ready workers", fleet.capacity],
       ["Running", fleet.running],
       ["Offered by the broker", fleet.published],
     ]} />

@@ -34,11 +34,20 @@ async fn connection(stage: UnixStream, disabled: Disabled) {
         to_stage.shutdown().await.ok();
     };
     let requests = async {
-        if let Err(error) = requests(from_stage, to_docker, &disabled).await {
+        if let Err(error) = requests(from_stage, to_docker, &disabled).await
+            && !has_disconnected(&error)
+        {
             eprintln!("the proxy dropped a connection: {error:#}");
         }
     };
     tokio::join!(answers, requests);
+}
+
+/// Whether one side has closed the connection, which a stage does that is stopped, and Docker after an answer.
+fn has_disconnected(error: &anyhow::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    matches!(kind, Some(BrokenPipe | ConnectionReset | UnexpectedEof))
 }
 
 async fn requests(
@@ -108,6 +117,15 @@ impl Head {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_side_that_has_disconnected_is_no_failure_and_a_wrong_request_is_one() {
+        let reset = anyhow::Error::from(io::Error::from(io::ErrorKind::ConnectionReset));
+        assert!(has_disconnected(&reset));
+        let refused = anyhow::Error::from(io::Error::from(io::ErrorKind::PermissionDenied));
+        assert!(!has_disconnected(&refused));
+        assert!(!has_disconnected(&anyhow::anyhow!("a request without a content length")));
+    }
 
     #[test]
     fn a_head_gets_another_length_and_keeps_the_rest() {

@@ -71,9 +71,10 @@ impl RunscControl {
             Self::SharedMemory => {
                 r#"mkdir -p -m 1777 $here/shm; chmod 1777 $here/shm; edit "s#{\"destination\":\"/dev/shm\",[^}]*}#{\"destination\":\"/dev/shm\",\"type\":\"bind\",\"source\":\"$here/shm\",\"options\":[\"rw\"]}#""#
             }
+            // One start at a time: runc writes a link into /dev of the root that all sandboxes share.
             Self::Runtime => {
-                "echo changed >> $here/changed; id=; for word; do id=$word; done; exec runc --root \
-                 $here/runc run --detach --bundle ${spec%/config.json} $id"
+                "echo changed >> $here/changed; id=; for word; do id=$word; done; exec flock -o \
+                 $here/lock runc --root $here/runc run --detach --bundle ${spec%/config.json} $id"
             }
         }
     }

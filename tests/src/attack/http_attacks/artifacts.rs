@@ -52,6 +52,7 @@ print("left")
 /// How many of the files of [`PROGRAM`] are at least there: otherwise nothing was tried.
 const LEAST_FILES: usize = 10;
 
+// ANCHOR: artifact-names
 async fn names(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < FIRST_WITH_KEYS {
         return Ok(Verdict::NotApplicable("this stage takes no files"));
@@ -67,6 +68,7 @@ async fn names(testbed: &Testbed) -> Result<Verdict> {
     std::fs::remove_file(&outside).ok(); // a program may have removed it
     verdict
 }
+// ANCHOR_END: artifact-names
 
 async fn judge(testbed: &Testbed, answer: Answer, secret: &str, token: &str) -> Result<Verdict> {
     let Answer::Evaluation(evaluation) = answer else { return Ok(Verdict::Escaped) };

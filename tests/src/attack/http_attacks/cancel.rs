@@ -52,6 +52,7 @@ fn consistent(yes: bool) -> Verdict {
     if yes { Verdict::Contained(By::Validation) } else { Verdict::Escaped }
 }
 
+// ANCHOR: cancel-race
 async fn at_the_end(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(NOTHING_TO_CANCEL);
@@ -73,7 +74,9 @@ async fn at_the_end(testbed: &Testbed) -> Result<Verdict> {
     let results: Result<Vec<bool>> = join_all(races).await.into_iter().collect();
     Ok(consistent(results?.into_iter().all(|good| good) && wire::works(testbed).await))
 }
+// ANCHOR_END: cancel-race
 
+// ANCHOR: cancel-twice
 async fn twice(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(NOTHING_TO_CANCEL);
@@ -91,7 +94,9 @@ async fn twice(testbed: &Testbed) -> Result<Verdict> {
     fine &= last.status == Status::Cancelled && last.outcome == Some(Outcome::Cancelled);
     Ok(consistent(fine))
 }
+// ANCHOR_END: cancel-twice
 
+// ANCHOR: unknown-ids
 async fn strangers(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage has no ids"));
@@ -114,3 +119,4 @@ async fn strangers(testbed: &Testbed) -> Result<Verdict> {
     }
     Ok(Verdict::Contained(By::Validation))
 }
+// ANCHOR_END: unknown-ids

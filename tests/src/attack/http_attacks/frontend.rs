@@ -101,6 +101,7 @@ fn scripts(token: &str) -> [String; 3] {
     ]
 }
 
+// ANCHOR: hostile-content
 async fn hostile_content(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < FIRST_WITH_KEYS {
         return Ok(NO_FRONTEND);
@@ -135,6 +136,7 @@ async fn hostile_content(testbed: &Testbed) -> Result<Verdict> {
     }
     Ok(judge(page.contains(&token), By::Escaping))
 }
+// ANCHOR_END: hostile-content
 
 /// The page at `url` after its scripts have run. None without a browser.
 async fn rendered(url: &str) -> Result<Option<String>> {
@@ -173,6 +175,7 @@ async fn requested(
     wire::send(testbed, request.as_bytes()).await
 }
 
+// ANCHOR: foreign-page
 async fn foreign_page(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < FIRST_WITH_KEYS {
         return Ok(NO_FRONTEND);
@@ -206,7 +209,9 @@ async fn foreign_page(testbed: &Testbed) -> Result<Verdict> {
     }
     Ok(Verdict::Contained(By::Validation))
 }
+// ANCHOR_END: foreign-page
 
+// ANCHOR: framed-page
 async fn framed(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < FIRST_WITH_KEYS {
         return Ok(NO_FRONTEND);
@@ -224,7 +229,9 @@ async fn framed(testbed: &Testbed) -> Result<Verdict> {
     ensure!(pages > 0, "the server has no page");
     Ok(judge(may_be_framed, By::Validation))
 }
+// ANCHOR_END: framed-page
 
+// ANCHOR: rebound-page
 async fn rebound(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < FIRST_WITH_KEYS {
         return Ok(NO_FRONTEND);
@@ -240,7 +247,9 @@ async fn rebound(testbed: &Testbed) -> Result<Verdict> {
     }
     Ok(Verdict::Contained(By::Validation))
 }
+// ANCHOR_END: rebound-page
 
+// ANCHOR: unknown-environment
 async fn environments(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < FIRST_WITH_KEYS {
         return Ok(Verdict::NotApplicable("this stage has no environments"));
@@ -264,6 +273,7 @@ async fn environments(testbed: &Testbed) -> Result<Verdict> {
     ensure!(wire::works(testbed).await, "the server does not run programs");
     Ok(Verdict::Contained(By::Validation))
 }
+// ANCHOR_END: unknown-environment
 
 /// What is no environment of any server.
 fn names(directory: &Path) -> Vec<Value> {

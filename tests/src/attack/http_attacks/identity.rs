@@ -61,6 +61,7 @@ fn refused(ran: bool) -> Verdict {
     if ran { Verdict::Escaped } else { Verdict::Contained(By::Validation) }
 }
 
+// ANCHOR: dns-rebinding
 async fn rebinding(testbed: &Testbed) -> Result<Verdict> {
     let json = "Content-Type: application/json\r\n";
     let mut ran = false;
@@ -71,7 +72,9 @@ async fn rebinding(testbed: &Testbed) -> Result<Verdict> {
     }
     Ok(refused(ran))
 }
+// ANCHOR_END: dns-rebinding
 
+// ANCHOR: cross-site-post
 async fn other_page(testbed: &Testbed) -> Result<Verdict> {
     let host = testbed.client_address.to_string();
     let mut ran = false;
@@ -86,7 +89,9 @@ async fn other_page(testbed: &Testbed) -> Result<Verdict> {
     }
     Ok(refused(ran))
 }
+// ANCHOR_END: cross-site-post
 
+// ANCHOR: header-injection
 async fn header_injection(testbed: &Testbed) -> Result<Verdict> {
     let name = format!("x-{}", canary());
     let json = "Content-Type: application/json\r\n";
@@ -106,3 +111,4 @@ async fn header_injection(testbed: &Testbed) -> Result<Verdict> {
     }
     Ok(Verdict::Contained(By::Validation))
 }
+// ANCHOR_END: header-injection

@@ -113,6 +113,7 @@ async fn send_body(testbed: &Testbed, head: &str, piece: &[u8], end: &[u8]) -> R
     })
 }
 
+// ANCHOR: huge-body
 async fn huge_body(testbed: &Testbed) -> Result<Verdict> {
     let head = format!(
         "POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -121,7 +122,9 @@ async fn huge_body(testbed: &Testbed) -> Result<Verdict> {
     );
     send_body(testbed, &head, &vec![b'#'; 64 << 10], b"\"}").await
 }
+// ANCHOR_END: huge-body
 
+// ANCHOR: endless-body
 async fn endless_body(testbed: &Testbed) -> Result<Verdict> {
     let head = "POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                 Transfer-Encoding: chunked\r\n\r\na\r\n{\"code\": \"\r\n";
@@ -130,12 +133,15 @@ async fn endless_body(testbed: &Testbed) -> Result<Verdict> {
     piece.extend(b"\r\n");
     send_body(testbed, head, &piece, b"2\r\n\"}\r\n0\r\n\r\n").await
 }
+// ANCHOR_END: endless-body
 
+// ANCHOR: deep-json
 async fn deep_json(testbed: &Testbed) -> Result<Verdict> {
     let deep = format!("{{\"code\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
     let reply = wire::post(testbed, &deep).await?;
     Ok(refused(reply.refused() && wire::works(testbed).await))
 }
+// ANCHOR_END: deep-json
 
 /// Escaped when one of `bodies` is accepted, or the server stops working.
 pub(super) async fn all_refused(testbed: &Testbed, bodies: &[String]) -> Result<Verdict> {
@@ -147,6 +153,7 @@ pub(super) async fn all_refused(testbed: &Testbed, bodies: &[String]) -> Result<
     Ok(refused(wire::works(testbed).await))
 }
 
+// ANCHOR: ambiguous-json
 async fn ambiguous_json(testbed: &Testbed) -> Result<Verdict> {
     let bodies = [
         r#"{"code": "print(1)", "code": "print(2)"}"#,
@@ -157,7 +164,9 @@ async fn ambiguous_json(testbed: &Testbed) -> Result<Verdict> {
     ];
     all_refused(testbed, &bodies.map(str::to_owned)).await
 }
+// ANCHOR_END: ambiguous-json
 
+// ANCHOR: request-smuggling
 async fn smuggling(testbed: &Testbed) -> Result<Verdict> {
     let hidden = "GET /hidden-request HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let head = "POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
@@ -177,12 +186,14 @@ async fn smuggling(testbed: &Testbed) -> Result<Verdict> {
     }
     Ok(Verdict::Contained(By::Validation))
 }
+// ANCHOR_END: request-smuggling
 
 /// Two responses where an intermediary would have seen one request.
 fn answered_both(reply: &Reply) -> bool {
     reply.text.matches("HTTP/1.1 ").count() > 1
 }
 
+// ANCHOR: telling-errors
 async fn error_pages(testbed: &Testbed) -> Result<Verdict> {
     const DISCLOSING: [&str; 9] = [
         "/root/",
@@ -216,3 +227,4 @@ async fn error_pages(testbed: &Testbed) -> Result<Verdict> {
     }
     Ok(refused(wire::works(testbed).await))
 }
+// ANCHOR_END: telling-errors

@@ -71,6 +71,7 @@ fn served(yes: bool) -> Verdict {
     if yes { Verdict::Contained(By::BackPressure) } else { Verdict::Escaped }
 }
 
+// ANCHOR: queue-flood
 async fn flood(testbed: &Testbed) -> Result<Verdict> {
     let program = Program::new("import time\ntime.sleep(8)");
     let mut requests = JoinSet::new();
@@ -101,7 +102,9 @@ async fn flood(testbed: &Testbed) -> Result<Verdict> {
         .await;
     Ok(if wire::works(testbed).await { verdict } else { Verdict::Escaped })
 }
+// ANCHOR_END: queue-flood
 
+// ANCHOR: head-of-line
 async fn one_slow(testbed: &Testbed) -> Result<Verdict> {
     let slow = testbed.client.clone();
     let slow =
@@ -114,7 +117,9 @@ async fn one_slow(testbed: &Testbed) -> Result<Verdict> {
     slow.await??;
     Ok(verdict)
 }
+// ANCHOR_END: head-of-line
 
+// ANCHOR: huge-output
 async fn huge_output(testbed: &Testbed) -> Result<Verdict> {
     let program = Program::new("import sys\nfor _ in range(640): sys.stdout.write('x' * 65536)");
     let body = serde_json::to_string(&program)?;
@@ -128,7 +133,9 @@ async fn huge_output(testbed: &Testbed) -> Result<Verdict> {
     let large = reply.text.len() > 16 << 20;
     Ok(if large { Verdict::Escaped } else { Verdict::Contained(By::OutputCap) })
 }
+// ANCHOR_END: huge-output
 
+// ANCHOR: reader-gone
 async fn reader_gone(testbed: &Testbed) -> Result<Verdict> {
     let json = r#"{"code": "import time\ntime.sleep(4)"}"#;
     let headers = "Content-Type: application/json\r\nPrefer: wait=60\r\n";
@@ -148,3 +155,4 @@ async fn reader_gone(testbed: &Testbed) -> Result<Verdict> {
     let fine = matches!(worked, Ok(true)) && response.status() == StatusCode::OK;
     Ok(served(fine))
 }
+// ANCHOR_END: reader-gone

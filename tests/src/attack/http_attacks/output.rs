@@ -123,6 +123,7 @@ fn did_not_run(reply: &wire::Reply) -> Verdict {
     Verdict::Error(format!("the program did not run: status {}", reply.status))
 }
 
+// ANCHOR: terminal-escapes
 async fn escapes(testbed: &Testbed) -> Result<Verdict> {
     let token = canary();
     let code = format!(
@@ -136,7 +137,9 @@ async fn escapes(testbed: &Testbed) -> Result<Verdict> {
     let raw = reply.body().contains(['\x1b', '\x07']);
     Ok(text_only(!raw && !log_has(testbed, |log| log.contains("\x1b]")).await))
 }
+// ANCHOR_END: terminal-escapes
 
+// ANCHOR: c1-escapes
 async fn c1_escapes(testbed: &Testbed) -> Result<Verdict> {
     let token = canary();
     let reply = answer(testbed, &format!("print('{token}\\x9b31m')")).await?;
@@ -145,7 +148,9 @@ async fn c1_escapes(testbed: &Testbed) -> Result<Verdict> {
     }
     Ok(text_only(!reply.body().contains('\u{9b}')))
 }
+// ANCHOR_END: c1-escapes
 
+// ANCHOR: markup
 async fn markup(testbed: &Testbed) -> Result<Verdict> {
     let token = canary();
     let reply = answer(testbed, &format!("print('<script>{token}</script>')")).await?;
@@ -156,7 +161,9 @@ async fn markup(testbed: &Testbed) -> Result<Verdict> {
     let is_json = head.contains("content-type: application/json");
     Ok(text_only(is_json && head.contains("x-content-type-options: nosniff")))
 }
+// ANCHOR_END: markup
 
+// ANCHOR: page-policy
 async fn page_policy(testbed: &Testbed) -> Result<Verdict> {
     let reply = wire::send(testbed, &wire::request(testbed, "GET /", "", "")).await?;
     let head = reply.head().to_ascii_lowercase();
@@ -172,7 +179,9 @@ async fn page_policy(testbed: &Testbed) -> Result<Verdict> {
         && !reply.body().contains("<script>");
     Ok(if strict { Verdict::Contained(By::Validation) } else { Verdict::Escaped })
 }
+// ANCHOR_END: page-policy
 
+// ANCHOR: lost-bytes
 async fn bytes(testbed: &Testbed) -> Result<Verdict> {
     const ODD: &[u8] = b"a\x00\xff\xed\xa0\x80\xe2\x82z";
     let code = format!("import os\nos.write(1, bytes({ODD:?}))");
@@ -187,7 +196,9 @@ async fn bytes(testbed: &Testbed) -> Result<Verdict> {
     };
     Ok(if retained == ODD { Verdict::Contained(By::Evidence) } else { Verdict::Escaped })
 }
+// ANCHOR_END: lost-bytes
 
+// ANCHOR: forged-answer
 async fn forged(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage reports nothing but the output"));
@@ -203,7 +214,9 @@ async fn forged(testbed: &Testbed) -> Result<Verdict> {
         None => Ok(did_not_run(&reply)),
     }
 }
+// ANCHOR_END: forged-answer
 
+// ANCHOR: forged-log
 async fn log_lines(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stderr().is_none() {
         return Ok(Verdict::NotApplicable("the ladder did not start this server"));
@@ -225,3 +238,4 @@ async fn log_lines(testbed: &Testbed) -> Result<Verdict> {
     }
     Ok(text_only(!by_path && !by_header && !forged().await))
 }
+// ANCHOR_END: forged-log

@@ -58,6 +58,7 @@ pub(super) const LIST: &[HttpProbe] = &[
     ),
 ];
 
+// ANCHOR: boundless-limits
 async fn boundless(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage accepts no limits"));
@@ -73,7 +74,9 @@ async fn boundless(testbed: &Testbed) -> Result<Verdict> {
     }
     all_refused(testbed, &bodies).await
 }
+// ANCHOR_END: boundless-limits
 
+// ANCHOR: choose-the-walls
 async fn other_isolation(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage has no isolation to choose"));
@@ -93,7 +96,9 @@ async fn other_isolation(testbed: &Testbed) -> Result<Verdict> {
     let bodies = fields.map(|field| format!(r#"{{"code": "print(1)", {field}}}"#));
     all_refused(testbed, &bodies).await
 }
+// ANCHOR_END: choose-the-walls
 
+// ANCHOR: file-names
 async fn file_names(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage accepts no files"));
@@ -120,7 +125,9 @@ async fn file_names(testbed: &Testbed) -> Result<Verdict> {
     let planted = testbed.host.outside(&Path::new(&*dir).join(&name));
     Ok(if planted.symlink_metadata().is_ok() { Verdict::Escaped } else { verdict })
 }
+// ANCHOR_END: file-names
 
+// ANCHOR: path-traversal
 async fn traversal(testbed: &Testbed) -> Result<Verdict> {
     let up = "../".repeat(12);
     let mut escaped = String::new();
@@ -146,3 +153,4 @@ async fn traversal(testbed: &Testbed) -> Result<Verdict> {
     }
     Ok(Verdict::Contained(By::Validation))
 }
+// ANCHOR_END: path-traversal

@@ -74,6 +74,7 @@ fn changed(key: &str) -> String {
     format!("{rest}{}", if last == "a" { "b" } else { "a" })
 }
 
+// ANCHOR: no-key
 async fn no_key(testbed: &Testbed) -> Result<Verdict> {
     let Some(tenants) = testbed.tenants().await? else {
         return Ok(Verdict::NotApplicable("the keys of this server are not known"));
@@ -100,7 +101,9 @@ async fn no_key(testbed: &Testbed) -> Result<Verdict> {
     tenants.close().await?;
     Ok(judge(taken))
 }
+// ANCHOR_END: no-key
 
+// ANCHOR: scope-downgrade
 async fn downgrade(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(Verdict::NotApplicable("this stage has nothing to read"));
@@ -142,6 +145,7 @@ async fn downgrade(testbed: &Testbed) -> Result<Verdict> {
     tenants.close().await?;
     Ok(judge(taken))
 }
+// ANCHOR_END: scope-downgrade
 
 /// The limits that the server of [`fill_disk`] gets: 8 MB of evaluations, 2 MB of events, and 30 that wait.
 const DISK_LIMITS: [&str; 8] = [
@@ -162,6 +166,7 @@ const DISK_SUBMISSIONS: usize = 200;
 /// How long that may take.
 const DISK_TIMEOUT: Duration = Duration::from_secs(75);
 
+// ANCHOR: fill-disk
 async fn fill_disk(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < FIRST_WITH_KEYS {
         return Ok(Verdict::NotApplicable("this stage stores nothing on disk"));
@@ -171,6 +176,7 @@ async fn fill_disk(testbed: &Testbed) -> Result<Verdict> {
     }
     fills(&Tenants::start(&stages::find(testbed.stage)?, &DISK_LIMITS).await?).await
 }
+// ANCHOR_END: fill-disk
 
 /// Whether one client makes the data directory of a server larger than [`MAX_DATA_BYTES`].
 ///

@@ -88,16 +88,21 @@ async fn drip(testbed: &Testbed, begin: &[u8]) -> Result<Verdict> {
     }
 }
 
+// ANCHOR: slow-headers
 async fn headers(testbed: &Testbed) -> Result<Verdict> {
     drip(testbed, b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await
 }
+// ANCHOR_END: slow-headers
 
+// ANCHOR: slow-body
 async fn body(testbed: &Testbed) -> Result<Verdict> {
     let begin = "POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                  Content-Length: 5000\r\n\r\n{\"code\": \"";
     drip(testbed, begin.as_bytes()).await
 }
+// ANCHOR_END: slow-body
 
+// ANCHOR: silent-connections
 async fn silent(testbed: &Testbed) -> Result<Verdict> {
     let mut held = Vec::new();
     for _ in 0..20 {
@@ -111,7 +116,9 @@ async fn silent(testbed: &Testbed) -> Result<Verdict> {
     drop(held);
     Ok(if served { Verdict::Contained(By::BackPressure) } else { Verdict::Escaped })
 }
+// ANCHOR_END: silent-connections
 
+// ANCHOR: half-closed
 async fn half_closed(testbed: &Testbed) -> Result<Verdict> {
     for _ in 0..100 {
         let mut socket = wire::connect(testbed).await?;
@@ -121,3 +128,4 @@ async fn half_closed(testbed: &Testbed) -> Result<Verdict> {
     let served = wire::serves(testbed).await && wire::works(testbed).await;
     Ok(if served { Verdict::Contained(By::Validation) } else { Verdict::Escaped })
 }
+// ANCHOR_END: half-closed

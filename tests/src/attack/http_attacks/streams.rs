@@ -85,6 +85,7 @@ async fn follow(mut socket: TcpStream, testbed: &Testbed, path: &str) -> Result<
     Ok(socket)
 }
 
+// ANCHOR: idle-streams
 async fn idle(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < 3 {
         return Ok(NO_STREAMS);
@@ -101,6 +102,7 @@ async fn idle(testbed: &Testbed) -> Result<Verdict> {
     drop(held);
     Ok(if fine { Verdict::Contained(By::BackPressure) } else { Verdict::Escaped })
 }
+// ANCHOR_END: idle-streams
 
 /// Submits a program, and returns its id.
 async fn submit(testbed: &Testbed, program: &Value) -> Result<String> {
@@ -111,6 +113,7 @@ async fn submit(testbed: &Testbed, program: &Value) -> Result<String> {
     Ok(json["id"].as_str().unwrap_or_default().to_owned())
 }
 
+// ANCHOR: forged-event
 async fn forged_event(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < 3 {
         return Ok(NO_STREAMS);
@@ -123,7 +126,9 @@ async fn forged_event(testbed: &Testbed) -> Result<Verdict> {
     );
     let id = submit(testbed, &serde_json::json!({ "code": code })).await?;
     let mut socket = open(testbed, &format!("/eval/{id}/events")).await?;
-    let reply = wire::read(&mut socket, Duration::from_secs(8)).await;
+    // The stream ends with the evaluation, which a busy machine takes its time for.
+    let is_last_chunk = |bytes: &[u8]| bytes.ends_with(b"\r\n0\r\n\r\n");
+    let reply = wire::read_until(&mut socket, Duration::from_mins(1), is_last_chunk).await;
     if !reply.body().contains(&token) {
         return Ok(Verdict::Error("what the program printed is not in its stream".to_owned()));
     }
@@ -132,7 +137,9 @@ async fn forged_event(testbed: &Testbed) -> Result<Verdict> {
     let escaped = lines.into_iter().any(|line| line.trim_end() == forged);
     Ok(if escaped { Verdict::Escaped } else { Verdict::Contained(By::Escaping) })
 }
+// ANCHOR_END: forged-event
 
+// ANCHOR: metric-labels
 async fn metric_labels(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < 3 {
         return Ok(Verdict::NotApplicable("this stage has no metrics"));
@@ -150,7 +157,9 @@ async fn metric_labels(testbed: &Testbed) -> Result<Verdict> {
     let escaped = reply.body().contains(&token);
     Ok(if escaped { Verdict::Escaped } else { Verdict::Contained(By::Bounded) })
 }
+// ANCHOR_END: metric-labels
 
+// ANCHOR: unread-stream
 async fn unread(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < 3 {
         return Ok(NO_STREAMS);
@@ -167,3 +176,4 @@ async fn unread(testbed: &Testbed) -> Result<Verdict> {
     drop(held);
     Ok(if fine { Verdict::Contained(By::BackPressure) } else { Verdict::Escaped })
 }
+// ANCHOR_END: unread-stream

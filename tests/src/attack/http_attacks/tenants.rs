@@ -115,6 +115,7 @@ async fn with_tenants(
     escaped.map(judge)
 }
 
+// ANCHOR: read-by-id
 async fn read_by_id(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(NO_IDS);
@@ -145,6 +146,7 @@ async fn read_by_id(testbed: &Testbed) -> Result<Verdict> {
     })
     .await
 }
+// ANCHOR_END: read-by-id
 
 /// An evaluation of `client` that has printed `secret`.
 async fn submitted(client: &Client, secret: &str) -> Result<Evaluation> {
@@ -154,6 +156,7 @@ async fn submitted(client: &Client, secret: &str) -> Result<Evaluation> {
     Ok(evaluation)
 }
 
+// ANCHOR: event-stream
 async fn follow(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < 3 {
         return Ok(Verdict::NotApplicable("this stage has no event streams"));
@@ -171,6 +174,7 @@ async fn follow(testbed: &Testbed) -> Result<Verdict> {
     })
     .await
 }
+// ANCHOR_END: event-stream
 
 /// What a stream has within [`STREAM_WINDOW`].
 async fn read_stream(client: &Client, path: &str, last: Option<&str>) -> Result<String> {
@@ -191,6 +195,7 @@ async fn read_stream(client: &Client, path: &str, last: Option<&str>) -> Result<
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
+// ANCHOR: cancel
 async fn cancel(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage == 1 {
         return Ok(NO_IDS);
@@ -205,7 +210,9 @@ async fn cancel(testbed: &Testbed) -> Result<Verdict> {
     })
     .await
 }
+// ANCHOR_END: cancel
 
+// ANCHOR: batch
 async fn batch(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < FIRST_WITH_KEYS {
         return Ok(NO_BATCHES);
@@ -235,6 +242,7 @@ async fn batch(testbed: &Testbed) -> Result<Verdict> {
     })
     .await
 }
+// ANCHOR_END: batch
 
 /// The results of a batch, once it has ended.
 async fn ended(client: &Client, id: &str) -> Result<String> {
@@ -252,6 +260,7 @@ async fn ended(client: &Client, id: &str) -> Result<String> {
     }
 }
 
+// ANCHOR: replayed-key
 async fn replay(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < FIRST_WITH_KEYS {
         return Ok(Verdict::NotApplicable("this stage ignores Idempotency-Key"));
@@ -279,3 +288,4 @@ async fn replay(testbed: &Testbed) -> Result<Verdict> {
     })
     .await
 }
+// ANCHOR_END: replayed-key

@@ -152,6 +152,7 @@ async fn with_receivers(
     verdict
 }
 
+// ANCHOR: webhook-address
 async fn address(testbed: &Testbed) -> Result<Verdict> {
     if testbed.stage < FIRST_WITH_WEBHOOKS {
         return Ok(NO_WEBHOOKS);
@@ -172,6 +173,7 @@ async fn address(testbed: &Testbed) -> Result<Verdict> {
     }
     Ok(judge(victim.connections() > 0))
 }
+// ANCHOR_END: webhook-address
 
 /// URLs of special addresses, and of what is no receiver.
 fn special(port: u16) -> Vec<String> {
@@ -198,6 +200,7 @@ fn special(port: u16) -> Vec<String> {
     urls.into_iter().chain(others).collect()
 }
 
+// ANCHOR: webhook-redirect
 async fn redirect(testbed: &Testbed) -> Result<Verdict> {
     let victim = Receiver::victim("127.0.0.2:0").await?;
     let port = victim.address.port();
@@ -231,7 +234,9 @@ async fn redirect(testbed: &Testbed) -> Result<Verdict> {
     })
     .await
 }
+// ANCHOR_END: webhook-redirect
 
+// ANCHOR: webhook-rebinding
 async fn rebinding(testbed: &Testbed) -> Result<Verdict> {
     if !rustix::process::geteuid().is_root() {
         return Ok(Verdict::NotApplicable("only root can be the name server of another process"));
@@ -253,6 +258,7 @@ async fn rebinding(testbed: &Testbed) -> Result<Verdict> {
     })
     .await
 }
+// ANCHOR_END: webhook-rebinding
 
 /// A receiver and a victim with the same port, and different addresses.
 async fn pair() -> Result<(Receiver, Receiver)> {
@@ -266,6 +272,7 @@ async fn pair() -> Result<(Receiver, Receiver)> {
     }
 }
 
+// ANCHOR: webhook-forgery
 async fn forged(testbed: &Testbed) -> Result<Verdict> {
     let receiver = Receiver::victim("127.0.0.1:0").await?;
     with_receivers(testbed, Vec::new(), async |client| {
@@ -296,6 +303,7 @@ async fn forged(testbed: &Testbed) -> Result<Verdict> {
     })
     .await
 }
+// ANCHOR_END: webhook-forgery
 
 /// Whether a receiver with this secret takes a message, as Standard Webhooks has it.
 fn is_valid(message: &Message, secret: &str) -> Result<bool> {

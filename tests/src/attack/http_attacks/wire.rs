@@ -80,6 +80,15 @@ pub(super) async fn send_to(address: SocketAddr, bytes: &[u8]) -> Result<Reply> 
 
 /// Reads until the server closes, or `within` is over.
 pub(super) async fn read(socket: &mut TcpStream, within: Duration) -> Reply {
+    read_until(socket, within, |_| false).await
+}
+
+/// The same, which also ends as soon as `done` holds of what has arrived.
+pub(super) async fn read_until(
+    socket: &mut TcpStream,
+    within: Duration,
+    done: impl Fn(&[u8]) -> bool,
+) -> Reply {
     let deadline = Instant::now() + within;
     let mut got = Vec::new();
     let mut chunk = vec![0; 64 << 10];
@@ -88,6 +97,9 @@ pub(super) async fn read(socket: &mut TcpStream, within: Duration) -> Reply {
         match timeout(left, socket.read(&mut chunk)).await {
             Ok(Ok(length @ 1..)) if got.len() < MAX_RESPONSE_BYTES => {
                 got.extend_from_slice(&chunk[..length]);
+                if done(&got) {
+                    return Reply::new(&got, false);
+                }
             }
             Ok(_) => return Reply::new(&got, true),
             Err(_) => return Reply::new(&got, false),

@@ -33,7 +33,9 @@ async fn of_containers(server: Option<u32>) -> Result<Vec<Cgroup>> {
         let inspected = docker.inspect_container(&id, None).await;
         let pid = inspected.ok().and_then(|container| container.state?.pid).unwrap_or(0);
         let Some(pid) = u32::try_from(pid).ok().filter(|pid| *pid > 0) else { continue };
-        groups.extend(Cgroup::of_process(pid));
+        // The process may have ended by now, and its id may be that of another one.
+        let group = Cgroup::of_process(pid).ok();
+        groups.extend(group.filter(|group| group.dir().to_string_lossy().contains(&id)));
     }
     Ok(groups)
 }

@@ -35,7 +35,7 @@ impl Testbed {
     }
 
     /// The same in the default environment, for a program in Python.
-    pub(super) async fn run_by_default(
+    pub(in crate::attack) async fn run_by_default(
         &self,
         code: &str,
         values: &Values,

@@ -136,7 +136,7 @@ async fn the_contract_holds_and_what_is_not_served_is_501() {
     let forged = json!({ "source": "aws.events", "detail-type": "Scheduled Event" });
     let answer = site.admin.post("/events", &forged).await;
     assert_eq!(answer.status, 405, "{}", answer.text());
-    let neither = site.front.invoke(json!({ "source": "aws.s3" })).await.unwrap();
+    let neither = site.front.event(json!({ "source": "aws.s3" })).await;
     assert!(neither.is_err(), "{neither:?}");
     let swept: Value = site.front.sweep().await;
     assert_eq!((&swept["requeued"], &swept["lost"]), (&json!(0), &json!(0)), "{swept}");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::site::Site;
 
 /// Rounds of the race: each is one evaluation that two workers claim at the same time.
-const ROUNDS: usize = 20;
+const ROUND_COUNT: usize = 20;
 
 const OTHER: &str = "019abcde-f012-7345-8678-9abcdef01234";
 
@@ -91,7 +91,7 @@ async fn one_of_two_claims_gets_an_evaluation() {
     let site = Site::start(2).await;
     let one = Hand::join(&site.worker_client, 1).await;
     let other = Hand::join(&site.worker_client, 2).await;
-    for round in 0..ROUNDS {
+    for round in 0..ROUND_COUNT {
         let id = site.client.submit_code("print(1)").await;
         let claims = tokio::join!(one.claim(&id, 1, &one.id), other.claim(&id, 1, &other.id));
         let mut statuses = [claims.0.0, claims.1.0];

@@ -1,16 +1,21 @@
 //! Clients, the function, the queue and workers, all of them processes.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use harness::eventually_some;
 use serde_json::json;
 
 use super::site::{EVENT_TIMEOUT, Site, UNSANDBOXED};
 
-/// Evaluations that are submitted at once, each of which has to end once. `just cloud-many` has 200.
-const MANY: usize = if cfg!(feature = "figures") { 200 } else { 24 };
+/// Evaluations that are submitted at once, each of which has to end once. `just cloud-many` has ten times as many.
+const EVALUATION_COUNT: usize = if cfg!(feature = "figures") { 2_000 } else { 200 };
 /// Requests of clients at the same time.
-const CLIENTS: usize = 8;
+const CLIENT_COUNT: usize = 8;
+/// How often the queue is looked at, and swept. Each sweep reads what waits, from the process that has the table.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How long all of them may take.
+const MANY_TIMEOUT: Duration = Duration::from_secs(EVALUATION_COUNT as u64);
 
 /// Workers with real sandboxes.
 const GVISOR: [&str; 0] = [];
@@ -36,14 +41,15 @@ async fn every_evaluation_runs_once_in_a_sandbox() {
 /// Submits many programs at once: each ends once, with its own output.
 async fn accounted(site: &Site) {
     use futures_util::{StreamExt as _, stream};
-    let submitting = stream::iter(0..MANY).map(|number| async move {
+    let submitting = stream::iter(0..EVALUATION_COUNT).map(|number| async move {
         let id = site.client.submit_code(&format!("print({number})")).await;
         (id, format!("{number}\n"))
     });
-    let expected: BTreeMap<String, String> = submitting.buffer_unordered(CLIENTS).collect().await;
-    assert_eq!(expected.len(), MANY, "each has an id of its own");
-    let timeout = EVENT_TIMEOUT * 4;
-    eventually_some("an empty queue", timeout, async || {
+    let expected: BTreeMap<String, String> =
+        submitting.buffer_unordered(CLIENT_COUNT).collect().await;
+    assert_eq!(expected.len(), EVALUATION_COUNT, "each has an id of its own");
+    eventually_some("an empty queue", MANY_TIMEOUT, async || {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
         site.front.sweep().await;
         let queue = site.client.get("/queue").await.json();
         (queue["depth"] == 0 && queue["workers_busy"] == 0).then_some(())
@@ -67,7 +73,7 @@ async fn accounted(site: &Site) {
         let Some(next) = page["next_cursor"].as_str() else { break };
         cursor = format!("&cursor={next}");
     }
-    assert_eq!(seen.len(), MANY);
+    assert_eq!(seen.len(), EVALUATION_COUNT);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@
 //! may write in between. So the one with the table has one thread, which is the isolation that DynamoDB has. SQS
 //! cannot be in that one, because a request that waits for a message would stop all others.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ impl Moto {
     }
 
     fn start(threads: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = harness::free_port();
         let child = Command::new(PYTHON)
             .args(["-c", SERVER, &port.to_string(), threads])
             .env("LOG_LEVEL", "ERROR")

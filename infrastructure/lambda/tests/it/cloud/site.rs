@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use harness::{Client, eventually_some};
+use harness::{Client, Worker, eventually_some};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::front::Front;
 use super::moto::{BUCKET, Moto, REGION, TABLE};
-use super::worker::Worker;
 
 /// How long anything may take that should happen soon.
 pub(crate) const EVENT_TIMEOUT: Duration = Duration::from_mins(1);

@@ -1,9 +1,11 @@
 //! One process, as `/proc/PID/stat` and `/proc/PID/smaps_rollup` show it.
 
+use std::path::{Path, PathBuf};
+
 /// A line of `/proc/PID/stat`, as far as it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stat {
-    /// Whether it has ended, and was not waited for yet.
+    /// Whether all of its threads have ended, and it was not waited for yet.
     pub(super) is_zombie: bool,
     /// The id of its parent.
     pub(super) parent: i32,
@@ -22,7 +24,15 @@ pub(super) struct Stat {
 impl Stat {
     /// That of a process; None when there is none.
     pub(super) fn read(pid: i32) -> Option<Self> {
-        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        let mut stat = Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
+        // While other threads run, a process whose first one has ended is shown as a zombie, without memory.
+        if stat.is_zombie
+            && let Some((_, thread)) = running_thread(pid)
+        {
+            stat.is_zombie = false;
+            stat.resident_pages = thread.resident_pages;
+        }
+        Some(stat)
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -49,11 +59,28 @@ impl Stat {
     }
 }
 
-/// The memory of a process, with each shared page divided by the number of processes that have it. None
-/// when it has ended, or is another user's.
+/// The directory and the state of a thread of a process that has not ended.
+fn running_thread(pid: i32) -> Option<(PathBuf, Stat)> {
+    std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten().find_map(|entry| {
+        let stat = Stat::parse(&std::fs::read_to_string(entry.path().join("stat")).ok()?)?;
+        (!stat.is_zombie).then_some((entry.path(), stat))
+    })
+}
+
+/// The content of a file of a process that is read from its memory. None when it has ended, is ending, or is
+/// another user's.
+pub(in crate::subprocess) fn read_of_memory(pid: i32, name: &str) -> Option<Vec<u8>> {
+    let first = PathBuf::from(format!("/proc/{pid}"));
+    let read = |directory: &Path| {
+        let content = std::fs::read(directory.join(name)).ok()?;
+        (!content.is_empty()).then_some(content)
+    };
+    read(&first).or_else(|| read(&running_thread(pid)?.0))
+}
+
+/// The memory of a process, with each shared page divided by the number of processes that have it.
 pub(super) fn proportional_bytes(pid: i32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    parse_proportional(&text)
+    parse_proportional(&String::from_utf8(read_of_memory(pid, "smaps_rollup")?).ok()?)
 }
 
 fn parse_proportional(text: &str) -> Option<u64> {

@@ -9,6 +9,8 @@ use crate::environments::Selection;
 
 use super::*;
 
+mod reservations;
+
 /// A job with these options.
 fn job(code: &str, priority: &str, owner: &str) -> Job {
     job_with(code, &json!({ "priority": priority }), owner)

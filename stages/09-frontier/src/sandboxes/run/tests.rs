@@ -49,7 +49,7 @@ async fn supervise(mut socket: UnixStream, answer: Answer) {
 /// How a command ends in a sandbox with such a supervisor.
 async fn outcome(answer: Answer) -> (Outcome, u64) {
     let directory = tempfile::tempdir().unwrap();
-    let quotas = Quotas::new(QuotaLimits { sandboxes: 1, memory_bytes: 1 << 40 });
+    let quotas = Quotas::new(QuotaLimits { of_key: 1, without_key: 1, memory_bytes: 1 << 40 });
     let (own, other) = UnixStream::pair().unwrap();
     tokio::spawn(supervise(other, answer));
     let defaults = SandboxDefaults {

@@ -1,43 +1,14 @@
 //! One key against the evaluations of another.
 
-use harness::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::Tenants;
-
-/// Requests that another key makes with the id of an evaluation.
-const ROUTES: [(Method, &str); 3] =
-    [(Method::GET, ""), (Method::GET, "/events"), (Method::DELETE, "")];
+use super::{Tenants, clients};
 
 #[tokio::test]
 async fn another_keys_evaluation_does_not_exist() {
     let Tenants { alice, mallory, admin, server, site } = Tenants::new();
-    let secret = "print('the answer is 42')";
-    let ended = alice.run(secret).await["id"].as_str().unwrap().to_owned();
-    let running = alice.submit_code("import time; time.sleep(60)").await;
-    alice.wait_for_status(&running, "running").await;
-    let nothing = "0197abcd-f012-7345-8678-9abcdef01234";
-    for (method, suffix) in ROUTES {
-        let mut answers = Vec::new();
-        for id in [ended.as_str(), running.as_str(), nothing] {
-            let path = format!("/eval/{id}{suffix}");
-            let request = mallory.request(method.clone(), &path).header("x-request-id", "same");
-            let response = mallory.send(request).await;
-            assert_eq!(response.status, 404, "{method} {path}: {response:?}");
-            answers.push(response.json());
-        }
-        // The answer for another key's id is that for an id which nothing has.
-        assert!(answers.iter().all(|answer| *answer == answers[2]), "{answers:#?}");
-    }
-    for header in [("last-event-id", "1"), ("prefer", "wait=10")] {
-        let path = format!("/eval/{ended}/events");
-        let request = mallory.request(Method::GET, &path).header(header.0, header.1);
-        assert_eq!(mallory.send(request).await.status, 404);
-    }
-    assert_eq!(alice.evaluation(&running).await["status"], "running", "it was not cancelled");
-    // An administrator sees it, and that is in the audit log.
-    assert_eq!(admin.evaluation(&ended).await["stdout"]["text"], "the answer is 42\n");
-    assert_eq!(admin.delete(&format!("/eval/{running}")).await.status, 200);
+    clients::another_keys_evaluation_does_not_exist(&alice, &mallory, &admin).await;
+    // What the administrator has done is in the audit log.
     drop(server);
     let database = rusqlite::Connection::open(site.database()).unwrap();
     let count = "SELECT count(*) FROM audit WHERE action = 'admin.access' AND actor = ?1";
@@ -48,27 +19,7 @@ async fn another_keys_evaluation_does_not_exist() {
 #[tokio::test]
 async fn a_list_has_own_evaluations_only_whatever_the_cursor() {
     let Tenants { alice, mallory, admin, server: _server, site: _site, .. } = Tenants::new();
-    let mut ids = Vec::new();
-    for _ in 0..3 {
-        ids.push(alice.run("print(1)").await["id"].as_str().unwrap().to_owned());
-    }
-    let own = mallory.run("print(2)").await["id"].clone();
-    let items = |page: Value| -> Vec<Value> {
-        let items = page["items"].as_array().unwrap().iter();
-        items.map(|item| item["id"].clone()).collect()
-    };
-    for query in ["", "?limit=100", "?status=completed", "?outcome=exited"] {
-        let page = mallory.get(&format!("/eval{query}")).await.json();
-        assert_eq!(items(page), std::slice::from_ref(&own), "{query}");
-    }
-    // A cursor is a place in the order of all evaluations, and shows none of another key.
-    for id in &ids {
-        let page = mallory.get(&format!("/eval?cursor={id}")).await.json();
-        assert!(items(page).is_empty());
-    }
-    assert_eq!(mallory.get("/eval?owner=x").await.status, 400, "no parameter chooses the owner");
-    assert_eq!(items(alice.get("/eval").await.json()).len(), 3);
-    assert!(items(admin.get("/eval").await.json()).len() >= 4);
+    clients::a_list_has_own_evaluations_only(&alice, &mallory, &admin).await;
 }
 
 #[tokio::test]
@@ -110,28 +61,10 @@ async fn a_body_without_a_key_is_not_read() {
     assert_eq!(answer, b"HTTP/1.1 401");
 }
 
-/// What is wrong in the head is named to those who may make the request, and not to others.
 #[tokio::test]
 async fn a_wrong_head_without_a_key_is_answered_as_a_right_one() {
     let Tenants { alice, server, site: _site, .. } = Tenants::new();
-    let nothing = "0197abcd-f012-7345-8678-9abcdef01234";
-    let events = format!("/sandboxes/{nothing}/execs/e/events");
-    let archive = format!("/sandboxes/{nothing}/tar?path=a");
-    let stranger = server.client();
-    for (method, path, header, value, named) in [
-        (Method::GET, events.as_str(), "last-event-id", "x", 400),
-        (Method::PUT, &archive, "content-type", "text/plain", 415),
-        (Method::POST, "/sandboxes", "idempotency-key", "0", 400),
-        (Method::GET, "/eval?limit=x", "accept", "*/*", 400),
-    ] {
-        for (client, status) in [(&stranger, 401), (&alice, named)] {
-            let request = client.request(method.clone(), path).header(header, value);
-            let response = client.send(request).await;
-            assert_eq!(response.status, status, "{method} {path}: {response:?}");
-        }
-    }
-    // What does not exist needs no key to be said.
-    assert_eq!(stranger.get("/nothing").await.status, 404);
+    clients::a_wrong_head_is_named_to_those_with_a_key(&alice, &server.client()).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Schemathesis makes requests from the contract, with a key and without one.
 
 use std::path::Path;
-use std::process::Command;
+
+use harness::Schemathesis;
 
 use super::Site;
 
@@ -15,34 +16,23 @@ const KEYLESS_SECONDS: u32 = 30;
 const OPERATIONS: &str = "55 selected / 55 total";
 
 async fn schemathesis(with_key: bool) {
-    let tool = Path::new("/opt/crucible/bin/schemathesis");
-    assert!(tool.exists(), "{} is missing: just setup --with-tests", tool.display());
     let site = Site::new();
     let key = site.key("fuzz", &["admin"]);
     let limits = ["--strict-contract", "--rate-limit", "10000000", "--key-queued", "100000"];
     let server = site.launch().args(limits).start();
-    let work = tempfile::tempdir().unwrap();
-    let contract = work.path().join("contract.json");
-    std::fs::write(&contract, server.client().get("/openapi.json").await.body).unwrap();
-    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../08-openapi/tests/it");
+    let contract = server.client().get("/openapi.json").await.body;
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/accounts/schemathesis.toml");
-    let seconds = if with_key { SECONDS } else { KEYLESS_SECONDS };
-    let mut command = Command::new(tool);
-    command
-        .current_dir(work.path())
-        .env("HOME", work.path())
-        .env("SCHEMATHESIS_HOOKS", files.join("hooks.py"))
-        .arg("--config-file")
-        .arg(config)
-        .args(["run", "--seed", &harness::fuzz_seed(SEED)])
-        .args(["--max-time", &harness::fuzz_seconds(seconds), "--url", server.url()])
-        .arg(&contract);
-    if with_key {
-        command.arg("--header").arg(format!("Authorization: Bearer {key}"));
-    }
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}");
+    let run = Schemathesis {
+        url: server.url(),
+        contract: &contract,
+        seed: SEED,
+        seconds: if with_key { SECONDS } else { KEYLESS_SECONDS },
+        config: Some(config),
+        key: with_key.then_some(&*key),
+        args: &[],
+    };
+    let (code, text) = run.run().await;
+    assert_eq!(code, Some(0), "{text}");
     // A run that tested nothing would find nothing as well.
     assert!(text.contains(OPERATIONS) && text.contains("Stateful (in"), "{text}");
     assert!(!text.contains("FAILURES") && !text.contains("ERRORS"), "{text}");

@@ -2,17 +2,23 @@
 
 use std::time::Duration;
 
-use harness::{Method, eventually_some};
+use harness::{Method, Server, eventually_some};
 use serde_json::json;
 
 use super::{Site, Tenants};
+
+/// Waits for a line of the log, which another thread reads.
+async fn says(server: &Server, text: &str) {
+    let says = || server.stderr().contains(text);
+    harness::eventually(text, Duration::from_secs(20), says).await;
+}
 
 #[tokio::test]
 async fn a_key_is_printed_once_and_works_at_once() {
     let site = Site::new();
     let server = site.start();
     // The server was started without a key, so that it is open, and stays so until it is restarted.
-    assert!(server.stderr().contains("open: there are no keys"), "{}", server.stderr());
+    says(&server, "open: there are no keys").await;
     assert_eq!(server.client().get("/queue").await.status, 200);
     let output = site.command(&["keys", "create", "--name", "ci", "--scope", "read"]);
     assert!(output.status.success(), "{output:?}");
@@ -22,7 +28,7 @@ async fn a_key_is_printed_once_and_works_at_once() {
     assert!(!String::from_utf8(output.stderr).unwrap().contains(key.trim()));
     drop(server);
     let server = site.start();
-    assert!(server.stderr().contains("clients need a key"), "{}", server.stderr());
+    says(&server, "clients need a key").await;
     assert_eq!(server.client().get("/queue").await.status, 401);
     assert_eq!(server.client().with_key(key.trim()).get("/queue").await.status, 200);
     // One that is made while the server runs works as well.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod attacks;
+pub(crate) mod clients;
 mod contract;
 mod exposure;
 mod fuzz;

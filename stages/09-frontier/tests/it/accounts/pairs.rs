@@ -113,8 +113,8 @@ async fn a_comparison_that_is_wrong_is_refused_as_a_whole() {
     let body = json!({ "program": program, "environments": SAME });
     assert_eq!(post(&alice, "/compare", Some("wait=301"), &body).await.status, 400);
     assert_eq!(alice.get("/compare/nothing").await.status, 404);
-    // Two evaluations take two places of the key.
-    assert_eq!(post(&alice, "/compare", None, &body).await.status, 429);
+    // Two evaluations need two places, and a key has one: waiting would not help.
+    assert_eq!(post(&alice, "/compare", None, &body).await.status, 422);
     assert_eq!(alice.get("/eval").await.json()["items"], json!([]));
 }
 

@@ -2,72 +2,22 @@
 
 use std::time::Duration;
 
-use harness::{Client, Method, Response, eventually_some};
+use harness::{Client, Method, eventually_some};
 use serde_json::{Value, json};
 
+use super::clients::{self, id_of, post_with_key};
 use super::{Site, Tenants};
-
-async fn post_with_key(client: &Client, path: &str, key: &str, body: &Value) -> Response {
-    let request = client.request(Method::POST, path).header("idempotency-key", key).json(body);
-    client.send(request).await
-}
-
-fn id_of(response: &Response) -> String {
-    response.json()["id"].as_str().unwrap_or_else(|| panic!("{response:?}")).to_owned()
-}
 
 #[tokio::test]
 async fn a_repeated_request_makes_nothing_new() {
-    let Tenants { alice, mallory, server, site: _site, .. } = Tenants::new();
-    let program = json!({ "code": "print(1)" });
-    let first = post_with_key(&alice, "/eval", "\"k-1\"", &program).await;
-    assert_eq!(first.status, 202, "{first:?}");
-    let again = post_with_key(&alice, "/eval", "\"k-1\"", &program).await;
-    assert_eq!((again.status, id_of(&again)), (202, id_of(&first)));
-    assert_eq!(again.headers["location"], first.headers["location"]);
-    let other = post_with_key(&alice, "/eval", "\"k-1\"", &json!({ "code": "print(2)" })).await;
-    assert_eq!(other.status, 422, "{other:?}");
-    // The options are a part of the request.
-    let mut low = program.clone();
-    low["priority"] = "low".into();
-    assert_eq!(post_with_key(&alice, "/eval", "\"k-1\"", &low).await.status, 422);
-    // With a wait the repetition gets the end.
-    let request = alice.request(Method::POST, "/eval").header("idempotency-key", "\"k-1\"");
-    let ended = alice.send(request.header("prefer", "wait=30").json(&program)).await;
-    assert_eq!((ended.status, id_of(&ended)), (200, id_of(&first)));
-    assert_eq!(ended.json()["stdout"]["text"], "1\n");
-    // Attack: another API key replays the key, to get the evaluation.
-    let theirs = post_with_key(&mallory, "/eval", "\"k-1\"", &program).await;
-    assert_eq!(theirs.status, 202);
-    assert_ne!(id_of(&theirs), id_of(&first));
-    assert_eq!(alice.get("/eval").await.json()["items"].as_array().unwrap().len(), 1);
-    for key in ["k-1", "\"\"", "\"a", "'a'", "\"a\", \"b\"", &format!("\"{}\"", "x".repeat(256))] {
-        assert_eq!(post_with_key(&alice, "/eval", key, &program).await.status, 400, "{key}");
-    }
-    let twice = alice.request(Method::POST, "/eval").header("idempotency-key", "\"a\"");
-    let twice = alice.send(twice.header("idempotency-key", "\"b\"").json(&program)).await;
-    assert_eq!(twice.status, 400);
-    // What was refused leaves the key unused.
-    let invalid = json!({ "code": "print(1)", "timeout_seconds": 1e9 });
-    assert_eq!(post_with_key(&alice, "/eval", "\"k-2\"", &invalid).await.status, 422);
-    assert_eq!(post_with_key(&alice, "/eval", "\"k-2\"", &program).await.status, 202);
-    drop(server);
+    let Tenants { alice, mallory, server: _server, site: _site, .. } = Tenants::new();
+    clients::a_repeated_request_makes_nothing_new(&alice, &mallory).await;
 }
 
 #[tokio::test]
 async fn parallel_repetitions_make_one_evaluation() {
     let Tenants { alice, server: _server, site: _site, .. } = Tenants::new();
-    let program = json!({ "code": "print(1)" });
-    let sent = (0..20).map(|_| post_with_key(&alice, "/eval", "\"same\"", &program));
-    let responses = futures_util::future::join_all(sent).await;
-    let accepted: Vec<_> = responses.iter().filter(|one| one.status == 202).map(id_of).collect();
-    assert!(!accepted.is_empty() && accepted.iter().all(|id| *id == accepted[0]), "{accepted:?}");
-    let rest = responses.iter().filter(|one| one.status != 202);
-    rest.for_each(|one| {
-        assert_eq!(one.status, 409, "{one:?}");
-        assert_eq!(one.headers["retry-after"], "1");
-    });
-    assert_eq!(alice.get("/eval").await.json()["items"].as_array().unwrap().len(), 1);
+    clients::parallel_repetitions_make_one_evaluation(&alice).await;
 }
 
 async fn ended(client: &Client, id: &str) -> Value {
@@ -138,7 +88,7 @@ async fn a_batch_is_refused_as_a_whole() {
             json!({ "evaluations": [{ "code": "pass" }, { "code": "x", "priority": "urgent" }] }),
             422,
         ),
-        (batch(9), 429),
+        (batch(9), 422),
     ] {
         let response = alice.post("/batches", &body).await;
         assert_eq!(response.status, status, "{response:?}");
@@ -148,7 +98,11 @@ async fn a_batch_is_refused_as_a_whole() {
     let problem = alice.post("/batches", &wrong).await.json();
     assert_eq!(problem["errors"][0]["pointer"], "/evaluations/1/timeout_seconds", "{problem}");
     assert!(alice.get("/eval").await.json()["items"].as_array().unwrap().is_empty());
-    assert_eq!(alice.post("/batches", &batch(8)).await.status, 202);
+    let sleeps = json!({ "code": "import time; time.sleep(60)" });
+    let first = json!({ "evaluations": vec![sleeps; 8] });
+    assert_eq!(alice.post("/batches", &first).await.status, 202);
+    let refused = alice.post("/batches", &batch(8)).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, "5"), "{refused:?}");
 }
 
 #[tokio::test]

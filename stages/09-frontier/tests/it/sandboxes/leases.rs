@@ -8,21 +8,27 @@ use serde_json::{Value, json};
 use super::{Sandbox, launch, put};
 use crate::accounts::Site;
 
+/// The standard output of a command of the stage on the data of a site.
+fn output(site: &Site, arguments: &[&str]) -> String {
+    let mut command = std::process::Command::new(crate::stage::BINARY);
+    command.args(arguments).arg("--data-dir").arg(site.path().join("data"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn key(site: &Site, name: &str, scopes: &[&str]) -> String {
+    let mut arguments = vec!["keys", "create", "--name", name];
+    for scope in scopes {
+        arguments.extend(["--scope", scope]);
+    }
+    output(site, &arguments)
+}
+
 /// A server, and the keys of two tenants.
 fn served(site: &Site, arguments: &[&str]) -> (Server, [Client; 2]) {
-    let directory = site.path().join("data");
-    let key = |name: &str, scopes: &[&str]| {
-        let mut arguments = vec!["keys", "create", "--name", name];
-        for scope in scopes {
-            arguments.extend(["--scope", scope]);
-        }
-        let mut command = std::process::Command::new(crate::stage::BINARY);
-        let output = command.args(arguments).arg("--data-dir").arg(&directory).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
     let both = ["submit", "read"];
-    let keys = [key("alice", &both), key("mallory", &both)];
+    let keys = [key(site, "alice", &both), key(site, "mallory", &both)];
     let server = launch(site.path()).args(arguments).start();
     let clients = keys.map(|key| server.client().with_key(&key));
     (server, clients)
@@ -31,6 +37,24 @@ fn served(site: &Site, arguments: &[&str]) -> (Server, [Client; 2]) {
 async fn with_key(client: &Client, key: &str, body: &Value) -> harness::Response {
     let request = client.request(Method::POST, "/sandboxes").json(body);
     client.send(request.header("idempotency-key", format!("\"{key}\""))).await
+}
+
+#[tokio::test]
+async fn a_revoked_key_has_no_sandboxes() {
+    let site = Site::new();
+    let admin = key(&site, "admin", &["admin"]);
+    let (server, [alice, mallory]) = served(&site, &[]);
+    let admin = server.client().with_key(&admin);
+    let own = Sandbox::open(&alice, json!({})).await;
+    let other = Sandbox::open(&mallory, json!({})).await;
+    other.detach("e", json!({ "argv": ["sleep", "600"] })).await;
+    let list = output(&site, &["keys", "list"]);
+    let line = list.lines().find(|line| line.ends_with("\tmallory")).unwrap();
+    output(&site, &["keys", "revoke", line.split('\t').next().unwrap()]);
+    let path = other.path("");
+    let has_ended = async || (admin.get(&path).await.json()["status"] == "ended").then_some(());
+    harness::eventually_some("it has ended", Duration::from_mins(1), has_ended).await;
+    assert_eq!(own.get("").await.json()["status"], "ready");
 }
 
 #[tokio::test]

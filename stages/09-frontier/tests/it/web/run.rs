@@ -21,6 +21,8 @@ async fn a_program_is_submitted_and_its_output_is_shown() {
     let web = Web::new().await;
     web.open("submit").await;
     web.browser.wait(EDITOR).await;
+    // The bounds of the limits come from the contract, after the editor.
+    web.browser.wait("input[type=number][placeholder]").await;
     web.browser.screenshot("submit").await;
     web.browser.press("Run").await;
     web.browser.wait_text("main .status", "exited").await;
@@ -62,8 +64,8 @@ async fn the_keyboard_alone_gets_from_a_program_to_its_result() {
 #[tokio::test]
 async fn output_is_shown_while_the_program_runs_and_it_can_be_cancelled() {
     let web = Web::new().await;
-    let code = "import time\nfor n in range(10**6): print('line', n, flush=True); time.sleep(0.05)";
-    let id = web.client().submit_code(code).await;
+    let code = "import time\nfor n in range(6): print('line', n, flush=True); time.sleep(0.05)\ntime.sleep(1000)";
+    let id = web.client().submit(&json!({ "code": code, "timeout_seconds": 60 })).await;
     web.open_evaluation(&id).await;
     web.browser.wait_text(".connection", "Live").await;
     web.browser.wait_text("pre.output", "line 5").await;
@@ -136,7 +138,7 @@ async fn a_program_is_run_in_two_environments_and_both_runs_are_compared() {
     web.open_evaluation(&first).await;
     web.browser.press("Compare with…").await;
     web.browser.wait_text("form[aria-label^='Run it'] select[name=second] option", "python").await;
-    web.browser.press("Run in both").await;
+    web.browser.press("Run the first program in both").await;
     web.browser.wait_text(".diff tr[data-change=same] td.code", "same").await;
     web.browser.wait(".diff tr[data-change=added]").await;
     let address = web.browser.script("return location.hash", vec![]).await.to_string();

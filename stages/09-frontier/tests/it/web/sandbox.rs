@@ -30,6 +30,10 @@ async fn a_sandbox_is_opened_used_and_removed() {
     for text in ["agent", "from stderr", "<img src=x onerror=alert(1)>", "exited 0"] {
         web.browser.wait_text(TERMINAL, text).await;
     }
+    // What goes to standard error is marked.
+    web.browser.wait_text("[role=log] pre .stderr", "from stderr").await;
+    let ready = web.client().get("/sandboxes?status=ready").await.json();
+    web.browser.wait_text(".facts .code", ready["items"][0]["id"].as_str().unwrap()).await;
     // What was written by one command is there for the next, and for the form below.
     type_line(&web.browser, "echo kept > note; printf %s-%s it waits; sleep 600").await;
     web.browser.wait_text(TERMINAL, "it-waits").await;

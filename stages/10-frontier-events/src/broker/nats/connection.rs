@@ -1,6 +1,7 @@
 //! The connection to a NATS server.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -68,6 +69,16 @@ impl Login {
         tls: bool,
         options: &BrokerOptions,
     ) -> Result<Self, BrokerError> {
+        let credentials = options.credentials.as_deref().map(Credentials::read).transpose()?;
+        // Attack: the password of the broker goes over a network in clear text -> test
+        // `a_password_is_not_sent_in_clear_text`.
+        let is_password = matches!(credentials, Some(Credentials::Pair(..)));
+        if let Some(server) = servers.iter().find(|server| !tls && !is_loopback(server))
+            && is_password
+        {
+            let what = format!("a password would go to {server} in clear text: use tls://");
+            return Err(BrokerError::Refused(what.into()));
+        }
         let scheme = if tls { "tls" } else { "nats" };
         let servers = servers.iter().map(|server| format!("{scheme}://{server}").parse());
         if let Some(path) = &options.certificates {
@@ -80,7 +91,7 @@ impl Login {
                 .collect::<std::io::Result<_>>()
                 .map_err(|error| BrokerError::Refused(error.into()))?,
             tls,
-            credentials: options.credentials.as_deref().map(Credentials::read).transpose()?,
+            credentials,
             certificates: options.certificates.clone(),
         })
     }
@@ -150,6 +161,38 @@ impl NatsBroker {
     pub(super) async fn forget(&self) {
         if let Some(session) = &mut self.session.lock().await.session {
             session.known = Arc::default();
+        }
+    }
+}
+
+/// Whether a server, as `HOST:PORT`, is on this machine.
+fn is_loopback(server: &str) -> bool {
+    let host = server.rsplit_once(':').map_or(server, |(host, _)| host).trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_sent_in_clear_text() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "worker:secret\n").unwrap();
+        let with =
+            BrokerOptions { credentials: Some(file.path().to_owned()), ..BrokerOptions::default() };
+        let login = |server: &str, tls, options: &BrokerOptions| {
+            Login::new(&["127.0.0.1:4222".to_owned(), server.to_owned()], tls, options).err()
+        };
+        for server in ["10.0.0.5:4222", "[2001:db8::1]:4222", "nats.example.org:4222"] {
+            let error = login(server, false, &with).unwrap();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.contains(server) && cause.contains("tls://"), "{cause}");
+            assert!(login(server, true, &with).is_none(), "{server}");
+            assert!(login(server, false, &BrokerOptions::default()).is_none(), "{server}");
+        }
+        for server in ["localhost:4222", "[::1]:4222"] {
+            assert!(login(server, false, &with).is_none(), "{server}");
         }
     }
 }

@@ -5,6 +5,7 @@ use aws_sdk_sqs::types::QueueAttributeName::{
     self, ApproximateNumberOfMessages, ApproximateNumberOfMessagesDelayed,
     ApproximateNumberOfMessagesNotVisible, MessageRetentionPeriod, QueueArn, RedrivePolicy,
 };
+use serde_json::Value;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -23,6 +24,14 @@ const COUNT_LIFETIME: Duration = Duration::from_secs(1);
 pub(super) struct Room {
     left: u64,
     counted: Instant,
+}
+
+/// Whether a redrive policy is that of these dead letters and deliveries. Amazon accepts the count as a number and as text.
+fn is_redrive(policy: &str, arn: &str, max_deliveries: u32) -> bool {
+    let policy: Value = serde_json::from_str(policy).unwrap_or_default();
+    let count = &policy["maxReceiveCount"];
+    let count = count.as_u64().or_else(|| count.as_str()?.parse().ok());
+    policy["deadLetterTargetArn"] == arn && count == Some(max_deliveries.into())
 }
 
 impl SqsBroker {
@@ -52,8 +61,12 @@ impl SqsBroker {
         let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":"{max}"}}"#);
         let url = match self.existing(&name).await? {
             Some(url) if is_publisher => {
-                let request = self.client.set_queue_attributes().queue_url(&url);
-                request.attributes(RedrivePolicy, policy).send().await.map_err(failed)?;
+                // What is as it should be is not written: a publisher needs no right to change queues then.
+                let known = self.attributes(&url, &[RedrivePolicy]).await?.remove(&RedrivePolicy);
+                if !is_redrive(&known.unwrap_or_default(), &arn, max) {
+                    let request = self.client.set_queue_attributes().queue_url(&url);
+                    request.attributes(RedrivePolicy, policy).send().await.map_err(failed)?;
+                }
                 url
             }
             Some(url) => url,

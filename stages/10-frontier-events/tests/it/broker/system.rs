@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -36,7 +36,7 @@ pub(crate) struct Process {
 impl Process {
     fn new(program: PathBuf, arguments: impl FnOnce(u16, &Path) -> Vec<String>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = harness::free_port();
         let arguments = arguments(port, directory.path());
         Self { directory, port, program, arguments, child: Mutex::new(None) }
     }

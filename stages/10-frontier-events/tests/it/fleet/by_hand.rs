@@ -7,12 +7,12 @@ use super::site::{EVENT_TIMEOUT, Site};
 use crate::broker::system::Nats;
 
 /// A worker that is this test.
-struct Hand<'a> {
-    client: &'a Client,
-    id: String,
+pub(super) struct Hand<'a> {
+    pub(super) client: &'a Client,
+    pub(super) id: String,
 }
 
-fn announcement() -> Value {
+pub(super) fn announcement() -> Value {
     json!({
         "protocol": 1, "name": "by hand", "version": "0.1.0", "capacity": 2,
         "environments": { "python": null },
@@ -28,19 +28,19 @@ fn announcement() -> Value {
 }
 
 impl<'a> Hand<'a> {
-    async fn join(client: &'a Client, number: u32) -> Self {
+    pub(super) async fn join(client: &'a Client, number: u32) -> Self {
         let hand = Self { client, id: format!("019abcde-f012-7345-8678-9abcdef0{number:04}") };
         let answer = hand.announce(&announcement()).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         hand
     }
 
-    async fn announce(&self, announcement: &Value) -> Response {
+    pub(super) async fn announce(&self, announcement: &Value) -> Response {
         let request = self.client.request(Method::PUT, &format!("/workers/{}", self.id));
         self.client.send(request.json(announcement)).await
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Response {
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Response {
         self.client.post(&format!("/workers/{}/{path}", self.id), body).await
     }
 
@@ -50,13 +50,13 @@ impl<'a> Hand<'a> {
             .await
     }
 
-    async fn token(&self, evaluation: &str, attempt: u32) -> String {
+    pub(super) async fn token(&self, evaluation: &str, attempt: u32) -> String {
         let answer = self.claim(evaluation, attempt).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()["token"].as_str().unwrap().to_owned()
     }
 
-    async fn output(&self, token: &str, offset: u64, text: &str) -> u16 {
+    pub(super) async fn output(&self, token: &str, offset: u64, text: &str) -> u16 {
         let piece = json!({ "stream": "stdout", "offset": offset, "base64": base64(text) });
         self.post("output", &json!({ "token": token, "pieces": [piece] })).await.status
     }
@@ -69,7 +69,7 @@ impl<'a> Hand<'a> {
         self.post("files", &part).await.status
     }
 
-    async fn result(&self, token: &str, file_parts: u64) -> u16 {
+    pub(super) async fn result(&self, token: &str, file_parts: u64) -> u16 {
         let verdict = json!({
             "outcome": "exited", "exit_code": 0, "signal": null, "usage": null,
             "evidence": { "decided_by": "exit_status" }, "error": null,

@@ -3,10 +3,11 @@
 use std::fs;
 use std::process::Command;
 
-use harness::{Client, Server};
+use harness::{Client, Server, eventually_some};
 use serde_json::json;
 
-use super::site::{Site, ready};
+use super::by_hand::{Hand, announcement};
+use super::site::{EVENT_TIMEOUT, Site, ready};
 use crate::broker::system::Nats;
 use crate::stage::BINARY;
 
@@ -19,6 +20,19 @@ fn key(site: &Site, name: &str, scopes: &[&str]) -> String {
     let output = command.arg("--data-dir").arg(site.path("data")).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn revoke(site: &Site, name: &str) {
+    let keys = |arguments: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.arg("keys").args(arguments).arg("--data-dir").arg(site.path("data"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let list = keys(&["list"]);
+    let line = list.lines().find(|line| line.ends_with(&format!("\t{name}"))).unwrap();
+    keys(&["revoke", line.split('\t').next().unwrap()]);
 }
 
 fn file(site: &Site, name: &str, text: &str) -> String {
@@ -36,8 +50,12 @@ struct Closed {
 
 /// An API with keys.
 fn closed() -> Closed {
+    closed_with(60)
+}
+
+fn closed_with(lease_seconds: u32) -> Closed {
     let nats = Nats::start();
-    let site = Site::on_nats(&nats, 60);
+    let site = Site::on_nats(&nats, lease_seconds);
     let admin = key(&site, "admin", &["admin"]);
     let api = site.api();
     let client = api.client().with_key(&admin);
@@ -92,6 +110,39 @@ async fn a_key_of_a_worker_is_for_nothing_else_and_no_other_key_is_for_workers()
         assert_eq!(worker.post(&path, body).await.status, 404, "{path}");
     }
     assert_eq!(submitter.get("/workers").await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_of_one_key_and_ends_when_that_is_revoked() {
+    let Closed { site, api, client, .. } = &closed_with(10);
+    let [stolen, other] =
+        ["stolen", "other"].map(|name| api.client().with_key(&key(site, name, &["worker"])));
+    let hand = Hand::join(&stolen, 1).await;
+    let id = client.submit(&json!({ "code": "", "max_attempts": 2 })).await;
+    let token = hand.token(&id, 1).await;
+    assert_eq!(hand.output(&token, 0, "first").await, 204);
+    // Another worker knows everything of the first but its key.
+    let thief = Hand { client: &other, id: hand.id.clone() };
+    assert_eq!(thief.announce(&announcement()).await.status, 404);
+    let sync = json!({ "sessions": [token], "cancelled": [], "draining": false });
+    assert_eq!(thief.post("sync", &sync).await.status, 404);
+    assert_eq!(thief.output(&token, 5, "forged").await, 410);
+    assert_eq!(thief.result(&token, 0).await, 410);
+    assert_eq!(other.delete(&format!("/workers/{}", hand.id)).await.status, 404);
+    revoke(site, "stolen");
+    eventually_some("the key is refused", EVENT_TIMEOUT, async || {
+        (hand.output(&token, 0, "first").await == 401).then_some(())
+    })
+    .await;
+    assert_eq!(hand.result(&token, 0).await, 401);
+    assert_eq!(hand.announce(&announcement()).await.status, 401);
+    // What the worker of that key had claimed is lost after its lease, and runs elsewhere.
+    client.wait_until(&id, "the second attempt", |one| one["attempt"] == 2).await;
+    let second = Hand::join(&other, 2).await;
+    let token = second.token(&id, 2).await;
+    assert_eq!(second.output(&token, 0, "second").await, 204);
+    assert_eq!(second.result(&token, 0).await, 204);
+    assert_eq!(client.wait(&id).await["stdout"]["text"], "second");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,10 @@
 //! A site: an API, workers, and the broker between them.
 
-use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use harness::{Client, Launch, Server, Signal, eventually_some};
-use rustix::process::{Pid, kill_process};
+use harness::{Client, Launch, Server, Worker, eventually_some};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -44,7 +41,7 @@ impl Site {
     }
 
     fn new(mut queue: Vec<String>, lease_seconds: u32) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = harness::free_port();
         queue.extend(["--broker-visibility-seconds", "5"].map(str::to_owned));
         Self { directory: tempfile::tempdir().unwrap(), queue, port, lease_seconds }
     }
@@ -125,85 +122,6 @@ impl Site {
             .args(&self.queue)
             .args(more);
         Worker::start(&mut command, self.path(&format!("{name}.log")))
-    }
-}
-
-/// A worker as a process.
-pub(crate) struct Worker {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Worker {
-    /// Starts it, with its log in that file.
-    pub(crate) fn start(command: &mut Command, log: PathBuf) -> Self {
-        let file = File::create(&log).unwrap();
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap();
-        Self { child, log }
-    }
-
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Kills it, so that it cleans nothing up.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Waits for its exit.
-    pub(crate) fn ended(&mut self) -> ExitStatus {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(started.elapsed() < EVENT_TIMEOUT, "it does not exit: {}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Waits until its log has a text.
-    pub(crate) async fn has_logged(&self, text: &str) {
-        eventually_some(
-            &format!("{text:?} in {}", self.log.display()),
-            EVENT_TIMEOUT,
-            async || self.log().contains(text).then_some(()),
-        )
-        .await;
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(Some(_))) {
-            return;
-        }
-        // One that was stopped goes on, so that it ends its programs.
-        kill_process(Pid::from_child(&self.child), Signal::CONT).ok();
-        kill_process(Pid::from_child(&self.child), Signal::TERM).ok();
-        let started = Instant::now();
-        while started.elapsed() < Duration::from_secs(15) {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.child.kill().ok();
-        self.child.wait().ok();
-        if std::thread::panicking() {
-            eprintln!("{}", self.log());
-        }
     }
 }
 

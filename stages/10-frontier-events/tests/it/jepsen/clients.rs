@@ -8,12 +8,14 @@ use harness::{Client, Method};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::Plan;
 use super::history::{Asked, Event, History, Kind};
 use super::nemesis::Random;
+use super::plan::Plan;
 
 /// Between two requests of one client.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The same, at most, while it reads an evaluation until the end: many clients would occupy the API.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// Submits what is left to submit, one after another, and follows each to its end.
 pub(super) async fn submit(
@@ -31,11 +33,14 @@ pub(super) async fn submit(
         let (asked, body) = program(number, plan.lines);
         let Some(id) = accepted(&client, &history, &plan, number, &body).await else { continue };
         history.accepted(&id, asked.clone());
+        let started = Instant::now();
         if asked.is_endless {
             sleep(random.millis(0, 3_000)).await;
             cancel(&client, &history, &plan, &id).await;
         }
         until_ended(&client, &history, &plan, &id).await;
+        let mut seen = history.seen();
+        seen.slowest = seen.slowest.max(started.elapsed());
     }
 }
 
@@ -110,7 +115,7 @@ async fn cancel(client: &Client, history: &History, plan: &Plan, id: &str) {
 
 /// Reads an evaluation until it has ended.
 pub(super) async fn until_ended(client: &Client, history: &History, plan: &Plan, id: &str) {
-    let started = Instant::now();
+    let (started, mut pause) = (Instant::now(), PAUSE);
     while started.elapsed() < plan.patience {
         match send(client.request(Method::GET, &format!("/eval/{id}"))).await {
             Some((200, now)) => {
@@ -122,7 +127,8 @@ pub(super) async fn until_ended(client: &Client, history: &History, plan: &Plan,
             None | Some((429 | 500 | 503, _)) => {}
             Some(other) => return history.violation(Kind::Lost, format!("{id}: {other:?}")),
         }
-        sleep(PAUSE).await;
+        sleep(pause).await;
+        pause = (pause * 2).min(MAX_PAUSE);
     }
     history.violation(Kind::Lost, format!("{id} does not end"));
 }
@@ -157,12 +163,13 @@ async fn follow_once(client: &Client, history: &History) {
 /// None for a comment.
 fn event(block: &str) -> Option<Event> {
     let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let data: Value = serde_json::from_str(field("data:")?).unwrap();
+    let mut data: Value = serde_json::from_str(field("data:")?).unwrap();
+    let kind = field("event:")?.to_owned();
     Some(Event {
         number: field("id:")?.parse().unwrap(),
-        kind: field("event:")?.to_owned(),
         subject: data["subject"].as_str().map(str::to_owned),
-        data: data["data"].clone(),
+        data: if kind == "evaluation.progress" { data["data"].take() } else { Value::Null },
+        kind,
     })
 }
 

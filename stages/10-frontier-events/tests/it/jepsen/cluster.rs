@@ -1,29 +1,33 @@
 //! One API, three workers and a broker as processes, with a link between each two of them.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use harness::{Client, Launch, Server, Signal};
+use harness::{Client, Launch, Server, Signal, Worker};
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
-use super::Plan;
 use super::disk::Disk;
 use super::link::Link;
+use super::plan::Plan;
 use crate::broker::system::{Moto, Nats, Process};
-use crate::fleet::site::{SHARED, Worker};
+use crate::fleet::site::SHARED;
 use crate::stage::BINARY;
 
 pub(super) const WORKERS: usize = 3;
 /// The size of the disk of the API, without what many evaluations need.
 const DISK_MEBIBYTES: u32 = 48;
 
+/// Nothing is deleted, however many evaluations end: all of them are read again.
+const STORES_ALL: [&str; 4] = ["--storage-entries", "10000000", "--storage-bytes", "1099511627776"];
+
 /// The broker.
 pub(super) enum System {
+    /// None: the API runs programs itself.
+    Memory,
     Nats(Nats),
     Moto(Moto),
 }
@@ -31,14 +35,16 @@ pub(super) enum System {
 impl System {
     pub(super) fn start(name: &str) -> Self {
         match name {
+            "memory" => Self::Memory,
             "nats" => Self::Nats(Nats::start()),
             "sqs" => Self::Moto(Moto::start()),
-            other => panic!("{other} is no broker: nats and sqs are"),
+            other => panic!("{other} is no broker"),
         }
     }
 
     pub(super) fn process(&self) -> &Process {
         match self {
+            Self::Memory => panic!("there is no process that could fail"),
             Self::Nats(nats) => &nats.0,
             Self::Moto(moto) => &moto.process,
         }
@@ -54,6 +60,7 @@ impl System {
     /// The flags of a process that reaches it by this port.
     fn flags(&self, port: u16) -> Vec<String> {
         let mut flags = match self {
+            Self::Memory => return Vec::new(),
             Self::Nats(_) => vec!["--queue".to_owned(), format!("nats://127.0.0.1:{port}/jepsen")],
             Self::Moto(moto) => {
                 let queue = format!("sqs://us-east-1/jepsen?endpoint=http://127.0.0.1:{port}");
@@ -78,7 +85,7 @@ pub(super) struct Cluster {
     pub(super) disk: Disk,
     pub(super) directory: TempDir,
     port: u16,
-    lease_seconds: u32,
+    pub(super) plan: Plan,
     failpoints: Mutex<&'static str>,
     started: AtomicU32,
     pub(super) api_to_broker: Link,
@@ -89,9 +96,9 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Starts all of it.
     pub(super) async fn start(plan: &Plan) -> Self {
-        let broker = System::start(&plan.broker);
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let there = broker.process().port;
+        let broker = System::start(plan.broker);
+        let port = harness::free_port();
+        let there = if matches!(broker, System::Memory) { port } else { broker.process().port };
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         fs::create_dir(&data).unwrap();
@@ -99,7 +106,7 @@ impl Cluster {
             disk: Disk::mount(&data, DISK_MEBIBYTES + plan.count / 16),
             directory,
             port,
-            lease_seconds: plan.lease_seconds,
+            plan: plan.clone(),
             failpoints: Mutex::new(plan.failpoints),
             api: Mutex::default(),
             workers: Default::default(),
@@ -111,10 +118,15 @@ impl Cluster {
             broker,
         };
         cluster.start_api();
-        for worker in 0..WORKERS {
+        for worker in 0..cluster.workers() {
             cluster.start_worker(worker);
         }
         cluster
+    }
+
+    /// How many workers there are besides the API.
+    pub(super) fn workers(&self) -> usize {
+        if matches!(self.broker, System::Memory) { 0 } else { WORKERS }
     }
 
     pub(super) fn client(&self) -> Client {
@@ -122,11 +134,16 @@ impl Cluster {
     }
 
     pub(super) fn start_api(&self) {
+        // As many as those of three workers.
+        let places = (self.plan.places * 3).to_string();
+        let all = ["--role", "all", "--workers", &places];
         let launch = Launch::new(BINARY)
-            .args(["--role", "api", "--drain-seconds", "5"])
+            .args(if self.workers() == 0 { &all[..] } else { &["--role", "api"][..] })
+            .args(["--drain-seconds", "5"])
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
-            .args(["--lease-seconds", &self.lease_seconds.to_string()])
+            .args(["--lease-seconds", &self.plan.lease_seconds.to_string()])
             .args(["--republish-seconds", "1"])
+            .args(STORES_ALL)
             .args(SHARED)
             .args(self.broker.flags(self.api_to_broker.port))
             .arg("--data-dir")
@@ -159,7 +176,7 @@ impl Cluster {
         let mut command = Command::new(BINARY);
         command
             .args(["--role", "worker", "--api", &api, "--worker-name", &format!("w{index}")])
-            .args(["--workers", "2", "--drain-seconds", "1"])
+            .args(["--workers", &self.plan.places.to_string(), "--drain-seconds", "1"])
             .args(SHARED)
             .args(self.broker.flags(self.to_broker[index].port))
             .env("FAILPOINTS", *self.failpoints.lock().unwrap());

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 /// What is wrong with a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,24 +66,31 @@ pub(super) struct Event {
     pub(super) number: u64,
     pub(super) kind: String,
     pub(super) subject: Option<String>,
+    /// Of output. Of other events there is none: ten thousand evaluations have many.
     pub(super) data: Value,
 }
 
 /// Shared by all clients.
 #[derive(Default)]
-pub(super) struct History(Mutex<Seen>);
+pub(super) struct History {
+    seen: Mutex<Seen>,
+    /// How many evaluations have ended, for a task that waits for that.
+    ended: watch::Sender<u32>,
+}
 
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) evaluations: BTreeMap<String, Accepted>,
     /// In the order in which they were received.
     pub(super) events: Vec<Event>,
+    /// The longest time from an acceptance to the end.
+    pub(super) slowest: Duration,
     pub(super) violations: Vec<Violation>,
 }
 
 impl History {
     pub(super) fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.0.lock().unwrap()
+        self.seen.lock().unwrap()
     }
 
     pub(super) fn violation(&self, kind: Kind, text: String) {
@@ -107,12 +116,26 @@ impl History {
     /// A client has read an evaluation. No state may be before one that was read before it.
     pub(super) fn read(&self, id: &str, now: &Value) {
         let before = self.seen().evaluations.get_mut(id).unwrap().last.replace(now.clone());
+        let had_ended = before.as_ref().is_some_and(|before| !before["outcome"].is_null());
+        if !had_ended && !now["outcome"].is_null() {
+            self.ended.send_modify(|ended| *ended += 1);
+        }
         let Some(before) = before else { return };
         let is_taken_back = rank(now) < rank(&before);
         let is_changed = !before["outcome"].is_null() && before != *now;
         if is_taken_back || is_changed {
             self.violation(Kind::Changed, format!("{id} was {before}, and then {now}"));
         }
+    }
+
+    /// How many evaluations have ended.
+    pub(super) fn ended(&self) -> u32 {
+        *self.ended.borrow()
+    }
+
+    /// Waits until so many evaluations have ended.
+    pub(super) async fn have_ended(&self, count: u32) {
+        self.ended.subscribe().wait_for(|ended| *ended >= count).await.unwrap();
     }
 
     pub(super) fn last_event(&self) -> u64 {

@@ -8,9 +8,10 @@ use tokio::task::block_in_place;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::Plan;
 use super::cluster::{Cluster, WORKERS};
+use super::history::History;
 use super::link::{Link, Mode};
+use super::plan::{Failures, Pace};
 
 /// A generator of numbers that a failure can be repeated with.
 pub(super) struct Random(u64);
@@ -76,14 +77,8 @@ pub(super) const PROCESSES: &[Failure] = &[
     Failure::FreezeBroker,
     Failure::LoseBroker,
 ];
-/// Those of the processes that a run over Amazon SQS adds to what the one over NATS has shown.
-pub(super) const OF_SQS: &[Failure] = &[
-    Failure::KillWorker,
-    Failure::KillApi,
-    Failure::FreezeWorker,
-    Failure::FreezeBroker,
-    Failure::LoseBroker,
-];
+/// Those of a server that runs programs itself, without a broker.
+pub(super) const ALONE: &[Failure] = &[Failure::KillApi, Failure::FreezeApi, Failure::FillDisk];
 /// Those of the network: one at a time, beside one of a process.
 pub(super) const NETWORK: &[Failure] = &[
     Failure::CutWorkerFromApi,
@@ -98,18 +93,23 @@ pub(super) type Injected = BTreeMap<Failure, u32>;
 /// Injects these failures in a random order, each once before one comes again, and takes each back.
 pub(super) async fn run(
     cluster: &Cluster,
-    plan: &Plan,
-    failures: &[Failure],
+    history: &History,
+    Failures(failures, pace): Failures,
     mut random: Random,
     done: &CancellationToken,
 ) -> Injected {
     let (mut injected, mut left) = (Injected::new(), Vec::new());
-    let lease = Duration::from_secs(plan.lease_seconds.into());
-    let (shortest, longest) = plan.pause_ms;
+    let mut count = 0;
     // Each was there at least once, however early the clients were done.
     while injected.len() < failures.len() || !done.is_cancelled() && !failures.is_empty() {
-        let pause = random.millis(shortest, longest);
-        let is_done = done.run_until_cancelled(sleep(pause)).await.is_none();
+        count += 1;
+        let next = async {
+            match pace {
+                Pace::Pause(shortest, longest) => sleep(random.millis(shortest, longest)).await,
+                Pace::Ended(each) => history.have_ended(count * each).await,
+            }
+        };
+        let is_done = done.run_until_cancelled(next).await.is_none();
         if is_done && injected.len() == failures.len() {
             break;
         }
@@ -118,14 +118,15 @@ pub(super) async fn run(
         }
         let next = random.below(left.len() as u64);
         let failure = left.swap_remove(usize::try_from(next).unwrap());
-        eprintln!("{failure:?}");
-        inject(cluster, failure, lease, &mut random).await;
+        eprintln!("{} have ended: {failure:?}", history.ended());
+        inject(cluster, failure, &mut random).await;
         *injected.entry(failure).or_default() += 1;
     }
     injected
 }
 
-async fn inject(cluster: &Cluster, failure: Failure, lease: Duration, random: &mut Random) {
+async fn inject(cluster: &Cluster, failure: Failure, random: &mut Random) {
+    let lease = Duration::from_secs(cluster.plan.lease_seconds.into());
     let worker = random.worker();
     match failure {
         Failure::KillWorker => {

@@ -4,7 +4,7 @@
 batches for reinforcement learning.
 
 What they do not protect against: a program and its tests share one process, as in HumanEval itself, so a program
-that looks for the grader in its own memory can forge a pass. `POST /verifications` runs the judge in a sandbox of its
+that looks for the grader in its own memory can forge a pass. `POST /verify` runs the judge in a sandbox of its
 own; use it where programs have a reason to cheat.
 """
 
