@@ -17,8 +17,8 @@ use bollard::models::{
     SystemInfo,
 };
 use bollard::query_parameters::{
-    AttachContainerOptions, CreateContainerOptions, KillContainerOptions, ListContainersOptions,
-    RemoveContainerOptions, WaitContainerOptions,
+    AttachContainerOptions, CreateContainerOptions, EventsOptions, KillContainerOptions,
+    ListContainersOptions, RemoveContainerOptions, WaitContainerOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt as _;
@@ -30,6 +30,10 @@ use tokio::io::AsyncWrite;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// For creating, starting or removing a container, on a machine that is busy.
 const MUTATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// The exit code of a container whose first process was killed.
+const KILLED: i64 = 137;
+/// How long after such an end the daemon may report that memory was the reason.
+const OOM_REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two looks at a container that is about to end.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -200,8 +204,13 @@ impl Daemon {
         tokio::time::timeout(QUERY_TIMEOUT, ended.next()).await.ok();
     }
 
-    /// The state of a container that is about to end, once it has ended.
-    pub(crate) async fn ended(&self, id: &str) -> Result<ContainerState, DaemonError> {
+    /// The state of a container that is about to end, once it has ended. `is_explained`: that memory was the reason is
+    /// known already, or that it was not.
+    pub(crate) async fn ended(
+        &self,
+        id: &str,
+        is_explained: bool,
+    ) -> Result<ContainerState, DaemonError> {
         let poll = async {
             loop {
                 let state = self.inspect(id).await?.state.unwrap_or_default();
@@ -213,7 +222,26 @@ impl Daemon {
         };
         let operation = "wait for a container's end";
         let timed_out = |_| DaemonError::Timeout { operation, after: QUERY_TIMEOUT };
-        tokio::time::timeout(QUERY_TIMEOUT, poll).await.map_err(timed_out)?
+        let mut state = tokio::time::timeout(QUERY_TIMEOUT, poll).await.map_err(timed_out)??;
+        if !is_explained && state.exit_code == Some(KILLED) && state.oom_killed != Some(true) {
+            state.oom_killed = Some(self.reports_oom(id).await);
+        }
+        Ok(state)
+    }
+
+    /// Whether the daemon has an event about a want of memory, or gets one soon. Containerd reports that and the end each
+    /// on its own, and the state of a container has it only when the end came second.
+    async fn reports_oom(&self, id: &str) -> bool {
+        let filters = [("container", id), ("event", "oom")];
+        let filters = filters.map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
+        let options = EventsOptions {
+            since: Some("1".to_owned()), // second of the epoch: all that the daemon still has
+            filters: Some(filters.into()),
+            ..Default::default()
+        };
+        let mut events = Box::pin(self.docker.events(Some(options)));
+        let first = tokio::time::timeout(OOM_REPORT_TIMEOUT, events.next()).await;
+        matches!(first, Ok(Some(Ok(_))))
     }
 
     /// Sends a signal to a container's first process.

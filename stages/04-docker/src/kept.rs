@@ -231,8 +231,10 @@ impl KeptContainer {
                 },
             }
         }
-        let state = self.daemon.ended(&self.container.id).await.unwrap_or_default();
-        if state.oom_killed == Some(true) || self.was_out_of_memory().await {
+        // Its cgroup may be gone by now.
+        let was_counted = self.was_out_of_memory().await;
+        let state = self.daemon.ended(&self.container.id, was_counted).await.unwrap_or_default();
+        if was_counted || state.oom_killed == Some(true) {
             KeptEnd::OutOfMemory
         } else {
             KeptEnd::Ended

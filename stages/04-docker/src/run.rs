@@ -75,7 +75,9 @@ pub(crate) async fn run(
     let mut stop = sampler.finish(stop).await;
     let mut container_exit = None;
     if stop == Stop::SandboxDied {
-        match launcher.daemon.ended(sandbox).await {
+        let is_explained =
+            sampler.after.oom_kills > Some(0) || sampler.after.pids_refused > Some(0);
+        match launcher.daemon.ended(sandbox, is_explained).await {
             Ok(state) => {
                 let oom_killed = state.oom_killed == Some(true);
                 container_exit = Some(ContainerExit { exit_code: state.exit_code, oom_killed });

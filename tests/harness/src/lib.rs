@@ -15,6 +15,7 @@
 //! * [`eventually`] and [`eventually_some`]: wait for a condition, with a name and a timeout;
 //! * [`FakeEngine`], [`run`], [`assert_verifies`], [`TEST_LIMITS`]: engines and components in process;
 //! * [`Schemathesis`]: requests that the contract allows, and others;
+//! * [`containers_of`]: the containers that a server has;
 //! * [`free_port`]: for a server that is started again at its address;
 //! * [`left_files`]: what an engine that takes files has to do.
 //!
@@ -29,6 +30,7 @@
 )]
 
 mod client;
+mod docker;
 mod engine;
 mod events;
 mod fuzz;
@@ -41,6 +43,7 @@ mod wait;
 mod worker;
 
 pub use client::{Client, Response};
+pub use docker::containers_of;
 pub use engine::{FakeEngine, Run, TEST_LIMITS, assert_verifies, run, run_submission};
 pub use events::{EventStream, SseEvent, kinds, output};
 pub use fuzz::Schemathesis;

@@ -4,26 +4,15 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use harness::{Signal, eventually};
+use harness::{Signal, containers_of, eventually, eventually_some};
 use serde_json::json;
 
 use crate::{REMOVE_TIMEOUT, docker};
 
 /// How long a container's init may take to end it, above its time-out of 3 s and a grace of 10 s.
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The ids of the containers of the server process `pid`, running ones or all.
-fn containers(pid: u32, running: bool) -> Vec<String> {
-    let mut args = vec!["ps", "--no-trunc", "--format", "{{.ID}} {{.Label \"crucible.owner\"}}"];
-    if !running {
-        args.push("--all");
-    }
-    let of_pid = |line: &str| {
-        let (id, owner) = line.split_once(' ')?;
-        (owner.split('.').nth(2)? == pid.to_string()).then(|| id.to_owned())
-    };
-    docker(&args).lines().filter_map(of_pid).collect()
-}
+/// How long Docker may take to list a container that runs.
+const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn every_evaluation_names_its_sandbox() {
@@ -65,17 +54,18 @@ async fn a_server_that_hangs_or_is_killed_leaves_no_container_for_long() {
         client.wait_until(&id, "it is up", is_up).await;
     }
     hanging.signal(Signal::STOP);
-    assert_eq!(containers(pid, true).len(), 2);
+    eventually("both are listed", LIST_TIMEOUT, || containers_of(pid, true).len() == 2).await;
     // The server does not end the one whose time is over: its init does.
-    eventually("init ends its container", INIT_TIMEOUT, || containers(pid, true).len() == 1).await;
+    eventually("init ends its container", INIT_TIMEOUT, || containers_of(pid, true).len() == 1)
+        .await;
     // While the server exists, another one does not remove its containers.
     let other = harness::server!();
-    assert_eq!(containers(pid, true).len(), 1);
+    assert_eq!(containers_of(pid, true).len(), 1);
     drop(other);
     hanging.kill();
     let next = harness::server!();
     eventually("the next server removes the rest", REMOVE_TIMEOUT, || {
-        containers(pid, false).is_empty()
+        containers_of(pid, false).is_empty()
     })
     .await;
     assert_eq!(next.client().run("print(1)").await["stdout"]["text"], "1\n");
@@ -88,7 +78,10 @@ async fn a_sandbox_that_is_killed_from_outside_is_an_engine_error() {
     let client = server.client();
     let id = client.submit_code("import time; print('up'); time.sleep(60)").await;
     client.wait_until(&id, "it is up", |evaluation| evaluation["stdout"]["text"] == "up\n").await;
-    docker(&["kill", &containers(server.pid(), true)[0]]);
+    let container = eventually_some("it is listed", LIST_TIMEOUT, async || {
+        containers_of(server.pid(), true).pop()
+    });
+    docker(&["kill", &container.await]);
     let ended = client.wait_until(&id, "it ended", |evaluation| !evaluation["outcome"].is_null());
     let ended = ended.await;
     assert_eq!(ended["outcome"], "engine_error", "{ended}");
@@ -103,7 +96,7 @@ async fn a_server_that_is_terminated_leaves_nothing() {
     let id = client.submit_code("import time; print('up'); time.sleep(60)").await;
     client.wait_until(&id, "it is up", |evaluation| evaluation["stdout"]["text"] == "up\n").await;
     assert_eq!(server.stop(), Some(0));
-    assert_eq!(containers(pid, false), [""; 0]);
+    assert_eq!(containers_of(pid, false), [""; 0]);
 }
 
 /// Runs the binary to its end, with `stdin` as its input.

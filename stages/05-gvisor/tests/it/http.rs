@@ -1,8 +1,12 @@
 //! Stage 5 from outside: the real binary, real HTTP, real sandboxes.
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::json;
+
+/// How long Docker may take to list a container that runs.
+const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn stage(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_stage-05-gvisor")).args(arguments).output().unwrap()
@@ -38,10 +42,7 @@ async fn output_is_readable_while_the_program_runs_and_nothing_is_left_at_the_en
         .await;
     assert_eq!(running["status"], "running");
     assert_eq!(server.stop(), Some(0));
-    let list = ["ps", "--all", "--format", "{{.Label \"crucible.owner\"}}"];
-    let left = Command::new("docker").args(list).output().unwrap();
-    let left = String::from_utf8(left.stdout).unwrap();
-    assert!(!left.contains(&format!(".{pid}.")), "{left}");
+    assert_eq!(harness::containers_of(pid, false), [""; 0]);
 }
 
 /// No program can cause an `engine_error`, and this is one.
@@ -51,13 +52,9 @@ async fn a_sandbox_that_is_killed_from_outside_is_an_engine_error() {
     let client = server.client();
     let id = client.submit_code("import time; print('up'); time.sleep(60)").await;
     client.wait_until(&id, "it is up", |evaluation| evaluation["stdout"]["text"] == "up\n").await;
-    let list = ["ps", "--no-trunc", "--format", "{{.ID}} {{.Label \"crucible.owner\"}}"];
-    let containers = Command::new("docker").args(list).output().unwrap();
-    let containers = String::from_utf8(containers.stdout).unwrap();
-    let own = format!(".{}.", server.pid());
-    let own = containers.lines().find(|line| line.contains(&own)).unwrap();
-    let container = own.split(' ').next().unwrap();
-    assert!(Command::new("docker").args(["kill", container]).status().unwrap().success());
+    let listed = async || harness::containers_of(server.pid(), true).pop();
+    let container = harness::eventually_some("it is listed", LIST_TIMEOUT, listed).await;
+    assert!(Command::new("docker").args(["kill", &container]).status().unwrap().success());
     let ended = client.wait_until(&id, "it ended", |evaluation| !evaluation["outcome"].is_null());
     let ended = ended.await;
     assert_eq!(ended["outcome"], "engine_error", "{ended}");

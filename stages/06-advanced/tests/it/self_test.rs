@@ -233,18 +233,6 @@ async fn a_server_that_is_terminated_during_a_run_ends_it_and_answers_its_client
     }
 }
 
-/// The containers that the server with this process has on the machine.
-fn containers(pid: u32) -> usize {
-    let format = "{{.Label \"crucible.owner\"}}";
-    let mut docker = std::process::Command::new("docker");
-    docker.args(["ps", "--all", "--filter", "label=crucible.owner", "--format", format]);
-    let output = docker.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let owners = String::from_utf8(output.stdout).unwrap();
-    let mark = format!(".{pid}.");
-    owners.lines().filter(|owner| owner.contains(&mark)).count()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_docker_that_is_terminated_during_a_run_leaves_no_container() {
     for delay_ms in [0, 100, 500, 1_000, 2_000] {
@@ -254,6 +242,6 @@ async fn a_server_with_docker_that_is_terminated_during_a_run_leaves_no_containe
         assert_eq!(status, 202);
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         assert_eq!(server.stop(), Some(0), "after {delay_ms} ms");
-        assert_eq!(containers(pid), 0, "after {delay_ms} ms");
+        assert_eq!(harness::containers_of(pid, false), [""; 0], "after {delay_ms} ms");
     }
 }

@@ -119,11 +119,16 @@ async fn read_once(client: &Client, history: &History) -> bool {
 /// Follows all events from the last one that was received, as far as they are whole.
 async fn follow(client: Client, history: History) {
     let last = history.last_event().to_string();
-    let request = client.request(method("GET"), "/events").header("last-event-id", last);
-    let Ok(mut response) = request.send().await else { return };
-    if response.status() != 200 {
-        history.violation(format!("the events were answered {}", response.status()));
-    }
+    let mut response = loop {
+        let request = client.request(method("GET"), "/events").header("last-event-id", &last);
+        let Ok(response) = request.send().await else { return };
+        match response.status().as_u16() {
+            200 => break response,
+            // What has happened is written before it is sent, and that may have failed.
+            500 | 503 => tokio::time::sleep(PAUSE).await,
+            other => return history.violation(format!("the events were answered {other}")),
+        }
+    };
     let mut text = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         text.extend_from_slice(&chunk);
