@@ -184,8 +184,8 @@ mod tests {
         let contents = back_up(data.path(), &copies[0]).unwrap();
         assert_eq!(contents, restore(&copies[0], &copies[1]).unwrap());
         for copy in copies {
-            let copied = FileStorage::at(copy.join("files")).digests().unwrap();
-            assert_eq!(copied, [written.as_str()]);
+            let digests = FileStorage::at(copy.join("files")).digests().unwrap();
+            assert_eq!(digests, [written.as_str()]);
         }
     }
 }
