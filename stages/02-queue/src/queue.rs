@@ -31,8 +31,8 @@ use crate::journal::InMemoryJournal;
 use crate::ledger::{Assignment, Ledger, LedgerParts, Resumed};
 
 /// How much longer than the wall-clock limit of a program an engine may take. An engine has
-/// deadlines of its own; this is the backstop for one that misses them.
-const ENGINE_GRACE: Duration = Duration::from_mins(1);
+/// deadlines of its own, one for each of its steps; this is the backstop for one that misses them.
+const ENGINE_GRACE: Duration = Duration::from_mins(3);
 /// How long running evaluations may take to end at a shutdown once they were told to.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(8);
 /// The pause after the dispatch could not be reached.

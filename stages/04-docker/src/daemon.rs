@@ -78,6 +78,12 @@ pub enum DaemonError {
         /// The daemon's error.
         source: Error,
     },
+    /// Docker does not remove what has ended.
+    #[error("cannot create a container: Docker has not removed those before it within {} s", after.as_secs())]
+    NotRemoved {
+        /// How long the new one has waited.
+        after: Duration,
+    },
     /// Every user for containers is in use.
     #[error("cannot create a container: every user for containers is in use")]
     NoUser,
@@ -102,6 +108,9 @@ impl Hint for DaemonError {
             Self::Unreachable { .. } => Some("start Docker, or run `doctor`"),
             Self::Timeout { .. } => Some("see whether `docker ps` hangs; if so, restart Docker"),
             Self::NoUser => Some("set another range of users with --first-user"),
+            Self::NotRemoved { .. } => Some(
+                "look at `docker ps --all`, and at the log of Docker; the removals are retried",
+            ),
             Self::NotFound { .. }
             | Self::Api { .. }
             | Self::NoEnvironment

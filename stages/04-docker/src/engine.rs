@@ -307,7 +307,7 @@ impl Engine for DockerEngine {
             };
             match observation.stop {
                 // Nothing of the program is left: the container may be removed after the response.
-                Stop::Reported(_) | Stop::SandboxDied => container.remove_in_background().await,
+                Stop::Reported(_) | Stop::SandboxDied => drop(container),
                 // The program still runs, and its end is not reported before it has ended.
                 _ => container.remove().await,
             }

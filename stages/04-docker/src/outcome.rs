@@ -204,8 +204,10 @@ fn signaled(observation: &RunObservation, limits: &Limits, number: i32) -> Verdi
     let used_up = observation.cpu().is_some_and(|cpu| cpu.as_secs_f64() >= limits.cpu_seconds);
     let (outcome, counter) = match observation.limit() {
         Some(limit) => limit,
-        // The kernel's limit ended the program before the sampler read the counter.
-        None if used_up && name == "SIGXCPU" => (Outcome::CpuTimeExceeded, "cpuacct.usage"),
+        // The kernel's limit ended the program before the sampler read the counter. Linux sends SIGKILL at it.
+        None if used_up && ["SIGXCPU", "SIGKILL"].contains(&name.as_str()) => {
+            (Outcome::CpuTimeExceeded, "cpuacct.usage")
+        }
         None => (Outcome::Signaled, "wait_status"),
     };
     Verdict { signal: Some(name), ..Verdict::new(outcome, observation.evidence(counter)) }

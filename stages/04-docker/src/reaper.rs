@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bollard::models::ContainerCreateBody;
 use stage_02_queue::InstanceId;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -28,9 +28,11 @@ const INSTANCE_LABEL: &str = "crucible.owner";
 const USER_LABEL: &str = "crucible.user";
 /// Differs between two engines of one process.
 const ENGINE_LABEL: &str = "crucible.engine";
-/// Removals in the background before evaluations wait for them: an engine that creates containers
+/// Removals in the background before a new container waits for them: an engine that creates containers
 /// faster than Docker removes them would fill the machine.
 const MAX_PENDING_REMOVALS: usize = 8;
+/// How long it waits. What has ended waits for no removal: its client has an end even when Docker removes nothing.
+const REMOVALS_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a container may appear late after a create call timed out.
 const CREATE_GRACE: Duration = Duration::from_secs(10);
 /// How long killing a container's processes may take before Docker does it.
@@ -53,9 +55,8 @@ pub(crate) struct Reaper {
     tasks: TaskTracker,
     /// Cancelled when the engine stops waiting for removals: a failed one is not retried any more.
     give_up: CancellationToken,
-    /// A permit for each container that its evaluation has left to a background removal, from before
-    /// the evaluation ends until the container is removed.
-    pending_removals: Arc<Semaphore>,
+    /// Containers of this engine whose removal is left to the background.
+    pending_removals: watch::Sender<usize>,
     /// A container may be dropped outside of the runtime, and its removal still needs one.
     runtime: Handle,
 }
@@ -69,20 +70,29 @@ pub(crate) struct Container {
     /// What was ordered.
     pub(crate) ordered: Box<ContainerCreateBody>,
     reaper: Arc<Reaper>,
-    held: Held,
+    user: Option<UserLease>,
 }
 
-/// What a container holds until it is removed.
-#[derive(Default)]
-struct Held {
-    permit: Option<OwnedSemaphorePermit>,
-    user: Option<UserLease>,
+/// One of the removals that a new container waits for.
+struct PendingRemoval(Arc<Reaper>);
+
+impl PendingRemoval {
+    fn new(reaper: &Arc<Reaper>) -> Self {
+        reaper.pending_removals.send_modify(|count| *count += 1);
+        Self(Arc::clone(reaper))
+    }
+}
+
+impl Drop for PendingRemoval {
+    fn drop(&mut self) {
+        self.0.pending_removals.send_modify(|count| *count -= 1);
+    }
 }
 
 impl Container {
     /// The host user that it alone has.
     pub(crate) fn user(&self) -> Option<u32> {
-        self.held.user.as_ref().map(|user| user.id)
+        self.user.as_ref().map(|user| user.id)
     }
 
     /// Kills and removes it before this returns. If that fails, it is retried in the background.
@@ -91,17 +101,13 @@ impl Container {
             self.id.clear();
         }
     }
-
-    /// Leaves it to a background removal, as soon as there are not too many of them.
-    pub(crate) async fn remove_in_background(mut self) {
-        self.held.permit = Arc::clone(&self.reaper.pending_removals).acquire_owned().await.ok();
-    }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let (id, held) = (std::mem::take(&mut self.id), std::mem::take(&mut self.held));
+        let id = std::mem::take(&mut self.id);
         if !id.is_empty() {
+            let held = (PendingRemoval::new(&self.reaper), self.user.take());
             self.reaper.remove_in_background(id, self.cgroup.take(), Duration::ZERO, held);
         }
     }
@@ -119,7 +125,7 @@ impl Reaper {
             engine: Uuid::new_v4().simple().to_string(),
             tasks: TaskTracker::new(),
             give_up: CancellationToken::new(),
-            pending_removals: Arc::new(Semaphore::new(MAX_PENDING_REMOVALS)),
+            pending_removals: watch::Sender::new(0),
             runtime: Handle::current(),
         }))
     }
@@ -133,22 +139,28 @@ impl Reaper {
     }
 
     // ANCHOR: create
-    /// Creates a container, in a task of its own: the caller may be dropped before Docker responds,
-    /// and then the container is removed as soon as it exists.
+    /// Creates a container, as soon as not too many others wait for their removal. In a task of its own: the caller may
+    /// be dropped before Docker responds, and then the container is removed as soon as it exists.
     pub(crate) async fn create(
         self: &Arc<Self>,
         body: ContainerCreateBody,
         user: Option<UserLease>,
     ) -> Result<Container, DaemonError> {
+        let mut pending = self.pending_removals.subscribe();
+        let has_room = pending.wait_for(|count| *count < MAX_PENDING_REMOVALS);
+        if tokio::time::timeout(REMOVALS_TIMEOUT, has_room).await.is_err() {
+            return Err(DaemonError::NotRemoved { after: REMOVALS_TIMEOUT });
+        }
         let reaper = Arc::clone(self);
-        let (ordered, held) = (Box::new(body.clone()), Held { permit: None, user });
+        let ordered = Box::new(body.clone());
         let (sender, receiver) = oneshot::channel();
         let task = async move {
             let name = format!("crucible-{}", Uuid::new_v4().simple());
             let created = match reaper.daemon.create(&name, body).await {
-                Ok(id) => Ok(Container { id, cgroup: None, ordered, reaper, held }),
+                Ok(id) => Ok(Container { id, cgroup: None, ordered, reaper, user }),
                 Err(error @ (DaemonError::Unreachable { .. } | DaemonError::Timeout { .. })) => {
                     // Docker may have created one all the same, or may do so in a moment.
+                    let held = (PendingRemoval::new(&reaper), user);
                     reaper.remove_in_background(name, None, CREATE_GRACE, held);
                     Err(error)
                 }
@@ -181,22 +193,27 @@ impl Reaper {
     }
 
     /// Removes a container in the background, with retries until it is removed or the engine gives
-    /// up. One that does not exist yet may still appear during `create_grace`.
+    /// up, and drops what was `held` after that. One that does not exist may still appear: it counts as removed when it
+    /// has been absent for `create_grace`.
     fn remove_in_background(
         self: &Arc<Self>,
         id: String,
         cgroup: Option<Cgroup>,
         create_grace: Duration,
-        held: Held,
+        held: impl Send + 'static,
     ) {
         let reaper = Arc::clone(self);
         let task = async move {
-            let started_at = Instant::now();
+            // Not from the beginning: the first attempt may take longer than the grace.
+            let mut absent_since = None;
             let mut delay = FIRST_RETRY_DELAY;
             loop {
                 match reaper.kill_and_remove(&id, cgroup.as_ref()).await {
                     Ok(()) => break,
-                    Err(DaemonError::NotFound { .. }) if started_at.elapsed() >= create_grace => {
+                    Err(DaemonError::NotFound { .. })
+                        if absent_since.get_or_insert_with(Instant::now).elapsed()
+                            >= create_grace =>
+                    {
                         break;
                     }
                     Err(error) if reaper.give_up.is_cancelled() => {
@@ -250,7 +267,7 @@ impl Reaper {
         let orphans = orphans.await.map_err(shutting_down)?;
         let number = orphans.len();
         for id in orphans {
-            self.remove_in_background(id, None, Duration::ZERO, Held::default());
+            self.remove_in_background(id, None, Duration::ZERO, ());
         }
         Ok(number)
     }

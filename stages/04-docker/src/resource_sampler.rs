@@ -27,7 +27,7 @@ const SAMPLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// a moment before the sandbox's end is known, which is no error.
 const MAX_FAILED_SAMPLES: u32 = 25;
 
-/// What the peak may have beside memory of processes: pages of files that were read.
+/// What the peak may have beside memory of processes and the pages of files at the last reading: other such pages.
 const PEAK_GRACE_BYTES: u64 = 16 << 20;
 /// What a client reads when a run had no counters.
 const UNREADABLE: &str = "the counters of the sandbox could not be read";
@@ -150,7 +150,10 @@ impl<'a> ResourceSampler<'a> {
     fn was_memory_limit_exceeded(&self) -> bool {
         let most = CgroupStats { pids: self.pids_seen, ..self.after };
         let allowed = self.allowed_memory.map(|allowed| allowed(self.limits, &most));
-        let is_above = |most| self.after.memory_peak > Some(most + PEAK_GRACE_BYTES);
+        // A program that reads a large library is not one that takes too much.
+        let files = self.after.memory_files.unwrap_or(0);
+        let peak = self.after.memory_peak.map(|peak| peak.saturating_sub(files));
+        let is_above = |most| peak > Some(most + PEAK_GRACE_BYTES);
         self.started_at.is_some() && allowed.is_some_and(is_above)
     }
 

@@ -204,9 +204,11 @@ impl RunscEngine {
         let submitted = Instant::now();
         let limits = &job.submission.limits;
         let name = &job.submission.profile;
-        let pool = match self.pool_of(name).await {
-            Ok(pool) => pool,
-            Err(error) => return Verdict::engine_error(error),
+        // Checking the files of an environment takes seconds at its first use.
+        let pool = match cancel.run_until_cancelled(self.pool_of(name)).await {
+            Some(Ok(pool)) => pool,
+            Some(Err(error)) => return Verdict::engine_error(error),
+            None => return Verdict::new(Outcome::Cancelled, Evidence::new("cancelled")),
         };
         let mut is_first = true;
         loop {

@@ -194,6 +194,11 @@ impl Store {
         (bytes(&database), bytes(&wal_of(&database)))
     }
 
+    /// Whether later writes are refused.
+    pub fn is_closed(&self) -> bool {
+        self.writer.is_closed()
+    }
+
     /// Commits what has gathered, and closes the database. Later writes are refused.
     pub async fn close(&self) {
         self.writer.close().await;

@@ -28,7 +28,7 @@ use serde::Serialize;
 use shared::EvaluationsError;
 use shared::http::{BodyPolicy, MatchedRequest, Problem, Response, Router, StatefulRouter, json};
 use stage_02_queue::preferred_wait;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -42,11 +42,16 @@ use table::Verdict;
 /// The largest body of `POST /verify`, in bytes: two submissions. The contract has the same number.
 const MAX_BODY_BYTES: usize = 4 << 20;
 
+/// Verifiers that are submitted at the same time.
+const MAX_SUBMITTING: usize = 4;
+
 /// Verifies programs by others.
 pub(crate) struct Verifications {
     groups: Arc<Groups>,
     /// None when nothing is durable: then no files are taken, and nothing is verified.
     storage: Option<Arc<SqliteStorage>>,
+    /// A permit for each verifier that is in memory, with what its program has left.
+    submitting: Semaphore,
     /// Notified when a verdict was stored: each waiting request looks for its own.
     decided: Notify,
 }
@@ -79,10 +84,11 @@ impl Verifications {
         groups: Arc<Groups>,
         storage: Option<Arc<SqliteStorage>>,
     ) -> Result<Arc<Self>, StoreError> {
-        let verifications = Arc::new(Self { groups, storage, decided: Notify::new() });
+        let submitting = Semaphore::new(MAX_SUBMITTING);
+        let verifications = Arc::new(Self { groups, storage, submitting, decided: Notify::new() });
         let undecided = verifications.groups.store.read(table::undecided).await?;
-        for (id, members) in undecided {
-            verifications.spawn(id, members);
+        for id in undecided {
+            verifications.spawn(id);
         }
         Ok(verifications)
     }
@@ -114,7 +120,7 @@ impl Verifications {
             follower: Some(Follower {
                 submission: verifier,
                 plan: table::plan,
-                start: Box::new(move |row| verifications.spawn(row.id, row.members.clone())),
+                start: Box::new(move |row| verifications.spawn(row.id)),
             }),
             action: actions::VERIFICATION_SUBMIT,
         };

@@ -28,6 +28,9 @@ pub struct CgroupStats {
     pub memory_peak: Option<u64>,
     /// Memory of processes and of memory file systems now, in bytes.
     pub memory_used: Option<u64>,
+    /// Pages of files that were read or written, now, in bytes: the peak has them too, and the kernel takes them back
+    /// when memory is short.
+    pub memory_files: Option<u64>,
     /// How many processes of the cgroup the kernel has killed because of its memory limit.
     pub oom_kills: Option<u64>,
     /// Processes and threads now.
@@ -47,6 +50,7 @@ impl CgroupStats {
             cpu: self.cpu.or(earlier.cpu),
             memory_peak: self.memory_peak.or(earlier.memory_peak),
             memory_used: self.memory_used.or(earlier.memory_used),
+            memory_files: self.memory_files.or(earlier.memory_files),
             oom_kills: self.oom_kills.or(earlier.oom_kills),
             pids: self.pids.or(earlier.pids),
             pids_peak: self.pids_peak.or(earlier.pids_peak),
@@ -65,6 +69,7 @@ pub struct CgroupCounters {
     pids: Counter,
     pids_refused: Counter,
     memory_used: Counter,
+    memory_files: Counter,
     /// The two that an older kernel does not have.
     memory_peak: Option<Counter>,
     pids_peak: Option<Counter>,
@@ -87,6 +92,11 @@ impl CgroupCounters {
                 cpu_unit: Duration::from_nanos,
                 oom_kills: open(Memory, "memory.oom_control", &["oom_kill"])?,
                 memory_used: open(Memory, "memory.stat", &["total_rss", "total_shmem"])?,
+                memory_files: open(
+                    Memory,
+                    "memory.stat",
+                    &["total_active_file", "total_inactive_file"],
+                )?,
                 memory_peak: optional(open(Memory, "memory.max_usage_in_bytes", &[]))?,
                 pids,
                 pids_peak,
@@ -97,6 +107,7 @@ impl CgroupCounters {
                 cpu_unit: Duration::from_micros,
                 oom_kills: open(Memory, "memory.events", &["oom_kill"])?,
                 memory_used: open(Memory, "memory.stat", &["anon", "shmem"])?,
+                memory_files: open(Memory, "memory.stat", &["active_file", "inactive_file"])?,
                 memory_peak: optional(open(Memory, "memory.peak", &[]))?,
                 pids,
                 pids_peak,
@@ -116,6 +127,7 @@ impl CgroupCounters {
             cpu: self.cpu.read()?.map(self.cpu_unit),
             memory_peak: known(&self.memory_peak)?,
             memory_used: self.memory_used.read()?,
+            memory_files: self.memory_files.read()?,
             oom_kills: self.oom_kills.read()?,
             pids: self.pids.read()?,
             pids_peak: known(&self.pids_peak)?,

@@ -232,7 +232,11 @@ fn counter_files(dir: &Path) {
         ("cpu.stat", "usage_usec 2500000\nuser_usec 1\n"),
         ("memory.events", "low 0\noom 7\noom_kill 4\n"),
         ("memory.peak", "4096\n"),
-        ("memory.stat", "anon 5\nshmem 6\nrss 1\ntotal_rss 7\ntotal_shmem 8\n"),
+        (
+            "memory.stat",
+            "anon 5\nshmem 6\nrss 1\ninactive_file 2\nactive_file 3\ntotal_rss 7\ntotal_shmem 8\n\
+         total_inactive_file 4\ntotal_active_file 5\n",
+        ),
     ] {
         fs::write(dir.join(file), text).unwrap();
     }
@@ -247,13 +251,13 @@ fn the_counters_of_both_versions_are_read() {
     let v1 = CgroupHierarchy::V1 { cpu, cpuacct, memory, pids, others: Vec::new() };
     let common = CgroupStats { pids: Some(3), pids_refused: Some(2), ..CgroupStats::default() };
     let cpu = |millis| Some(Duration::from_millis(millis));
-    let memory_used = Some(15);
-    let expected = CgroupStats { cpu: cpu(1500), oom_kills: Some(1), memory_used, ..common };
+    let v1_only = CgroupStats { oom_kills: Some(1), memory_files: Some(9), ..common };
+    let expected = CgroupStats { cpu: cpu(1500), memory_used: Some(15), ..v1_only };
     let read = |cgroup: Cgroup| cgroup.counters().and_then(|counters| counters.read());
     assert_eq!(read(v1.cgroup("")).unwrap(), expected);
     let (memory_peak, memory_used) = (Some(4096), Some(11));
-    let oom_kills = Some(4);
-    let expected = CgroupStats { cpu: cpu(2500), memory_peak, memory_used, oom_kills, ..common };
+    let v2_only = CgroupStats { oom_kills: Some(4), memory_files: Some(5), ..common };
+    let expected = CgroupStats { cpu: cpu(2500), memory_peak, memory_used, ..v2_only };
     assert_eq!(read(v2(dir.path()).cgroup("")).unwrap(), expected);
     assert!(read(v2(dir.path()).cgroup("missing")).unwrap_err().is_not_found());
 }

@@ -96,6 +96,9 @@ fn an_end_without_a_message_is_decided_by_counters() {
 fn a_forged_signal_is_no_limit() {
     let xcpu = Stop::Reported(InitMessage::Signaled(24));
     assert_eq!(decided(&observation(xcpu.clone())).0, Outcome::Signaled);
+    let mut used_up = observation(Stop::Reported(InitMessage::Signaled(9)));
+    used_up.after.cpu = Some(Duration::from_millis(2050));
+    assert_eq!(decided(&used_up).0, Outcome::CpuTimeExceeded, "the kernel's own limit");
     let mut used_up = observation(xcpu);
     used_up.after.cpu = Some(Duration::from_millis(2050));
     assert_eq!(decided(&used_up).0, Outcome::CpuTimeExceeded);

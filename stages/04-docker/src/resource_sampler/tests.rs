@@ -24,7 +24,7 @@ fn counters() -> tempfile::TempDir {
         ("pids.current", "3\n"),
         ("pids.events", "max 0\n"),
         ("memory.events", "oom_kill 0\n"),
-        ("memory.stat", "anon 1000\nshmem 1000\n"),
+        ("memory.stat", "anon 1000\nshmem 1000\ninactive_file 0\nactive_file 0\n"),
     ] {
         std::fs::write(dir.path().join(file), text).unwrap();
     }
@@ -109,6 +109,10 @@ async fn more_memory_than_is_allowed_at_the_moment_ends_the_run() {
     let exited = Stop::Reported(crate::InitMessage::Exited(0));
     assert_eq!(sampler.finish(exited.clone()).await, exited);
     sampler.after.memory_peak = Some(2101 + PEAK_GRACE_BYTES);
+    let stat = |files| format!("anon 1000\nshmem 1000\ninactive_file {files}\nactive_file 0\n");
+    std::fs::write(dir.path().join("memory.stat"), stat(1)).unwrap();
+    assert_eq!(sampler.finish(exited.clone()).await, exited, "the peak has a page of a file");
+    std::fs::write(dir.path().join("memory.stat"), stat(0)).unwrap();
     assert_eq!(sampler.finish(exited).await, Stop::MemoryLimit, "between two readings");
     std::fs::write(dir.path().join("pids.current"), "2\n").unwrap();
     assert_eq!(sampler.next().await, Some(Stop::MemoryLimit), "2,000 of 1,400");

@@ -4,10 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use shared::{Engine as _, Job, Outcome, OutputBuffer, Verdict};
 use stage_04_docker::{DockerArgs, DockerEngine, RUNC};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
@@ -47,9 +49,10 @@ async fn an_evaluation_can_be_cancelled_at_any_moment() {
     engine.close().await;
 }
 
-/// A relay to Docker's socket that can be cut.
+/// A relay to Docker's socket that can be cut, and that can refuse removals.
 struct Relay {
     path: PathBuf,
+    refuses_removals: AtomicBool,
     /// Cancelling it cuts the connections that were made while it was the current one.
     connections: std::sync::Mutex<CancellationToken>,
 }
@@ -57,20 +60,50 @@ struct Relay {
 impl Relay {
     fn new(dir: &Path) -> Arc<Self> {
         let path = dir.join("docker.sock");
-        let relay = Arc::new(Self { path: path.clone(), connections: std::sync::Mutex::default() });
+        let (refuses_removals, connections) = Default::default();
+        let relay = Arc::new(Self { path: path.clone(), refuses_removals, connections });
         let listener = UnixListener::bind(&path).unwrap();
         let accepting = Arc::clone(&relay);
         tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
+            while let Ok((client, _)) = listener.accept().await {
                 let cut = accepting.connections.lock().unwrap().clone();
+                let relay = Arc::clone(&accepting);
                 tokio::spawn(async move {
-                    let mut docker = UnixStream::connect("/var/run/docker.sock").await.unwrap();
-                    let copy = tokio::io::copy_bidirectional(&mut client, &mut docker);
-                    drop(cut.run_until_cancelled(copy).await); // ended or cut: both close it
+                    cut.run_until_cancelled(relay.copy(client)).await; // ended or cut: both close it
                 });
             }
         });
         relay
+    }
+
+    /// Copies both ways until one side ends, or until a removal is refused.
+    async fn copy(&self, client: UnixStream) {
+        let docker = UnixStream::connect("/var/run/docker.sock").await.unwrap();
+        let ((mut requests, mut responses), (mut from_docker, mut to_docker)) =
+            (client.into_split(), docker.into_split());
+        let forward = async {
+            let mut buffer = vec![0; 64 << 10];
+            while let Ok(length @ 1..) = requests.read(&mut buffer).await {
+                let bytes = &buffer[..length];
+                // The client sends each request at once.
+                let is_removal = bytes.starts_with(b"DELETE ");
+                if is_removal && self.refuses_removals.load(Ordering::Relaxed) {
+                    return false;
+                }
+                if to_docker.write_all(bytes).await.is_err() {
+                    return false;
+                }
+            }
+            to_docker.shutdown().await.is_ok()
+        };
+        let back = tokio::io::copy(&mut from_docker, &mut responses);
+        tokio::pin!(back);
+        tokio::select! {
+            ended = forward => if ended {
+                back.await.ok();
+            },
+            _ = &mut back => {}
+        }
     }
 
     /// Cuts every connection, and from now on every new one at once.
@@ -116,6 +149,30 @@ async fn a_docker_that_dies_during_an_evaluation_is_an_engine_error() {
     }
     wait_until_removed(&engine).await;
     engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_docker_that_removes_nothing_delays_no_end_and_stops_new_containers() {
+    let dir = tempfile::tempdir().unwrap();
+    let relay = Relay::new(dir.path());
+    let docker_host = format!("unix://{}", relay.path.display());
+    let engine = DockerEngine::start(&DockerArgs { docker_host, ..args() }, RUNC).await.unwrap();
+    wait_until_removed(&engine).await; // the first one, by which the engine was verified
+    relay.refuses_removals.store(true, Ordering::Relaxed);
+    for round in 0..8 {
+        let ended = run(&engine, "print(1)").await;
+        assert_eq!(ended.stdout, "1\n", "round {round}: {ended:?}");
+    }
+    assert_eq!(engine.remaining().await.unwrap(), 8);
+    let refused = run(&engine, "print(1)").await.verdict;
+    assert_eq!(refused.outcome, Outcome::EngineError, "{refused:?}");
+    let error = refused.error.as_deref().unwrap();
+    assert!(error.contains("has not removed"), "{error}");
+    relay.refuses_removals.store(false, Ordering::Relaxed);
+    wait_until_removed(&engine).await;
+    assert_eq!(run(&engine, "print(1)").await.stdout, "1\n");
+    engine.close().await;
+    assert_eq!(engine.remaining().await.unwrap(), 0);
 }
 
 /// The server of any other test would remove them as well.

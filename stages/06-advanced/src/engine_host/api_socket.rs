@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -70,7 +71,7 @@ impl ApiSocket {
     pub(super) fn accept(frames: StdUnixStream) -> io::Result<Self> {
         frames.local_addr()?; // an error unless it is a Unix socket
         let mut byte = [0];
-        let Some((1, theirs)) = receive(frames.as_fd(), &mut byte)? else {
+        let (1, Some(theirs)) = receive(frames.as_fd(), &mut byte)? else {
             return Err(io::ErrorKind::UnexpectedEof.into());
         };
         let descriptors = Some(tokio_socket(theirs.into())?);
@@ -94,19 +95,20 @@ pub(super) async fn send_descriptor(
     tokio::time::timeout(SEND_TIMEOUT, sending).await?
 }
 
-/// The next sandbox's id and socket; None at the end of the connection.
+/// The next sandbox's id, and its socket unless this process had no free descriptor for it; None at the end of the
+/// connection.
 pub(super) async fn receive_descriptor(
     socket: &UnixStream,
-) -> io::Result<Option<(Uuid, UnixStream)>> {
+) -> io::Result<Option<(Uuid, io::Result<UnixStream>)>> {
     let mut id = [0; ID_BYTES];
     let received = socket.async_io(Interest::READABLE, || receive(socket.as_fd(), &mut id)).await?;
-    match received {
-        Some((ID_BYTES, descriptor)) => {
-            let socket = tokio_socket(StdUnixStream::from(descriptor))?;
-            Ok(Some((Uuid::from_bytes(id), socket)))
-        }
-        _ => Ok(None),
-    }
+    let (ID_BYTES, descriptor) = received else { return Ok(None) };
+    let socket = match descriptor {
+        Some(descriptor) => tokio_socket(StdUnixStream::from(descriptor)),
+        // Linux delivers the bytes of such a message all the same.
+        None => Err(Errno::MFILE.into()),
+    };
+    Ok(Some((Uuid::from_bytes(id), socket)))
 }
 
 fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: BorrowedFd<'_>) -> io::Result<()> {
@@ -120,8 +122,8 @@ fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: BorrowedFd<'_>) -> io:
     Ok(())
 }
 
-/// A message of `bytes` with one descriptor; None at the end.
-fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Option<(usize, OwnedFd)>> {
+/// The number of `bytes` of a message, 0 at the end, and its descriptor, if it has one.
+fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC;
@@ -130,7 +132,7 @@ fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Option<(usize
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
-    Ok(descriptor.map(|descriptor| (received.bytes, descriptor)))
+    Ok((received.bytes, descriptor))
 }
 
 #[cfg(test)]
@@ -149,11 +151,17 @@ mod tests {
             let id = Uuid::from_u128(number);
             send_descriptor(&sender, id, sent.as_fd()).await.unwrap();
             drop(sent);
-            let (arrived, mut socket) = receive_descriptor(&receiver).await.unwrap().unwrap();
+            let (arrived, socket) = receive_descriptor(&receiver).await.unwrap().unwrap();
             assert_eq!(arrived, id);
+            let mut socket = socket.unwrap();
             socket.write_all(b"x").await.unwrap();
             assert_eq!(kept.read_u8().await.unwrap(), b'x');
         }
+        // What is left of a message when the receiver has no free descriptor.
+        sender.try_write(Uuid::from_u128(3).as_bytes()).unwrap();
+        let (arrived, socket) = receive_descriptor(&receiver).await.unwrap().unwrap();
+        assert_eq!(arrived, Uuid::from_u128(3));
+        socket.unwrap_err();
         let mut frame = [0; 5];
         api.frames.read_exact(&mut frame).await.unwrap();
         assert_eq!(&frame, b"frame");

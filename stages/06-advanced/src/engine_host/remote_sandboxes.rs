@@ -1,6 +1,7 @@
 //! Kept sandboxes of the engine host, as the API process sees them.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared::BoxFuture;
@@ -124,10 +125,18 @@ impl Drop for RemoveOnDrop<'_> {
     }
 }
 
+/// Its future fails, which removes the sandbox.
+fn not_received(error: &io::Error) -> OpenError {
+    tracing::error!(%error, "the socket of a sandbox cannot be received");
+    OpenError::Failed { reason: "its socket cannot be received".to_owned() }
+}
+
 async fn receive(descriptors: UnixStream, calls: Arc<SandboxCalls>) {
     loop {
         match receive_descriptor(&descriptors).await {
-            Ok(Some((id, socket))) => calls.opened(id, Ok(socket)),
+            Ok(Some((id, socket))) => {
+                calls.opened(id, socket.map_err(|error| not_received(&error)));
+            }
             Ok(None) => return,
             Err(error) => {
                 // No more of them can be opened: each will be removed by its time-out.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use shared::Limits;
 use stage_04_docker::error_chain;
 use tokio::sync::OnceCell;
+use tokio_util::task::TaskTracker;
 
 use super::options::{RootfsError, RunscError};
 use super::pool::Pool;
@@ -28,6 +29,8 @@ pub(super) struct Environments {
     idle_timeout: Duration,
     /// How many more sandboxes may wait.
     warm_left: Mutex<usize>,
+    /// Each pool is started in a task of its own: a program that is cancelled meanwhile leaves no half of one.
+    starting: TaskTracker,
 }
 
 /// Why a program has no sandbox: what its submitter reads.
@@ -37,6 +40,8 @@ pub(super) enum EnvironmentError {
     Unknown,
     #[error("the files of the environment cannot be used")]
     Files(#[source] RunscError),
+    #[error("the environment was not started")]
+    NotStarted(#[source] tokio::task::JoinError),
 }
 
 impl Environments {
@@ -50,7 +55,8 @@ impl Environments {
         let named = |environment: &Environment| environment.profile.name.clone().into_owned();
         let all = environments.iter().map(|one| (named(one), (one.clone(), OnceCell::new())));
         let warm_left = Mutex::new(max_warm);
-        Self { all: all.collect(), factory, limits, idle_timeout, warm_left }
+        let (all, starting) = (all.collect(), TaskTracker::new());
+        Self { all, factory, limits, idle_timeout, warm_left, starting }
     }
 
     /// The digest of an environment's files.
@@ -60,7 +66,19 @@ impl Environments {
 
     /// The pool of an environment, which is started if it is the first use. One that cannot be started is
     /// tried again at the next use.
-    pub(super) async fn pool(&self, name: &str) -> Result<Arc<Pool>, EnvironmentError> {
+    ///
+    /// Cancel safe: the start goes on, and the next use has its result.
+    pub(super) async fn pool(self: &Arc<Self>, name: &str) -> Result<Arc<Pool>, EnvironmentError> {
+        let (_, pool) = self.all.get(name).ok_or(EnvironmentError::Unknown)?;
+        if let Some(pool) = pool.get() {
+            return Ok(Arc::clone(pool));
+        }
+        let (environments, name) = (Arc::clone(self), name.to_owned());
+        let starting = self.starting.spawn(async move { environments.start_once(&name).await });
+        starting.await.map_err(EnvironmentError::NotStarted)?
+    }
+
+    async fn start_once(&self, name: &str) -> Result<Arc<Pool>, EnvironmentError> {
         let (environment, pool) = self.all.get(name).ok_or(EnvironmentError::Unknown)?;
         let started = pool.get_or_try_init(|| self.start(environment)).await;
         started.map(Arc::clone).map_err(|error| {
@@ -103,8 +121,10 @@ impl Environments {
         claimed
     }
 
-    /// Closes the pools that were started.
+    /// Closes the pools that were started, and those that are being started.
     pub(super) async fn close(&self) {
+        self.starting.close();
+        self.starting.wait().await;
         for pool in self.all.values().filter_map(|(_, pool)| pool.get()) {
             pool.close().await;
         }

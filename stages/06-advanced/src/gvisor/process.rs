@@ -174,9 +174,10 @@ fn remove(paths: &SandboxPaths, mut child: Child) -> Result<(), RemoveError> {
     while paths.cgroup.kill() != KillOutcome::Empty {
         pause()?;
     }
-    // A process that has just ended may be in its cgroup for another moment.
+    // A process that has just ended may be in its cgroup for another moment, however long its end has taken.
+    let ended = Instant::now();
     while let Err(error) = paths.cgroup.remove() {
-        if started.elapsed() > CLEANUP_TIMEOUT {
+        if ended.elapsed() > CLEANUP_TIMEOUT {
             return Err(error.into());
         }
         pause()?;

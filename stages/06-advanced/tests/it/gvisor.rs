@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod ends;
+mod environments;
 mod forge;
 mod fresh;
 mod image;

@@ -132,6 +132,10 @@ impl Writer {
         }
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.queue.state().closed
+    }
+
     /// How long transactions took, from their beginning to the flush.
     pub(super) fn latency(&self) -> &Histogram {
         &self.queue.latency

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use shared::{Evaluation, Evaluations as _, EvaluationsError, Outcome, RequestContext, Submission};
 use uuid::Uuid;
 
@@ -16,27 +17,47 @@ use crate::store::StoreError;
 const WAIT_TIMEOUT: Duration = Duration::from_hours(1);
 /// The longest time after which a verifier that was refused is submitted again, in seconds.
 const MAX_RETRY_SECONDS: u64 = 30;
+/// After an error that may pass, such as a full disk, a verification goes on after this; each further delay is twice as
+/// long, up to the second.
+const ERROR_DELAYS: [Duration; 2] = [Duration::from_secs(1), Duration::from_mins(1)];
 
 /// A verdict, or why there is none.
 type Decision = Result<Verdict, String>;
 
+/// What became of a verifier that was submitted.
+enum Submitted {
+    Accepted,
+    /// There is no room for it now.
+    Refused {
+        retry_after: Duration,
+    },
+    /// For people: nothing can be decided about the program.
+    Undecidable(String),
+}
+
 impl Verifications {
     /// Follows a verification to its verdict, independently of the client that has requested it.
-    pub(super) fn spawn(self: &Arc<Self>, id: Uuid, members: Vec<Uuid>) {
+    pub(super) fn spawn(self: &Arc<Self>, id: Uuid) {
         let verifications = Arc::clone(self);
         tokio::spawn(async move {
-            match verifications.run(id, &members).await {
-                Ok(()) => verifications.decided.notify_waiters(),
-                Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(%id, error, "a verification goes on at the next start");
+            let [mut delay, max] = ERROR_DELAYS;
+            while let Err(error) = verifications.run(id).await {
+                let is_closed = verifications.groups.store.is_closed();
+                report(id, &error, is_closed);
+                if is_closed {
+                    return;
                 }
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(max);
             }
+            verifications.decided.notify_waiters();
         });
     }
 
-    async fn run(&self, id: Uuid, members: &[Uuid]) -> Result<(), EvaluationsError> {
-        let program = *members.first().ok_or(EvaluationsError::NotFound)?;
+    async fn run(&self, id: Uuid) -> Result<(), EvaluationsError> {
+        let members = self.groups.store.read(move |database| table::members(database, id)).await;
+        let members = members.map_err(internal)?;
+        let Some(&program) = members.first() else { return Ok(()) };
         let decision = match self.follow(id, program, members.get(1).copied()).await? {
             Ok(verifier) => judge(self.ended_one(verifier).await?),
             Err(reason) => Err(reason),
@@ -59,24 +80,24 @@ impl Verifications {
         chosen: Option<Uuid>,
     ) -> Result<Result<Uuid, String>, EvaluationsError> {
         let store = &self.groups.store;
-        let planned = store.read(move |database| table::verifier(database, id)).await;
+        let is_planned = store.read(move |database| table::is_planned(database, id)).await;
         let verifier = chosen.unwrap_or_else(Uuid::now_v7);
-        let Some((submission, context)) = planned.map_err(internal)? else {
+        if !is_planned.map_err(internal)? {
             return Ok(Ok(verifier));
-        };
+        }
         if chosen.is_none() || !self.is_there(verifier).await? {
-            let ended = self.ended_one(program).await?;
-            let submission = match self.with_evaluated(submission, ended).await? {
-                Ok(submission) => submission,
-                Err(reason) => return Ok(Err(reason)),
-            };
+            self.ended_one(program).await?;
             if chosen.is_none() {
                 let choose = move |database: &_| table::choose_id(database, id, verifier);
                 store.write(choose).await.map_err(internal)?;
             }
-            failpoint("verifications.before_accept").map_err(internal)?;
-            self.accept(&context, verifier, submission).await?;
-            failpoint("verifications.after_accept").map_err(internal)?;
+            loop {
+                match self.submit_verifier(id, program, verifier).await? {
+                    Submitted::Accepted => break,
+                    Submitted::Refused { retry_after } => tokio::time::sleep(retry_after).await,
+                    Submitted::Undecidable(reason) => return Ok(Err(reason)),
+                }
+            }
         }
         store.write(move |database| table::accepted(database, id)).await.map_err(internal)?;
         Ok(Ok(verifier))
@@ -106,23 +127,41 @@ impl Verifications {
         added.map_err(|error| EvaluationsError::Internal(error.into()))?.map_err(internal)
     }
 
-    /// Accepts the verifier for the client of the pair, as soon as its quota and the queue have room.
-    async fn accept(
+    /// Submits the verifier for the client of the pair. Attack: a client whose quota is used up submits thousands of
+    /// pairs, whose verifiers wait in memory → one that is refused is dropped, and read again; so many are read at once.
+    async fn submit_verifier(
         &self,
-        context: &RequestContext,
         id: Uuid,
-        submission: Submission,
-    ) -> Result<(), EvaluationsError> {
-        loop {
-            let accepted = self.groups.intake.accept_as(context, vec![(id, submission.clone())]);
-            match accepted.await {
-                Err(EvaluationsError::Refused(refusal)) => {
-                    let seconds = refusal.retry_after.unwrap_or(1).clamp(1, MAX_RETRY_SECONDS);
-                    tokio::time::sleep(Duration::from_secs(seconds)).await;
+        program: Uuid,
+        verifier: Uuid,
+    ) -> Result<Submitted, EvaluationsError> {
+        let permit = self.submitting.acquire().await;
+        let _permit = permit.map_err(|error| EvaluationsError::Internal(error.into()))?;
+        let planned = self.groups.store.read(move |database| table::verifier(database, id)).await;
+        let Some((submission, context)) = planned.map_err(internal)? else {
+            return Ok(Submitted::Accepted);
+        };
+        let ended = self.ended_one(program).await?;
+        let submission = match self.with_evaluated(submission, ended).await? {
+            Ok(submission) => submission,
+            Err(reason) => return Ok(Submitted::Undecidable(reason)),
+        };
+        failpoint("verifications.before_accept").map_err(internal)?;
+        match self.groups.intake.accept_as(&context, vec![(verifier, submission)]).await {
+            Ok(_) => {}
+            Err(EvaluationsError::Refused(refusal)) => {
+                let status = refusal.status;
+                if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+                    let reason = format!("the verifier was refused: {}", refusal.detail);
+                    return Ok(Submitted::Undecidable(reason));
                 }
-                accepted => return accepted.map(drop),
+                let seconds = refusal.retry_after.unwrap_or(1).clamp(1, MAX_RETRY_SECONDS);
+                return Ok(Submitted::Refused { retry_after: Duration::from_secs(seconds) });
             }
+            Err(error) => return Err(error),
         }
+        failpoint("verifications.after_accept").map_err(internal)?;
+        Ok(Submitted::Accepted)
     }
 
     async fn is_there(&self, id: Uuid) -> Result<bool, EvaluationsError> {
@@ -145,6 +184,12 @@ impl Verifications {
             }
         }
     }
+}
+
+fn report(id: Uuid, error: &EvaluationsError, is_closed: bool) {
+    let (error, next): (&dyn std::error::Error, _) =
+        (error, if is_closed { "at the next start" } else { "in a moment" });
+    tracing::warn!(%id, error, "a verification goes on {next}");
 }
 
 /// Whether a program ran until it, or a limit, ended it. What else has ended it says nothing about the program.

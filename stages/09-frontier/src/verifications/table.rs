@@ -43,21 +43,28 @@ pub(super) fn plan(
     Ok(())
 }
 
-/// The accepted verifications without a verdict, with their evaluations.
-pub(super) fn undecided(database: &Connection) -> Result<Vec<(Uuid, Vec<Uuid>)>, StoreError> {
+/// The accepted verifications without a verdict.
+pub(super) fn undecided(database: &Connection) -> Result<Vec<Uuid>, StoreError> {
     let select = "SELECT batches.id FROM verifications JOIN batches ON batches.id = batch \
                   WHERE verdict IS NULL AND is_accepted ORDER BY batches.id";
     let mut select = database.prepare(select)?;
     let ids = select.query_map([], |row| row.get::<_, [u8; 16]>(0))?;
-    let members = "SELECT evaluation FROM batch_members WHERE batch = ?1 ORDER BY position";
-    let mut members = database.prepare(members)?;
-    ids.map(|id| {
-        let id = id?;
-        let found = members.query_map([id], |row| row.get::<_, [u8; 16]>(0))?;
-        let found = found.map(|member| Ok(Uuid::from_bytes(member?)));
-        Ok((Uuid::from_bytes(id), found.collect::<Result<_, rusqlite::Error>>()?))
-    })
-    .collect()
+    ids.map(|id| Ok(Uuid::from_bytes(id?))).collect()
+}
+
+/// The program, and the verifier once its id is chosen.
+pub(super) fn members(database: &Connection, batch: Uuid) -> Result<Vec<Uuid>, StoreError> {
+    let select = "SELECT evaluation FROM batch_members WHERE batch = ?1 ORDER BY position";
+    let mut select = database.prepare_cached(select)?;
+    let members = select.query_map([batch.as_bytes()], |row| row.get::<_, [u8; 16]>(0))?;
+    members.map(|member| Ok(Uuid::from_bytes(member?))).collect()
+}
+
+/// Whether its verifier is still to be accepted.
+pub(super) fn is_planned(database: &Connection, batch: Uuid) -> Result<bool, StoreError> {
+    let select = "SELECT 1 FROM verifications WHERE batch = ?1 AND verifier != ''";
+    let found = database.query_row(select, [batch.as_bytes()], |_| Ok(())).optional()?;
+    Ok(found.is_some())
 }
 
 /// The verifier that is still to be accepted, and the request that made it. None once it was.
@@ -89,14 +96,17 @@ pub(super) fn accepted(database: &Connection, batch: Uuid) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Stores a verdict. The first one stays.
+/// Stores a verdict. The first one stays. A verifier that was not accepted is not needed any more.
 pub(super) fn decide(
     database: &Connection,
     batch: Uuid,
     verdict: Verdict,
     error: Option<&str>,
 ) -> Result<(), StoreError> {
-    let update = "UPDATE verifications SET verdict = ?2, error = ?3, context = '' \
+    let delete = "DELETE FROM batch_members WHERE batch = ?1 AND position = 1 \
+                  AND (SELECT verifier != '' FROM verifications WHERE batch = ?1)";
+    database.execute(delete, [batch.as_bytes()])?;
+    let update = "UPDATE verifications SET verdict = ?2, error = ?3, verifier = '', context = '' \
                   WHERE batch = ?1 AND verdict IS NULL";
     let name = serde_json::to_value(verdict)?;
     let name = name.as_str().unwrap_or_default();

@@ -119,6 +119,28 @@ async fn what_is_too_large_is_no_verdict() {
         verify(&client, "open('/output/a', 'wb').write(bytes(7 << 20))", &json!({ "code": whole }))
             .await;
     assert_eq!(full["verdict"], "passed", "{full}");
+    assert_eq!(server.stop(), Some(0));
+    let database = rusqlite::Connection::open(directory.path().join("crucible.db")).unwrap();
+    let count = |select: &str| database.query_row(select, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count("SELECT sum(length(verifier) + length(context)) FROM verifications"), 0);
+    let lost =
+        "SELECT count(*) FROM batch_members WHERE evaluation NOT IN (SELECT id FROM evaluations)";
+    assert_eq!(count(lost), 0, "members that are no evaluations");
+}
+
+/// An error that passes, at each step, delays the verdict and nothing else.
+#[tokio::test]
+async fn a_verification_goes_on_after_an_error() {
+    for failpoint in ["verifications.before_accept", "verifications.after_accept"] {
+        let directory = tempfile::tempdir().unwrap();
+        let action = format!("{failpoint}=2*return(error)->off");
+        let server = stage::on(directory.path()).env("FAILPOINTS", action).start();
+        let client = server.client();
+        let pair = verify(&client, "print(1)", &json!({ "code": "pass" })).await;
+        assert_eq!(pair["verdict"], "passed", "{failpoint}: {pair}");
+        let all = client.get("/eval").await.json();
+        assert_eq!(all["items"].as_array().unwrap().len(), 2, "{failpoint}: {all}");
+    }
 }
 
 /// Killed before and after the verifier is accepted, at its first and its second attempt: each pair gets its verdict, and

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::{TEST_LIMITS, eventually, run_submission};
+use harness::{TEST_LIMITS, eventually, eventually_some, run_submission};
 use shared::Outcome;
 use stage_06_advanced::{RunscEngine, RunscError, RunscOptions};
 
@@ -43,12 +43,17 @@ async fn an_idle_pool_shrinks_to_one_and_fills_again_when_it_is_used() {
     let options =
         RunscOptions { warm_sandboxes: 3, warm_idle_seconds: 2, ..RunscOptions::default() };
     let engine = RunscEngine::start(&options, TEST_LIMITS).await.unwrap();
-    eventually("shrunk", Duration::from_secs(20), || {
+    eventually("shrunk", Duration::from_mins(1), || {
         engine.pool().target == 1 && engine.pool().ready == 1 && engine.remaining() == 1
     })
     .await;
-    assert_eq!(run(&engine, "print(1)").await.stdout, "1\n");
-    eventually("full again", Duration::from_secs(20), || engine.pool().ready == 3).await;
+    // On a busy machine it may be idle once more before it is full.
+    eventually_some("full again", Duration::from_mins(2), async || {
+        assert_eq!(run(&engine, "print(1)").await.stdout, "1\n");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        (engine.pool().ready == 3).then_some(())
+    })
+    .await;
     close(engine).await;
 }
 
