@@ -195,7 +195,7 @@ impl Store {
     }
 
     /// Whether later writes are refused.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.writer.is_closed()
     }
 

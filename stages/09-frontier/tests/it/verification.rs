@@ -120,7 +120,7 @@ async fn what_is_too_large_is_no_verdict() {
             .await;
     assert_eq!(full["verdict"], "passed", "{full}");
     assert_eq!(server.stop(), Some(0));
-    let database = rusqlite::Connection::open(directory.path().join("crucible.db")).unwrap();
+    let database = rusqlite::Connection::open(directory.path().join("data/crucible.db")).unwrap();
     let count = |select: &str| database.query_row(select, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(count("SELECT sum(length(verifier) + length(context)) FROM verifications"), 0);
     let lost =

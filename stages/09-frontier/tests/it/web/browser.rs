@@ -32,6 +32,9 @@ pub(crate) struct Browser {
     _home: TempDir,
 }
 
+/// How many ports are tried.
+const MAX_PORTS: usize = 5;
+
 /// `chromedriver`, ended by its process id.
 struct DriverProcess(Child, u16);
 
@@ -49,8 +52,20 @@ impl Drop for DriverProcess {
 }
 
 impl DriverProcess {
-    /// Starts it on a free port, which it prints.
+    /// Starts it. It chooses a port that is free for IPv6, and ends when another process has the same one for IPv4.
     fn start(home: &Path) -> (Self, String) {
+        let mut printed = String::new();
+        for _ in 0..MAX_PORTS {
+            match Self::try_start(home) {
+                Ok(started) => return started,
+                Err(output) => printed = output,
+            }
+        }
+        panic!("chromedriver does not start: {printed}");
+    }
+
+    /// What it has printed, unless that is the port on which it has started.
+    fn try_start(home: &Path) -> Result<(Self, String), String> {
         let mut child = Command::new("chromedriver")
             .arg("--port=0")
             .env("HOME", home)
@@ -61,13 +76,17 @@ impl DriverProcess {
             .expect("chromedriver is installed by infrastructure/setup/setup.sh --with-tests");
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut process = Self(child, 0);
-        let started = "started successfully on port ";
-        let port = output.lines().map_while(Result::ok).find_map(|line| {
-            Some(line.split_once(started)?.1.trim_end_matches('.').trim().to_owned())
-        });
-        process.1 = port.expect("chromedriver prints its port").parse().unwrap();
-        let url = format!("http://127.0.0.1:{}", process.1);
-        (process, url)
+        let mut printed = String::new();
+        for line in output.lines().map_while(Result::ok) {
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                process.1 = port.trim().trim_end_matches('.').parse().unwrap();
+                let url = format!("http://127.0.0.1:{}", process.1);
+                return Ok((process, url));
+            }
+            printed.push_str(&line);
+            printed.push('\n');
+        }
+        Err(printed)
     }
 }
 
