@@ -45,22 +45,23 @@ module "access" {
 }
 
 module "api" {
-  source             = "./modules/api"
-  name               = var.name
-  region             = var.region
-  package            = var.api_package
-  authorizer_package = var.authorizer_package
-  runtimes           = var.lambda_runtimes
-  throttle           = var.requests_per_second
-  queue_arns         = module.queue.arns
-  max_deliveries     = module.queue.max_deliveries
-  dead_queue_arn     = module.queue.dead_arn
-  bucket             = module.storage.bucket
-  bucket_arn         = module.storage.bucket_arn
-  table              = module.storage.table
-  table_arn          = module.storage.table_arn
-  kms_key_arn        = module.storage.kms_key_arn
-  retention_days     = var.retention_days
+  source                     = "./modules/api"
+  name                       = var.name
+  region                     = var.region
+  package                    = var.api_package
+  authorizer_package         = var.authorizer_package
+  runtimes                   = var.lambda_runtimes
+  throttle                   = var.requests_per_second
+  longest_evaluation_seconds = var.longest_evaluation_seconds
+  queue_arns                 = module.queue.arns
+  max_deliveries             = module.queue.max_deliveries
+  dead_queue_arn             = module.queue.dead_arn
+  bucket                     = module.storage.bucket
+  bucket_arn                 = module.storage.bucket_arn
+  table                      = module.storage.table
+  table_arn                  = module.storage.table_arn
+  kms_key_arn                = module.storage.kms_key_arn
+  retention_days             = var.retention_days
 }
 
 module "worker_api" {
@@ -71,37 +72,38 @@ module "worker_api" {
   vpc_id            = module.network.vpc_id
   subnet_ids        = module.network.private_subnet_ids
   endpoint_group_id = module.network.endpoint_group_id
-  function_name     = module.api.function_names[0]
+  function_name     = module.api.workers_function_name
   invoke_arn        = module.api.invoke_arn
   throttle          = var.requests_per_second
 }
 
 module "worker" {
-  source             = "./modules/worker"
-  name               = var.name
-  region             = var.region
-  ami                = var.worker_ami
-  instance_type      = var.worker_instance_type
-  size               = var.worker_count
-  spot               = var.worker_spot
-  bundle             = var.worker_bundle
-  vpc_id             = module.network.vpc_id
-  subnet_ids         = local.is_public ? module.network.public_subnet_ids : module.network.private_subnet_ids
-  public             = local.is_public
-  internet           = local.internet
-  endpoint_group_id  = module.network.endpoint_group_id
-  prefix_list_ids    = module.network.prefix_list_ids
-  ssh_cidrs          = module.access.ssh_cidrs
-  ssh_key_name       = module.access.ssh_key_name
-  ssm_policy         = module.access.ssm_policy
-  api_url            = coalesce(var.worker_api_url, local.private_api ? module.worker_api[0].url : module.api.url)
-  api_network        = var.worker_api_cidr == null ? null : { cidr = var.worker_api_cidr, port = tonumber(try(regex(":([0-9]+)$", var.worker_api_url)[0], 443)) }
-  queue_arns         = module.queue.arns
-  dead_queue_arn     = module.queue.dead_arn
-  visibility_seconds = module.queue.visibility_seconds
-  bucket             = module.storage.bucket
-  bucket_arn         = module.storage.bucket_arn
-  kms_key_arn        = module.storage.kms_key_arn
+  source                     = "./modules/worker"
+  name                       = var.name
+  region                     = var.region
+  ami                        = var.worker_ami
+  instance_type              = var.worker_instance_type
+  size                       = var.worker_count
+  spot                       = var.worker_spot
+  bundle                     = var.worker_bundle
+  longest_evaluation_seconds = var.longest_evaluation_seconds
+  vpc_id                     = module.network.vpc_id
+  subnet_ids                 = local.is_public ? module.network.public_subnet_ids : module.network.private_subnet_ids
+  public                     = local.is_public
+  internet                   = local.internet
+  endpoint_group_id          = module.network.endpoint_group_id
+  prefix_list_ids            = module.network.prefix_list_ids
+  ssh_cidrs                  = module.access.ssh_cidrs
+  ssh_key_name               = module.access.ssh_key_name
+  ssm_policy                 = module.access.ssm_policy
+  api_url                    = coalesce(var.worker_api_url, local.private_api ? module.worker_api[0].url : module.api.url)
+  api_network                = var.worker_api_cidr == null ? null : { cidr = var.worker_api_cidr, port = tonumber(try(regex(":([0-9]+)$", var.worker_api_url)[0], 443)) }
+  queue_arns                 = module.queue.arns
+  dead_queue_arn             = module.queue.dead_arn
+  visibility_seconds         = module.queue.visibility_seconds
+  bucket                     = module.storage.bucket
+  bucket_arn                 = module.storage.bucket_arn
+  kms_key_arn                = module.storage.kms_key_arn
 }
 
 module "observability" {
@@ -115,6 +117,7 @@ module "observability" {
   visibility_seconds = module.queue.visibility_seconds
   function_names     = module.api.function_names
   api_id             = module.api.id
+  worker_api_name    = one(module.worker_api[*].name)
   group_name         = module.worker.group_name
   kms_key_arn        = module.storage.kms_key_arn
 }

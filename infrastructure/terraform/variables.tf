@@ -68,7 +68,7 @@ variable "vpc_cidr" {
   default     = "10.20.0.0/16"
 
   validation {
-    condition     = can(regex("^(10|172|192)[.][0-9.]+/(1[6-9]|2[0-2])$", var.vpc_cidr)) && can(cidrhost(var.vpc_cidr, 0))
+    condition     = can(regex("^(10[.]|172[.](1[6-9]|2[0-9]|3[01])[.]|192[.]168[.])[0-9.]+/(1[6-9]|2[0-2])$", var.vpc_cidr)) && can(cidrhost(var.vpc_cidr, 0))
     error_message = "Give a private IPv4 network between /16 and /22, such as 10.20.0.0/16."
   }
 }
@@ -155,7 +155,7 @@ variable "worker_api_cidr" {
   default     = null
 
   validation {
-    condition     = var.worker_api_cidr == null || (can(regex("^(10|172|192)[.][0-9.]+/(1[6-9]|2[0-9]|3[0-2])$", var.worker_api_cidr)) && can(cidrhost(var.worker_api_cidr, 0)))
+    condition     = var.worker_api_cidr == null || (can(regex("^(10[.]|172[.](1[6-9]|2[0-9]|3[01])[.]|192[.]168[.])[0-9.]+/(1[6-9]|2[0-9]|3[0-2])$", var.worker_api_cidr)) && can(cidrhost(var.worker_api_cidr, 0)))
     error_message = "Give a private IPv4 network, such as 10.20.0.9/32."
   }
 }
@@ -174,13 +174,13 @@ variable "private_api" {
 # --- evaluations
 
 variable "environments" {
-  description = "Names of the environments. Each has a queue."
+  description = "Names of the environments, python among them, which the API submits to. Each has a queue."
   type        = list(string)
   default     = ["python"]
 
   validation {
-    condition     = length(var.environments) > 0 && alltrue([for name in var.environments : can(regex("^[a-z][a-z0-9-]{0,39}$", name))])
-    error_message = "Give at least one name of small letters, digits and hyphens."
+    condition     = contains(var.environments, "python") && alltrue([for name in var.environments : can(regex("^[a-z][a-z0-9-]{0,39}$", name))])
+    error_message = "Give python, and other names of small letters, digits and hyphens."
   }
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct CloudOptions {
     pub(crate) idempotency: Duration,
     /// The engine that every worker has to have.
     pub(crate) engine: &'static str,
+    /// Evaluations that may wait.
+    pub(crate) capacity: usize,
     /// The bounds of submissions.
     pub(crate) bounds: Bounds,
 }
@@ -78,4 +80,6 @@ pub(crate) struct Cloud {
     broker: Arc<dyn Broker>,
     keys: Arc<Keys>,
     options: CloudOptions,
+    /// How many evaluations wait, and when they were counted.
+    depth: tokio::sync::Mutex<Option<(tokio::time::Instant, usize)>>,
 }

@@ -30,7 +30,7 @@ run "session_manager" {
   assert {
     condition = toset(flatten(jsondecode(output.ssm_policy).Statement[*].Action)) == toset([
       "ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel",
-      "ssmmessages:OpenDataChannel", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams",
+      "ssmmessages:OpenDataChannel", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams", "logs:DescribeLogGroups",
     ])
     error_message = "C3: the agent's channel reads no parameter and no other machine"
   }

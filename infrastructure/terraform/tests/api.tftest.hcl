@@ -9,15 +9,18 @@ variables {
   authorizer_package = "tests/mocks/aws.tfmock.hcl"
   runtimes           = { api = "provided.al2", authorizer = "python3.8" }
   throttle           = { rate = 50, burst = 100 }
-  queue_arns         = ["arn:aws:sqs:eu-central-1:123456789012:test-queue-python"]
-  max_deliveries     = 10
-  dead_queue_arn     = "arn:aws:sqs:eu-central-1:123456789012:test-dead"
-  bucket             = "a-bucket"
-  bucket_arn         = "arn:aws:s3:::a-bucket"
-  table              = "a-table"
-  table_arn          = "arn:aws:dynamodb:eu-central-1:123456789012:table/a-table"
-  kms_key_arn        = "arn:aws:kms:eu-central-1:123456789012:key/1"
-  retention_days     = 30
+
+  longest_evaluation_seconds = 600
+
+  queue_arns     = ["arn:aws:sqs:eu-central-1:123456789012:test-queue-python"]
+  max_deliveries = 10
+  dead_queue_arn = "arn:aws:sqs:eu-central-1:123456789012:test-dead"
+  bucket         = "a-bucket"
+  bucket_arn     = "arn:aws:s3:::a-bucket"
+  table          = "a-table"
+  table_arn      = "arn:aws:dynamodb:eu-central-1:123456789012:table/a-table"
+  kms_key_arn    = "arn:aws:kms:eu-central-1:123456789012:key/1"
+  retention_days = 30
 }
 
 run "api" {
@@ -56,7 +59,7 @@ run "api" {
     error_message = "A7: a request without a key starts no function"
   }
   assert {
-    condition     = aws_lambda_function.api.reserved_concurrent_executions > 0 && aws_lambda_function.authorizer.reserved_concurrent_executions > 0
+    condition     = alltrue([for function in aws_lambda_function.api : function.reserved_concurrent_executions > 0]) && aws_lambda_function.authorizer.reserved_concurrent_executions > 0
     error_message = "A8: the functions cannot use up the account's concurrency"
   }
   assert {
@@ -78,7 +81,7 @@ run "api" {
     error_message = "A12: a revoked key counts for a minute at most"
   }
   assert {
-    condition     = aws_lambda_permission.sweep.source_arn == aws_cloudwatch_event_rule.sweep.arn && aws_cloudwatch_event_target.sweep.arn == aws_lambda_function.api.arn
+    condition     = aws_lambda_permission.sweep.source_arn == aws_cloudwatch_event_rule.sweep.arn && aws_cloudwatch_event_target.sweep.arn == aws_lambda_function.api["workers"].arn
     error_message = "A13: only this schedule starts the sweep"
   }
   assert {
@@ -86,5 +89,13 @@ run "api" {
       "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query",
     ])
     error_message = "A14: the API cannot delete evaluations or scan the table"
+  }
+  assert {
+    condition     = alltrue([for function in aws_lambda_function.api : function.environment[0].variables.CRUCIBLE_MAX_TIMEOUT_SECONDS == "600"])
+    error_message = "A15: no program may run for longer than its ticket is hidden"
+  }
+  assert {
+    condition     = output.workers_function_name == "test-workers" && aws_lambda_permission.sweep.function_name == "test-workers"
+    error_message = "A16: clients that wait take no copy of the function from workers and the sweep"
   }
 }

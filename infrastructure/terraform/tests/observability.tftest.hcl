@@ -12,6 +12,7 @@ variables {
   visibility_seconds = 360
   function_names     = ["test-api", "test-authorizer"]
   api_id             = "anapi"
+  worker_api_name    = "test-workers"
   group_name         = "test-worker"
   kms_key_arn        = "arn:aws:kms:eu-central-1:123456789012:key/1"
 }
@@ -37,7 +38,7 @@ run "observability" {
     error_message = "O3: an error of either function is an alarm"
   }
   assert {
-    condition = alltrue([for alarm in concat(values(aws_cloudwatch_metric_alarm.age), values(aws_cloudwatch_metric_alarm.errors), [aws_cloudwatch_metric_alarm.dead, aws_cloudwatch_metric_alarm.server_errors]) :
+    condition = alltrue([for alarm in concat(values(aws_cloudwatch_metric_alarm.age), values(aws_cloudwatch_metric_alarm.errors), values(aws_cloudwatch_metric_alarm.throttles), aws_cloudwatch_metric_alarm.worker_errors, [aws_cloudwatch_metric_alarm.dead, aws_cloudwatch_metric_alarm.server_errors]) :
       alarm.alarm_actions == toset([aws_sns_topic.alarms.arn])
     ])
     error_message = "O4: every alarm reaches the topic"
@@ -57,5 +58,12 @@ run "observability" {
   assert {
     condition     = jsondecode(aws_sns_topic_policy.alarms.policy).Statement[0].Condition == { StringEquals = { "aws:SourceAccount" = "123456789012" } }
     error_message = "O8: only this account's services publish alarms"
+  }
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.throttles["test-api"].metric_name == "Throttles"
+      && one(aws_cloudwatch_metric_alarm.worker_errors).dimensions == tomap({ ApiName = "test-workers" })
+    )
+    error_message = "O9: workers that are not answered are an alarm"
   }
 }

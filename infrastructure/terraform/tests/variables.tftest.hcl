@@ -85,6 +85,14 @@ run "public_network" {
   expect_failures = [var.vpc_cidr]
 }
 
+run "public_network_beside_a_private_one" {
+  command = plan
+  variables {
+    vpc_cidr = "172.64.0.0/16"
+  }
+  expect_failures = [var.vpc_cidr]
+}
+
 run "small_network" {
   command = plan
   variables {
@@ -141,6 +149,14 @@ run "api_in_clear_text" {
   expect_failures = [var.worker_api_url]
 }
 
+run "worker_api_in_public" {
+  command = plan
+  variables {
+    worker_api_cidr = "192.0.2.0/24"
+  }
+  expect_failures = [var.worker_api_cidr]
+}
+
 run "an_api_that_is_not_in_a_private_network" {
   command = plan
   variables {
@@ -149,10 +165,18 @@ run "an_api_that_is_not_in_a_private_network" {
   expect_failures = [var.worker_api_cidr]
 }
 
+run "environments_without_python" {
+  command = plan
+  variables {
+    environments = ["shell"]
+  }
+  expect_failures = [var.environments]
+}
+
 run "environments" {
   command = plan
   variables {
-    environments = ["Python 3"]
+    environments = ["python", "Python 3"]
   }
   expect_failures = [var.environments]
 }

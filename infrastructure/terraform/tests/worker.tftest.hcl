@@ -3,29 +3,30 @@ mock_provider "aws" {
 }
 
 variables {
-  name               = "test"
-  region             = "eu-central-1"
-  ami                = "ami-12345678"
-  instance_type      = "c6i.large"
-  size               = { desired = 1, max = 2 }
-  spot               = false
-  bundle             = { key = "releases/a.tar.gz", sha256 = "abababababababababababababababababababababababababababababababab" }
-  vpc_id             = "vpc-1"
-  subnet_ids         = ["subnet-private"]
-  public             = false
-  internet           = false
-  endpoint_group_id  = "sg-endpoints"
-  prefix_list_ids    = ["pl-s3", "pl-dynamodb"]
-  ssh_cidrs          = []
-  ssh_key_name       = null
-  ssm_policy         = "{\"Version\":\"2012-10-17\",\"Statement\":[]}"
-  api_url            = "https://api.example.com"
-  queue_arns         = ["arn:aws:sqs:eu-central-1:123456789012:test-queue-python"]
-  dead_queue_arn     = "arn:aws:sqs:eu-central-1:123456789012:test-dead"
-  visibility_seconds = 360
-  bucket             = "a-bucket"
-  bucket_arn         = "arn:aws:s3:::a-bucket"
-  kms_key_arn        = "arn:aws:kms:eu-central-1:123456789012:key/1"
+  name                       = "test"
+  region                     = "eu-central-1"
+  ami                        = "ami-12345678"
+  instance_type              = "c6i.large"
+  size                       = { desired = 1, max = 2 }
+  spot                       = false
+  bundle                     = { key = "releases/a.tar.gz", sha256 = "abababababababababababababababababababababababababababababababab" }
+  vpc_id                     = "vpc-1"
+  subnet_ids                 = ["subnet-private"]
+  public                     = false
+  internet                   = false
+  endpoint_group_id          = "sg-endpoints"
+  prefix_list_ids            = ["pl-s3", "pl-dynamodb"]
+  ssh_cidrs                  = []
+  ssh_key_name               = null
+  ssm_policy                 = "{\"Version\":\"2012-10-17\",\"Statement\":[]}"
+  api_url                    = "https://api.example.com"
+  queue_arns                 = ["arn:aws:sqs:eu-central-1:123456789012:test-queue-python"]
+  dead_queue_arn             = "arn:aws:sqs:eu-central-1:123456789012:test-dead"
+  longest_evaluation_seconds = 300
+  visibility_seconds         = 360
+  bucket                     = "a-bucket"
+  bucket_arn                 = "arn:aws:s3:::a-bucket"
+  kms_key_arn                = "arn:aws:kms:eu-central-1:123456789012:key/1"
 }
 
 run "private" {
@@ -101,7 +102,7 @@ run "private" {
     error_message = "W15: a change of the template replaces the machines"
   }
   assert {
-    condition = alltrue([for line in ["CRUCIBLE_ROLE=worker", "CRUCIBLE_ENGINE=gvisor", "CRUCIBLE_QUEUE=sqs://eu-central-1/test", "CRUCIBLE_API=https://api.example.com", "CRUCIBLE_BROKER_VISIBILITY_SECONDS=360"] :
+    condition = alltrue([for line in ["CRUCIBLE_ROLE=worker", "CRUCIBLE_ENGINE=gvisor", "CRUCIBLE_QUEUE=sqs://eu-central-1/test", "CRUCIBLE_API=https://api.example.com", "CRUCIBLE_BROKER_VISIBILITY_SECONDS=360", "CRUCIBLE_MAX_TIMEOUT_SECONDS=300"] :
       strcontains(base64decode(aws_launch_template.worker.user_data), "\n${line}\n")
     ])
     error_message = "W16: a worker has its role, its engine, its queue and its API"

@@ -9,6 +9,7 @@ use stage_10_frontier_events::{ClaimReply, ClaimRequest};
 
 use super::row::{RUNNING, Row, key, millis_in, status_text};
 use super::table::{Change, number, text};
+use super::transitions::while_running;
 use super::workers::{Caller, MemberError};
 use super::{Cloud, CloudError};
 
@@ -74,9 +75,8 @@ impl Cloud {
             .set("due", number(millis_in(self.options.lease)))
             .set("stdout_at", number(0))
             .set("stderr_at", number(0))
-            .set("parts", number(0))
-            .remove("published");
-        let change = self.with_record(change, &evaluation, &token).await?;
+            .set("parts", number(0));
+        let change = self.with_record(change, &evaluation).await?;
         if self.table.update(&key(row.id), change).await?.is_some() {
             tracing::info!(id = %row.id, attempt = row.attempt, "evaluation started");
             return Ok(ClaimReply { token, job: self.job(&row).await? });
@@ -87,7 +87,7 @@ impl Cloud {
     }
     // ANCHOR_END: claim
 
-    /// The session of a claim that is made again because its answer was lost.
+    /// The session of a claim that is made again because its answer was lost. Its worker counts the lease from now.
     async fn repeated(
         &self,
         row: &Row,
@@ -99,6 +99,10 @@ impl Cloud {
             && row.text("worker") == Some(&*worker)
             && row.text("claim") == Some(&*claim);
         let Some(token) = row.text("token").filter(|_| is_same) else { return Ok(None) };
+        let renewed = while_running(token).set("due", number(millis_in(self.options.lease)));
+        if self.table.update(&key(row.id), renewed).await?.is_none() {
+            return Ok(None);
+        }
         Ok(Some(ClaimReply { token: token.to_owned(), job: self.job(row).await? }))
     }
 

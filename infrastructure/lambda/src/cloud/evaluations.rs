@@ -9,16 +9,16 @@ use shared::evaluation::{Evaluation, Evidence, Outcome, Output, Status};
 use shared::evaluations::{Answer, Page, Query, QueueStats};
 use shared::output::OutputListener;
 use shared::{
-    BoxFuture, Evaluations, EvaluationsError, RequestContext, Stream, Submission, Verdict,
+    BoxFuture, Evaluations, EvaluationsError, Refusal, RequestContext, Stream, Submission, Verdict,
 };
-use stage_02_queue::{matches, queued};
+use stage_02_queue::{MAX_PAGE_BYTES, matches, queued};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::idempotency::Reserved;
-use super::row::{QUEUED, RUNNING, Row, expected, key, seconds_in, status_text};
-use super::table::{Change, DUE_INDEX, KIND_INDEX, OWNER_INDEX, Search, id_of, number, text};
+use super::row::{QUEUED, RUNNING, Row, UNPUBLISHED, expected, key, seconds_in, status_text};
+use super::table::{Change, DUE_INDEX, Item, KIND_INDEX, OWNER_INDEX, Search, id_of, number, text};
 use super::transitions::{ended, group_of};
 use super::{Cloud, CloudError};
 
@@ -32,8 +32,15 @@ const MAX_CANCELS: usize = 8;
 const MAX_READS: usize = 8;
 /// Evaluations that are looked through for one page of a list with a filter.
 const MAX_SCANNED: usize = 1_000;
+/// How long a page is put together. Lambda ends the function after 29 s.
+const PAGE_TIME: Duration = Duration::from_secs(10);
 /// Items that are counted for the state of the queue, at most.
-const MAX_COUNTED: usize = 10_000;
+pub(super) const MAX_COUNTED: usize = 10_000;
+/// How long the number of those that wait is remembered. Each copy of the function adds what it has accepted meanwhile, and
+/// knows nothing of the others: the capacity is passed by what they accept in that time.
+const DEPTH_LIFETIME: Duration = Duration::from_secs(2);
+/// After a refusal because too many wait, in seconds.
+const FULL_RETRY_SECONDS: u64 = 5;
 
 impl Cloud {
     async fn accept(
@@ -52,6 +59,7 @@ impl Cloud {
                 id = known;
             }
         }
+        self.check_depth().await?;
         let sandbox = Some(expected(self.options.engine));
         let evaluation = queued(id, &submission, context.principal.clone(), sandbox);
         let item = self.item(&evaluation, &submission, &group_of(owner)).await?;
@@ -64,6 +72,32 @@ impl Cloud {
         tracing::info!(%id, principal = owner, "evaluation accepted");
         self.publish(&row, 1).await;
         Ok(evaluation)
+    }
+
+    /// Attack: a key submits without end, and what waits costs money until it expires → as many wait as may.
+    /// Test: `more_than_may_wait_is_refused`.
+    async fn check_depth(&self) -> Result<(), EvaluationsError> {
+        let mut depth = self.depth.lock().await;
+        let known = depth.filter(|(at, _)| at.elapsed() < DEPTH_LIFETIME);
+        let (at, waiting) = match known {
+            Some(known) => known,
+            None => (Instant::now(), self.waiting().await?.len()),
+        };
+        if waiting >= self.options.capacity {
+            *depth = Some((at, waiting));
+            let refusal =
+                Refusal::new(http::StatusCode::SERVICE_UNAVAILABLE, "the queue is full; try again");
+            return Err(refusal.retry_after(FULL_RETRY_SECONDS).into());
+        }
+        *depth = Some((at, waiting + 1));
+        Ok(())
+    }
+
+    /// What waits, with a ticket and without.
+    async fn waiting(&self) -> Result<Vec<Item>, CloudError> {
+        let mut waiting = self.queue(QUEUED, self.options.capacity).await?;
+        waiting.extend(self.queue(UNPUBLISHED, self.options.capacity).await?);
+        Ok(waiting)
     }
 
     /// An evaluation with its output so far.
@@ -123,7 +157,7 @@ impl Cloud {
                 return Ok(evaluation);
             }
         }
-        Err(shared::Refusal::new(http::StatusCode::CONFLICT, "it changes; try again").into())
+        Err(Refusal::new(http::StatusCode::CONFLICT, "it changes; try again").into())
     }
     // ANCHOR_END: cancel
 
@@ -157,14 +191,20 @@ impl Cloud {
         let reads: Vec<_> = ids.into_iter().map(|id| self.listed(id)).collect();
         let mut rows = stream::iter(reads).buffered(MAX_READS);
         let (mut page, mut seen, mut last) = (Page::default(), 0, None);
+        // Attack: a list of what has printed the most is more than the function holds, or takes longer than it lives → a
+        // page has a budget of both, and a cursor. Test: `a_page_ends_before_its_budget`.
+        let (mut left, end) = (MAX_PAGE_BYTES, Instant::now() + PAGE_TIME);
         while let Some((id, evaluation)) = rows.try_next().await? {
-            let evaluation = evaluation.filter(|one| matches(&query, one));
-            if page.items.len() == query.limit {
+            let evaluation = evaluation.filter(|(one, _)| matches(&query, one));
+            let bytes = evaluation.as_ref().map_or(0, |(_, bytes)| *bytes);
+            let is_over = (bytes > left && !page.items.is_empty()) || Instant::now() >= end;
+            if page.items.len() == query.limit || (is_over && last.is_some()) {
                 page.next_cursor = last;
                 return Ok(page);
             }
+            left = left.saturating_sub(bytes);
             (seen, last) = (seen + 1, Some(id));
-            page.items.extend(evaluation.map(Arc::new));
+            page.items.extend(evaluation.map(|(evaluation, _)| Arc::new(evaluation)));
         }
         if seen == scanned && is_full {
             page.next_cursor = last;
@@ -172,24 +212,24 @@ impl Cloud {
         Ok(page)
     }
 
-    async fn listed(&self, id: Uuid) -> Result<(Uuid, Option<Evaluation>), CloudError> {
+    async fn listed(&self, id: Uuid) -> Result<(Uuid, Option<(Evaluation, usize)>), CloudError> {
         let Some(row) = self.row(id).await? else { return Ok((id, None)) };
-        Ok((id, Some(self.record(&row).await?)))
+        Ok((id, Some(self.sized_record(&row).await?)))
     }
 
-    /// What waits, or what runs.
-    pub(super) async fn queue(&self, name: &str) -> Result<Vec<super::table::Item>, CloudError> {
+    /// What has this `queue`, at most so many.
+    pub(super) async fn queue(&self, name: &str, most: usize) -> Result<Vec<Item>, CloudError> {
         let search = Search {
             index: Some(DUE_INDEX),
             condition: "#queue = :queue",
             values: vec![("queue", text(name))],
             ..Search::default()
         };
-        self.table.all(search, MAX_COUNTED).await
+        self.table.all(search, most).await
     }
 
     async fn stats(&self) -> Result<QueueStats, CloudError> {
-        let waiting = self.queue(QUEUED).await?;
+        let waiting = self.waiting().await?;
         let since = waiting.iter().filter_map(id_of).min().and_then(|id| id.get_timestamp());
         let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
         let since = since.map(|at| {
@@ -198,9 +238,9 @@ impl Cloud {
         });
         Ok(QueueStats {
             depth: waiting.len(),
-            capacity: MAX_COUNTED,
+            capacity: self.options.capacity,
             workers: self.places().await?,
-            workers_busy: self.queue(RUNNING).await?.len(),
+            workers_busy: self.queue(RUNNING, MAX_COUNTED).await?.len(),
             oldest_wait_ms: since.map_or(0, |since| now.saturating_sub(since)),
         })
     }

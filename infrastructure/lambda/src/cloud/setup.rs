@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::AccessControl;
 use super::blobs::Blobs;
+use super::evaluations::MAX_COUNTED;
 use super::keys::Keys;
 use super::served::Served;
 use super::table::Table;
@@ -167,9 +168,12 @@ impl Arguments {
             retention: hours(24) * self.retention_days,
             idempotency: hours(events.frontier.access.idempotency_hours),
             engine: engine_name(events.frontier.contract.api.platform.engine.engine),
+            capacity: usize::try_from(self.settings.queue_capacity)
+                .unwrap_or(MAX_COUNTED)
+                .min(MAX_COUNTED),
             bounds: Bounds { max_attempts: MAX_ATTEMPTS, ..self.settings.bounds() },
         };
-        Ok(Cloud { table, blobs, broker, keys, options })
+        Ok(Cloud { table, blobs, broker, keys, options, depth: Default::default() })
     }
 
     // ANCHOR: wiring

@@ -7,7 +7,7 @@ use shared::{Artifact, Verdict};
 use stage_10_frontier_events::Ticket;
 use uuid::Uuid;
 
-use super::row::{QUEUED, Row, expected, key, millis_in, status_text};
+use super::row::{QUEUED, Row, UNPUBLISHED, expected, key, millis_in, status_text};
 use super::table::{Change, number, text};
 use super::{Cloud, CloudError};
 
@@ -75,14 +75,12 @@ impl Cloud {
         change: Change,
         evaluation: &Evaluation,
     ) -> Result<bool, CloudError> {
-        let token = row.text("token").unwrap_or("client");
         let change = change
             .set("status", text(status_text(evaluation.status)))
             .remove("token")
             .remove("queue")
-            .remove("due")
-            .remove("published");
-        let change = self.with_record(change, evaluation, token).await?;
+            .remove("due");
+        let change = self.with_record(change, evaluation).await?;
         let is_ended = self.table.update(&key(row.id), change).await?.is_some();
         if is_ended {
             let outcome = evaluation.outcome.map(Outcome::as_str);
@@ -118,7 +116,7 @@ impl Cloud {
         change: Change,
         mut evaluation: Evaluation,
     ) -> Result<Ended, CloudError> {
-        let (attempt, token) = (row.attempt + 1, row.text("token").unwrap_or_default());
+        let attempt = row.attempt + 1;
         (evaluation.status, evaluation.attempt) = (Status::Queued, attempt);
         evaluation.sandbox = Some(expected(self.options.engine));
         evaluation.timing.started_at = None;
@@ -126,11 +124,10 @@ impl Cloud {
         let change = change
             .set("status", text(status_text(Status::Queued)))
             .set("attempt", number(attempt))
-            .set("queue", text(QUEUED))
+            .set("queue", text(UNPUBLISHED))
             .set("due", number(millis_in(self.options.republish)))
-            .remove("token")
-            .remove("published");
-        let change = self.with_record(change, &evaluation, token).await?;
+            .remove("token");
+        let change = self.with_record(change, &evaluation).await?;
         if self.table.update(&key(row.id), change).await?.is_none() {
             return Ok(Ended::Fenced);
         }
@@ -166,7 +163,7 @@ impl Cloud {
         let change = Change::when("#status = :queued AND #attempt = :attempt")
             .with("queued", text(status_text(Status::Queued)))
             .with("attempt", number(attempt))
-            .set("published", number(Timestamp::now().as_millisecond()))
+            .set("queue", text(QUEUED))
             .set("due", number(millis_in(self.options.republish)));
         self.table.update(&key(id), change).await.map(drop)
     }

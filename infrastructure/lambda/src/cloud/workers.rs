@@ -10,6 +10,7 @@ use shared::http::Problem;
 use stage_10_frontier_events::{Announcement, SyncReply, SyncRequest, Welcome};
 use uuid::Uuid;
 
+use super::evaluations::MAX_COUNTED;
 use super::row::{RUNNING, millis_in, seconds_in};
 use super::sessions::Renewed;
 use super::table::{Change, Item, Key, Search, id_of, number, number_of, text, text_of};
@@ -214,7 +215,7 @@ impl Cloud {
     /// All workers, as an administrator sees them.
     pub(super) async fn workers(&self) -> Result<Vec<Value>, CloudError> {
         let mut busy = std::collections::HashMap::<String, u32>::new();
-        for item in self.queue(RUNNING).await? {
+        for item in self.queue(RUNNING, MAX_COUNTED).await? {
             let row = match id_of(&item) {
                 Some(id) => self.row(id).await?,
                 None => None,

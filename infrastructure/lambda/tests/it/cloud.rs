@@ -2,6 +2,7 @@
 //! DynamoDB, S3 and SQS, and the workers of stage 10.
 
 mod api;
+mod bounds;
 mod by_hand;
 mod conversation;
 mod end_to_end;

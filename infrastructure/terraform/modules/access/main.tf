@@ -56,13 +56,14 @@ locals {
     Version = "2012-10-17"
     Statement = [
       {
-        # These actions have no resource that could be named.
+        # These actions have no resource that could be named. The agent looks whether the group of the log is encrypted
+        # before it opens a session.
         Sid    = "Channel"
         Effect = "Allow"
         Action = [
           "ssm:UpdateInstanceInformation",
           "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
-          "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
+          "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel", "logs:DescribeLogGroups",
         ]
         Resource = "*"
       },

@@ -1,4 +1,4 @@
-# The two functions and their roles. Each may do what its code does, by the names of what it does it with.
+# The functions and their roles. Each may do what its code does, by the names of what it does it with.
 
 data "aws_caller_identity" "current" {}
 
@@ -27,7 +27,7 @@ locals {
 
 resource "aws_cloudwatch_log_group" "function" {
   #checkov:skip=CKV_AWS_338: retention_days decides
-  for_each          = toset(["api", "authorizer"])
+  for_each          = toset(["api", "workers", "authorizer"])
   name              = "/aws/lambda/${var.name}-${each.value}"
   retention_in_days = var.retention_days
   kms_key_id        = var.kms_key_arn
@@ -51,7 +51,7 @@ resource "aws_iam_role_policy" "api" {
         Sid      = "Logs"
         Effect   = "Allow"
         Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-        Resource = "${aws_cloudwatch_log_group.function["api"].arn}:*"
+        Resource = [for name in ["api", "workers"] : "${aws_cloudwatch_log_group.function[name].arn}:*"]
       },
       {
         # It sends and counts. It cannot receive, delete or change a queue: a stolen role hides no work from the workers.
@@ -97,12 +97,15 @@ resource "aws_iam_role_policy" "api" {
   })
 }
 
+# Attack: clients that wait take every copy of the function, and no worker can report -> workers and the sweep have copies
+# of their own.
 resource "aws_lambda_function" "api" {
   #checkov:skip=CKV_AWS_117: it calls services of AWS only, by IAM; in the VPC it would need NAT or endpoints of its own
   #checkov:skip=CKV_AWS_116: it is called synchronously; what fails is answered, and nothing is left that a queue could keep
   #checkov:skip=CKV_AWS_272: the package's hash is in the plan; a signing profile is an account's decision
-  function_name                  = "${var.name}-api"
-  description                    = "Crucible's API"
+  for_each                       = { api = "Crucible's API", workers = "Crucible's API, for workers and the sweep" }
+  function_name                  = "${var.name}-${each.key}"
+  description                    = each.value
   role                           = aws_iam_role.api.arn
   runtime                        = var.runtimes.api
   handler                        = "bootstrap"
@@ -122,7 +125,9 @@ resource "aws_lambda_function" "api" {
       CRUCIBLE_RETENTION_DAYS    = tostring(var.retention_days)
       # The sweep, which gives a lost lease back, runs every minute. A worker pauses for a quarter of it between two
       # syncs, each of which is a call.
-      CRUCIBLE_LEASE_SECONDS = "60"
+      CRUCIBLE_LEASE_SECONDS       = "60"
+      CRUCIBLE_QUEUE_CAPACITY      = "10000"
+      CRUCIBLE_MAX_TIMEOUT_SECONDS = tostring(var.longest_evaluation_seconds)
     }
   }
 
@@ -136,7 +141,7 @@ resource "aws_lambda_function" "api" {
 resource "aws_lambda_permission" "api" {
   statement_id  = "ApiGateway"
   action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_function.api.function_name
+  function_name = aws_lambda_function.api["api"].function_name
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_apigatewayv2_api.main.execution_arn}/*/$default"
 }
@@ -151,13 +156,13 @@ resource "aws_cloudwatch_event_rule" "sweep" {
 
 resource "aws_cloudwatch_event_target" "sweep" {
   rule = aws_cloudwatch_event_rule.sweep.name
-  arn  = aws_lambda_function.api.arn
+  arn  = aws_lambda_function.api["workers"].arn
 }
 
 resource "aws_lambda_permission" "sweep" {
   statement_id  = "Sweep"
   action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_function.api.function_name
+  function_name = aws_lambda_function.api["workers"].function_name
   principal     = "events.amazonaws.com"
   source_arn    = aws_cloudwatch_event_rule.sweep.arn
 }

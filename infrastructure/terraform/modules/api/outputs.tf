@@ -9,13 +9,18 @@ output "url" {
 }
 
 output "invoke_arn" {
-  description = "What another API of API Gateway calls for the API's function."
-  value       = aws_lambda_function.api.invoke_arn
+  description = "What another API of API Gateway calls for the function of workers."
+  value       = aws_lambda_function.api["workers"].invoke_arn
+}
+
+output "workers_function_name" {
+  description = "The function of workers."
+  value       = aws_lambda_function.api["workers"].function_name
 }
 
 output "function_names" {
   description = "The functions."
-  value       = [aws_lambda_function.api.function_name, aws_lambda_function.authorizer.function_name]
+  value       = concat([for function in aws_lambda_function.api : function.function_name], [aws_lambda_function.authorizer.function_name])
 }
 
 output "keys_parameter" {

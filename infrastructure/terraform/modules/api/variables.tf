@@ -34,6 +34,11 @@ variable "concurrency" {
   default     = 20
 }
 
+variable "longest_evaluation_seconds" {
+  description = "The longest time limit of a submission, for which the queues hide a ticket."
+  type        = number
+}
+
 variable "queue_arns" {
   description = "The queues of tickets."
   type        = list(string)

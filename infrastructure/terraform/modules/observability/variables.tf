@@ -43,6 +43,11 @@ variable "api_id" {
   type        = string
 }
 
+variable "worker_api_name" {
+  description = "The private API of workers, or null."
+  type        = string
+}
+
 variable "group_name" {
   description = "Auto scaling group of the workers."
   type        = string

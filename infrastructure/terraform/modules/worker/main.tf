@@ -22,6 +22,7 @@ locals {
       CRUCIBLE_QUEUE                     = "sqs://${var.region}/${var.name}"
       CRUCIBLE_API                       = var.api_url
       CRUCIBLE_BROKER_VISIBILITY_SECONDS = var.visibility_seconds
+      CRUCIBLE_MAX_TIMEOUT_SECONDS       = var.longest_evaluation_seconds
       CRUCIBLE_LOG_FORMAT                = "json"
     }
     install = file("${path.module}/install.sh")

@@ -8,6 +8,11 @@ variable "region" {
   type        = string
 }
 
+variable "longest_evaluation_seconds" {
+  description = "The longest time limit of a submission, as the API has it."
+  type        = number
+}
+
 variable "ami" {
   description = "Image of the machines."
   type        = string

@@ -109,6 +109,11 @@ impl Site {
 
     /// A process of the function behind that front, which publishes to that queue.
     pub(crate) fn function(&self, front: &Front, queue: &str) -> Function {
+        self.function_within(front, queue, 10_000)
+    }
+
+    /// The same, with a bound of what may wait.
+    pub(crate) fn function_within(&self, front: &Front, queue: &str, capacity: usize) -> Function {
         let mut command = self.command();
         command
             .args(self.engine)
@@ -120,6 +125,7 @@ impl Site {
             .env("CRUCIBLE_BROKER_CREDENTIALS", self.path("credentials"))
             .env("CRUCIBLE_LEASE_SECONDS", self.lease_seconds.to_string())
             .env("CRUCIBLE_REPUBLISH_SECONDS", "1")
+            .env("CRUCIBLE_QUEUE_CAPACITY", capacity.to_string())
             .env("CRUCIBLE_BROKER_DELIVERIES", "2")
             .env("CRUCIBLE_STRICT_CONTRACT", "true");
         if std::env::var_os("CLOUD_TEST_LOG").is_none() {
