@@ -1,4 +1,4 @@
-# Print the version of the host's kernel.
+# Print the release of the host's kernel, as `uname -r` does.
 import os
 
 print(os.uname().nodename)

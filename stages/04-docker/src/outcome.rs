@@ -1,9 +1,9 @@
 //! From the observation of a run to its outcome: a pure function, tested by a table of cases.
 //!
-//! The rule it keeps: an outcome names a limit only when the limit ended the program, and only by the
-//! counter that shows it. A program that was refused a process, handled that and exited with 0 has
+//! The rule it keeps: an outcome names a limit only by the counter that shows it, and never when the
+//! program exited with 0. A program that was refused a process, handled that and exited with 0 has
 //! `exited`, with the counter in the evidence. One that was refused a process and failed has exceeded
-//! its limit.
+//! its limit, whatever it failed of: nothing tells the two reasons apart.
 //!
 //! `disk_exceeded` is the outcome only of a submission whose own files do not fit, and never of a
 //! program that runs: no counter of the kernel shows that a write to a full file system was refused,
