@@ -7,7 +7,7 @@
 //! ```text
 //! stage-06-advanced (root)               one task for each sandbox owns all below it (`process`)
 //! └─ runsc run                           ends when the sandbox ends; reaped by that task
-//!    ├─ runsc-gofer    (nobody)          opens the image's files for the sandbox; ended by runsc
+//!    ├─ runsc-gofer    (root, filtered)  opens the image's files for the sandbox; ended by runsc
 //!    └─ runsc-sandbox  (nobody)          gVisor's kernel, the sentry; all below is inside it
 //!       └─ PID 1 supervisor (root inside)   starts, feeds and reports the program; ends the
 //!          │                                sandbox when the host is gone or the lifetime is over

@@ -4,7 +4,7 @@
 //! ```text
 //! engine host (root)
 //! └─ runsc run --overlay2=root:memory    one task for each sandbox owns all below it (`process`)
-//!    ├─ runsc-gofer    (nobody)          opens the image's files, to read them
+//!    ├─ runsc-gofer    (root, filtered)  opens the image's files, to read them
 //!    └─ runsc-sandbox  (nobody)          gVisor's kernel; what is written to the root is its memory
 //!       └─ PID 1 exec supervisor (root inside, Docker's capabilities)
 //!          ├─ an execution (the user `agent`, or root inside)
