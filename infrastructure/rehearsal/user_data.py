@@ -25,6 +25,7 @@ def settings(bundle):
         "bucket": "releases-here",
         "bundle": {"key": f"releases/{os.path.basename(bundle)}", "sha256": digest},
         "visibility_seconds": 360,
+        "longest_evaluation_seconds": 300,
     }
     # What user data does not depend on.
     other = {"size": {"desired": 1, "max": 1}, "ssh_key_name": None}
