@@ -173,7 +173,7 @@ impl Arguments {
                 .min(MAX_COUNTED),
             bounds: Bounds { max_attempts: MAX_ATTEMPTS, ..self.settings.bounds() },
         };
-        Ok(Cloud { table, blobs, broker, keys, options, depth: Default::default() })
+        Ok(Cloud { table, blobs, broker, keys, options, depth: tokio::sync::Mutex::default() })
     }
 
     // ANCHOR: wiring
