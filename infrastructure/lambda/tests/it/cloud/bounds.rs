@@ -10,7 +10,7 @@ use super::site::Site;
 async fn more_than_may_wait_is_refused() {
     let site = Site::start(0).await;
     let front = Front::start().await;
-    let _function = site.function_within(&front, &site.queue(), 3);
+    let _guard = site.function_within(&front, &site.queue(), 3);
     front.has(1).await;
     let (key, _) = site.client_with(&["submit", "read"]);
     let client = harness::Client::new(front.url()).with_key(&key);
@@ -42,7 +42,7 @@ async fn more_than_may_wait_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_ends_before_its_budget() {
     let site = Site::start(2).await;
-    let _worker = site.worker("worker");
+    let _guard = site.worker("worker");
     let mut ids = Vec::new();
     for number in 0..3 {
         let code = format!("print('{number}' * 900_000)");
