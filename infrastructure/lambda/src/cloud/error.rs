@@ -33,9 +33,9 @@ pub(crate) enum CloudError {
     /// A value that cannot be written as JSON or read from it.
     #[error("a stored value is not valid")]
     Json(#[from] serde_json::Error),
-    /// Evaluations that wait have no ticket.
-    #[error("{count} tickets could not be published")]
-    NotPublished {
+    /// Evaluations wait without a ticket, or run without a worker.
+    #[error("{count} evaluations could not be repaired")]
+    NotRepaired {
         /// How many of those that one sweep has looked at.
         count: usize,
     },
@@ -49,7 +49,9 @@ impl shared::Hint for CloudError {
         match self {
             Self::Table { .. } => Some("check CRUCIBLE_TABLE, the region and the role"),
             Self::Object { .. } => Some("check CRUCIBLE_BUCKET, the region and the role"),
-            Self::NotPublished { .. } => Some("check CRUCIBLE_QUEUE, the queues and the role"),
+            Self::NotRepaired { .. } => {
+                Some("the log has a line for each: check the queues and the role")
+            }
             _ => None,
         }
     }

@@ -33,14 +33,14 @@ const MAX_READS: usize = 8;
 /// Evaluations that are looked through for one page of a list with a filter.
 const MAX_SCANNED: usize = 1_000;
 /// How long a page is put together. Lambda ends the function after 29 s.
-const PAGE_TIME: Duration = Duration::from_secs(10);
+const MAX_PAGE_TIME: Duration = Duration::from_secs(10);
 /// Items that are counted for the state of the queue, at most.
 pub(super) const MAX_COUNTED: usize = 10_000;
 /// How long the number of those that wait is remembered. Each copy of the function adds what it has accepted meanwhile, and
 /// knows nothing of the others: the capacity is passed by what they accept in that time.
 const DEPTH_LIFETIME: Duration = Duration::from_secs(2);
 /// After a refusal because too many wait, in seconds.
-const FULL_RETRY_SECONDS: u64 = 5;
+const FULL_DELAY_SECONDS: u64 = 5;
 
 impl Cloud {
     async fn accept(
@@ -87,7 +87,7 @@ impl Cloud {
             *depth = Some((at, waiting));
             let refusal =
                 Refusal::new(http::StatusCode::SERVICE_UNAVAILABLE, "the queue is full; try again");
-            return Err(refusal.retry_after(FULL_RETRY_SECONDS).into());
+            return Err(refusal.retry_after(FULL_DELAY_SECONDS).into());
         }
         *depth = Some((at, waiting + 1));
         Ok(())
@@ -193,7 +193,7 @@ impl Cloud {
         let (mut page, mut seen, mut last) = (Page::default(), 0, None);
         // Attack: a list of what has printed the most is more than the function holds, or takes longer than it lives → a
         // page has a budget of both, and a cursor. Test: `a_page_ends_before_its_budget`.
-        let (mut left, end) = (MAX_PAGE_BYTES, Instant::now() + PAGE_TIME);
+        let (mut left, end) = (MAX_PAGE_BYTES, Instant::now() + MAX_PAGE_TIME);
         while let Some((id, evaluation)) = rows.try_next().await? {
             let evaluation = evaluation.filter(|(one, _)| matches(&query, one));
             let bytes = evaluation.as_ref().map_or(0, |(_, bytes)| *bytes);

@@ -108,7 +108,7 @@ impl Row {
 
 impl Cloud {
     /// The evaluation with this id, as its last transition has left it. What has expired is absent: the table deletes it
-    /// some day, and the bucket may have deleted its objects already.
+    /// some day, and the bucket may have deleted its objects already. Test: `what_has_expired_is_not_found`.
     pub(super) async fn row(&self, id: Uuid) -> Result<Option<Row>, CloudError> {
         let now = seconds_in(Duration::ZERO);
         let is_valid = |item: &Item| number_of(item, "expires").is_none_or(|at: i64| at > now);
@@ -165,7 +165,7 @@ impl Cloud {
     /// The change with another record of the evaluation.
     ///
     /// Attack: a worker whose session is lost, or a sweep with an old item, writes the object of a record that another
-    /// has written → no two writes have the same key. Test: `a_fenced_result_changes_nothing`.
+    /// has written → no two writes have the same key. Test: `each_write_of_a_record_has_an_object_of_its_own`.
     pub(super) async fn with_record(
         &self,
         change: Change,

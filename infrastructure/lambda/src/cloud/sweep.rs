@@ -18,7 +18,7 @@ use super::{Cloud, CloudError};
 /// Evaluations that one sweep looks at, of each kind: what is left is the next one's.
 const MAX_SWEPT: usize = 500;
 /// How long a sweep goes on. Lambda ends the function after 29 s.
-const MAX_TIME: Duration = Duration::from_secs(20);
+const MAX_SWEEP_TIME: Duration = Duration::from_secs(20);
 
 /// What a sweep has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -29,6 +29,9 @@ pub(crate) struct Swept {
     requeued: usize,
     /// Evaluations that have ended with that.
     lost: usize,
+    /// What could not be repaired: then the sweep is an error.
+    #[serde(skip)]
+    failed: usize,
 }
 
 impl Cloud {
@@ -36,47 +39,59 @@ impl Cloud {
     /// Repairs what a function or a worker has left that was killed. Two sweeps at once do no harm: each change has
     /// a condition.
     pub(crate) async fn sweep(&self) -> Result<Swept, CloudError> {
-        let (mut swept, mut failed, end) = (Swept::default(), 0, Instant::now() + MAX_TIME);
-        for id in self.due(RUNNING).await? {
-            if Instant::now() >= end {
-                break;
-            }
-            let Some(row) = self.row(id).await? else { continue };
-            let (due, token) = (row.number::<i64>("due"), row.text("token").unwrap_or_default());
-            // The index may be older than the item.
-            if row.status != Status::Running || due > millis_in(Duration::ZERO) {
+        let (mut swept, end) = (Swept::default(), Instant::now() + MAX_SWEEP_TIME);
+        for queue in [RUNNING, UNPUBLISHED, QUEUED] {
+            // A ticket of its own waits in the queue, as long as all workers are busy.
+            if queue == QUEUED && !self.has_idle_worker().await? {
                 continue;
             }
+            for id in self.due(queue).await? {
+                if Instant::now() >= end {
+                    break;
+                }
+                // One that cannot be repaired keeps no other one from it.
+                if let Err(error) = self.repair(id, &mut swept).await {
+                    tracing::error!(%error, %id, "an evaluation is not repaired");
+                    swept.failed += 1;
+                }
+            }
+        }
+        // An error of the function rings its alarm.
+        match swept.failed {
+            0 => Ok(swept),
+            count => Err(CloudError::NotRepaired { count }),
+        }
+    }
+
+    /// Publishes what waits, and gives back what runs, if it is still due: the index may be older than the item.
+    async fn repair(&self, id: Uuid, swept: &mut Swept) -> Result<(), CloudError> {
+        let Some(row) = self.row(id).await? else { return Ok(()) };
+        let due = row.number::<i64>("due");
+        if due > millis_in(Duration::ZERO) {
+            return Ok(());
+        }
+        if row.status == Status::Queued {
+            let is_published = self.publish(&row, row.attempt).await;
+            swept.published += usize::from(is_published);
+            swept.failed += usize::from(!is_published);
+        } else if row.status == Status::Running {
             let seconds = self.options.lease.as_secs_f64();
             let why = format!("its worker gave no sign of life for {seconds} s");
             let verdict = Verdict::worker_lost("lease", why);
-            match self.lose(&row, while_lost(token, due), verdict).await? {
+            let lost = while_lost(row.text("token").unwrap_or_default(), due);
+            match self.lose(&row, lost, verdict).await? {
                 Ended::Requeued => swept.requeued += 1,
                 Ended::Recorded => swept.lost += 1,
                 Ended::Fenced => {}
             }
         }
-        let mut waiting = self.due(UNPUBLISHED).await?;
-        // A ticket of its own waits in the queue, as long as all workers are busy.
-        if self.places().await? > self.queue(RUNNING, MAX_COUNTED).await?.len() {
-            waiting.extend(self.due(QUEUED).await?);
-        }
-        for id in waiting {
-            if Instant::now() >= end {
-                break;
-            }
-            let Some(row) = self.row(id).await? else { continue };
-            let is_due = row.number::<i64>("due") <= millis_in(Duration::ZERO);
-            if row.status == Status::Queued && is_due {
-                let is_published = self.publish(&row, row.attempt).await;
-                swept.published += usize::from(is_published);
-                failed += usize::from(!is_published);
-            }
-        }
-        // An error of the function rings its alarm.
-        if failed > 0 { Err(CloudError::NotPublished { count: failed }) } else { Ok(swept) }
+        Ok(())
     }
     // ANCHOR_END: sweep
+
+    async fn has_idle_worker(&self) -> Result<bool, CloudError> {
+        Ok(self.places().await? > self.queue(RUNNING, MAX_COUNTED).await?.len())
+    }
 
     /// What is due of what has this `queue`, the first ones.
     async fn due(&self, queue: &str) -> Result<Vec<Uuid>, CloudError> {

@@ -8,6 +8,7 @@ mod conversation;
 mod end_to_end;
 mod front;
 mod fuzz;
+mod items;
 mod killed;
 mod moto;
 mod queue;

@@ -20,7 +20,7 @@ use crate::store::{Store, StoreError};
 /// How often the head is logged, for an operator who stores the log elsewhere.
 const HEAD_INTERVAL: Duration = Duration::from_hours(1);
 /// Rows of one actor in a minute about what was refused.
-const MAX_REFUSED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+const MAX_REFUSED_PER_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(59); // 60
 /// The actor of a command.
 pub(crate) const COMMAND_LINE: &str = "command-line";
 /// The actor of what the platform does by itself.

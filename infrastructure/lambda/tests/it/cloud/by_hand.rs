@@ -14,13 +14,13 @@ const ROUND_COUNT: usize = 20;
 const OTHER: &str = "019abcde-f012-7345-8678-9abcdef01234";
 
 /// A worker that does nothing by itself.
-struct Hand {
+pub(super) struct Hand {
     client: Client,
     id: String,
 }
 
 impl Hand {
-    async fn join(client: &Client, number: u32) -> Self {
+    pub(super) async fn join(client: &Client, number: u32) -> Self {
         let id = format!("019abcde-f012-7345-8678-9abcdef{number:05}");
         let hand = Self { client: client.clone(), id };
         let limits = json!({
@@ -51,7 +51,7 @@ impl Hand {
         self.send(Method::POST, "/claim", &body).await
     }
 
-    async fn claimed(&self, evaluation: &str, attempt: u32) -> String {
+    pub(super) async fn claimed(&self, evaluation: &str, attempt: u32) -> String {
         let (status, reply) = self.claim(evaluation, attempt, &self.id).await;
         assert_eq!(status, 200, "{reply}");
         reply["token"].as_str().unwrap().to_owned()
@@ -62,7 +62,13 @@ impl Hand {
         self.send(Method::POST, "/output", &body).await.0
     }
 
-    async fn result(&self, token: &str, outcome: &str, pieces: &Value, parts: u64) -> u16 {
+    pub(super) async fn result(
+        &self,
+        token: &str,
+        outcome: &str,
+        pieces: &Value,
+        parts: u64,
+    ) -> u16 {
         let verdict = json!({
             "outcome": outcome, "exit_code": 0, "signal": null, "usage": { "wall_ms": 5 },
             "evidence": { "decided_by": "exit_status" }, "error": null
