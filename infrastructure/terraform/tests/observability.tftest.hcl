@@ -34,11 +34,13 @@ run "observability" {
     error_message = "O2: a dead letter is an alarm"
   }
   assert {
-    condition     = toset(keys(aws_cloudwatch_metric_alarm.errors)) == toset(["test-api", "test-authorizer"])
+    condition = alltrue([for name in var.function_names :
+      aws_cloudwatch_metric_alarm.functions["${name}-errors"].metric_name == "Errors" && aws_cloudwatch_metric_alarm.functions["${name}-errors"].dimensions == tomap({ FunctionName = name })
+    ])
     error_message = "O3: an error of either function is an alarm"
   }
   assert {
-    condition = alltrue([for alarm in concat(values(aws_cloudwatch_metric_alarm.age), values(aws_cloudwatch_metric_alarm.errors), values(aws_cloudwatch_metric_alarm.throttles), aws_cloudwatch_metric_alarm.worker_errors, [aws_cloudwatch_metric_alarm.dead, aws_cloudwatch_metric_alarm.server_errors]) :
+    condition = alltrue([for alarm in concat(values(aws_cloudwatch_metric_alarm.age), values(aws_cloudwatch_metric_alarm.functions), values(aws_cloudwatch_metric_alarm.apis), [aws_cloudwatch_metric_alarm.dead]) :
       alarm.alarm_actions == toset([aws_sns_topic.alarms.arn])
     ])
     error_message = "O4: every alarm reaches the topic"
@@ -61,8 +63,8 @@ run "observability" {
   }
   assert {
     condition = (
-      aws_cloudwatch_metric_alarm.throttles["test-api"].metric_name == "Throttles"
-      && one(aws_cloudwatch_metric_alarm.worker_errors).dimensions == tomap({ ApiName = "test-workers" })
+      aws_cloudwatch_metric_alarm.functions["test-api-throttles"].metric_name == "Throttles"
+      && aws_cloudwatch_metric_alarm.apis["workers"].dimensions == tomap({ ApiName = "test-workers" })
     )
     error_message = "O9: workers that are not answered are an alarm"
   }

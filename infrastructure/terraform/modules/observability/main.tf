@@ -30,7 +30,21 @@ resource "aws_sns_topic_subscription" "email" {
 }
 
 locals {
-  functions = { for name in var.function_names : name => name }
+  complaints = {
+    Errors    = "The function ended without a response"
+    Throttles = "All copies of the function are in use: what is refused are clients, or workers whose leases expire"
+  }
+  functions = {
+    for pair in setproduct(var.function_names, keys(local.complaints)) :
+    "${pair[0]}-${lower(pair[1])}" => { function = pair[0], metric = pair[1] }
+  }
+  # The two kinds of API have other names for the same metric.
+  apis = merge(
+    { api = { metric = "5xx", dimensions = { ApiId = var.api_id }, complaint = "The API answers with errors of its own" } },
+    var.worker_api_name == null ? {} : {
+      workers = { metric = "5XXError", dimensions = { ApiName = var.worker_api_name }, complaint = "Workers are answered with errors: their results and signs of life do not arrive" }
+    },
+  )
 }
 
 # Nothing receives: no worker is there, or each refuses work because gVisor is not proven.
@@ -66,13 +80,13 @@ resource "aws_cloudwatch_metric_alarm" "dead" {
   alarm_actions       = [aws_sns_topic.alarms.arn]
 }
 
-resource "aws_cloudwatch_metric_alarm" "errors" {
+resource "aws_cloudwatch_metric_alarm" "functions" {
   for_each            = local.functions
-  alarm_name          = "${each.value}-errors"
-  alarm_description   = "The function ended without a response"
+  alarm_name          = each.key
+  alarm_description   = local.complaints[each.value.metric]
   namespace           = "AWS/Lambda"
-  metric_name         = "Errors"
-  dimensions          = { FunctionName = each.value }
+  metric_name         = each.value.metric
+  dimensions          = { FunctionName = each.value.function }
   statistic           = "Sum"
   period              = 60
   evaluation_periods  = 1
@@ -82,44 +96,13 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
   alarm_actions       = [aws_sns_topic.alarms.arn]
 }
 
-resource "aws_cloudwatch_metric_alarm" "throttles" {
-  for_each            = local.functions
-  alarm_name          = "${each.value}-throttles"
-  alarm_description   = "All copies of the function are in use: what is refused are clients, or workers whose leases expire"
-  namespace           = "AWS/Lambda"
-  metric_name         = "Throttles"
-  dimensions          = { FunctionName = each.value }
-  statistic           = "Sum"
-  period              = 60
-  evaluation_periods  = 2
-  threshold           = 0
-  comparison_operator = "GreaterThanThreshold"
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alarms.arn]
-}
-
-resource "aws_cloudwatch_metric_alarm" "worker_errors" {
-  count               = var.worker_api_name == null ? 0 : 1
-  alarm_name          = "${var.name}-workers-5xx"
-  alarm_description   = "Workers are answered with errors: their results and signs of life do not arrive"
+resource "aws_cloudwatch_metric_alarm" "apis" {
+  for_each            = local.apis
+  alarm_name          = "${var.name}-${each.key}-5xx"
+  alarm_description   = each.value.complaint
   namespace           = "AWS/ApiGateway"
-  metric_name         = "5XXError"
-  dimensions          = { ApiName = var.worker_api_name }
-  statistic           = "Sum"
-  period              = 300
-  evaluation_periods  = 1
-  threshold           = 5
-  comparison_operator = "GreaterThanThreshold"
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alarms.arn]
-}
-
-resource "aws_cloudwatch_metric_alarm" "server_errors" {
-  alarm_name          = "${var.name}-api-5xx"
-  alarm_description   = "The API answers with errors of its own"
-  namespace           = "AWS/ApiGateway"
-  metric_name         = "5xx"
-  dimensions          = { ApiId = var.api_id }
+  metric_name         = each.value.metric
+  dimensions          = each.value.dimensions
   statistic           = "Sum"
   period              = 300
   evaluation_periods  = 1
